@@ -1,0 +1,132 @@
+"""What all tests share: databases, one fresh one per test, and the kinds of tests, named after the folders.
+
+`sqlite_url`, `postgres_url`
+    the URL of an empty database of one dialect
+`database_url`
+    both in turn, as `[sqlite]` and `[postgres]`; tests that use it name no dialect
+`fresh_url`
+    a function that makes another empty database at each call, for Hypothesis and for tests that need several
+`segue`
+    a `Segue` on `database_url`, closed afterwards
+`own_postgres`
+    a `PostgresServer` that belongs to the test alone and may be stopped and started
+
+The first test that needs PostgreSQL starts it. `SEGUE_TEST_POSTGRES_URL` names a server to use instead; its user must
+be allowed to create databases, and only databases that the tests made are touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.servers import postgres
+
+if TYPE_CHECKING:
+    from segue import Segue
+
+KINDS = ("unit", "property", "contract", "system", "crash", "docs")
+TESTS = Path(__file__).parent
+
+# An example may take long on a busy machine, and it makes a database of its own with `fresh_url`.
+settings.register_profile(
+    "default",
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=5000)
+settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in [name for name in os.environ if name.startswith("SEGUE_") and not name.startswith("SEGUE_TEST_")]:
+        del os.environ[name]  # the developer's own settings are not the tests'
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(kind_of(item.path))
+
+
+def kind_of(path: Path) -> str:
+    """The kind of the tests in a file, which is the folder that it is in."""
+    where = path.relative_to(TESTS).parts
+    if where == ("test_house.py",):
+        return "house"
+    if where[0] in KINDS:
+        return where[0]
+    raise pytest.UsageError(f"{path} is in none of the folders tests/{{{','.join(KINDS)}}}: a test must have a kind.")
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url() -> Iterator[str]:
+    """The server that all tests share, as a user who may create databases."""
+    with postgres.serving() as url:
+        yield url
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[postgres.PostgresServer]:
+    server = postgres.PostgresServer.create()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def make_postgres_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(postgres.create_database(request.getfixturevalue("postgres_server_url")))
+        return made[-1]
+
+    yield make
+    for url in made:
+        postgres.drop_database(url)
+
+
+@pytest.fixture
+def make_sqlite_url(tmp_path: Path) -> Callable[[], str]:
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"sqlite:///{tmp_path}/segue-{len(made)}.db")
+        return made[-1]
+
+    return make
+
+
+@pytest.fixture
+def postgres_url(make_postgres_url: Callable[[], str]) -> str:
+    return make_postgres_url()
+
+
+@pytest.fixture
+def sqlite_url(make_sqlite_url: Callable[[], str]) -> str:
+    return make_sqlite_url()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def fresh_url(request: pytest.FixtureRequest) -> Callable[[], str]:
+    make: Callable[[], str] = request.getfixturevalue(f"make_{request.param}_url")
+    return make
+
+
+@pytest.fixture
+def database_url(fresh_url: Callable[[], str]) -> str:
+    return fresh_url()
+
+
+@pytest.fixture
+def segue(database_url: str) -> Iterator[Segue]:
+    from segue import Segue
+
+    segue = Segue(database_url)
+    yield segue
+    segue.close()

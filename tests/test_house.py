@@ -1,0 +1,292 @@
+"""The rules of the house, kept by tests: layers, sizes, names, docstrings, and what importing Segue may cost.
+
+Each rule says why it is there when it fails. `CONTRIBUTING.md` explains them.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+import segue
+from segue.model import RunStatus, StepStatus
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "segue"
+
+MOST_FILE_LINES = 500
+MOST_FUNCTION_LINES = 60
+MOST_PUBLIC_METHODS = 15
+
+VAGUE_NAMES = frozenset(
+    {
+        "utils",
+        "util",
+        "helpers",
+        "helper",
+        "manager",
+        "managers",
+        "base",
+        "common",
+        "core",
+        "handler",
+        "handlers",
+        "misc",
+    }
+)
+HEAVY_MODULES = frozenset(
+    {"asyncio", "click", "django", "multiprocessing", "psycopg", "psycopg_pool", "pydantic", "rich", "sqlalchemy"}
+)
+CONNECTING_EVENTS = ("socket.", "sqlite3.", "subprocess.", "os.fork", "os.posix_spawn")
+
+# Only those who stand above the door may go through it; whoever stands below would import in a circle.
+USERS_OF_THE_DOOR = ("cli", "demo", "compat", "testing")
+
+
+class Source(NamedTuple):
+    """One file of Python, read and parsed."""
+
+    name: str
+    text: str
+    tree: ast.Module
+
+
+@cache
+def sources(folder: Path) -> tuple[Source, ...]:
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found.append(Source(str(path.relative_to(ROOT)), text, ast.parse(text)))
+    return tuple(found)
+
+
+def package_sources() -> tuple[Source, ...]:
+    found = sources(PACKAGE)
+    assert len(found) >= 20, "the package was not found where it should be, so these rules would check nothing"
+    return found
+
+
+@cache
+def repository_files() -> tuple[Path, ...]:
+    """Every text file that is, or would be, in version control."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if listing.returncode == 0:
+        paths = [ROOT / name.decode() for name in listing.stdout.split(b"\0") if name]
+    else:  # an unpacked archive
+        paths = [path for folder in ("src", "tests", "docs", "scripts") for path in (ROOT / folder).rglob("*")]
+        paths = [path for path in paths if "__pycache__" not in path.parts]
+    return tuple(path for path in paths if path.is_file() and path.suffix not in {".png", ".ico", ".woff2", ".gif"})
+
+
+def report(problems: list[str], why: str) -> str:
+    return f"{why}\n" + "\n".join(f"  {problem}" for problem in problems)
+
+
+# --- layers ---------------------------------------------------------------------------------------------------------
+
+
+def test_imports_keep_to_the_layers() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = re.search(r"Contracts: (\d+) kept, 0 broken", done.stdout)
+    assert kept is not None
+    assert int(kept[1]) >= 5
+
+
+def test_only_the_top_rows_import_through_the_door() -> None:
+    problems = [
+        f"{source.name}:{node.lineno}"
+        for source in package_sources()
+        if Path(source.name).parts[2] not in USERS_OF_THE_DOOR
+        for node in ast.walk(source.tree)
+        if (isinstance(node, ast.ImportFrom) and node.module == "segue")
+        or (isinstance(node, ast.Import) and any(alias.name == "segue" for alias in node.names))
+    ]
+    assert not problems, report(
+        problems, "`segue` itself imports these modules; import from the module that defines it."
+    )
+
+
+# --- sizes and names ------------------------------------------------------------------------------------------------
+
+
+def test_files_are_short() -> None:
+    problems = [
+        f"{source.name}: {lines} lines"
+        for source in package_sources()
+        if (lines := source.text.count("\n")) > MOST_FILE_LINES
+    ]
+    assert not problems, report(problems, f"A file has at most {MOST_FILE_LINES} lines; split it by idea.")
+
+
+def test_functions_are_short() -> None:
+    problems = [
+        f"{source.name}:{node.lineno} {node.name}: {lines} lines"
+        for source in package_sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > MOST_FUNCTION_LINES
+    ]
+    assert not problems, report(problems, f"A function has at most {MOST_FUNCTION_LINES} lines; split it by step.")
+
+
+def test_public_classes_are_small() -> None:
+    problems = [
+        f"{source.name}:{node.lineno} {node.name}: {count} public methods"
+        for source in package_sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and (count := len(public_methods(node))) > MOST_PUBLIC_METHODS
+    ]
+    assert not problems, report(
+        problems, f"A public class has at most {MOST_PUBLIC_METHODS} public methods; divide its work."
+    )
+
+
+def public_methods(node: ast.ClassDef) -> set[str]:
+    functions = [entry for entry in node.body if isinstance(entry, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {function.name for function in functions if not function.name.startswith("_")}
+
+
+def test_module_names_say_what_is_inside() -> None:
+    folders = {"src": PACKAGE, "tests": ROOT / "tests"}
+    problems = [
+        source.name
+        for folder in folders.values()
+        for source in sources(folder)
+        if VAGUE_NAMES & {part.removesuffix(".py") for part in Path(source.name).parts}
+    ]
+    assert not problems, report(problems, "These names could stand for anything; name what the module is about.")
+
+
+@pytest.mark.parametrize("folder", ["src", "tests"])
+def test_every_file_opens_with_a_docstring(folder: str) -> None:
+    found = sources(ROOT / folder)
+    assert found
+    problems = [source.name for source in found if source.text.strip() and not ast.get_docstring(source.tree)]
+    assert not problems, report(problems, "A file opens with what it is for and what it promises.")
+
+
+# --- the door -------------------------------------------------------------------------------------------------------
+
+
+def order_of_names(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest, as ruff sorts them."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def test_public_names_are_sorted_and_documented() -> None:
+    names = list(segue.__all__)
+    assert len(names) >= 10
+    assert names == sorted(names, key=order_of_names)
+    undocumented = [name for name in names if not is_documented(getattr(segue, name))]
+    assert not undocumented, report(undocumented, "Public names say what they are for.")
+
+
+def is_documented(value: object) -> bool:
+    if isinstance(value, str):
+        return True  # `__version__`
+    own = vars(value).get("__doc__") if isinstance(value, type) else value.__doc__
+    return bool(own)
+
+
+IMPORT_AND_WATCH = """
+import json, sys
+events = []
+sys.addaudithook(lambda event, _: events.append(event) if watching else None)
+watching = True
+import segue
+watching = False
+print(json.dumps({"events": events, "modules": sorted(sys.modules), "names": len(segue.__all__)}))
+"""
+
+
+def test_importing_segue_connects_to_nothing_and_stays_light() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEGUE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_AND_WATCH], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert "import" in seen["events"], "nothing was watched"
+    connecting = [event for event in seen["events"] if event.startswith(CONNECTING_EVENTS)]
+    assert not connecting, "importing a module only describes; it opens no connection and starts no process"
+    heavy = HEAVY_MODULES.intersection(seen["modules"])
+    assert not heavy, (
+        f"`import segue` is paid by every command and every worker child; it must not load {sorted(heavy)}"
+    )
+
+
+def test_version_is_told_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert segue.__version__ == project["version"]
+    assert f"## [{project['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+# --- what is not Python ---------------------------------------------------------------------------------------------
+
+
+def test_every_status_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")
+    statuses = {status.value for kind in (StepStatus, RunStatus) for status in kind}
+    missing = sorted(status for status in statuses if f"`{status}`" not in text)
+    assert not missing, report(missing, "docs/states.md explains every status of a step and of a run, as `status`.")
+
+
+def test_statements_are_unique_and_used() -> None:
+    files = sorted((PACKAGE / "store" / "statements").glob("*.sql"))
+    assert len(files) >= 2, "no files of statements were found, so this rule would check nothing"
+    code = "\n".join(source.text for source in package_sources())
+    problems = []
+    for file in files:
+        names = re.findall(r"^-- name: (\w+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        assert names, f"{file.name} has no named statement"
+        problems += [f"{file.name}: {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        problems += [f"{file.name}: {name} is never used" for name in names if not is_named(name, code)]
+    assert not problems, report(problems, "A statement has one name, and somebody who runs it.")
+
+
+def is_named(statement: str, code: str) -> bool:
+    """True when the code names a statement, or takes all that share its first word, as `"check_"` does."""
+    family = statement.partition("_")[0] + "_"
+    return f'"{statement}"' in code or f'"{family}"' in code
+
+
+def test_everything_in_the_package_is_in_the_wheel() -> None:
+    wheel = {entry.distribution_path for entry in WheelBuilder(str(ROOT)).recurse_included_files()}
+    data = [path for path in repository_files() if path.is_relative_to(PACKAGE)]
+    assert {".py", ".sql", ".typed"} <= {path.suffix for path in data}
+    missing = [str(path) for path in data if str(path.relative_to(ROOT / "src")) not in wheel]
+    assert not missing, report(missing, "These files would be missing after `pip install segue`.")
+
+
+def test_no_file_mentions_what_is_not_its_readers_business() -> None:
+    forbidden = re.compile("|".join((r"(?<![\w.])/work/", r"(?<![\w.])/root/", r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b")))
+    files = repository_files()
+    assert len(files) >= 40
+    problems = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+        for path in files
+        if path != Path(__file__).resolve()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if forbidden.search(line)
+    ]
+    assert not problems, report(problems, "No paths of one machine, and nothing that is left to be done some day.")
