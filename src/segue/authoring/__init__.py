@@ -1,0 +1,48 @@
+"""How work is written: tasks, workflows, chains, groups, and what a running task may ask.
+
+Everything here describes. Importing a module full of tasks connects to nothing and starts nothing.
+"""
+
+from segue.authoring import builtin as _builtin  # noqa: F401 - registers the tasks that every worker knows
+from segue.authoring.command import ShellError, shell
+from segue.authoring.compose import Chain, Element, Group, Signature, chain, group
+from segue.authoring.context import Cancelled, Context, NoStepError, current, progress, use
+from segue.authoring.handle import Handle
+from segue.authoring.registry import find_task, find_workflow, tasks, workflows
+from segue.authoring.task import Task, is_retryable, task
+from segue.authoring.values import decode, decode_arguments, decode_result, encode
+from segue.authoring.workflow import Workflow, WorkflowSignature, is_plan, to_plan, workflow
+
+__all__ = [
+    "Cancelled",
+    "Chain",
+    "Context",
+    "Element",
+    "Group",
+    "Handle",
+    "NoStepError",
+    "ShellError",
+    "Signature",
+    "Task",
+    "Workflow",
+    "WorkflowSignature",
+    "chain",
+    "current",
+    "decode",
+    "decode_arguments",
+    "decode_result",
+    "encode",
+    "find_task",
+    "find_workflow",
+    "group",
+    "is_plan",
+    "is_retryable",
+    "progress",
+    "shell",
+    "task",
+    "tasks",
+    "to_plan",
+    "use",
+    "workflow",
+    "workflows",
+]

@@ -1,0 +1,266 @@
+"""`shell("...")`: a command as a step.
+
+The command runs under /bin/sh in a process group of its own. Its output is copied to standard output as it comes, so
+that the worker keeps its tail with the attempt. However the step ends (done, timeout, cancelled, this process killed),
+the whole group is ended with it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from shlex import quote
+from string import Formatter
+from typing import Any
+
+from segue.authoring.compose import Signature
+from segue.authoring.context import Cancelled, Context, NoStepError, current
+from segue.authoring.options import Placement, StepOptions, placed
+from segue.authoring.task import task
+from segue.authoring.trace import current_trace
+from segue.clock import SystemClock
+from segue.errors import DefinitionError, SegueError
+
+DEFAULT_TAIL_BYTES = 4096
+GRACE_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 0.2
+
+# The first shell watches file descriptor 3, a pipe whose other end only this process holds: when that end is closed by
+# the death of this process, the guard kills the group, so that no command outlives the step that it belonged to.
+_GUARDED = (
+    "exec 3<&0; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 </dev/null 3<&3 & "
+    'exec 3<&- </dev/null; exec /bin/sh -c "$0"'
+)
+
+_clock = SystemClock()
+
+
+class ShellError(SegueError, RuntimeError):
+    """A command ended with an exit code other than 0; `tail` is the end of what it printed."""
+
+    def __init__(self, exit_code: int, tail: str = "") -> None:
+        self.exit_code = exit_code
+        self.tail = tail
+        how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
+        super().__init__(
+            f"the command {how}; its output ends with:\n{tail}" if tail else f"the command {how}, silently"
+        )
+
+
+class Shell:
+    """What `segue.shell` is: call it for a step, `shell.s` for a signature."""
+
+    def __call__(self, command: str, /, *args: Any, **options: Any) -> Any:
+        """A command as a step: inside a workflow it is added at once, elsewhere this is a signature.
+
+        `{...}` in the command are filled when it runs, each value quoted as one word (a list as several): from the
+        arguments given here, which may be results of other steps, and in a chain `{}` from the previous result, or
+        `{key}` when that is a dict. Write `{{` and `}}` for braces. `cwd`, `env` (added to this process's), `check`
+        (False: an exit code other than 0 is no error) and `tail_bytes` are about the command; `timeout`, `retries`,
+        `queue`, `name` and so on are those of any step; every other keyword is a value.
+
+        The result is `{"exit_code": 0, "output": "the last lines"}`. Raises `ShellError` in the step.
+
+        Example::
+
+            packed = shell("gzip --keep {path}", path=export(day), timeout=600)
+            chain(export.s(day), shell.s("gzip --keep {}"))
+        """
+        made = self.s(command, *args, **options)
+        return made if current_trace.get() is None else made()
+
+    def s(self, command: str, /, *args: Any, **options: Any) -> Signature:
+        """The command as a signature, for chain and group, inside of workflows too."""
+        return _signature(command, args, options)
+
+    def si(self, command: str, /, *args: Any, **options: Any) -> Signature:
+        """The same, ignoring the previous result."""
+        made = _signature(command, args, options)
+        return Signature(made.task, made.args, made.kwargs, made.placement, True)
+
+
+shell = Shell()
+"""A command as a step; see `Shell.__call__`."""
+
+
+@task(name="segue.shell")
+def run_command(
+    *previous: Any,
+    command: str,
+    values: Mapping[str, Any],
+    timeout: float | None = None,
+    cwd: str | None = None,
+    env: dict[str, str] | None = None,
+    check: bool = True,
+    tail_bytes: int = DEFAULT_TAIL_BYTES,
+) -> dict[str, Any]:
+    """Fill the command's placeholders, run it, and return its exit code and the end of its output."""
+    text = filled(command, previous, values)
+    exit_code, tail = _run(text, timeout=timeout, cwd=cwd, env=env, tail_bytes=tail_bytes)
+    if check and exit_code != 0:
+        raise ShellError(exit_code, tail)
+    return {"exit_code": exit_code, "output": tail}
+
+
+def filled(command: str, args: tuple[Any, ...], values: Mapping[str, Any]) -> str:
+    """The command with its placeholders replaced, each value quoted for the shell."""
+    named = {**args[0], **values} if args and isinstance(args[0], dict) else values
+    try:
+        return _Quoting().vformat(command, args, named)
+    except (KeyError, IndexError, AttributeError, TypeError) as exc:
+        raise DefinitionError(
+            f"the command {command!r} has a placeholder without a value ({exc}); name it: shell(..., path=...), "
+            "or write {{ and }} for braces"
+        ) from None
+
+
+class _Quoting(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, (list, tuple)):
+            return " ".join(quote(format(item, format_spec)) for item in value)
+        return quote(format(value, format_spec))
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        if "." in field_name:
+            raise KeyError(f"{field_name}: take parts with [key], not with a dot")
+        return super().get_field(field_name, args, kwargs)
+
+
+_STEP_OPTIONS = frozenset(StepOptions.__annotations__)
+_COMMAND_OPTIONS = frozenset({"cwd", "env", "check", "tail_bytes"})
+
+
+def _signature(command: object, args: tuple[Any, ...], options: dict[str, Any]) -> Signature:
+    label = "shell(...)"
+    if not isinstance(command, str) or not command.strip():
+        raise DefinitionError(
+            f"{label} needs a command as text and was given {command!r}; write shell('gzip {{path}}')"
+        )
+    placement = placed(
+        Placement(name="shell"), {key: value for key, value in options.items() if key in _STEP_OPTIONS}, of=label
+    )
+    told = {key: value for key, value in options.items() if key in _COMMAND_OPTIONS}
+    values = {k: v for k, v in options.items() if k not in _STEP_OPTIONS and k not in _COMMAND_OPTIONS}
+    kwargs: dict[str, Any] = {"command": command, "values": values, **told}
+    if placement.policy.timeout is not None:
+        kwargs["timeout"] = placement.policy.timeout
+        placement = placed(placement, {"timeout": placement.policy.timeout + 2 * GRACE_SECONDS}, of=label)
+    wants_previous = _open_fields(command, len(args), values)
+    return Signature(run_command, args, kwargs, placement, not wants_previous)
+
+
+def _open_fields(command: str, count: int, values: Mapping[str, Any]) -> bool:
+    """Whether the command has placeholders that only the previous result can fill."""
+    automatic = 0
+    is_open = False
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(command) if field is not None]
+    except ValueError as exc:
+        raise DefinitionError(
+            f"the command {command!r} cannot be read: {exc}; write {{{{ and }}}} for braces"
+        ) from None
+    for field in fields:
+        key = field.partition("[")[0]
+        if key == "" or key.isdigit():
+            is_open = is_open or (int(key) if key else automatic) >= count
+            automatic += key == ""
+        elif not key.isidentifier():
+            raise DefinitionError(
+                f"the command {command!r} has the placeholder {{{field}}}; name a value there, or write {{{{ and }}}} "
+                "for braces that belong to the command"
+            )
+        else:
+            is_open = is_open or key not in values
+    return is_open
+
+
+def _run(
+    text: str, *, timeout: float | None, cwd: str | None, env: dict[str, str] | None, tail_bytes: int
+) -> tuple[int, str]:
+    guard, ours = os.pipe()
+    try:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARDED, text],
+            stdin=guard,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=None if env is None else {**os.environ, **env},
+            process_group=0,
+        )
+    finally:
+        os.close(guard)
+    try:
+        tail = _follow(process, timeout, tail_bytes)
+        return process.wait(), tail
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        _signal(process, signal.SIGKILL)  # what the command left behind, and the guard
+        os.close(ours)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _follow(process: subprocess.Popen[bytes], timeout: float | None, tail_bytes: int) -> str:
+    """Copy the output as it comes until the command ends; return its last bytes as text."""
+    assert process.stdout is not None  # Popen was told to make a pipe
+    source = process.stdout.fileno()
+    context = _context()
+    deadline = None if timeout is None else _clock.monotonic() + timeout
+    text_of = codecs.getincrementaldecoder("utf-8")("replace")
+    tail = b""
+    while True:
+        if select.select([source], [], [], LOOK_EVERY_SECONDS)[0]:
+            block = os.read(source, 65536)
+            if not block:
+                break
+            tail = (tail + block)[-tail_bytes:]
+            sys.stdout.write(text_of.decode(block))
+            sys.stdout.flush()
+        elif process.poll() is not None:
+            break  # something that it left behind still holds the pipe
+        if context is not None and context.cancelled():
+            raise Cancelled
+        if deadline is not None and _clock.monotonic() >= deadline:
+            raise TimeoutError(f"the command was still running after {timeout:g} seconds and was ended")
+    return _wait_until(process, deadline, timeout, tail)
+
+
+def _wait_until(process: subprocess.Popen[bytes], deadline: float | None, timeout: float | None, tail: bytes) -> str:
+    """A command may close its output and go on."""
+    try:
+        process.wait(None if deadline is None else max(0.0, deadline - _clock.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"the command was still running after {timeout:g} seconds and was ended") from None
+    return tail.decode("utf-8", "replace")
+
+
+def _context() -> Context | None:
+    try:
+        return current()
+    except NoStepError:
+        return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the group, some time to obey, then SIGKILL."""
+    _signal(process, signal.SIGTERM)
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,280 @@
+"""Signatures, chains and groups: graphs written as values.
+
+Each of them can lay itself out in a trace: given the handle of what comes before (or None), it adds its steps and
+returns the handle of its result. A chain's result is its last element's; a group's is the list of its members', for 0,
+1, 2, ... members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, Unpack, runtime_checkable
+
+from segue.authoring.handle import Handle, gathered, share
+from segue.authoring.options import Placement, StepOptions, placed
+from segue.authoring.trace import Trace, current_trace
+from segue.errors import DefinitionError
+from segue.model import Expr, Gather, Ref
+from segue.plan.check import Parameters
+
+
+class Target(Protocol):
+    """What a signature needs to know about its task."""
+
+    @property
+    def name(self) -> str:
+        """The task's name: "package.module.function"."""
+        ...
+
+    @property
+    def short_name(self) -> str:
+        """The last part of it, for naming steps."""
+        ...
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """What it takes; None when that cannot be known here."""
+        ...
+
+
+@runtime_checkable
+class _AsSignature(Protocol):
+    def s(self) -> Element: ...
+
+
+class Element:
+    """Something that can be laid out as steps: a signature, a chain, a group, a workflow with its arguments."""
+
+    __slots__ = ()
+
+    json_remedy = "return it alone, inside chain(...) or group(...), so that it can be run"
+
+    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+        """Add the steps to a trace, the first of them after `given`."""
+        raise NotImplementedError
+
+    def options(self, **changes: Unpack[StepOptions]) -> Element:
+        """A copy, each of whose steps has these options."""
+        raise NotImplementedError
+
+    def __call__(self) -> Any:
+        """Inside a workflow: add the steps, and return the handle of the result."""
+        trace = current_trace.get()
+        if trace is None:
+            raise DefinitionError(
+                f"{self!r} was called outside of a workflow; start it with segue.start(...) or segue.run(...), "
+                "or return it from a task"
+            )
+        return self.lay_out(trace, None)
+
+    def __or__(self, other: Any) -> Chain:
+        return Chain((self, other))
+
+    def __ror__(self, other: Any) -> Chain:
+        return Chain((other, self))
+
+
+class Signature(Element):
+    """A task with its arguments, not yet placed. Made by `task.s(...)` and `task.si(...)`.
+
+    In a chain, `s` receives the previous result as its first positional argument and `si` does not.
+
+    Example::
+
+        chain(extract.s("2026-11-20"), group(count.s(), archive.s()), done.si())
+    """
+
+    __slots__ = ("args", "immutable", "kwargs", "placement", "task")
+
+    def __init__(
+        self, task: Target, args: tuple[Any, ...], kwargs: dict[str, Any], placement: Placement, immutable: bool
+    ) -> None:
+        self.task = task
+        self.args = args
+        self.kwargs = kwargs
+        self.placement = placement
+        self.immutable = immutable
+
+    def options(self, **changes: Unpack[StepOptions]) -> Signature:
+        """A copy that is placed or tried in another way.
+
+        Example::
+
+            count.s("a.txt").options(queue="disk", retries=5, delay=10)
+        """
+        placement = placed(self.placement, changes, of=self.task.short_name)
+        return type(self)(self.task, self.args, self.kwargs, placement, self.immutable)
+
+    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+        """Add the one step."""
+        number = self.add_to(trace, given)
+        return Handle(trace, Ref(number), (number,))
+
+    def add_to(self, trace: Trace, given: Handle | None) -> int:
+        """Add the one step, and return its number."""
+        task = self.task
+        number = trace.add(
+            task=task.name,
+            base=self.placement.name or task.short_name,
+            parameters=task.parameters,
+            args=self.args,
+            kwargs=self.arguments(trace),
+            placement=self.placement,
+            given=None if self.immutable else given,
+        )
+        if given is not None and self.immutable:
+            trace.wait(number, given)
+        return number
+
+    def arguments(self, trace: Trace) -> dict[str, Any]:
+        """The named arguments, as the trace around them makes them."""
+        return self.kwargs
+
+    def __repr__(self) -> str:
+        args = [repr(arg) for arg in self.args] + [f"{key}={value!r}" for key, value in self.kwargs.items()]
+        return f"{self.task.short_name}.{'si' if self.immutable else 's'}({', '.join(args)})"
+
+
+class Chain(Element):
+    """Elements that run one after another, each given the result of the one before."""
+
+    __slots__ = ("elements",)
+
+    def __init__(self, elements: Iterable[Any]) -> None:
+        flat: list[Element] = []
+        for item in elements:
+            element = as_element(item, "chain")
+            if isinstance(element, Chain):
+                flat.extend(element.elements)
+            else:
+                flat.append(element)
+        if not flat:
+            raise DefinitionError("chain() of nothing has no result; give it at least one signature")
+        self.elements: tuple[Element, ...] = tuple(flat)
+
+    def options(self, **changes: Unpack[StepOptions]) -> Chain:
+        """A copy, each of whose steps has these options; those about the start (delay, when, ...) go to the first."""
+        every, first = _split(changes)
+        elements = [element.options(**every) for element in self.elements]
+        elements[0] = elements[0].options(**first)
+        return Chain(elements)
+
+    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+        """Add the elements, each after the one before."""
+        since = len(trace.drafts)
+        roots: tuple[int, ...] | None = None
+        for element in self.elements:
+            given = element.lay_out(trace, given)
+            if roots is None and len(trace.drafts) > since:
+                roots = given._roots
+        assert given is not None  # a chain has an element
+        return Handle(trace, given._expr, given._steps, roots or (), given._ends)
+
+    def __repr__(self) -> str:
+        return f"chain({_shown(self.elements)})"
+
+
+class Group(Element):
+    """Members that run side by side; the result is the list of theirs, in order."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: Iterable[Any]) -> None:
+        self.members = tuple([as_element(item, "group") for item in members])
+
+    def options(self, **changes: Unpack[StepOptions]) -> Group:
+        """A copy, each of whose members has these options."""
+        return Group(member.options(**changes) for member in self.members)
+
+    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+        """Add the members, each after `given`."""
+        if not self.members:
+            return Handle(trace, Gather(()), () if given is None else given._steps, ())
+        if given is not None and len(self.members) > 1:
+            share(given)
+        exprs: list[Expr] = []
+        steps: list[int] = []
+        ends: list[int] = []
+        roots: list[int] = []
+        for member in self.members:
+            if isinstance(member, Signature):
+                number = member.add_to(trace, given)
+                exprs.append(Ref(number))
+                steps.append(number)
+                ends.append(number)
+                roots.append(number)
+            else:
+                handle = member.lay_out(trace, given)
+                exprs.append(handle._expr)
+                steps.extend(handle._steps)
+                ends.extend(handle._ends)
+                roots.extend(handle._roots)
+        whole = tuple(dict.fromkeys(steps))
+        return Handle(
+            trace, gathered(exprs), whole, tuple(roots), tuple(dict.fromkeys(ends)) if ends != steps else whole
+        )
+
+    def __repr__(self) -> str:
+        return f"group({_shown(self.members)})"
+
+
+def chain(*elements: Any) -> Chain:
+    """Run elements one after another; each gets the result of the one before as its first argument.
+
+    An element is a signature, a task (as `task.s()`), a chain, a group or a workflow's `s(...)`. The first receives
+    nothing, the result is the last one's. Inside a workflow, calling the chain adds its steps.
+
+    Example::
+
+        run = segue.start(chain(extract.s("2026-11-20"), group(count.s(), check.s()), done.si()))
+    """
+    return Chain(elements)
+
+
+def group(*members: Any) -> Group:
+    """Run members side by side; the result is the list of their results, in the order written, for any number of them.
+
+    Takes the members one by one, or one iterable of them.
+
+    Example::
+
+        group(count.s(path) for path in paths)
+        group(chain(fetch.s(url), parse.s()), check.s())
+    """
+    if len(members) == 1 and not isinstance(members[0], (Element, Handle)) and not isinstance(members[0], _AsSignature):
+        only = members[0]
+        if not isinstance(only, Iterable) or isinstance(only, (str, bytes, dict)):
+            return Group(members)  # which says what is wrong
+        return Group(only)
+    return Group(members)
+
+
+def as_element(item: Any, inside: str) -> Element:
+    """The item as something that can be laid out; raises `DefinitionError` that says what to write instead."""
+    if isinstance(item, Element):
+        return item
+    if isinstance(item, Handle):
+        raise DefinitionError(
+            f"{inside}(...) was given a step that was added already, {item!r}; inside a workflow write task.s(...) for "
+            f"what goes into {inside}(...), or leave {inside} away and pass the handle on"
+        )
+    if not isinstance(item, type) and isinstance(item, _AsSignature):
+        return item.s()
+    if callable(item):
+        raise DefinitionError(f"{inside}(...) was given {item!r}, which is no task; put @task on it and write .s(...)")
+    raise DefinitionError(
+        f"{inside}(...) was given {item!r} ({type(item).__name__}); use task.s(...), chain(...), group(...)"
+    )
+
+
+_ABOUT_THE_START = ("delay", "run_at", "rule", "when", "after")
+
+
+def _split(changes: Any) -> tuple[Any, Any]:
+    every = {key: value for key, value in changes.items() if key not in _ABOUT_THE_START}
+    return every, {key: value for key, value in changes.items() if key in _ABOUT_THE_START}
+
+
+def _shown(elements: tuple[Element, ...]) -> str:
+    text = ", ".join(repr(element) for element in elements[:3])
+    return text if len(elements) <= 3 else f"{text}, ... {len(elements) - 3} more"

@@ -1,0 +1,180 @@
+"""What may be said about a step besides its arguments: where it goes, when it starts, how often it is tried.
+
+`Placement` holds it; `placed` makes a changed copy and refuses what makes no sense, saying what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+import msgspec
+
+from segue.errors import DefinitionError
+from segue.model import JoinRule, Policy
+from segue.plan.graph import Node
+
+DEFAULT_POLICY: Policy = Node(name="", task=None).policy  # the very object, so that plans leave it out when encoded
+
+Errors = type[Exception] | tuple[type[Exception], ...]
+Seconds = float | timedelta
+
+
+class PolicyOptions(TypedDict, total=False):
+    """How often and how long; the same words as `segue.model.Policy`."""
+
+    retries: int
+    retry_delay: Seconds
+    retry_factor: float
+    retry_max_delay: Seconds
+    retry_jitter: float
+    timeout: Seconds | None
+    lost_retries: int
+    may_fail: bool
+
+
+class TaskOptions(PolicyOptions, total=False):
+    """What `@task` takes."""
+
+    name: str
+    queue: str
+    priority: int
+    delay: Seconds
+    retry_on: Errors
+    give_up_on: Errors
+
+
+class StepOptions(PolicyOptions, total=False):
+    """What `.options(...)` takes."""
+
+    name: str
+    queue: str
+    priority: int
+    delay: Seconds
+    run_at: datetime
+    rule: JoinRule | str
+    when: Any
+    after: Any
+
+
+class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a step is given besides its arguments; None means "as the workflow says"."""
+
+    name: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    delay: float | None = None
+    run_at: datetime | None = None
+    rule: JoinRule = JoinRule.ALL_SUCCEEDED
+    policy: Policy = DEFAULT_POLICY
+    when: Any = None  # a Handle, or a literal
+    after: tuple[Any, ...] = ()  # Handles
+
+
+_POLICY_FIELDS = frozenset(Policy.__struct_fields__)
+_PLACEMENT_FIELDS = frozenset(Placement.__struct_fields__) - {"policy"}
+
+
+def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
+    """A copy of `placement` with `changes`; raises `DefinitionError` naming `of` when one makes no sense."""
+    if not changes:
+        return placement
+    unknown = sorted(changes.keys() - _POLICY_FIELDS - _PLACEMENT_FIELDS)
+    if unknown:
+        known = ", ".join(sorted(_POLICY_FIELDS | _PLACEMENT_FIELDS))
+        raise DefinitionError(f"{of}: unknown option {', '.join(unknown)}; there are {known}")
+    checked = {key: _check(of, key, value) for key, value in changes.items()}
+    policy = {key: value for key, value in checked.items() if key in _POLICY_FIELDS}
+    if policy:
+        changed = msgspec.structs.replace(placement.policy, **policy)
+        checked["policy"] = DEFAULT_POLICY if changed == DEFAULT_POLICY else changed
+    return msgspec.structs.replace(placement, **{k: v for k, v in checked.items() if k not in _POLICY_FIELDS})
+
+
+def check_errors(of: str, key: str, value: object) -> tuple[type[Exception], ...]:
+    """Exception classes as a tuple; raises `DefinitionError` for anything else."""
+    given = value if isinstance(value, tuple) else (value,)
+    for item in given:
+        if not (isinstance(item, type) and issubclass(item, Exception)):
+            raise DefinitionError(
+                f"{of}: {key}={value!r} is not an exception class or a tuple of them; write {key}=(OSError, ValueError)"
+            )
+    return given
+
+
+def _check(of: str, key: str, value: object) -> object:
+    match key:
+        case "name" | "queue":
+            return _text(of, key, value)
+        case "priority":
+            return _integer(of, key, value, low=0, high=9, remedy="choose 0 to 9; 9 goes first")
+        case "retries" | "lost_retries":
+            return _integer(of, key, value, low=0, high=1_000_000, remedy="give how many more tries it gets, 0 or more")
+        case "timeout":
+            return None if value is None else _seconds(of, key, value, above_zero=True)
+        case "delay" | "retry_delay" | "retry_max_delay":
+            return _seconds(of, key, value, above_zero=False)
+        case "retry_factor":
+            return _number(of, key, value, low=1.0, high=1000.0)
+        case "retry_jitter":
+            return _number(of, key, value, low=0.0, high=1.0)
+        case "may_fail":
+            if not isinstance(value, bool):
+                raise DefinitionError(f"{of}: may_fail={value!r} is not a boolean; write may_fail=True or False")
+            return value
+        case "run_at":
+            return _aware(of, value)
+        case "rule":
+            return _rule(of, value)
+        case "after":
+            return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        case _:
+            return value
+
+
+def _text(of: str, key: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > 200:
+        raise DefinitionError(f"{of}: {key}={value!r} is not a text of 1 to 200 characters; write {key}='...'")
+    return value
+
+
+def _integer(of: str, key: str, value: object, *, low: int, high: int, remedy: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise DefinitionError(f"{of}: {key}={value!r} is not a whole number from {low} to {high}; {remedy}")
+    return value
+
+
+def _number(of: str, key: str, value: object, *, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise DefinitionError(f"{of}: {key}={value!r} is out of range; give a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def _seconds(of: str, key: str, value: object, *, above_zero: bool) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise DefinitionError(f"{of}: {key}={value!r} is not a time; give seconds or a timedelta")
+    if not 0 <= seconds < 1e10 or (above_zero and seconds == 0):
+        bound = "more than 0" if above_zero else "0 or more"
+        raise DefinitionError(f"{of}: {key}={value!r} is out of range; give {bound} seconds")
+    return float(seconds)
+
+
+def _aware(of: str, value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise DefinitionError(f"{of}: run_at={value!r} is not a datetime; give an aware one, or delay= in seconds")
+    if value.tzinfo is None:
+        raise DefinitionError(f"{of}: run_at={value!r} has no time zone; add one, for example tzinfo=UTC")
+    return value
+
+
+def _rule(of: str, value: object) -> JoinRule:
+    try:
+        return JoinRule(str(value))
+    except ValueError:
+        raise DefinitionError(f"{of}: rule={value!r} is not known; choose {_listed(JoinRule)}") from None
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(str(word) for word in words)

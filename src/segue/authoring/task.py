@@ -1,0 +1,193 @@
+"""`@task`: a function as a unit of work.
+
+The decorator only describes. Called outside of a workflow, a task is the plain function; called while a workflow is
+traced, it adds a step and returns the handle of its result. To type checkers a call has the function's own return type
+in both places, so that `total(count.map(paths))` is checked like plain Python; `.map(...)` has the type `Any`. What
+only a handle can do (`after`, `when`) can be written, typed, as `task.options(after=..., when=...)(...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from copy import copy
+from functools import update_wrapper
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
+from typing import Any, Final, Generic, ParamSpec, TypeVar, Unpack, overload
+
+from segue.authoring.compose import Signature
+from segue.authoring.mapping import map_over
+from segue.authoring.options import Placement, StepOptions, TaskOptions, check_errors, placed
+from segue.authoring.registry import check_function, name_of, register_task
+from segue.authoring.trace import current_trace
+from segue.authoring.values import Converters
+from segue.errors import Abort, DefinitionError, PlanError, Retry, SerializationError
+from segue.model import Policy
+from segue.plan.check import Parameters
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NOTHING: Final = object()
+
+
+class Task(Generic[P, R]):
+    """A function that can be a step. Made by `@task`.
+
+    Example::
+
+        @task(retries=3, timeout=60)
+        def fetch(url: str) -> str: ...
+
+        fetch("https://example.org")          # outside of a workflow: runs it here and now
+        fetch.s("https://example.org")        # a signature, for chain and group
+        fetch.options(queue="net").map(urls)  # one step for each
+    """
+
+    json_remedy = "write task.s(...) to run it next, or return a plain value"
+
+    def __init__(self, fn: Callable[P, R], name: str, placement: Placement) -> None:
+        update_wrapper(self, fn)
+        self.fn = fn
+        self.name = name
+        self.short_name = name.rpartition(".")[2]
+        self.placement = placement
+        self.is_async = iscoroutinefunction(fn)
+        self.retry_on: tuple[type[Exception], ...] | None = None  # None: whatever it raises
+        self.give_up_on: tuple[type[Exception], ...] = ()
+        self.parameters = Parameters.of(signature(fn))
+        self.converters = Converters(fn)
+
+    @property
+    def policy(self) -> Policy:
+        """How often and how long a step of this task is tried, unless the step says otherwise."""
+        return self.placement.policy
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        trace = current_trace.get()
+        if trace is None:
+            return self.fn(*args, **kwargs)
+        handle: Any = Signature(self, args, kwargs, self.placement, True).lay_out(trace, None)
+        result: R = handle
+        return result
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """The task with arguments; in a chain it receives the previous result before them."""
+        return Signature(self, args, kwargs, self.placement, False)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """The task with all its arguments; in a chain it waits for the previous element and ignores its result."""
+        return Signature(self, args, kwargs, self.placement, True)
+
+    def map(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
+        """One step for each item of `xs`; the result is the list of theirs, in order.
+
+        `xs` may be a list, a future result (the steps are then added when it is known) or left out in a chain, where it
+        is the previous result. `fixed` goes to every step. With `batch=n` a step takes up to n items, one after
+        another; the result is the same flat list. Inside a workflow, with `xs`, the steps are added at once.
+
+        Example::
+
+            total(count.map(paths))
+            chain(extract.s(day), count.map(batch=50), total.s())
+        """
+        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=False)
+
+    def starmap(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
+        """Like `map`, where each item is a list of positional arguments."""
+        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=True)
+
+    def options(self, **changes: Unpack[StepOptions]) -> Task[P, R]:
+        """A copy whose steps are placed or tried in another way; the task itself stays as it is.
+
+        Example::
+
+            archive.options(queue="disk", after=[report], rule="all_done")(paths)
+        """
+        configured = copy(self)
+        configured.placement = placed(self.placement, changes, of=self.short_name)
+        return configured
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+
+class _Decorator:
+    """`@task(...)` with its options, waiting for the function."""
+
+    def __init__(self, options: TaskOptions) -> None:
+        self._options = options
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Any]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]:
+        return _define(fn, self._options)
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Any]: ...
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(**options: Unpack[TaskOptions]) -> _Decorator: ...
+def task(fn: Any = None, /, **options: Unpack[TaskOptions]) -> Any:
+    """Make a function, plain or `async def`, a task.
+
+    `retries` more tries follow a failed one, n after `retry_delay * retry_factor ** (n - 1)` seconds (at most
+    `retry_max_delay`, less up to `retry_jitter` of it). `retry_on` limits that to these exceptions, `give_up_on`
+    excludes some. `timeout` ends one attempt. `may_fail`: its failure does not fail the run. Times are seconds or
+    timedeltas.
+
+    Raises `DefinitionError` for options that make no sense and for functions that a worker could not import.
+
+    Example::
+
+        @task(retries=3, retry_on=(OSError, TimeoutError), timeout=60, queue="net")
+        def fetch(url: str) -> str: ...
+    """
+    if fn is not None:
+        return _define(fn, options)
+    return _Decorator(options)
+
+
+_HOPELESS = (Abort, DefinitionError, PlanError, SerializationError)  # the next try would meet the same code and values
+
+
+def is_retryable(task: Task[..., Any], error: BaseException) -> bool:
+    """Whether an attempt that ended with this error may be followed by another one, as far as the task is concerned."""
+    decided = getattr(error, "segue_retryable", None)
+    if decided is not None:
+        return bool(decided)
+    if isinstance(error, Retry):
+        return True
+    if isinstance(error, (*_HOPELESS, *task.give_up_on)):
+        return False
+    return task.retry_on is None or isinstance(error, task.retry_on)
+
+
+def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
+    if isinstance(fn, Task):
+        raise DefinitionError(f"@task was put on {fn.name} twice; once is enough")
+    function = check_function("task", fn, named="name" in options)
+    if isgeneratorfunction(function) or isasyncgenfunction(function):
+        raise DefinitionError(
+            f"the task {function.__qualname__} yields, but a task returns its result once; return a list, "
+            "or say how far it is with progress(...)"
+        )
+    label = f"@task {function.__qualname__}"
+    known = TaskOptions.__annotations__.keys()
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    step_options = {key: value for key, value in options.items() if key not in ("name", "retry_on", "give_up_on")}
+    placement = placed(Placement(), step_options, of=label)
+    name = options.get("name", name_of(function))
+    placed(placement, {"name": name}, of=label)
+    defined = Task(fn, name, placement)
+    if "retry_on" in options:
+        defined.retry_on = check_errors(label, "retry_on", options["retry_on"])
+    if "give_up_on" in options:
+        defined.give_up_on = check_errors(label, "give_up_on", options["give_up_on"])
+    register_task(defined)
+    return defined

@@ -1,0 +1,291 @@
+"""`@workflow`: a function that is run once, with its arguments as they are, to collect a plan.
+
+The function's calls of tasks become steps, and what it returns becomes the result of the run. `to_plan` makes a plan of
+anything that can be run; a task may return such a thing too, and is then replaced by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+from segue.authoring.compose import Chain, Element, Group, Signature, as_element
+from segue.authoring.handle import Handle
+from segue.authoring.options import Placement, StepOptions, placed
+from segue.authoring.registry import check_function, name_of, register_workflow
+from segue.authoring.task import Task
+from segue.authoring.trace import MAX_DEPTH, Scope, Trace, current_trace
+from segue.errors import DefinitionError
+from segue.model import RUN, Expr, Hook, Ref
+from segue.plan.check import Parameters
+from segue.plan.graph import Plan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class WorkflowOptions(TypedDict, total=False):
+    """What `@workflow` takes."""
+
+    name: str
+    schedule: str
+    timezone: str
+    on_success: Any
+    on_failure: Any
+    finally_: Any
+    fail_fast: bool
+    queue: str
+    priority: int
+    tags: tuple[str, ...] | list[str]
+
+
+class Workflow(Generic[P, R]):
+    """A graph written as a function. Made by `@workflow`.
+
+    Example::
+
+        @workflow(schedule="0 2 * * *", timezone="Europe/Paris", on_failure=alert.s())
+        def nightly(day: str) -> int:
+            return total(count.map(extract(day)))
+
+        segue.start(nightly, "2026-11-20")
+    """
+
+    json_remedy = "write workflow.s(...) to run it next, or return a plain value"
+
+    def __init__(self, fn: Callable[P, R], name: str, options: WorkflowOptions) -> None:
+        update_wrapper(self, fn)
+        self.fn = fn
+        self.name = name
+        self.short_name = name.rpartition(".")[2]
+        self.schedule = options.get("schedule")
+        self.timezone = options.get("timezone")
+        self.fail_fast = options.get("fail_fast", False)
+        self.queue = options.get("queue")
+        self.priority = options.get("priority")
+        self.tags = tuple(options.get("tags", ()))
+        self.hooks = {
+            hook: as_element(options[key], key)  # type: ignore[literal-required]
+            for hook, key in _HOOK_OPTIONS.items()
+            if options.get(key) is not None
+        }
+        self.parameters = Parameters.of(signature(fn))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        trace = current_trace.get()
+        if trace is None:
+            raise DefinitionError(
+                f"the workflow {self.short_name} was called like a function; run it here with "
+                f"segue.run({self.short_name}, ...) or start it with segue.start({self.short_name}, ...)"
+            )
+        handle: Any = self.inline(trace, args, kwargs)
+        result: R = handle
+        return result
+
+    def s(self, *args: Any, **kwargs: Any) -> WorkflowSignature:
+        """The workflow with arguments; in a chain it receives the previous result before them."""
+        return WorkflowSignature(self, args, kwargs, immutable=False)
+
+    def si(self, *args: Any, **kwargs: Any) -> WorkflowSignature:
+        """The workflow with all its arguments; in a chain it waits for the previous element and ignores its result."""
+        return WorkflowSignature(self, args, kwargs, immutable=True)
+
+    def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
+        """What a run with these arguments would do, as data; raises `PlanError` with every problem found."""
+        trace = Trace(self.name, queue=self.queue, priority=self.priority)
+        returned = self._run(trace, args, kwargs)
+        result: Expr | None = None
+        if returned is not None:
+            result, _ = trace.lift(returned)
+        for hook, element in self.hooks.items():
+            trace.hook = hook
+            element.lay_out(trace, Handle(trace, Ref(RUN), ()))
+        return trace.finish(result, fail_fast=self.fail_fast)
+
+    def inline(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle:
+        """Add this workflow's steps to another's trace, as a sub-workflow."""
+        if self.hooks:
+            raise DefinitionError(
+                f"{self.short_name} has {', '.join(self.hooks)}, which only a run of its own can have; "
+                "start it by itself, or move those steps into the outer workflow"
+            )
+        outer = trace.scope
+        if outer.depth >= MAX_DEPTH:
+            raise DefinitionError(
+                f"workflows call each other {MAX_DEPTH} deep at {self.short_name}; for a loop or recursion let a task "
+                f"return {self.short_name}.s(...), which then replaces it while the run goes on"
+            )
+        since = len(trace.drafts)
+        trace.scope = Scope(self.short_name, outer, self.queue, self.priority)
+        try:
+            returned = self._run(trace, args, kwargs)
+        finally:
+            trace.scope = outer
+        expr, needed = trace.lift(returned)
+        ends = trace.ends(since)
+        return Handle(trace, expr, needed or ends, trace.begins(since), ends)
+
+    def _run(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        mistake = self.parameters.mistake(len(args), kwargs.keys())
+        if mistake is not None:
+            raise DefinitionError(
+                f"the workflow {self.short_name} cannot start: {mistake}; "
+                f"call it as {self.short_name}{self.parameters.text}"
+            )
+        token = current_trace.set(trace)
+        try:
+            return self.fn(*args, **kwargs)
+        finally:
+            current_trace.reset(token)
+
+    def __repr__(self) -> str:
+        return f"<Workflow {self.name}>"
+
+
+class WorkflowSignature(Element):
+    """A workflow with its arguments, not yet placed. Made by `workflow.s(...)` and `workflow.si(...)`."""
+
+    __slots__ = ("args", "immutable", "kwargs", "placement", "workflow")
+
+    def __init__(
+        self,
+        workflow: Workflow[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        immutable: bool,
+        placement: Placement | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.args = args
+        self.kwargs = kwargs
+        self.immutable = immutable
+        self.placement = placement or Placement()
+
+    def options(self, **changes: Unpack[StepOptions]) -> WorkflowSignature:
+        """A copy whose first steps start later or under a condition: `when`, `after`."""
+        refused = sorted(changes.keys() - {"when", "after"})
+        if refused:
+            raise DefinitionError(
+                f"{self!r}: options {', '.join(refused)} are about steps; give them to the tasks inside the workflow, "
+                "or to @workflow(queue=, priority=)"
+            )
+        placement = placed(self.placement, changes, of=self.workflow.short_name)
+        return WorkflowSignature(self.workflow, self.args, self.kwargs, immutable=self.immutable, placement=placement)
+
+    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+        """Add the workflow's steps, each that would begin it after `given`."""
+        first: tuple[Any, ...] = () if given is None or self.immutable else (given,)
+        handle = self.workflow.inline(trace, (*first, *self.args), self.kwargs)
+        if given is not None:
+            trace.order(handle._roots, (given,), None)
+            if not handle._roots:  # it has no steps, so whatever follows it waits for what came before it
+                ends = given._ends
+                handle = Handle(trace, handle._expr, handle._steps or ends, (), ends)
+        if self.placement.after:
+            trace.order(handle._roots, self.placement.after, None)
+        if self.placement.when is not None:
+            trace.condition(handle._roots, self.placement.when)
+        return handle
+
+    def __repr__(self) -> str:
+        return f"{self.workflow.short_name}.{'si' if self.immutable else 's'}(...)"
+
+
+@overload
+def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+def workflow(fn: Any = None, /, **options: Unpack[WorkflowOptions]) -> Any:
+    """Make a function a workflow: it is run once at the start of each run, and its task calls become steps.
+
+    Its arguments are there as they are; results of tasks are not, they are handles that can only be passed on.
+    `on_success`, `on_failure` and `finally_` are signatures that run when everything else is over: `s(...)` receives
+    the run's result (`on_success`) or a dict with run_id, workflow, status and error, `si(...)` nothing. `fail_fast`
+    ends the run at the first failure. `queue` and `priority` are for steps whose tasks do not name their own.
+
+    Example::
+
+        @workflow(on_failure=alert.s(), fail_fast=True)
+        def nightly(day: str) -> int:
+            return total(count.map(extract(day)))
+    """
+    if fn is not None:
+        return _define(fn, options)
+    return lambda function: _define(function, options)
+
+
+def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:
+    """The plan of anything that can be run: a workflow or task with its arguments, a signature, chain or group, a plan.
+
+    Raises `PlanError` with every problem found, `DefinitionError` when it cannot be run at all.
+
+    Example::
+
+        to_plan(nightly, "2026-11-20")
+        to_plan(chain(extract.s("2026-11-20"), total.s()))
+    """
+    if isinstance(work, Workflow):
+        return work.plan(*args, **kwargs)
+    if isinstance(work, Task):
+        return _plan_of(work.s(*args, **kwargs), work.name)
+    if args or kwargs:
+        raise DefinitionError(f"{work!r} has its arguments already; put these into its signature: task.s(...)")
+    if isinstance(work, Plan):
+        return work
+    if isinstance(work, WorkflowSignature) and not work.placement.after and work.placement.when is None:
+        return work.workflow.plan(*work.args, **work.kwargs)
+    if isinstance(work, Signature):
+        return _plan_of(work, work.task.name)
+    if isinstance(work, (Chain, Group)):
+        return _plan_of(work, "chain" if isinstance(work, Chain) else "group")
+    return _plan_of(as_element(work, "start"), "workflow")
+
+
+def is_plan(value: object) -> bool:
+    """Whether a task that returned this value asks to be replaced by it."""
+    return isinstance(value, (Element, Plan))
+
+
+def _plan_of(element: Element, name: str) -> Plan:
+    trace = Trace(name)
+    expr = element.lay_out(trace, None)._expr
+    return trace.finish(expr)
+
+
+_HOOK_OPTIONS = {Hook.ON_SUCCESS: "on_success", Hook.ON_FAILURE: "on_failure", Hook.FINALLY: "finally_"}
+
+
+def _define(fn: Callable[P, R], options: WorkflowOptions) -> Workflow[P, R]:
+    if isinstance(fn, (Task, Workflow)):
+        raise DefinitionError(f"@workflow was put on {fn!r}; decorate the plain function, and only once")
+    function = check_function("workflow", fn, named="name" in options)
+    label = f"@workflow {function.__qualname__}"
+    if iscoroutinefunction(function) or isgeneratorfunction(function) or isasyncgenfunction(function):
+        raise DefinitionError(
+            f"{label} is async or yields, but it only describes a graph and is run once to read it; "
+            "write a plain def, the tasks in it may be async"
+        )
+    known = WorkflowOptions.__annotations__.keys()
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    placed(Placement(), {key: options[key] for key in ("name", "queue", "priority") if key in options}, of=label)
+    _check_words(label, options)
+    defined = Workflow(fn, options.get("name", name_of(function)), options)
+    register_workflow(defined)
+    return defined
+
+
+def _check_words(label: str, options: WorkflowOptions) -> None:
+    if not isinstance(options.get("fail_fast", False), bool):
+        raise DefinitionError(f"{label}: fail_fast={options['fail_fast']!r} is not a boolean; write True or False")
+    for key in ("schedule", "timezone"):
+        value = options.get(key)
+        if value is not None and not isinstance(value, str):
+            raise DefinitionError(f"{label}: {key}={value!r} is not a text; write {key}='...'")
+    tags: object = options.get("tags", ())
+    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
+        raise DefinitionError(f"{label}: tags={tags!r} is not a list of texts; write tags=['nightly']")

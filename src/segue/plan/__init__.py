@@ -1,0 +1,1 @@
+"""Workflows as data: frozen, checked, serialisable. No I/O and no clock."""

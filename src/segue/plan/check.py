@@ -1,0 +1,229 @@
+"""Finds everything that is wrong with a plan at once, each problem with its node and its remedy.
+
+`check` raises; `find_problems` returns the list. Both look at a plan of 10,000 steps of the same task about as fast as
+it was made: what a task takes is worked out once, and each shape of arguments is compared with it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from inspect import Parameter, Signature
+
+import msgspec
+
+from segue.errors import PlanError, Problem
+from segue.model import RUN, Expr
+from segue.plan.codec import steps_in
+from segue.plan.graph import NO_ARGUMENTS, Node, Plan
+
+MAX_NODES = 1_000_000
+MAX_ARGUMENT_BYTES = 16 * 1024 * 1024
+MAX_NAME_LENGTH = 500
+MAX_PROBLEMS = 100
+
+_arguments_decoder = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]])
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a task takes, as far as it can be checked before it runs.
+
+    Example::
+
+        Parameters.of(inspect.signature(resize)).mistake(1, {"width"})  # None, or what is wrong
+    """
+
+    positional: tuple[str, ...]  # in order; those that may be given by position
+    positional_only: int  # how many of them may not be given by name
+    required: tuple[str, ...]
+    named: frozenset[str]  # all that may be given by name
+    takes_more: bool  # *args
+    takes_any_name: bool  # **kwargs
+    text: str  # "(path: str, *, width: int = 80)"
+
+    @classmethod
+    def of(cls, signature: Signature) -> Parameters:
+        """Read them off a function's signature."""
+        parameters = list(signature.parameters.values())
+        kinds = [parameter.kind for parameter in parameters]
+        by_position = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        variable = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+        return cls(
+            positional=tuple(p.name for p in parameters if p.kind in by_position),
+            positional_only=kinds.count(Parameter.POSITIONAL_ONLY),
+            required=tuple(p.name for p in parameters if p.kind not in variable and p.default is Parameter.empty),
+            named=frozenset(p.name for p in parameters if p.kind in by_name),
+            takes_more=Parameter.VAR_POSITIONAL in kinds,
+            takes_any_name=Parameter.VAR_KEYWORD in kinds,
+            text=str(signature).replace("'", ""),  # annotations that are text are shown as they were written
+        )
+
+    def mistake(self, count: int, names: Collection[str]) -> str | None:
+        """What is wrong with `count` positional and these named arguments; None when they fit."""
+        if count > len(self.positional) and not self.takes_more:
+            return f"it is given {count} positional arguments and takes {len(self.positional)}"
+        by_position = set(self.positional[:count])
+        twice = [name for name in names if name in by_position and name in self.named]
+        if twice:
+            return f"it is given {', '.join(twice)} twice, by position and by name"
+        if not self.takes_any_name:
+            unexpected = [name for name in names if name not in self.named]
+            if unexpected:
+                return f"it is given {', '.join(unexpected)}, which it does not take"
+        missing = [name for name in self.required if name not in by_position and name not in names]
+        if missing:
+            return f"it is not given {', '.join(missing)}"
+        return None
+
+
+Knows = Callable[[str], Parameters | None]
+"""What a task of this name takes; raises nothing, and returns None for a task that cannot be checked."""
+
+
+def check(plan: Plan, *, parameters: Knows, is_known: Callable[[str], bool] | None = None) -> None:
+    """Raise `PlanError` with everything that is wrong with the plan; return when nothing is.
+
+    `parameters` says what a task takes (None: not checked); `is_known`, when given, says which task names are known.
+    """
+    problems = find_problems(plan, parameters, is_known)
+    if problems:
+        raise PlanError(plan.name, problems)
+
+
+def find_problems(plan: Plan, parameters: Knows, is_known: Callable[[str], bool] | None = None) -> list[Problem]:
+    """Everything that is wrong with the plan, at most `MAX_PROBLEMS` and a word on how many more."""
+    count = len(plan.nodes)
+    if count > MAX_NODES:
+        remedy = "Give each step more to do, with map(..., batch=n), or start several runs"
+        return [Problem("(plan)", f"it has {count:,} steps and may have {MAX_NODES:,}", remedy)]
+    found: list[Problem] = list(_plan_problems(plan))
+    shapes: dict[tuple[str, int, tuple[str, ...]], str | None] = {}
+    unknown: dict[str, bool] = {}
+    names: set[str] = set()
+    policies: set[int] = set()
+    for number, node in enumerate(plan.nodes):
+        if node.name in names:
+            found.append(Problem(node.name, "another step has the same name", "Give one of them options(name=...)"))
+        names.add(node.name)
+        found.extend(_number_problems(node, number, count))
+        if not 0 <= node.priority <= 9 or node.delay is not None or node.run_at is not None or not node.queue:
+            found.extend(_placement_problems(node))
+        if id(node.policy) not in policies:
+            policies.add(id(node.policy))
+            found.extend(_policy_problems(node))
+        if node.task is not None:
+            if is_known is not None and not _remembered(unknown, node.task, is_known):
+                remedy = "Import the module that defines it (-A package.module), or correct the name"
+                found.append(Problem(node.name, f"no task is called {node.task!r}", remedy))
+            found.extend(_argument_problems(node, parameters, shapes))
+    if len(found) > MAX_PROBLEMS:
+        rest = len(found) - MAX_PROBLEMS
+        found[MAX_PROBLEMS:] = [Problem("(plan)", f"and {rest:,} more problems", "Mend these first")]
+    return found
+
+
+def _plan_problems(plan: Plan) -> Iterator[Problem]:
+    if not plan.name or len(plan.name) > MAX_NAME_LENGTH:
+        yield Problem("(plan)", f"its name has {len(plan.name)} characters", f"Use 1 to {MAX_NAME_LENGTH}")
+    if plan.result is not None:
+        for step in _out_of_range(plan.result, len(plan.nodes), allow_run=False):
+            yield Problem("(result)", f"it refers to step {step}, which is not there", "Refer to a step of this plan")
+
+
+def _number_problems(node: Node, number: int, count: int) -> Iterator[Problem]:
+    """References and parents: what a plan made by hand may get wrong."""
+    if not node.name or len(node.name) > MAX_NAME_LENGTH:
+        yield Problem(f"step {number}", f"its name has {len(node.name)} characters", f"Use 1 to {MAX_NAME_LENGTH}")
+    for parent in node.parents:
+        if not 0 <= parent < number:
+            what = (
+                "itself"
+                if parent == number
+                else f"step {parent}, which is {'later' if parent > number else 'not there'}"
+            )
+            yield Problem(node.name, f"it waits for {what}", "Let it wait for steps that come before it")
+    if len(set(node.parents)) != len(node.parents):
+        yield Problem(node.name, "it waits for the same step twice", "Name each parent once")
+    if node.task is None and (node.holes or node.args != NO_ARGUMENTS):
+        yield Problem(node.name, "it is a join and has arguments", "Name a task, or leave the arguments out")
+    exprs = [hole.what for hole in node.holes]
+    if node.when is not None:
+        exprs.append(node.when)
+    if node.result is not None:
+        exprs.append(node.result)
+    for expr in exprs:
+        for step in _out_of_range(expr, number, allow_run=node.hook is not None):
+            what = "the run's outcome, and is no hook" if step == RUN else f"step {step}, which does not come before it"
+            yield Problem(node.name, f"it needs the result of {what}", "Refer to a step that it waits for")
+            break
+
+
+def _out_of_range(expr: Expr, below: int, *, allow_run: bool) -> Iterator[int]:
+    lowest = RUN if allow_run else 0
+    return (step for step in steps_in(expr) if not lowest <= step < below)
+
+
+def _placement_problems(node: Node) -> Iterator[Problem]:
+    if not 0 <= node.priority <= 9:
+        yield Problem(node.name, f"its priority is {node.priority}", "Choose 0 to 9; 9 goes first")
+    if not node.queue:
+        yield Problem(node.name, "its queue has no name", "Name one, or leave it out for 'default'")
+    if node.delay is not None and not 0 <= node.delay < 1e10:
+        yield Problem(node.name, f"its delay is {node.delay} seconds", "Give 0 or more")
+    if node.run_at is not None and node.run_at.tzinfo is None:
+        yield Problem(
+            node.name, f"its run_at {node.run_at.isoformat()} has no time zone", "Add one, such as tzinfo=UTC"
+        )
+
+
+def _policy_problems(node: Node) -> Iterator[Problem]:
+    policy = node.policy
+    if policy.timeout is not None and not 0 < policy.timeout < 1e10:
+        yield Problem(node.name, f"its timeout is {policy.timeout} seconds", "Give more than 0, or leave it out")
+    for key in ("retries", "lost_retries", "retry_delay", "retry_max_delay"):
+        value = getattr(policy, key)
+        if not 0 <= value < 1e10:
+            yield Problem(node.name, f"its {key} is {value}", "Give 0 or more")
+    if not policy.retry_factor >= 1:
+        yield Problem(node.name, f"its retry_factor is {policy.retry_factor}", "Give 1 or more")
+    if not 0 <= policy.retry_jitter <= 1:
+        yield Problem(node.name, f"its retry_jitter is {policy.retry_jitter}", "Give 0 to 1")
+
+
+def _argument_problems(
+    node: Node, parameters: Knows, shapes: dict[tuple[str, int, tuple[str, ...]], str | None]
+) -> Iterator[Problem]:
+    if len(node.args) > MAX_ARGUMENT_BYTES:
+        what = f"its arguments are {len(node.args):,} bytes and may be {MAX_ARGUMENT_BYTES:,}"
+        yield Problem(node.name, what, "Store the data, and pass where it is")
+    task = node.task
+    if task is None:
+        return
+    takes = parameters(task)
+    try:
+        positional, named = _arguments_decoder.decode(node.args)
+    except (msgspec.DecodeError, ValueError) as exc:
+        yield Problem(node.name, f"its arguments are not JSON [[...], {{...}}]: {exc}", "Write them with Segue")
+        return
+    if takes is None:
+        return
+    key = (task, len(positional), tuple(named))
+    mistake = shapes[key] if key in shapes else shapes.setdefault(key, takes.mistake(len(positional), named))
+    if mistake is not None:
+        yield Problem(node.name, mistake, _remedy(task, takes, len(positional), node))
+
+
+def _remedy(task: str, takes: Parameters, count: int, node: Node) -> str:
+    call = f"Call it as {task.rpartition('.')[2]}{takes.text}"
+    fed = any(hole.where == (0, 0) for hole in node.holes)
+    if fed and count == len(takes.positional) + 1:
+        return f"{call}, or use .si(...) if it is not to receive the previous result"
+    return call
+
+
+def _remembered(answers: dict[str, bool], task: str, is_known: Callable[[str], bool]) -> bool:
+    if task not in answers:
+        answers[task] = is_known(task)
+    return answers[task]

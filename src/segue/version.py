@@ -1,0 +1,3 @@
+"""The version of this Segue."""
+
+__version__ = "0.1.0"
