@@ -1,0 +1,77 @@
+"""Numbered SQL files bring the tables up to date, one transaction each, each recorded with its checksum.
+
+Promise: however many processes upgrade at once, each migration is applied once, in order; a crash in between leaves
+whole migrations. A database that is newer than this code, or whose recorded checksums differ, is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from segue.errors import SchemaError
+
+
+class Migration(NamedTuple):
+    """One numbered file."""
+
+    number: int
+    name: str
+    sql: str
+    checksum: str
+
+
+@cache
+def migrations(dialect: str) -> tuple[Migration, ...]:
+    """The migrations of a dialect, in order."""
+    folder = files("segue.store") / "migrations" / dialect
+    found = []
+    for file in folder.iterdir():
+        if file.name.endswith(".sql"):
+            sql = file.read_text(encoding="utf-8")
+            checksum = hashlib.sha256(sql.encode()).hexdigest()
+            found.append(Migration(int(file.name[:4]), file.name, sql, checksum))
+    return tuple(sorted(found))
+
+
+def latest(dialect: str) -> int:
+    """The number of the newest migration that this code knows."""
+    return migrations(dialect)[-1].number
+
+
+def check_applied(dialect: str, applied: Mapping[int, str]) -> None:
+    """Refuse a database that this code must not touch: newer, or with other migrations than ours.
+
+    `applied` maps the numbers recorded in the database to their checksums. An older database passes.
+    """
+    known = {migration.number: migration for migration in migrations(dialect)}
+    newest = max(applied, default=0)
+    if newest > latest(dialect):
+        raise SchemaError(
+            f"The database has schema version {newest}, this Segue knows up to {latest(dialect)}. "
+            "Upgrade Segue in this environment, or point it at another database."
+        )
+    for number, checksum in applied.items():
+        if known[number].checksum != checksum:
+            raise SchemaError(
+                f"Migration {known[number].name} was applied from another text than this Segue's. "
+                "It was made by a modified or unreleased version; use that one, or a new database."
+            )
+
+
+def pending(dialect: str, applied: Mapping[int, str]) -> list[Migration]:
+    """The migrations that are still to be applied."""
+    return [migration for migration in migrations(dialect) if migration.number not in applied]
+
+
+def refuse_outdated(dialect: str, applied: Mapping[int, str], url: str) -> None:
+    """Raise when the database is older than this code."""
+    missing = pending(dialect, applied)
+    if missing:
+        raise SchemaError(
+            f"The database has schema version {max(applied, default=0)}, this Segue needs {latest(dialect)}. "
+            f"Run: segue db upgrade --database {url}"
+        )

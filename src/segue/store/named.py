@@ -1,0 +1,48 @@
+"""Reads `statements/*.sql`: SQL under names, the common file first, a dialect's file over it.
+
+A statement starts with `-- name: <name>`; its first comment says why it looks as it does. A batch statement also says
+`-- columns: a int, b text`: the fields of a row. Parameters are written `:name` in every dialect.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from segue.errors import StoreError
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_COLUMNS = re.compile(r"^-- columns: (.+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+class Statement(NamedTuple):
+    """A statement as written, without its comments, and the (name, type) of the fields of its rows."""
+
+    sql: str
+    columns: tuple[tuple[str, str], ...]
+
+
+@cache
+def load(dialect: str) -> dict[str, Statement]:
+    """Every statement that `dialect` knows, by name."""
+    folder = files("segue.store") / "statements"
+    statements: dict[str, Statement] = {}
+    for file in ("common.sql", f"{dialect}.sql"):
+        statements.update(_parse((folder / file).read_text(encoding="utf-8"), file))
+    return statements
+
+
+def _parse(text: str, file: str) -> dict[str, Statement]:
+    parts = _NAME.split(text)
+    names, bodies = parts[1::2], parts[2::2]
+    if len(set(names)) != len(names):
+        raise StoreError(f"{file} has two statements of one name; give each its own.")
+    found = {}
+    for name, body in zip(names, bodies, strict=True):
+        header = _COLUMNS.search(body)
+        columns = tuple((c, t) for c, t in (p.split() for p in header[1].split(","))) if header else ()
+        found[name] = Statement(" ".join(_COMMENT.sub("", body).split()).rstrip("; "), columns)
+    return found

@@ -1,0 +1,146 @@
+"""The seam between the engine and a database: transactions that run named statements.
+
+A dialect promises: a transaction is all or nothing and durable when its `with` block ends; two transactions never both
+win the same compare-and-set; `claim` statements never hand a row to two callers; errors are `segue.errors.StoreError`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+Row = tuple[Any, ...]
+
+
+class Finish(NamedTuple):
+    """One compare-and-set into a final status: from (attempt, from_status), for `(run_id, step)`."""
+
+    run_id: str
+    step: int
+    attempt: int
+    from_status: str
+    status: str
+    result: str | None = None
+    error: str | None = None
+    seconds: float | None = None
+
+
+class Follow(NamedTuple):
+    """What a finished step set off and the engine must carry on within the same transaction."""
+
+    run_id: str
+    step: int  # RUN: the run waits for nothing more
+    attempt: int
+    skip: bool  # its join rule can no longer hold
+
+
+class Finished(NamedTuple):
+    """What came of a batch of `Finish`."""
+
+    recorded: int  # how many were not refused
+    started: int  # how many steps became claimable
+    follow: list[Follow]  # joins to pass through, steps to skip, runs and scopes that ended
+
+
+class Later(Protocol):
+    """The rows of a statement that is on its way."""
+
+    def rows(self) -> list[Row]:
+        """Wait for the statement and return its rows."""
+        ...
+
+
+class LaterFinished(Protocol):
+    """A batch of finishes that is on its way."""
+
+    def result(self) -> Finished:
+        """Wait for it and return what came of it."""
+        ...
+
+
+class Transaction(Protocol):
+    """One transaction. Statements see those before them; `later` ones share a round trip where the dialect can."""
+
+    def all(self, statement: str, **parameters: Any) -> list[Row]:
+        """Run a named statement and return its rows (none for one that returns nothing)."""
+        ...
+
+    def later(self, statement: str, **parameters: Any) -> Later:
+        """Send a named statement; its rows may be asked for after others were sent."""
+        ...
+
+    def each(self, statement: str, rows: Sequence[Row]) -> None:
+        """Run a batch statement over rows, whose fields are the `columns` that its header names."""
+        ...
+
+    def finish(self, batch: Sequence[Finish], now: datetime) -> LaterFinished:
+        """Write final statuses and release the children. A row that is not at its `from_status` and attempt is left."""
+        ...
+
+
+class Store(Protocol):
+    """A database."""
+
+    dialect: str
+    url: str
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """A write transaction of this thread; commits at the end of the block, rolls back when it raises."""
+        ...
+
+    def adopt(self, connection: Any) -> AbstractContextManager[Transaction]:
+        """Statements inside a transaction that the caller has open on `connection`, and alone ends."""
+        ...
+
+    def now(self) -> datetime:
+        """The database's time: aware, UTC."""
+        ...
+
+    def time(self, moment: datetime) -> Any:
+        """`moment` as this dialect binds it."""
+        ...
+
+    def datetime(self, value: Any) -> datetime | None:
+        """A time read from a row, aware, UTC; None stays None."""
+        ...
+
+    def array(self, numbers: Iterable[int]) -> Any:
+        """Integers as this dialect binds them to an array column."""
+        ...
+
+    def integers(self, value: Any) -> list[int]:
+        """An array column as read from a row."""
+        ...
+
+    def waker(self) -> Waker:
+        """Something to wait on for news from other processes."""
+        ...
+
+    def upgrade(self) -> list[int]:
+        """Bring the tables up to this version; returns the migrations that were applied."""
+        ...
+
+    def schema_version(self) -> int:
+        """The number of the latest migration in the database; 0 when there are no tables."""
+        ...
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        ...
+
+
+class Waker(Protocol):
+    """Hints that there may be something to do. They may be lost or false; polling stays underneath."""
+
+    fd: int | None  # readable when there is news; None: look with `woken` every `poll_seconds`
+    poll_seconds: float
+
+    def woken(self) -> bool:
+        """True when there was news since the last look."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening."""
+        ...

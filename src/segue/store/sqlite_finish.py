@@ -1,0 +1,96 @@
+"""Finishing steps on SQLite: a call costs microseconds there, so a batch is worked row by row.
+
+PostgreSQL does the same in one statement (`finish` in statements/postgres.sql); one contract suite holds both to it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from segue.model import RUN, JoinVerdict, StepStatus, judge_join
+from segue.store.named import Statement
+from segue.store.protocol import Finish, Finished, Follow
+
+_decode_integers = msgspec.json.Decoder(list[int]).decode
+
+
+class _Above:
+    """What a child hears of its parents in one batch."""
+
+    __slots__ = ("failed", "skipped", "total")
+
+    def __init__(self) -> None:
+        self.total = self.failed = self.skipped = 0
+
+    def add(self, status: str) -> None:
+        self.total += 1
+        if status == StepStatus.SKIPPED:
+            self.skipped += 1
+        elif status != StepStatus.SUCCEEDED:
+            self.failed += 1
+
+    @property
+    def succeeded(self) -> int:
+        return self.total - self.failed - self.skipped
+
+
+class _Done:
+    __slots__ = ("_finished",)
+
+    def __init__(self, finished: Finished) -> None:
+        self._finished = finished
+
+    def result(self) -> Finished:
+        return self._finished
+
+
+def finish(
+    connection: sqlite3.Connection,
+    statements: Mapping[str, Statement],
+    batch: Sequence[Finish],
+    now: datetime,
+    text: Callable[[datetime], str],
+) -> _Done:
+    """Write the final statuses, then tell every child once what all of its parents in the batch did."""
+    execute = connection.execute
+    finish_step = statements["finish_step"].sql
+    count, moment = 0, text(now)
+    children: dict[tuple[str, int], _Above] = {}
+    for run_id, step, attempt, from_status, status, result, error, seconds in batch:
+        row = execute(
+            finish_step, (status, result, error, seconds, moment, run_id, step, attempt, from_status)
+        ).fetchone()
+        if row is None:
+            continue  # another one was first
+        count += 1
+        for child in _decode_integers(row[0]):
+            above = children.get((run_id, child))
+            if above is None:
+                above = children[run_id, child] = _Above()
+            above.add(status)
+    started = 0
+    follow: list[Follow] = []
+    for (run_id, child), above in children.items():
+        if child == RUN:
+            left = execute(statements["release_run"].sql, (above.total, run_id)).fetchone()[0]
+            if left == 0:
+                follow.append(Follow(run_id, RUN, 0, False))
+            continue
+        counts = (above.total, above.failed, above.skipped, run_id, child)
+        row = execute(statements["release_step"].sql, counts).fetchone()
+        if row is None:
+            continue  # it started already, or was skipped or cancelled
+        rule, waiting_on, failed, skipped, is_join, delay, ready_at, attempt = row
+        verdict = judge_join(rule, waiting_on, failed, skipped, above.succeeded)
+        if verdict is JoinVerdict.SKIP or (verdict is JoinVerdict.START and is_join):
+            follow.append(Follow(run_id, child, attempt, verdict is JoinVerdict.SKIP))
+        elif verdict is JoinVerdict.START:
+            due = text(now + timedelta(seconds=delay)) if delay else moment
+            due = max(due, ready_at or due)
+            execute(statements["make_ready"].sql, (due, "timer" if due > moment else None, run_id, child))
+            started += 1
+    return _Done(Finished(count, started, follow))

@@ -1,0 +1,135 @@
+-- What PostgreSQL says its own way: batches come as one array for each column, and move in one statement.
+-- The engine locks the runs of a batch first (lock_runs), in the order of their ids, so statements that change steps of a
+-- run never meet and no two turns can deadlock; a claim takes only rows that nobody holds.
+
+-- name: insert_runs
+-- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at timestamptz
+INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at)
+SELECT id, workflow, key, 'pending', waiting_on, steps, fail_fast, has_hooks, result_expr, created_at FROM :batch
+ON CONFLICT DO NOTHING;
+
+-- name: insert_steps
+-- columns: run_id uuid, step int, scope int, name text, task text, status text, gate text, queue text, priority int, ready_at timestamptz, delay float8, rule text, waiting_on int, children text, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text
+INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, rule,
+    waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr)
+SELECT run_id, step, scope, name, task, task IS NULL, status, gate, queue, priority, ready_at, delay, rule,
+    waiting_on, children::integer[], hook, may_fail, args, holes, when_expr, policy, result_expr
+FROM :batch;
+
+-- name: wake
+-- A notification takes a lock that all commits share, so it is sent only when a worker sleeps.
+SELECT pg_notify('segue', '') WHERE EXISTS (SELECT 1 FROM segue_workers WHERE sleeping AND status = 'running');
+
+-- name: lock_runs
+SELECT id, intent, fail_fast FROM segue_runs WHERE id = ANY(:ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: finish
+-- columns: run_id uuid, step int, attempt int, from_status text, status text, result text, error text, seconds float8
+-- One statement for a whole batch: write what is final, tell each child once what its parents did, judge its join rule
+-- (as model.judge_join does), count down the runs. `kids` may be read before it is written: the run is locked.
+WITH done AS (
+    UPDATE segue_steps s SET status = o.status, result = o.result, error = coalesce(o.error, s.error),
+        seconds = coalesce(o.seconds, s.seconds), finished_at = :now, gate = NULL
+    FROM :batch WHERE s.run_id = o.run_id AND s.step = o.step AND s.attempt = o.attempt AND s.status = o.from_status
+    RETURNING s.run_id, s.step, s.status, s.children
+), edges AS (
+    SELECT d.run_id, c.child, count(*)::int AS total,
+        (count(*) FILTER (WHERE d.status IN ('failed', 'cancelled')))::int AS failed,
+        (count(*) FILTER (WHERE d.status = 'skipped'))::int AS skipped
+    FROM done d CROSS JOIN LATERAL unnest(d.children) AS c(child) GROUP BY d.run_id, c.child
+), kids AS (
+    SELECT s.run_id, s.step, s.attempt, s.is_join, s.waiting_on - e.total AS waiting_on,
+        s.failed_above + e.failed AS failed, s.skipped_above + e.skipped AS skipped,
+        greatest(:now + make_interval(secs => coalesce(s.delay, 0)), s.ready_at) AS due,
+        CASE
+            WHEN s.rule = 'any_succeeded' AND e.total > e.failed + e.skipped THEN 'start'
+            WHEN s.rule = 'any_failed' AND s.failed_above + e.failed > 0 THEN 'start'
+            WHEN s.waiting_on - e.total > 0 THEN 'wait'
+            WHEN s.rule IN ('any_succeeded', 'any_failed') THEN 'skip'
+            WHEN s.rule = 'all_succeeded' AND s.failed_above + e.failed + s.skipped_above + e.skipped > 0 THEN 'skip'
+            WHEN s.rule = 'none_failed' AND s.failed_above + e.failed > 0 THEN 'skip'
+            ELSE 'start'
+        END AS verdict
+    FROM edges e JOIN segue_steps s ON s.run_id = e.run_id AND s.step = e.child
+    WHERE s.status = 'blocked'
+), told AS (
+    UPDATE segue_steps s SET waiting_on = k.waiting_on, failed_above = k.failed, skipped_above = k.skipped,
+        status = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN 'ready' ELSE 'blocked' END,
+        ready_at = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN k.due ELSE s.ready_at END,
+        gate = CASE WHEN k.verdict = 'start' AND NOT k.is_join AND k.due > :now THEN 'timer' END
+    FROM kids k WHERE s.run_id = k.run_id AND s.step = k.step
+), counted AS (
+    UPDATE segue_runs r SET waiting_on = r.waiting_on - e.total
+    FROM edges e WHERE e.child = -1 AND r.id = e.run_id
+    RETURNING r.id, r.waiting_on
+)
+SELECT NULL::uuid, (SELECT count(*) FROM done)::int, (SELECT count(*) FROM kids WHERE verdict = 'start' AND NOT is_join)::int, false
+UNION ALL SELECT run_id, step, attempt, verdict = 'skip' FROM kids WHERE verdict = 'skip' OR (verdict = 'start' AND is_join)
+UNION ALL SELECT id, -1, 0, false FROM counted WHERE waiting_on = 0;
+
+-- name: due_timers
+UPDATE segue_steps s SET gate = NULL
+FROM (SELECT run_id, step FROM segue_steps WHERE status = 'ready' AND gate = 'timer' AND ready_at <= :now
+      ORDER BY ready_at LIMIT :limit FOR UPDATE SKIP LOCKED) t
+WHERE s.run_id = t.run_id AND s.step = t.step;
+
+-- name: claim
+WITH picked AS (
+    SELECT run_id, step FROM segue_steps
+    WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND task = ANY(:tasks::text[])
+    ORDER BY priority DESC, ready_at, run_id, step LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE segue_steps s SET status = 'running', attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now
+FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step
+RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at;
+
+-- name: claim_of_run
+-- For working one run in this process. The run's own steps are few enough to look through.
+WITH picked AS (
+    SELECT run_id, step FROM segue_steps
+    WHERE status = 'ready' AND gate IS NULL AND run_id = :run_id AND task = ANY(:tasks::text[])
+    ORDER BY priority DESC, ready_at, step LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE segue_steps s SET status = 'running', attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now
+FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step
+RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at;
+
+-- name: runs_begin
+-- Skips a run that another turn holds: the claim that comes next says it again, and a claim must not wait for a run.
+UPDATE segue_runs r SET status = 'running', started_at = :now
+FROM (SELECT id FROM segue_runs WHERE id = ANY(:ids::uuid[]) AND status = 'pending' FOR NO KEY UPDATE SKIP LOCKED) p
+WHERE r.id = p.id;
+
+-- name: load_results
+SELECT step, status, result, is_join, result_expr FROM segue_steps
+WHERE run_id = :run_id AND step = ANY(:steps::int[]);
+
+-- name: end_runs
+-- The common end: nothing failed, no hook waits. What is left over is looked at one by one.
+UPDATE segue_runs r SET status = 'succeeded', finished_at = :now
+WHERE id = ANY(:ids::uuid[]) AND waiting_on = 0 AND intent IS NULL AND NOT has_hooks
+AND status IN ('pending', 'running', 'paused')
+AND NOT EXISTS (SELECT 1 FROM segue_steps f WHERE f.run_id = r.id AND f.status = 'failed')
+RETURNING r.id;
+
+-- name: prune_runs
+DELETE FROM segue_runs WHERE id = ANY(:ids::uuid[]);
+
+-- name: prune_steps
+DELETE FROM segue_steps WHERE run_id = ANY(:ids::uuid[]);
+
+-- name: prune_attempts
+DELETE FROM segue_attempts WHERE run_id = ANY(:ids::uuid[]);
+
+-- name: prune_progress
+DELETE FROM segue_progress WHERE run_id = ANY(:ids::uuid[]);
+
+-- name: database_now
+SELECT clock_timestamp();
+
+-- name: count_runs
+SELECT status, count(*) FROM segue_runs GROUP BY status;
+
+-- name: runs_with_steps
+-- A start that is repeated because its answer was lost finds its own run with its steps.
+SELECT run_id FROM segue_steps WHERE step = 0 AND run_id = ANY(:ids::uuid[]);

@@ -1,0 +1,95 @@
+-- What SQLite says its own way: lists come as JSON, batches row by row with ?1, ?2 ... in the order of their columns.
+
+-- name: insert_runs
+-- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at time
+INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at)
+VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING;
+
+-- name: insert_steps
+-- columns: run_id uuid, step int, scope int, name text, task text, status text, gate text, queue text, priority int, ready_at time, delay float, rule text, waiting_on int, children array, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text
+INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, rule,
+    waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr)
+VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NULL, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21);
+
+-- name: wake
+-- Nobody is told: the others see that the file changed.
+SELECT 1 WHERE false;
+
+-- name: lock_runs
+-- The transaction has the write lock already.
+SELECT id, intent, fail_fast FROM segue_runs WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
+
+-- name: finish_step
+UPDATE segue_steps SET status = ?1, result = ?2, error = coalesce(?3, error), seconds = coalesce(?4, seconds),
+    finished_at = ?5, gate = NULL
+WHERE run_id = ?6 AND step = ?7 AND attempt = ?8 AND status = ?9
+RETURNING children;
+
+-- name: release_run
+UPDATE segue_runs SET waiting_on = waiting_on - ?1 WHERE id = ?2 RETURNING waiting_on;
+
+-- name: release_step
+UPDATE segue_steps
+SET waiting_on = waiting_on - ?1, failed_above = failed_above + ?2, skipped_above = skipped_above + ?3
+WHERE run_id = ?4 AND step = ?5 AND status = 'blocked'
+RETURNING rule, waiting_on, failed_above, skipped_above, is_join, delay, ready_at, attempt;
+
+-- name: make_ready
+UPDATE segue_steps SET status = 'ready', ready_at = ?1, gate = ?2 WHERE run_id = ?3 AND step = ?4;
+
+-- name: due_timers
+UPDATE segue_steps SET gate = NULL WHERE rowid IN (
+    SELECT rowid FROM segue_steps WHERE status = 'ready' AND gate = 'timer' AND ready_at <= :now
+    ORDER BY ready_at LIMIT :limit);
+
+-- name: claim
+UPDATE segue_steps SET status = 'running', attempt = attempt + 1, worker_id = :worker_id, started_at = :now
+WHERE rowid IN (
+    SELECT rowid FROM segue_steps
+    WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND task IN (SELECT value FROM json_each(:tasks))
+    ORDER BY priority DESC, ready_at, run_id, step LIMIT :limit)
+RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at;
+
+-- name: claim_of_run
+-- For working one run in this process. The run's own steps are few enough to look through.
+UPDATE segue_steps SET status = 'running', attempt = attempt + 1, worker_id = :worker_id, started_at = :now
+WHERE rowid IN (
+    SELECT rowid FROM segue_steps
+    WHERE status = 'ready' AND gate IS NULL AND run_id = :run_id AND task IN (SELECT value FROM json_each(:tasks))
+    ORDER BY priority DESC, ready_at, step LIMIT :limit)
+RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at;
+
+-- name: runs_begin
+UPDATE segue_runs SET status = 'running', started_at = :now
+WHERE status = 'pending' AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: load_results
+SELECT step, status, result, is_join, result_expr FROM segue_steps
+WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
+
+-- name: end_runs
+-- The common end: nothing failed, no hook waits. What is left over is looked at one by one.
+UPDATE segue_runs SET status = 'succeeded', finished_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND waiting_on = 0 AND intent IS NULL AND NOT has_hooks
+AND status IN ('pending', 'running', 'paused')
+AND NOT EXISTS (SELECT 1 FROM segue_steps f WHERE f.run_id = segue_runs.id AND f.status = 'failed')
+RETURNING id;
+
+-- name: prune_runs
+DELETE FROM segue_runs WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: prune_steps
+DELETE FROM segue_steps WHERE run_id IN (SELECT value FROM json_each(:ids));
+
+-- name: prune_attempts
+DELETE FROM segue_attempts WHERE run_id IN (SELECT value FROM json_each(:ids));
+
+-- name: prune_progress
+DELETE FROM segue_progress WHERE run_id IN (SELECT value FROM json_each(:ids));
+
+-- name: count_runs
+SELECT status, count(*) FROM segue_runs GROUP BY status;
+
+-- name: runs_with_steps
+-- A start that is repeated because its answer was lost finds its own run with its steps.
+SELECT run_id FROM segue_steps WHERE step = 0 AND run_id IN (SELECT value FROM json_each(:ids));
