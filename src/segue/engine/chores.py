@@ -1,0 +1,111 @@
+"""What must be done now and then by somebody: rescue the steps of lost workers, prune what is old.
+
+Each chore is a query that finds what is to be done, so it may be done by anybody, twice, and by two at once; one that
+died half-way is simply done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from segue.engine.ids import first_id_at
+from segue.engine.rows import decode_policy
+from segue.engine.settle import Settler
+from segue.engine.transitions import Change, Facts, Lost, decide
+from segue.model import ErrorInfo, StepStatus
+from segue.store.protocol import Finish, Store, Transaction
+
+RESCUE_AT_ONCE = 1000
+PRUNE_AT_ONCE = 200
+_encode = msgspec.json.Encoder().encode
+
+
+def rescue(store: Store, tx: Transaction, now: datetime) -> int:
+    """Take the steps of workers whose lease has expired away from them. Returns how many steps were rescued.
+
+    Each goes back to ready, and its next attempt makes what the lost worker may still say of it void; a step that has
+    lost too many workers is parked as failed.
+    """
+    tx.all("lose_workers", now=now)
+    lost = tx.all("lost_steps", limit=RESCUE_AT_ONCE)
+    if not lost:
+        return 0
+    locked = tx.all("lock_runs", ids=sorted({row[0] for row in lost}))
+    ending = {row[0] for row in locked if row[1] is not None}
+    # Read again: a step may have ended before its run was locked.
+    lost = tx.all("lost_steps", limit=RESCUE_AT_ONCE)
+    finishes = _give_back(tx, now, [row for row in lost if row[0] in {run[0] for run in locked}], ending)
+    Settler(store, tx, now).settle(finishes, ending=sorted(ending))
+    tx.later("wake")
+    return len(lost)
+
+
+def release_steps(store: Store, tx: Transaction, steps: Sequence[tuple[str, int, int]], now: datetime) -> None:
+    """Give back steps that their own worker does not know to be running: a claim whose answer was lost."""
+    locked = tx.all("lock_runs", ids=sorted({step[0] for step in steps}))
+    ending = {row[0] for row in locked if row[1] is not None}
+    finishes = []
+    for run_id, step, attempt in steps:
+        if run_id in ending:
+            finishes.append(Finish(run_id, step, attempt, StepStatus.RUNNING, StepStatus.CANCELLED))
+            continue
+        failures, losses = tx.all("step_state", run_id=run_id, step=step)[0][2:4]
+        tx.all(
+            "requeue", run_id=run_id, step=step, attempt=attempt, gate=None, ready_at=now,
+            failures=failures, losses=losses, error=None,
+        )  # fmt: skip
+    Settler(store, tx, now).settle(finishes, ending=sorted(ending))
+
+
+def _give_back(tx: Transaction, now: datetime, lost: Sequence[Any], ending: set[str]) -> list[Finish]:
+    finishes = []
+    for run_id, step, attempt, worker in lost:
+        status, _, failures, losses, policy, hook, _, _ = tx.all("step_state", run_id=run_id, step=step)[0]
+        facts = Facts(StepStatus(status), attempt, failures, losses, decode_policy(policy))
+        change = decide(facts, Lost(attempt))
+        if not isinstance(change, Change):
+            continue
+        error = _lost_error(worker, change)
+        tx.all(
+            "put_attempt", run_id=run_id, step=step, attempt=attempt, status="lost", worker=worker or "unknown",
+            finished_at=now, error=error, output=None,
+        )  # fmt: skip
+        if run_id in ending and hook is None:
+            finishes.append(Finish(run_id, step, attempt, StepStatus.RUNNING, StepStatus.CANCELLED))
+        elif change.status is StepStatus.READY:
+            tx.all(
+                "requeue", run_id=run_id, step=step, attempt=attempt, gate=None, ready_at=now,
+                failures=change.failures, losses=change.losses, error=error,
+            )  # fmt: skip
+        else:
+            finishes.append(Finish(run_id, step, attempt, StepStatus.RUNNING, StepStatus.FAILED, None, error))
+    return finishes
+
+
+def _lost_error(worker: str | None, change: Change) -> str:
+    message = f"worker {worker or 'unknown'} stopped renewing its lease"
+    if change.status is StepStatus.FAILED:
+        message += f"; this step has now lost {change.losses} workers and is parked (lost_retries). Does it kill them?"
+    return _encode(ErrorInfo("worker_lost", message)).decode()
+
+
+def prune(store: Store, tx: Transaction, now: datetime, *, older_than: timedelta) -> int:
+    """Delete up to some hundred runs that ended longer ago than `older_than`, oldest first. Returns how many."""
+    before = now - older_than
+    ids = [
+        row[0] for row in tx.all("prunable_runs", horizon=first_id_at(before), before=before, limit=PRUNE_AT_ONCE)
+    ]  # fmt: skip
+    if ids:
+        for statement in ("prune_steps", "prune_attempts", "prune_progress", "prune_runs"):
+            tx.all(statement, ids=ids)
+    tx.all("prune_workers", before=before)
+    return len(ids)
+
+
+def check_invariants(tx: Transaction, statements: Sequence[str]) -> list[tuple[str, str]]:
+    """Run the invariants; returns (run id, what is wrong) for every row that breaks one."""
+    return [(str(run_id), what) for statement in statements for run_id, what in tx.all(statement)]

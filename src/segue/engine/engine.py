@@ -1,0 +1,131 @@
+"""The engine: every act on the database that changes a run, one transaction each.
+
+    start     a plan becomes a run                      turn      a worker records, releases, claims
+    cancel    a run is asked to end                     rescue    steps of lost workers become claimable again
+    release   a worker gives back what it never began   prune     old runs are deleted
+
+An act that raises StoreUnavailableError may or may not have happened; every one of them may be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from segue.engine import chores, control
+from segue.engine.ids import new_id
+from segue.engine.start import NewRun, start_runs
+from segue.engine.turn import Turn, TurnRequest, TurnResult, WorkerIdentity
+from segue.errors import StoreConflictError, StoreUnavailableError
+from segue.plan.graph import Plan
+from segue.store import named
+from segue.store.protocol import Store, Transaction
+
+START_AT_ONCE = 1000
+_TRIES = 4
+T = TypeVar("T")
+
+
+class Engine:
+    """Acts on one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def start(self, plans: Sequence[tuple[Plan, str | None]], *, connection: Any | None = None) -> list[str]:
+        """Start a run for each (plan, key), durable when this returns; with `connection`, when its owner commits.
+
+        Returns their ids. Many are committed in batches; a repetition after an error starts nothing twice where keys
+        are given.
+        """
+        now = self.store.now()
+        runs = [NewRun(new_id(now), plan, key) for plan, key in plans]
+        if connection is not None:
+            with self.store.adopt(connection) as tx:
+                return start_runs(self.store, tx, runs, now)
+        ids: list[str] = []
+        for first in range(0, len(runs), START_AT_ONCE):
+            batch = runs[first : first + START_AT_ONCE]
+            ids += self._repeatedly(partial(self._start_batch, batch))
+        return ids
+
+    def turn(self, worker: WorkerIdentity, request: TurnRequest) -> TurnResult:
+        """One turn of a worker. Not repeated here: the worker knows what it still has to say."""
+        return Turn(self.store, worker, request).take()
+
+    def cancel(self, run_id: str) -> str:
+        """End a run; returns its status."""
+        return self._repeatedly(lambda tx, now: control.cancel_run(self.store, tx, run_id, now))
+
+    def register(self, worker: WorkerIdentity, *, pool: str, concurrency: int, version: str) -> None:
+        """Write down a worker that begins, with its first lease."""
+        now = self.store.now()
+        with self.store.transaction() as tx:
+            tx.all(
+                "insert_worker", id=worker.id, name=worker.name, queues=_json(worker.queues), tasks=_json(worker.tasks),
+                pool=pool, concurrency=concurrency, version=version, now=now,
+                lease_until=now + timedelta(seconds=worker.lease_seconds),
+            )  # fmt: skip
+
+    def unregister(self, worker: WorkerIdentity) -> None:
+        """Write down that a worker ended; what it still had becomes claimable with the next rescue."""
+        now = self.store.now()
+        with self.store.transaction() as tx:
+            tx.all("stop_worker", worker_id=worker.id, now=now)
+
+    def release_unknown(self, worker_id: str, known: set[tuple[str, int, int]]) -> int:
+        """Give back steps that the database says this worker runs and that it does not know of; returns how many.
+
+        That happens when the answer to a claim was lost: nobody else would ever take them while the worker lives.
+        """
+        now = self.store.now()
+        with self.store.transaction() as tx:
+            mine = {(row[0], row[1], row[2]) for row in tx.all("steps_of_worker", worker_id=worker_id)}
+            unknown = sorted(mine - known)
+            if unknown:
+                chores.release_steps(self.store, tx, unknown, now)
+        return len(unknown)
+
+    def rescue(self) -> int:
+        """Take steps away from lost workers; returns how many."""
+        return self._repeatedly(lambda tx, now: chores.rescue(self.store, tx, now))
+
+    def prune(self, *, older_than: timedelta) -> int:
+        """Delete one batch of runs that ended longer ago; returns how many."""
+        return self._repeatedly(lambda tx, now: chores.prune(self.store, tx, now, older_than=older_than))
+
+    def broken_invariants(self) -> list[tuple[str, str]]:
+        """(run id, what is wrong) for everything in the database that must not be; empty when all is well."""
+        checks = sorted(name for name in named.load(self.store.dialect) if name.startswith("check_"))
+        with self.store.transaction() as tx:
+            return chores.check_invariants(tx, checks)
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """For reading: the queries of `segue.engine.look` take it."""
+        return self.store.transaction()
+
+    def _start_batch(self, runs: Sequence[NewRun], tx: Transaction, now: datetime) -> list[str]:
+        return start_runs(self.store, tx, runs, now)
+
+    def _repeatedly(self, act: Callable[[Transaction, datetime], T]) -> T:
+        """Do an act that may be repeated, again when the connection broke or the database preferred another."""
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                now = self.store.now()
+                with self.store.transaction() as tx:
+                    return act(tx, now)
+            except (StoreUnavailableError, StoreConflictError):
+                if not left:
+                    raise
+                time.sleep(0.05 * (_TRIES - left))
+        raise AssertionError("unreachable")
+
+
+def _json(values: Sequence[str]) -> str:
+    return msgspec.json.encode(list(values)).decode()

@@ -1,0 +1,38 @@
+"""A task returned a plan: its nodes become steps of the same run; the step waits for them and takes their result."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from segue.engine.rows import plan_rows
+from segue.engine.settle import Settler
+from segue.model import Outcome, StepStatus, Value
+from segue.plan import codec
+from segue.store.protocol import Finish, Store, Transaction
+
+_NOTHING = codec.encode_expr(Value(msgspec.Raw(b"null")))
+
+
+def expand(
+    store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *, hook: str | None, now: datetime
+) -> list[Finish]:
+    """Insert the plan in `outcome.result`. The caller holds the run's lock and has checked that the attempt is live.
+
+    Returns what is to be finished: the step itself, when the plan has no steps.
+    """
+    run_id, step = outcome.run_id, outcome.step
+    plan = codec.decode(outcome.result or "")
+    if not plan.nodes:
+        result = codec.evaluate(plan.result, {}) if plan.result is not None else codec.NULL
+        return [Finish(run_id, step, outcome.attempt, "running", "succeeded", result, None, outcome.seconds)]
+    base = tx.all("take_step_numbers", run_id=run_id, count=len(plan.nodes))[0][0]
+    rows = plan_rows(store, plan, run_id=run_id, base=base, scope=step, now=now)
+    tx.each("insert_steps", rows.steps)
+    tx.all(
+        "expand_step", run_id=run_id, step=step, attempt=outcome.attempt, waiting_on=rows.waiting_on,
+        result_expr=rows.result_expr or _NOTHING, has_hooks=rows.has_hooks, seconds=outcome.seconds,
+    )  # fmt: skip
+    settler.note_started(rows.claimable)
+    return [Finish(run_id, join, 0, StepStatus.BLOCKED, StepStatus.SUCCEEDED) for join in rows.open_joins]

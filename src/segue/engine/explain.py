@@ -1,0 +1,173 @@
+"""Why a run or step is not moving: one line for each reason, most telling first.
+
+Promise 7: every run ends, or this says what it waits for. A run that is not final always gets at least one reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from segue.engine.look import RunInfo, StepInfo, WorkerInfo, list_steps, list_workers, run_info
+from segue.model import Gate, StepStatus
+from segue.store.protocol import Store, Transaction
+
+STEPS_LOOKED_AT = 200
+PARENTS_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something does not move: a word for programs, the step it is about, a sentence for people."""
+
+    code: str
+    step: str | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.text}" if self.step else self.text
+
+
+def explain(store: Store, tx: Transaction, run_id: str, now: datetime, *, step: str | None = None) -> list[Reason]:
+    """The reasons why a run, or the step of this name, is where it is."""
+    run = run_info(store, tx, run_id)
+    if step is not None:
+        steps = list_steps(store, tx, run_id, name=step, limit=1)
+        if not steps:
+            return [Reason("unknown_step", step, f"run {run.id} has no step of this name")]
+        return _explain_step(store, tx, run, steps[0], list_workers(store, tx), now)
+    if run.status.is_final:
+        return [_final(run)]
+    workers = list_workers(store, tx)
+    reasons = []
+    if run.ending:
+        reasons.append(Reason("ending", None, f"the run is ending as {run.ending}; it waits for what still runs"))
+    for status in (StepStatus.RUNNING, StepStatus.SENT, StepStatus.READY):
+        for found in list_steps(store, tx, run_id, status=status, limit=STEPS_LOOKED_AT):
+            reasons += _explain_step(store, tx, run, found, workers, now)
+    if not reasons:
+        for found in list_steps(store, tx, run_id, status=StepStatus.BLOCKED, limit=STEPS_LOOKED_AT):
+            reasons += _explain_step(store, tx, run, found, workers, now)
+    return _merged(reasons) or [
+        Reason("stuck", None, "nothing can move it: please run `segue db check` and report this")
+    ]
+
+
+def _final(run: RunInfo) -> Reason:
+    when = run.finished_at.isoformat(timespec="seconds") if run.finished_at else "?"
+    text = f"the run {run.status} at {when}"
+    if run.error:
+        text += f": {run.error.step} failed with {run.error.type}: {run.error.message}"
+    return Reason("final", None, text)
+
+
+def _explain_step(
+    store: Store, tx: Transaction, run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], now: datetime
+) -> list[Reason]:
+    match step.status:
+        case StepStatus.RUNNING:
+            return [_running(step, now)]
+        case StepStatus.SENT:
+            return [Reason("sent", step.name, "was handed to its executor, which has not begun it")]
+        case StepStatus.READY:
+            return _ready(step, workers, now)
+        case StepStatus.BLOCKED:
+            return [_blocked(tx, run, step)]
+        case _:
+            text = f"is {step.status}"
+            if step.error:
+                text += f": {step.error.type}: {step.error.message}"
+            return [Reason(step.status.value, step.name, text)]
+
+
+def _running(step: StepInfo, now: datetime) -> Reason:
+    since = _ago(step.started_at, now)
+    where = step.worker or "an unknown worker"
+    text = f"attempt {step.attempt} has run on {where} for {since}"
+    if step.progress is not None:
+        total = f" of {step.progress.total:g}" if step.progress.total is not None else ""
+        text += f", done {step.progress.done:g}{total}"
+        if step.progress.eta_seconds is not None:
+            text += f", about {_span(step.progress.eta_seconds)} left"
+    if step.cancel_requested:
+        text += "; it was asked to end"
+    if step.worker_lease_until is None or step.worker_lease_until < now or step.worker_status in ("lost", "stopped"):
+        return Reason(
+            "lost", step.name, text + "; that worker no longer renews its lease, and the step will be rescued"
+        )
+    return Reason("running", step.name, text)
+
+
+def _ready(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list[Reason]:
+    reasons = []
+    if step.gate == Gate.TIMER and step.ready_at is not None and step.ready_at > now:
+        why = f"its try number {step.attempt} failed, it is tried again" if step.failures else "it is delayed"
+        until = step.ready_at.isoformat(timespec="seconds")
+        reasons.append(
+            Reason("delayed", step.name, f"{why} at {until} (in {_span((step.ready_at - now).total_seconds())})")
+        )
+    alive = [worker for worker in workers if worker.lease_until >= now and worker.status == "running"]
+    on_queue = [worker for worker in alive if step.queue in worker.queues]
+    if not alive:
+        reasons.append(
+            Reason("no_worker", step.name, "is ready, but no worker is running; start one: segue worker -A <module>")
+        )
+    elif not on_queue:
+        text = f"is ready, but no worker works on queue {step.queue!r}; start one: segue worker --queue {step.queue}"
+        reasons.append(Reason("no_worker_on_queue", step.name, text))
+    elif not any(step.task in worker.tasks for worker in on_queue):
+        text = (
+            f"is ready, but no worker on queue {step.queue!r} knows the task {step.task!r}; "
+            "start one with -A naming the module that defines it"
+        )
+        reasons.append(Reason("unknown_task", step.name, text))
+    if not reasons:
+        busy = sum(worker.concurrency for worker in on_queue)
+        text = (
+            f"has been ready for {_ago(step.ready_at, now)}; it waits for one of {busy} places on queue {step.queue!r}"
+        )
+        reasons.append(Reason("waiting_for_place", step.name, text))
+    return reasons
+
+
+def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:
+    rows = tx.all("parents_of", run_id=run.id, step=step.step, limit=PARENTS_NAMED)
+    if not rows and step.hook:
+        return Reason("blocked", step.name, f"is an {step.hook} hook: it waits for the outcome of all other steps")
+    named = ", ".join(f"{name} ({status})" for _, name, status in rows)
+    more = f" and {step.waiting_on - len(rows)} more" if step.waiting_on > len(rows) else ""
+    rule = "" if step.rule in ("all_succeeded", "all_done") else f" [{step.rule}]"
+    what = "waits for the plan that its task returned: " if step.is_join and step.attempt else "waits for "
+    return Reason("blocked", step.name, f"{what}{named}{more}{rule}")
+
+
+def _merged(reasons: list[Reason]) -> list[Reason]:
+    """A thousand steps that wait for the same thing are one line."""
+    groups: dict[tuple[str, str], list[Reason]] = {}
+    for reason in reasons:
+        words = reason.text if reason.code in ("no_worker", "no_worker_on_queue", "unknown_task") else reason.code
+        key = (reason.code, words if reason.code not in ("running", "lost", "delayed", "blocked") else f"{reason}")
+        groups.setdefault(key, []).append(reason)
+    merged = []
+    for same in groups.values():
+        first = same[0]
+        if len(same) > 1:
+            count = f"{len(same)}{'+' if len(same) >= STEPS_LOOKED_AT else ''}"
+            first = Reason(first.code, f"{first.step} and {count} steps in all" if first.step else None, first.text)
+        merged.append(first)
+    return merged
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    return "an unknown time" if moment is None else _span((now - moment).total_seconds())
+
+
+def _span(seconds: float) -> str:
+    seconds = max(seconds, 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

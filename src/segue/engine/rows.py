@@ -1,0 +1,127 @@
+"""From a plan to the rows of a run: numbers, children, counters, what may start at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from segue.model import Expr, JoinRule, Policy, StepStatus
+from segue.plan import codec
+from segue.plan.graph import Node, Plan
+from segue.store.protocol import Row, Store
+
+_encoder = msgspec.json.Encoder()
+_policy_decoder = msgspec.json.Decoder(Policy)
+_DEFAULT_POLICY = Policy()
+_EARLY = (JoinRule.ANY_SUCCEEDED, JoinRule.ANY_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRows:
+    """What is inserted for a plan: `steps` as `insert_steps` wants them."""
+
+    steps: list[Row]
+    waiting_on: int  # how many of them the scope waits for before its hooks
+    open_joins: list[int]  # joins without parents: passed through at once
+    has_hooks: bool
+    result_expr: str | None
+    claimable: int  # steps that may be claimed at once
+
+
+@lru_cache(maxsize=4096)
+def decode_policy(text: str | None) -> Policy:
+    """A policy read from a column."""
+    return _DEFAULT_POLICY if text is None else _policy_decoder.decode(text)
+
+
+@lru_cache(maxsize=4096)
+def _encode_policy(policy: Policy) -> str | None:
+    return None if policy == _DEFAULT_POLICY else _encoder.encode(policy).decode()
+
+
+def plan_rows(store: Store, plan: Plan, *, run_id: str, base: int, scope: int, now: datetime) -> PlanRows:
+    """The rows of `plan`, numbered from `base`, inside `scope` (RUN, or the step that returned the plan)."""
+    if base:
+        plan = codec.shift(plan, base)
+    children = _children(plan.nodes, base)
+    ends = _ends(plan.nodes, base)
+    moment, steps, open_joins, claimable = store.time(now), [], [], 0
+    arrays = _Arrays(store)
+    for number, node in enumerate(plan.nodes):
+        below = children[number]
+        if ends[number]:
+            below.append(scope)
+        waiting_on = len(node.parents) + (node.hook is not None)
+        status, gate, ready_at = StepStatus.BLOCKED.value, None, None
+        if node.run_at is not None and node.run_at > now:
+            ready_at = store.time(node.run_at)
+        if not waiting_on:
+            if node.task is None:
+                open_joins.append(base + number)
+            else:
+                status, claimable = StepStatus.READY.value, claimable + 1
+                due = due_at(now, node.delay, node.run_at)
+                gate, ready_at = ("timer", store.time(due)) if due > now else (None, moment)
+        steps.append(
+            (
+                run_id, base + number, scope, node.name, node.task, status, gate, node.queue, node.priority, ready_at,
+                node.delay, node.rule.value, waiting_on, arrays.of(below), node.hook and node.hook.value,
+                node.policy.may_fail, node.args, codec.encode_holes(node.holes), _expr(node.when),
+                _encode_policy(node.policy), _expr(node.result),
+            )
+        )  # fmt: skip
+    waiting = sum(1 for number, node in enumerate(plan.nodes) if ends[number] and node.hook is None)
+    has_hooks = any(node.hook is not None for node in plan.nodes)
+    return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable)
+
+
+def due_at(now: datetime, delay: float | None, not_before: datetime | None) -> datetime:
+    """When a step that is ready now may be claimed."""
+    due = now + timedelta(seconds=delay) if delay else now
+    return max(due, not_before) if not_before is not None else due
+
+
+class _Arrays:
+    """Array literals, remembering those of a single child: every member of a large group has the same one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._single: dict[int, Any] = {}
+
+    def of(self, numbers: list[int]) -> Any:
+        if len(numbers) != 1:
+            return self._store.array(numbers)
+        number = numbers[0]
+        if number not in self._single:
+            self._single[number] = self._store.array(numbers)
+        return self._single[number]
+
+
+def _children(nodes: Sequence[Node], base: int) -> list[list[int]]:
+    children: list[list[int]] = [[] for _ in nodes]
+    for number, node in enumerate(nodes):
+        for parent in node.parents:
+            children[parent - base].append(base + number)
+    return children
+
+
+def _ends(nodes: Sequence[Node], base: int) -> list[bool]:
+    """Which nodes the scope itself must wait for: those that no other node waits for to the end.
+
+    A child that may start early (any_succeeded, any_failed) may also end before all of its parents have.
+    """
+    ends = [True] * len(nodes)
+    for node in nodes:
+        if node.rule not in _EARLY:
+            for parent in node.parents:
+                ends[parent - base] = False
+    return ends
+
+
+def _expr(expr: Expr | None) -> str | None:
+    return None if expr is None else codec.encode_expr(expr)

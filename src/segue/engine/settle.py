@@ -1,0 +1,216 @@
+"""Carries a batch of finished steps through to its end, within one transaction.
+
+A finish releases children. Some of them need no worker: joins are passed through, steps whose join rule can no longer
+hold are skipped, runs and scopes that wait for nothing more end. Each of those finishes again, so this goes round until
+quiet.
+
+A *scope* is what a set of steps belongs to: the run, or a step whose task returned a plan. Both end the same way: the
+outcome of its steps is settled, then its hooks (on_success, on_failure, finally) run, then it is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from segue.engine.rows import due_at
+from segue.model import RUN, ErrorInfo, Hook, Ref, RunStatus, StepStatus
+from segue.plan.codec import decode_expr
+from segue.store.protocol import Finish, Finished, Follow, Store, Transaction
+
+_encode = msgspec.json.Encoder().encode
+_decode_error = msgspec.json.Decoder(ErrorInfo).decode
+
+
+class FailureInfo(msgspec.Struct, frozen=True):
+    """The failure that decided a run or scope: which step, and its error without the traceback."""
+
+    step: str
+    type: str
+    message: str
+
+
+class Settled(NamedTuple):
+    """What a batch came to."""
+
+    recorded: int  # of the batch itself: how many were not refused
+    started: int  # steps that became claimable
+    ended: list[str]  # runs that became final
+
+
+class Settler:
+    """The acts of one transaction that finish steps."""
+
+    def __init__(self, store: Store, tx: Transaction, now: datetime) -> None:
+        self._store = store
+        self._tx = tx
+        self._now = now
+        self._started = 0
+        self._ended: list[str] = []
+
+    def settle(self, batch: Sequence[Finish], *, first: Finished | None = None, ending: Sequence[str] = ()) -> Settled:
+        """Finish `batch` and all that follows. `first` is what came of it when it was already sent.
+
+        `ending` are runs with an intent (failed fast, being cancelled): they end when nothing of theirs is busy,
+        whatever their counters say.
+        """
+        if first is None:
+            first = self._tx.finish(batch, self._now).result() if batch else Finished(0, 0, [])
+        pending = self._follow(first)
+        while pending:
+            pending = self._follow(self._tx.finish(pending, self._now).result())
+        for run_id in ending:
+            if self._tx.all("count_busy", run_id=run_id)[0][0] == 0:
+                self.settle(self._end_run(run_id))
+        return Settled(first.recorded, self._started, self._ended)
+
+    def pass_joins(self, run_id: str, joins: Sequence[int]) -> None:
+        """Finish joins that have no parents, right after their rows were inserted."""
+        self.settle([Finish(run_id, step, 0, StepStatus.BLOCKED, StepStatus.SUCCEEDED) for step in joins])
+
+    def end_empty_run(self, run_id: str) -> None:
+        """End a run that has nothing to wait for."""
+        self.settle(self._end_run(run_id))
+
+    def note_started(self, steps: int) -> None:
+        """Count steps that became claimable by being inserted."""
+        self._started += steps
+
+    def _follow(self, finished: Finished) -> list[Finish]:
+        self._started += finished.started
+        again: list[Finish] = []
+        runs = []
+        for follow in finished.follow:
+            if follow.step == RUN:
+                runs.append(follow.run_id)
+            elif follow.skip:
+                again.append(_from_blocked(follow.run_id, follow.step, follow.attempt, StepStatus.SKIPPED))
+            else:
+                again += self._pass_through(follow)
+        if runs:
+            quiet = {row[0] for row in self._tx.all("end_runs", ids=sorted(runs), now=self._now)}
+            self._ended += quiet
+            for run_id in runs:
+                if run_id not in quiet:
+                    again += self._end_run(run_id)
+        return again
+
+    # Joins and scopes ------------------------------------------------------------------------------------------
+
+    def _pass_through(self, follow: Follow) -> list[Finish]:
+        run_id, step = follow.run_id, follow.step
+        attempt, result_expr, has_hooks, outcome, task = self._tx.all("join_state", run_id=run_id, step=step)[0]
+        if task is None:
+            return [_from_blocked(run_id, step, attempt, StepStatus.SUCCEEDED)]
+        if outcome is None:
+            outcome, error = self._outcome(run_id, step)
+            if has_hooks:
+                waiting, finishes = self._start_hooks(run_id, step, outcome)
+                if waiting:
+                    self._tx.all(
+                        "set_scope_outcome", run_id=run_id, step=step, outcome=outcome, error=error, waiting_on=waiting
+                    )
+                    return finishes
+        else:
+            failed = self._tx.all("failed_hook", run_id=run_id, scope=step)
+            error = _failure(failed[0]) if failed else None
+            outcome = RunStatus.FAILED.value if failed else outcome
+        if outcome == RunStatus.SUCCEEDED:
+            self._shorten(run_id, step, result_expr)
+            return [_from_blocked(run_id, step, attempt, StepStatus.SUCCEEDED)]
+        return [_from_blocked(run_id, step, attempt, StepStatus.FAILED, _step_error(error))]
+
+    def _shorten(self, run_id: str, step: int, result_expr: str | None) -> None:
+        """Let a step whose result is another scope's refer to where that one's is: no chain of references grows."""
+        expr = decode_expr(result_expr) if result_expr else None
+        if isinstance(expr, Ref) and not expr.path:
+            beneath = self._tx.all("join_state", run_id=run_id, step=expr.step)
+            if beneath and beneath[0][1] is not None:
+                self._tx.all("set_result_expr", run_id=run_id, step=step, result_expr=beneath[0][1])
+
+    def _outcome(self, run_id: str, scope: int) -> tuple[str, str | None]:
+        failed = self._tx.all("unhandled_failure", run_id=run_id, scope=scope)
+        if failed:
+            return RunStatus.FAILED.value, _failure(failed[0])
+        return RunStatus.SUCCEEDED.value, None
+
+    # Runs ------------------------------------------------------------------------------------------------------
+
+    def _end_run(self, run_id: str) -> list[Finish]:
+        tx = self._tx
+        status, intent, outcome, waiting_on, has_hooks, error = tx.all("run_state", run_id=run_id)[0]
+        if RunStatus(status).is_final or (outcome is not None and waiting_on > 0):
+            return []
+        if outcome is None:
+            if intent is not None:
+                outcome = intent
+            else:
+                outcome, error = self._outcome(run_id, RUN)
+            if has_hooks:
+                waiting, finishes = self._start_hooks(run_id, RUN, outcome)
+                if waiting:
+                    tx.all("set_run_outcome", run_id=run_id, outcome=outcome, error=error, waiting_on=waiting)
+                    return finishes
+        else:
+            failed = tx.all("failed_hook", run_id=run_id, scope=RUN)
+            if failed:
+                outcome, error = RunStatus.FAILED.value, _failure(failed[0])
+        tx.all("end_run", run_id=run_id, status=outcome, now=self._now, error=error)
+        self._ended.append(run_id)
+        return []
+
+    def _start_hooks(self, run_id: str, scope: int, outcome: str) -> tuple[int, list[Finish]]:
+        """Start the hooks that `outcome` calls for. Returns how many ends the scope waits for, and what to finish."""
+        waiting, finishes = 0, []
+        for step, hook, attempt, status, children in self._tx.all("hooks_of_scope", run_id=run_id, scope=scope):
+            if status != StepStatus.BLOCKED:
+                continue
+            if _is_called(hook, outcome):
+                waiting += scope in self._store.integers(children)
+                finishes += self._start_hook(run_id, step, attempt)
+            else:  # with all that depends on it, which is a hook of the same kind: nobody need be told
+                self._tx.all("skip_hook", run_id=run_id, step=step, now=self._now)
+        return waiting, finishes
+
+    def _start_hook(self, run_id: str, step: int, attempt: int) -> list[Finish]:
+        delay, not_before, is_join, waiting_on = self._tx.all("hook_state", run_id=run_id, step=step)[0]
+        due = due_at(self._now, delay, self._store.datetime(not_before))
+        starts = waiting_on == 1 and not is_join
+        self._tx.all(
+            "tell_hook", run_id=run_id, step=step,
+            status=StepStatus.READY if starts else StepStatus.BLOCKED,
+            ready_at=due if starts else not_before, gate="timer" if starts and due > self._now else None,
+        )  # fmt: skip
+        self._started += starts
+        return [_from_blocked(run_id, step, attempt, StepStatus.SUCCEEDED)] if is_join and waiting_on == 1 else []
+
+
+def _is_called(hook: str, outcome: str) -> bool:
+    match Hook(hook):
+        case Hook.ON_SUCCESS:
+            return outcome == RunStatus.SUCCEEDED
+        case Hook.ON_FAILURE:
+            return outcome == RunStatus.FAILED
+        case Hook.FINALLY:
+            return True
+
+
+def _from_blocked(run_id: str, step: int, attempt: int, status: StepStatus, error: str | None = None) -> Finish:
+    return Finish(run_id, step, attempt, StepStatus.BLOCKED, status, None, error)
+
+
+def _failure(row: tuple[int, str, str | None]) -> str:
+    _, name, error = row
+    info = _decode_error(error) if error else ErrorInfo("Failed", "it failed without an error")
+    return _encode(FailureInfo(name, info.type, info.message)).decode()
+
+
+def _step_error(failure: str | None) -> str | None:
+    """A scope's failure as the error of the step that returned its plan."""
+    if failure is None:
+        return None
+    info = msgspec.json.decode(failure, type=FailureInfo)
+    return _encode(ErrorInfo(info.type, f"in {info.step}: {info.message}")).decode()
