@@ -1,0 +1,14 @@
+"""Works one run in the calling thread, for `segue.run`."""
+
+from __future__ import annotations
+
+from segue.authoring import registry
+from segue.engine.engine import Engine
+from segue.worker.pool.inline import InlinePool
+from segue.worker.worker import Worker, WorkerOptions
+
+
+def work_run(engine: Engine, run_id: str) -> None:
+    """Work the steps of a run until it is final. Other workers may take some of them meanwhile."""
+    options = WorkerOptions(concurrency=1, pool="inline", run_id=run_id)
+    Worker(engine, InlinePool(), tasks=sorted(registry.tasks), options=options).run()

@@ -1,0 +1,205 @@
+"""What the pools that run attempts inside the worker's own process have in common.
+
+Nothing in this process can be killed. At its timeout, or when it is cancelled, an attempt is asked to end (its next
+`progress` raises `Cancelled`, a coroutine is cancelled); a timed-out one is reported as failed at once and *abandoned*:
+whatever it still does, its late result is dropped. Use the process pool for code that may hang.
+
+The entries belong to the thread that drives the pool. Runners only write `begun_at` and put news into the inbox.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from segue.model import Job, Outcome, Progress, Verdict
+from segue.worker.pool import Attempt, News
+from segue.worker.pool.endings import cancelled, released, timed_out
+from segue.worker.pool.routing import routing
+from segue.worker.pool.waiting import Doorbell, Waiter
+
+
+class Entry:
+    """A job in a local pool."""
+
+    __slots__ = ("abandoned", "begun_at", "job", "must_end")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.begun_at: float | None = None
+        self.must_end = False
+        self.abandoned = False
+
+    def asked_to_end(self) -> bool:
+        """Whether the attempt should end at its next report of progress."""
+        return self.must_end
+
+
+class LocalPool:
+    """`size` attempts at once; a subclass says how one is begun and how it is interrupted."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiter = Waiter()
+        self._bell = Doorbell()
+        self._waiter.watch(self._bell.fileno())
+        self._waiting: deque[Entry] = deque()
+        self._running: dict[Attempt, Entry] = {}
+        self._inbox: deque[tuple[Entry, News]] = deque()  # filled by the runners
+        self._news: list[News] = []
+        self._is_open = False
+
+    def _begin(self, entry: Entry) -> None:
+        raise NotImplementedError
+
+    def _interrupt(self, entry: Entry) -> None:
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin to route the output of attempts."""
+        routing.install()
+        self._is_open = True
+
+    @property
+    def capacity(self) -> int:
+        """Free places."""
+        return max(0, self._size - len(self._running) - len(self._waiting)) if self._is_open else 0
+
+    @property
+    def in_flight(self) -> list[Attempt]:
+        """The attempts that were submitted and have not come back."""
+        found = list(self._running)
+        found += [_key(entry.job) for entry in self._waiting]
+        found += [_key(item) for item in self._news if isinstance(item, Outcome)]
+        return found
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Begin these jobs; those beyond `capacity` wait for a place."""
+        self._waiting.extend(Entry(job) for job in jobs)
+        self._fill()
+
+    def collect(self, timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[News]:
+        """Wait for news; see `Pool.collect`."""
+        deadline = time.monotonic() + timeout_seconds
+        called = False
+        while True:
+            now = time.monotonic()
+            wait_seconds = 0.0 if self._news or called else self._next_alarm(deadline) - now
+            ready, rung = self._waiter.wait(wait_seconds, extra_fds)
+            called = called or rung
+            if ready:
+                self._bell.answer()
+            self._read_inbox()
+            now = time.monotonic()
+            self._end_overdue(now)
+            self._fill()
+            if self._news or called or now >= deadline:
+                news, self._news = self._news, []
+                return news
+
+    def wake(self) -> None:
+        """Make `collect` return."""
+        self._waiter.wake()
+
+    def cancel(self, run_id: str, step: int) -> None:
+        """Drop this step's attempt when it has not begun, otherwise ask it to end; see the module."""
+        for entry in [entry for entry in self._waiting if entry.job.run_id == run_id and entry.job.step == step]:
+            self._waiting.remove(entry)
+            self._news.append(cancelled(entry.job))
+        for entry in self._running.values():
+            if entry.job.run_id == run_id and entry.job.step == step and not entry.must_end:
+                entry.must_end = True
+                self._interrupt(entry)
+
+    def recall(self) -> None:
+        """Hand back what has not begun."""
+        self._news += [released(entry.job) for entry in self._waiting]
+        self._waiting.clear()
+
+    def stop(self, grace_seconds: float) -> list[Outcome]:
+        """Let what runs finish, for `grace_seconds`; what is still running then is abandoned and released."""
+        self._is_open = False
+        self.recall()
+        deadline = time.monotonic() + grace_seconds
+        news: list[News] = []
+        while self._running and (left := deadline - time.monotonic()) > 0:
+            news += self.collect(left)
+        self._read_inbox()
+        news += self._news
+        news += [released(entry.job) for entry in self._running.values()]
+        self._shut()
+        return [item for item in news if isinstance(item, Outcome)]
+
+    def kill(self) -> None:
+        """Abandon everything."""
+        self._is_open = False
+        self._shut()
+
+    def _post(self, entry: Entry, item: News) -> None:
+        """Called by runners, from their threads."""
+        if not entry.abandoned:
+            self._inbox.append((entry, item))
+            self._bell.ring()
+
+    def _report(self, entry: Entry, progress: Progress) -> None:
+        self._post(entry, progress)
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self._size:
+            entry = self._waiting.popleft()
+            self._running[_key(entry.job)] = entry
+            self._begin(entry)
+
+    def _read_inbox(self) -> None:
+        while self._inbox:
+            entry, item = self._inbox.popleft()
+            if entry.abandoned:
+                continue
+            if isinstance(item, Outcome):
+                del self._running[_key(entry.job)]
+                if entry.must_end:
+                    item = Outcome(
+                        item.run_id, item.step, item.attempt, Verdict.CANCELLED,
+                        retryable=False, output=item.output, seconds=item.seconds,
+                    )  # fmt: skip
+            self._news.append(item)
+
+    def _next_alarm(self, deadline: float) -> float:
+        alarm = deadline
+        for entry in self._running.values():
+            timeout = entry.job.timeout
+            if timeout is not None:
+                alarm = min(alarm, (entry.begun_at or time.monotonic()) + timeout)
+        return alarm
+
+    def _end_overdue(self, now: float) -> None:
+        for key, entry in list(self._running.items()):
+            timeout, begun_at = entry.job.timeout, entry.begun_at
+            if timeout is not None and begun_at is not None and now - begun_at >= timeout:
+                del self._running[key]
+                self._news.append(cancelled(entry.job) if entry.must_end else timed_out(entry.job))
+                self._abandon(entry)
+
+    def _abandon(self, entry: Entry) -> None:
+        entry.abandoned = True
+        entry.must_end = True
+        self._interrupt(entry)
+
+    def _shut(self) -> None:
+        for entry in self._running.values():
+            self._abandon(entry)
+        self._running.clear()
+        self._waiting.clear()
+        self._news.clear()
+        self._close()
+        routing.remove()
+        self._waiter.close()
+        self._bell.close()
+
+
+def _key(item: Job | Outcome) -> Attempt:
+    return (item.run_id, item.step, item.attempt)

@@ -1,0 +1,15 @@
+"""What a process pool's zygote and children are told when they start."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ChildSettings(msgspec.Struct, frozen=True):
+    """The first thing the zygote reads, as JSON."""
+
+    modules: tuple[str, ...]  # imported once, before the first fork
+    search_path: tuple[str, ...]  # sys.path of the worker
+    folder: str  # of spilled jobs; the zygote deletes it when it ends
+    max_rss_mb: int | None  # a child that has grown beyond it asks to be replaced, between two jobs
+    result_limit_bytes: int

@@ -1,0 +1,292 @@
+"""A worker: claims steps, has its pool run them, reports. One thread, in turns.
+
+Promises: what a task returned is kept until the database has it, however long that is away; nothing is claimed that
+cannot be run; a warm stop finishes what runs and hands back the rest; a worker that was declared lost does not go on as
+before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from segue.engine.engine import Engine
+from segue.engine.ids import new_id
+from segue.engine.turn import TurnRequest, TurnResult, WorkerIdentity
+from segue.errors import SchemaError, SegueError, StoreConflictError, StoreError, StoreUnavailableError
+from segue.model import ErrorInfo, Outcome, Progress, Verdict
+from segue.store.protocol import Waker
+from segue.version import __version__
+from segue.worker.pace import Pace
+from segue.worker.pool import News, Pool
+
+FRUITLESS_TURNS = 5
+"""So many turns may be refused for no fault of an outcome before the worker gives up: it would never get better."""
+
+logger = logging.getLogger("segue.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How a worker behaves. Times are in seconds."""
+
+    queues: tuple[str, ...] = ("default",)
+    concurrency: int = 2
+    pool: str = "process"
+    lease_seconds: float = 30.0
+    grace_seconds: float = 30.0  # for what runs when it is told to stop
+    run_id: str | None = None  # work this run only, and stop when it is final
+    burst: bool = False  # stop when there is nothing to do
+
+
+class Worker:
+    """One worker process, or a worker within a process.
+
+    Example::
+
+        worker = Worker(engine, pool, tasks=["app.extract"], options=WorkerOptions(concurrency=4))
+        worker.run()  # until stop() is called
+    """
+
+    def __init__(self, engine: Engine, pool: Pool, *, tasks: Sequence[str], options: WorkerOptions) -> None:
+        self._engine = engine
+        self._pool = pool
+        self._options = options
+        self._identity = WorkerIdentity(
+            id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=options.queues, tasks=list(tasks),
+            lease_seconds=options.lease_seconds, run_id=options.run_id,
+        )  # fmt: skip
+        self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
+        self._outcomes: list[Outcome] = []
+        self._progress: dict[tuple[str, int], Progress] = {}
+        self._stop_asked = 0
+        self._draining = False
+        self._done = False
+        self._fruitless = 0  # turns in a row that were refused though they recorded nothing
+        self._unsure = False  # a turn broke off: it may have claimed steps that this worker never heard of
+
+    @property
+    def id(self) -> str:
+        """The worker's id in the database; a new one for every life."""
+        return self._identity.id
+
+    def run(self) -> None:
+        """Work until `stop` is called, or until what `options` says is done. Raises when it can never work."""
+        self._register()
+        try:
+            self._pool.start()
+            waker = self._engine.store.waker()
+            try:
+                self._loop(waker)
+            finally:
+                waker.close()
+                self._pool.kill()
+        finally:
+            with suppress(StoreError):
+                self._engine.unregister(self._identity)
+
+    def stop(self) -> None:
+        """Ask it to end: warm at the first call, cold at the second. Safe in signal handlers and other threads."""
+        self._stop_asked += 1
+        self._pool.wake()
+
+    # The loop -----------------------------------------------------------------------------------------------------
+
+    def _loop(self, waker: Waker) -> None:
+        deadline: float | None = None
+        while not self._done:
+            if self._stop_asked and deadline is None:
+                deadline = time.monotonic() + self._options.grace_seconds
+                self._draining = True
+                self._pool.recall()
+                logger.info("stopping: waiting up to %g s for what runs", self._options.grace_seconds)
+            if deadline is not None and self._is_time_to_leave(deadline):
+                self._leave(cold=self._stop_asked > 1)
+                return
+            want = 0 if self._draining else self._pool.capacity
+            if self._pace.is_turn_due(outcomes=bool(self._outcomes), progress=bool(self._progress), want=want):
+                self._turn(want)
+            if not self._done:
+                self._wait(waker, want)
+
+    def _is_time_to_leave(self, deadline: float) -> bool:
+        if self._stop_asked > 1 or time.monotonic() >= deadline:
+            return True
+        return not self._pool.in_flight and not self._outcomes
+
+    def _wait(self, waker: Waker, want: int) -> None:
+        timeout = self._pace.wait_seconds(want=want, has_outcomes=bool(self._outcomes))
+        fds: Sequence[int] = ()
+        if waker.fd is not None:
+            fds = (waker.fd,)
+        elif want:
+            timeout = min(timeout, waker.poll_seconds)
+        self._hear(self._pool.collect(timeout, fds))
+        if want:
+            try:
+                if waker.woken():
+                    self._pace.hint()
+            except StoreError as error:
+                logger.warning("no more wake-ups, polling goes on: %s", error)
+
+    def _hear(self, news: Sequence[News]) -> None:
+        for item in news:
+            if isinstance(item, Progress):
+                self._progress[item.run_id, item.step] = item
+            else:
+                self._outcomes.append(item)
+                self._progress.pop((item.run_id, item.step), None)
+
+    # Turns --------------------------------------------------------------------------------------------------------
+
+    def _turn(self, want: int) -> None:
+        pace = self._pace
+        request = TurnRequest(
+            outcomes=self._outcomes,
+            progress=list(self._progress.values()),
+            want=want,
+            heartbeat=("stopping" if self._draining else "running") if pace.heartbeat_due(want=want) else None,
+            sleeping=pace.is_asleep,
+            timers=pace.timers_due(),
+            cancels=pace.cancels_due(bool(self._pool.in_flight)),
+        )
+        try:
+            if self._unsure:
+                self._reconcile()
+            result = self._engine.turn(self._identity, request)
+        except SchemaError:
+            raise
+        except (StoreUnavailableError, StoreConflictError) as error:
+            self._back_off(error)
+            return
+        except SegueError as error:
+            self._isolate(error)
+            return
+        if result.lease_lost:
+            self._begin_anew()
+            return
+        self._outcomes = []
+        self._progress = {}
+        self._fruitless = 0
+        self._after_turn(request, result)
+
+    def _after_turn(self, request: TurnRequest, result: TurnResult) -> None:
+        self._pace.after_turn(request, result)
+        if result.refused:
+            logger.warning("%d outcomes came too late and were refused", result.refused)
+        if result.jobs:
+            self._pool.submit(result.jobs)
+        for run_id, step, _ in result.cancels:
+            self._pool.cancel(run_id, step)
+        if self._options.run_id in result.ended or (self._options.burst and self._is_idle(request, result)):
+            self._done = True
+        elif self._pace.rescue_due():
+            self._rescue()
+
+    def _is_idle(self, request: TurnRequest, result: TurnResult) -> bool:
+        nothing_runs = not self._pool.in_flight and not request.outcomes
+        return (
+            request.want > 0 and nothing_runs and not result.jobs and not result.again and result.timer_seconds is None
+        )
+
+    def _rescue(self) -> None:
+        try:
+            rescued = self._engine.rescue()
+        except StoreError as error:
+            logger.warning("looking for lost workers failed, will try again: %s", error)
+            return
+        if rescued:
+            logger.warning("took %d steps away from workers that were lost", rescued)
+            self._pace.hint()
+
+    # When things go wrong -----------------------------------------------------------------------------------------
+
+    def _back_off(self, error: StoreError) -> None:
+        seconds = self._pace.back_off()
+        self._unsure = True
+        logger.warning("%s Keeping %d outcomes; next try in %.1f s.", error, len(self._outcomes), seconds)
+
+    def _reconcile(self) -> None:
+        """After a broken turn: give back what the database says this worker runs and it does not."""
+        known = {(o.run_id, o.step, o.attempt) for o in self._outcomes} | set(self._pool.in_flight)
+        released = self._engine.release_unknown(self._identity.id, known)
+        if released:
+            logger.warning("handed back %d steps whose claim was never heard of", released)
+        self._unsure = False
+
+    def _isolate(self, error: SegueError) -> None:
+        """A turn was refused for what it says, not for want of a database: find the outcome that cannot be written."""
+        if not self._outcomes:
+            self._fruitless += 1
+            if self._fruitless > FRUITLESS_TURNS:
+                raise error
+            self._back_off(StoreError(f"A turn failed: {error}"))
+            return
+        outcomes, self._outcomes = self._outcomes, []
+        for outcome in outcomes:
+            for attempt in (outcome, _unwritable(outcome, error)):
+                try:
+                    self._engine.turn(self._identity, TurnRequest(outcomes=[attempt]))
+                    break
+                except (StoreUnavailableError, StoreConflictError):
+                    self._outcomes.append(attempt)
+                    break
+                except SegueError as refused:
+                    logger.error("an outcome cannot be written: %s", refused)
+                    error = refused
+
+    def _register(self) -> None:
+        self._identity = replace(self._identity, id=new_id(self._engine.store.now()))
+        self._engine.register(
+            self._identity, pool=self._options.pool, concurrency=self._options.concurrency, version=__version__
+        )
+
+    def _begin_anew(self) -> None:
+        """This worker was declared lost: its steps belong to others, whatever it still runs. Go on under a new name."""
+        logger.warning("the lease ran out (was this process stopped?): ending what it ran, going on as a new worker")
+        for run_id, step, _ in self._pool.in_flight:
+            self._pool.cancel(run_id, step)
+        try:
+            self._register()
+        except StoreError as error:
+            self._back_off(error)
+
+    def _leave(self, *, cold: bool) -> None:
+        """Record what there is, hand back what has not ended, and go."""
+        if cold:
+            left = self._pool.in_flight
+            self._pool.kill()
+            self._outcomes += [Outcome(*attempt, Verdict.RELEASED) for attempt in left]
+        else:
+            self._outcomes += self._pool.stop(0)
+        for tries_left in range(5, -1, -1):
+            if not self._outcomes:
+                return
+            try:
+                self._engine.turn(self._identity, TurnRequest(outcomes=self._outcomes))
+                return
+            except StoreError as error:
+                if not tries_left:
+                    logger.error(
+                        "%d outcomes are not recorded, their steps will run again: %s", len(self._outcomes), error
+                    )
+                    return
+                time.sleep(0.2 * (6 - tries_left))
+
+
+def _unwritable(outcome: Outcome, error: SegueError) -> Outcome:
+    info = ErrorInfo(type(error).__name__, f"its outcome ({outcome.verdict}) could not be recorded: {error}")
+    return Outcome(outcome.run_id, outcome.step, outcome.attempt, Verdict.FAILED, error=info, retryable=False)
+
+
+def install_signals(
+    worker: Worker, install: Callable[[int, Callable[..., None]], object], signals: Sequence[int]
+) -> None:
+    """Have `signals` stop the worker: warm at the first, cold at the second."""
+    for number in signals:
+        install(number, lambda *_: worker.stop())

@@ -1,0 +1,226 @@
+"""The tasks that the pools' tests run: good ones, and ones that misbehave in every way we could think of."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from segue.authoring import chain, progress, task
+from segue.errors import Abort, Retry, Skip
+
+
+@task
+def nothing() -> None: ...
+
+
+@task
+def echo(value: Any) -> Any:
+    return value
+
+
+@task
+def add(first: int, second: int = 10) -> int:
+    return first + second
+
+
+@task
+def add_one_day(day: datetime) -> int:
+    return day.toordinal() + 1
+
+
+@task
+async def echo_async(value: str) -> str:
+    await asyncio.sleep(0)
+    return value
+
+
+@task
+async def nap_async(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "rested"
+
+
+@task(retry_on=OSError, give_up_on=PermissionError)
+def choosy(kind: str) -> None:
+    raise {"os": OSError, "permission": PermissionError, "value": ValueError}[kind](kind)
+
+
+@task
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+@task
+def ask_for_retry(after: float) -> None:
+    raise Retry("later", after=after)
+
+
+@task
+def skip() -> None:
+    raise Skip("nothing to do")
+
+
+@task
+def abort() -> None:
+    raise Abort("never")
+
+
+@task
+def become_chain() -> Any:
+    return chain(echo.s(1), echo.s())
+
+
+@task
+def speak(text: str) -> None:
+    sys.stdout.write(text + " to stdout\n")
+    sys.stderr.write(text + " to stderr\n")
+    logging.getLogger("tasks").info("%s to the quiet log", text)
+    logging.getLogger("tasks").warning("%s to the log", text)
+
+
+@task
+def say_progress(steps: int) -> str:
+    for done in range(steps):
+        progress(done + 1, steps)
+    return "done"
+
+
+@task
+def nap(seconds: float) -> str:
+    time.sleep(seconds)
+    return "rested"
+
+
+@task
+def nap_with_progress(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        progress(1, 2)
+        time.sleep(0.01)
+
+
+@task
+def give(size: int) -> str:
+    return "x" * size
+
+
+@task
+def give_object() -> Any:
+    return object()
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@task
+def raise_unspeakable() -> None:
+    raise UnspeakableError
+
+
+@task
+def raise_base(kind: str) -> None:
+    if kind == "exit":
+        sys.exit(3)
+    raise {"interrupt": KeyboardInterrupt, "base": BaseException}[kind]("from the task")
+
+
+@task
+def my_pid() -> int:
+    return os.getpid()
+
+
+# What follows must only run in a child process.
+
+
+@task
+def crash() -> None:
+    print("about to crash")  # noqa: T201
+    ctypes.string_at(0)
+
+
+@task
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+@task
+def kill_self(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(30)
+
+
+@task
+def ignore_sigterm(ready: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(ready).touch()
+    time.sleep(60)
+
+
+@task
+def clean_up(ready: str, cleaned: str) -> None:
+    try:
+        Path(ready).touch()
+        time.sleep(60)
+    finally:
+        Path(cleaned).touch()
+
+
+@task
+def leave_grandchild() -> int:
+    return subprocess.Popen(["sleep", "300"]).pid
+
+
+@task
+def wait_for_grandchild(pid_file: str) -> None:
+    process = subprocess.Popen(["sh", "-c", f"trap '' TERM; echo $$ > {pid_file}; sleep 300; true"])
+    process.wait()
+
+
+@task
+def fork_and_return() -> str:
+    return "child" if os.fork() == 0 else "parent"
+
+
+@task
+def print_megabytes(count: int) -> None:
+    block = b"y" * 1023 + b"\n"
+    for _ in range(count * 16):
+        os.write(1, block * 64)
+    os.write(1, b"the end\n")
+
+
+@task
+def close_everything() -> None:
+    os.closerange(0, 1000)
+
+
+_kept: list[bytearray] = []
+
+
+@task
+def keep_megabytes(count: int) -> int:
+    _kept.append(bytearray(b"z") * (count * 2**20))
+    return os.getpid()
+
+
+@task
+def break_stdout() -> None:
+    sys.stdout.close()
+    sys.stderr = None  # type: ignore[assignment]
+
+
+@task
+def fill_descriptors() -> None:
+    while True:
+        os.dup(0)

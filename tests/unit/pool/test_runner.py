@@ -1,0 +1,120 @@
+"""One attempt in this process: how values and exceptions of every kind become outcomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from segue.authoring import task
+from segue.authoring.context import Cancelled, current, progress
+from segue.model import Job, Outcome, Progress, Verdict
+from segue.worker.runner import MESSAGE_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES, run_job
+
+
+class WordyError(Exception):
+    """Has a name that must be told apart from others of the same name."""
+
+
+@task
+def raise_long() -> None:
+    raise WordyError("ä" * 100_000)
+
+
+@task
+def raise_surrogate() -> None:
+    raise ValueError("bad file name \udcff")
+
+
+@task
+def recurse() -> None:
+    recurse()
+
+
+@task
+def hold_itself() -> Any:
+    knot: list[Any] = []
+    knot.append(knot)
+    return knot
+
+
+@task
+def cancel_itself() -> None:
+    raise Cancelled
+
+
+@task
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@task
+def who_am_i() -> list[Any]:
+    context = current()
+    return [context.run_id, context.step, context.attempt, context.failures, context.timeout]
+
+
+@task
+def report_twice() -> None:
+    progress(1, 2, "first")
+    progress(2, 2, "\udcff")
+
+
+@task
+async def wait_for_cancel() -> None:
+    progress(1)
+
+
+def run(function: Any, **options: Any) -> Outcome:
+    return run_job(Job("run", 4, 2, "name", function.name, "[[],{}]", None, {}, 9.0, 1), **options)
+
+
+def test_the_error_is_bounded_and_named_in_full() -> None:
+    error = run(raise_long).error
+    assert error is not None
+    assert error.type == f"{__name__}.WordyError"
+    assert len(error.message.encode()) <= MESSAGE_LIMIT_BYTES
+    assert len(error.traceback.encode()) <= TRACEBACK_LIMIT_BYTES
+    assert "raise_long" in error.traceback
+
+
+def test_text_that_is_not_unicode_is_kept_readable() -> None:
+    error = run(raise_surrogate).error
+    assert error is not None
+    assert error.message == "bad file name \\udcff"
+
+
+@pytest.mark.parametrize("function", [recurse, hold_itself])
+def test_endless_things_fail(function: Any) -> None:
+    assert run(function).verdict == Verdict.FAILED
+
+
+def test_the_task_sees_its_attempt() -> None:
+    assert run(who_am_i).result == '["run",4,2,1,9.0]'
+
+
+def test_the_last_progress_is_told_although_it_came_too_soon() -> None:
+    told: list[Progress] = []
+    run(report_twice, report=told.append)
+    assert [(item.done, item.message) for item in told] == [(1, "first"), (2, "\\udcff")]
+
+
+def test_being_cancelled_gets_through() -> None:
+    with pytest.raises(Cancelled):
+        run(cancel_itself)
+    for function in (report_twice, wait_for_cancel):
+        with pytest.raises(Cancelled):
+            run(function, is_cancelled=lambda: True)
+
+
+def test_an_interrupt_is_a_failure_unless_it_may_pass() -> None:
+    assert run(interrupt).verdict == Verdict.FAILED
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupt, let_through=(KeyboardInterrupt,))
+
+
+def test_the_limit_of_a_result_is_said() -> None:
+    outcome = run(who_am_i, result_limit_bytes=5)
+    assert (outcome.verdict, outcome.retryable) == (Verdict.FAILED, False)
+    assert outcome.error is not None
+    assert "more than the limit of 5" in outcome.error.message
