@@ -200,8 +200,8 @@ class Run:
         """End it: what has not begun never will, what runs is ended, finalizers still run. Returns its status."""
         return RunStatus(self._segue.engine.cancel(self.id))
 
-    def explain(self, step: str | None = None) -> list[explaining.Reason]:
-        """Why the run, or the step of this name, is where it is."""
+    def explain(self, step: str | int | None = None) -> list[explaining.Reason]:
+        """Why the run, or its step of this name or number, is where it is."""
         now = self._store.now()
         with self._look() as tx:
             return explaining.explain(self._store, tx, self.id, now, step=step)

@@ -6,12 +6,13 @@ died half-way is simply done again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from segue.engine.failfast import fail_fast
 from segue.engine.ids import first_id_at
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler
@@ -22,6 +23,7 @@ from segue.store.protocol import Finish, Store, Transaction
 RESCUE_AT_ONCE = 1000
 PRUNE_AT_ONCE = 200
 _encode = msgspec.json.Encoder().encode
+_decode_error = msgspec.json.Decoder(ErrorInfo).decode
 
 
 def rescue(store: Store, tx: Transaction, now: datetime) -> int:
@@ -38,7 +40,8 @@ def rescue(store: Store, tx: Transaction, now: datetime) -> int:
     ending = {row[0] for row in locked if row[1] is not None}
     # Read again: a step may have ended before its run was locked.
     lost = tx.all("lost_steps", limit=RESCUE_AT_ONCE)
-    finishes = _give_back(tx, now, [row for row in lost if row[0] in {run[0] for run in locked}], ending)
+    runs = {row[0]: row for row in locked}
+    finishes = _give_back(tx, now, [row for row in lost if row[0] in runs], runs, ending)
     Settler(store, tx, now).settle(finishes, ending=sorted(ending))
     tx.later("wake")
     return len(lost)
@@ -61,10 +64,12 @@ def release_steps(store: Store, tx: Transaction, steps: Sequence[tuple[str, int,
     Settler(store, tx, now).settle(finishes, ending=sorted(ending))
 
 
-def _give_back(tx: Transaction, now: datetime, lost: Sequence[Any], ending: set[str]) -> list[Finish]:
+def _give_back(
+    tx: Transaction, now: datetime, lost: Sequence[Any], runs: Mapping[str, Any], ending: set[str]
+) -> list[Finish]:
     finishes = []
     for run_id, step, attempt, worker in lost:
-        status, _, failures, losses, policy, hook, _, _ = tx.all("step_state", run_id=run_id, step=step)[0]
+        status, _, failures, losses, policy, hook, name, may_fail = tx.all("step_state", run_id=run_id, step=step)[0]
         facts = Facts(StepStatus(status), attempt, failures, losses, decode_policy(policy))
         change = decide(facts, Lost(attempt))
         if not isinstance(change, Change):
@@ -74,7 +79,7 @@ def _give_back(tx: Transaction, now: datetime, lost: Sequence[Any], ending: set[
             "put_attempt", run_id=run_id, step=step, attempt=attempt, status="lost", worker=worker or "unknown",
             finished_at=now, error=error, output=None,
         )  # fmt: skip
-        if run_id in ending and hook is None:
+        if run_id in ending:
             finishes.append(Finish(run_id, step, attempt, StepStatus.RUNNING, StepStatus.CANCELLED))
         elif change.status is StepStatus.READY:
             tx.all(
@@ -82,7 +87,11 @@ def _give_back(tx: Transaction, now: datetime, lost: Sequence[Any], ending: set[
                 failures=change.failures, losses=change.losses, error=error,
             )  # fmt: skip
         else:
+            tx.later("count_tries", run_id=run_id, step=step, failures=change.failures, losses=change.losses)
             finishes.append(Finish(run_id, step, attempt, StepStatus.RUNNING, StepStatus.FAILED, None, error))
+            fails_fast = runs[run_id][2] and hook is None and not may_fail
+            if fails_fast and fail_fast(tx, run_id, name, _decode_error(error), now):
+                ending.add(run_id)
     return finishes
 
 

@@ -19,10 +19,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from segue.engine import chores, control
+from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
 from segue.engine.start import NewRun, start_runs
-from segue.engine.turn import Turn, TurnRequest, TurnResult, WorkerIdentity
+from segue.engine.turn import Turn, TurnMemory, TurnRequest, TurnResult
 from segue.errors import StoreConflictError, StoreUnavailableError
+from segue.model import RunStatus
 from segue.plan.graph import Plan
 from segue.store import named
 from segue.store.protocol import Store, Transaction
@@ -37,6 +39,7 @@ class Engine:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._memory = TurnMemory()
 
     def start(self, plans: Sequence[tuple[Plan, str | None]], *, connection: Any | None = None) -> list[str]:
         """Start a run for each (plan, key), durable when this returns; with `connection`, when its owner commits.
@@ -57,7 +60,7 @@ class Engine:
 
     def turn(self, worker: WorkerIdentity, request: TurnRequest) -> TurnResult:
         """One turn of a worker. Not repeated here: the worker knows what it still has to say."""
-        return Turn(self.store, worker, request).take()
+        return Turn(self.store, worker, request, self._memory).take()
 
     def cancel(self, run_id: str) -> str:
         """End a run; returns its status."""
@@ -91,6 +94,12 @@ class Engine:
             if unknown:
                 chores.release_steps(self.store, tx, unknown, now)
         return len(unknown)
+
+    def is_final(self, run_id: str) -> bool:
+        """Has the run ended (or is it gone)?"""
+        with self.store.transaction() as tx:
+            rows = tx.all("run_status", run_id=run_id)
+        return not rows or RunStatus(rows[0][0]).is_final
 
     def rescue(self) -> int:
         """Take steps away from lost workers; returns how many."""

@@ -15,12 +15,10 @@ from segue.store.protocol import Finish, Store, Transaction
 _NOTHING = codec.encode_expr(Value(msgspec.Raw(b"null")))
 
 
-def expand(
-    store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *, hook: str | None, now: datetime
-) -> list[Finish]:
+def expand(store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *, now: datetime) -> list[Finish]:
     """Insert the plan in `outcome.result`. The caller holds the run's lock and has checked that the attempt is live.
 
-    Returns what is to be finished: the step itself, when the plan has no steps.
+    Returns what is to be finished: the step itself, when the plan has no steps, and joins without parents.
     """
     run_id, step = outcome.run_id, outcome.step
     plan = codec.decode(outcome.result or "")
@@ -28,6 +26,7 @@ def expand(
         result = codec.evaluate(plan.result, {}) if plan.result is not None else codec.NULL
         return [Finish(run_id, step, outcome.attempt, "running", "succeeded", result, None, outcome.seconds)]
     base = tx.all("take_step_numbers", run_id=run_id, count=len(plan.nodes))[0][0]
+    tx.all("forget_late_parents", run_id=run_id, step=step)
     rows = plan_rows(store, plan, run_id=run_id, base=base, scope=step, now=now)
     tx.each("insert_steps", rows.steps)
     tx.all(
@@ -35,4 +34,6 @@ def expand(
         result_expr=rows.result_expr or _NOTHING, has_hooks=rows.has_hooks, seconds=outcome.seconds,
     )  # fmt: skip
     settler.note_started(rows.claimable)
+    if not rows.waiting_on:  # it has hooks and nothing else
+        return settler.end_scope(run_id, step, outcome.attempt)
     return [Finish(run_id, join, 0, StepStatus.BLOCKED, StepStatus.SUCCEEDED) for join in rows.open_joins]

@@ -29,13 +29,15 @@ class Reason:
         return f"{self.step}: {self.text}" if self.step else self.text
 
 
-def explain(store: Store, tx: Transaction, run_id: str, now: datetime, *, step: str | None = None) -> list[Reason]:
-    """The reasons why a run, or the step of this name, is where it is."""
+def explain(
+    store: Store, tx: Transaction, run_id: str, now: datetime, *, step: str | int | None = None
+) -> list[Reason]:
+    """The reasons why a run, or its step of this name or number, is where it is."""
     run = run_info(store, tx, run_id)
     if step is not None:
-        steps = list_steps(store, tx, run_id, name=step, limit=1)
+        steps = _steps_called(store, tx, run_id, step)
         if not steps:
-            return [Reason("unknown_step", step, f"run {run.id} has no step of this name")]
+            return [Reason("unknown_step", str(step), f"run {run.id} has no such step")]
         return _explain_step(store, tx, run, steps[0], list_workers(store, tx), now)
     if run.status.is_final:
         return [_final(run)]
@@ -52,6 +54,12 @@ def explain(store: Store, tx: Transaction, run_id: str, now: datetime, *, step: 
     return _merged(reasons) or [
         Reason("stuck", None, "nothing can move it: please run `segue db check` and report this")
     ]
+
+
+def _steps_called(store: Store, tx: Transaction, run_id: str, step: str | int) -> list[StepInfo]:
+    if isinstance(step, str):
+        return list_steps(store, tx, run_id, name=step, limit=1)
+    return [found for found in list_steps(store, tx, run_id, after=step - 1, limit=1) if found.step == step]
 
 
 def _final(run: RunInfo) -> Reason:
@@ -102,10 +110,10 @@ def _running(step: StepInfo, now: datetime) -> Reason:
 def _ready(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list[Reason]:
     reasons = []
     if step.gate == Gate.TIMER and step.ready_at is not None and step.ready_at > now:
-        why = f"its try number {step.attempt} failed, it is tried again" if step.failures else "it is delayed"
+        why = f"its try number {step.attempt} failed, it is tried again at" if step.failures else "it is delayed until"
         until = step.ready_at.isoformat(timespec="seconds")
         reasons.append(
-            Reason("delayed", step.name, f"{why} at {until} (in {_span((step.ready_at - now).total_seconds())})")
+            Reason("delayed", step.name, f"{why} {until} (in {_span((step.ready_at - now).total_seconds())})")
         )
     alive = [worker for worker in workers if worker.lease_until >= now and worker.status == "running"]
     on_queue = [worker for worker in alive if step.queue in worker.queues]

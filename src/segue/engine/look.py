@@ -135,7 +135,12 @@ def list_runs(
     key: str | None = None, before: str | None = None, limit: int = 50,
 ) -> list[RunInfo]:  # fmt: skip
     """The newest runs first; `before` is the last id of the page before."""
-    rows = tx.all("list_runs", status=status, workflow=workflow, key=key, before=before or LAST_ID, limit=limit)
+    statement = "list_runs"
+    if status in (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED):
+        statement = "list_live_runs"
+    elif status == RunStatus.FAILED:
+        statement = "list_failed_runs"
+    rows = tx.all(statement, status=status, workflow=workflow, key=key, before=before or LAST_ID, limit=limit)
     return [_run(store, row) for row in rows]
 
 

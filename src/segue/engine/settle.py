@@ -19,7 +19,7 @@ import msgspec
 from segue.engine.rows import due_at
 from segue.model import RUN, ErrorInfo, Hook, Ref, RunStatus, StepStatus
 from segue.plan.codec import decode_expr
-from segue.store.protocol import Finish, Finished, Follow, Store, Transaction
+from segue.store.protocol import Finish, Finished, Follow, FollowKind, Store, Transaction
 
 _encode = msgspec.json.Encoder().encode
 _decode_error = msgspec.json.Decoder(ErrorInfo).decode
@@ -75,6 +75,10 @@ class Settler:
         """End a run that has nothing to wait for."""
         self.settle(self._end_run(run_id))
 
+    def end_scope(self, run_id: str, step: int, attempt: int) -> list[Finish]:
+        """End a step whose plan has nothing to wait for; returns what is to be finished."""
+        return self._pass_through(Follow(run_id, step, attempt, FollowKind.JOIN))
+
     def note_started(self, steps: int) -> None:
         """Count steps that became claimable by being inserted."""
         self._started += steps
@@ -82,20 +86,16 @@ class Settler:
     def _follow(self, finished: Finished) -> list[Finish]:
         self._started += finished.started
         again: list[Finish] = []
-        runs = []
         for follow in finished.follow:
-            if follow.step == RUN:
-                runs.append(follow.run_id)
-            elif follow.skip:
-                again.append(_from_blocked(follow.run_id, follow.step, follow.attempt, StepStatus.SKIPPED))
-            else:
-                again += self._pass_through(follow)
-        if runs:
-            quiet = {row[0] for row in self._tx.all("end_runs", ids=sorted(runs), now=self._now)}
-            self._ended += quiet
-            for run_id in runs:
-                if run_id not in quiet:
-                    again += self._end_run(run_id)
+            match FollowKind(follow.kind):
+                case FollowKind.ENDED:
+                    self._ended.append(follow.run_id)
+                case FollowKind.QUIET:
+                    again += self._end_run(follow.run_id)
+                case FollowKind.SKIP:
+                    again.append(_from_blocked(follow.run_id, follow.step, follow.attempt, StepStatus.SKIPPED))
+                case FollowKind.JOIN:
+                    again += self._pass_through(follow)
         return again
 
     # Joins and scopes ------------------------------------------------------------------------------------------

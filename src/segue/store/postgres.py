@@ -27,7 +27,8 @@ from segue.store.adopted import dbapi_connection
 from segue.store.dbclock import DatabaseClock
 from segue.store.postgres_errors import translated
 from segue.store.postgres_sql import compiled
-from segue.store.protocol import Finish, Finished, Follow, Row, Waker
+from segue.store.postgres_wire import Wire, wire_of
+from segue.store.protocol import Finish, Finished, Follow, Later, Row, Waker
 
 CONNECT_SECONDS = 10
 _SETTINGS = (
@@ -44,77 +45,76 @@ class _UuidText(Loader):
         return bytes(data).decode()
 
 
-class _Cursor:
-    __slots__ = ("_cursor",)
-
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
-
-    def rows(self) -> list[Row]:
-        rows: list[Row] = self._cursor.fetchall()
-        return rows
-
-
 class _Finished:
-    __slots__ = ("_cursor",)
+    __slots__ = ("_pending",)
 
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
+    def __init__(self, pending: Later) -> None:
+        self._pending = pending
 
     def result(self) -> Finished:
-        rows = self._cursor.fetchall()
-        _, count, started, _ = rows[0]
-        return Finished(count, started, [Follow(*row) for row in rows[1:]])
+        rows = self._pending.rows()
+        _, recorded, started, _ = rows[0]
+        return Finished(recorded, started, [Follow(*row) for row in rows[1:]])
 
 
 class PostgresTransaction:
     """Statements on one connection inside an open transaction."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """Run a named statement and return its rows."""
-        text, returns, _ = compiled(statement)
-        cursor = self._execute(text, parameters)
-        if not returns:
-            return []
-        rows: list[Row] = cursor.fetchall()
-        return rows
+        return self.later(statement, **parameters).rows()
 
-    def later(self, statement: str, **parameters: Any) -> _Cursor:
+    def later(self, statement: str, **parameters: Any) -> Later:
         """Send a named statement; ask for its rows when they are needed."""
-        return _Cursor(self._execute(compiled(statement)[0], parameters))
+        text, order, _, _, _ = compiled(statement)
+        return self._wire.send(text, [parameters[name] for name in order])
 
     def each(self, statement: str, rows: Sequence[Row]) -> None:
         """Run a batch statement once for all rows."""
         if rows:
-            self._batch(statement, rows, {})
+            self.later(statement, **_columns(statement, rows))
 
     def finish(self, batch: Sequence[Finish], now: datetime) -> _Finished:
         """Write final statuses and release the children, in one statement."""
-        return _Finished(self._batch("finish", batch, {"now": now}))
+        return _Finished(self.later("finish", now=now, **_columns("finish", batch)))
 
-    def _batch(self, statement: str, rows: Sequence[Row], parameters: dict[str, Any]) -> Any:
-        text, _, columns = compiled(statement)
-        for column, values in zip(columns, zip(*rows, strict=True), strict=True):
-            parameters[column] = list(values)
-        return self._execute(text, parameters)
 
-    def _execute(self, text: str, parameters: dict[str, Any]) -> Any:
-        return self._connection.execute(text, parameters)
+class _CursorRows:
+    __slots__ = ("_cursor", "_returns")
+
+    def __init__(self, cursor: Any, returns: bool) -> None:
+        self._cursor = cursor
+        self._returns = returns
+
+    def rows(self) -> list[Row]:
+        return list(self._cursor.fetchall()) if self._returns else []
 
 
 class _AdoptedTransaction(PostgresTransaction):
     """The same on somebody else's connection: any PostgreSQL driver with `%(name)s` parameters, any row factory."""
 
-    def _execute(self, text: str, parameters: dict[str, Any]) -> Any:
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def later(self, statement: str, **parameters: Any) -> Later:
+        """Run a named statement at once, through a cursor."""
         if isinstance(self._connection, psycopg.Connection):
             cursor: Any = self._connection.cursor(row_factory=tuple_row)
         else:
             cursor = self._connection.cursor()
-        cursor.execute(text, parameters)
-        return cursor
+        found = compiled(statement)
+        cursor.execute(found.named, parameters)
+        return _CursorRows(cursor, found.returns)
+
+
+def _columns(statement: str, rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        column: list(values)
+        for column, values in zip(compiled(statement).columns, zip(*rows, strict=True), strict=True)
+    }  # fmt: skip
 
 
 class PostgresStore:
@@ -136,13 +136,14 @@ class PostgresStore:
             pool = self._ready_pool()
             connection = self._get(pool)
             try:
-                with connection.pipeline():
-                    connection.execute("BEGIN")
-                    yield PostgresTransaction(connection)
-                    connection.execute("COMMIT")
-            except BaseException:
-                self._abandon(connection)
-                raise
+                wire = wire_of(connection)
+                try:
+                    wire.open()
+                    yield PostgresTransaction(wire)
+                    wire.commit()
+                except BaseException:
+                    _abandon(connection, wire)
+                    raise
             finally:
                 pool.putconn(connection)
 
@@ -266,13 +267,6 @@ class PostgresStore:
                 "Is the server up, and does it allow another connection?"
             ) from error
 
-    def _abandon(self, connection: psycopg.Connection[Row]) -> None:
-        try:
-            if not connection.closed:
-                connection.execute("ROLLBACK")
-        except psycopg.Error:
-            connection.close()  # the pool replaces it
-
 
 class PostgresWaker:
     """LISTENs for the notifications that `wake` sends. `fd` is readable when one has come."""
@@ -313,3 +307,11 @@ def _applied(connection: psycopg.Connection[Any]) -> dict[int, str]:
 
 def _in_transaction(connection: psycopg.Connection[Any]) -> bool:
     return connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+
+def _abandon(connection: psycopg.Connection[Any], wire: Wire) -> None:
+    """Roll back; a connection that cannot is closed, and the pool replaces it."""
+    try:
+        wire.rollback()
+    except psycopg.Error:
+        connection.close()

@@ -1,4 +1,8 @@
-"""Named statements as psycopg wants them: `:name` becomes `%(name)s`, and `:batch` the rows of a batch."""
+"""Named statements as PostgreSQL's two interfaces want them.
+
+The wire takes `$1`, `$2` ... and values in order; an adopted connection, which may be any driver's, `%(name)s`. In both
+`:batch` becomes the rows of a batch, one array for each column.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,11 @@ _PARAMETER = re.compile(r"(?<!:):([a-z_]\w*)")
 
 
 class Compiled(NamedTuple):
-    """What to execute, whether it returns rows, and the columns of its batch."""
+    """A statement for both interfaces, whether it returns rows, and the columns of its batch."""
 
-    text: str
+    text: str  # with $1 ...
+    order: tuple[str, ...]  # the parameters for $1 ...
+    named: str  # with %(name)s
     returns: bool
     columns: tuple[str, ...]
 
@@ -28,4 +34,6 @@ def compiled(statement: str) -> Compiled:
     if columns:
         arrays = ", ".join(f":{name}::{kind}[]" for name, kind in columns)
         text = text.replace(":batch", f"unnest({arrays}) AS o({', '.join(names)})")
-    return Compiled(_PARAMETER.sub(r"%(\1)s", text), returns, names)
+    order = tuple(dict.fromkeys(_PARAMETER.findall(text)))
+    numbered = _PARAMETER.sub(lambda found: f"${order.index(found[1]) + 1}", text)
+    return Compiled(numbered, order, _PARAMETER.sub(r"%(\1)s", text), returns, names)

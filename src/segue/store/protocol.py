@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 Row = tuple[Any, ...]
@@ -27,13 +28,22 @@ class Finish(NamedTuple):
     seconds: float | None = None
 
 
+class FollowKind(StrEnum):
+    """What a finished step set off."""
+
+    JOIN = "join"  # a join is to be passed through
+    SKIP = "skip"  # the step's join rule can no longer hold
+    QUIET = "quiet"  # the run waits for nothing more, and how it ends must be looked at
+    ENDED = "ended"  # the run ended: it waited for nothing more and nothing in it failed
+
+
 class Follow(NamedTuple):
-    """What a finished step set off and the engine must carry on within the same transaction."""
+    """Something that a finished step set off; the engine carries it on within the same transaction."""
 
     run_id: str
-    step: int  # RUN: the run waits for nothing more
+    step: int  # RUN when it is about the run
     attempt: int
-    skip: bool  # its join rule can no longer hold
+    kind: str  # a FollowKind
 
 
 class Finished(NamedTuple):

@@ -128,6 +128,11 @@ class SqliteStore:
                     "Both must be the same file to share a transaction."
                 )
             if not connection.in_transaction:
+                if connection.isolation_level is None or getattr(connection, "autocommit", -1) is True:
+                    raise ConfigError(
+                        "connection= is in autocommit mode with no transaction open, so there is nothing to join. "
+                        "Open one (`BEGIN`, or your library's transaction block) and start the run inside it."
+                    )
                 connection.execute("BEGIN IMMEDIATE")
             factory, connection.row_factory = connection.row_factory, None
             try:

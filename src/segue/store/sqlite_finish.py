@@ -13,7 +13,7 @@ import msgspec
 
 from segue.model import RUN, JoinVerdict, StepStatus, judge_join
 from segue.store.named import Statement
-from segue.store.protocol import Finish, Finished, Follow
+from segue.store.protocol import Finish, Finished, Follow, FollowKind
 
 _decode_integers = msgspec.json.Decoder(list[int]).decode
 
@@ -78,7 +78,8 @@ def finish(
         if child == RUN:
             left = execute(statements["release_run"].sql, (above.total, run_id)).fetchone()[0]
             if left == 0:
-                follow.append(Follow(run_id, RUN, 0, False))
+                ended = execute(statements["end_plain_run"].sql, (moment, run_id)).fetchone() is not None
+                follow.append(Follow(run_id, RUN, 0, FollowKind.ENDED if ended else FollowKind.QUIET))
             continue
         counts = (above.total, above.failed, above.skipped, run_id, child)
         row = execute(statements["release_step"].sql, counts).fetchone()
@@ -87,7 +88,8 @@ def finish(
         rule, waiting_on, failed, skipped, is_join, delay, ready_at, attempt = row
         verdict = judge_join(rule, waiting_on, failed, skipped, above.succeeded)
         if verdict is JoinVerdict.SKIP or (verdict is JoinVerdict.START and is_join):
-            follow.append(Follow(run_id, child, attempt, verdict is JoinVerdict.SKIP))
+            kind = FollowKind.SKIP if verdict is JoinVerdict.SKIP else FollowKind.JOIN
+            follow.append(Follow(run_id, child, attempt, kind))
         elif verdict is JoinVerdict.START:
             due = text(now + timedelta(seconds=delay)) if delay else moment
             due = max(due, ready_at or due)

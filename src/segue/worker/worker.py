@@ -16,14 +16,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from segue.engine.engine import Engine
+from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
-from segue.engine.turn import TurnRequest, TurnResult, WorkerIdentity
+from segue.engine.turn import TurnRequest, TurnResult
 from segue.errors import SchemaError, SegueError, StoreConflictError, StoreError, StoreUnavailableError
 from segue.model import ErrorInfo, Outcome, Progress, Verdict
 from segue.store.protocol import Waker
 from segue.version import __version__
 from segue.worker.pace import Pace
-from segue.worker.pool import News, Pool
+from segue.worker.pool import Attempt, News, Pool
 
 FRUITLESS_TURNS = 5
 """So many turns may be refused for no fault of an outcome before the worker gives up: it would never get better."""
@@ -68,6 +69,7 @@ class Worker:
         self._draining = False
         self._done = False
         self._fruitless = 0  # turns in a row that were refused though they recorded nothing
+        self._disowned: set[Attempt] = set()  # attempts of a former life that are being ended
         self._unsure = False  # a turn broke off: it may have claimed steps that this worker never heard of
 
     @property
@@ -75,11 +77,16 @@ class Worker:
         """The worker's id in the database; a new one for every life."""
         return self._identity.id
 
-    def run(self) -> None:
-        """Work until `stop` is called, or until what `options` says is done. Raises when it can never work."""
+    def run(self, *, on_ready: Callable[[], None] | None = None) -> None:
+        """Work until `stop` is called, or until what `options` says is done. Raises when it can never work.
+
+        `on_ready` is called once, when it is registered and its pool has started.
+        """
         self._register()
         try:
             self._pool.start()
+            if on_ready is not None:
+                on_ready()
             waker = self._engine.store.waker()
             try:
                 self._loop(waker)
@@ -139,6 +146,11 @@ class Worker:
             if isinstance(item, Progress):
                 self._progress[item.run_id, item.step] = item
             else:
+                attempt = (item.run_id, item.step, item.attempt)
+                if attempt in self._disowned:
+                    self._disowned.remove(attempt)
+                    if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: if nobody took it, somebody must
+                        item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
                 self._outcomes.append(item)
                 self._progress.pop((item.run_id, item.step), None)
 
@@ -170,7 +182,7 @@ class Worker:
         if result.lease_lost:
             self._begin_anew()
             return
-        self._outcomes = []
+        self._outcomes = result.outcomes
         self._progress = {}
         self._fruitless = 0
         self._after_turn(request, result)
@@ -183,16 +195,24 @@ class Worker:
             self._pool.submit(result.jobs)
         for run_id, step, _ in result.cancels:
             self._pool.cancel(run_id, step)
-        if self._options.run_id in result.ended or (self._options.burst and self._is_idle(request, result)):
+        if self._is_done(request, result):
             self._done = True
         elif self._pace.rescue_due():
             self._rescue()
 
+    def _is_done(self, request: TurnRequest, result: TurnResult) -> bool:
+        run_id = self._options.run_id
+        if run_id is None:
+            return self._options.burst and self._is_idle(request, result)
+        if run_id in result.ended:
+            return True
+        # Somebody else may have ended the run, or it had ended before this worker began.
+        return not result.jobs and not self._pool.in_flight and self._engine.is_final(run_id)
+
     def _is_idle(self, request: TurnRequest, result: TurnResult) -> bool:
         nothing_runs = not self._pool.in_flight and not request.outcomes
-        return (
-            request.want > 0 and nothing_runs and not result.jobs and not result.again and result.timer_seconds is None
-        )
+        no_timer = request.timers and result.timer_seconds is None  # a turn that did not look does not know
+        return request.want > 0 and nothing_runs and not result.jobs and not result.again and no_timer
 
     def _rescue(self) -> None:
         try:
@@ -249,6 +269,7 @@ class Worker:
     def _begin_anew(self) -> None:
         """This worker was declared lost: its steps belong to others, whatever it still runs. Go on under a new name."""
         logger.warning("the lease ran out (was this process stopped?): ending what it ran, going on as a new worker")
+        self._disowned.update(self._pool.in_flight)
         for run_id, step, _ in self._pool.in_flight:
             self._pool.cancel(run_id, step)
         try:

@@ -19,6 +19,9 @@ SET status = 'ready', gate = :gate, ready_at = :ready_at, failures = :failures, 
     worker_id = NULL, cancel_requested = false
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'running';
 
+-- name: count_tries
+UPDATE segue_steps SET failures = :failures, losses = :losses WHERE run_id = :run_id AND step = :step;
+
 -- name: put_attempt
 INSERT INTO segue_attempts (run_id, step, attempt, status, worker, started_at, finished_at, error, output)
 SELECT run_id, step, :attempt, :status, :worker, started_at, :finished_at, :error, :output
@@ -104,18 +107,19 @@ WHERE id = :run_id AND intent IS NULL AND outcome IS NULL AND status NOT IN ('su
 RETURNING id;
 
 -- name: cancel_waiting_steps
--- Everything that has not begun; finalizers are left, they wait for the outcome.
+-- Everything that has not begun; the run's finalizers are left, they wait for the outcome. Those of a plan that a task
+-- returned go with it: nobody asks for that plan's outcome any more.
 UPDATE segue_steps SET status = 'cancelled', gate = NULL, finished_at = :now
-WHERE run_id = :run_id AND status IN ('blocked', 'ready') AND hook IS NULL;
+WHERE run_id = :run_id AND status IN ('blocked', 'ready') AND (hook IS NULL OR scope <> -1);
 
 -- name: request_cancel
 UPDATE segue_steps SET cancel_requested = true
-WHERE run_id = :run_id AND status IN ('running', 'sent') AND hook IS NULL;
+WHERE run_id = :run_id AND status IN ('running', 'sent');
 
 -- name: count_busy
 -- Of a run that is being ended: the steps that still have to be heard of.
 SELECT count(*) FROM segue_steps
-WHERE run_id = :run_id AND status IN ('running', 'sent') AND hook IS NULL;
+WHERE run_id = :run_id AND status IN ('running', 'sent');
 
 -- name: hook_scope
 SELECT hook, scope FROM segue_steps WHERE run_id = :run_id AND step = :step;
@@ -178,6 +182,26 @@ SELECT status FROM segue_runs WHERE id = :run_id;
 SELECT id, workflow, key, status, intent, outcome, steps, waiting_on, result_expr, error, created_at, started_at, finished_at
 FROM segue_runs
 WHERE (CAST(:status AS text) IS NULL OR status = :status)
+AND (CAST(:workflow AS text) IS NULL OR workflow = :workflow)
+AND (CAST(:key AS text) IS NULL OR key = :key)
+AND id < :before
+ORDER BY id DESC LIMIT :limit;
+
+-- name: list_live_runs
+-- A few among millions that are finished: the index on those that are not.
+SELECT id, workflow, key, status, intent, outcome, steps, waiting_on, result_expr, error, created_at, started_at, finished_at
+FROM segue_runs
+WHERE finished_at IS NULL AND (CAST(:status AS text) IS NULL OR status = :status)
+AND (CAST(:workflow AS text) IS NULL OR workflow = :workflow)
+AND (CAST(:key AS text) IS NULL OR key = :key)
+AND id < :before
+ORDER BY id DESC LIMIT :limit;
+
+-- name: list_failed_runs
+-- Likewise, by the index on those with an error.
+SELECT id, workflow, key, status, intent, outcome, steps, waiting_on, result_expr, error, created_at, started_at, finished_at
+FROM segue_runs
+WHERE error IS NOT NULL AND (CAST(:status AS text) IS NULL OR status = :status)
 AND (CAST(:workflow AS text) IS NULL OR workflow = :workflow)
 AND (CAST(:key AS text) IS NULL OR key = :key)
 AND id < :before

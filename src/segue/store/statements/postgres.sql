@@ -21,12 +21,14 @@ FROM :batch;
 SELECT pg_notify('segue', '') WHERE EXISTS (SELECT 1 FROM segue_workers WHERE sleeping AND status = 'running');
 
 -- name: lock_runs
-SELECT id, intent, fail_fast FROM segue_runs WHERE id = ANY(:ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+-- With the intent only until the outcome stands: what runs after that is a hook, and is worked to its end.
+SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast FROM segue_runs WHERE id = ANY(:ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: finish
 -- columns: run_id uuid, step int, attempt int, from_status text, status text, result text, error text, seconds float8
 -- One statement for a whole batch: write what is final, tell each child once what its parents did, judge its join rule
--- (as model.judge_join does), count down the runs. `kids` may be read before it is written: the run is locked.
+-- (as model.judge_join does), count down the runs, end those that waited for nothing else when nothing failed in them.
+-- `kids` and `counts` may be read before they are written: the runs are locked.
 WITH done AS (
     UPDATE segue_steps s SET status = o.status, result = o.result, error = coalesce(o.error, s.error),
         seconds = coalesce(o.seconds, s.seconds), finished_at = :now, gate = NULL
@@ -40,7 +42,7 @@ WITH done AS (
 ), kids AS (
     SELECT s.run_id, s.step, s.attempt, s.is_join, s.waiting_on - e.total AS waiting_on,
         s.failed_above + e.failed AS failed, s.skipped_above + e.skipped AS skipped,
-        greatest(:now + make_interval(secs => coalesce(s.delay, 0)), s.ready_at) AS due,
+        greatest(:now::timestamptz + make_interval(secs => coalesce(s.delay, 0)), s.ready_at) AS due,
         CASE
             WHEN s.rule = 'any_succeeded' AND e.total > e.failed + e.skipped THEN 'start'
             WHEN s.rule = 'any_failed' AND s.failed_above + e.failed > 0 THEN 'start'
@@ -56,16 +58,32 @@ WITH done AS (
     UPDATE segue_steps s SET waiting_on = k.waiting_on, failed_above = k.failed, skipped_above = k.skipped,
         status = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN 'ready' ELSE 'blocked' END,
         ready_at = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN k.due ELSE s.ready_at END,
-        gate = CASE WHEN k.verdict = 'start' AND NOT k.is_join AND k.due > :now THEN 'timer' END
+        gate = CASE WHEN k.verdict = 'start' AND NOT k.is_join AND k.due > :now::timestamptz THEN 'timer' END
     FROM kids k WHERE s.run_id = k.run_id AND s.step = k.step
+), counts AS (
+    SELECT r.id, r.waiting_on - e.total AS waiting_on,
+        r.waiting_on = e.total AND r.intent IS NULL AND r.outcome IS NULL AND NOT r.has_hooks
+        AND NOT EXISTS (SELECT 1 FROM done d WHERE d.run_id = r.id AND d.status = 'failed')
+        AND NOT EXISTS (SELECT 1 FROM segue_steps f WHERE f.run_id = r.id AND f.status = 'failed') AS is_plain_end
+    FROM edges e JOIN segue_runs r ON r.id = e.run_id
+    WHERE e.child = -1
 ), counted AS (
-    UPDATE segue_runs r SET waiting_on = r.waiting_on - e.total
-    FROM edges e WHERE e.child = -1 AND r.id = e.run_id
-    RETURNING r.id, r.waiting_on
+    UPDATE segue_runs r SET waiting_on = c.waiting_on,
+        status = CASE WHEN c.is_plain_end THEN 'succeeded' ELSE r.status END,
+        finished_at = CASE WHEN c.is_plain_end THEN :now::timestamptz ELSE r.finished_at END
+    FROM counts c WHERE r.id = c.id
 )
-SELECT NULL::uuid, (SELECT count(*) FROM done)::int, (SELECT count(*) FROM kids WHERE verdict = 'start' AND NOT is_join)::int, false
-UNION ALL SELECT run_id, step, attempt, verdict = 'skip' FROM kids WHERE verdict = 'skip' OR (verdict = 'start' AND is_join)
-UNION ALL SELECT id, -1, 0, false FROM counted WHERE waiting_on = 0;
+SELECT NULL::uuid, (SELECT count(*) FROM done)::int, (SELECT count(*) FROM kids WHERE verdict = 'start' AND NOT is_join)::int, 'counts'
+UNION ALL SELECT run_id, step, attempt, CASE verdict WHEN 'skip' THEN 'skip' ELSE 'join' END
+    FROM kids WHERE verdict = 'skip' OR (verdict = 'start' AND is_join)
+UNION ALL SELECT id, -1, 0, CASE WHEN is_plain_end THEN 'ended' ELSE 'quiet' END FROM counts WHERE waiting_on = 0;
+
+-- name: forget_late_parents
+-- A step that started as soon as one of its parents had ended, and whose task returned a plan, waits for that plan alone:
+-- parents that end later must not count down what it waits for.
+UPDATE segue_steps p SET children = array_remove(p.children, :step)
+WHERE p.run_id = :run_id AND p.scope <> :step AND :step = ANY(p.children)
+AND EXISTS (SELECT 1 FROM segue_steps s WHERE s.run_id = :run_id AND s.step = :step AND s.rule IN ('any_succeeded', 'any_failed'));
 
 -- name: due_timers
 UPDATE segue_steps s SET gate = NULL
@@ -74,25 +92,28 @@ FROM (SELECT run_id, step FROM segue_steps WHERE status = 'ready' AND gate = 'ti
 WHERE s.run_id = t.run_id AND s.step = t.step;
 
 -- name: claim
+-- Behind (rank, since) lie the index entries of what was claimed before, dead until a vacuum: the walk starts there, so
+-- that a claim costs the same however many there are. `ClaimCursor` looks from the beginning now and then.
 WITH picked AS (
     SELECT run_id, step FROM segue_steps
     WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND task = ANY(:tasks::text[])
-    ORDER BY priority DESC, ready_at, run_id, step LIMIT :limit FOR UPDATE SKIP LOCKED
+    AND ((-priority), ready_at) >= (:rank::integer, :since::timestamptz)
+    ORDER BY (-priority), ready_at, run_id, step LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE segue_steps s SET status = 'running', attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now
 FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step
-RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at;
+RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at, s.queue;
 
 -- name: claim_of_run
 -- For working one run in this process. The run's own steps are few enough to look through.
 WITH picked AS (
     SELECT run_id, step FROM segue_steps
     WHERE status = 'ready' AND gate IS NULL AND run_id = :run_id AND task = ANY(:tasks::text[])
-    ORDER BY priority DESC, ready_at, step LIMIT :limit FOR UPDATE SKIP LOCKED
+    ORDER BY (-priority), ready_at, step LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE segue_steps s SET status = 'running', attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now
 FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step
-RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at;
+RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at, s.queue;
 
 -- name: runs_begin
 -- Skips a run that another turn holds: the claim that comes next says it again, and a claim must not wait for a run.
@@ -103,14 +124,6 @@ WHERE r.id = p.id;
 -- name: load_results
 SELECT step, status, result, is_join, result_expr FROM segue_steps
 WHERE run_id = :run_id AND step = ANY(:steps::int[]);
-
--- name: end_runs
--- The common end: nothing failed, no hook waits. What is left over is looked at one by one.
-UPDATE segue_runs r SET status = 'succeeded', finished_at = :now
-WHERE id = ANY(:ids::uuid[]) AND waiting_on = 0 AND intent IS NULL AND NOT has_hooks
-AND status IN ('pending', 'running', 'paused')
-AND NOT EXISTS (SELECT 1 FROM segue_steps f WHERE f.run_id = r.id AND f.status = 'failed')
-RETURNING r.id;
 
 -- name: prune_runs
 DELETE FROM segue_runs WHERE id = ANY(:ids::uuid[]);

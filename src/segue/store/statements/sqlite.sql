@@ -16,8 +16,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NULL, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
 SELECT 1 WHERE false;
 
 -- name: lock_runs
--- The transaction has the write lock already.
-SELECT id, intent, fail_fast FROM segue_runs WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
+-- The transaction has the write lock already. With the intent only until the outcome stands: what runs after that is a
+-- hook, and is worked to its end.
+SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast FROM segue_runs WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
 
 -- name: finish_step
 UPDATE segue_steps SET status = ?1, result = ?2, error = coalesce(?3, error), seconds = coalesce(?4, seconds),
@@ -37,6 +38,14 @@ RETURNING rule, waiting_on, failed_above, skipped_above, is_join, delay, ready_a
 -- name: make_ready
 UPDATE segue_steps SET status = 'ready', ready_at = ?1, gate = ?2 WHERE run_id = ?3 AND step = ?4;
 
+-- name: forget_late_parents
+-- A step that started as soon as one of its parents had ended, and whose task returned a plan, waits for that plan alone:
+-- parents that end later must not count down what it waits for.
+UPDATE segue_steps SET children = (SELECT json_group_array(c.value) FROM json_each(segue_steps.children) c WHERE c.value <> :step)
+WHERE run_id = :run_id AND scope <> :step
+AND EXISTS (SELECT 1 FROM json_each(segue_steps.children) c WHERE c.value = :step)
+AND EXISTS (SELECT 1 FROM segue_steps s WHERE s.run_id = :run_id AND s.step = :step AND s.rule IN ('any_succeeded', 'any_failed'));
+
 -- name: due_timers
 UPDATE segue_steps SET gate = NULL WHERE rowid IN (
     SELECT rowid FROM segue_steps WHERE status = 'ready' AND gate = 'timer' AND ready_at <= :now
@@ -48,7 +57,7 @@ WHERE rowid IN (
     SELECT rowid FROM segue_steps
     WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND task IN (SELECT value FROM json_each(:tasks))
     ORDER BY priority DESC, ready_at, run_id, step LIMIT :limit)
-RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at;
+RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue;
 
 -- name: claim_of_run
 -- For working one run in this process. The run's own steps are few enough to look through.
@@ -57,7 +66,7 @@ WHERE rowid IN (
     SELECT rowid FROM segue_steps
     WHERE status = 'ready' AND gate IS NULL AND run_id = :run_id AND task IN (SELECT value FROM json_each(:tasks))
     ORDER BY priority DESC, ready_at, step LIMIT :limit)
-RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at;
+RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue;
 
 -- name: runs_begin
 UPDATE segue_runs SET status = 'running', started_at = :now
@@ -67,11 +76,10 @@ WHERE status = 'pending' AND id IN (SELECT value FROM json_each(:ids));
 SELECT step, status, result, is_join, result_expr FROM segue_steps
 WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
 
--- name: end_runs
--- The common end: nothing failed, no hook waits. What is left over is looked at one by one.
-UPDATE segue_runs SET status = 'succeeded', finished_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids)) AND waiting_on = 0 AND intent IS NULL AND NOT has_hooks
-AND status IN ('pending', 'running', 'paused')
+-- name: end_plain_run
+-- The common end: nothing failed, no hook waits. Any other is looked at by the engine.
+UPDATE segue_runs SET status = 'succeeded', finished_at = ?1
+WHERE id = ?2 AND intent IS NULL AND outcome IS NULL AND NOT has_hooks
 AND NOT EXISTS (SELECT 1 FROM segue_steps f WHERE f.run_id = segue_runs.id AND f.status = 'failed')
 RETURNING id;
 
