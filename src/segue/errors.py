@@ -7,7 +7,8 @@ to do. `Retry`, `Skip` and `Abort` are not errors: a task raises them to say how
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 
 class SegueError(Exception):
@@ -26,8 +27,7 @@ class UnknownTaskError(SegueError, LookupError):
     """A task or workflow name that no imported module defines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong with a plan: where, what, and how to mend it."""
 
     node: str
@@ -59,6 +59,10 @@ class ResultTooLargeError(SegueError, ValueError):
 
 class RunNotFoundError(SegueError, LookupError):
     """No run has this id."""
+
+
+class StepNotFoundError(SegueError, LookupError):
+    """The run has no step of this name or number."""
 
 
 class NotFinishedError(SegueError, RuntimeError):

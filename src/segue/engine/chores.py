@@ -69,7 +69,7 @@ def _give_back(
 ) -> list[Finish]:
     finishes = []
     for run_id, step, attempt, worker in lost:
-        status, _, failures, losses, policy, hook, name, may_fail = tx.all("step_state", run_id=run_id, step=step)[0]
+        status, _, failures, losses, policy, hook, name, may_fail, _ = tx.all("step_state", run_id=run_id, step=step)[0]
         facts = Facts(StepStatus(status), attempt, failures, losses, decode_policy(policy))
         change = decide(facts, Lost(attempt))
         if not isinstance(change, Change):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from segue.engine.cursor import FIRST_RANK, ClaimCursor
+from segue.engine.cursor import EVERY_QUEUE, FIRST_RANK, ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.engine.resolve import hook_value, is_true, load
 from segue.engine.rows import decode_policy
@@ -43,9 +43,10 @@ class Claim:
         """Ask for steps of the first queue (or of the one run), without waiting for the answer."""
         worker = self._worker
         if worker.run_id is not None:
+            rank, since = self._start(EVERY_QUEUE)
             self._sent = self._tx.later(
                 "claim_of_run", run_id=worker.run_id, tasks=worker.tasks, limit=self._want, worker_id=worker.id,
-                now=self._now,
+                now=self._now, rank=rank, since=since,
             )  # fmt: skip
         else:
             self._sent = self._ask(worker.queues[0], self._want)
@@ -63,8 +64,8 @@ class Claim:
         self.is_full = len(rows) >= self._want
         if len(rows) > 1:
             rows.sort(key=lambda row: (-row[10], row[11], row[1]))
-        if rows and self._worker.run_id is None:
-            self._cursor.claimed(rows, self._store)
+        if rows:
+            self._cursor.claimed(rows, self._store, queue=EVERY_QUEUE if self._worker.run_id else rows[-1][12])
         elif not self._looked_everywhere:
             self._cursor.reset()
             self.look_again = True
@@ -72,12 +73,16 @@ class Claim:
 
     def _ask(self, queue: str, limit: int) -> Later:
         worker = self._worker
-        rank, since = self._cursor.start(queue)
-        self._looked_everywhere &= rank == FIRST_RANK
+        rank, since = self._start(queue)
         return self._tx.later(
             "claim", queue=queue, tasks=worker.tasks, limit=limit, worker_id=worker.id, now=self._now,
             rank=rank, since=since,
         )  # fmt: skip
+
+    def _start(self, queue: str) -> tuple[int, datetime]:
+        rank, since = self._cursor.start(queue)
+        self._looked_everywhere &= rank == FIRST_RANK
+        return rank, since
 
     def jobs(self, rows: list[Any], known: dict[tuple[str, int], str]) -> tuple[list[Job], list[Outcome]]:
         """What the pool is to run, and the outcomes of steps that need not run because their `when=` is false.

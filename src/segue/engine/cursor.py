@@ -18,6 +18,7 @@ FULL_LOOK_SECONDS = 0.1
 MARGIN = timedelta(seconds=0.2)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_RANK = -32_000
+EVERY_QUEUE = ""
 
 
 class ClaimCursor:
@@ -37,12 +38,13 @@ class ClaimCursor:
             return FIRST_RANK, _BEGINNING
         return position
 
-    def claimed(self, rows: Sequence[Any], store: Store) -> None:
-        """Go on behind the last of these steps, in the order of the index."""
+    def claimed(self, rows: Sequence[Any], store: Store, *, queue: str) -> None:
+        """Go on behind the last of these steps of a queue, in the order of the index."""
+        rows = [row for row in rows if queue in (EVERY_QUEUE, row[12])]
         last = max(rows, key=lambda row: (-row[10], row[11]))
         ready_at = store.datetime(last[11])
         if ready_at is not None:
-            self._positions[last[12]] = (-last[10], ready_at - MARGIN)
+            self._positions[queue] = (-last[10], ready_at - MARGIN)
 
     def reset(self) -> None:
         """Look from the beginning the next time, on every queue."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from segue.engine.rows import plan_rows
+from segue.engine.rows import EARLY_RULES, plan_rows
 from segue.engine.settle import Settler
 from segue.model import Outcome, StepStatus, Value
 from segue.plan import codec
@@ -15,7 +15,7 @@ from segue.store.protocol import Finish, Store, Transaction
 _NOTHING = codec.encode_expr(Value(msgspec.Raw(b"null")))
 
 
-def expand(store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *, now: datetime) -> list[Finish]:
+def expand(store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *, rule: str, now: datetime) -> list[Finish]:
     """Insert the plan in `outcome.result`. The caller holds the run's lock and has checked that the attempt is live.
 
     Returns what is to be finished: the step itself, when the plan has no steps, and joins without parents.
@@ -26,7 +26,8 @@ def expand(store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *,
         result = codec.evaluate(plan.result, {}) if plan.result is not None else codec.NULL
         return [Finish(run_id, step, outcome.attempt, "running", "succeeded", result, None, outcome.seconds)]
     base = tx.all("take_step_numbers", run_id=run_id, count=len(plan.nodes))[0][0]
-    tx.all("forget_late_parents", run_id=run_id, step=step)
+    if rule in EARLY_RULES:
+        tx.later("forget_late_parents", run_id=run_id, step=step)
     rows = plan_rows(store, plan, run_id=run_id, base=base, scope=step, now=now)
     tx.each("insert_steps", rows.steps)
     tx.all(

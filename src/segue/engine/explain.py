@@ -6,8 +6,9 @@ Promise 7: every run ends, or this says what it waits for. A run that is not fin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from segue.engine.look import RunInfo, StepInfo, WorkerInfo, list_steps, list_workers, run_info
 from segue.model import Gate, StepStatus
@@ -17,8 +18,7 @@ STEPS_LOOKED_AT = 200
 PARENTS_NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """Why something does not move: a word for programs, the step it is about, a sentence for people."""
 
     code: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +16,7 @@ from segue.store.protocol import Store, Transaction
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
-@dataclass(frozen=True, slots=True)
-class FailureInfo:
+class FailureInfo(msgspec.Struct, frozen=True):
     """Which step decided that a run failed, and how."""
 
     step: str
@@ -26,8 +24,7 @@ class FailureInfo:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(msgspec.Struct, frozen=True):
     """A run as it stood when it was looked at. Times are aware UTC."""
 
     id: str
@@ -42,8 +39,7 @@ class RunInfo:
     finished_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressInfo:
+class ProgressInfo(msgspec.Struct, frozen=True):
     """How far a running attempt says that it is; `rate` is per second, `eta_seconds` to the end."""
 
     done: float
@@ -54,8 +50,7 @@ class ProgressInfo:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class StepInfo:
+class StepInfo(msgspec.Struct, frozen=True):
     """A step as it stood when it was looked at. `seconds` is how long its task ran, by its worker's stopwatch."""
 
     step: int
@@ -88,8 +83,7 @@ class StepInfo:
     cancel_requested: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptInfo:
+class AttemptInfo(msgspec.Struct, frozen=True):
     """An attempt that failed, was lost or handed back, or printed something."""
 
     step: int
@@ -102,8 +96,7 @@ class AttemptInfo:
     output: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
+class WorkerInfo(msgspec.Struct, frozen=True):
     """A worker that has not ended, as far as is known."""
 
     id: str

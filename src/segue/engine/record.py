@@ -96,7 +96,7 @@ class Recording:
         if not rows:
             self.refused += 1
             return []
-        status, attempt, failures, losses, policy, hook, name, may_fail = rows[0]
+        status, attempt, failures, losses, policy, hook, name, may_fail, rule = rows[0]
         facts = Facts(
             StepStatus(status), attempt, failures, losses, decode_policy(policy),
             seed=f"{outcome.run_id}:{outcome.step}",
@@ -110,7 +110,7 @@ class Recording:
             return []
         record_attempts(self._tx, self._now, self._worker, [outcome])
         if verdict is Verdict.EXPANDED:
-            return expand(self._store, self._tx, settler, outcome, now=self._now)
+            return expand(self._store, self._tx, settler, outcome, rule=rule, now=self._now)
         if change.status is StepStatus.READY:
             self._requeue(settler, outcome, change)
             return []

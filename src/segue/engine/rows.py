@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -18,11 +17,10 @@ from segue.store.protocol import Row, Store
 _encoder = msgspec.json.Encoder()
 _policy_decoder = msgspec.json.Decoder(Policy)
 _DEFAULT_POLICY = Policy()
-_EARLY = (JoinRule.ANY_SUCCEEDED, JoinRule.ANY_FAILED)
+EARLY_RULES = (JoinRule.ANY_SUCCEEDED, JoinRule.ANY_FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRows:
+class PlanRows(msgspec.Struct, frozen=True):
     """What is inserted for a plan: `steps` as `insert_steps` wants them."""
 
     steps: list[Row]
@@ -117,7 +115,7 @@ def _ends(nodes: Sequence[Node], base: int) -> list[bool]:
     """
     ends = [True] * len(nodes)
     for node in nodes:
-        if node.rule not in _EARLY:
+        if node.rule not in EARLY_RULES:
             for parent in node.parents:
                 ends[parent - base] = False
     return ends

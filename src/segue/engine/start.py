@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from segue.engine.rows import PlanRows, plan_rows
 from segue.engine.settle import Settler
@@ -13,8 +14,7 @@ from segue.plan.graph import Plan
 from segue.store.protocol import Row, Store, Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(msgspec.Struct, frozen=True):
     """A run to be: its id is made beforehand, so that a start whose answer was lost can be repeated."""
 
     id: str

@@ -16,7 +16,7 @@ Two moves touch many rows and are SQL (claim, and release within `finish`); a pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from segue.engine.backoff import delay_seconds
 from segue.model import JoinVerdict, Policy, StepStatus, Verdict, judge_join
@@ -24,8 +24,7 @@ from segue.model import JoinVerdict, Policy, StepStatus, Verdict, judge_join
 DEFAULT_POLICY = Policy()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What a decision may depend on: the row as it stands."""
 
     status: StepStatus
@@ -40,8 +39,7 @@ class Facts:
     seed: str = ""  # its identity, for the jitter
 
 
-@dataclass(frozen=True, slots=True)
-class ParentsDone:
+class ParentsDone(msgspec.Struct, frozen=True):
     """Parents became final just now, so many with each status."""
 
     succeeded: int = 0
@@ -49,20 +47,17 @@ class ParentsDone:
     skipped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PlanDone:
+class PlanDone(msgspec.Struct, frozen=True):
     """The plan that the task returned is done."""
 
     failed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """A worker takes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """An attempt reports."""
 
     attempt: int
@@ -71,23 +66,20 @@ class Ended:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """The worker of an attempt is gone."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(msgspec.Struct, frozen=True):
     """The run is to end."""
 
 
 Event = ParentsDone | PlanDone | Claimed | Ended | Lost | Cancelled
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """The row as it becomes. `after_seconds`: not claimable before; `cause`: what the attempt's record says."""
 
     status: StepStatus

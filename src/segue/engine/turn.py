@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+import msgspec
 
 from segue.engine.claim import Claim
 from segue.engine.cursor import ClaimCursor
@@ -23,8 +24,7 @@ from segue.store.protocol import Store, Transaction
 TIMERS_AT_ONCE = 1000
 
 
-@dataclass(slots=True)
-class TurnRequest:
+class TurnRequest(msgspec.Struct):
     """What the worker brings to a turn."""
 
     outcomes: Sequence[Outcome] = ()
@@ -36,15 +36,14 @@ class TurnRequest:
     cancels: bool = False  # ask which of its steps are to end
 
 
-@dataclass(slots=True)
-class TurnResult:
+class TurnResult(msgspec.Struct):
     """What the worker takes from it."""
 
-    jobs: list[Job] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)  # of claimed steps that need not run: for the next turn
+    jobs: list[Job] = []
+    outcomes: list[Outcome] = []  # of claimed steps that need not run: for the next turn
     refused: int = 0  # outcomes that came too late
-    ended: list[str] = field(default_factory=list)  # runs that became final
-    cancels: list[tuple[str, int, int]] = field(default_factory=list)  # (run, step, attempt) to be ended
+    ended: list[str] = []  # runs that became final
+    cancels: list[tuple[str, int, int]] = []  # (run, step, attempt) to be ended
     timer_seconds: float | None = None  # until the next timer comes due, when asked and there is one
     lease_lost: bool = False  # declared lost: nothing was done, and what it runs is no longer its own
     again: bool = False  # there may be more to claim right now

@@ -7,7 +7,6 @@ it was made: what a task takes is worked out once, and each shape of arguments i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from inspect import Parameter, Signature
 
 import msgspec
@@ -25,8 +24,7 @@ MAX_PROBLEMS = 100
 _arguments_decoder = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]])
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(msgspec.Struct, frozen=True):
     """What a task takes, as far as it can be checked before it runs.
 
     Example::

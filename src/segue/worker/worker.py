@@ -13,7 +13,9 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
@@ -149,7 +151,9 @@ class Worker:
                 attempt = (item.run_id, item.step, item.attempt)
                 if attempt in self._disowned:
                     self._disowned.remove(attempt)
-                    if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: if nobody took it, somebody must
+                    if (
+                        item.verdict == Verdict.CANCELLED
+                    ):  # by this worker, not by a person: if nobody took it, somebody must
                         item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
                 self._outcomes.append(item)
                 self._progress.pop((item.run_id, item.step), None)
@@ -207,10 +211,15 @@ class Worker:
         if run_id in result.ended:
             return True
         # Somebody else may have ended the run, or it had ended before this worker began.
-        return not result.jobs and not self._pool.in_flight and self._engine.is_final(run_id)
+        if result.jobs or self._pool.in_flight:
+            return False
+        try:
+            return self._engine.is_final(run_id)
+        except StoreError:
+            return False  # it is asked again after the next turn
 
     def _is_idle(self, request: TurnRequest, result: TurnResult) -> bool:
-        nothing_runs = not self._pool.in_flight and not request.outcomes
+        nothing_runs = not self._pool.in_flight and not request.outcomes and not self._outcomes
         no_timer = request.timers and result.timer_seconds is None  # a turn that did not look does not know
         return request.want > 0 and nothing_runs and not result.jobs and not result.again and no_timer
 
@@ -261,7 +270,7 @@ class Worker:
                     error = refused
 
     def _register(self) -> None:
-        self._identity = replace(self._identity, id=new_id(self._engine.store.now()))
+        self._identity = msgspec.structs.replace(self._identity, id=new_id(self._engine.store.now()))
         self._engine.register(
             self._identity, pool=self._options.pool, concurrency=self._options.concurrency, version=__version__
         )

@@ -9,7 +9,7 @@ SELECT id FROM segue_runs WHERE workflow = :workflow AND key = :key;
 
 -- name: step_state
 -- What `decide` needs to know of a step, for outcomes that are not plain successes.
-SELECT status, attempt, failures, losses, policy, hook, name, may_fail
+SELECT status, attempt, failures, losses, policy, hook, name, may_fail, rule
 FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: requeue

@@ -82,8 +82,7 @@ UNION ALL SELECT id, -1, 0, CASE WHEN is_plain_end THEN 'ended' ELSE 'quiet' END
 -- A step that started as soon as one of its parents had ended, and whose task returned a plan, waits for that plan alone:
 -- parents that end later must not count down what it waits for.
 UPDATE segue_steps p SET children = array_remove(p.children, :step)
-WHERE p.run_id = :run_id AND p.scope <> :step AND :step = ANY(p.children)
-AND EXISTS (SELECT 1 FROM segue_steps s WHERE s.run_id = :run_id AND s.step = :step AND s.rule IN ('any_succeeded', 'any_failed'));
+WHERE p.run_id = :run_id AND p.scope <> :step AND :step = ANY(p.children);
 
 -- name: due_timers
 UPDATE segue_steps s SET gate = NULL
@@ -105,11 +104,13 @@ FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step
 RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at, s.queue;
 
 -- name: claim_of_run
--- For working one run in this process. The run's own steps are few enough to look through.
+-- For working one run in this process. Few steps are ready at a time, but the run may have any number: the cast keeps the
+-- planner from walking those and leaves it the index on ready steps. The cursor is as in `claim`.
 WITH picked AS (
     SELECT run_id, step FROM segue_steps
-    WHERE status = 'ready' AND gate IS NULL AND run_id = :run_id AND task = ANY(:tasks::text[])
-    ORDER BY (-priority), ready_at, step LIMIT :limit FOR UPDATE SKIP LOCKED
+    WHERE status = 'ready' AND gate IS NULL AND run_id::text = :run_id AND task = ANY(:tasks::text[])
+    AND ((-priority), ready_at) >= (:rank::integer, :since::timestamptz)
+    ORDER BY (-priority), ready_at, run_id, step LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE segue_steps s SET status = 'running', attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now
 FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step

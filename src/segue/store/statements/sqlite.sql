@@ -43,8 +43,7 @@ UPDATE segue_steps SET status = 'ready', ready_at = ?1, gate = ?2 WHERE run_id =
 -- parents that end later must not count down what it waits for.
 UPDATE segue_steps SET children = (SELECT json_group_array(c.value) FROM json_each(segue_steps.children) c WHERE c.value <> :step)
 WHERE run_id = :run_id AND scope <> :step
-AND EXISTS (SELECT 1 FROM json_each(segue_steps.children) c WHERE c.value = :step)
-AND EXISTS (SELECT 1 FROM segue_steps s WHERE s.run_id = :run_id AND s.step = :step AND s.rule IN ('any_succeeded', 'any_failed'));
+AND EXISTS (SELECT 1 FROM json_each(segue_steps.children) c WHERE c.value = :step);
 
 -- name: due_timers
 UPDATE segue_steps SET gate = NULL WHERE rowid IN (
@@ -60,10 +59,10 @@ WHERE rowid IN (
 RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue;
 
 -- name: claim_of_run
--- For working one run in this process. The run's own steps are few enough to look through.
+-- For working one run in this process. Few steps are ready at a time, but the run may have any number: hence the index.
 UPDATE segue_steps SET status = 'running', attempt = attempt + 1, worker_id = :worker_id, started_at = :now
 WHERE rowid IN (
-    SELECT rowid FROM segue_steps
+    SELECT rowid FROM segue_steps INDEXED BY segue_steps_ready
     WHERE status = 'ready' AND gate IS NULL AND run_id = :run_id AND task IN (SELECT value FROM json_each(:tasks))
     ORDER BY priority DESC, ready_at, step LIMIT :limit)
 RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue;
