@@ -89,7 +89,7 @@ class Segue:
 
     def get(self, run_id: str) -> Run:
         """The run with this id, or whose id begins so; raises RunNotFoundError."""
-        with self.engine.transaction() as tx:
+        with self.engine.reading() as tx:
             return Run(self, look.find_run(tx, run_id))
 
     def runs(
@@ -99,14 +99,14 @@ class Segue:
         """The newest runs first. For the next page give the last id of this one as `before`."""
         if status is not None:
             status = RunStatus(status).value
-        with self.engine.transaction() as tx:
+        with self.engine.reading() as tx:
             return look.list_runs(
                 self.engine.store, tx, status=status, workflow=workflow, key=key, before=before, limit=limit
             )  # fmt: skip
 
     def workers(self) -> list[look.WorkerInfo]:
         """The workers that have not ended."""
-        with self.engine.transaction() as tx:
+        with self.engine.reading() as tx:
             return look.list_workers(self.engine.store, tx)
 
     def upgrade(self) -> list[int]:
@@ -217,7 +217,7 @@ class Run:
 
     @contextmanager
     def _look(self) -> Iterator[Transaction]:
-        with self._segue.engine.transaction() as tx:
+        with self._segue.engine.reading() as tx:
             yield tx
 
 

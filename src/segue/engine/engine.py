@@ -97,7 +97,7 @@ class Engine:
 
     def is_final(self, run_id: str) -> bool:
         """Has the run ended (or is it gone)?"""
-        with self.store.transaction() as tx:
+        with self.store.reading() as tx:
             rows = tx.all("run_status", run_id=run_id)
         return not rows or RunStatus(rows[0][0]).is_final
 
@@ -112,12 +112,12 @@ class Engine:
     def broken_invariants(self) -> list[tuple[str, str]]:
         """(run id, what is wrong) for everything in the database that must not be; empty when all is well."""
         checks = sorted(name for name in named.load(self.store.dialect) if name.startswith("check_"))
-        with self.store.transaction() as tx:
+        with self.store.reading() as tx:
             return chores.check_invariants(tx, checks)
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """For reading: the queries of `segue.engine.look` take it."""
-        return self.store.transaction()
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """For looking: the queries of `segue.engine.look` take it."""
+        return self.store.reading()
 
     def _start_batch(self, runs: Sequence[NewRun], tx: Transaction, now: datetime) -> list[str]:
         return start_runs(self.store, tx, runs, now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -146,6 +146,10 @@ class PostgresStore:
                     raise
             finally:
                 pool.putconn(connection)
+
+    def reading(self) -> AbstractContextManager[PostgresTransaction]:
+        """A transaction like any other: on PostgreSQL nobody waits for a reader."""
+        return self.transaction()
 
     @contextmanager
     def adopt(self, connection: Any) -> Iterator[PostgresTransaction]:

@@ -100,6 +100,10 @@ class Store(Protocol):
         """A write transaction of this thread; commits at the end of the block, rolls back when it raises."""
         ...
 
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """A transaction of this thread that only reads: one moment's view, and nobody waits for it."""
+        ...
+
     def adopt(self, connection: Any) -> AbstractContextManager[Transaction]:
         """Statements inside a transaction that the caller has open on `connection`, and alone ends."""
         ...

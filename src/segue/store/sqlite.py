@@ -99,9 +99,20 @@ class SqliteStore:
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
         """A write transaction on this thread's connection."""
+        with self._begun("BEGIN IMMEDIATE") as tx:
+            yield tx
+
+    @contextmanager
+    def reading(self) -> Iterator[SqliteTransaction]:
+        """A read transaction on this thread's connection; writers go on beside it."""
+        with self._begun("BEGIN DEFERRED") as tx:
+            yield tx
+
+    @contextmanager
+    def _begun(self, begin: str) -> Iterator[SqliteTransaction]:
         with self._translated():
             connection = self._connect()
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(begin)
             try:
                 yield SqliteTransaction(connection)
                 connection.execute("COMMIT")

@@ -21,7 +21,16 @@ from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
 from segue.engine.turn import TurnRequest, TurnResult
-from segue.errors import SchemaError, SegueError, StoreConflictError, StoreError, StoreUnavailableError
+from segue.errors import (
+    SchemaError,
+    SegueError,
+    StoreBusyError,
+    StoreConflictError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
 from segue.model import ErrorInfo, Outcome, Progress, Verdict
 from segue.store.protocol import Waker
 from segue.version import __version__
@@ -30,6 +39,9 @@ from segue.worker.pool import Attempt, News, Pool
 
 FRUITLESS_TURNS = 5
 """So many turns may be refused for no fault of an outcome before the worker gives up: it would never get better."""
+
+PASSING_ERRORS = (StoreUnavailableError, StoreConflictError, StoreBusyError, StoreFullError, StoreReadOnlyError)
+"""The database cannot take anything now. That may pass, so nothing is given up for it."""
 
 logger = logging.getLogger("segue.worker")
 
@@ -151,9 +163,7 @@ class Worker:
                 attempt = (item.run_id, item.step, item.attempt)
                 if attempt in self._disowned:
                     self._disowned.remove(attempt)
-                    if (
-                        item.verdict == Verdict.CANCELLED
-                    ):  # by this worker, not by a person: if nobody took it, somebody must
+                    if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: somebody must take it on
                         item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
                 self._outcomes.append(item)
                 self._progress.pop((item.run_id, item.step), None)
@@ -177,7 +187,7 @@ class Worker:
             result = self._engine.turn(self._identity, request)
         except SchemaError:
             raise
-        except (StoreUnavailableError, StoreConflictError) as error:
+        except PASSING_ERRORS as error:
             self._back_off(error)
             return
         except SegueError as error:
@@ -262,7 +272,7 @@ class Worker:
                 try:
                     self._engine.turn(self._identity, TurnRequest(outcomes=[attempt]))
                     break
-                except (StoreUnavailableError, StoreConflictError):
+                except PASSING_ERRORS:
                     self._outcomes.append(attempt)
                     break
                 except SegueError as refused:
@@ -312,11 +322,3 @@ class Worker:
 def _unwritable(outcome: Outcome, error: SegueError) -> Outcome:
     info = ErrorInfo(type(error).__name__, f"its outcome ({outcome.verdict}) could not be recorded: {error}")
     return Outcome(outcome.run_id, outcome.step, outcome.attempt, Verdict.FAILED, error=info, retryable=False)
-
-
-def install_signals(
-    worker: Worker, install: Callable[[int, Callable[..., None]], object], signals: Sequence[int]
-) -> None:
-    """Have `signals` stop the worker: warm at the first, cold at the second."""
-    for number in signals:
-        install(number, lambda *_: worker.stop())
