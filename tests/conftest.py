@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from segue.authoring import registry
 from tests.servers import postgres
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ def kind_of(path: Path) -> str:
     if where[0] in KINDS:
         return where[0]
     raise pytest.UsageError(f"{path} is in none of the folders tests/{{{','.join(KINDS)}}}: a test must have a kind.")
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was() -> Iterator[None]:
+    """Forget the tasks and workflows that a test function defines; those of modules stay."""
+    before = {*registry.tasks, *registry.workflows}
+    yield
+    for names in (registry.tasks, registry.workflows):
+        for name, found in list(names.items()):
+            if name not in before and "<locals>" in found.fn.__qualname__:
+                del names[name]
 
 
 @pytest.fixture(scope="session")

@@ -68,8 +68,9 @@ class Engine:
 
     def register(self, worker: WorkerIdentity, *, pool: str, concurrency: int, version: str) -> None:
         """Write down a worker that begins, with its first lease."""
-        now = self.store.now()
+        self.store.now()
         with self.store.transaction() as tx:
+            now = self.store.now()  # as in a turn: the lease begins when the transaction has
             tx.all(
                 "insert_worker", id=worker.id, name=worker.name, queues=_json(worker.queues), tasks=_json(worker.tasks),
                 pool=pool, concurrency=concurrency, version=version, now=now,

@@ -34,8 +34,11 @@ class Recording:
         self._now = now
         self._plain = [outcome for outcome in outcomes if outcome.verdict == Verdict.SUCCEEDED]
         # Once each: the same said twice in one turn is looked at before the first is written.
-        others = {(o.run_id, o.step, o.attempt): o for o in reversed(outcomes) if o.verdict != Verdict.SUCCEEDED}
-        self._others = list(reversed(others.values()))
+        others: dict[tuple[str, int, int], Outcome] = {}
+        for outcome in outcomes:
+            if outcome.verdict != Verdict.SUCCEEDED:
+                others.setdefault((outcome.run_id, outcome.step, outcome.attempt), outcome)
+        self._others = list(others.values())
         self._repeated = len(outcomes) - len(self._plain) - len(others)
         self._run_ids = sorted({outcome.run_id for outcome in outcomes})
         self._locked: Later | None = None

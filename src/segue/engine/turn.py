@@ -69,9 +69,10 @@ class Turn:
 
     def take(self) -> TurnResult:
         """Take it. Raises StoreError when the database cannot do it; then nothing has happened, as far as is known."""
-        now = self._store.now()
+        self._store.now()  # beforehand, because where it asks the database it is a transaction of its own
         request, result = self._request, self._result
         with self._store.transaction() as tx:
+            now = self._store.now()  # and again: the transaction may have been waited for, longer than a lease lasts
             if request.heartbeat is not None and not self._renew(tx, now, request.heartbeat):
                 result.lease_lost = True
                 return result

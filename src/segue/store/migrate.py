@@ -67,11 +67,11 @@ def pending(dialect: str, applied: Mapping[int, str]) -> list[Migration]:
     return [migration for migration in migrations(dialect) if migration.number not in applied]
 
 
-def refuse_outdated(dialect: str, applied: Mapping[int, str], url: str) -> None:
-    """Raise when the database is older than this code."""
+def refuse_outdated(dialect: str, applied: Mapping[int, str], where: str) -> None:
+    """Raise when the database is older than this code. `where` names it, without a password."""
     missing = pending(dialect, applied)
     if missing:
         raise SchemaError(
-            f"The database has schema version {max(applied, default=0)}, this Segue needs {latest(dialect)}. "
-            f"Run: segue db upgrade --database {url}"
+            f"{where} has schema version {max(applied, default=0)}, this Segue needs {latest(dialect)}. "
+            "Stop the workers of older versions, then run: segue db upgrade --database <URL>"
         )

@@ -25,12 +25,14 @@ from segue.errors import ConfigError, StoreUnavailableError
 from segue.store import migrate
 from segue.store.adopted import dbapi_connection
 from segue.store.dbclock import DatabaseClock
-from segue.store.postgres_errors import translated
+from segue.store.postgres_errors import translated, without_password
 from segue.store.postgres_sql import compiled
 from segue.store.postgres_wire import Wire, wire_of
 from segue.store.protocol import Finish, Finished, Follow, Later, Row, Waker
 
 CONNECT_SECONDS = 10
+GET_SECONDS = 1.0  # to wait for a connection of the pool, at each of
+GET_TRIES = 5
 _SETTINGS = (
     "SET TimeZone = 'UTC'; SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; "
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET synchronous_commit = on"
@@ -141,8 +143,11 @@ class PostgresStore:
                     wire.open()
                     yield PostgresTransaction(wire)
                     wire.commit()
-                except BaseException:
+                except Exception:
                     _abandon(connection, wire)
+                    raise
+                except BaseException:  # Ctrl-C, anywhere: nobody knows which answers are still on their way
+                    connection.close()
                     raise
             finally:
                 pool.putconn(connection)
@@ -246,7 +251,7 @@ class PostgresStore:
             self.upgrade()
         else:
             migrate.check_applied("postgres", applied)
-            migrate.refuse_outdated("postgres", applied, self.url)
+            migrate.refuse_outdated("postgres", applied, without_password(self.url))
 
     def _new_pool(self) -> ConnectionPool[psycopg.Connection[Row]]:
         return ConnectionPool(
@@ -263,13 +268,17 @@ class PostgresStore:
         )
 
     def _get(self, pool: ConnectionPool[psycopg.Connection[Row]]) -> psycopg.Connection[Row]:
-        try:
-            return pool.getconn()
-        except PoolTimeout as error:
-            raise StoreUnavailableError(
-                f"No connection to PostgreSQL within {CONNECT_SECONDS} s ({error}). "
-                "Is the server up, and does it allow another connection?"
-            ) from error
+        # Asked anew every second: a pool that has given up on a server that is away tries again when it is asked.
+        for tries_left in range(GET_TRIES - 1, -1, -1):
+            try:
+                return pool.getconn(timeout=GET_SECONDS)
+            except PoolTimeout as error:
+                if not tries_left:
+                    raise StoreUnavailableError(
+                        f"No connection to PostgreSQL within {GET_TRIES * GET_SECONDS:g} s ({error}). "
+                        "Is the server up, and does it allow another connection?"
+                    ) from error
+        raise AssertionError("unreachable")
 
 
 class PostgresWaker:

@@ -26,7 +26,7 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise _translate(error, _where(url)) from error
+        raise _translate(error, without_password(url)) from error
 
 
 def _translate(error: psycopg.Error, where: str) -> StoreError:
@@ -58,7 +58,7 @@ def _translate(error: psycopg.Error, where: str) -> StoreError:
             return StoreError(f"{where} refused a statement: {text}")
 
 
-def _where(url: str) -> str:
+def without_password(url: str) -> str:
     """The URL without its password."""
     parts = urlsplit(url)
     if not parts.scheme:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -174,12 +174,12 @@ class SqliteStore:
     def waker(self) -> Waker:
         """Watches the file for commits of connections other than this thread's."""
         with self._translated():
-            return SqliteWaker(self._connect())
+            return SqliteWaker(self._connect(), self.path)
 
     def schema_version(self) -> int:
         """The number of the latest migration in the file."""
-        with self._translated():
-            return max(_applied(self._new_connection(keep=False)), default=0)
+        with self._translated(), closing(self._new_connection(keep=False)) as connection:
+            return max(_applied(connection), default=0)
 
     def upgrade(self) -> list[int]:
         """Apply what is missing; SQLite's own write lock keeps two upgrades apart."""
@@ -233,7 +233,7 @@ class SqliteStore:
             self.upgrade()
         else:
             migrate.check_applied("sqlite", applied)
-            migrate.refuse_outdated("sqlite", applied, self.url)
+            migrate.refuse_outdated("sqlite", applied, str(self.path))
         self._checked = True
 
     def _new_connection(self, *, keep: bool = True) -> sqlite3.Connection:
@@ -268,8 +268,9 @@ class SqliteWaker:
     fd: int | None = None
     poll_seconds = 0.02
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
         self._seen = self._look()
 
     def woken(self) -> bool:
@@ -281,7 +282,10 @@ class SqliteWaker:
         """Nothing to close: the connection is the thread's."""
 
     def _look(self) -> int:
-        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        try:
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            _raise(error, self._path)
         return version
 
 

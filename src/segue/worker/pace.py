@@ -94,7 +94,10 @@ class Pace:
     def back_off(self) -> float:
         """A turn could not be done; returns the seconds until the next try."""
         self._back_off_seconds = min(max(self._back_off_seconds * 2, 0.1), LONGEST_BACK_OFF_SECONDS)
-        self._blocked_until = self._monotonic() + self._back_off_seconds
+        now = self._monotonic()
+        self._blocked_until = now + self._back_off_seconds
+        # Others may have been cut off as well: they get the time to say that they live.
+        self._rescue_at = max(self._rescue_at, now + self._rescue_seconds)
         return self._back_off_seconds
 
     def after_turn(self, request: TurnRequest, result: TurnResult) -> None:

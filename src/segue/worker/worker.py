@@ -32,10 +32,10 @@ from segue.errors import (
     StoreUnavailableError,
 )
 from segue.model import ErrorInfo, Outcome, Progress, Verdict
-from segue.store.protocol import Waker
 from segue.version import __version__
 from segue.worker.pace import Pace
 from segue.worker.pool import Attempt, News, Pool
+from segue.worker.wakeups import Wakeups
 
 FRUITLESS_TURNS = 5
 """So many turns may be refused for no fault of an outcome before the worker gives up: it would never get better."""
@@ -76,6 +76,7 @@ class Worker:
             id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=options.queues, tasks=list(tasks),
             lease_seconds=options.lease_seconds, run_id=options.run_id,
         )  # fmt: skip
+        self._wakeups = Wakeups(engine.store)
         self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
         self._outcomes: list[Outcome] = []
         self._progress: dict[tuple[str, int], Progress] = {}
@@ -101,13 +102,11 @@ class Worker:
             self._pool.start()
             if on_ready is not None:
                 on_ready()
-            waker = self._engine.store.waker()
-            try:
-                self._loop(waker)
-            finally:
-                waker.close()
-                self._pool.kill()
+            self._wakeups.open()
+            self._loop()
         finally:
+            self._wakeups.close()
+            self._pool.kill()
             with suppress(StoreError):
                 self._engine.unregister(self._identity)
 
@@ -118,7 +117,7 @@ class Worker:
 
     # The loop -----------------------------------------------------------------------------------------------------
 
-    def _loop(self, waker: Waker) -> None:
+    def _loop(self) -> None:
         deadline: float | None = None
         while not self._done:
             if self._stop_asked and deadline is None:
@@ -132,28 +131,25 @@ class Worker:
             want = 0 if self._draining else self._pool.capacity
             if self._pace.is_turn_due(outcomes=bool(self._outcomes), progress=bool(self._progress), want=want):
                 self._turn(want)
-            if not self._done:
-                self._wait(waker, want)
+            if (deadline is None or not self._is_time_to_leave(deadline)) and not self._done:
+                self._wait(want)
 
     def _is_time_to_leave(self, deadline: float) -> bool:
         if self._stop_asked > 1 or time.monotonic() >= deadline:
             return True
         return not self._pool.in_flight and not self._outcomes
 
-    def _wait(self, waker: Waker, want: int) -> None:
+    def _wait(self, want: int) -> None:
         timeout = self._pace.wait_seconds(want=want, has_outcomes=bool(self._outcomes))
-        fds: Sequence[int] = ()
-        if waker.fd is not None:
-            fds = (waker.fd,)
-        elif want:
-            timeout = min(timeout, waker.poll_seconds)
+        wakeups = self._wakeups
+        fds: tuple[int, ...] = ()
+        if want:  # who can take nothing need not hear of it, nor be woken by it again and again
+            fds = wakeups.fds
+            if wakeups.poll_seconds is not None:
+                timeout = min(timeout, wakeups.poll_seconds)
         self._hear(self._pool.collect(timeout, fds))
-        if want:
-            try:
-                if waker.woken():
-                    self._pace.hint()
-            except StoreError as error:
-                logger.warning("no more wake-ups, polling goes on: %s", error)
+        if want and wakeups.woken():
+            self._pace.hint()
 
     def _hear(self, news: Sequence[News]) -> None:
         for item in news:
@@ -203,6 +199,8 @@ class Worker:
 
     def _after_turn(self, request: TurnRequest, result: TurnResult) -> None:
         self._pace.after_turn(request, result)
+        if self._wakeups.open():
+            self._pace.hint()
         if result.refused:
             logger.warning("%d outcomes came too late and were refused", result.refused)
         if result.jobs:
@@ -278,6 +276,10 @@ class Worker:
                 except SegueError as refused:
                     logger.error("an outcome cannot be written: %s", refused)
                     error = refused
+            else:  # neither can, so the fault may not be the outcome's: it is kept
+                self._outcomes.append(outcome)
+        if self._outcomes:
+            self._back_off(StoreError(f"A turn failed: {error}"))
 
     def _register(self) -> None:
         self._identity = msgspec.structs.replace(self._identity, id=new_id(self._engine.store.now()))

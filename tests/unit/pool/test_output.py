@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from segue.worker.pool.capture import TAIL_BYTES, TRIM_BYTES, open_capture, read_tail, trim
+from segue.worker.pool.inline import InlinePool
 from segue.worker.pool.routing import captured, routing
+from segue.worker.pool.thread import ThreadPool
 
 
 def test_a_capture_file_has_no_name_and_gives_its_tail(tmp_path: Path) -> None:
@@ -45,3 +47,22 @@ def test_what_is_printed_goes_to_the_attempt_and_the_stream_comes_back() -> None
     assert text.endswith("xab\n")
     assert text.startswith("[... ")
     assert len(text) < TAIL_BYTES + 100
+
+
+def test_killing_a_pool_twice_or_unstarted_leaves_the_routing_even() -> None:
+    stream = sys.stdout
+    for pool in (ThreadPool(1), InlinePool()):
+        pool.kill()
+    pool = ThreadPool(1)
+    pool.start()
+    pool.stop(0)
+    pool.kill()
+    pool = InlinePool(echo=False)
+    pool.start()
+    pool.kill()
+    assert sys.stdout is stream
+    routing.install()
+    routing.renew()
+    assert sys.stdout is not stream
+    routing.remove()
+    assert sys.stdout is stream

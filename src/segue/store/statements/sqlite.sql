@@ -45,6 +45,13 @@ UPDATE segue_steps SET children = (SELECT json_group_array(c.value) FROM json_ea
 WHERE run_id = :run_id AND scope <> :step
 AND EXISTS (SELECT 1 FROM json_each(segue_steps.children) c WHERE c.value = :step);
 
+-- name: lost_steps
+-- As everywhere, but told to look through what runs: the planner would rather read all steps in the wanted order.
+SELECT s.run_id, s.step, s.attempt, w.name FROM segue_steps s INDEXED BY segue_steps_running
+LEFT JOIN segue_workers w ON w.id = s.worker_id
+WHERE s.status = 'running' AND (w.id IS NULL OR w.status IN ('lost', 'stopped'))
+ORDER BY s.run_id, s.step LIMIT :limit;
+
 -- name: due_timers
 UPDATE segue_steps SET gate = NULL WHERE rowid IN (
     SELECT rowid FROM segue_steps WHERE status = 'ready' AND gate = 'timer' AND ready_at <= :now

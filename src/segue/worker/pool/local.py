@@ -48,6 +48,7 @@ class LocalPool:
         self._running: dict[Attempt, Entry] = {}
         self._inbox: deque[tuple[Entry, News]] = deque()  # filled by the runners
         self._news: list[News] = []
+        self._is_routing = False
         self._is_open = False
 
     def _begin(self, entry: Entry) -> None:
@@ -62,7 +63,7 @@ class LocalPool:
     def start(self) -> None:
         """Begin to route the output of attempts."""
         routing.install()
-        self._is_open = True
+        self._is_routing = self._is_open = True
 
     @property
     def capacity(self) -> int:
@@ -196,7 +197,9 @@ class LocalPool:
         self._waiting.clear()
         self._news.clear()
         self._close()
-        routing.remove()
+        if self._is_routing:  # a pool may be killed that never started, or was stopped before
+            self._is_routing = False
+            routing.remove()
         self._waiter.close()
         self._bell.close()
 

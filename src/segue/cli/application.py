@@ -1,0 +1,103 @@
+"""The user's code: imported by the name given with -A, and what it defines found by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from segue.authoring import Element, Task, Workflow, registry
+from segue.errors import ConfigError, UnknownTaskError
+
+TRACEBACK_LINES = 12
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import modules with the working directory on the path; raises ConfigError that shows where one broke."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for name in names:
+        _import(name)
+
+
+def find_work(name: str) -> Any:
+    """What `segue start NAME` means: a workflow or task by its full or short name, or `module.attribute`.
+
+    The attribute may be whatever `Segue.start` takes, and its module is imported when it is not yet. Raises
+    UnknownTaskError when nothing, or more than one thing, has this name.
+    """
+    known: dict[str, Any] = {**registry.tasks, **registry.workflows}
+    if name in known:
+        return known[name]
+    for kind in (registry.workflows, registry.tasks):
+        found = _by_short_name(kind, name)
+        if found is not None:
+            return found
+    module, _, attribute = name.replace(":", ".").rpartition(".")
+    if module:
+        return _attribute(module, attribute)
+    short = {full.rpartition(".")[2]: full for full in known}
+    near = get_close_matches(name, short, n=1)
+    guess = f" Did you mean {near[0]!r} ({short[near[0]]})?" if near else ""
+    raise UnknownTaskError(
+        f"No workflow or task is called {name!r}.{guess} "
+        "Import the module that defines it with -A, or write package.module.name."
+    )
+
+
+def _by_short_name(known: Mapping[str, Any], name: str) -> Any:
+    full = [known_name for known_name in known if known_name.rpartition(".")[2] == name]
+    if len(full) > 1:
+        raise UnknownTaskError(f"{name!r} may mean {' or '.join(sorted(full))}; write the full name.")
+    return known[full[0]] if full else None
+
+
+def _attribute(module: str, attribute: str) -> Any:
+    import_modules([module])
+    try:
+        found = getattr(sys.modules[module], attribute)
+    except AttributeError:
+        raise UnknownTaskError(f"The module {module} has nothing called {attribute!r}.") from None
+    if not isinstance(found, Workflow | Task | Element):
+        raise UnknownTaskError(
+            f"{module}.{attribute} is {type(found).__name__}, which cannot be started; "
+            "name a workflow, a task, a signature, a chain or a group."
+        )
+    return found
+
+
+def _import(name: str) -> None:
+    if name.endswith(".py") or "/" in name:
+        module = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ConfigError(f"-A takes the name of a module, not of a file: write -A {module}")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise _broken(name, error) from error
+        raise ConfigError(
+            f"There is no module {error.name!r} (for -A {name}) on the path or in {Path.cwd()}. "
+            "Go to the folder that holds it, or install the package."
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: BaseException) -> ConfigError:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    text = "".join([*traceback.format_list(frames), *traceback.format_exception_only(error)])
+    lines = text.rstrip().splitlines()
+    if len(lines) > TRACEBACK_LINES:
+        lines = ["  ...", *lines[-TRACEBACK_LINES:]]
+    shown = "\n".join(f"  {line}" for line in lines)
+    return ConfigError(f"The module {name} cannot be imported:\n{shown}")
+
+
+def _is_machinery(filename: str) -> bool:
+    """Frames of the import itself, which tell nobody anything."""
+    return filename.startswith("<frozen ") or filename in (__file__, importlib.__file__)

@@ -1,0 +1,263 @@
+"""What `segue dev` shows of the newest runs while it works: a picture on a terminal, elsewhere a line for each change.
+
+It looks in a thread of its own, and only at the newest runs, so that a large database costs it nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.pictures import DIM, bar, spent, step_line
+from segue.cli.printing import say_now
+from segue.cli.wording import GLYPHS, STYLES, ago, counted, counts_text, duration
+from segue.client import Run, Segue
+from segue.engine.look import RunInfo, StepInfo
+from segue.errors import SegueError
+from segue.model import RunStatus, StepStatus
+
+LOOK_SECONDS = 0.5
+RUNS_LOOKED_AT = 50
+ACTIVE_SHOWN = 6
+ENDED_SHOWN = 4
+STEPS_SHOWN = 6
+
+logger = logging.getLogger("segue.dev")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The newest runs at one moment, with the counts and running steps of those that are not over."""
+
+    now: datetime
+    runs: Sequence[RunInfo]
+    counts: Mapping[str, Mapping[StepStatus, int]] = field(default_factory=dict)
+    running: Sequence[tuple[RunInfo, StepInfo]] = ()
+
+    @classmethod
+    def at(cls, segue: Segue, *, in_detail: bool) -> Moment:
+        """Look now; `in_detail` also at the steps of what is shown."""
+        runs = segue.runs(limit=RUNS_LOOKED_AT)
+        active = [run for run in runs if not run.status.is_final][:ACTIVE_SHOWN] if in_detail else []
+        counts = {run.id: Run(segue, run.id).counts() for run in active}
+        running = [
+            (run, step)
+            for run in active
+            if counts[run.id].get(StepStatus.RUNNING)
+            for step in Run(segue, run.id).steps(status=StepStatus.RUNNING, limit=STEPS_SHOWN)
+        ]
+        return cls(segue.engine.store.now(), runs, counts, running[:STEPS_SHOWN])
+
+
+class Board(Protocol):
+    """Where the newest runs are shown while its block lasts."""
+
+    in_detail: bool
+
+    def show(self, moment: Moment) -> None:
+        """Show them."""
+
+    def note(self, text: str) -> None:
+        """Say something from a signal handler."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class LogBoard:
+    """A log line whenever a run begins or ends."""
+
+    in_detail = False
+
+    def __init__(self) -> None:
+        self._seen: dict[str, RunStatus] | None = None
+
+    def show(self, moment: Moment) -> None:
+        """Log what has changed since the last time."""
+        before, self._seen = self._seen, {run.id: run.status for run in moment.runs}
+        if before is None:
+            return
+        for run in reversed(moment.runs):
+            if before.get(run.id) is run.status:
+                continue
+            if run.finished_at is not None:
+                took = duration((run.finished_at - run.created_at).total_seconds())
+                why = f": {run.error.step} failed with {run.error.type}: {run.error.message}" if run.error else ""
+                logger.info("%s %s %s after %s%s", run.workflow, run.id, run.status, took, why)
+            elif run.status is not RunStatus.PENDING:
+                logger.info("%s %s is %s", run.workflow, run.id, run.status)
+
+    def note(self, text: str) -> None:
+        """Write it at once."""
+        say_now(text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing is left behind."""
+
+
+class LiveBoard:
+    """A picture at the foot of the terminal; log lines go above it."""
+
+    in_detail = True
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._note = ""
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+
+    def show(self, moment: Moment) -> None:
+        """Draw it anew."""
+        self._live.update(board(moment, self._note), refresh=True)
+
+    def note(self, text: str) -> None:
+        """Shown from the next picture on; at once when there is none yet."""
+        self._note = text
+        if not self._live.is_started:
+            say_now(text)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.stop()
+        if self._note:
+            self.console.print(Text(self._note), soft_wrap=True)
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints log records through a console, so that a live picture below stays whole."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
+        style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else DIM
+        self._console.print(Text(self.format(record), style), soft_wrap=True)
+
+
+class Watch:
+    """Looks again and again while its block lasts, and shows what there is."""
+
+    def __init__(self, segue: Segue, board: Board) -> None:
+        self._segue = segue
+        self._board = board
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="segue-board", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while True:
+            is_last = self._ended.is_set()
+            try:
+                self._board.show(Moment.at(self._segue, in_detail=self._board.in_detail))
+            except SegueError as error:
+                logger.debug("could not look at the runs: %s", error)
+            if is_last:
+                return
+            self._ended.wait(LOOK_SECONDS)
+
+
+def board(moment: Moment, note: str = "") -> RenderableType:
+    """The picture: active runs, the steps that run, runs that ended last."""
+    active = [run for run in moment.runs if not run.status.is_final]
+    ended = [run for run in moment.runs if run.status.is_final]
+    ended.sort(key=lambda run: run.finished_at or run.created_at, reverse=True)
+    parts: list[RenderableType] = [Text()]
+    if active:
+        parts.append(_active(active[:ACTIVE_SHOWN], moment))
+        if len(active) > ACTIVE_SHOWN:
+            parts.append(Text(f"  … {counted(len(active) - ACTIVE_SHOWN, 'more active run')}", DIM))
+    if moment.running:
+        parts.append(_running(moment))
+    if ended:
+        parts.append(_ended(ended[:ENDED_SHOWN], moment.now))
+    if not moment.runs:
+        parts.append(Text("  no runs yet; start one: segue start -A <module> <workflow>", DIM))
+    parts.append(Text(note or "  Ctrl-C to stop", "yellow" if note else DIM))
+    return Group(*parts)
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=32)
+    grid.add_column(no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column()  # the one that gives way in a narrow terminal
+    return grid
+
+
+def _one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _active(runs: Sequence[RunInfo], moment: Moment) -> Table:
+    grid = _grid()
+    for run in runs:
+        counts = moment.counts.get(run.id, {})
+        total = sum(counts.values())
+        done = sum(count for status, count in counts.items() if status.is_final)
+        since = duration((moment.now - (run.started_at or run.created_at)).total_seconds())
+        line = bar(done, total).append(f" {done:,}/{total:,}  ")
+        grid.add_row(_name(run), Text(_short(run), DIM), Text(since, DIM), _one_line(line.append_text(_open(counts))))
+    return grid
+
+
+def _open(counts: Mapping[StepStatus, int]) -> Text:
+    wanted = (StepStatus.FAILED, StepStatus.RUNNING, StepStatus.READY)
+    return counts_text({status.value: counts[status] for status in wanted if status in counts})
+
+
+def _running(moment: Moment) -> Table:
+    grid = _grid()
+    for run, step in moment.running:
+        name = Text.assemble(("    ▸ ", STYLES["running"]), step.name)
+        tries = Text(f"try {step.attempt} " if step.attempt > 1 else "", "yellow")
+        seconds = Text(duration(spent(step, moment.now) or 0.0), DIM)
+        grid.add_row(name, Text(_short(run), DIM), seconds, _one_line(tries.append_text(step_line(step, moment.now))))
+    return grid
+
+
+def _ended(runs: Sequence[RunInfo], now: datetime) -> Table:
+    grid = _grid()
+    for run in runs:
+        finished = run.finished_at or now
+        took = duration((finished - run.created_at).total_seconds())
+        why = Text(f"{run.error.step}: {run.error.type}: {run.error.message}", "red") if run.error else Text()
+        what = Text(f"{counted(run.steps, 'step')}, {ago(finished, now)}  ", DIM).append_text(why)
+        grid.add_row(_name(run), Text(_short(run), DIM), Text(took, DIM), _one_line(what))
+    return grid
+
+
+def _name(run: RunInfo) -> Text:
+    status = run.status.value
+    return Text.assemble((f"  {GLYPHS[status]} ", STYLES[status]), run.workflow.rpartition(".")[2])
+
+
+def _short(run: RunInfo) -> str:
+    return run.id[:18]

@@ -1,0 +1,179 @@
+"""`segue db`: the tables and what is in them: upgrade, check, prune, info."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import timedelta
+
+import click
+from rich.text import Text
+
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.printing import console, print_json
+from segue.cli.wording import counted, counts_text, without_password
+from segue.client import Segue
+from segue.errors import SchemaError
+from segue.model import RunStatus
+from segue.store.migrate import latest
+
+BROKEN_SHOWN = 50
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def age(text: str | timedelta) -> timedelta:
+    """A length of time as typed: 30d, 12h, 90min, 2w."""
+    if isinstance(text, timedelta):
+        return text
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
+    if match is None or match[2] not in _UNITS:
+        raise click.BadParameter(f"{text!r} is no length of time; write it like 30d, 12h, 90min or 2w.")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+@click.group(short_help="Upgrade, check, prune and measure the database.")
+def command() -> None:
+    """Upgrade, check, prune and measure the database.
+
+    \b
+    Example:
+      segue db upgrade --database postgresql://me@localhost/segue
+      segue db check
+      segue db prune --older-than 30d
+    """
+
+
+@command.command("upgrade", short_help="Make the tables, or bring them up to date.")
+@with_setup
+@json_option
+@pass_setup
+def upgrade(setup: Setup, as_json: bool) -> None:
+    """Make the tables, or bring them up to this version of Segue. Safe to run at any time, and by many at once.
+
+    \b
+    Example:
+      segue db upgrade --database sqlite:///segue.db
+    """
+    with setup.segue() as segue:
+        applied = segue.upgrade()
+        version = segue.engine.store.schema_version()
+        database = without_password(segue.url)
+    if as_json:
+        print_json({"database": database, "applied": applied, "schema_version": version})
+        return
+    did = f"{counted(len(applied), 'migration')} applied" if applied else "nothing to do"
+    console().print(Text(f"{database}: {did}, schema version {version}"), soft_wrap=True)
+
+
+@command.command("check", short_help="Check the tables and the promises.")
+@with_setup
+@json_option
+@pass_setup
+def check(setup: Setup, as_json: bool) -> None:
+    """Check that the tables are of this version, and that nothing in them contradicts what Segue promises.
+
+    Exit code 1 when something is broken. With --json: {database, schema_version, broken: [{run, what}]}.
+
+    \b
+    Example:
+      segue db check
+    """
+    with setup.segue() as segue:
+        version = _schema_version(segue)
+        broken = segue.engine.broken_invariants()
+        database = without_password(segue.url)
+    if as_json:
+        documents = [{"run": run, "what": what} for run, what in broken]
+        print_json({"database": database, "schema_version": version, "broken": documents})
+    else:
+        out = console()
+        for run, what in broken[:BROKEN_SHOWN]:
+            out.print(Text.assemble(("✗ ", "bold red"), f"{run}  {what}"), soft_wrap=True)
+        if len(broken) > BROKEN_SHOWN:
+            out.print(Text(f"  … {len(broken) - BROKEN_SHOWN:,} more"))
+        verdict = (
+            Text.assemble(("✗ ", "bold red"), f"{counted(len(broken), 'promise')} broken; please report this")
+            if broken
+            else Text.assemble(("✓ ", "green"), f"all is well, schema version {version}")
+        )
+        out.print(verdict.append(f"  {database}", "bright_black"), soft_wrap=True)
+    sys.exit(1 if broken else 0)
+
+
+@command.command("prune", short_help="Delete runs that ended long ago.")
+@with_setup
+@click.option(
+    "--older-than",
+    type=age,
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="How long ago a run must have ended: 30d, 12h, 90min.",
+)
+@json_option
+@pass_setup
+def prune(setup: Setup, older_than: timedelta, as_json: bool) -> None:
+    """Delete the runs that ended longer ago, with their steps, in small transactions.
+
+    \b
+    Example:
+      segue db prune --older-than 90d
+    """
+    with setup.segue() as segue:
+        pruned = segue.prune(older_than=older_than)
+    if as_json:
+        print_json({"pruned": pruned, "older_than_seconds": older_than.total_seconds()})
+    else:
+        console().print(Text(f"{counted(pruned, 'run')} pruned"))
+
+
+@command.command("info", short_help="Say what this database is and holds.")
+@with_setup
+@json_option
+@pass_setup
+def info(setup: Setup, as_json: bool) -> None:
+    """Say which database this is, which version its tables have, and how many runs and workers there are.
+
+    \b
+    Example:
+      segue db info
+    """
+    with setup.segue() as segue:
+        version = _schema_version(segue)
+        with segue.engine.reading() as tx:
+            counts = {RunStatus(status).value: count for status, count in tx.all("count_runs")}
+        workers = len(segue.workers())
+        dialect, database = segue.engine.store.dialect, without_password(segue.url)
+    if as_json:
+        print_json(
+            {"database": database, "dialect": dialect, "schema_version": version, "runs": counts, "workers": workers}
+        )
+        return
+    total = sum(counts.values())
+    runs = Text(f"{total:,}")
+    if total:
+        runs.append(": ").append_text(counts_text(counts))
+    for label, value in (
+        ("database", database),
+        ("dialect", dialect),
+        ("schema", f"version {version}"),
+        ("runs", runs),
+        ("workers", f"{workers:,}"),
+    ):
+        console().print(
+            Text(f"{label:<9} ", "bright_black").append_text(Text(value) if isinstance(value, str) else value),
+            soft_wrap=True,
+        )
+
+
+def _schema_version(segue: Segue) -> int:
+    """The version of the tables; raises SchemaError when there are none, or others than this Segue's."""
+    version = segue.engine.store.schema_version()
+    if version == 0:
+        raise SchemaError(f"{without_password(segue.url)} has no tables of Segue. Run: segue db upgrade")
+    if version < latest(segue.engine.store.dialect):
+        raise SchemaError(
+            f"{without_password(segue.url)} has schema version {version}, this Segue needs "
+            f"{latest(segue.engine.store.dialect)}. Run: segue db upgrade"
+        )
+    return version

@@ -1,0 +1,70 @@
+"""`segue explain`: why a run or a step is not moving."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.pictures import DIM
+from segue.cli.printing import console, print_json, put
+from segue.cli.records import reason_record
+from segue.cli.show import named_steps
+from segue.cli.wording import GLYPHS, STYLES, status_text
+
+WORDS = {
+    "running": ("▶", "yellow"),
+    "sent": ("◌", "yellow"),
+    "delayed": ("◷", "cyan"),
+    "waiting_for_place": ("○", "cyan"),
+    "blocked": ("·", DIM),
+    "ending": ("▶", "yellow"),
+    "final": (" ", ""),
+}
+ATTENTION = ("!", "bold red")  # what moves only when somebody does something
+
+
+@click.command(short_help="Say why a run or a step is not moving.")
+@with_setup
+@click.argument("run_id", metavar="RUN")
+@click.argument("step_name", metavar="[STEP]", required=False)
+@json_option
+@pass_setup
+def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> None:
+    """Say why a run, or the STEP of this name or number, is not moving: what it waits for, and what would move it.
+
+    With --json: {id, status, reasons: [{code, step, text}]}.
+
+    \b
+    Example:
+      segue explain 019ab3
+      segue explain 019ab3 'parse[17]'
+    """
+    with setup.segue() as segue:
+        run = segue.get(run_id)
+        info = run.info()
+        if step_name is None:
+            reasons = run.explain()
+        else:
+            reasons = [reason for step in named_steps(run, step_name) for reason in run.explain(step.step)]
+    if as_json:
+        print_json({"id": run.id, "status": info.status.value, "reasons": [reason_record(each) for each in reasons]})
+        return
+    out = console()
+    out.print(Text.assemble((info.workflow, "bold"), f"  {run.id}  ", status_text(info.status.value)))
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for reason in reasons:
+        glyph, style = WORDS.get(reason.code) or _of_status(reason.code) or ATTENTION
+        grid.add_row(Text(f"  {glyph}", style), _reason(reason.step, reason.text))
+    put(out, grid)
+
+
+def _reason(step: str | None, text: str) -> Text:
+    return Text.assemble((f"{step}: ", "bold"), text) if step else Text(text)
+
+
+def _of_status(code: str) -> tuple[str, str] | None:
+    return (GLYPHS[code], STYLES[code]) if code in ("succeeded", "failed", "skipped", "cancelled") else None

@@ -1,0 +1,226 @@
+"""Runs and steps as rich draws them: the tree of a run, progress bars, the heading of a run. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.branches import Branch, is_virtual
+from segue.cli.wording import GLYPHS, STYLES, ago, counted, counts_text, duration, status_text
+from segue.engine.look import ProgressInfo, RunInfo, StepInfo
+from segue.model import FINAL_STEP_STATUSES, Gate, Policy, StepStatus
+
+BAR_CELLS = 16
+SHOWN_OF_A_FOLD = 3  # failed and running members each, because they are what one looks for
+DIM = "bright_black"
+
+
+def heading(run: RunInfo, counts: Mapping[StepStatus, int], now: datetime) -> RenderableType:
+    """What is to be said of the run itself, a line for each thing."""
+    status, style = run.status.value, STYLES.get(run.status.value, "")
+    title = Text.assemble((f"{GLYPHS[status]} ", style), (run.workflow, "bold"), f"  {run.id}")
+    words = [Text(status + (f", ending as {run.ending}" if run.ending else ""), style), Text(_times(run, now))]
+    if run.key is not None:
+        words.append(Text(f"key {run.key}"))
+    total = sum(counts.values())
+    done = sum(count for found, count in counts.items() if found in FINAL_STEP_STATUSES)
+    steps = Text(f"{counted(total, 'step')}: ").append_text(counts_text({k.value: n for k, n in counts.items()}))
+    if not run.status.is_final and total:
+        steps.append("  ").append_text(bar(done, total)).append(f" {done / total:.0%}")
+    lines = [Text(" · ").join(words), steps]
+    if run.error is not None:
+        lines.append(Text(f"{run.error.step} failed with {run.error.type}: {first_line(run.error.message)}", "red"))
+    return Group(title, Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def bar(done: float, total: float, *, cells: int = BAR_CELLS, style: str = "green") -> Text:
+    """A bar that is filled as far as `done` of `total`."""
+    share = min(max(done / total, 0.0), 1.0) if total > 0 else 1.0
+    full = int(share * cells)
+    return Text.assemble(("━" * full, style), ("╌" * (cells - full), DIM))
+
+
+def tree(
+    branches: Sequence[Branch], now: datetime, *, most_lines: int | None = None, name_width: int = 1000
+) -> RenderableType:
+    """The steps of a run, one line each: where it stands, tries, time, and what is worth knowing.
+
+    Names that are longer than `name_width` lose their middle.
+    """
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold", min_width=12)
+    left_out = 0
+    for line, (guide, branch) in enumerate(_lines(branches)):
+        if most_lines is not None and line >= most_lines:
+            left_out += 1
+            continue
+        name = Text.assemble((guide, DIM), (f"{GLYPHS[branch.status]} ", STYLES[branch.status]))
+        number = "" if branch.step is None else f" #{branch.step.step}"
+        name.append(shortened(branch.label, name_width - len(guide) - len(number)))
+        table.add_row(name.append(number, DIM), *_cells(branch, now))
+    return Group(table, Text(f"… {counted(left_out, 'more line')}", DIM)) if left_out else table
+
+
+def step_line(step: StepInfo, now: datetime) -> Text:
+    """What is worth knowing of one step besides its status."""
+    match step.status:
+        case StepStatus.RUNNING if step.progress is not None:
+            return progress_text(step.progress)
+        case StepStatus.RUNNING:
+            return Text(
+                f"on {step.worker or 'an unknown worker'}" + (", asked to end" if step.cancel_requested else ""), DIM
+            )
+        case StepStatus.READY if step.gate == Gate.TIMER and step.ready_at is not None:
+            return Text(_waits(step, step.ready_at, now), "cyan")
+        case StepStatus.READY:
+            return Text("" if step.queue == "default" else f"on queue {step.queue}", DIM)
+        case StepStatus.BLOCKED:
+            return Text(_blocked(step), DIM)
+        case StepStatus.FAILED if step.error is not None:
+            return Text(f"{step.error.type}: {first_line(step.error.message)}", "red")
+        case StepStatus.SKIPPED | StepStatus.CANCELLED if step.error is not None:
+            return Text(first_line(step.error.message), DIM)
+        case _:
+            return Text()
+
+
+def progress_text(progress: ProgressInfo) -> Text:
+    """How far a running step is, how fast it goes and how long the rest takes."""
+    text = Text()
+    if progress.total is not None:
+        text.append_text(bar(progress.done, progress.total, style="yellow"))
+        text.append(f" {progress.done:,g}/{progress.total:,g}")
+    else:
+        text.append(f"{progress.done:,g} done")
+    if progress.rate is not None:
+        text.append(f"  {progress.rate:,.3g}/s", DIM)
+    if progress.eta_seconds is not None:
+        text.append(f"  {duration(progress.eta_seconds)} left", DIM)
+    return text.append(f"  {first_line(progress.message)}" if progress.message else "")
+
+
+def spent(step: StepInfo, now: datetime) -> float | None:
+    """How long a step has run or ran, in seconds; of one that was replaced by a plan, that plan's time."""
+    if step.status is StepStatus.RUNNING or (step.is_join and step.started_at is not None):
+        begun = step.started_at
+        return None if begun is None else ((step.finished_at or now) - begun).total_seconds()
+    return step.seconds
+
+
+def policy_of(step: StepInfo) -> Policy:
+    """The step's policy."""
+    return msgspec.json.decode(step.policy, type=Policy) if step.policy else Policy()
+
+
+def first_line(text: str) -> str:
+    """The first line, marked when it is not all."""
+    lines = text.strip().splitlines()
+    return "" if not lines else lines[0] + (" …" if len(lines) > 1 else "")
+
+
+def shortened(text: str, width: int) -> str:
+    """The text, or its beginning and its end when it is too long: both tell more than the middle."""
+    if len(text) <= width or width < 8:
+        return text
+    half = (width - 1) // 2
+    return f"{text[: width - 1 - half]}…{text[-half:]}"
+
+
+def _times(run: RunInfo, now: datetime) -> str:
+    if run.finished_at is not None:
+        took = duration((run.finished_at - (run.started_at or run.created_at)).total_seconds())
+        return f"took {took}, ended {ago(run.finished_at, now)}"
+    if run.started_at is not None:
+        return f"for {duration((now - run.started_at).total_seconds())}"
+    return f"created {ago(run.created_at, now)}"
+
+
+def _lines(branches: Sequence[Branch], guide: str | None = None) -> Iterator[tuple[str, Branch]]:
+    """Each entry with the lines that lead to it; the outermost have none."""
+    for index, branch in enumerate(branches):
+        is_last = index == len(branches) - 1
+        yield "" if guide is None else guide + ("└╴" if is_last else "├╴"), branch
+        further = "" if guide is None else guide + ("  " if is_last else "│ ")
+        yield from _lines(branch.below or _worth_seeing(branch), further)
+
+
+def _worth_seeing(fold: Branch) -> list[Branch]:
+    """Of a folded group those that failed, run, or are being tried again; a few of each."""
+    found: list[Branch] = []
+    for wanted in (StepStatus.FAILED, StepStatus.RUNNING):
+        found += [member for member in fold.members if member.status is wanted][:SHOWN_OF_A_FOLD]
+    again = [m for m in fold.members if m.step is not None and m.status is StepStatus.READY and m.step.failures]
+    return found + again[:SHOWN_OF_A_FOLD]
+
+
+def _cells(branch: Branch, now: datetime) -> tuple[Text, Text, Text]:
+    step = branch.step
+    if step is None or (step.is_join and branch.below and not step.status.is_final):
+        counts = branch.counts()
+        total, done = counts.total(), sum(n for status, n in counts.items() if StepStatus(status).is_final)
+        words = Text(f"{counted(total, 'step')}: ").append_text(counts_text(counts))
+        if done < total:
+            words = bar(done, total).append("  ").append_text(words)
+        return Text(), _time(step, now), words
+    tries = Text(f"try {step.attempt}", "yellow") if step.attempt > 1 else Text()
+    return tries, _time(step, now), step_line(step, now)
+
+
+def _time(step: StepInfo | None, now: datetime) -> Text:
+    seconds = None if step is None else spent(step, now)
+    return Text() if seconds is None else Text(duration(seconds), DIM)
+
+
+def _waits(step: StepInfo, until: datetime, now: datetime) -> str:
+    when = f"in {duration((until - now).total_seconds())}" if until > now else "now"
+    if not step.failures:
+        return f"delayed, due {when}"
+    tries = policy_of(step).retries + 1
+    error = f" after {step.error.type}: {first_line(step.error.message)}" if step.error else ""
+    return f"failed {step.failures} of {counted(tries, 'try', 'tries')}, next {when}{error}"
+
+
+def _blocked(step: StepInfo) -> str:
+    if step.hook is not None and not step.waiting_on:
+        return f"{step.hook} hook"
+    return f"waits for {counted(step.waiting_on, 'step')}" if step.waiting_on else "waits"
+
+
+def details(step: StepInfo, now: datetime) -> RenderableType:
+    """Everything about one step, a line for each thing."""
+    rows: list[tuple[str, Text | str]] = [("status", status_text(step.status.value))]
+    note = step_line(step, now)
+    if note.plain and step.status is not StepStatus.FAILED:
+        rows.append(("", note))
+    rows.append(("task", step.task or "(a join)"))
+    rows.append(("queue", f"{step.queue}, priority {step.priority}"))
+    policy = policy_of(step)
+    failed = f", {counted(step.failures, 'failure')}" if step.failures else ""
+    lost = f", {counted(step.losses, 'lost worker')}" if step.losses else ""
+    rows.append(("attempt", f"{step.attempt}{failed}{lost}; {counted(policy.retries, 'retry', 'retries')} allowed"))
+    for label, moment in (("ready", step.ready_at), ("started", step.started_at), ("finished", step.finished_at)):
+        if moment is not None:
+            rows.append((label, f"{moment:%Y-%m-%d %H:%M:%S} UTC ({ago(moment, now)})"))
+    seconds = spent(step, now)
+    if seconds is not None:
+        rows.append(("time", duration(seconds)))
+    if step.worker and not is_virtual(step):
+        rows.append(("worker", step.worker))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=DIM, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in rows:
+        grid.add_row(f"  {label}", value)
+    title = Text.assemble(
+        (f"{GLYPHS[step.status]} ", STYLES[step.status]), (step.name, "bold"), (f" #{step.step}", DIM)
+    )
+    return Group(title, grid)

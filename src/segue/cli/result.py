@@ -1,0 +1,31 @@
+"""`segue result`: what a run returned."""
+
+from __future__ import annotations
+
+import click
+
+from segue.authoring import encode
+from segue.cli.options import Setup, pass_setup, with_setup
+
+
+@click.command(short_help="Print the result of a run as JSON.")
+@with_setup
+@click.argument("run_id", metavar="RUN")
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which it always does.")
+@click.option("--wait", is_flag=True, help="Wait for the end of the run.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long --wait waits. [default: for ever]"
+)
+@pass_setup
+def command(setup: Setup, run_id: str, wait: bool, timeout: float | None) -> None:
+    """Print the result of a run as JSON; exit code 1 when it has none, because it failed or has not ended.
+
+    \b
+    Example:
+      segue result 019ab3 --wait --timeout 60
+    """
+    with setup.segue() as segue:
+        run = segue.get(run_id)
+        if wait or timeout is not None:
+            run.wait(timeout)
+        click.echo(encode(run.result()))

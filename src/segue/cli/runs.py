@@ -1,0 +1,107 @@
+"""`segue runs`: the runs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.pictures import DIM, bar
+from segue.cli.printing import console, print_json, put
+from segue.cli.records import run_record
+from segue.cli.wording import ago, duration, status_text
+from segue.client import Run
+from segue.engine.look import RunInfo
+from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
+
+WIDE = 100  # columns from which on ids are written in full
+SHORTEST_ID = 13  # of a short id: the millisecond in which the run was created
+BAR_CELLS = 10
+Counts = Mapping[StepStatus, int]
+
+
+@click.command(short_help="List runs, the newest first.")
+@with_setup
+@click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only runs of this status.")
+@click.option("--workflow", metavar="NAME", help="Only runs of this workflow (its full name).")
+@click.option("--key", help="Only the run with this key.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option("--before", metavar="RUN", help="The page before: only runs older than this one.")
+@json_option
+@pass_setup
+def command(
+    setup: Setup, status: str | None, workflow: str | None, key: str | None, limit: int, before: str | None, as_json:
+    bool
+) -> None:  # fmt: skip
+    """List runs, the newest first. With --json: a list of objects.
+
+    In a narrow terminal ids are cut to what tells these runs apart; every command takes the beginning of an id.
+
+    \b
+    Example:
+      segue runs --status failed --limit 5
+    """
+    with setup.segue() as segue:
+        oldest = segue.get(before).id if before else None
+        runs = segue.runs(status=status, workflow=workflow, key=key, before=oldest, limit=limit)
+        counts = {run.id: Run(segue, run.id).counts() for run in runs if as_json or not run.status.is_final}
+        now = segue.engine.store.now()
+    if as_json:
+        print_json([run_record(run, counts[run.id]) for run in runs])
+        return
+    out = console()
+    if not runs:
+        out.print(Text("No runs." if not (status or workflow or key or before) else "No such runs.", DIM))
+        return
+    put(out, runs_table(runs, counts, now, width=out.width))
+    if len(runs) == limit:
+        more = f"runs --before {runs[-1].id}" + (f" --status {status}" if status else "")
+        out.print(Text(f"older ones: {setup.follow_up(more)}", DIM), soft_wrap=True)
+
+
+def runs_table(runs: Sequence[RunInfo], counts: Mapping[str, Counts], now: datetime, *, width: int) -> Table:
+    """One line for each run."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
+    table.add_column("run", no_wrap=True)
+    table.add_column("workflow", overflow="fold", ratio=1, min_width=10)
+    table.add_column("status", no_wrap=True)
+    table.add_column("created", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("steps", justify="right", no_wrap=True)
+    length = 36 if width >= WIDE else shortest([run.id for run in runs])
+    for run in runs:
+        steps, line = _steps(run, counts.get(run.id))
+        name = Text(run.workflow)
+        if run.key is not None:
+            name.append(f" {run.key}", DIM)
+        status = status_text(run.status.value)
+        if line is not None and width >= WIDE + BAR_CELLS:
+            status.append(" ").append_text(line)
+        table.add_row(run.id[:length], name, status, Text(ago(run.created_at, now), DIM), _time(run, now), steps)
+    return table
+
+
+def shortest(ids: Sequence[str]) -> int:
+    """How many characters of these ids tell them apart; at least SHORTEST_ID."""
+    for length in range(SHORTEST_ID, 36):
+        if len({id_[:length] for id_ in ids}) == len(ids):
+            return length
+    return 36
+
+
+def _steps(run: RunInfo, counts: Counts | None) -> tuple[str, Text | None]:
+    if counts is None or run.status.is_final:
+        return f"{run.steps:,}", None
+    total = sum(counts.values())
+    done = sum(count for status, count in counts.items() if status in FINAL_STEP_STATUSES)
+    return f"{done:,}/{total:,}", bar(done, total, cells=BAR_CELLS)
+
+
+def _time(run: RunInfo, now: datetime) -> str:
+    if run.started_at is None:
+        return ""
+    return duration(((run.finished_at or now) - run.started_at).total_seconds())

@@ -1,0 +1,228 @@
+"""`segue show`: a run and its steps, once or until it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from segue.cli.branches import grow
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.pictures import DIM, details, heading, tree
+from segue.cli.printing import console, print_json, put
+from segue.cli.records import attempt_record, run_record, step_record
+from segue.cli.wording import counts_text, duration, status_text
+from segue.client import Run, Segue
+from segue.engine.look import AttemptInfo, RunInfo, StepInfo
+from segue.errors import StepNotFoundError
+from segue.model import RunStatus, StepStatus
+
+PAGE = 5000
+MOST_STEPS = 100_000  # read for one picture
+UNCUT = 1000
+MOST_LINES = 300  # unless --all
+FOLLOW_SECONDS = 0.5
+PLAIN_SECONDS = 2.0
+RESTS = 4  # times as long as a look took, before the next one
+STEPS_OF_ONE_NAME = 20
+
+
+@click.command(short_help="Show a run and its steps.")
+@with_setup
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--step",
+    "step_name",
+    metavar="NAME",
+    help="Show this step (by name, or by its number) with its attempts and their output.",
+)
+@click.option(
+    "--attempts", "with_attempts", is_flag=True, help="Add the attempts that failed, were lost or printed something."
+)
+@click.option("--all", "show_all", is_flag=True, help="Show every step of large groups.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends; exit code 1 when it did not succeed.")
+@json_option
+@pass_setup
+def command(
+    setup: Setup, run_id: str, step_name: str | None, with_attempts: bool, show_all: bool, follow: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Show a run and its steps. RUN is its id, or the beginning of it.
+
+    With --json: one object {run, steps, attempts}; with --follow one line {run} for each change.
+
+    \b
+    Example:
+      segue show 019ab3
+      segue show 019ab3 --follow
+      segue show 019ab3 --step 'parse[17]'
+    """
+    with setup.segue() as segue:
+        run = segue.get(run_id)
+        if follow:
+            status = _follow(segue, run, show_all=show_all, as_json=as_json)
+            if status is not RunStatus.SUCCEEDED:
+                sys.exit(1)
+        elif step_name is not None:
+            steps = named_steps(run, step_name)
+            attempts = [attempt for step in steps for attempt in run.attempts(step=step.step)]
+            _show_steps(segue, run, steps, attempts, as_json=as_json)
+        else:
+            _show_run(segue, run, show_all=show_all, with_attempts=with_attempts, as_json=as_json)
+
+
+def named_steps(run: Run, name: str) -> list[StepInfo]:
+    """The steps of this name, or of this number; raises StepNotFoundError."""
+    found = run.steps(name=name, limit=STEPS_OF_ONE_NAME)
+    if not found and name.lstrip("#").isdigit():
+        number = int(name.lstrip("#"))
+        found = [step for step in run.steps(after=number - 1, limit=1) if step.step == number]
+    if not found:
+        raise StepNotFoundError(f"Run {run.id} has no step {name!r}. `segue show {run.id} --all` lists them.")
+    return found
+
+
+def all_steps(run: Run) -> list[StepInfo]:
+    """The steps of a run, at most MOST_STEPS."""
+    steps: list[StepInfo] = []
+    while len(steps) < MOST_STEPS:
+        page = run.steps(after=steps[-1].step if steps else -1, limit=PAGE)
+        steps += page
+        if len(page) < PAGE:
+            break
+    return steps
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A run as it stood at one moment."""
+
+    now: datetime
+    run: RunInfo
+    counts: dict[StepStatus, int]
+    steps: Sequence[StepInfo]
+
+    @classmethod
+    def at(cls, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
+        """Look at a run now."""
+        info = run.info()
+        steps = all_steps(run) if with_steps else []
+        return cls(segue.engine.store.now(), info, run.counts(), steps)
+
+    def picture(self, out: Console, *, show_all: bool) -> RenderableType:
+        """The run's heading and the tree of its steps, as wide as this console."""
+        parts: list[RenderableType] = [heading(self.run, self.counts, self.now), Text()]
+        branches = grow(self.steps, fold=not show_all)
+        parts.append(
+            tree(
+                branches,
+                self.now,
+                most_lines=None if show_all else MOST_LINES,
+                name_width=out.width * 2 // 5 if out.is_terminal else UNCUT,
+            )
+        )
+        if len(self.steps) >= MOST_STEPS:
+            parts.append(Text(f"… only the first {MOST_STEPS:,} steps were looked at", DIM))
+        return Group(*parts)
+
+
+def _show_run(segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as_json: bool) -> None:
+    look = Look.at(segue, run)
+    attempts = run.attempts() if with_attempts else []
+    if as_json:
+        record = {"run": run_record(look.run, look.counts), "steps": [step_record(step) for step in look.steps]}
+        print_json(record | ({"attempts": [attempt_record(each) for each in attempts]} if with_attempts else {}))
+        return
+    out = console()
+    put(out, look.picture(out, show_all=show_all))
+    names = {step.step: step.name for step in look.steps}
+    for attempt in attempts:
+        out.print()
+        _print_attempt(out, attempt, names.get(attempt.step, "?"))
+
+
+def _show_steps(
+    segue: Segue, run: Run, steps: Sequence[StepInfo], attempts: Sequence[AttemptInfo], *, as_json: bool
+) -> None:  # fmt: skip
+    if as_json:
+        documents = [step_record(step) for step in steps]
+        print_json(
+            {"run": run_record(run.info()), "steps": documents, "attempts": [attempt_record(each) for each in attempts]}
+        )
+        return
+    out = console()
+    now = segue.engine.store.now()
+    for number, step in enumerate(steps):
+        if number:
+            out.print()
+        put(out, details(step, now))
+        mine = [attempt for attempt in attempts if attempt.step == step.step]
+        for attempt in mine:
+            out.print()
+            _print_attempt(out, attempt, step.name)
+        if not mine and step.error is not None:
+            out.print(Text(f"\n{step.error.type}: {step.error.message}\n{step.error.traceback}".rstrip(), "red"))
+
+
+def _print_attempt(out: Console, attempt: AttemptInfo, name: str) -> None:
+    title = Text.assemble((f"attempt {attempt.attempt}", "bold"), " of ", name, "  ", status_text(attempt.status))
+    if attempt.started_at is not None:
+        title.append(f"  {duration((attempt.finished_at - attempt.started_at).total_seconds())}", DIM)
+    out.print(title.append(f"  on {attempt.worker}", DIM), soft_wrap=True)
+    if attempt.error is not None:
+        _print_indented(out, attempt.error.traceback or f"{attempt.error.type}: {attempt.error.message}", "red")
+    if attempt.output:
+        out.print(Text("  output", DIM))
+        _print_indented(out, attempt.output, "")
+
+
+def _print_indented(out: Console, text: str, style: str) -> None:
+    for line in text.rstrip().splitlines():
+        out.print(Text(f"  {line}", style), soft_wrap=True)
+
+
+# Following -----------------------------------------------------------------------------------------------------------
+
+
+def _follow(segue: Segue, run: Run, *, show_all: bool, as_json: bool) -> RunStatus:
+    out = console()
+    if as_json or not out.is_terminal:
+        return _follow_lines(segue, run, out, as_json=as_json)
+    with Live(console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
+        try:
+            while True:
+                began = time.monotonic()
+                look = Look.at(segue, run)
+                if look.run.status.is_final:
+                    live.vertical_overflow = "visible"
+                live.update(look.picture(out, show_all=show_all), refresh=True)
+                if look.run.status.is_final:
+                    return look.run.status
+                time.sleep(max(FOLLOW_SECONDS, RESTS * (time.monotonic() - began)))
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+def _follow_lines(segue: Segue, run: Run, out: Console, *, as_json: bool) -> RunStatus:
+    last: tuple[RunStatus, dict[StepStatus, int]] | None = None
+    told_at = 0.0
+    while True:
+        look = Look.at(segue, run, with_steps=False)
+        is_final = look.run.status.is_final
+        is_due = as_json or is_final or time.monotonic() - told_at >= PLAIN_SECONDS
+        if is_due and (look.run.status, look.counts) != last:
+            last, told_at = (look.run.status, look.counts), time.monotonic()
+            if as_json:
+                print_json({"run": run_record(look.run, look.counts)})
+            else:
+                counts = counts_text({status.value: count for status, count in look.counts.items()})
+                out.print(Text(f"{look.now:%H:%M:%S} {look.run.status}: ").append_text(counts), soft_wrap=True)
+        if is_final:
+            return look.run.status
+        time.sleep(FOLLOW_SECONDS)

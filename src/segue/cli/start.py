@@ -1,0 +1,138 @@
+"""`segue start`: starts a run, and waits for it or works it here if asked to."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+import click
+import msgspec
+from rich.text import Text
+
+from segue.authoring import encode
+from segue.cli.application import find_work
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.printing import console, print_json
+from segue.cli.records import run_record
+from segue.cli.wording import duration, status_text
+from segue.client import Run, Segue
+from segue.errors import ConfigError
+from segue.model import RunStatus
+from segue.worker.inline import work_run
+
+
+@click.command(short_help="Start a run of a workflow.")
+@with_setup
+@click.argument("workflow")
+@click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
+@click.option("--key", help="A second start of this workflow with the same key starts nothing and tells the first run.")
+@click.option(
+    "--wait", is_flag=True, help="Wait for its end and print the result; exit code 1 when it did not succeed."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long --wait waits. [default: for ever]"
+)
+@click.option("--run", "work_here", is_flag=True, help="Work it here and now, in this process, and print the result.")
+@json_option
+@pass_setup
+def command(
+    setup: Setup, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...], key: str | None, wait: bool,
+    timeout: float | None, work_here: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Start a run of a workflow. It is durable when this returns; a worker runs its steps.
+
+    WORKFLOW is the full name ("shop.tasks.nightly"), the short one if only one workflow has it, or package.module.name
+    of a task, signature, chain or group. Each ARGUMENT is JSON; what is not valid JSON is taken as a string, so 3 is a
+    number, 2026-11-20 a string, and '"3"' the string 3.
+
+    \b
+    Example:
+      segue start -A shop.tasks nightly 2026-11-20 --key 2026-11-20
+      segue start -A shop.tasks nightly --arg day=2026-11-20 --arg 'shops=["a", "b"]' --wait
+      segue start -A shop.tasks nightly 2026-11-20 --run
+    """
+    if work_here and timeout is not None:
+        raise click.UsageError("--timeout is for --wait; a run that is worked here takes as long as it takes.")
+    setup.import_apps()
+    work = find_work(workflow)
+    with setup.segue() as segue:
+        run = segue.start(work, *map(value_of, arguments), key=key, **_named(named))
+        if not as_json:
+            _tell_started(setup, run)
+        if work_here:
+            _work(segue, run, setup, is_quiet=as_json)
+        elif wait:
+            _wait(run, setup, timeout)
+        _finish(run, is_over=work_here or wait, as_json=as_json)
+
+
+def value_of(text: str) -> Any:
+    """JSON if it is, else the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _named(pairs: tuple[str, ...]) -> dict[str, Any]:
+    named = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--arg takes NAME=VALUE, as in --arg day=2026-11-20; it was given {pair!r}.")
+        named[name] = value_of(text)
+    return named
+
+
+def _tell_started(setup: Setup, run: Run) -> None:
+    out = console()
+    out.print(Text.assemble(("run ", "bright_black"), (run.id, "bold")), soft_wrap=True)
+    if out.is_terminal:
+        out.print(Text(f"  {setup.follow_up(f'show {run.id} --follow')}", "bright_black"), soft_wrap=True)
+
+
+def _wait(run: Run, setup: Setup, timeout: float | None) -> None:
+    try:
+        run.wait(timeout)
+    except KeyboardInterrupt:
+        _tell_interrupted(setup, run, "It goes on without this command.")
+
+
+def _work(segue: Segue, run: Run, setup: Setup, *, is_quiet: bool) -> None:
+    try:
+        # what the tasks print would stand in the way of the JSON
+        with contextlib.redirect_stdout(sys.stderr) if is_quiet else contextlib.nullcontext():
+            work_run(segue.engine, run.id)
+            run.wait()
+    except KeyboardInterrupt:
+        _tell_interrupted(setup, run, "Any worker goes on with it.")
+
+
+def _tell_interrupted(setup: Setup, run: Run, what: str) -> None:
+    console(to_stderr=True).print(
+        Text(f"Interrupted. Run {run.id} is {run.status}. {what} To end it: {setup.follow_up(f'cancel {run.id}')}"),
+        soft_wrap=True,
+    )
+    sys.exit(130)
+
+
+def _finish(run: Run, *, is_over: bool, as_json: bool) -> None:
+    info = run.info()
+    has_result = is_over and info.status is RunStatus.SUCCEEDED
+    result = encode(run.result()) if has_result else ""
+    if as_json:
+        print_json(run_record(info) | ({"result": msgspec.Raw(result.encode())} if has_result else {}))
+    elif is_over:
+        out = console()
+        seconds = (info.finished_at - info.created_at).total_seconds() if info.finished_at else 0.0
+        out.print(Text.assemble(status_text(info.status), f" in {duration(seconds)}"))
+        if info.error is not None:
+            out.print(
+                Text(f"{info.error.step} failed with {info.error.type}: {info.error.message}", "red"), soft_wrap=True
+            )
+        if has_result:
+            click.echo(result)
+    if is_over and info.status is not RunStatus.SUCCEEDED:
+        sys.exit(1)

@@ -1,0 +1,231 @@
+"""`segue worker`: runs steps until it is stopped.
+
+Exit codes: 0 stopped as asked, what ran was finished or handed back; 1 it could not work; 2 wrongly asked; 128 + the
+number of the signal when a second one made it leave what ran.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+from rich.text import Text
+
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.printing import console, print_json, say_now
+from segue.cli.wording import counted, without_password
+from segue.client import Segue
+from segue.model import DEFAULT_QUEUE
+from segue.version import __version__
+from segue.worker import launch
+from segue.worker.worker import Worker, WorkerOptions
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Hiring:
+    """The options of a worker, as typed."""
+
+    concurrency: int | None
+    pool: str
+    queues: tuple[str, ...]
+    lease_seconds: float
+    grace_seconds: float
+    max_jobs: int | None
+    max_rss_mb: int | None
+    log_level: str
+
+    def options(self, *, burst: bool = False) -> WorkerOptions:
+        """What the worker is told."""
+        queues = tuple(
+            dict.fromkeys(name.strip() for given in self.queues for name in given.split(",") if name.strip())
+        )
+        return WorkerOptions(
+            queues=queues or (DEFAULT_QUEUE,),
+            concurrency=self.concurrency or launch.default_concurrency(self.pool),
+            pool=self.pool,
+            lease_seconds=self.lease_seconds,
+            grace_seconds=self.grace_seconds,
+            burst=burst,
+        )
+
+    def make(self, segue: Segue, modules: tuple[str, ...], *, burst: bool = False) -> Worker:
+        """The worker."""
+        return launch.make_worker(
+            segue.engine,
+            self.options(burst=burst),
+            modules=modules,
+            max_jobs=self.max_jobs,
+            max_rss_mb=self.max_rss_mb,
+        )
+
+
+def with_hiring(function: AnyCallable) -> AnyCallable:
+    """Give a command the options of `Hiring`."""
+    positive = click.IntRange(min=1)
+    seconds = click.FloatRange(min=0.1)
+    for option in reversed(
+        (
+            click.option(
+                "--concurrency",
+                "-c",
+                type=positive,
+                help="Attempts at once. [default: the number of CPUs; 100 for async]",
+            ),
+            click.option(
+                "--pool",
+                type=click.Choice(["process", "thread", "async"]),
+                default="process",
+                show_default=True,
+                help="Where tasks run: child processes, threads, or one event loop.",
+            ),
+            click.option(
+                "--queue",
+                "-q",
+                "queues",
+                multiple=True,
+                metavar="NAME",
+                help=f"Work on this queue (repeatable, or a,b,c). [default: {DEFAULT_QUEUE}]",
+            ),
+            click.option(
+                "--lease-seconds",
+                type=seconds,
+                default=30.0,
+                show_default=True,
+                help="How long the worker may be silent before its steps are given to others.",
+            ),
+            click.option(
+                "--grace-seconds",
+                type=click.FloatRange(min=0),
+                default=30.0,
+                show_default=True,
+                help="How long what runs may take to finish when the worker is stopped.",
+            ),
+            click.option("--max-jobs", type=positive, help="Replace a child process after so many attempts. [process]"),
+            click.option(
+                "--max-rss-mb", type=positive, help="Replace a child process that has grown beyond this. [process]"
+            ),
+            click.option(
+                "--log-level",
+                type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+                default="info",
+                show_default=True,
+                help="What is logged on stderr.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(short_help="Run steps until stopped.")
+@with_setup
+@with_hiring
+@click.option("--burst", is_flag=True, help="Stop when there is nothing left to do, timers included.")
+@json_option
+@pass_setup
+def command(setup: Setup, /, burst: bool, as_json: bool, **hiring: Any) -> None:
+    """Run steps until stopped.
+
+    SIGTERM or Ctrl-C stops it warm: what runs is finished, within the grace, and what has not begun is handed back. A
+    second one stops it cold: what runs is ended and handed back, too. Neither counts as a try of the step.
+
+    \b
+    Example:
+      segue worker -A shop.tasks -c 4 --queue default,mail
+      segue worker -A shop.tasks --pool async -c 200
+      segue worker -A shop.tasks --burst           work until nothing is left
+    """
+    hired = Hiring(**hiring)
+    log_to_stderr(hired.log_level)
+    modules = setup.import_apps(required=True)
+    with setup.segue() as segue:
+        worker = hired.make(segue, modules, burst=burst)
+        banner = Banner(worker, hired.options(burst=burst), without_password(segue.url))
+        forced = work(worker, on_ready=banner.print_json if as_json else banner.print)
+    if forced:
+        sys.exit(128 + forced)
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """What a worker says of itself when it is ready."""
+
+    worker: Worker
+    options: WorkerOptions
+    database: str
+
+    def print(self) -> None:
+        """For people, on stderr, where the log goes."""
+        console(to_stderr=True).print(self.text(), soft_wrap=True)
+
+    def text(self) -> Text:
+        """A title and one line for each thing."""
+        options = self.options
+        rows = (
+            ("worker", self.worker.id),
+            ("pool", f"{options.pool}, {counted(options.concurrency, 'attempt')} at once"),
+            (counted(len(options.queues), "queue").partition(" ")[2], ", ".join(options.queues)),
+            ("tasks", _named(launch.user_tasks())),
+            ("database", self.database),
+        )
+        text = Text.assemble(("segue", "bold"), f" {__version__}  ", ("ready", "bold green"))
+        for label, value in rows:
+            text.append(f"\n  {label:<9}", style="bright_black").append(f" {value}")
+        return text
+
+    def print_json(self) -> None:
+        """For programs, one line on stdout."""
+        options = self.options
+        print_json(
+            {
+                "worker": self.worker.id,
+                "pid": os.getpid(),
+                "pool": options.pool,
+                "concurrency": options.concurrency,
+                "queues": list(options.queues),
+                "tasks": launch.user_tasks(),
+                "database": self.database,
+                "version": __version__,
+            }
+        )
+
+
+def work(worker: Worker, *, on_ready: Callable[[], None], say: Callable[[str], object] | None = None) -> int:
+    """Run the worker until it ends; returns the number of the signal that made it leave what ran, or 0.
+
+    `say` is called in the signal handler; without it the words go straight to stderr.
+    """
+    forced = 0
+    tell = say or say_now
+
+    def heard(number: int, count: int) -> None:
+        nonlocal forced
+        if count == 1:
+            tell("Stopping: what runs is finished first. Once more (Ctrl-C or SIGTERM) ends it at once.")
+        elif count == 2:
+            forced = number
+            tell("Stopping at once: what runs is ended and handed back.")
+
+    with launch.stopping_on_signals(worker, say=heard):
+        worker.run(on_ready=on_ready)
+    return forced
+
+
+def log_to_stderr(level: str) -> None:
+    """Send the log to stderr, as lines with the time."""
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+
+
+def _named(tasks: list[str]) -> str:
+    """How many tasks, and the first few names."""
+    first = ", ".join(tasks[:4])
+    more = f", … {len(tasks) - 4} more" if len(tasks) > 4 else ""
+    return f"{len(tasks):,}" + (f" ({first}{more})" if tasks else " (the modules define none)")

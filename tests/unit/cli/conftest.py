@@ -1,0 +1,50 @@
+"""The command line as tests call it: in this process, on a database of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from segue.cli.root import segue
+
+APP = "tests.unit.cli.shop"
+
+
+class Shell:
+    """Runs `segue ...`; `json` parses what it prints, and all commands share a database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, *words: str, exit_code: int | None = 0, **environment: str) -> Result:
+        env = {"SEGUE_DATABASE_URL": self.url, "SEGUE_APP": APP} | environment
+        result = CliRunner().invoke(segue, list(words), env=env, prog_name="segue")
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert exit_code is None or result.exit_code == exit_code, result.output
+        return result
+
+    def json(self, *words: str, exit_code: int = 0) -> Any:
+        return json.loads(self(*words, "--json", exit_code=exit_code).stdout)
+
+    def start(self, *words: str, exit_code: int = 0) -> str:
+        run_id: str = self.json("start", *words, exit_code=exit_code)["id"]
+        return run_id
+
+
+@pytest.fixture
+def shell(database_url: str) -> Shell:
+    return Shell(database_url)
+
+
+@pytest.fixture
+def sqlite_shell(sqlite_url: str) -> Shell:
+    return Shell(sqlite_url)
+
+
+@pytest.fixture
+def make_shell() -> Callable[[str], Shell]:
+    return Shell

@@ -1,0 +1,347 @@
+"""The worker's loop against an engine and a pool that follow a script: nothing is lost when the database goes away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from segue.clock import ManualClock
+from segue.engine.turn import TurnRequest, TurnResult
+from segue.errors import PlanError, Problem, SchemaError, StoreConflictError, StoreUnavailableError
+from segue.model import ErrorInfo, Job, Outcome, Progress, Verdict
+from segue.worker import worker as worker_module
+from segue.worker.pace import Pace
+from segue.worker.worker import FRUITLESS_TURNS, Worker, WorkerOptions
+
+
+def job(step: int = 0, attempt: int = 1) -> Job:
+    return Job("run", step, attempt, f"s{step}", "t", "[[],{}]", None, {}, None)
+
+
+def done(of: Job, verdict: str = Verdict.SUCCEEDED) -> Outcome:
+    return Outcome(of.run_id, of.step, of.attempt, verdict)
+
+
+class ScriptedEngine:
+    """Answers turns from a list: a result, an error to raise, or a function of the request."""
+
+    def __init__(self) -> None:
+        self.script: list[Any] = []
+        self.requests: list[TurnRequest] = []
+        self.workers: list[str] = []
+        self.registered: list[str] = []
+        self.unregistered: list[str] = []
+        self.reconciled: list[set[tuple[str, int, int]]] = []
+        self.rescues = 0
+        self.final = False
+        self.store = self
+        self.clock = ManualClock()
+
+    def now(self) -> Any:
+        return self.clock.now()
+
+    def waker(self) -> Any:
+        return Waker()
+
+    def register(self, worker: Any, **_: Any) -> None:
+        self.registered.append(worker.id)
+
+    def unregister(self, worker: Any) -> None:
+        self.unregistered.append(worker.id)
+
+    def release_unknown(self, worker_id: str, known: set[tuple[str, int, int]]) -> int:
+        self.reconciled.append(known)
+        return 0
+
+    def rescue(self) -> int:
+        self.rescues += 1
+        return 0
+
+    def is_final(self, run_id: str) -> bool:
+        return self.final
+
+    def turn(self, worker: Any, request: TurnRequest) -> TurnResult:
+        self.requests.append(request)
+        self.workers.append(worker.id)
+        answer = self.script.pop(0) if self.script else TurnResult()
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def said(self) -> list[list[Outcome]]:
+        return [list(request.outcomes) for request in self.requests if request.outcomes]
+
+
+class Waker:
+    fd = None
+    poll_seconds = 0.02
+
+    def woken(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+
+class ScriptedPool:
+    """Hands out what the test put there; every wait moves the clock instead of waiting."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.news: list[list[Any]] = []
+        self.running: list[Job] = []
+        self.calls: list[Any] = []
+        self.capacity = 4
+        self.before_collect: Callable[[], None] = lambda: None
+        self.waits = 0
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    @property
+    def in_flight(self) -> list[tuple[str, int, int]]:
+        return [(item.run_id, item.step, item.attempt) for item in self.running]
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self.running += jobs
+
+    def collect(self, timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[Any]:
+        self.waits += 1
+        assert self.waits < 500, "the worker turns in circles"
+        self.before_collect()
+        news = self.news.pop(0) if self.news else []
+        if not news:
+            self.clock.advance(seconds=max(timeout_seconds, 0.001))
+        for item in news:
+            if isinstance(item, Outcome):
+                self.running = [one for one in self.running if (one.step, one.attempt) != (item.step, item.attempt)]
+        return news
+
+    def wake(self) -> None: ...
+
+    def cancel(self, run_id: str, step: int) -> None:
+        self.calls.append(("cancel", step))
+
+    def recall(self) -> None:
+        self.calls.append("recall")
+
+    def stop(self, grace_seconds: float) -> list[Outcome]:
+        self.calls.append("stop")
+        left = [done(item, Verdict.RELEASED) for item in self.running]
+        self.running = []
+        return left
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+
+
+class Play:
+    """A worker, its engine and its pool."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+        self.engine = ScriptedEngine()
+        self.pool = ScriptedPool(self.engine.clock)
+        monkeypatch.setattr(worker_module.time, "monotonic", self.engine.clock.monotonic)
+        monkeypatch.setattr(worker_module.time, "sleep", lambda seconds: self.engine.clock.advance(seconds=seconds))
+        self.worker = Worker(self.engine, self.pool, tasks=["t"], options=WorkerOptions(**options))
+        assert isinstance(self.worker._pace, Pace)
+
+    def run(self, *script: Any, news: Sequence[Sequence[Any]] = (), stop_after: int = 12) -> None:
+        """Work through the script, then so many waits more, then stop warm."""
+        self.engine.script = list(script)
+        self.pool.news = [list(items) for items in news]
+
+        def count() -> None:
+            over = self.pool.waits > stop_after and not self.pool.news and not self.engine.script
+            if over and not self.worker._stop_asked:
+                self.worker.stop()
+
+        self.pool.before_collect = count
+        self.worker.run()
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Play:
+    return Play(monkeypatch)
+
+
+def gone() -> StoreUnavailableError:
+    return StoreUnavailableError("the database is away")
+
+
+def test_outcomes_are_kept_until_the_database_has_them(play: Play) -> None:
+    outcome = done(job())
+    play.run(TurnResult(jobs=[job()]), gone(), gone(), gone(), TurnResult(), news=[[outcome]])
+    assert play.engine.said == [[outcome]] * 4
+    assert play.engine.said.count([outcome]) == 4
+
+
+def test_what_comes_while_the_database_is_away_is_said_with_the_rest(play: Play) -> None:
+    first, second = done(job(0)), done(job(1))
+    play.run(TurnResult(jobs=[job(0), job(1)]), gone(), TurnResult(), news=[[first], [second]])
+    assert play.engine.said[-1] == [first, second]
+
+
+def test_a_conflict_is_tried_again(play: Play) -> None:
+    outcome = done(job())
+    play.run(TurnResult(jobs=[job()]), StoreConflictError("deadlock"), TurnResult(), news=[[outcome]])
+    assert play.engine.said == [[outcome], [outcome]]
+
+
+def test_after_a_broken_turn_it_gives_back_what_it_never_heard_of(play: Play) -> None:
+    """The claim may have been committed, and its answer lost."""
+    outcome = done(job(0))
+    play.run(TurnResult(jobs=[job(0), job(1)]), gone(), TurnResult(), news=[[outcome]])
+    assert play.engine.reconciled == [{("run", 0, 1), ("run", 1, 1)}]
+
+
+def test_a_quiet_turn_reconciles_nothing(play: Play) -> None:
+    play.run(TurnResult(jobs=[job()]), news=[[done(job())]])
+    assert play.engine.reconciled == []
+
+
+def test_outcomes_of_steps_that_need_not_run_are_said_in_the_next_turn(play: Play) -> None:
+    skipped = done(job(), Verdict.SKIPPED)
+    play.run(TurnResult(outcomes=[skipped]))
+    assert play.engine.said == [[skipped]]
+
+
+def test_a_worker_in_burst_mode_says_them_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play(monkeypatch, burst=True)
+    skipped = done(job(), Verdict.SKIPPED)
+    play.run(TurnResult(outcomes=[skipped]))
+    assert play.engine.said == [[skipped]]
+    assert "recall" not in play.pool.calls  # it ended by itself
+
+
+def test_a_worker_that_was_declared_lost_begins_anew(play: Play) -> None:
+    running = job(1)
+    result = TurnResult(jobs=[job(0), running])
+    play.run(
+        result, TurnResult(lease_lost=True), TurnResult(), news=[[done(job(0))], [done(running, Verdict.CANCELLED)]]
+    )
+    assert len(set(play.engine.registered)) == 2
+    assert ("cancel", 1) in play.pool.calls
+    assert play.engine.workers[0] != play.engine.workers[-1]
+    # What it had before is still said; what it ended itself is handed back, for nobody cancelled that run.
+    said = [outcome for outcomes in play.engine.said for outcome in outcomes]
+    assert done(job(0)) in said
+    assert done(running, Verdict.RELEASED) in said
+    assert done(running, Verdict.CANCELLED) not in said
+
+
+def test_what_a_person_cancelled_stays_cancelled(play: Play) -> None:
+    cancelled = done(job(), Verdict.CANCELLED)
+    play.run(TurnResult(jobs=[job()]), TurnResult(cancels=[("run", 0, 1)]), news=[[], [cancelled]])
+    assert ("cancel", 0) in play.pool.calls
+    assert play.engine.said == [[cancelled]]
+
+
+def test_an_outcome_that_cannot_be_written_is_found_and_failed(play: Play) -> None:
+    good, bad = done(job(0)), done(job(1), Verdict.EXPANDED)
+
+    def refuse(request: TurnRequest) -> Any:
+        return PlanError("x", [Problem("n", "w", "r")]) if bad in request.outcomes else TurnResult()
+
+    play.run(TurnResult(jobs=[job(0), job(1)]), refuse, refuse, refuse, refuse, news=[[good, bad]])
+    assert play.engine.said[:3] == [[good, bad], [good], [bad]]
+    [instead] = play.engine.said[3]
+    assert (instead.step, instead.verdict, instead.retryable) == (1, Verdict.FAILED, False)
+    assert isinstance(instead.error, ErrorInfo)
+    assert "could not be recorded" in instead.error.message
+    assert len(play.engine.said) == 4
+
+
+def test_an_outcome_whose_turn_breaks_while_isolated_is_kept(play: Play) -> None:
+    one, two = done(job(0)), done(job(1))
+    play.run(
+        TurnResult(jobs=[job(0), job(1)]), PlanError("x", []), TurnResult(), gone(), TurnResult(), news=[[one, two]]
+    )  # fmt: skip
+    assert play.engine.said == [[one, two], [one], [two], [two]]
+
+
+def test_a_worker_that_can_never_turn_gives_up(play: Play) -> None:
+    with pytest.raises(PlanError):
+        play.run(*[PlanError("x", [])] * (FRUITLESS_TURNS + 1))
+    assert play.engine.unregistered == play.engine.registered
+
+
+def test_a_wrong_schema_ends_the_worker_at_once(play: Play) -> None:
+    with pytest.raises(SchemaError):
+        play.run(SchemaError("older"))
+    assert play.engine.unregistered == play.engine.registered
+    assert play.pool.calls[-1] == "kill"
+
+
+def test_a_warm_stop_waits_for_what_runs_and_claims_nothing_more(play: Play) -> None:
+    play.pool.before_collect = play.worker.stop
+    play.engine.script = [TurnResult(jobs=[job()])]
+    late = done(job())
+
+    def stop_once() -> None:
+        if play.pool.waits == 1:
+            play.worker.stop()
+
+    play.pool.before_collect = stop_once
+    play.pool.news = [[], [], [late]]
+    play.worker.run()
+    assert play.engine.said == [[late]]
+    assert play.pool.calls[:2] == ["start", "recall"]
+    assert all(request.want == 0 for request in play.engine.requests[1:])
+    assert play.engine.unregistered == play.engine.registered
+
+
+def test_a_warm_stop_hands_back_what_does_not_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play(monkeypatch, grace_seconds=3.0)
+    play.run(TurnResult(jobs=[job()]))
+    assert play.engine.said == [[done(job(), Verdict.RELEASED)]]
+    assert "stop" in play.pool.calls
+
+
+def test_a_second_stop_is_cold(play: Play) -> None:
+    def stop_twice() -> None:
+        play.worker.stop()
+        play.worker.stop()
+
+    play.engine.script = [TurnResult(jobs=[job(0), job(1)])]
+    play.pool.before_collect = stop_twice
+    play.worker.run()
+    assert "stop" not in play.pool.calls
+    assert play.engine.said == [[done(job(0), Verdict.RELEASED), done(job(1), Verdict.RELEASED)]]
+
+
+def test_what_is_left_at_the_end_is_tried_several_times(play: Play) -> None:
+    play.engine.script = [TurnResult(jobs=[job()]), gone(), gone(), TurnResult()]
+    play.pool.before_collect = lambda: (play.worker.stop(), play.worker.stop())[0]
+    play.worker.run()
+    assert play.engine.said == [[done(job(), Verdict.RELEASED)]] * 3
+
+
+def test_only_the_latest_progress_is_said(play: Play) -> None:
+    news = [[Progress("run", 0, 1, done=number) for number in range(5)]]
+    play.run(TurnResult(jobs=[job()]), news=[*news, [], [], [], [done(job())]], stop_after=40)
+    said = [list(request.progress) for request in play.engine.requests if request.progress]
+    assert said == [[Progress("run", 0, 1, done=4)]]
+
+
+def test_a_worker_of_one_run_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play(monkeypatch, run_id="run")
+    play.run(TurnResult(jobs=[job()]), TurnResult(ended=["run"]), news=[[done(job())]], stop_after=400)
+    assert "recall" not in play.pool.calls
+
+
+def test_a_worker_of_one_run_ends_when_somebody_else_ended_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play(monkeypatch, run_id="run")
+    play.engine.final = True
+    play.run(stop_after=400)
+    assert "recall" not in play.pool.calls
+    assert len(play.engine.requests) == 1
+
+
+def test_lost_workers_are_looked_for(play: Play) -> None:
+    play.run(stop_after=30)
+    assert play.engine.rescues > 0
