@@ -124,10 +124,15 @@ class Engine:
         return start_runs(self.store, tx, runs, now)
 
     def _repeatedly(self, act: Callable[[Transaction, datetime], T]) -> T:
-        """Do an act that may be repeated, again when the connection broke or the database preferred another."""
+        """Do an act that may be repeated, again when the connection broke or the database preferred another.
+
+        Every try goes by the time of the first: while the database was away nobody could renew a lease, so a rescue
+        must not find that they all ran out.
+        """
+        now: datetime | None = None
         for left in range(_TRIES - 1, -1, -1):
             try:
-                now = self.store.now()
+                now = now or self.store.now()
                 with self.store.transaction() as tx:
                     return act(tx, now)
             except (StoreUnavailableError, StoreConflictError):

@@ -15,7 +15,9 @@ from segue.store.protocol import Finish, Store, Transaction
 _NOTHING = codec.encode_expr(Value(msgspec.Raw(b"null")))
 
 
-def expand(store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *, rule: str, now: datetime) -> list[Finish]:
+def expand(
+    store: Store, tx: Transaction, settler: Settler, outcome: Outcome, *, rule: str, now: datetime
+) -> list[Finish]:
     """Insert the plan in `outcome.result`. The caller holds the run's lock and has checked that the attempt is live.
 
     Returns what is to be finished: the step itself, when the plan has no steps, and joins without parents.

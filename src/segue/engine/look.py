@@ -9,7 +9,7 @@ import msgspec
 
 from segue.engine.resolve import load
 from segue.errors import RunNotFoundError
-from segue.model import ErrorInfo, RunStatus, StepStatus
+from segue.model import RUN, ErrorInfo, RunStatus, StepStatus
 from segue.plan.codec import decode_expr, evaluate, steps_in
 from segue.store.protocol import Store, Transaction
 
@@ -219,7 +219,7 @@ def _step(store: Store, row: Any) -> StepInfo:
         progress = _progress(done, total, message, _required(store, progress_from), _required(store, progress_at))
     return StepInfo(
         step, scope, name, task, bool(is_join), StepStatus(status), gate, queue, priority, when(ready_at), attempt,
-        failures, losses, rule, waiting_on, tuple(store.integers(children)), hook, _error(error), policy,
+        failures, losses, rule, waiting_on, tuple(child if child >= RUN else -2 - child for child in store.integers(children)), hook, _error(error), policy,
         None if worker_id is None else str(worker_id), when(started_at), when(finished_at), seconds, progress, worker,
         when(lease_until), worker_status, bool(cancel_requested),
     )  # fmt: skip

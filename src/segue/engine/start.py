@@ -23,13 +23,14 @@ class NewRun(msgspec.Struct, frozen=True):
 
 
 def start_runs(store: Store, tx: Transaction, runs: Sequence[NewRun], now: datetime) -> list[str]:
-    """Insert the runs that are not there yet; returns the id of each, that of the older run where its key was taken."""
+    """Insert the runs that are not there yet; returns the id of each, that of the older run where its key was taken.
+
+    Everything here may be repeated under the same ids: rows that are there stay as they are, joins are passed once.
+    """
     made = {run.id: plan_rows(store, run.plan, run_id=run.id, base=0, scope=RUN, now=now) for run in runs}
     tx.each("insert_runs", [_run_row(store, run, made[run.id], now) for run in runs])
     ids = _ids(tx, runs)
     fresh = [run for run, id_ in zip(runs, ids, strict=True) if run.id == id_]
-    present = _present(tx, fresh)
-    fresh = [run for run in fresh if run.id not in present]
     tx.each("insert_steps", [row for run in fresh for row in made[run.id].steps])
     settler = Settler(store, tx, now)
     for run in fresh:
@@ -58,8 +59,3 @@ def _ids(tx: Transaction, runs: Sequence[NewRun]) -> list[str]:
         for run in runs
     ]
     return [run.id if later is None else str(later.rows()[0][0]) for run, later in asked]
-
-
-def _present(tx: Transaction, runs: Sequence[NewRun]) -> set[str]:
-    """Runs that were inserted with their steps before: this start is a repetition whose first answer was lost."""
-    return {str(row[0]) for row in tx.all("runs_with_steps", ids=[run.id for run in runs])} if runs else set()

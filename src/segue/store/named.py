@@ -2,6 +2,7 @@
 
 A statement starts with `-- name: <name>`; its first comment says why it looks as it does. A batch statement also says
 `-- columns: a int, b text`: the fields of a row. Parameters are written `:name` in every dialect.
+`{name}` stands for the text of another statement, which may be a mere part.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from segue.errors import StoreError
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COLUMNS = re.compile(r"^-- columns: (.+)$", re.MULTILINE)
+_INCLUDED = re.compile(r"\{(\w+)\}")
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -32,7 +34,11 @@ def load(dialect: str) -> dict[str, Statement]:
     statements: dict[str, Statement] = {}
     for file in ("common.sql", f"{dialect}.sql"):
         statements.update(_parse((folder / file).read_text(encoding="utf-8"), file))
-    return statements
+    return {name: Statement(_included(found.sql, statements), found.columns) for name, found in statements.items()}
+
+
+def _included(sql: str, statements: dict[str, Statement]) -> str:
+    return _INCLUDED.sub(lambda name: statements[name[1]].sql, sql)
 
 
 def _parse(text: str, file: str) -> dict[str, Statement]:

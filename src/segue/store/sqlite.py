@@ -266,7 +266,7 @@ class SqliteWaker:
     """
 
     fd: int | None = None
-    poll_seconds = 0.02
+    poll_seconds = 0.03
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection

@@ -1,6 +1,6 @@
 """When a worker does what: turns, heartbeats, looks at the timers. No I/O; it is told the time and what happened.
 
-A busy worker turns as fast as outcomes come. A worker that finds nothing looks again after 5 ms, 10, 20 ... and at last
+A busy worker turns as fast as outcomes come. A worker that finds nothing looks again after 5 ms, then 10, and then
 falls asleep: it says so with a heartbeat, so that whoever starts something notifies it, and looks once a second anyway.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from segue.engine.turn import TurnRequest, TurnResult
 
 FIRST_POLL_SECONDS = 0.005
-ASLEEP_AFTER_SECONDS = 0.1  # a poll interval this long means asleep
+ASLEEP_AFTER_SECONDS = 0.02  # a poll interval this long means asleep
 POLL_SECONDS = 1.0
 TIMERS_SECONDS = 0.05
 CANCELS_SECONDS = 0.5
@@ -81,10 +81,11 @@ class Pace:
         return runs_something and self._monotonic() >= self._cancels_at
 
     def rescue_due(self) -> bool:
-        """Look for lost workers now?"""
-        if self._monotonic() < self._rescue_at:
+        """Look for lost workers now? Not while its own heartbeat is late: it would find itself among them."""
+        now = self._monotonic()
+        if now < self._rescue_at or now >= self._heartbeat_at:
             return False
-        self._rescue_at = self._monotonic() + self._rescue_seconds
+        self._rescue_at = now + self._rescue_seconds
         return True
 
     def hint(self) -> None:

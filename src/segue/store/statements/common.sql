@@ -72,7 +72,8 @@ WHERE f.run_id = :run_id AND f.scope = :scope AND f.status = 'failed' AND f.hook
 AND NOT EXISTS (
     SELECT 1 FROM segue_steps h WHERE h.run_id = f.run_id AND h.scope = f.scope
     AND h.rule IN ('any_failed', 'any_succeeded') AND h.status = 'succeeded'
-    AND h.step IN (SELECT child FROM segue_children c WHERE c.run_id = f.run_id AND c.step = f.step))
+    AND h.step IN (SELECT CASE WHEN child < -1 THEN -2 - child ELSE child END  -- see forget_late_parents
+        FROM segue_children c WHERE c.run_id = f.run_id AND c.step = f.step))
 ORDER BY f.finished_at, f.step LIMIT 1;
 
 -- name: failed_hook

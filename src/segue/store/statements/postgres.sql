@@ -9,12 +9,13 @@ SELECT id, workflow, key, 'pending', waiting_on, steps, fail_fast, has_hooks, re
 ON CONFLICT DO NOTHING;
 
 -- name: insert_steps
+-- A start that is repeated because its answer was lost finds its run and all of its steps there: nothing conflicts halfway.
 -- columns: run_id uuid, step int, scope int, name text, task text, status text, gate text, queue text, priority int, ready_at timestamptz, delay float8, rule text, waiting_on int, children text, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text
 INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, rule,
     waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr)
 SELECT run_id, step, scope, name, task, task IS NULL, status, gate, queue, priority, ready_at, delay, rule,
     waiting_on, children::integer[], hook, may_fail, args, holes, when_expr, policy, result_expr
-FROM :batch;
+FROM :batch ON CONFLICT DO NOTHING;
 
 -- name: wake
 -- A notification takes a lock that all commits share, so it is sent only when a worker sleeps.
@@ -28,7 +29,6 @@ SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast FROM segue_runs 
 -- columns: run_id uuid, step int, attempt int, from_status text, status text, result text, error text, seconds float8
 -- One statement for a whole batch: write what is final, tell each child once what its parents did, judge its join rule
 -- (as model.judge_join does), count down the runs, end those that waited for nothing else when nothing failed in them.
--- `kids` and `counts` may be read before they are written: the runs are locked.
 WITH done AS (
     UPDATE segue_steps s SET status = o.status, result = o.result, error = coalesce(o.error, s.error),
         seconds = coalesce(o.seconds, s.seconds), finished_at = :now, gate = NULL
@@ -39,6 +39,23 @@ WITH done AS (
         (count(*) FILTER (WHERE d.status IN ('failed', 'cancelled')))::int AS failed,
         (count(*) FILTER (WHERE d.status = 'skipped'))::int AS skipped
     FROM done d CROSS JOIN LATERAL unnest(d.children) AS c(child) GROUP BY d.run_id, c.child
+{finish_end}
+
+-- name: finish_one
+-- The same for a single step, as in a chain: there, starting the larger statement costs more than its work.
+WITH done AS (
+    UPDATE segue_steps s SET status = :status, result = :result, error = coalesce(:error, s.error),
+        seconds = coalesce(:seconds, s.seconds), finished_at = :now, gate = NULL
+    WHERE s.run_id = :run_id AND s.step = :step AND s.attempt = :attempt AND s.status = :from_status
+    RETURNING s.run_id, s.step, s.status, s.children
+), edges AS (
+    SELECT d.run_id, c.child, 1 AS total, (d.status IN ('failed', 'cancelled'))::int AS failed,
+        (d.status = 'skipped')::int AS skipped
+    FROM done d CROSS JOIN LATERAL unnest(d.children) AS c(child)
+{finish_end}
+
+-- name: finish_end
+-- What both have in common. `kids` and `counts` may be read before they are written: the runs are locked.
 ), kids AS (
     SELECT s.run_id, s.step, s.attempt, s.is_join, s.waiting_on - e.total AS waiting_on,
         s.failed_above + e.failed AS failed, s.skipped_above + e.skipped AS skipped,
@@ -80,8 +97,9 @@ UNION ALL SELECT id, -1, 0, CASE WHEN is_plain_end THEN 'ended' ELSE 'quiet' END
 
 -- name: forget_late_parents
 -- A step that started as soon as one of its parents had ended, and whose task returned a plan, waits for that plan alone:
--- parents that end later must not count down what it waits for.
-UPDATE segue_steps p SET children = array_remove(p.children, :step)
+-- parents that end later must not count down what it waits for. Their edge becomes -2 - step, which is no step's number;
+-- only who asks whether a failure was taken on reads it back.
+UPDATE segue_steps p SET children = array_replace(p.children, :step, -2 - :step)
 WHERE p.run_id = :run_id AND p.scope <> :step AND :step = ANY(p.children);
 
 -- name: due_timers
@@ -143,7 +161,3 @@ SELECT clock_timestamp();
 
 -- name: count_runs
 SELECT status, count(*) FROM segue_runs GROUP BY status;
-
--- name: runs_with_steps
--- A start that is repeated because its answer was lost finds its own run with its steps.
-SELECT run_id FROM segue_steps WHERE step = 0 AND run_id = ANY(:ids::uuid[]);

@@ -6,10 +6,12 @@ INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast,
 VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING;
 
 -- name: insert_steps
+-- A start that is repeated because its answer was lost finds its run and all of its steps there: nothing conflicts halfway.
 -- columns: run_id uuid, step int, scope int, name text, task text, status text, gate text, queue text, priority int, ready_at time, delay float, rule text, waiting_on int, children array, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text
 INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, rule,
     waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr)
-VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NULL, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21);
+VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NULL, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+ON CONFLICT DO NOTHING;
 
 -- name: wake
 -- Nobody is told: the others see that the file changed.
@@ -40,8 +42,10 @@ UPDATE segue_steps SET status = 'ready', ready_at = ?1, gate = ?2 WHERE run_id =
 
 -- name: forget_late_parents
 -- A step that started as soon as one of its parents had ended, and whose task returned a plan, waits for that plan alone:
--- parents that end later must not count down what it waits for.
-UPDATE segue_steps SET children = (SELECT json_group_array(c.value) FROM json_each(segue_steps.children) c WHERE c.value <> :step)
+-- parents that end later must not count down what it waits for. Their edge becomes -2 - step, which is no step's number;
+-- only who asks whether a failure was taken on reads it back.
+UPDATE segue_steps SET children = (
+    SELECT json_group_array(CASE WHEN c.value = :step THEN -2 - :step ELSE c.value END) FROM json_each(segue_steps.children) c)
 WHERE run_id = :run_id AND scope <> :step
 AND EXISTS (SELECT 1 FROM json_each(segue_steps.children) c WHERE c.value = :step);
 
@@ -103,7 +107,3 @@ DELETE FROM segue_progress WHERE run_id IN (SELECT value FROM json_each(:ids));
 
 -- name: count_runs
 SELECT status, count(*) FROM segue_runs GROUP BY status;
-
--- name: runs_with_steps
--- A start that is repeated because its answer was lost finds its own run with its steps.
-SELECT run_id FROM segue_steps WHERE step = 0 AND run_id IN (SELECT value FROM json_each(:ids));
