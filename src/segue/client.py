@@ -17,7 +17,7 @@ from segue.config import database_url
 from segue.engine import explain as explaining
 from segue.engine import look
 from segue.engine.engine import Engine
-from segue.errors import NotFinishedError, RunFailedError, WaitTimeoutError
+from segue.errors import ConfigError, NotFinishedError, RunFailedError, WaitTimeoutError
 from segue.model import RunStatus, StepStatus
 from segue.plan.graph import Plan
 from segue.store import open_store
@@ -54,6 +54,7 @@ class Segue:
         same database) the run begins when the caller commits, and never existed when he rolls back.
         Raises PlanError, listing every problem, before anything is written.
         """
+        _check_key(key)
         ids = self.engine.start([(self._plan(work, args, kwargs), key)], connection=connection)
         return Run(self, ids[0])
 
@@ -67,7 +68,7 @@ class Segue:
 
             segue.start_many(import_file, [(path,) for path in paths], keys=paths)
         """
-        plans = [self._plan(work, tuple(args), {}) for args in arguments]
+        plans = [self._plan(work, _as_tuple(args), {}) for args in arguments]
         names: list[str | None] = [None] * len(plans) if keys is None else list(keys)
         if len(names) != len(plans):
             raise ValueError(
@@ -97,8 +98,8 @@ class Segue:
         before: str | None = None, limit: int = 50,
     ) -> list[look.RunInfo]:  # fmt: skip
         """The newest runs first. For the next page give the last id of this one as `before`."""
-        if status is not None:
-            status = RunStatus(status).value
+        if status is not None and status not in tuple(RunStatus):
+            raise ConfigError(f"{status!r} is no status of a run. Those are: {', '.join(RunStatus)}.")
         with self.engine.reading() as tx:
             return look.list_runs(
                 self.engine.store, tx, status=status, workflow=workflow, key=key, before=before, limit=limit
@@ -222,5 +223,20 @@ class Run:
 
 
 def _result_annotation(workflow: str) -> Any:
-    found = registry.workflows.get(workflow)
+    found = registry.workflows.get(workflow) or registry.tasks.get(workflow)
     return annotations_of(found.fn).get("return", Any) if found is not None else Any
+
+
+def _check_key(key: str | None) -> None:
+    if key == "":
+        raise ConfigError(
+            f"key={key!r} cannot tell one run from another. Give a text that is not empty, or leave it out."
+        )
+
+
+def _as_tuple(args: Any) -> tuple[Any, ...]:
+    if not isinstance(args, (tuple, list)):
+        raise ConfigError(
+            f"start_many takes a tuple of arguments for each run, not {args!r}. Write [(value,) for value in ...]."
+        )
+    return tuple(args)

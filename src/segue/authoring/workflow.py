@@ -111,6 +111,11 @@ class Workflow(Generic[P, R]):
                 f"{self.short_name} has {', '.join(self.hooks)}, which only a run of its own can have; "
                 "start it by itself, or move those steps into the outer workflow"
             )
+        if self.fail_fast:
+            raise DefinitionError(
+                f"{self.short_name} has fail_fast=True, which ends a whole run at once; start it by itself, or give "
+                "fail_fast to the outer workflow"
+            )
         outer = trace.scope
         if outer.depth >= MAX_DEPTH:
             raise DefinitionError(

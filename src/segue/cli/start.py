@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from inspect import signature
 from typing import Any
 
 import click
 import msgspec
 from rich.text import Text
 
-from segue.authoring import encode
+from segue.authoring import Task, Workflow, decode_result, encode
+from segue.authoring.values import annotations_of
 from segue.cli.application import find_work
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
 from segue.cli.records import run_record
 from segue.cli.wording import duration, status_text
 from segue.client import Run, Segue
-from segue.errors import ConfigError
+from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
 from segue.worker.inline import work_run
 
@@ -44,8 +46,9 @@ def command(
     """Start a run of a workflow. It is durable when this returns; a worker runs its steps.
 
     WORKFLOW is the full name ("shop.tasks.nightly"), the short one if only one workflow has it, or package.module.name
-    of a task, signature, chain or group. Each ARGUMENT is JSON; what is not valid JSON is taken as a string, so 3 is a
-    number, 2026-11-20 a string, and '"3"' the string 3.
+    of a task, signature, chain or group. Each ARGUMENT is read as the type that the workflow annotates its parameter
+    with. Without one it is JSON, and what is not valid JSON is taken as a string: 3 is a number, 2026-11-20 a string,
+    and '"3"' the string 3.
 
     \b
     Example:
@@ -58,7 +61,7 @@ def command(
     setup.import_apps()
     work = find_work(workflow)
     with setup.segue() as segue:
-        run = segue.start(work, *map(value_of, arguments), key=key, **_named(named))
+        run = segue.start(work, *_positional(work, arguments), key=key, **_named(work, named))
         if not as_json:
             _tell_started(setup, run)
         if work_here:
@@ -68,22 +71,38 @@ def command(
         _finish(run, is_over=work_here or wait, as_json=as_json)
 
 
-def value_of(text: str) -> Any:
-    """JSON if it is, else the text itself."""
+def value_of(text: str, annotation: Any = Any) -> Any:
+    """A word of the command line as the annotation wants it: JSON if it can be that, else the text itself."""
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
+        return decode_result(annotation, text)
+    except SerializationError as error:
+        try:
+            return decode_result(annotation, encode(text))
+        except SerializationError:
+            raise ConfigError(f"The argument {text!r} cannot be used: {error}.") from error
 
 
-def _named(pairs: tuple[str, ...]) -> dict[str, Any]:
-    named = {}
+def _positional(work: Any, words: tuple[str, ...]) -> list[Any]:
+    kinds = list(_annotations(work).values())
+    return [value_of(word, kinds[place] if place < len(kinds) else Any) for place, word in enumerate(words)]
+
+
+def _named(work: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
+    kinds, named = _annotations(work), {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ConfigError(f"--arg takes NAME=VALUE, as in --arg day=2026-11-20; it was given {pair!r}.")
-        named[name] = value_of(text)
+        named[name] = value_of(text, kinds.get(name, Any))
     return named
+
+
+def _annotations(work: Any) -> dict[str, Any]:
+    """What each parameter of a task or workflow is annotated with, in order; nothing for chains and groups."""
+    if not isinstance(work, Task | Workflow):
+        return {}
+    hints = annotations_of(work.fn)
+    return {name: hints.get(name, Any) for name in signature(work.fn).parameters}
 
 
 def _tell_started(setup: Setup, run: Run) -> None:

@@ -10,11 +10,13 @@ import msgspec
 from segue.model import Outcome, Verdict
 from segue.store.protocol import Transaction
 
+_QUIET = (Verdict.EXPANDED, Verdict.SKIPPED)  # nothing to tell: it returned a plan, or its `when=` was false
+
 
 def record_attempts(tx: Transaction, now: datetime, worker: str, outcomes: Sequence[Outcome]) -> None:
     """Write down how attempts ended, with their errors and the tail of their output."""
     for outcome in outcomes:
-        if outcome.verdict == Verdict.EXPANDED and not outcome.output:
+        if outcome.verdict in _QUIET and outcome.error is None and not outcome.output:
             continue
         tx.later(
             "put_attempt", run_id=outcome.run_id, step=outcome.step, attempt=outcome.attempt, status=outcome.verdict,

@@ -145,7 +145,7 @@ def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:
         return Reason("blocked", step.name, f"is an {step.hook} hook: it waits for the outcome of all other steps")
     named = ", ".join(f"{name} ({status})" for _, name, status in rows)
     more = f" and {step.waiting_on - len(rows)} more" if step.waiting_on > len(rows) else ""
-    rule = "" if step.rule in ("all_succeeded", "all_done") else f" [{step.rule}]"
+    rule = "" if step.rule in ("all_succeeded", "all_done", "handler") else f" [{step.rule}]"
     what = "waits for the plan that its task returned: " if step.is_join and step.attempt else "waits for "
     return Reason("blocked", step.name, f"{what}{named}{more}{rule}")
 

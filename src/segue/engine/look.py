@@ -219,7 +219,7 @@ def _step(store: Store, row: Any) -> StepInfo:
         progress = _progress(done, total, message, _required(store, progress_from), _required(store, progress_at))
     return StepInfo(
         step, scope, name, task, bool(is_join), StepStatus(status), gate, queue, priority, when(ready_at), attempt,
-        failures, losses, rule, waiting_on, tuple(child if child >= RUN else -2 - child for child in store.integers(children)), hook, _error(error), policy,
+        failures, losses, rule, waiting_on, _children(store, children), hook, _error(error), policy,
         None if worker_id is None else str(worker_id), when(started_at), when(finished_at), seconds, progress, worker,
         when(lease_until), worker_status, bool(cancel_requested),
     )  # fmt: skip
@@ -234,6 +234,11 @@ def _progress(done: float, total: float | None, message: str, begun: datetime, a
 
 def _error(text: str | None) -> ErrorInfo | None:
     return msgspec.json.decode(text, type=ErrorInfo) if text else None
+
+
+def _children(store: Store, children: Any) -> tuple[int, ...]:
+    """With those that no longer wait for the step (`forget_late_parents`)."""
+    return tuple(child if child >= RUN else -2 - child for child in store.integers(children))
 
 
 def _names(text: str) -> tuple[str, ...]:

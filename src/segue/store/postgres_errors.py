@@ -52,6 +52,10 @@ def _translate(error: psycopg.Error, where: str) -> StoreError:
             )
         case pg.QueryCanceled():
             return StoreError(f"{where} cancelled a statement: {text}")
+        case psycopg.OperationalError() if error.sqlstate is None and " does not exist" in text:
+            return StoreUnavailableError(f"{where}: {text}. Create it (createdb, createuser), or correct the URL.")
+        case psycopg.OperationalError() if error.sqlstate is None and "authentication failed" in text:
+            return StoreUnavailableError(f"{where} refused the login: {text}. Correct the user or password in the URL.")
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return StoreUnavailableError(f"{where} cannot be reached, or the connection broke: {text}")
         case _:

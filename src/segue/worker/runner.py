@@ -18,9 +18,10 @@ from segue.authoring import registry, values
 from segue.authoring.context import Cancelled, Context, use
 from segue.authoring.task import Task, is_retryable
 from segue.authoring.workflow import is_plan, to_plan
-from segue.errors import ResultTooLargeError, Retry, Skip
+from segue.errors import DefinitionError, ResultTooLargeError, Retry, Skip
 from segue.model import ErrorInfo, Job, Outcome, Progress, Verdict
 from segue.plan import codec
+from segue.plan.graph import Plan
 
 RESULT_LIMIT_BYTES = 16 * 2**20
 TRACEBACK_LIMIT_BYTES = 16 * 1024
@@ -133,7 +134,7 @@ class _Attempt:
         """The outcome of a task that returned; failed when what it returned cannot be kept."""
         try:
             expands = is_plan(value)
-            text = codec.encode(to_plan(value)) if expands else values.encode(value)
+            text = codec.encode(_expansion(value)) if expands else values.encode(value)
             if len(text) > self._result_limit_bytes:
                 raise ResultTooLargeError(
                     f"The result of {self._job.task} is {len(text):,} bytes of JSON, more than the limit of "
@@ -205,6 +206,17 @@ def describe(exc: BaseException) -> ErrorInfo:
     except Exception as broken:  # noqa: BLE001 - the user's __str__, __cause__ or source files
         text = f"(the traceback could not be written: {type(broken).__name__})"
     return ErrorInfo(name, _clean(message, MESSAGE_LIMIT_BYTES), _clean(text, TRACEBACK_LIMIT_BYTES))
+
+
+def _expansion(value: Any) -> Plan:
+    """The plan that a task returned."""
+    plan = to_plan(value)
+    if plan.fail_fast:
+        raise DefinitionError(
+            f"{plan.name} has fail_fast=True, which ends a whole run at once, but it was returned by a task; "
+            "start it by itself, or give fail_fast to the workflow that the run was started with"
+        )
+    return plan
 
 
 async def _awaited(value: Any) -> Any:

@@ -35,6 +35,7 @@ from segue.model import ErrorInfo, Outcome, Progress, Verdict
 from segue.version import __version__
 from segue.worker.pace import Pace
 from segue.worker.pool import Attempt, News, Pool
+from segue.worker.pool.endings import PROCESS_DIED
 from segue.worker.wakeups import Wakeups
 
 FRUITLESS_TURNS = 5
@@ -161,6 +162,9 @@ class Worker:
                     self._disowned.remove(attempt)
                     if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: somebody must take it on
                         item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
+                elif self._stop_asked and item.error is not None and item.error.type == PROCESS_DIED:
+                    # Whoever stopped this worker may have signalled its whole process group: no fault of the task's.
+                    item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
                 self._outcomes.append(item)
                 self._progress.pop((item.run_id, item.step), None)
 
@@ -174,7 +178,7 @@ class Worker:
             want=want,
             heartbeat=("stopping" if self._draining else "running") if pace.heartbeat_due(want=want) else None,
             sleeping=pace.is_asleep,
-            timers=pace.timers_due(),
+            timers=pace.timers_due() or self._options.burst,  # it must know that there are none before it leaves
             cancels=pace.cancels_due(bool(self._pool.in_flight)),
         )
         try:

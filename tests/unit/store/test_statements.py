@@ -15,6 +15,7 @@ from segue.store.postgres_sql import compiled
 from segue.store.sqlite import _split, _text
 
 DIALECTS = ("sqlite", "postgres")
+PARTS = {"finish_end"}  # of other statements
 OWN = {
     "sqlite": {
         "finish_step",
@@ -23,7 +24,7 @@ OWN = {
         "make_ready",
         "end_plain_run",
     },  # what PostgreSQL's finish does at once
-    "postgres": {"finish", "database_now"},
+    "postgres": {"finish", "finish_one", "finish_end", "database_now"},
 }
 
 
@@ -36,6 +37,8 @@ def test_both_dialects_know_the_same_statements() -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_statements_have_neither_comments_nor_ends(dialect: str) -> None:
     for name, statement in named.load(dialect).items():
+        if name in PARTS:
+            continue
         assert statement.sql, name
         assert "--" not in statement.sql, name
         assert not statement.sql.endswith(";"), name

@@ -213,7 +213,7 @@ def test_outcomes_of_steps_that_need_not_run_are_said_in_the_next_turn(play: Pla
 def test_a_worker_in_burst_mode_says_them_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     play = Play(monkeypatch, burst=True)
     skipped = done(job(), Verdict.SKIPPED)
-    play.run(TurnResult(outcomes=[skipped]))
+    play.run(TurnResult(outcomes=[skipped]), stop_after=400)
     assert play.engine.said == [[skipped]]
     assert "recall" not in play.pool.calls  # it ended by itself
 

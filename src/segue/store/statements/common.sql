@@ -39,9 +39,10 @@ SET attempt = excluded.attempt, done = excluded.done, total = excluded.total, me
     started_at = excluded.started_at, updated_at = excluded.updated_at;
 
 -- name: expand_step
--- The task returned a plan: the step is now a join on that plan's last steps.
+-- The task returned a plan: the step is now a join on that plan's last steps, whatever they come to. That it was there to
+-- take failures on (`handler`) is kept, for `unhandled_failure`.
 UPDATE segue_steps
-SET status = 'blocked', is_join = true, rule = 'all_done', waiting_on = :waiting_on, result_expr = :result_expr,
+SET status = 'blocked', is_join = true, rule = CASE WHEN rule IN ('any_failed', 'any_succeeded') THEN 'handler' ELSE 'all_done' END, waiting_on = :waiting_on, result_expr = :result_expr,
     has_hooks = :has_hooks, failed_above = 0, skipped_above = 0, seconds = :seconds, worker_id = NULL
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'running';
 
@@ -71,7 +72,7 @@ SELECT f.step, f.name, f.error FROM segue_steps f
 WHERE f.run_id = :run_id AND f.scope = :scope AND f.status = 'failed' AND f.hook IS NULL AND NOT f.may_fail
 AND NOT EXISTS (
     SELECT 1 FROM segue_steps h WHERE h.run_id = f.run_id AND h.scope = f.scope
-    AND h.rule IN ('any_failed', 'any_succeeded') AND h.status = 'succeeded'
+    AND h.rule IN ('any_failed', 'any_succeeded', 'handler') AND h.status = 'succeeded'
     AND h.step IN (SELECT CASE WHEN child < -1 THEN -2 - child ELSE child END  -- see forget_late_parents
         FROM segue_children c WHERE c.run_id = f.run_id AND c.step = f.step))
 ORDER BY f.finished_at, f.step LIMIT 1;
@@ -312,4 +313,4 @@ SELECT r.id, 'the run succeeded over a failure that nothing handled' FROM segue_
 WHERE r.status = 'succeeded' AND EXISTS (
     SELECT 1 FROM segue_steps f WHERE f.run_id = r.id AND f.scope = -1 AND f.status = 'failed' AND NOT f.may_fail
     AND NOT EXISTS (SELECT 1 FROM segue_steps h WHERE h.run_id = f.run_id
-        AND h.rule IN ('any_failed', 'any_succeeded') AND h.status = 'succeeded'));
+        AND h.rule IN ('any_failed', 'any_succeeded', 'handler') AND h.status = 'succeeded'));

@@ -1,0 +1,1 @@
+"""Benchmarks that need more than Segue itself: the same work on other systems, see README.md."""

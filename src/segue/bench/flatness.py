@@ -1,0 +1,65 @@
+"""Whether a step costs the same in a large run, beside a long history, and beside many steps that wait for their time.
+
+Each is a ratio of times for the same work: in the full database against an empty one, the two in turns; in a large run
+against a small one; at the end of a long chain against its beginning. 1 is flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from segue.bench.filling import DELAYED, FINISHED, fill
+from segue.bench.ground import Ground, WorkerChoice, ground_at
+from segue.bench.marks import check_chain
+from segue.bench.scratch import Site
+from segue.bench.tasks import line
+from segue.bench.workloads import Figure, Sizes, one_chain, one_drain, one_fan, per_step_ms
+
+SHARE = 10  # a run is large when it is so many times the one that it is compared with
+
+
+def flat(site: Site, worker: WorkerChoice, sizes: Sizes, repeat: int | None) -> Iterator[Figure]:
+    """All of them. Makes its own grounds, since it compares two."""
+    with ground_at(site, worker) as empty:
+        yield from _large_runs(empty, sizes)
+    for what in (FINISHED, DELAYED):
+        with ground_at(site, worker) as empty, ground_at(site, worker) as full:
+            fill(full.scratch, what, sizes.filling)
+            yield from _beside(empty, full, f"{sizes.filling:,} {what}", sizes, repeat or 5)
+
+
+def _large_runs(ground: Ground, sizes: Sizes) -> Iterator[Figure]:
+    ground.warm_up()
+    small, large = sizes.largest_fan // SHARE, sizes.largest_fan
+    times = {}
+    for width in (small, large):
+        figures = list(one_fan(ground, width))
+        yield from figures
+        times[width] = figures[0][2] / (width + 2)
+    yield f"a step of {large:,} side by side, against {small:,}", "×", times[large] / times[small]
+    number = ground.next_run()
+    count, share = sizes.longest_chain, sizes.longest_chain // SHARE
+    run = ground.segue.start(line(number, count))
+    marks = ground.marks(number, count, timeout_seconds=120 + count / 100)
+    check_chain(marks)
+    ground.settle([run])
+    yield f"chain of {count:,}, per step", "ms", per_step_ms(marks)
+    yield f"the last {share:,} steps of a chain of {count:,}, against the first", "×", (
+        per_step_ms(marks[-share:]) / per_step_ms(marks[:share])
+    )  # fmt: skip
+
+
+def _beside(empty: Ground, full: Ground, what: str, sizes: Sizes, repeat: int) -> Iterator[Figure]:
+    """Chains, then drains, in turns in both; only one worker lives at a time."""
+    chains: dict[Ground, list[float]] = {empty: [], full: []}
+    drains: dict[Ground, list[float]] = {empty: [], full: []}
+    for _ in range(repeat):
+        for ground in (empty, full):
+            ground.warm_up()
+            chains[ground] += [next(one_chain(ground, sizes.chain))[2] for _ in range(2)]
+            drains[ground].append(1 / next(one_drain(ground, sizes.drain))[2])
+    yield f"chain beside {what}, per step", "ms", median(chains[full])
+    yield f"chain beside {what}, against an empty database", "×", median(chains[full]) / median(chains[empty])
+    yield f"drain beside {what}", "/s", 1 / median(drains[full])
+    yield f"drain beside {what}, against an empty database", "×", median(drains[full]) / median(drains[empty])

@@ -1,0 +1,1 @@
+"""The documentation, held against the code: examples run, links lead somewhere, tables name what there is."""
