@@ -17,6 +17,7 @@ from segue.config import database_url
 from segue.engine import explain as explaining
 from segue.engine import look
 from segue.engine.engine import Engine
+from segue.engine.patience import Patience
 from segue.errors import ConfigError, NotFinishedError, RunFailedError, WaitTimeoutError
 from segue.model import RunStatus, StepStatus
 from segue.plan.graph import Plan
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK_SECONDS = 0.002
 _LAST_LOOK_SECONDS = 0.1
+_DATABASE_AWAY_SECONDS = 30.0
+"""How long `Run.wait` puts up with a database that does not answer."""
 
 
 class Segue:
@@ -176,7 +179,8 @@ class Run:
         """Wait until it is final, at most `timeout` seconds (WaitTimeoutError); returns itself."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _FIRST_LOOK_SECONDS
-        while not self._is_final():
+        patience = Patience(_DATABASE_AWAY_SECONDS)
+        while not patience.ask(self._is_final, otherwise=False):
             left = pause if deadline is None else min(pause, deadline - time.monotonic())
             if left <= 0:
                 reasons = "; ".join(str(reason) for reason in self.explain()[:3])

@@ -44,6 +44,9 @@ FRUITLESS_TURNS = 5
 PASSING_ERRORS = (StoreUnavailableError, StoreConflictError, StoreBusyError, StoreFullError, StoreReadOnlyError)
 """The database cannot take anything now. That may pass, so nothing is given up for it."""
 
+DATABASE_MAY_BE_LATE_SECONDS = 60.0
+"""So long a worker waits at its start for a database that cannot be reached. A wrong URL looks the same."""
+
 logger = logging.getLogger("segue.worker")
 
 
@@ -98,7 +101,7 @@ class Worker:
 
         `on_ready` is called once, when it is registered and its pool has started.
         """
-        self._register()
+        self._register_patiently()
         try:
             self._pool.start()
             if on_ready is not None:
@@ -290,6 +293,19 @@ class Worker:
         self._engine.register(
             self._identity, pool=self._options.pool, concurrency=self._options.concurrency, version=__version__
         )
+
+    def _register_patiently(self) -> None:
+        """Wait for a database that is not up yet, as after a power cut when everything starts at once."""
+        deadline = time.monotonic() + DATABASE_MAY_BE_LATE_SECONDS
+        while True:
+            try:
+                self._register()
+                return
+            except StoreUnavailableError as error:
+                if self._stop_asked or time.monotonic() >= deadline:
+                    raise
+                logger.warning("%s Trying again, for up to %.0f s more.", error, deadline - time.monotonic())
+            time.sleep(1)
 
     def _begin_anew(self) -> None:
         """This worker was declared lost: its steps belong to others, whatever it still runs. Go on under a new name."""

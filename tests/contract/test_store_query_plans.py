@@ -1,0 +1,220 @@
+"""Cost per step stays flat: on large tables the statements of the hot path go through their indexes, and read no more.
+
+Plans are looked at, not clocks. On PostgreSQL the rows that a scan had to throw away are counted as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from segue.store import named, postgres_sql
+from tests.contract.acting import TASK, Stage, connect, node, plan
+
+STEPS = 50_000
+ASIDE = 100_000  # delayed, or on a queue that nobody asks for
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Many runs that ended, a large one that lives, and 100,000 steps that wait elsewhere."""
+    from tests.servers import postgres
+
+    made = None
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('large')}/segue.db"
+    else:
+        url = made = postgres.create_database(request.getfixturevalue("postgres_server_url"))
+    stage = Stage(url)
+    stage.start(plan(*[node(f"s{number}", delay=1000.0 if number % 5 else None) for number in range(50)]))
+    with connect(url) as connection:
+        _fill(connection, url, "ended", STEPS, "succeeded", None)
+        _fill(connection, url, "delayed", ASIDE // 2, "ready", "timer")
+        _fill(connection, url, "elsewhere", ASIDE // 2, "ready", None, queue="elsewhere")
+        connection.commit()
+        connection.execute("ANALYZE")
+        connection.commit()
+    yield stage
+    stage.close()
+    if made is not None:
+        postgres.drop_database(made)
+
+
+def _fill(
+    connection: Any, url: str, name: str, count: int, status: str, gate: str | None, queue: str = "default"
+) -> None:
+    """Runs of 50 steps each, written as fast as the database takes them."""
+    digit = {"ended": "1", "delayed": "2", "elsewhere": "3"}[name]
+    run, final = (
+        "succeeded" if status == "succeeded" else "pending",
+        "'2026-01-01 00:00:00'" if status == "succeeded" else "NULL",
+    )
+    gate_sql = "NULL" if gate is None else f"'{gate}'"
+    if url.startswith("sqlite"):
+        series, id_ = (
+            "WITH RECURSIVE g(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM g WHERE n < {}) ",
+            "printf('{}0000000-0000-7000-8000-%012d', {})",
+        )
+        source, children = " FROM g", "'[-1]'"
+    else:
+        series, id_ = "", "('{}0000000-0000-7000-8000-' || lpad(({})::text, 12, '0'))::uuid"
+        source, children = " FROM generate_series(0, {}) AS g(n)", "'{{-1}}'"
+    due = "'2027-01-01 00:00:00.000000'" if gate else "'2026-01-01 00:00:00.000000'"
+    connection.execute(
+        series.format(count // 50 - 1)
+        + "INSERT INTO segue_runs (id, workflow, status, waiting_on, steps, created_at, finished_at) SELECT "
+        + id_.format(digit, "n") + f", 'w', '{run}', 50, 50, '2026-01-01 00:00:00', {final}"
+        + source.format(count // 50 - 1)
+    )  # fmt: skip
+    connection.execute(
+        series.format(count - 1)
+        + "INSERT INTO segue_steps (run_id, step, name, task, status, gate, queue, ready_at, children, finished_at) "
+        + "SELECT "
+        + id_.format(digit, "n / 50")
+        + f", n % 50, 's', '{TASK}', '{status}', {gate_sql}, '{queue}', {due}, {children.format()}, {final}"
+        + source.format(count - 1)
+    )  # fmt: skip
+
+
+FIRST = {"rank": -9, "since": "0001-01-01 00:00:00"}  # from where a claim looks
+RUN = "20000000-0000-7000-8000-000000000001"
+WORKER = "019b7701-17d8-7125-b7a7-fa6e8e8c256b"
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "claim": {
+        "queue": "default",
+        "tasks": [TASK],
+        "limit": 5,
+        "worker_id": WORKER,
+        "now": "2026-01-01 00:00:00",
+        **FIRST,
+    },
+    "claim_of_run": {
+        "run_id": RUN,
+        "tasks": [TASK],
+        "limit": 5,
+        "worker_id": WORKER,
+        "now": "2026-01-01 00:00:00",
+        **FIRST,
+    },
+    "due_timers": {"now": "2026-01-01 00:00:00", "limit": 100},
+    "next_timer": {},
+    "lock_runs": {"ids": [RUN]},
+    "cancel_waiting_steps": {"run_id": RUN, "now": "2026-01-01 00:00:00"},
+    "request_cancel": {"run_id": RUN},
+    "count_busy": {"run_id": RUN},
+    "unhandled_failure": {"run_id": RUN, "scope": -1},
+    "cancel_requests": {"worker_id": WORKER},
+    "steps_of_worker": {"worker_id": WORKER},
+    "lost_steps": {"limit": 100},
+    "load_results": {"run_id": RUN, "steps": [1, 2]},
+    "run_of_key": {"workflow": "w", "key": "k"},
+    "prunable_runs": {"horizon": "00000001-0000-7000-8000-000000000000", "before": "2026-01-01 00:00:00", "limit": 10},
+    "list_steps": {"run_id": RUN, "after": -1, "status": None, "name": None, "limit": 100},
+    "list_runs": {"status": None, "workflow": None, "key": None, "before": RUN, "limit": 10},
+}
+INDEXES = {
+    "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",
+    "cancel_requests": "segue_steps_running", "steps_of_worker": "segue_steps_running",
+    "lost_steps": "segue_steps_running",
+    "run_of_key": "segue_runs_key",
+}  # fmt: skip
+MOST_ROWS_THROWN_AWAY = 60  # a run has 50 steps, and some statements look through those of one run
+
+
+@pytest.mark.parametrize("statement", sorted(PARAMETERS))
+def test_statements_go_through_their_indexes(large: Stage, statement: str) -> None:
+    plan_text = PLAN[large.store.dialect](large, statement)
+    if statement in INDEXES:
+        assert INDEXES[statement] in plan_text
+
+
+def _sqlite_plan(stage: Stage, statement: str) -> str:
+    parameters = {
+        name: json.dumps(value) if isinstance(value, list) else value for name, value in PARAMETERS[statement].items()
+    }
+    with connect(stage.store.url) as connection:
+        rows = connection.execute("EXPLAIN QUERY PLAN " + named.load("sqlite")[statement].sql, parameters).fetchall()
+    text = "\n".join(row[3] for row in rows)
+    # "SCAN x" without an index reads a whole table; a JSON list is no table.
+    bare = [line for line in text.splitlines() if "SCAN" in line and "USING" not in line and "INDEX" not in line]
+    assert [line for line in bare if "segue_" in line or line.split()[-1] in ("s", "r", "f", "h", "p")] == [], text
+    return text
+
+
+def _postgres_plan(stage: Stage, statement: str) -> str:
+    from segue.store.postgres import PostgresStore
+
+    assert isinstance(stage.store, PostgresStore)
+    with stage.store.transaction(), psycopg.connect(stage.store.url) as connection:
+        connection.execute(
+            "SET enable_seqscan = off; SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+        )
+        sql = named.load("postgres")[statement].sql
+        text = _bound(sql, PARAMETERS[statement])
+        [(found,)] = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + text, PARAMETERS[statement]).fetchall()
+        connection.rollback()
+    for step in _plan_steps(found[0]["Plan"]):
+        assert step["Node Type"] != "Seq Scan" or step["Relation Name"] == "segue_workers", found
+        # To work one run, all steps that are ready are looked through.
+        assert step.get("Rows Removed by Filter", 0) <= MOST_ROWS_THROWN_AWAY or statement == "claim_of_run", found
+    return json.dumps(found)
+
+
+def _bound(sql: str, parameters: dict[str, Any]) -> str:
+    text = postgres_sql._PARAMETER.sub(r"%(\1)s", sql)
+    assert all(name in parameters for name in postgres_sql._PARAMETER.findall(sql))
+    return text
+
+
+def _plan_steps(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield found
+    for child in found.get("Plans", []):
+        yield from _plan_steps(child)
+
+
+PLAN: dict[str, Callable[[Stage, str], str]] = {"sqlite": _sqlite_plan, "postgres": _postgres_plan}
+
+
+def test_a_claim_reads_only_what_it_takes(large: Stage) -> None:
+    """Neither delayed steps nor those of other queues are in its way."""
+    text = PLAN[large.store.dialect](large, "claim")
+    if large.store.dialect == "sqlite":
+        assert "TEMP B-TREE" not in text  # the index has the order, so nothing is sorted
+    else:
+        scans = [
+            step for step in _plan_steps(json.loads(text)[0]["Plan"]) if step.get("Index Name") == "segue_steps_ready"
+        ]
+        assert [step["Actual Rows"] for step in scans] == [5]
+
+
+def test_a_finish_touches_the_steps_that_it_names(large: Stage) -> None:
+    if large.store.dialect == "sqlite":
+        statements = named.load("sqlite")
+        with connect(large.store.url) as connection:
+            for name, count in (("finish_step", 9), ("release_step", 5), ("release_run", 2), ("make_ready", 4)):
+                rows = connection.execute("EXPLAIN QUERY PLAN " + statements[name].sql, [1] * count).fetchall()
+                assert all(row[3].startswith("SEARCH") for row in rows)
+        return
+    text, columns = named.load("postgres")["finish"]
+    rows = {
+        "run_id": [RUN] * 3, "step": [0, 1, 2], "attempt": [0] * 3, "from_status": ["ready"] * 3,
+        "status": ["succeeded"] * 3, "result": [None] * 3, "error": [None] * 3, "seconds": [None] * 3,
+        "now": "2026-01-01 00:00:00",
+    }  # fmt: skip
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in columns)
+    names = ", ".join(name for name, _ in columns)
+    sql = postgres_sql._PARAMETER.sub(r"%(\1)s", text).replace("%(batch)s", f"unnest({arrays}) AS o({names})")
+    sql = sql.replace("%(now)s", "%(now)s::timestamptz")
+    with psycopg.connect(large.store.url) as connection:
+        connection.execute(
+            "SET enable_seqscan = off; SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+        )
+        [(found,)] = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql, rows).fetchall()
+        connection.rollback()
+    for step in _plan_steps(found[0]["Plan"]):
+        assert step["Node Type"] != "Seq Scan"
+        assert step.get("Rows Removed by Filter", 0) <= MOST_ROWS_THROWN_AWAY
