@@ -17,7 +17,7 @@ RIVALS   := .venv-peers
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo venv servers test unit check format bench peers soak clean
+.PHONY: help demo venv servers test unit check format bench peers soak mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -56,6 +56,10 @@ peers: $(RIVALS)/.installed  ## measure Segue beside Celery, huey, DBOS and proc
 
 soak: servers  ## property and crash tests with far more examples; takes long
 	@$(BIN)/python -m pytest -m "property or crash" --hypothesis-profile=soak --timeout=3600 $(ARGS)
+	@$(BIN)/python -m tests.crash.soak --minutes 3
+
+mutants: servers  ## break the engine in known ways and see that the tests notice
+	@$(BIN)/python -m tests.property.mutants
 
 clean:  ## remove environments, caches and what was built
 	rm -rf $(VENV) $(RIVALS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

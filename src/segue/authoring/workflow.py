@@ -11,6 +11,7 @@ from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+from segue.authoring import registry
 from segue.authoring.compose import Chain, Element, Group, Signature, as_element
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
@@ -19,7 +20,7 @@ from segue.authoring.task import Task
 from segue.authoring.trace import MAX_DEPTH, Scope, Trace, current_trace
 from segue.errors import DefinitionError
 from segue.model import RUN, Expr, Hook, Ref
-from segue.plan.check import Parameters
+from segue.plan.check import Parameters, check
 from segue.plan.graph import Plan
 
 P = ParamSpec("P")
@@ -239,6 +240,7 @@ def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:
     if args or kwargs:
         raise DefinitionError(f"{work!r} has its arguments already; put these into its signature: task.s(...)")
     if isinstance(work, Plan):
+        check(work, parameters=_takes)
         return work
     if isinstance(work, WorkflowSignature) and not work.placement.after and work.placement.when is None:
         return work.workflow.plan(*work.args, **work.kwargs)
@@ -252,6 +254,11 @@ def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:
 def is_plan(value: object) -> bool:
     """Whether a task that returned this value asks to be replaced by it."""
     return isinstance(value, (Element, Plan))
+
+
+def _takes(task: str) -> Parameters | None:
+    found = registry.tasks.get(task)
+    return None if found is None else found.parameters
 
 
 def _plan_of(element: Element, name: str) -> Plan:

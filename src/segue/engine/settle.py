@@ -102,7 +102,7 @@ class Settler:
 
     def _pass_through(self, follow: Follow) -> list[Finish]:
         run_id, step = follow.run_id, follow.step
-        attempt, result_expr, has_hooks, outcome, task = self._tx.all("join_state", run_id=run_id, step=step)[0]
+        attempt, result_expr, has_hooks, outcome, task, error = self._tx.all("join_state", run_id=run_id, step=step)[0]
         if task is None:
             return [_from_blocked(run_id, step, attempt, StepStatus.SUCCEEDED)]
         if outcome is None:
@@ -116,8 +116,8 @@ class Settler:
                     return finishes
         else:
             failed = self._tx.all("failed_hook", run_id=run_id, scope=step)
-            error = _failure(failed[0]) if failed else None
-            outcome = RunStatus.FAILED.value if failed else outcome
+            if failed and outcome != RunStatus.FAILED:
+                outcome, error = RunStatus.FAILED.value, _failure(failed[0])
         if outcome == RunStatus.SUCCEEDED:
             self._shorten(run_id, step, result_expr)
             return [_from_blocked(run_id, step, attempt, StepStatus.SUCCEEDED)]
@@ -156,7 +156,7 @@ class Settler:
                     return finishes
         else:
             failed = tx.all("failed_hook", run_id=run_id, scope=RUN)
-            if failed:
+            if failed and outcome != RunStatus.FAILED:
                 outcome, error = RunStatus.FAILED.value, _failure(failed[0])
         tx.all("end_run", run_id=run_id, status=outcome, now=self._now, error=error)
         self._ended.append(run_id)

@@ -6,7 +6,7 @@ it was made: what a task takes is worked out once, and each shape of arguments i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from inspect import Parameter, Signature
 
 import msgspec
@@ -105,7 +105,7 @@ def find_problems(plan: Plan, parameters: Knows, is_known: Callable[[str], bool]
         if node.name in names:
             found.append(Problem(node.name, "another step has the same name", "Give one of them options(name=...)"))
         names.add(node.name)
-        found.extend(_number_problems(node, number, count))
+        found.extend(_number_problems(node, number, plan.nodes))
         if not 0 <= node.priority <= 9 or node.delay is not None or node.run_at is not None or not node.queue:
             found.extend(_placement_problems(node))
         if id(node.policy) not in policies:
@@ -130,7 +130,7 @@ def _plan_problems(plan: Plan) -> Iterator[Problem]:
             yield Problem("(result)", f"it refers to step {step}, which is not there", "Refer to a step of this plan")
 
 
-def _number_problems(node: Node, number: int, count: int) -> Iterator[Problem]:
+def _number_problems(node: Node, number: int, nodes: Sequence[Node]) -> Iterator[Problem]:
     """References and parents: what a plan made by hand may get wrong."""
     if not node.name or len(node.name) > MAX_NAME_LENGTH:
         yield Problem(f"step {number}", f"its name has {len(node.name)} characters", f"Use 1 to {MAX_NAME_LENGTH}")
@@ -142,6 +142,9 @@ def _number_problems(node: Node, number: int, count: int) -> Iterator[Problem]:
                 else f"step {parent}, which is {'later' if parent > number else 'not there'}"
             )
             yield Problem(node.name, f"it waits for {what}", "Let it wait for steps that come before it")
+        elif (nodes[parent].hook is None) != (node.hook is None):
+            what = "a hook waits for the outcome of all other steps, so neither may wait for the other by name"
+            yield Problem(node.name, f"it and {nodes[parent].name} are a hook and a step: {what}", "Drop that parent")
     if len(set(node.parents)) != len(node.parents):
         yield Problem(node.name, "it waits for the same step twice", "Name each parent once")
     if node.task is None and (node.holes or node.args != NO_ARGUMENTS):

@@ -7,7 +7,6 @@ the statements mean for a run is the engine's business. Driver errors leave here
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from segue.errors import ConfigError
 
@@ -22,7 +21,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     `sqlite:///file.db` is relative to the working directory, `sqlite:////var/lib/segue.db` absolute;
     `postgresql://user@host:5432/name` is a PostgreSQL database (needs `pip install segue[postgres]`).
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0]
     if scheme == "sqlite":
         from segue.store.sqlite import SqliteStore  # noqa: PLC0415 - each dialect loads its own driver only
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from segue.errors import SchemaError
@@ -27,7 +27,7 @@ class Migration(NamedTuple):
 @cache
 def migrations(dialect: str) -> tuple[Migration, ...]:
     """The migrations of a dialect, in order."""
-    folder = files("segue.store") / "migrations" / dialect
+    folder = Path(__file__).parent / "migrations" / dialect
     found = []
     for file in folder.iterdir():
         if file.name.endswith(".sql"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from segue.errors import StoreError
@@ -30,7 +30,7 @@ class Statement(NamedTuple):
 @cache
 def load(dialect: str) -> dict[str, Statement]:
     """Every statement that `dialect` knows, by name."""
-    folder = files("segue.store") / "statements"
+    folder = Path(__file__).parent / "statements"
     statements: dict[str, Statement] = {}
     for file in ("common.sql", f"{dialect}.sql"):
         statements.update(_parse((folder / file).read_text(encoding="utf-8"), file))

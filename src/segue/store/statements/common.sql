@@ -51,7 +51,7 @@ WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'run
 UPDATE segue_runs SET steps = steps + :count WHERE id = :run_id RETURNING steps - :count;
 
 -- name: join_state
-SELECT attempt, result_expr, has_hooks, outcome, task FROM segue_steps WHERE run_id = :run_id AND step = :step;
+SELECT attempt, result_expr, has_hooks, outcome, task, error FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: set_result_expr
 UPDATE segue_steps SET result_expr = :result_expr WHERE run_id = :run_id AND step = :step;
