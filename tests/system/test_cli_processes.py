@@ -209,7 +209,8 @@ def test_a_worker_needs_a_module_that_can_be_imported(lone_spawn: Spawn) -> None
 
 
 def test_a_worker_that_has_no_database_says_so(lone_spawn: Spawn) -> None:
-    _, err = finish(lone_spawn("worker", "--database", "postgresql://nobody:secret@127.0.0.1:1/none"), exit_code=1)
+    url = "postgresql://nobody:secret@127.0.0.1:1/none"
+    _, err = finish(lone_spawn("worker", "--database", url, "--patience-seconds", "0"), exit_code=1)
     assert "127.0.0.1" in err
     assert "secret" not in err
     assert "Traceback" not in err

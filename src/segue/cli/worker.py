@@ -38,6 +38,7 @@ class Hiring:
     queues: tuple[str, ...]
     lease_seconds: float
     grace_seconds: float
+    patience_seconds: float
     max_jobs: int | None
     max_rss_mb: int | None
     log_level: str
@@ -53,6 +54,7 @@ class Hiring:
             pool=self.pool,
             lease_seconds=self.lease_seconds,
             grace_seconds=self.grace_seconds,
+            patience_seconds=self.patience_seconds,
             burst=burst,
         )
 
@@ -67,60 +69,66 @@ class Hiring:
         )
 
 
+_POSITIVE = click.IntRange(min=1)
+_SECONDS = click.FloatRange(min=0.1)
+_HIRING = (
+    click.option(
+        "--concurrency",
+        "-c",
+        type=_POSITIVE,
+        help="Attempts at once. [default: the number of CPUs; 100 for async]",
+    ),
+    click.option(
+        "--pool",
+        type=click.Choice(["process", "thread", "async"]),
+        default="process",
+        show_default=True,
+        help="Where tasks run: child processes, threads, or one event loop.",
+    ),
+    click.option(
+        "--queue",
+        "-q",
+        "queues",
+        multiple=True,
+        metavar="NAME",
+        help=f"Work on this queue (repeatable, or a,b,c). [default: {DEFAULT_QUEUE}]",
+    ),
+    click.option(
+        "--lease-seconds",
+        type=_SECONDS,
+        default=30.0,
+        show_default=True,
+        help="How long the worker may be silent before its steps are given to others.",
+    ),
+    click.option(
+        "--grace-seconds",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        help="How long what runs may take to finish when the worker is stopped.",
+    ),
+    click.option(
+        "--patience-seconds",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        help="How long to wait at the start for a database that cannot be reached.",
+    ),
+    click.option("--max-jobs", type=_POSITIVE, help="Replace a child process after so many attempts. [process]"),
+    click.option("--max-rss-mb", type=_POSITIVE, help="Replace a child process that has grown beyond this. [process]"),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+        default="info",
+        show_default=True,
+        help="What is logged on stderr.",
+    ),
+)
+
+
 def with_hiring(function: AnyCallable) -> AnyCallable:
     """Give a command the options of `Hiring`."""
-    positive = click.IntRange(min=1)
-    seconds = click.FloatRange(min=0.1)
-    for option in reversed(
-        (
-            click.option(
-                "--concurrency",
-                "-c",
-                type=positive,
-                help="Attempts at once. [default: the number of CPUs; 100 for async]",
-            ),
-            click.option(
-                "--pool",
-                type=click.Choice(["process", "thread", "async"]),
-                default="process",
-                show_default=True,
-                help="Where tasks run: child processes, threads, or one event loop.",
-            ),
-            click.option(
-                "--queue",
-                "-q",
-                "queues",
-                multiple=True,
-                metavar="NAME",
-                help=f"Work on this queue (repeatable, or a,b,c). [default: {DEFAULT_QUEUE}]",
-            ),
-            click.option(
-                "--lease-seconds",
-                type=seconds,
-                default=30.0,
-                show_default=True,
-                help="How long the worker may be silent before its steps are given to others.",
-            ),
-            click.option(
-                "--grace-seconds",
-                type=click.FloatRange(min=0),
-                default=30.0,
-                show_default=True,
-                help="How long what runs may take to finish when the worker is stopped.",
-            ),
-            click.option("--max-jobs", type=positive, help="Replace a child process after so many attempts. [process]"),
-            click.option(
-                "--max-rss-mb", type=positive, help="Replace a child process that has grown beyond this. [process]"
-            ),
-            click.option(
-                "--log-level",
-                type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-                default="info",
-                show_default=True,
-                help="What is logged on stderr.",
-            ),
-        )
-    ):
+    for option in reversed(_HIRING):
         function = option(function)
     return function
 

@@ -44,9 +44,6 @@ FRUITLESS_TURNS = 5
 PASSING_ERRORS = (StoreUnavailableError, StoreConflictError, StoreBusyError, StoreFullError, StoreReadOnlyError)
 """The database cannot take anything now. That may pass, so nothing is given up for it."""
 
-DATABASE_MAY_BE_LATE_SECONDS = 60.0
-"""So long a worker waits at its start for a database that cannot be reached. A wrong URL looks the same."""
-
 logger = logging.getLogger("segue.worker")
 
 
@@ -59,6 +56,7 @@ class WorkerOptions:
     pool: str = "process"
     lease_seconds: float = 30.0
     grace_seconds: float = 30.0  # for what runs when it is told to stop
+    patience_seconds: float = 30.0  # at its start, for a database that cannot be reached
     run_id: str | None = None  # work this run only, and stop when it is final
     burst: bool = False  # stop when there is nothing to do
 
@@ -296,7 +294,7 @@ class Worker:
 
     def _register_patiently(self) -> None:
         """Wait for a database that is not up yet, as after a power cut when everything starts at once."""
-        deadline = time.monotonic() + DATABASE_MAY_BE_LATE_SECONDS
+        deadline = time.monotonic() + self._options.patience_seconds
         while True:
             try:
                 self._register()

@@ -17,7 +17,7 @@ from tests.unit.cli.conftest import APP
 
 
 def hiring(*queues: str, pool: str = "thread", concurrency: int | None = None) -> Hiring:
-    return Hiring(concurrency, pool, queues, 30.0, 30.0, None, None, "info")
+    return Hiring(concurrency, pool, queues, 30.0, 30.0, 0.0, None, None, "info")
 
 
 def test_queues_may_be_repeated_or_listed() -> None:
