@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from segue.bench.readings import Reading
 from segue.bench.scratch import Site
 from segue.bench.showing import show
 from segue.bench.workloads import QUICK, Figure, Sizes
+from segue.demo.crew import sigterm_as_interrupt
 from segue.errors import ConfigError, SegueError
 
 FILE_WIDTH = 150
@@ -111,7 +109,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         errors.print(str(error), style="red", soft_wrap=True)
         return 2
     interrupted = False
-    with errors.status("measuring") as status, _sigterm_as_interrupt():
+    with errors.status("measuring") as status, sigterm_as_interrupt():
         session.say = lambda what: status.update(f"measuring: {what}")
         try:
             session.measure()
@@ -122,19 +120,6 @@ def run(argv: Sequence[str] | None = None) -> int:
     if asked.json is not None:
         asked.json.write_text(_json(asked, facts, session))
     return INTERRUPTED if interrupted else 1 if session.problems else 0
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C: no worker and no database may be left behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _prepare(asked: argparse.Namespace, errors: Console) -> tuple[dict[str, str], Session]:

@@ -10,6 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -103,3 +106,16 @@ def worker_command(*, module: str, queue: str, concurrency: int, lease_seconds: 
         *(sys.executable, "-m", "segue", "worker", "-A", module, "--queue", queue),
         *("-c", str(concurrency), "--lease-seconds", f"{lease_seconds:g}"),
     ]
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, so that no worker and no database is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

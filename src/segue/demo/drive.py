@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +22,7 @@ from rich.text import Text
 
 from segue.client import Run, Segue
 from segue.demo.closing import Ending, print_commands, print_ending, without_password
-from segue.demo.crew import Crew, worker_command
+from segue.demo.crew import Crew, sigterm_as_interrupt, worker_command
 from segue.demo.findings import Findings, Summary
 from segue.demo.live import Frame, Pulse, Running, View, view_for
 from segue.demo.report import read_findings
@@ -180,7 +177,7 @@ def run_demo(
         _print_opening(out, run.id, url, slots)
         command = worker_command(module=MODULE, queue=QUEUE, concurrency=slots, lease_seconds=LEASE_SECONDS)
         view = view_for(Console(quiet=True) if quiet else out, concurrency=slots)
-        with _sigterm_as_interrupt(), Crew(command, database=url, log=folder / "worker.log") as crew:
+        with sigterm_as_interrupt(), Crew(command, database=url, log=folder / "worker.log") as crew:
             return _attend(Watch(run, crew, view, crash, slots), run, out, url=url, as_json=as_json)
     finally:
         segue.close()
@@ -252,19 +249,6 @@ def _make(folder: Path) -> None:
             f"the folder {folder} was to be made for the report, and it cannot: {exc.strerror}. "
             "Give another folder with --output"
         ) from exc
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, so that the worker does not go on alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _is_half_way(frame: Frame) -> bool:
