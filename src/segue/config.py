@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit, urlunsplit
 
 from segue.errors import ConfigError
 
@@ -17,3 +18,12 @@ def database_url(given: str | None = None) -> str:
             f"No database was named. Pass a URL (sqlite:///segue.db or postgresql://...) or set {DATABASE_VARIABLE}."
         )
     return url
+
+
+def without_password(url: str) -> str:
+    """A database URL that may be shown."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))

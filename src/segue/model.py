@@ -163,6 +163,14 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
 
 
+class FailureInfo(msgspec.Struct, frozen=True):
+    """The failure that decided how a run or a returned plan ended: which step, and its error without the traceback."""
+
+    step: str
+    type: str
+    message: str
+
+
 class Job(msgspec.Struct, array_like=True):
     """One attempt at a step, as a worker hands it to its pool. Everything is resolved; nothing needs the database."""
 

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
-from segue.cli.wording import counted, counts_text, without_password
+from segue.cli.wording import counted, counts_text
 from segue.client import Segue
+from segue.config import without_password
 from segue.errors import SchemaError
 from segue.model import RunStatus
 from segue.store.migrate import latest

@@ -18,8 +18,9 @@ from segue.cli.board import ConsoleHandler, LiveBoard, LogBoard, Watch
 from segue.cli.db import age
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
-from segue.cli.wording import counted, without_password
+from segue.cli.wording import counted
 from segue.cli.worker import LOG_FORMAT, Banner, Hiring, log_to_stderr, with_hiring, work
+from segue.config import without_password
 from segue.engine.engine import Engine
 from segue.errors import SegueError
 

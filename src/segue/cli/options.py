@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from segue.cli.application import import_modules
-from segue.cli.wording import without_password
 from segue.client import Segue
-from segue.config import DATABASE_VARIABLE, database_url
+from segue.config import DATABASE_VARIABLE, database_url, without_password
 from segue.errors import ConfigError
 
 APP_VARIABLE = "SEGUE_APP"

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from segue.engine.explain import Reason
-from segue.engine.look import AttemptInfo, FailureInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
-from segue.model import ErrorInfo, StepStatus
+from segue.engine.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
+from segue.model import ErrorInfo, FailureInfo, StepStatus
 
 
 def run_record(run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:

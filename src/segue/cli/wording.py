@@ -7,7 +7,6 @@ that they can be read on dark and on light. A status always has its glyph and it
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlsplit, urlunsplit
 
 from rich.text import Text
 
@@ -90,12 +89,3 @@ def counts_text(counts: dict[str, int]) -> Text:
     """How many there are of each status: "700 succeeded, 33 ready"."""
     parts = [Text(f"{counts[status]:,} {status}", STYLES[status]) for status in ORDER if counts.get(status)]
     return Text(", ").join(parts)
-
-
-def without_password(url: str) -> str:
-    """A database URL that may be shown."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))

@@ -18,8 +18,9 @@ from rich.text import Text
 
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
-from segue.cli.wording import counted, without_password
+from segue.cli.wording import counted
 from segue.client import Segue
+from segue.config import without_password
 from segue.model import DEFAULT_QUEUE
 from segue.version import __version__
 from segue.worker import launch

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -14,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from segue.config import without_password
 from segue.demo.findings import Findings, FunctionFacts
 from segue.demo.live import duration
 
@@ -56,15 +56,6 @@ def print_commands(console: Console, run_id: str, database: str) -> None:
     console.print(Text("Look further", style="dim"))
     for command in (f"segue show {run_id} {option}", f"segue explain {run_id} {option}", f"segue runs {option}"):
         console.print(Text(f"  {command}"), soft_wrap=True)
-
-
-def without_password(url: str) -> str:
-    """A database URL that may be shown."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
 
 
 def _figures(findings: Findings) -> Text:

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.text import Text
 
 from segue.client import Run, Segue
-from segue.demo.closing import Ending, print_commands, print_ending, without_password
+from segue.config import without_password
+from segue.demo.closing import Ending, print_commands, print_ending
 from segue.demo.crew import Crew, sigterm_as_interrupt, worker_command
 from segue.demo.findings import Findings, Summary
 from segue.demo.live import Frame, Pulse, Running, View, view_for

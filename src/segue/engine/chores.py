@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.failfast import fail_fast
+from segue.engine.ending import fail_fast
 from segue.engine.ids import first_id_at
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from segue.engine.ending import end_early
 from segue.engine.settle import Settler
 from segue.errors import RunNotFoundError
 from segue.model import RunStatus
@@ -18,9 +19,7 @@ def cancel_run(store: Store, tx: Transaction, run_id: str, now: datetime) -> str
     locked = tx.all("lock_runs", ids=[run_id])
     if not locked:
         raise RunNotFoundError(f"No run has the id {run_id}.")
-    if tx.all("set_intent", run_id=run_id, intent=RunStatus.CANCELLED, error=None):
-        tx.all("cancel_waiting_steps", run_id=run_id, now=now)
-        tx.all("request_cancel", run_id=run_id)
+    if end_early(tx, run_id, RunStatus.CANCELLED, now):
         Settler(store, tx, now).settle([], ending=[run_id])
         tx.later("wake")  # workers look for what they are asked to end
     status: str = tx.all("run_status", run_id=run_id)[0][0]

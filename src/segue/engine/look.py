@@ -9,19 +9,11 @@ import msgspec
 
 from segue.engine.resolve import load
 from segue.errors import RunNotFoundError
-from segue.model import RUN, ErrorInfo, RunStatus, StepStatus
+from segue.model import RUN, ErrorInfo, FailureInfo, RunStatus, StepStatus
 from segue.plan.codec import decode_expr, evaluate, steps_in
 from segue.store.protocol import Store, Transaction
 
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-
-
-class FailureInfo(msgspec.Struct, frozen=True):
-    """Which step decided that a run failed, and how."""
-
-    step: str
-    type: str
-    message: str
 
 
 class RunInfo(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from segue.engine.attempts import record_attempts
+from segue.engine.ending import fail_fast
 from segue.engine.expand import expand
-from segue.engine.failfast import fail_fast
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler
 from segue.engine.transitions import Change, Ended, Facts, decide

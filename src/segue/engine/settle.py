@@ -17,20 +17,12 @@ from typing import NamedTuple
 import msgspec
 
 from segue.engine.rows import due_at
-from segue.model import RUN, ErrorInfo, Hook, Ref, RunStatus, StepStatus
+from segue.model import RUN, ErrorInfo, FailureInfo, Hook, Ref, RunStatus, StepStatus
 from segue.plan.codec import decode_expr
 from segue.store.protocol import Finish, Finished, Follow, FollowKind, Store, Transaction
 
 _encode = msgspec.json.Encoder().encode
 _decode_error = msgspec.json.Decoder(ErrorInfo).decode
-
-
-class FailureInfo(msgspec.Struct, frozen=True):
-    """The failure that decided a run or scope: which step, and its error without the traceback."""
-
-    step: str
-    type: str
-    message: str
 
 
 class Settled(NamedTuple):

@@ -25,7 +25,7 @@ from segue.errors import ConfigError, StoreUnavailableError
 from segue.store import migrate
 from segue.store.adopted import dbapi_connection
 from segue.store.dbclock import DatabaseClock
-from segue.store.postgres_errors import translated, without_password
+from segue.store.postgres_errors import place_of, translated
 from segue.store.postgres_sql import compiled
 from segue.store.postgres_wire import Wire, wire_of
 from segue.store.protocol import Finish, Finished, Follow, Later, Row, Waker
@@ -253,7 +253,7 @@ class PostgresStore:
             self.upgrade()
         else:
             migrate.check_applied("postgres", applied)
-            migrate.refuse_outdated("postgres", applied, without_password(self.url))
+            migrate.refuse_outdated("postgres", applied, place_of(self.url))
 
     def _new_pool(self) -> ConnectionPool[psycopg.Connection[Row]]:
         return ConnectionPool(

@@ -26,7 +26,7 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise _translate(error, without_password(url)) from error
+        raise _translate(error, place_of(url)) from error
 
 
 def _translate(error: psycopg.Error, where: str) -> StoreError:
@@ -62,7 +62,7 @@ def _translate(error: psycopg.Error, where: str) -> StoreError:
             return StoreError(f"{where} refused a statement: {text}")
 
 
-def without_password(url: str) -> str:
+def place_of(url: str) -> str:
     """The URL without its password."""
     parts = urlsplit(url)
     if not parts.scheme:

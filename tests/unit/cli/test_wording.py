@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.cli.wording import GLYPHS, ORDER, STYLES, ago, counted, counts_text, duration, without_password
+from segue.cli.wording import GLYPHS, ORDER, STYLES, ago, counted, counts_text, duration
+from segue.config import without_password
 from segue.model import RunStatus, StepStatus
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

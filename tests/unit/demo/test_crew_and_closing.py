@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from segue.demo.closing import Ending, print_ending, without_password
+from segue.config import without_password
+from segue.demo.closing import Ending, print_ending
 from segue.demo.crew import Crew, worker_command
 from segue.demo.findings import BatchFacts, FileFacts, LineCounts
 from segue.demo.tally import tally_up

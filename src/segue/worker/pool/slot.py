@@ -33,7 +33,6 @@ class Slot:
         "_folder",
         "_send",
         "_sender",
-        "born_at",
         "deaths_at_birth",
         "ending",
         "head_since",
@@ -71,7 +70,6 @@ class Slot:
         self._capture = open_capture(self._folder)
         self._buffer = bytearray()
         self.pid = 0
-        self.born_at = 0.0
         self.head_since = 0.0  # when the job at the head of the queue began, as far as can be told from here
         self.served = 0
         self.ending: Outcome | None = None  # what the head's outcome will be, while it is being ended
