@@ -54,9 +54,10 @@ bench: $(DEVELOP)  ## measure Segue on this machine (ARGS are those of `segue be
 peers: $(RIVALS)/.installed  ## measure Segue beside Celery, huey, DBOS and procrastinate
 	@$(RIVALS)/bin/python -m benchmarks.peers $(ARGS)
 
-soak: servers  ## property and crash tests with far more examples; takes long
+soak: servers  ## property and crash tests with far more examples, every minute of 68 years; takes long
 	@$(BIN)/python -m pytest -m "property or crash" --hypothesis-profile=soak --timeout=3600 $(ARGS)
 	@$(BIN)/python -m tests.crash.soak --minutes 3
+	@$(BIN)/python -m tests.unit.timetable.full_oracle
 
 mutants: servers  ## break the engine in known ways and see that the tests notice
 	@$(BIN)/python -m tests.property.mutants

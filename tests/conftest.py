@@ -26,7 +26,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from segue.authoring import registry
-from tests.servers import postgres
+from segue.observing.observers import observers
+from tests.servers import postgres, receiver
 
 if TYPE_CHECKING:
     from segue import Segue
@@ -76,11 +77,27 @@ def registry_as_it_was() -> Iterator[None]:
                 del names[name]
 
 
+@pytest.fixture(autouse=True)
+def observers_as_they_were() -> Iterator[None]:
+    """Forget the observers that a test registers."""
+    before = dict(observers._registered)
+    yield
+    observers._registered = before
+    observers._update()
+
+
 @pytest.fixture(scope="session")
 def postgres_server_url() -> Iterator[str]:
     """The server that all tests share, as a user who may create databases."""
     with postgres.serving() as url:
         yield url
+
+
+@pytest.fixture
+def webhooks() -> Iterator[receiver.Receiver]:
+    """A server that receives webhooks in this process."""
+    with receiver.receiving() as found:
+        yield found
 
 
 @pytest.fixture

@@ -255,12 +255,12 @@ def test_statements_are_unique_and_used() -> None:
     files = sorted((PACKAGE / "store" / "statements").glob("*.sql"))
     assert len(files) >= 2, "no files of statements were found, so this rule would check nothing"
     code = "\n".join(source.text for source in package_sources())
+    included = {name for file in files for name in re.findall(r"\{(\w+)\}", file.read_text(encoding="utf-8"))}
     problems = []
     for file in files:
         names = re.findall(r"^-- name: (\w+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
         assert names, f"{file.name} has no named statement"
         problems += [f"{file.name}: {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
-        included = set(re.findall(r"\{(\w+)\}", file.read_text(encoding="utf-8")))
         problems += [
             f"{file.name}: {name} is never used" for name in names if name not in included and not is_named(name, code)
         ]

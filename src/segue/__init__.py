@@ -21,30 +21,42 @@ from segue import errors
 from segue.authoring import (
     Context,
     Handle,
+    Limit,
+    Schedule,
     Signature,
     Task,
     Workflow,
     chain,
     current,
     group,
+    notify,
     progress,
     shell,
+    sleep,
     task,
+    wait_for,
+    webhook,
     workflow,
 )
-from segue.client import Run, Segue
+from segue.client import Debounce, Run, Segue, StepHandle
 from segue.errors import Abort, Retry, Skip
+from segue.observing.observers import Event, on
 from segue.version import __version__
 
 __all__ = [
     "Abort",
     "Context",
+    "Debounce",
+    "Event",
     "Handle",
+    "Limit",
     "Retry",
     "Run",
+    "Schedule",
     "Segue",
     "Signature",
     "Skip",
+    "StepHandle",
     "Task",
     "Workflow",
     "__version__",
@@ -52,8 +64,13 @@ __all__ = [
     "current",
     "errors",
     "group",
+    "notify",
+    "on",
     "progress",
     "shell",
+    "sleep",
     "task",
+    "wait_for",
+    "webhook",
     "workflow",
 ]

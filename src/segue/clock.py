@@ -6,6 +6,16 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def earlier(now: datetime, by: timedelta | float) -> datetime:
+    """The moment so long (or so many seconds) before `now`, 1970 at the earliest: nothing here is older."""
+    try:
+        return max(now - (by if isinstance(by, timedelta) else timedelta(seconds=by)), _BEGINNING)
+    except OverflowError:
+        return _BEGINNING
+
 
 class Clock(Protocol):
     """Wall time (aware UTC) and monotonic seconds."""

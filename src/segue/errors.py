@@ -65,6 +65,14 @@ class StepNotFoundError(SegueError, LookupError):
     """The run has no step of this name or number."""
 
 
+class SubscriptionNotFoundError(SegueError, LookupError):
+    """No subscription has this name."""
+
+
+class ScheduleNotFoundError(SegueError, LookupError):
+    """There is no schedule of this name."""
+
+
 class NotFinishedError(SegueError, RuntimeError):
     """The run has no result yet."""
 
@@ -73,8 +81,16 @@ class RunFailedError(SegueError, RuntimeError):
     """The run failed or was cancelled, so it has no result; the message names the step and its error."""
 
 
+class RunStateError(SegueError, RuntimeError):
+    """What was asked cannot be done to a run, or a step, that is in this state."""
+
+
 class WaitTimeoutError(SegueError, TimeoutError):
     """The run did not end within the time given."""
+
+
+class DeliveryError(SegueError, RuntimeError):
+    """A webhook or notification was not delivered; the step that sends it is tried again."""
 
 
 class StoreError(SegueError):
@@ -103,6 +119,10 @@ class StoreFullError(StoreError, OSError):
 
 class SchemaError(StoreError, RuntimeError):
     """The tables are older or newer than this version of Segue, or changed by hand."""
+
+
+PASSING_ERRORS = (StoreUnavailableError, StoreConflictError, StoreBusyError, StoreFullError, StoreReadOnlyError)
+"""The database cannot take anything now. That may pass, so nothing is given up for it."""
 
 
 class WorkerError(SegueError, RuntimeError):

@@ -89,6 +89,42 @@ class Gate(StrEnum):
     """What holds back a step that is ready; no gate means that any worker may claim it now."""
 
     TIMER = "timer"  # until `ready_at`
+    PAUSED = "paused"  # until somebody resumes the run
+    EVENT = "event"  # until what it waits for is sent to the run
+    LIMIT = "limit"  # until its limits have a place and it is its lane's turn
+    ADMISSION = "admission"  # until its run may begin beside others of its workflow
+
+
+WAIT_FOR = "segue.wait_for"
+SLEEP = "segue.sleep"
+ENGINE_TASKS = frozenset({WAIT_FOR, SLEEP})
+"""Tasks that the engine itself begins, as it passes joins: nobody need claim a step in order to wait."""
+
+MESSAGE_NAME_LENGTH = 200
+"""Most characters of the name of a message."""
+
+
+def is_message_name(name: str) -> bool:
+    """Whether a message can have this name: it says something, is not too long, and every database can hold it."""
+    return bool(name.strip()) and len(name) <= MESSAGE_NAME_LENGTH and "\0" not in name
+
+
+class Overlap(StrEnum):
+    """What becomes of a tick while a run of the same schedule has not ended."""
+
+    SKIP = "skip"  # it starts nothing
+    QUEUE_ONE = "queue_one"  # it starts when that run has ended; further ticks meanwhile start nothing
+    QUEUE_ALL = "queue_all"  # it starts when all before it have ended
+    CANCEL_RUNNING = "cancel_running"  # that run is cancelled, and it starts when it has ended
+    ALLOW = "allow"  # it starts beside it
+
+
+class CatchUp(StrEnum):
+    """What becomes of ticks that passed while nobody did the chores."""
+
+    NONE = "none"  # they start nothing
+    LATEST = "latest"  # the latest of them starts
+    ALL = "all"  # each of them starts
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,6 +141,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None  # of one attempt
     lost_retries: int = 3  # how often it may lose its worker before it is parked as failed (`worker_lost`)
     may_fail: bool = False  # its failure does not fail the run
+    schedule_to_start: float | None = None  # the longest that it may be ready without being claimed
 
 
 class Ref(msgspec.Struct, frozen=True, tag="ref", array_like=True):
@@ -195,6 +232,7 @@ class Verdict(StrEnum):
     CANCELLED = "cancelled"  # ended because the run was cancelled
     EXPANDED = "expanded"  # the task returned a plan
     RELEASED = "released"  # not begun, or ended by a shutdown: handed back, not counted as a try
+    RECORDED = "recorded"  # the attempt wrote its own outcome down (a transactional task); never in the database
 
 
 class Outcome(msgspec.Struct, array_like=True):

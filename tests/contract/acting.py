@@ -200,11 +200,20 @@ class Stage:
         with self.store.transaction():
             pass  # makes the tables
         with connect(self.store.url) as connection:
-            for table in ("runs", "steps", "attempts", "progress", "workers"):
+            for table in (
+                "runs", "steps", "attempts", "progress", "workers", "labels", "alarms", "messages", "events", "limits",
+                "limit_keys", "turns",
+            ):  # fmt: skip
                 connection.execute(f"DELETE FROM segue_{table}")
             connection.commit()
         self._worker = None
         self.engine = Engine(self.store)
+
+    def renew(self) -> None:
+        """Forget everything, and turn the clock back to where it began."""
+        self.empty()
+        self.clock._now = ManualClock().now()
+        ids._last = 0
 
     def close(self) -> None:
         self.store.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from segue.client.selection import RunFilters, run_filter
 from segue.engine import look
 from segue.errors import RunNotFoundError
 from segue.model import JoinRule, Progress, StepStatus
@@ -138,9 +141,12 @@ def test_a_run_that_is_not_there(stage: Stage) -> None:
 # Lists ----------------------------------------------------------------------------------------------------------------
 
 
-def listed(stage: Stage, **fields: object) -> list[str]:
+def listed(stage: Stage, *, before: str | None = None, limit: int = 50, **chosen: Any) -> list[str]:
     with stage.engine.reading() as tx:
-        return [run.id for run in look.list_runs(stage.store, tx, **fields)]
+        runs = look.list_runs(
+            stage.store, tx, run_filter(stage.store.now(), RunFilters(**chosen)), before=before, limit=limit
+        )
+        return [run.id for run in runs]
 
 
 def test_runs_are_listed_newest_first_in_pages(stage: Stage) -> None:

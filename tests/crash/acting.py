@@ -15,10 +15,12 @@ from segue.authoring import registry
 from segue.engine.engine import Engine
 from segue.errors import StoreError
 from segue.model import RunStatus
+from segue.worker.launch import make_pool
 from segue.worker.pool.inline import InlinePool
 from segue.worker.worker import Worker, WorkerOptions
 from tests.crash.faults import FaultyStore
 
+DEEDS = ("tests.crash.deeds", "tests.crash.bookings")
 SOAKING = bool(os.environ.get("SEGUE_TEST_SOAK")) or settings.get_current_profile_name() == "soak"
 """Every point, not a sample of them."""
 
@@ -36,15 +38,17 @@ def let_leases_run_out(url: str) -> None:
     connection.close()
 
 
-def worker_of(engine: Engine) -> Worker:
+def worker_of(engine: Engine, pool: str = "inline") -> Worker:
     """A worker that works until nothing is left, one step after another."""
     tasks = [name for name in registry.tasks if name.startswith(("tests.crash.", "segue."))]
-    options = WorkerOptions(concurrency=1, pool="inline", burst=True)
-    return Worker(engine, InlinePool(echo=False), tasks=sorted(tasks), options=options)
+    options = WorkerOptions(concurrency=1, pool=pool, burst=True)
+    store = engine.store
+    runs = InlinePool(echo=False, store=store) if pool == "inline" else make_pool(pool, 1, modules=DEEDS, store=store)
+    return Worker(engine, runs, tasks=sorted(tasks), options=options)
 
 
-def work(engine: Engine) -> None:
-    worker_of(engine).run()
+def work(engine: Engine, pool: str = "inline") -> None:
+    worker_of(engine, pool).run()
 
 
 def work_in_spite_of(faulty: FaultyStore) -> None:

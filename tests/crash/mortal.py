@@ -2,6 +2,7 @@
 
 ``python -m tests.crash.mortal`` imports everything once and forks a child for each line "URL ACT NUMBER ARGUMENT" on
 its input; it answers with the child's exit code, -9 for one that was killed. A child without a point left ends with 0.
+Instead of the number a point may be named.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Self
 
 from segue.engine.engine import Engine
 from segue.store import open_store
-from tests.crash import deeds
+from tests.crash import bookings, deeds  # noqa: F401 - its tasks are worked, too
 from tests.crash.acting import work
 from tests.crash.faults import FaultyStore, kill
 
 ACTS = {
     "work": lambda engine, _: work(engine),
+    "work-in": lambda engine, pool: work(engine, pool),
     "rescue": lambda engine, _: engine.rescue(),
     "start": lambda engine, key: engine.start([(deeds.rich.plan(), key)]),
     "cancel": lambda engine, run_id: engine.cancel(run_id),
@@ -39,7 +41,7 @@ class Mortals:
     def __exit__(self, *exc_info: object) -> None:
         self._process.communicate()
 
-    def is_killed_at(self, number: int, url: str, act: str, argument: str = "-") -> bool:
+    def is_killed_at(self, number: int | str, url: str, act: str, argument: str = "-") -> bool:
         """Have a process do `act`; False when it ended before it came to point `number`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -56,7 +58,7 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os.dup2(2, 1)
-            ACTS[act](Engine(FaultyStore(open_store(url), kill, int(number))), argument)
+            ACTS[act](Engine(FaultyStore(open_store(url), kill, int(number) if number.isdigit() else number)), argument)
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         os.write(1, f"{os.waitstatus_to_exitcode(status)}\n".encode())

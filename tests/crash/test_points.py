@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from segue import Segue
+from segue.client import Run
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
@@ -186,6 +187,32 @@ def test_a_cancel_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:
         assert ledger.began(run_id) == Counter({"note": 1})  # the finalizer
         ledger.clear()
         forget_ended_runs(segue)
+
+
+def test_a_pause_and_a_resume_break_at_every_point(segue: Segue, ledger: Ledger) -> None:
+    def pause(engine: Engine, run_id: str) -> None:
+        assert Run(engine, run_id).pause(stop_running=True) == RunStatus.PAUSED
+
+    def resume(engine: Engine, run_id: str) -> None:
+        assert Run(engine, run_id).resume() == RunStatus.RUNNING
+
+    def prepare() -> str:
+        run_id = frozen(segue)
+        pause(segue.engine, run_id)
+        return run_id
+
+    for run_id in every_point(segue, lambda: frozen(segue), pause):
+        let_leases_run_out(segue.url)
+        assert segue.engine.rescue() == 3
+        work(segue.engine)  # finds nothing
+        assert ledger.began(run_id) == Counter()
+        assert segue.engine.broken_invariants() == []
+        resume(segue.engine, run_id)
+        work(segue.engine)
+        check_and_forget(segue, ledger, run_id, exactly=True)
+    for run_id in every_point(segue, prepare, resume):
+        finish_after_a_death(segue)
+        check_and_forget(segue, ledger, run_id, exactly=True)
 
 
 def test_a_rescue_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:

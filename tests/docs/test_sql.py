@@ -30,7 +30,7 @@ def questions_for(dialect: str) -> list[Block]:
 def let_something_happen(url: str) -> None:
     """A run that succeeded, one that failed, one that waits."""
     with Segue(url) as segue:
-        segue.run(load, "a")
+        segue.run(load, "a", metadata={"customer": 42})
         with pytest.raises(RuntimeError):
             segue.run(chain(load.s("b"), refuse.si("c"), load.si("d")))
         segue.start(chain(group(load.s("e"), load.s("f")), load.si("g")))

@@ -30,6 +30,7 @@ class Step:
     failures: int = 0
     losses: int = 0
     worker: str | None = None
+    is_asked_to_end: bool = False
     result: Any = None
     grown: Group | None = None  # the plan that its task returned
 
@@ -64,7 +65,8 @@ class ModelRun:
         self.steps: list[Step] = []
         self.fail_fast = plan.fail_fast
         self.intent: str | None = None
-        self.status = "pending"
+        self.is_paused = False
+        self.status = "pending"  # apart from that
         self.whole = self._grow(plan, RUN)
         self._settle()
 
@@ -79,6 +81,9 @@ class ModelRun:
     def statuses(self) -> dict[int, str]:
         return {step.number: step.status for step in self.steps}
 
+    def shown_status(self) -> str:
+        return "paused" if self.is_paused and not self.is_final else self.status
+
     def running(self) -> list[Step]:
         return [step for step in self.steps if step.status == "running"]
 
@@ -87,6 +92,7 @@ class ModelRun:
     def claim(self, number: int, attempt: int, worker: str) -> None:
         step = self.steps[number]
         assert step.status == "ready", f"step {number} was claimed while {step.status}"
+        assert not self.is_paused, f"step {number} was claimed in a paused run"
         assert attempt == step.attempt + 1
         step.status, step.attempt, step.worker = "running", attempt, worker
         if self.status == "pending":
@@ -126,7 +132,7 @@ class ModelRun:
                 step.status = "cancelled"
                 continue
             step.losses += 1
-            step.status = "ready"
+            self._back(step)
             if step.losses > step.node.policy.lost_retries:
                 step.status = "failed"
                 self._failed(step)
@@ -134,8 +140,26 @@ class ModelRun:
         return len(mine)
 
     def cancel(self) -> None:
+        self.is_paused = False
         self._end_all("cancelled")
         self._settle()
+
+    def pause(self, *, stop_running: bool) -> bool:
+        """Whether it had an effect."""
+        if self.is_final:
+            return False
+        asked = [step for step in self.running() if stop_running and not step.is_asked_to_end]
+        for step in asked:
+            step.is_asked_to_end = True
+        was_paused, self.is_paused = self.is_paused, True
+        return bool(asked) or not was_paused
+
+    def resume(self) -> bool:
+        was_paused, self.is_paused = self.is_paused, False
+        return was_paused and not self.is_final
+
+    def asked_to_end(self, worker: str) -> set[int]:
+        return {step.number for step in self.running() if step.is_asked_to_end and step.worker == worker}
 
     # What they mean ---------------------------------------------------------------------------------------------
 
@@ -150,10 +174,12 @@ class ModelRun:
                 step.status = "skipped"
             case _ if self.is_being_ended:
                 step.status = "cancelled"
+            case Verdict.CANCELLED | Verdict.FAILED if step.is_asked_to_end:
+                self._back(step)  # no try, whatever it says
             case Verdict.CANCELLED:
                 step.status = "cancelled"
             case Verdict.RELEASED:
-                step.status = "ready"
+                self._back(step)
             case Verdict.EXPANDED:
                 plan = codec.decode(outcome.result or "")
                 step.status = "blocked"
@@ -161,10 +187,13 @@ class ModelRun:
             case Verdict.FAILED:
                 step.failures += 1
                 if outcome.retryable and step.failures <= step.node.policy.retries:
-                    step.status = "ready"
+                    self._back(step)
                 else:
                     step.status = "failed"
                     self._failed(step)
+
+    def _back(self, step: Step) -> None:
+        step.status, step.is_asked_to_end = "ready", False
 
     def _failed(self, step: Step) -> None:
         if self.fail_fast and step.node.hook is None and not step.node.policy.may_fail:
@@ -175,6 +204,7 @@ class ModelRun:
             return
         self.intent = intent
         for step in self.steps:
+            step.is_asked_to_end |= step.status == "running"
             if step.status in ("blocked", "ready") and not (step.node.hook is not None and step.scope == RUN):
                 step.status = "cancelled"
 
@@ -257,7 +287,7 @@ class ModelRun:
             group.outcome = "failed"
         group.is_done = True
         if group.number == RUN:
-            self.status = group.outcome
+            self.status, self.is_paused = group.outcome, False
         else:
             above = self.steps[group.number]
             above.status = "succeeded" if group.outcome == "succeeded" else "failed"

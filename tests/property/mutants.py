@@ -20,6 +20,11 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 SQLITE, POSTGRES = "store/statements/sqlite.sql", "store/statements/postgres.sql"
 COMMON = "store/statements/common.sql"
+LIMITS = "tests/property/test_limits_hold.py"
+RECOUNT, REOPEN, RESET = "engine/recount.py", "engine/reopen.py", "store/statements/reopening.sqlite.sql"
+REOPENED = "tests/property/test_reopened_runs_follow_the_model.py"
+WAITS = "store/statements/waits.sql"
+TAKES = "who_takes and sqlite"
 
 
 class Mutant(NamedTuple):
@@ -74,8 +79,8 @@ MUTANTS = (
     Mutant("a run that is ending goes on retrying", "engine/record.py", "verdict = _while_ending(verdict)", "pass"),
     Mutant("finalizers are ended like other steps", SQLITE, "SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast",
            "SELECT id, intent, fail_fast"),
-    Mutant("handlers do not take failures on", COMMON, "AND h.rule IN ('any_failed', 'any_succeeded', 'handler') AND h.status = 'succeeded'\n    AND h.step",
-           "AND h.rule IN ('any_failed') AND h.status = 'blocked'\n    AND h.step"),
+    Mutant("handlers do not take failures on", COMMON, "AND h.rule IN ('any_failed', 'any_succeeded', 'handler') AND h.status = 'succeeded'))\nORDER",
+           "AND h.rule IN ('any_failed') AND h.status = 'blocked'))\nORDER"),
     Mutant("late parents count down a returned plan", "engine/expand.py", "if rule in EARLY_RULES:", "if False:"),
     Mutant("hooks are not skipped", "engine/settle.py", "self._tx.all(\"skip_hook\"", "self._tx.all(\"hook_state\" if True else \"\""),
     Mutant("the run waits for its early children only", "engine/rows.py", "if node.rule not in", "if node.rule in JoinRule or node.rule not in"),
@@ -83,6 +88,61 @@ MUTANTS = (
     Mutant("a rescue forgets the run that fails fast", "engine/chores.py", "if fails_fast and", "if False and"),
     Mutant("an outcome said twice counts twice", "engine/record.py", "self._others = list(others.values())",
            "self._others = [o for o in outcomes if o.verdict != Verdict.SUCCEEDED]"),
+    Mutant("one place too many", "engine/places.py", "> terms.concurrency:", "> terms.concurrency + 1:", folder=LIMITS),
+    Mutant("costs are not counted", "engine/standing.py", "taken.get(spot, 0) + use.cost * count", "taken.get(spot, 0) + count",
+           folder=LIMITS),
+    Mutant("keys are not told apart", "engine/standing.py", "spot = (use.limit, use.key)", "spot = (use.limit, '')", folder=LIMITS),
+    Mutant("tokens are not taken", "engine/standing.py", "    if full_at:", "    if False:", folder=LIMITS),
+    Mutant("a limit of a queue binds no plain steps", "engine/looking.py", "with_bound((), queue, tasks[0], 1, binding)", "()",
+           folder=LIMITS),
+    Mutant("what is held back holds up others", "engine/allot.py", "                heappop(lanes)", "                lanes.clear()",
+           folder=LIMITS),
+    Mutant("nobody looks for lanes", "engine/laned.py", "not self._looking.is_sent and not rows and", "False and", folder=LIMITS),
+    Mutant("limits are not locked", "store/statements/limits.postgres.sql",
+           "FROM unnest(:names::text[], :keys::text[]) AS o(name, key)\nWHERE pg_try_advisory_xact_lock(hashtextextended('limit' || chr(31) || o.name || chr(31) || o.key, 7361736))",
+           "FROM unnest(:names::text[], :keys::text[]) AS o(name, key)", "postgres", folder="tests/contract/test_limits_raced.py"),
+    Mutant("places are counted before they are locked", "engine/laned.py", "        seen = self._looking.again(seen)\n", "", "postgres",
+           folder="tests/contract/test_limits_raced.py"),
+    Mutant("a run is admitted that has no place", "engine/admission.py", "terms.concurrency - taken", "terms.concurrency - taken + 1",
+           folder="tests/contract/test_admission.py"),
+    Mutant("a waiting run starts what becomes ready", SQLITE, "THEN 'admission' WHEN", "THEN NULL WHEN",
+           folder="tests/contract/test_admission.py"),
+    Mutant("a pause leaves what is ready", "engine/pausing.py", "        hold_paused(tx, [run_id])\n", "        pass\n"),
+    Mutant("what a paused run sets free may be claimed, SQLite", SQLITE,
+           "WHEN r.status = 'paused' THEN 'paused' END FROM", "END FROM"),
+    Mutant("what a paused run sets free may be claimed, PostgreSQL", POSTGRES,
+           "WHEN r.status = 'paused' THEN 'paused' END AS held", "END AS held", "postgres"),
+    Mutant("what goes back in a paused run may be claimed", "engine/record.py", "hold_paused(self._tx, self._paused)", "pass"),
+    Mutant("what a pause has ended counts as a try", "engine/record.py", "elif is_asked_to_end and verdict in", "elif False and verdict in"),
+    Mutant("a cancel leaves the run paused", "engine/control.py", "    if was_paused:\n        unpause", "    if False:\n        unpause"),
+    Mutant("a resume leaves the gates", "store/statements/pausing.sql", "AND status = 'ready' AND gate = 'paused'",
+           "AND status = 'ready' AND gate = 'no'"),
+    Mutant("a message is taken by the step that waited least", WAITS, "ORDER BY ready_at, step LIMIT 1",
+           "ORDER BY ready_at DESC, step LIMIT 1", TAKES),
+    Mutant("a message is taken by the last of those that wait alike", WAITS, "ORDER BY ready_at, step LIMIT 1",
+           "ORDER BY ready_at, step DESC LIMIT 1", TAKES),
+    Mutant("the last message is taken first", WAITS, "ORDER BY position LIMIT", "ORDER BY position DESC LIMIT", TAKES),
+    Mutant("a message is not marked as taken", WAITS, "SET taken_by = :step", "SET taken_by = nullif(:step, :step)", TAKES),
+    Mutant("a message is sent again under its key", "engine/sending.py", "if before is not None:", "if False:", TAKES),
+    Mutant("a run that is over takes messages", "engine/sending.py", "if RunStatus(status).is_final:", "if False:", TAKES),
+    Mutant("a wait does not see what was sent before", "engine/waits.py", "self._take_messages()", "pass", TAKES),
+    Mutant("a wait never gives up", "engine/waits.py", "self._set_alarms()", "pass", TAKES),
+    Mutant("reopening: nobody waits for what runs again beside its children", RECOUNT, "if step.is_final or step.scope in step.children",
+           "if step.is_final or step.scope not in step.children", folder=REOPENED),
+    Mutant("reopening: a parent counts down a child that went before it", RECOUNT, "if waits_again or goes_before else child",
+           "if waits_again else child", folder=REOPENED),
+    Mutant("reopening: an early step does not wait for its parents again", RECOUNT, "if waits_again or goes_before else child",
+           "if goes_before else child", folder=REOPENED),
+    Mutant("reopening: hooks keep the outcome of before", REOPEN, "return is_open or is_unknown", "return is_unknown", folder=REOPENED),
+    Mutant("reopening: hooks run anew whatever begins anew", REOPEN, "return is_open or is_unknown", "return True", folder=REOPENED),
+    Mutant("reopening: what was skipped stays so", REOPEN, "if number not in self.reset and (child.status in along or",
+           "if number not in self.reset and (child.status in along - SKIPPED or", folder=REOPENED),
+    Mutant("reopening: a run that was cancelled stays cancelled elsewhere", "engine/retry.py", "CANCELLED if goes_on else NOTHING",
+           "NOTHING", folder=REOPENED),
+    Mutant("reopening: the plan that a task returned is kept", REOPEN, "            self._empty(found)\n", "", folder=REOPENED),
+    Mutant("reopening: a running step begins anew", "engine/retry.py", "    if reopening.busy:\n", "    if False:\n", folder=REOPENED),
+    Mutant("reopening: tries are not given back", RESET, "attempt = ?9, failures = 0,", "attempt = ?9,", folder=REOPENED),
+    Mutant("reopening: the fence falls", RESET, "attempt = ?9, failures", "attempt = ?9 * 0, failures", folder=REOPENED),
 )  # fmt: skip
 
 
@@ -109,7 +169,7 @@ def _is_caught(mutant: Mutant) -> bool:
             sys.executable,
             "-m",
             "pytest",
-            "tests/property",
+            mutant.folder,
             "-x",
             "-q",
             "-k",
@@ -117,8 +177,9 @@ def _is_caught(mutant: Mutant) -> bool:
             "-p",
             "no:cacheprovider",
         ]
+        profile = ["--hypothesis-profile=mutants"] if mutant.folder.startswith("tests/property") else []
         found = subprocess.run(
-            [*command, "--hypothesis-profile=mutants", "--tb=line"], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(copy)},
+            [*command, *profile, "--tb=line"], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(copy)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     caught = found.returncode == 1

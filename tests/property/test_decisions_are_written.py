@@ -165,6 +165,7 @@ def test_no_event_changes_a_final_step() -> None:
         events = (
             transitions.ParentsDone(succeeded=1), transitions.PlanDone(failed=False), transitions.Claimed(),
             transitions.Ended(attempt, verdict), transitions.Lost(attempt), transitions.Cancelled(),
+            transitions.Received(), transitions.Expired(failed=True), transitions.Expired(failed=False),
         )  # fmt: skip
         assert [decide(facts, event) for event in events] == [transitions.REFUSED] * len(events)
 

@@ -1,18 +1,20 @@
-"""Promises 3 to 7: random plans under random events end as the plain model says, on both stores.
+"""Promises 3 to 7 and 9: random plans under random events end as the plain model says, on both stores.
 
-Three workers claim, report, repeat themselves, get lost, come back too late, and somebody cancels. After every example
-the database breaks no invariant, and every run has ended.
+Three workers claim, report, repeat themselves, get lost, come back too late, and somebody pauses, resumes and cancels.
+After every example the database breaks no invariant, and every run has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segue.engine.control import pause_run, resume_run
 from segue.engine.identity import WorkerIdentity
 from segue.engine.turn import TurnRequest
 from segue.model import RUN, Job, Outcome, Verdict
@@ -24,7 +26,7 @@ from tests.property.plans import plans, races
 
 WORKERS = 3
 RACES = 2 * settings.default.max_examples
-ENDS = ("good", "good", "null", "bad", "hopeless", "hopeless", "skip", "release", "grow", "grow")
+ENDS = ("good", "good", "null", "bad", "hopeless", "hopeless", "skip", "release", "stop", "grow", "grow")
 MOST_EVENTS = 24
 MOST_TURNS = 300  # far more than the rest of any example needs
 EXAMPLES = 6 * settings.default.max_examples  # examples are small and quick
@@ -77,8 +79,8 @@ class Play:
     def event(self) -> None:
         worker = self.draw(st.sampled_from(self.workers), label="worker")
         events: list[Callable[[WorkerIdentity], None]] = [
-            self.claim, self.claim, self.report, self.report, self.report, self.report_and_claim, self.repeat,
-            self.lose, self.cancel,
+            self.claim, self.claim, self.report, self.report, self.report_and_claim, self.report_and_claim, self.repeat,
+            self.lose, self.cancel, self.pause, self.pause_and_report, self.resume, self.resume,
         ]  # fmt: skip
         self.draw(st.sampled_from(events), label="event")(worker)
         self.compare()
@@ -131,6 +133,40 @@ class Play:
         run_id = self.draw(st.sampled_from(sorted(self.models)), label="run")
         self.models[run_id].cancel()
         assert self.stage.engine.cancel(run_id) == self.models[run_id].status
+        self.hear(worker)
+
+    def pause(self, worker: WorkerIdentity) -> None:
+        run_id = self.draw(st.sampled_from(sorted(self.models)), label="run")
+        self.hold(run_id, stop=self.draw(st.booleans(), label="stop what runs"))
+        self.hear(worker)
+
+    def pause_and_report(self, worker: WorkerIdentity) -> None:
+        """What a success sets free is held, though the claim of the same turn comes right behind."""
+        for job in self.held[worker.id][:1]:
+            self.hold(job.run_id, stop=False)
+            self.held[worker.id].remove(job)
+            self.turn(worker, [succeeded(job, 1)], 3)
+
+    def hold(self, run_id: str, *, stop: bool) -> None:
+        verb = partial(pause_run, self.stage.store, run_id=run_id, stop_running=stop)
+        done = self.stage.engine.act(lambda tx, now: verb(tx=tx, now=now))
+        changed = self.models[run_id].pause(stop_running=stop)
+        assert done == (self.models[run_id].shown_status(), changed)
+
+    def resume(self, _: WorkerIdentity) -> None:
+        run_id = self.draw(st.sampled_from(sorted(self.models)), label="run")
+        self.go_on(run_id)
+
+    def go_on(self, run_id: str) -> None:
+        done = self.stage.engine.act(lambda tx, now: resume_run(self.stage.store, tx, run_id, now))
+        changed = self.models[run_id].resume()
+        assert done == (self.models[run_id].shown_status(), changed)
+
+    def hear(self, worker: WorkerIdentity) -> None:
+        """What the worker is asked to end."""
+        cancels = self.stage.engine.turn(worker, TurnRequest(cancels=True)).cancels
+        asked = {(run_id, n) for run_id, model in self.models.items() for n in model.asked_to_end(worker.id)}
+        assert {(run_id, step) for run_id, step, _ in cancels} == asked
 
     # How it is done -----------------------------------------------------------------------------------------------
 
@@ -177,6 +213,8 @@ class Play:
                 return ended(job, Verdict.SKIPPED)
             case "release":
                 return ended(job, Verdict.RELEASED)
+            case "stop":
+                return ended(job, Verdict.CANCELLED)
             case _:
                 self.grown += 1
                 if self.grown > 4:
@@ -190,6 +228,7 @@ class Play:
             run = self.stage.run(run_id)
             assert run.status.is_final == model.is_final
             assert not model.is_final or run.status == model.status
+            assert (run.status == "paused") == (model.shown_status() == "paused")
             if not model.is_final:
                 assert "stuck" not in self.stage.codes(run_id)
             for step in steps:
@@ -202,7 +241,10 @@ class Play:
         assert self.stage.is_sound()
 
     def finish(self) -> None:
-        """Everybody reports, and the rest is worked: then every run has ended."""
+        """Everything goes on, everybody reports, and the rest is worked: then every run has ended."""
+        for run_id, model in self.models.items():
+            if model.is_paused:
+                self.go_on(run_id)
         for worker in self.workers:
             outcomes = [succeeded(job, 1) for job in self.held[worker.id]]
             self.held[worker.id] = []

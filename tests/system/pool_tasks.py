@@ -109,6 +109,25 @@ def nap_with_progress(seconds: float) -> None:
 
 
 @task
+def finish_anyway(seconds: float) -> str:
+    """Catches what asks it to end, and returns what it has."""
+    try:
+        nap_with_progress.fn(seconds)
+    except BaseException:  # noqa: BLE001 - `Cancelled`, whatever way it comes
+        return "enough"
+    return "all"
+
+
+@task
+def fail_when_asked(seconds: float) -> None:
+    """Fails as an effect of being ended, as a broken connection would."""
+    try:
+        nap_with_progress.fn(seconds)
+    except BaseException as error:
+        raise OSError("connection reset") from error
+
+
+@task
 def give(size: int) -> str:
     return "x" * size
 

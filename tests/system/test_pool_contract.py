@@ -209,6 +209,23 @@ def test_a_running_attempt_is_cancelled(driver: Driver, task: str) -> None:
     assert driver.run_one("add", 1).result == "11"
 
 
+@pytest.mark.parametrize("driver", ["process", "thread"], indirect=True)
+@pytest.mark.parametrize(
+    "task, verdict", [("finish_anyway", Verdict.SUCCEEDED), ("fail_when_asked", Verdict.CANCELLED)]
+)
+def test_what_is_completed_while_it_is_cancelled_counts_and_a_failure_does_not(
+    driver: Driver, task: str, verdict: Verdict
+) -> None:
+    long = job(task, 20)
+    driver.pool.submit([long])
+    driver.pool.collect(10)  # its first report: it runs
+    driver.pool.cancel("run", long.step)
+    [outcome] = driver.outcomes(1)
+    assert (outcome.step, outcome.verdict) == (long.step, verdict)
+    assert outcome.result == ('"enough"' if verdict is Verdict.SUCCEEDED else None)
+    assert driver.run_one("add", 1).result == "11"
+
+
 @concurrent
 def test_nothing_waits_behind_a_long_task(driver: Driver) -> None:
     driver.run_many(job("nothing") for _ in range(500))  # the pool learns that tasks are short

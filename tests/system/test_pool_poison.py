@@ -76,6 +76,16 @@ def test_a_task_that_ignores_sigterm_is_killed(driver: Driver, tmp_path: Path) -
     assert outcome.error.type == "TimeoutError"
 
 
+def test_a_cancelled_task_that_ignores_sigterm_is_killed(driver: Driver, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    long = job("ignore_sigterm", str(ready))
+    driver.pool.submit([long])
+    driver.until(ready.exists)
+    driver.pool.cancel("run", long.step)
+    assert driver.outcomes(1)[0].verdict == Verdict.CANCELLED
+    assert driver.run_one("add", 1).result == "11"
+
+
 def test_a_task_may_clean_up_when_it_is_cancelled(driver: Driver, tmp_path: Path) -> None:
     ready, cleaned = tmp_path / "ready", tmp_path / "cleaned"
     long = job("clean_up", str(ready), str(cleaned))

@@ -80,7 +80,7 @@ class Handle:
     def __getitem__(self, key: str | int) -> Handle:
         if type(key) not in (str, int):
             raise DefinitionError(f"{self!r}[{key!r}]: a part of a future result is taken by a text or a whole number")
-        part = _part(self._expr, key)
+        part = part_of(self._expr, key)
         return Handle(self._graph, part, steps_needed(part) or self._steps, self._roots, self._ends)
 
     def __repr__(self) -> str:
@@ -151,7 +151,8 @@ def gathered(exprs: list[Expr]) -> Expr:
     return Gather(tuple(exprs))
 
 
-def _part(expr: Expr, key: str | int) -> Expr:
+def part_of(expr: Expr, key: str | int) -> Expr:
+    """What lies under a key in what an expression stands for; raises `DefinitionError` when that is not there."""
     match expr:
         case Ref():
             return Ref(expr.step, (*expr.path, key))

@@ -141,5 +141,9 @@ def _later(target: MapTarget, args: tuple[Any, ...], fixed: dict[str, Any], batc
         placement,
         name=f"{placement.name or target.short_name}.map",
         policy=Policy(may_fail=True) if placement.policy.may_fail else Placement().policy,
+        own_limit=None,
+        limits=(),
+        cost=1,
+        fair=None,
     )
     return MapSignature(Named(MAP, "map"), args, told, own, False)

@@ -11,14 +11,18 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from segue.authoring.limits import Fairness, Limit, Rate, checked_limits
+from segue.authoring.schedule import Schedule
 from segue.errors import DefinitionError
 from segue.model import JoinRule, Policy
-from segue.plan.graph import Node
+from segue.plan.graph import Node, Sla
+from segue.plan.labels import encoded_metadata, joined_metadata
 
 DEFAULT_POLICY: Policy = Node(name="", task=None).policy  # the very object, so that plans leave it out when encoded
 
 Errors = type[Exception] | tuple[type[Exception], ...]
 Seconds = float | timedelta
+Limits = Limit | list[Limit] | tuple[Limit, ...]
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -32,6 +36,7 @@ class PolicyOptions(TypedDict, total=False):
     timeout: Seconds | None
     lost_retries: int
     may_fail: bool
+    schedule_to_start: Seconds | None
 
 
 class TaskOptions(PolicyOptions, total=False):
@@ -41,8 +46,19 @@ class TaskOptions(PolicyOptions, total=False):
     queue: str
     priority: int
     delay: Seconds
+    metadata: dict[str, Any]
     retry_on: Errors
     give_up_on: Errors
+    transactional: bool
+    schedule: Schedule | str
+    timezone: str
+    concurrency: int
+    rate: Rate
+    burst: float
+    limits: Limits
+    cost: int
+    fair_by: str
+    fair_weights: dict[str, float]
 
 
 class StepOptions(PolicyOptions, total=False):
@@ -56,6 +72,11 @@ class StepOptions(PolicyOptions, total=False):
     rule: JoinRule | str
     when: Any
     after: Any
+    metadata: dict[str, Any]
+    sla_start: Seconds | None
+    sla_end: Seconds | None
+    limits: Limits
+    cost: int
 
 
 class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,10 +91,22 @@ class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: Policy = DEFAULT_POLICY
     when: Any = None  # a Handle, or a literal
     after: tuple[Any, ...] = ()  # Handles
+    metadata: str | None = None  # JSON object
+    sla_start: float | None = None
+    sla_end: float | None = None
+    own_limit: Limit | None = None  # of the task, by concurrency= and rate=
+    limits: tuple[Limit, ...] = ()
+    cost: int = 1
+    fair: Fairness | None = None
+
+    @property
+    def sla(self) -> Sla | None:
+        """By when the step should have started and ended; None when nothing was said."""
+        return None if self.sla_start is self.sla_end is None else Sla(self.sla_start, self.sla_end)
 
 
 _POLICY_FIELDS = frozenset(Policy.__struct_fields__)
-_PLACEMENT_FIELDS = frozenset(Placement.__struct_fields__) - {"policy"}
+_PLACEMENT_FIELDS = frozenset(Placement.__struct_fields__) - {"policy", "own_limit", "fair"}
 
 
 def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
@@ -89,6 +122,9 @@ def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
     if policy:
         changed = msgspec.structs.replace(placement.policy, **policy)
         checked["policy"] = DEFAULT_POLICY if changed == DEFAULT_POLICY else changed
+    if "metadata" in checked:  # added to what the task has already
+        added = checked["metadata"]
+        checked["metadata"] = joined_metadata(placement.metadata, None if added is None else str(added))
     return msgspec.structs.replace(placement, **{k: v for k, v in checked.items() if k not in _POLICY_FIELDS})
 
 
@@ -111,10 +147,10 @@ def _check(of: str, key: str, value: object) -> object:
             return _integer(of, key, value, low=0, high=9, remedy="choose 0 to 9; 9 goes first")
         case "retries" | "lost_retries":
             return _integer(of, key, value, low=0, high=1_000_000, remedy="give how many more tries it gets, 0 or more")
-        case "timeout":
-            return None if value is None else _seconds(of, key, value, above_zero=True)
+        case "timeout" | "schedule_to_start" | "sla_start" | "sla_end":
+            return None if value is None else seconds_of(of, key, value, above_zero=True)
         case "delay" | "retry_delay" | "retry_max_delay":
-            return _seconds(of, key, value, above_zero=False)
+            return seconds_of(of, key, value, above_zero=False)
         case "retry_factor":
             return _number(of, key, value, low=1.0, high=1000.0)
         case "retry_jitter":
@@ -127,6 +163,12 @@ def _check(of: str, key: str, value: object) -> object:
             return _aware(of, value)
         case "rule":
             return _rule(of, value)
+        case "metadata":
+            return encoded_metadata(of, value, error=DefinitionError)
+        case "limits":
+            return checked_limits(of, value)
+        case "cost":
+            return _integer(of, key, value, low=1, high=1_000_000, remedy="give how many places it takes, 1 or more")
         case "after":
             return tuple(value) if isinstance(value, (list, tuple)) else (value,)
         case _:
@@ -151,7 +193,8 @@ def _number(of: str, key: str, value: object, *, low: float, high: float) -> flo
     return float(value)
 
 
-def _seconds(of: str, key: str, value: object, *, above_zero: bool) -> float:
+def seconds_of(of: str, key: str, value: object, *, above_zero: bool) -> float:
+    """A length of time in seconds; raises `DefinitionError` for what is none, or out of range."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise DefinitionError(f"{of}: {key}={value!r} is not a time; give seconds or a timedelta")

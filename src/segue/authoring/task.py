@@ -12,12 +12,17 @@ from collections.abc import Callable, Coroutine
 from copy import copy
 from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
-from typing import Any, Final, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
+
+import msgspec
 
 from segue.authoring.compose import Signature
+from segue.authoring.lending import CONNECTION, check_lendable, lend, place_of_connection, without_connection
+from segue.authoring.limits import check_key, fairness, own_limits
 from segue.authoring.mapping import map_over
 from segue.authoring.options import Placement, StepOptions, TaskOptions, check_errors, placed
 from segue.authoring.registry import check_function, name_of, register_task
+from segue.authoring.schedule import Schedule, declared
 from segue.authoring.trace import current_trace
 from segue.authoring.values import Converters
 from segue.errors import Abort, DefinitionError, PlanError, Retry, SerializationError
@@ -45,7 +50,7 @@ class Task(Generic[P, R]):
 
     json_remedy = "write task.s(...) to run it next, or return a plain value"
 
-    def __init__(self, fn: Callable[P, R], name: str, placement: Placement) -> None:
+    def __init__(self, fn: Callable[P, R], name: str, placement: Placement, *, transactional: bool = False) -> None:
         update_wrapper(self, fn)
         self.fn = fn
         self.name = name
@@ -54,8 +59,17 @@ class Task(Generic[P, R]):
         self.is_async = iscoroutinefunction(fn)
         self.retry_on: tuple[type[Exception], ...] | None = None  # None: whatever it raises
         self.give_up_on: tuple[type[Exception], ...] = ()
-        self.parameters = Parameters.of(signature(fn))
-        self.converters = Converters(fn)
+        self.transactional = transactional
+        self.schedule: Schedule | None = None
+        told = signature(fn)
+        self._place_of_connection = place_of_connection(told) if transactional else None
+        self.parameters = Parameters.of(without_connection(told) if transactional else told)
+        self.converters = Converters(fn, filled=CONNECTION if transactional else None)
+
+    def call_with(self, connection: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Call the function of a transactional task with a connection."""
+        args, kwargs = lend(connection, self._place_of_connection, args, kwargs)
+        return self.fn(*args, **kwargs)
 
     @property
     def policy(self) -> Policy:
@@ -90,10 +104,12 @@ class Task(Generic[P, R]):
             total(count.map(paths))
             chain(extract.s(day), count.map(batch=50), total.s())
         """
+        self._check_batch(batch)
         return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=False)
 
     def starmap(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
         """Like `map`, where each item is a list of positional arguments."""
+        self._check_batch(batch)
         return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=True)
 
     def options(self, **changes: Unpack[StepOptions]) -> Task[P, R]:
@@ -106,6 +122,13 @@ class Task(Generic[P, R]):
         configured = copy(self)
         configured.placement = placed(self.placement, changes, of=self.short_name)
         return configured
+
+    def _check_batch(self, batch: int | None) -> None:
+        if batch is not None and self.transactional:
+            raise DefinitionError(
+                f"{self.short_name} is transactional, so each item is a transaction of its own and batch={batch!r} "
+                "cannot be; leave batch out, or write a transactional task that takes the list of items"
+            )
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
@@ -125,19 +148,30 @@ class _Decorator:
         return _define(fn, self._options)
 
 
+class _TransactionalDecorator(_Decorator):
+    """The same; in a workflow a task is called without its connection, so type checkers leave its arguments alone."""
+
+    def __call__(self, fn: Callable[..., R], /) -> Task[..., R]:  # type: ignore[override]
+        return _define(fn, self._options)
+
+
 @overload
 def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Any]: ...
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
+def task(*, transactional: Literal[True], **options: Any) -> _TransactionalDecorator: ...
+@overload
 def task(**options: Unpack[TaskOptions]) -> _Decorator: ...
-def task(fn: Any = None, /, **options: Unpack[TaskOptions]) -> Any:
+def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function, plain or `async def`, a task.
 
     `retries` more tries follow a failed one, n after `retry_delay * retry_factor ** (n - 1)` seconds (at most
     `retry_max_delay`, less up to `retry_jitter` of it). `retry_on` limits that to these exceptions, `give_up_on`
     excludes some. `timeout` ends one attempt. `may_fail`: its failure does not fail the run. Times are seconds or
-    timedeltas.
+    timedeltas. `schedule` starts it by itself, see `Schedule`. `transactional`: the task has a parameter `connection`,
+    which nobody gives it; what it writes through that is committed together with its outcome, once. `concurrency`,
+    `rate`, `limits`, `cost` and `fair_by` say how many may run at once, and who goes first; see `Limit`.
 
     Raises `DefinitionError` for options that make no sense and for functions that a worker could not import.
 
@@ -146,11 +180,14 @@ def task(fn: Any = None, /, **options: Unpack[TaskOptions]) -> Any:
         @task(retries=3, retry_on=(OSError, TimeoutError), timeout=60, queue="net")
         def fetch(url: str) -> str: ...
     """
-    if fn is not None:
-        return _define(fn, options)
-    return _Decorator(options)
+    told = cast(TaskOptions, options)
+    return _Decorator(told) if fn is None else _define(fn, told)
 
 
+_NOT_OF_STEPS = (
+    "name", "retry_on", "give_up_on", "transactional", "schedule", "timezone", "concurrency", "rate", "burst",
+    "fair_by", "fair_weights",
+)  # fmt: skip
 _HOPELESS = (Abort, DefinitionError, PlanError, SerializationError)  # the next try would meet the same code and values
 
 
@@ -180,14 +217,38 @@ def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
     unknown = sorted(options.keys() - known)
     if unknown:
         raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    step_options = {key: value for key, value in options.items() if key not in ("name", "retry_on", "give_up_on")}
+    step_options = {key: value for key, value in options.items() if key not in _NOT_OF_STEPS}
     placement = placed(Placement(), step_options, of=label)
     name = options.get("name", name_of(function))
     placed(placement, {"name": name}, of=label)
-    defined = Task(fn, name, placement)
+    transactional = _asks_for_connection(label, options.get("transactional", False), function)
+    defined = Task(fn, name, placement, transactional=transactional)
+    defined.placement = _limited(label, defined, options)
     if "retry_on" in options:
         defined.retry_on = check_errors(label, "retry_on", options["retry_on"])
     if "give_up_on" in options:
         defined.give_up_on = check_errors(label, "give_up_on", options["give_up_on"])
+    defined.schedule = declared(label, options.get("schedule"), options.get("timezone"))
     register_task(defined)
     return defined
+
+
+def _limited(label: str, defined: Task[..., Any], options: TaskOptions) -> Placement:
+    """The placement with the limits that are the task's own, and by whom its steps take turns."""
+    placement = defined.placement
+    own, named = own_limits(
+        label, defined.name, defined.parameters, concurrency=options.get("concurrency"), rate=options.get("rate"),
+        burst=options.get("burst"), limits=placement.limits,
+    )  # fmt: skip
+    fair = fairness(label, options.get("fair_by"), options.get("fair_weights"))
+    if fair is not None:
+        check_key(label, fair.by, defined.parameters)
+    return msgspec.structs.replace(placement, own_limit=own, limits=named, fair=fair)
+
+
+def _asks_for_connection(label: str, transactional: object, function: Callable[..., Any]) -> bool:
+    if not isinstance(transactional, bool):
+        raise DefinitionError(f"{label}: transactional={transactional!r} is not a boolean; write transactional=True")
+    if transactional:
+        check_lendable(label, function)
+    return transactional

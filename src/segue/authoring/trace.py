@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from segue.authoring.handle import Handle, gathered, source_of
+from segue.authoring.limits import NoArgumentError, collect, finder, limit_uses, turns_of
 from segue.authoring.options import Placement
 from segue.authoring.values import encode
 from segue.errors import DefinitionError, PlanError, Problem, SerializationError
 from segue.model import DEFAULT_PRIORITY, DEFAULT_QUEUE, Expr, Gather, Hole, Hook, JoinRule, Mapping, Ref, Span, Value
 from segue.plan.check import Parameters, find_problems
-from segue.plan.graph import Node, Plan
+from segue.plan.graph import LimitTerms, LimitUse, Node, Plan, Turns
 
 MAX_DEPTH = 100
 
@@ -32,7 +33,7 @@ _NO_NAMES: dict[str, Any] = {}
 class Scope:
     """The workflow that steps belong to while it is traced: where their names begin and what they get by default."""
 
-    __slots__ = ("depth", "index", "name", "parent", "priority", "queue")
+    __slots__ = ("depth", "index", "name", "parent", "priority", "queue", "turns")
 
     def __init__(self, name: str, parent: Scope | None, queue: str | None, priority: int | None) -> None:
         self.name = name
@@ -41,12 +42,16 @@ class Scope:
         self.priority: int | None = priority if priority is not None else (parent.priority if parent else None)
         self.depth: int = parent.depth + 1 if parent else 0
         self.index: int | None = None  # of several of the same name
+        self.turns: Turns | None = parent.turns if parent else None
 
 
 class Draft:
     """A step that is not a node yet."""
 
-    __slots__ = ("args", "base", "holes", "hook", "parents", "placement", "result", "rule", "scope", "task", "when")
+    __slots__ = (
+        "args", "base", "holes", "hook", "parents", "placement", "result", "rule", "scope", "task", "turns", "uses",
+        "when",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,6 +75,8 @@ class Draft:
         self.rule = placement.rule
         self.when: Expr | None = None
         self.result: Expr | None = None
+        self.uses: tuple[LimitUse, ...] = ()
+        self.turns: Turns | None = scope.turns if task is not None else None
 
 
 class Trace:
@@ -86,6 +93,7 @@ class Trace:
         self._unwritable: list[tuple[int, str]] = []
         self._whys: list[str] = []  # of the step that is being added
         self._needs_sorting = False
+        self._limits: dict[str, LimitTerms] = {}
 
     def add(
         self,
@@ -111,6 +119,8 @@ class Trace:
         for where, handle in found:
             self._open(holes, parents, where, handle, direct)
         draft = Draft(base, task, text, tuple(holes), tuple(dict.fromkeys(parents)), placement, self.scope, self.hook)
+        if placement.own_limit is not None or placement.limits or placement.fair is not None:
+            self._limit(draft, parameters, args, kwargs, given)
         number = len(self.drafts)  # a join may have come before
         self.drafts.append(draft)
         if self._whys:
@@ -121,6 +131,29 @@ class Trace:
         if placement.when is not None:
             self.condition((number,), placement.when)
         return number
+
+    def _limit(
+        self, draft: Draft, parameters: Parameters | None, args: tuple[Any, ...], kwargs: dict[str, Any],
+        given: Handle | None,
+    ) -> None:  # fmt: skip
+        """Find the keys of the step's limits, and of its turn, among its arguments."""
+        placement = draft.placement
+        find = finder(parameters, args, kwargs, given)
+        limits = [limit for limit in (placement.own_limit, *placement.limits) if limit is not None]
+        try:
+            draft.uses = limit_uses(limits, placement.cost, find, self._expr_of)
+            if placement.fair is not None:
+                draft.turns = turns_of(placement.fair, find, self._expr_of)
+        except NoArgumentError as missing:
+            if parameters is None or missing.args[0] not in parameters.required:
+                raise DefinitionError(
+                    f"{draft.base}: a limit, or fair_by, is counted by {missing.args[0]!r}, which cannot be told here: "
+                    "with batch= a step has several items, and of a task that is not imported nothing is known"
+                ) from None
+        self._limits = collect([*self._limits.values(), *(limit.terms for limit in limits)])
+
+    def _expr_of(self, value: Any) -> Expr:
+        return self.lift(value)[0]
 
     def wait(self, number: int, given: Handle) -> None:
         """Let a step wait for a handle without taking its result."""
@@ -196,7 +229,7 @@ class Trace:
         nodes = tuple(map(self._node, self.drafts, names))
         if order is not None:
             nodes, result = _renumbered(nodes, result, order)
-        plan = Plan(self.name, nodes, result, fail_fast)
+        plan = Plan(self.name, nodes, result, fail_fast, limits=tuple(self._limits.values()))
         problems = [
             Problem(names[number], what, "Pass a value that JSON can hold, or where to find it")
             for number, what in self._unwritable
@@ -336,9 +369,14 @@ class Trace:
             hook=draft.hook,
             queue=placement.queue or scope.queue or DEFAULT_QUEUE,
             priority=DEFAULT_PRIORITY if priority is None else priority,
+            uses=draft.uses,
+            turns=draft.turns,
+            cost=placement.cost,
             delay=placement.delay,
             run_at=placement.run_at,
             policy=placement.policy,
+            metadata=placement.metadata,
+            sla=placement.sla,
         )
 
     def _sorted(self, names: list[str]) -> list[int]:
@@ -373,6 +411,8 @@ def _renumbered(nodes: tuple[Node, ...], result: Expr | None, order: list[int]) 
             node,
             parents=tuple(new[parent] for parent in node.parents),
             holes=tuple(Hole(hole.where, _moved(hole.what, new)) for hole in node.holes),
+            uses=tuple(use if use.key is None else replace(use, key=_moved(use.key, new)) for use in node.uses),
+            turns=None if node.turns is None else replace(node.turns, key=_moved(node.turns.key, new)),
             when=None if node.when is None else _moved(node.when, new),
             result=None if node.result is None else _moved(node.result, new),
         )

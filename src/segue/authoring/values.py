@@ -101,10 +101,11 @@ def decode_arguments(
 class Converters:
     """How the arguments of one function are typed. Annotations are resolved at the first use, once."""
 
-    __slots__ = ("_fn", "_named", "_positional", "_ready", "_rest", "_rest_named", "_wanted")
+    __slots__ = ("_filled", "_fn", "_named", "_positional", "_ready", "_rest", "_rest_named", "_wanted")
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], *, filled: str | None = None) -> None:
         self._fn = fn
+        self._filled = filled  # the parameter that no caller gives
         self._ready = False
         self._positional: list[tuple[str, Convert | None]] = []
         self._named: dict[str, Convert | None] = {}
@@ -133,6 +134,8 @@ class Converters:
         hints = annotations_of(self._fn)
         positional: list[tuple[str, Convert | None]] = []
         for parameter in signature(self._fn).parameters.values():
+            if parameter.name == self._filled:
+                continue
             convert = converter(_annotation(parameter, hints))
             match parameter.kind:
                 case Parameter.VAR_POSITIONAL:

@@ -11,17 +11,26 @@ from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+import msgspec
+
 from segue.authoring import registry
 from segue.authoring.compose import Chain, Element, Group, Signature, as_element
 from segue.authoring.handle import Handle
-from segue.authoring.options import Placement, StepOptions, placed
+from segue.authoring.limits import Fairness, check_key, check_places, fairness, finder, key_expr, turns_of
+from segue.authoring.options import Placement, Seconds, StepOptions, placed, seconds_of
 from segue.authoring.registry import check_function, name_of, register_workflow
+from segue.authoring.schedule import Schedule, declared
 from segue.authoring.task import Task
 from segue.authoring.trace import MAX_DEPTH, Scope, Trace, current_trace
-from segue.errors import DefinitionError
-from segue.model import RUN, Expr, Hook, Ref
+from segue.authoring.values import encode
+from segue.errors import DefinitionError, SerializationError
+from segue.model import RUN, Expr, Hook, Ref, Value
 from segue.plan.check import Parameters, check
-from segue.plan.graph import Plan
+from segue.plan.graph import LimitTerms, LimitUse, Plan, RunTerms, Sla, Turns
+from segue.plan.labels import checked_tags
+
+MAX_KEPT_BYTES = 2**20
+"""Larger arguments of a run are not kept with it; its steps have theirs."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +40,7 @@ class WorkflowOptions(TypedDict, total=False):
     """What `@workflow` takes."""
 
     name: str
-    schedule: str
+    schedule: Schedule | str
     timezone: str
     on_success: Any
     on_failure: Any
@@ -40,6 +49,13 @@ class WorkflowOptions(TypedDict, total=False):
     queue: str
     priority: int
     tags: tuple[str, ...] | list[str]
+    deadline: Seconds
+    sla_start: Seconds
+    sla_end: Seconds
+    concurrency: int
+    concurrency_key: str
+    fair_by: str
+    fair_weights: dict[str, float]
 
 
 class Workflow(Generic[P, R]):
@@ -61,18 +77,21 @@ class Workflow(Generic[P, R]):
         self.fn = fn
         self.name = name
         self.short_name = name.rpartition(".")[2]
-        self.schedule = options.get("schedule")
-        self.timezone = options.get("timezone")
+        self.schedule = declared(f"@workflow {fn.__qualname__}", options.get("schedule"), options.get("timezone"))
         self.fail_fast = options.get("fail_fast", False)
+        self.deadline, sla_start, sla_end = _times(f"@workflow {fn.__qualname__}", options)
+        self.sla = None if sla_start is sla_end is None else Sla(sla_start, sla_end)
         self.queue = options.get("queue")
         self.priority = options.get("priority")
-        self.tags = tuple(options.get("tags", ()))
+        self.tags = checked_tags(f"@workflow {fn.__qualname__}", options.get("tags", ()), error=DefinitionError)
         self.hooks = {
             hook: as_element(options[key], key)  # type: ignore[literal-required]
             for hook, key in _HOOK_OPTIONS.items()
             if options.get(key) is not None
         }
         self.parameters = Parameters.of(signature(fn))
+        self.limit, self.limit_key = self._limit_of(options)
+        self.fair = self._fairness(options)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         trace = current_trace.get()
@@ -95,7 +114,9 @@ class Workflow(Generic[P, R]):
 
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """What a run with these arguments would do, as data; raises `PlanError` with every problem found."""
+        terms = self._terms(args, kwargs)  # before the function runs, which may change what it is given
         trace = Trace(self.name, queue=self.queue, priority=self.priority)
+        trace.scope.turns = self._turns(trace, args, kwargs)
         returned = self._run(trace, args, kwargs)
         result: Expr | None = None
         if returned is not None:
@@ -103,7 +124,9 @@ class Workflow(Generic[P, R]):
         for hook, element in self.hooks.items():
             trace.hook = hook
             element.lay_out(trace, Handle(trace, Ref(RUN), ()))
-        return trace.finish(result, fail_fast=self.fail_fast)
+        plan = trace.finish(result, fail_fast=self.fail_fast)
+        limits = plan.limits if self.limit is None else (*plan.limits, self.limit)
+        return msgspec.structs.replace(plan, terms=terms, limits=limits)
 
     def inline(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle:
         """Add this workflow's steps to another's trace, as a sub-workflow."""
@@ -117,6 +140,16 @@ class Workflow(Generic[P, R]):
                 f"{self.short_name} has fail_fast=True, which ends a whole run at once; start it by itself, or give "
                 "fail_fast to the outer workflow"
             )
+        if self.deadline is not None or self.sla is not None:
+            raise DefinitionError(
+                f"{self.short_name} has a deadline or an SLA, which are about a whole run; start it by itself, or give "
+                "them to the outer workflow, or options(sla_end=...) to a step"
+            )
+        if self.limit is not None:
+            raise DefinitionError(
+                f"{self.short_name} has a concurrency, which is about whole runs of it; start it by itself, or limit "
+                "the tasks inside it"
+            )
         outer = trace.scope
         if outer.depth >= MAX_DEPTH:
             raise DefinitionError(
@@ -125,6 +158,7 @@ class Workflow(Generic[P, R]):
             )
         since = len(trace.drafts)
         trace.scope = Scope(self.short_name, outer, self.queue, self.priority)
+        trace.scope.turns = self._turns(trace, args, kwargs) or outer.turns
         try:
             returned = self._run(trace, args, kwargs)
         finally:
@@ -132,6 +166,54 @@ class Workflow(Generic[P, R]):
         expr, needed = trace.lift(returned)
         ends = trace.ends(since)
         return Handle(trace, expr, needed or ends, trace.begins(since), ends)
+
+    def _terms(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> RunTerms:
+        """What is said of a run as a whole, when the workflow is started with these arguments."""
+        kept = kept_arguments(args, kwargs)
+        return RunTerms(
+            arguments=kept, tags=self.tags, deadline=self.deadline, sla=self.sla, limit=self._place(args, kwargs)
+        )  # fmt: skip
+
+    def _limit_of(self, options: WorkflowOptions) -> tuple[LimitTerms | None, str | None]:
+        label = f"@workflow {self.fn.__qualname__}"
+        concurrency, key = options.get("concurrency"), options.get("concurrency_key")
+        check_places(label, "concurrency", concurrency)
+        if concurrency is None:
+            if key is not None:
+                raise DefinitionError(f"{label}: concurrency_key= without concurrency=; say how many runs of each")
+            return None, None
+        if key is not None:
+            check_key(label, key, self.parameters)
+        return LimitTerms(f"workflow:{self.name}", concurrency), key
+
+    def _fairness(self, options: WorkflowOptions) -> Fairness | None:
+        label = f"@workflow {self.fn.__qualname__}"
+        fair = fairness(label, options.get("fair_by"), options.get("fair_weights"))
+        if fair is not None:
+            check_key(label, fair.by, self.parameters)
+        return fair
+
+    def _place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LimitUse | None:
+        """The place among runs of the workflow that a run with these arguments needs."""
+        if self.limit is None:
+            return None
+        key = None
+        if self.limit_key is not None and self.parameters.mistake(len(args), kwargs.keys()) is None:
+            lift = Trace(self.name).lift
+            key = key_expr(self.limit_key, finder(self.parameters, args, kwargs), lambda value: lift(value)[0])
+        return LimitUse(self.limit.name, key)
+
+    def _turns(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Turns | None:
+        """Whose turn the steps use, unless their tasks say so themselves."""
+        if self.fair is None or self.parameters.mistake(len(args), kwargs.keys()) is not None:
+            return None
+        turns = turns_of(self.fair, finder(self.parameters, args, kwargs), lambda value: trace.lift(value)[0])
+        if not isinstance(turns.key, Value):
+            raise DefinitionError(
+                f"{self.short_name}: its steps take turns by {self.fair.by}, which is a result that is not known yet; "
+                "start it by itself, or let a task return it"
+            )
+        return turns
 
     def _run(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         mistake = self.parameters.mistake(len(args), kwargs.keys())
@@ -210,7 +292,8 @@ def workflow(fn: Any = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     Its arguments are there as they are; results of tasks are not, they are handles that can only be passed on.
     `on_success`, `on_failure` and `finally_` are signatures that run when everything else is over: `s(...)` receives
     the run's result (`on_success`) or a dict with run_id, workflow, status and error, `si(...)` nothing. `fail_fast`
-    ends the run at the first failure. `queue` and `priority` are for steps whose tasks do not name their own.
+    ends the run at the first failure, `deadline` so long after its start; `sla_start` and `sla_end` raise an alert when
+    it has not started or ended by then. `queue` and `priority` are for steps whose tasks do not name their own.
 
     Example::
 
@@ -236,7 +319,7 @@ def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:
     if isinstance(work, Workflow):
         return work.plan(*args, **kwargs)
     if isinstance(work, Task):
-        return _plan_of(work.s(*args, **kwargs), work.name)
+        return _plan_of(work.s(*args, **kwargs), work.name, RunTerms(kept_arguments(args, kwargs)))
     if args or kwargs:
         raise DefinitionError(f"{work!r} has its arguments already; put these into its signature: task.s(...)")
     if isinstance(work, Plan):
@@ -245,7 +328,7 @@ def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:
     if isinstance(work, WorkflowSignature) and not work.placement.after and work.placement.when is None:
         return work.workflow.plan(*work.args, **work.kwargs)
     if isinstance(work, Signature):
-        return _plan_of(work, work.task.name)
+        return _plan_of(work, work.task.name, RunTerms(kept_arguments(work.args, work.kwargs)))
     if isinstance(work, (Chain, Group)):
         return _plan_of(work, "chain" if isinstance(work, Chain) else "group")
     return _plan_of(as_element(work, "start"), "workflow")
@@ -261,10 +344,20 @@ def _takes(task: str) -> Parameters | None:
     return None if found is None else found.parameters
 
 
-def _plan_of(element: Element, name: str) -> Plan:
+def kept_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """What a run was called with, as JSON `[args, kwargs]`; None when that is not JSON, or more than is kept."""
+    try:
+        text = encode((args, kwargs))
+    except SerializationError:
+        return None  # a workflow may be called with anything, for it is read here and now
+    return text if len(text) <= MAX_KEPT_BYTES else None
+
+
+def _plan_of(element: Element, name: str, terms: RunTerms | None = None) -> Plan:
     trace = Trace(name)
     expr = element.lay_out(trace, None)._expr
-    return trace.finish(expr)
+    plan = trace.finish(expr)
+    return plan if terms is None else msgspec.structs.replace(plan, terms=terms)
 
 
 _HOOK_OPTIONS = {Hook.ON_SUCCESS: "on_success", Hook.ON_FAILURE: "on_failure", Hook.FINALLY: "finally_"}
@@ -291,13 +384,15 @@ def _define(fn: Callable[P, R], options: WorkflowOptions) -> Workflow[P, R]:
     return defined
 
 
+def _times(label: str, options: WorkflowOptions) -> tuple[float | None, float | None, float | None]:
+    """The deadline, and by when a run should have started and ended, in seconds from its start."""
+    deadline, start, end = (
+        None if options.get(key) is None else seconds_of(label, key, options.get(key), above_zero=True)
+        for key in ("deadline", "sla_start", "sla_end")
+    )
+    return deadline, start, end
+
+
 def _check_words(label: str, options: WorkflowOptions) -> None:
     if not isinstance(options.get("fail_fast", False), bool):
         raise DefinitionError(f"{label}: fail_fast={options['fail_fast']!r} is not a boolean; write True or False")
-    for key in ("schedule", "timezone"):
-        value = options.get(key)
-        if value is not None and not isinstance(value, str):
-            raise DefinitionError(f"{label}: {key}={value!r} is not a text; write {key}='...'")
-    tags: object = options.get("tags", ())
-    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
-        raise DefinitionError(f"{label}: tags={tags!r} is not a list of texts; write tags=['nightly']")

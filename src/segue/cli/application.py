@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from segue.authoring import Element, Task, Workflow, registry
-from segue.errors import ConfigError, UnknownTaskError
+from segue.errors import ConfigError, SegueError, UnknownTaskError
 
 TRACEBACK_LINES = 12
+NAMED = 8  # workflows that are named when one is not found
+_SEGUE = str(Path(__file__).parents[1]) + os.sep
 
 
 def import_modules(names: Iterable[str]) -> None:
@@ -43,15 +46,22 @@ def find_work(name: str) -> Any:
         return _attribute(module, attribute)
     short = {full.rpartition(".")[2]: full for full in known}
     near = get_close_matches(name, short, n=1)
-    guess = f" Did you mean {near[0]!r} ({short[near[0]]})?" if near else ""
+    guess = f" Did you mean {near[0]!r} ({short[near[0]]})?" if near else _known_workflows()
     raise UnknownTaskError(
         f"No workflow or task is called {name!r}.{guess} "
         "Import the module that defines it with -A, or write package.module.name."
     )
 
 
+def _known_workflows() -> str:
+    names = sorted(name for name in registry.workflows if not name.startswith("segue."))
+    more = f", … {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f" Known here: {', '.join(names[:NAMED])}{more}." if names else ""
+
+
 def _by_short_name(known: Mapping[str, Any], name: str) -> Any:
     full = [known_name for known_name in known if known_name.rpartition(".")[2] == name]
+    full = [found for found in full if not found.startswith("segue.")] or full  # what is built in is in nobody's way
     if len(full) > 1:
         raise UnknownTaskError(f"{name!r} may mean {' or '.join(sorted(full))}; write the full name.")
     return known[full[0]] if full else None
@@ -89,7 +99,12 @@ def _import(name: str) -> None:
 
 
 def _broken(name: str, error: BaseException) -> ConfigError:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    is_ours = isinstance(error, SegueError)  # refused by Segue: where it stands in the user's code says it all
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not _is_machinery(frame.filename) and not (is_ours and frame.filename.startswith(_SEGUE))
+    ]
     text = "".join([*traceback.format_list(frames), *traceback.format_exception_only(error)])
     lines = text.rstrip().splitlines()
     if len(lines) > TRACEBACK_LINES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,7 @@ RUNS_LOOKED_AT = 50
 ACTIVE_SHOWN = 6
 ENDED_SHOWN = 4
 STEPS_SHOWN = 6
+HELD_SHOWN = 4
 
 logger = logging.getLogger("segue.dev")
 
@@ -42,20 +44,28 @@ class Moment:
     runs: Sequence[RunInfo]
     counts: Mapping[str, Mapping[StepStatus, int]] = field(default_factory=dict)
     running: Sequence[tuple[RunInfo, StepInfo]] = ()
+    held: Sequence[tuple[RunInfo, StepInfo]] = ()  # of runs in which nothing runs, a step that something holds back
 
     @classmethod
     def at(cls, segue: Segue, *, in_detail: bool) -> Moment:
         """Look now; `in_detail` also at the steps of what is shown."""
         runs = segue.runs(limit=RUNS_LOOKED_AT)
-        active = [run for run in runs if not run.status.is_final][:ACTIVE_SHOWN] if in_detail else []
-        counts = {run.id: Run(segue, run.id).counts() for run in active}
+        active = _active_first(runs)[:ACTIVE_SHOWN] if in_detail else []
+        counts = {run.id: Run(segue.engine, run.id).counts() for run in active}
         running = [
             (run, step)
             for run in active
             if counts[run.id].get(StepStatus.RUNNING)
-            for step in Run(segue, run.id).steps(status=StepStatus.RUNNING, limit=STEPS_SHOWN)
+            for step in Run(segue.engine, run.id).steps(status=StepStatus.RUNNING, limit=STEPS_SHOWN)
         ]
-        return cls(segue.engine.store.now(), runs, counts, running[:STEPS_SHOWN])
+        held = [
+            (run, step)
+            for run in active
+            if counts[run.id].get(StepStatus.READY) and not counts[run.id].get(StepStatus.RUNNING)
+            for step in Run(segue.engine, run.id).steps(status=StepStatus.READY, limit=1)
+            if step.gate is not None
+        ]
+        return cls(segue.engine.store.now(), runs, counts, running[:STEPS_SHOWN], held[:HELD_SHOWN])
 
 
 class Board(Protocol):
@@ -183,23 +193,31 @@ class Watch:
 
 
 def board(moment: Moment, note: str = "") -> RenderableType:
-    """The picture: active runs, the steps that run, runs that ended last."""
-    active = [run for run in moment.runs if not run.status.is_final]
+    """The picture: active runs, the steps that run, what holds others back, runs that ended last."""
+    active = _active_first(moment.runs)
     ended = [run for run in moment.runs if run.status.is_final]
     ended.sort(key=lambda run: run.finished_at or run.created_at, reverse=True)
     parts: list[RenderableType] = [Text()]
     if active:
         parts.append(_active(active[:ACTIVE_SHOWN], moment))
         if len(active) > ACTIVE_SHOWN:
-            parts.append(Text(f"  … {counted(len(active) - ACTIVE_SHOWN, 'more active run')}", DIM))
-    if moment.running:
-        parts.append(_running(moment))
+            hidden = Counter(run.status.value for run in active[ACTIVE_SHOWN:])
+            more = Text(f"  … {counted(hidden.total(), 'more active run')}: ", DIM)
+            parts.append(more.append_text(counts_text(hidden)))
+    if moment.running or moment.held:
+        parts.append(_steps(moment))
     if ended:
         parts.append(_ended(ended[:ENDED_SHOWN], moment.now))
     if not moment.runs:
         parts.append(Text("  no runs yet; start one: segue start -A <module> <workflow>", DIM))
     parts.append(Text(note or "  Ctrl-C to stop", "yellow" if note else DIM))
     return Group(*parts)
+
+
+def _active_first(runs: Sequence[RunInfo]) -> list[RunInfo]:
+    """Those that have not ended: what runs before what waits to begin, and that before what is paused."""
+    order = (RunStatus.RUNNING, RunStatus.PENDING, RunStatus.PAUSED)
+    return sorted((run for run in runs if not run.status.is_final), key=lambda run: order.index(run.status))
 
 
 def _grid() -> Table:
@@ -223,8 +241,10 @@ def _active(runs: Sequence[RunInfo], moment: Moment) -> Table:
         total = sum(counts.values())
         done = sum(count for status, count in counts.items() if status.is_final)
         since = duration((moment.now - (run.started_at or run.created_at)).total_seconds())
-        line = bar(done, total).append(f" {done:,}/{total:,}  ")
-        grid.add_row(_name(run), Text(_short(run), DIM), Text(since, DIM), _one_line(line.append_text(_open(counts))))
+        line = Text("waits for more starts", "cyan")  # a bundle has no steps yet
+        if total:
+            line = bar(done, total).append(f" {done:,}/{total:,}  ").append_text(_open(counts))
+        grid.add_row(_name(run), Text(_short(run), DIM), Text(since, DIM), _one_line(line))
     return grid
 
 
@@ -233,13 +253,17 @@ def _open(counts: Mapping[StepStatus, int]) -> Text:
     return counts_text({status.value: counts[status] for status in wanted if status in counts})
 
 
-def _running(moment: Moment) -> Table:
+def _steps(moment: Moment) -> Table:
+    """Steps that run, and what holds others back."""
     grid = _grid()
     for run, step in moment.running:
         name = Text.assemble(("    ▸ ", STYLES["running"]), step.name)
         tries = Text(f"try {step.attempt} " if step.attempt > 1 else "", "yellow")
         seconds = Text(duration(spent(step, moment.now) or 0.0), DIM)
         grid.add_row(name, Text(_short(run), DIM), seconds, _one_line(tries.append_text(step_line(step, moment.now))))
+    for run, step in moment.held:
+        name = Text.assemble(("    ◷ ", STYLES["ready"]), step.name)
+        grid.add_row(name, Text(_short(run), DIM), Text(), _one_line(step_line(step, moment.now)))
     return grid
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import click
 from rich.text import Text
 
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
-from segue.cli.wording import counted, counts_text
+from segue.cli.wording import ago, counted, counts_text
 from segue.client import Segue
 from segue.config import without_password
 from segue.errors import SchemaError
 from segue.model import RunStatus
+from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.store.migrate import latest
 
 BROKEN_SHOWN = 50
@@ -29,7 +30,10 @@ def age(text: str | timedelta) -> timedelta:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     if match is None or match[2] not in _UNITS:
         raise click.BadParameter(f"{text!r} is no length of time; write it like 30d, 12h, 90min or 2w.")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError:
+        raise click.BadParameter(f"{text!r} is longer than there has been time.") from None
 
 
 @click.group(short_help="Upgrade, check, prune and measure the database.")
@@ -143,11 +147,14 @@ def info(setup: Setup, as_json: bool) -> None:
         version = _schema_version(segue)
         with segue.engine.reading() as tx:
             counts = {RunStatus(status).value: count for status, count in tx.all("count_runs")}
+            leader = leader_info(segue.engine.store, tx)
+        now = segue.engine.store.now()
         workers = len(segue.workers())
         dialect, database = segue.engine.store.dialect, without_password(segue.url)
     if as_json:
         print_json(
             {"database": database, "dialect": dialect, "schema_version": version, "runs": counts, "workers": workers}
+            | {"chores": leader.host if leader is not None and leader.lease_until > now else None}
         )
         return
     total = sum(counts.values())
@@ -160,11 +167,19 @@ def info(setup: Setup, as_json: bool) -> None:
         ("schema", f"version {version}"),
         ("runs", runs),
         ("workers", f"{workers:,}"),
+        ("chores", _who_leads(leader, now)),
     ):
         console().print(
             Text(f"{label:<9} ", "bright_black").append_text(Text(value) if isinstance(value, str) else value),
             soft_wrap=True,
         )
+
+
+def _who_leads(leader: LeaderInfo | None, now: datetime) -> str:
+    """Who does the chores, and since when."""
+    if leader is None or leader.lease_until <= now:
+        return "done by nobody"
+    return f"done by {leader.host}, begun {ago(leader.since, now)}"
 
 
 def _schema_version(segue: Segue) -> int:

@@ -17,9 +17,16 @@ WORDS = {
     "running": ("▶", "yellow"),
     "sent": ("◌", "yellow"),
     "delayed": ("◷", "cyan"),
+    "waiting_for_event": ("◷", "cyan"),
     "waiting_for_place": ("○", "cyan"),
+    "waiting_for_turn": ("○", "cyan"),
+    "waiting_for_admission": ("○", "cyan"),
+    "limited": ("○", "cyan"),
+    "rate_limited": ("◷", "cyan"),
+    "bundled": ("◷", "cyan"),
     "blocked": ("·", DIM),
     "ending": ("▶", "yellow"),
+    "paused": ("‖", "blue"),
     "final": (" ", ""),
 }
 ATTENTION = ("!", "bold red")  # what moves only when somebody does something

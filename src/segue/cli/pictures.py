@@ -14,9 +14,10 @@ from rich.text import Text
 from segue.cli.branches import Branch, is_virtual
 from segue.cli.wording import GLYPHS, STYLES, ago, counted, counts_text, duration, status_text
 from segue.engine.look import ProgressInfo, RunInfo, StepInfo
-from segue.model import FINAL_STEP_STATUSES, Gate, Policy, StepStatus
+from segue.model import FINAL_STEP_STATUSES, SLEEP, Gate, Policy, StepStatus
 
 BAR_CELLS = 16
+TOLD_WIDTH = 200  # of the arguments and metadata of a run
 SHOWN_OF_A_FOLD = 3  # failed and running members each, because they are what one looks for
 DIM = "bright_black"
 
@@ -30,13 +31,40 @@ def heading(run: RunInfo, counts: Mapping[StepStatus, int], now: datetime) -> Re
         words.append(Text(f"key {run.key}"))
     total = sum(counts.values())
     done = sum(count for found, count in counts.items() if found in FINAL_STEP_STATUSES)
-    steps = Text(f"{counted(total, 'step')}: ").append_text(counts_text({k.value: n for k, n in counts.items()}))
+    steps = Text(f"{counted(total, 'step')}: " if total else "no steps yet").append_text(
+        counts_text({k.value: n for k, n in counts.items()})
+    )
     if not run.status.is_final and total:
         steps.append("  ").append_text(bar(done, total)).append(f" {done / total:.0%}")
     lines = [Text(" · ").join(words), steps]
+    lines += _told(run)
     if run.error is not None:
         lines.append(Text(f"{run.error.step} failed with {run.error.type}: {first_line(run.error.message)}", "red"))
     return Group(title, Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def _told(run: RunInfo) -> Iterator[Text]:
+    """What a run was given: its arguments, tags and metadata, a short line for each kind."""
+    if run.arguments is not None and run.arguments != [[], {}]:
+        args, kwargs = run.arguments
+        words = [_json(value) for value in args] + [f"{name}={_json(value)}" for name, value in kwargs.items()]
+        yield Text.assemble(("arguments ", DIM), shortened(", ".join(words), TOLD_WIDTH))
+    if run.tags:
+        yield Text.assemble(("tags ", DIM), ", ".join(run.tags))
+    if run.metadata:
+        yield Text.assemble(("metadata ", DIM), metadata_line(run.metadata))
+    if run.forked_from is not None:
+        yield Text.assemble(("forked from ", DIM), run.forked_from)
+
+
+def metadata_line(metadata: Mapping[str, object]) -> str:
+    """Metadata as one line: "customer=42, region=eu"."""
+    words = [f"{key}={value if isinstance(value, str) else _json(value)}" for key, value in metadata.items()]
+    return shortened(", ".join(words), TOLD_WIDTH)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def bar(done: float, total: float, *, cells: int = BAR_CELLS, style: str = "green") -> Text:
@@ -79,8 +107,16 @@ def step_line(step: StepInfo, now: datetime) -> Text:
             return Text(
                 f"on {step.worker or 'an unknown worker'}" + (", asked to end" if step.cancel_requested else ""), DIM
             )
+        case StepStatus.READY if step.gate == Gate.PAUSED:
+            return Text("held: the run is paused", STYLES["paused"])
+        case StepStatus.READY if step.gate == Gate.EVENT:
+            return Text(f"waits for {step.event!r}{_since(step.ready_at, now)}", "cyan")
         case StepStatus.READY if step.gate == Gate.TIMER and step.ready_at is not None:
             return Text(_waits(step, step.ready_at, now), "cyan")
+        case StepStatus.READY if step.gate == Gate.LIMIT:
+            return Text("waits for a place of a limit", "cyan")
+        case StepStatus.READY if step.gate == Gate.ADMISSION:
+            return Text("waits until its run is admitted", "cyan")
         case StepStatus.READY:
             return Text("" if step.queue == "default" else f"on queue {step.queue}", DIM)
         case StepStatus.BLOCKED:
@@ -183,10 +219,14 @@ def _time(step: StepInfo | None, now: datetime) -> Text:
 def _waits(step: StepInfo, until: datetime, now: datetime) -> str:
     when = f"in {duration((until - now).total_seconds())}" if until > now else "now"
     if not step.failures:
-        return f"delayed, due {when}"
+        return f"sleeps, wakes {when}" if step.task == SLEEP else f"delayed, due {when}"
     tries = policy_of(step).retries + 1
     error = f" after {step.error.type}: {first_line(step.error.message)}" if step.error else ""
     return f"failed {step.failures} of {counted(tries, 'try', 'tries')}, next {when}{error}"
+
+
+def _since(moment: datetime | None, now: datetime) -> str:
+    return "" if moment is None else f", for {duration((now - moment).total_seconds())}"
 
 
 def _blocked(step: StepInfo) -> str:
@@ -203,6 +243,8 @@ def details(step: StepInfo, now: datetime) -> RenderableType:
         rows.append(("", note))
     rows.append(("task", step.task or "(a join)"))
     rows.append(("queue", f"{step.queue}, priority {step.priority}"))
+    if step.metadata:
+        rows.append(("metadata", metadata_line(step.metadata)))
     policy = policy_of(step)
     failed = f", {counted(step.failures, 'failure')}" if step.failures else ""
     lost = f", {counted(step.losses, 'lost worker')}" if step.losses else ""

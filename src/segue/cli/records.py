@@ -9,6 +9,7 @@ import msgspec
 
 from segue.engine.explain import Reason
 from segue.engine.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
+from segue.engine.waiting import EventInfo, WaitInfo
 from segue.model import ErrorInfo, FailureInfo, StepStatus
 
 
@@ -22,6 +23,10 @@ def run_record(run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dic
         "ending": run.ending,
         "steps": run.steps,
         "error": _failure(run.error),
+        "tags": list(run.tags),
+        "metadata": run.metadata,
+        "arguments": run.arguments,
+        "forked_from": run.forked_from,
         "created_at": _moment(run.created_at),
         "started_at": _moment(run.started_at),
         "finished_at": _moment(run.finished_at),
@@ -41,6 +46,7 @@ def step_record(step: StepInfo) -> dict[str, Any]:
         "is_join": step.is_join,
         "status": step.status.value,
         "gate": step.gate,
+        "event": step.event,
         "queue": step.queue,
         "priority": step.priority,
         "ready_at": _moment(step.ready_at),
@@ -53,6 +59,7 @@ def step_record(step: StepInfo) -> dict[str, Any]:
         "hook": step.hook,
         "error": _error(step.error),
         "policy": msgspec.json.decode(step.policy) if step.policy else {},
+        "metadata": step.metadata,
         "started_at": _moment(step.started_at),
         "finished_at": _moment(step.finished_at),
         "seconds": step.seconds,
@@ -91,6 +98,34 @@ def worker_record(worker: WorkerInfo) -> dict[str, Any]:
         "started_at": _moment(worker.started_at),
         "heartbeat_at": _moment(worker.heartbeat_at),
         "lease_until": _moment(worker.lease_until),
+    }
+
+
+def wait_record(wait: WaitInfo) -> dict[str, Any]:
+    """A step that waits for a message."""
+    return {
+        "run": wait.run_id,
+        "workflow": wait.workflow,
+        "key": wait.key,
+        "step": wait.step,
+        "step_name": wait.step_name,
+        "name": wait.name,
+        "since": _moment(wait.since),
+        "until": _moment(wait.until),
+    }
+
+
+def event_record(event: EventInfo) -> dict[str, Any]:
+    """What was written down as having happened."""
+    return {
+        "id": event.id,
+        "at": _moment(event.at),
+        "kind": event.kind,
+        "run": event.run_id,
+        "workflow": event.workflow,
+        "step": event.step,
+        "step_name": event.step_name,
+        "detail": event.detail,
     }
 
 

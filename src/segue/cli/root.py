@@ -35,13 +35,28 @@ WORK, LOOK, CARE, TRY = "Work", "Look and steer", "Database", "Try and measure"
 COMMANDS = {
     "worker": Entry("segue.cli.worker", WORK, "Run steps until stopped."),
     "dev": Entry("segue.cli.dev", WORK, "A worker and the chores in one process, with a live view."),
+    "scheduler": Entry("segue.cli.scheduler", WORK, "Do the chores: schedules, rescue, retention."),
     "start": Entry("segue.cli.start", WORK, "Start a run of a workflow."),
     "runs": Entry("segue.cli.runs", LOOK, "List runs, the newest first."),
     "show": Entry("segue.cli.show", LOOK, "Show a run and its steps."),
     "explain": Entry("segue.cli.explain", LOOK, "Say why a run or a step is not moving."),
     "result": Entry("segue.cli.result", LOOK, "Print the result of a run as JSON."),
+    "pause": Entry("segue.cli.pause", LOOK, "Let nothing new of runs start."),
+    "resume": Entry("segue.cli.resume", LOOK, "Let paused runs go on."),
     "cancel": Entry("segue.cli.cancel", LOOK, "End runs."),
+    "retry": Entry("segue.cli.retry", LOOK, "Run again what failed."),
+    "fork": Entry("segue.cli.fork", LOOK, "Start a new run from a step of another."),
+    "skip": Entry("segue.cli.skip", LOOK, "Let a step be skipped."),
+    "mark": Entry("segue.cli.mark", LOOK, "Give a step a result."),
+    "edit": Entry("segue.cli.edit", LOOK, "Give a step other arguments."),
+    "approvals": Entry("segue.cli.approvals", LOOK, "List the steps that wait for a message."),
+    "send": Entry("segue.cli.send", LOOK, "Send a message to a run."),
+    "events": Entry("segue.cli.events", LOOK, "List what people did to runs, and alerts."),
+    "subscriptions": Entry("segue.cli.subscriptions", LOOK, "Tell somebody when something happens."),
+    "schedules": Entry("segue.cli.schedules", LOOK, "See and change what starts by itself."),
+    "limits": Entry("segue.cli.limits", LOOK, "See and set limits, rates and weights."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
+    "retention": Entry("segue.cli.retention", CARE, "Say how long runs are kept."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),
     "demo": Entry("segue.cli.demo", TRY, "Measure Python's standard library with a workflow."),
     "bench": Entry("segue.cli.bench", TRY, "Measure how fast Segue is on this machine."),
@@ -82,7 +97,7 @@ class Root(click.Group):
         for section in (WORK, LOOK, CARE, TRY):
             rows = [(name, entry.summary) for name, entry in COMMANDS.items() if entry.section == section]
             with formatter.section(section):
-                formatter.write_dl(rows, col_max=12)
+                formatter.write_dl(rows, col_max=16)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the sub-command; an error of Segue's becomes a message and an exit code."""

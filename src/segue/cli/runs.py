@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.choosing import filter_options, typed
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.pictures import DIM, bar
 from segue.cli.printing import console, print_json, put
@@ -16,7 +18,7 @@ from segue.cli.records import run_record
 from segue.cli.wording import ago, duration, status_text
 from segue.client import Run
 from segue.engine.look import RunInfo
-from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
+from segue.model import FINAL_STEP_STATUSES, StepStatus
 
 WIDE = 100  # columns from which on ids are written in full
 SHORTEST_ID = 13  # of a short id: the millisecond in which the run was created
@@ -26,17 +28,12 @@ Counts = Mapping[StepStatus, int]
 
 @click.command(short_help="List runs, the newest first.")
 @with_setup
-@click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only runs of this status.")
-@click.option("--workflow", metavar="NAME", help="Only runs of this workflow (its full name).")
-@click.option("--key", help="Only the run with this key.")
+@filter_options
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
 @click.option("--before", metavar="RUN", help="The page before: only runs older than this one.")
 @json_option
 @pass_setup
-def command(
-    setup: Setup, status: str | None, workflow: str | None, key: str | None, limit: int, before: str | None, as_json:
-    bool
-) -> None:  # fmt: skip
+def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | None, as_json: bool) -> None:
     """List runs, the newest first. With --json: a list of objects.
 
     In a narrow terminal ids are cut to what tells these runs apart; every command takes the beginning of an id.
@@ -44,22 +41,23 @@ def command(
     \b
     Example:
       segue runs --status failed --limit 5
+      segue runs --tag backfill --meta customer=42 --newer-than 2d
     """
     with setup.segue() as segue:
         oldest = segue.get(before).id if before else None
-        runs = segue.runs(status=status, workflow=workflow, key=key, before=oldest, limit=limit)
-        counts = {run.id: Run(segue, run.id).counts() for run in runs if as_json or not run.status.is_final}
+        runs = segue.runs(before=oldest, limit=limit, **filters)
+        counts = {run.id: Run(segue.engine, run.id).counts() for run in runs if as_json or not run.status.is_final}
         now = segue.engine.store.now()
     if as_json:
         print_json([run_record(run, counts[run.id]) for run in runs])
         return
     out = console()
     if not runs:
-        out.print(Text("No runs." if not (status or workflow or key or before) else "No such runs.", DIM))
+        out.print(Text("No runs." if not (filters or before) else "No such runs.", DIM))
         return
     put(out, runs_table(runs, counts, now, width=out.width))
     if len(runs) == limit:
-        more = f"runs --before {runs[-1].id}" + (f" --status {status}" if status else "")
+        more = " ".join(["runs", f"--before {runs[-1].id}", *([typed(filters)] if filters else [])])
         out.print(Text(f"older ones: {setup.follow_up(more)}", DIM), soft_wrap=True)
 
 
@@ -97,6 +95,8 @@ def _steps(run: RunInfo, counts: Counts | None) -> tuple[str, Text | None]:
     if counts is None or run.status.is_final:
         return f"{run.steps:,}", None
     total = sum(counts.values())
+    if not total:  # a bundle, which is planned when its window ends
+        return "", None
     done = sum(count for status, count in counts.items() if status in FINAL_STEP_STATUSES)
     return f"{done:,}/{total:,}", bar(done, total, cells=BAR_CELLS)
 

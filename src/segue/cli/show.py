@@ -14,10 +14,11 @@ from rich.live import Live
 from rich.text import Text
 
 from segue.cli.branches import grow
+from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.pictures import DIM, details, heading, tree
 from segue.cli.printing import console, print_json, put
-from segue.cli.records import attempt_record, run_record, step_record
+from segue.cli.records import attempt_record, event_record, run_record, step_record
 from segue.cli.wording import counts_text, duration, status_text
 from segue.client import Run, Segue
 from segue.engine.look import AttemptInfo, RunInfo, StepInfo
@@ -27,6 +28,7 @@ from segue.model import RunStatus, StepStatus
 PAGE = 5000
 MOST_STEPS = 100_000  # read for one picture
 UNCUT = 1000
+MOST_EVENTS = 20  # the latest ones
 MOST_LINES = 300  # unless --all
 FOLLOW_SECONDS = 0.5
 PLAIN_SECONDS = 2.0
@@ -53,9 +55,9 @@ STEPS_OF_ONE_NAME = 20
 def command(
     setup: Setup, run_id: str, step_name: str | None, with_attempts: bool, show_all: bool, follow: bool, as_json: bool
 ) -> None:  # fmt: skip
-    """Show a run and its steps. RUN is its id, or the beginning of it.
+    """Show a run, its steps, and what people and clocks did to it. RUN is its id, or the beginning of it.
 
-    With --json: one object {run, steps, attempts}; with --follow one line {run} for each change.
+    With --json: one object {run, steps, events, attempts}; with --follow one line {run} for each change.
 
     \b
     Example:
@@ -135,16 +137,29 @@ class Look:
 def _show_run(segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as_json: bool) -> None:
     look = Look.at(segue, run)
     attempts = run.attempts() if with_attempts else []
+    events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
-        record = {"run": run_record(look.run, look.counts), "steps": [step_record(step) for step in look.steps]}
+        record = {
+            "run": run_record(look.run, look.counts),
+            "steps": [step_record(step) for step in look.steps],
+            "events": [event_record(event) for event in events],
+        }
         print_json(record | ({"attempts": [attempt_record(each) for each in attempts]} if with_attempts else {}))
         return
     out = console()
     put(out, look.picture(out, show_all=show_all))
+    if events:
+        out.print()
+    for event in reversed(events):
+        about = f" of {event.step_name}" if event.step_name else ""
+        line = Text.assemble(
+            (f"{event.at:%Y-%m-%d %H:%M:%S} UTC  ", DIM), event.kind, about, (f"  {detail_text(event)}", DIM)
+        )
+        out.print(line, soft_wrap=True)
     names = {step.step: step.name for step in look.steps}
     for attempt in attempts:
         out.print()
-        _print_attempt(out, attempt, names.get(attempt.step, "?"))
+        _print_attempt(out, attempt, names.get(attempt.step, f"step {attempt.step}, which a retry has thrown away"))
 
 
 def _show_steps(
@@ -222,7 +237,7 @@ def _follow_lines(segue: Segue, run: Run, out: Console, *, as_json: bool) -> Run
                 print_json({"run": run_record(look.run, look.counts)})
             else:
                 counts = counts_text({status.value: count for status, count in look.counts.items()})
-                out.print(Text(f"{look.now:%H:%M:%S} {look.run.status}: ").append_text(counts), soft_wrap=True)
+                out.print(Text(f"{look.now:%H:%M:%S} UTC {look.run.status}: ").append_text(counts), soft_wrap=True)
         if is_final:
             return look.run.status
         time.sleep(FOLLOW_SECONDS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from datetime import timedelta
 from inspect import signature
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -14,11 +15,13 @@ from rich.text import Text
 from segue.authoring import Task, Workflow, decode_result, encode
 from segue.authoring.values import annotations_of
 from segue.cli.application import find_work
+from segue.cli.db import age
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
 from segue.cli.records import run_record
 from segue.cli.wording import duration, status_text
-from segue.client import Run, Segue
+from segue.client import Debounce, Run, Segue
+from segue.engine.bundles import Keep
 from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
 from segue.worker.inline import work_run
@@ -36,12 +39,26 @@ from segue.worker.inline import work_run
 @click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long --wait waits. [default: for ever]"
 )
+@click.option("--deadline", type=age, metavar="AGE", help="It fails when it has not ended so long after its start.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the run by (repeatable).")
+@click.option(
+    "--meta", "metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the run, to find it by (repeatable)."
+)
 @click.option("--run", "work_here", is_flag=True, help="Work it here and now, in this process, and print the result.")
+@click.option("--debounce", metavar="KEY", help="Put it together with other starts of this workflow under this key.")
+@click.option(
+    "--window",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long --debounce waits for more.",
+)
+@click.option("--keep", type=click.Choice([keep.value for keep in Keep]), help="Whose arguments count. [default: last]")
 @json_option
 @pass_setup
 def command(
     setup: Setup, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...], key: str | None, wait: bool,
-    timeout: float | None, work_here: bool, as_json: bool,
+    timeout: float | None, work_here: bool, debounce: str | None, window: float | None, keep: str | None,
+    tags: tuple[str, ...], metadata: tuple[str, ...], deadline: timedelta | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Start a run of a workflow. It is durable when this returns; a worker runs its steps.
 
@@ -58,10 +75,14 @@ def command(
     """
     if work_here and timeout is not None:
         raise click.UsageError("--timeout is for --wait; a run that is worked here takes as long as it takes.")
+    how = _debounce(debounce, window, keep, waits=wait or work_here)
     setup.import_apps()
     work = find_work(workflow)
     with setup.segue() as segue:
-        run = segue.start(work, *_positional(work, arguments), key=key, **_named(work, named))
+        run = segue.start(
+            work, *positional(work, arguments, of_list=keep == Keep.ALL), key=key, debounce=how, tags=tags,
+            metadata=_metadata(metadata), deadline=deadline, **by_name(work, named),
+        )  # fmt: skip
         if not as_json:
             _tell_started(setup, run)
         if work_here:
@@ -71,23 +92,61 @@ def command(
         _finish(run, is_over=work_here or wait, as_json=as_json)
 
 
+def _metadata(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE as metadata: the values are JSON if they can be that, else text."""
+    told = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--meta takes KEY=VALUE, as in --meta customer=42; it was given {pair!r}.")
+        told[name] = value_of(text)
+    return told
+
+
+def _debounce(key: str | None, window: float | None, keep: str | None, *, waits: bool) -> Debounce | None:
+    if key is None:
+        if window is not None or keep is not None:
+            raise click.UsageError("--window and --keep are about --debounce KEY, which is missing.")
+        return None
+    if window is None:
+        raise click.UsageError("--debounce needs --window SECONDS: how long it waits for more starts.")
+    if waits:
+        raise click.UsageError(
+            "--debounce starts the run later, by the process that does the chores: leave --wait and --run."
+        )
+    return Debounce(key=key, window=window, keep=keep or Keep.LAST)
+
+
 def value_of(text: str, annotation: Any = Any) -> Any:
     """A word of the command line as the annotation wants it: JSON if it can be that, else the text itself."""
     try:
         return decode_result(annotation, text)
-    except SerializationError as error:
+    except SerializationError as as_json:
         try:
             return decode_result(annotation, encode(text))
-        except SerializationError:
-            raise ConfigError(f"The argument {text!r} cannot be used: {error}.") from error
+        except SerializationError as as_text:
+            why = as_json if _is_json(text) else as_text
+            raise ConfigError(f"The argument {text!r} {str(why).removeprefix('the result ')}.") from why
 
 
-def _positional(work: Any, words: tuple[str, ...]) -> list[Any]:
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def positional(work: Any, words: tuple[str, ...], *, of_list: bool = False) -> list[Any]:
+    """Words of the command line as the positional arguments of a workflow or task; with `of_list` as items of lists."""
     kinds = list(_annotations(work).values())
+    if of_list:
+        kinds = [(*get_args(kind), Any)[0] for kind in kinds]
     return [value_of(word, kinds[place] if place < len(kinds) else Any) for place, word in enumerate(words)]
 
 
-def _named(work: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
+def by_name(work: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Words like `day=2026-11-20` as its keyword arguments."""
     kinds, named = _annotations(work), {}
     for pair in pairs:
         name, equals, text = pair.partition("=")

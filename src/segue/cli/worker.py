@@ -6,6 +6,7 @@ number of the signal when a second one made it leave what ran.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ from segue.cli.wording import counted
 from segue.client import Segue
 from segue.config import without_password
 from segue.model import DEFAULT_QUEUE
+from segue.scheduler.chores import Chores
 from segue.version import __version__
 from segue.worker import launch
 from segue.worker.worker import Worker, WorkerOptions
@@ -43,6 +45,7 @@ class Hiring:
     max_jobs: int | None
     max_rss_mb: int | None
     log_level: str
+    no_chores: bool = False
 
     def options(self, *, burst: bool = False) -> WorkerOptions:
         """What the worker is told."""
@@ -124,6 +127,7 @@ _HIRING = (
         show_default=True,
         help="What is logged on stderr.",
     ),
+    click.option("--no-chores", is_flag=True, help="Leave schedules, retention and the like to other processes."),
 )
 
 
@@ -137,7 +141,7 @@ def with_hiring(function: AnyCallable) -> AnyCallable:
 @click.command(short_help="Run steps until stopped.")
 @with_setup
 @with_hiring
-@click.option("--burst", is_flag=True, help="Stop when there is nothing left to do, timers included.")
+@click.option("--burst", is_flag=True, help="Stop when there is nothing left to do, timers included. Does no chores.")
 @json_option
 @pass_setup
 def command(setup: Setup, /, burst: bool, as_json: bool, **hiring: Any) -> None:
@@ -158,7 +162,14 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **hiring: Any) -> None:
     with setup.segue() as segue:
         worker = hired.make(segue, modules, burst=burst)
         banner = Banner(worker, hired.options(burst=burst), without_password(segue.url))
-        forced = work(worker, on_ready=banner.print_json if as_json else banner.print)
+        with contextlib.ExitStack() as beside_it:
+
+            def begin() -> None:
+                (banner.print_json if as_json else banner.print)()
+                if not (burst or hired.no_chores):
+                    beside_it.enter_context(Chores(segue.engine))
+
+            forced = work(worker, on_ready=begin)
     if forced:
         sys.exit(128 + forced)
 

@@ -12,16 +12,23 @@ from typing import Any
 
 import msgspec
 
+from segue.clock import earlier
 from segue.engine.ending import fail_fast
+from segue.engine.happenings import note_retry
 from segue.engine.ids import first_id_at
+from segue.engine.pausing import hold_paused, paused_among
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler
 from segue.engine.transitions import Change, Facts, Lost, decide
-from segue.model import ErrorInfo, StepStatus
+from segue.model import ErrorInfo, RunStatus, StepStatus
 from segue.store.protocol import Finish, Store, Transaction
 
 RESCUE_AT_ONCE = 1000
 PRUNE_AT_ONCE = 200
+_ALL_OF_A_RUN = (
+    "prune_steps", "prune_attempts", "prune_progress", "prune_messages", "prune_alarms", "prune_events",
+    "prune_labels", "prune_bundles", "prune_runs",
+)  # fmt: skip
 _encode = msgspec.json.Encoder().encode
 _decode_error = msgspec.json.Decoder(ErrorInfo).decode
 
@@ -43,6 +50,7 @@ def rescue(store: Store, tx: Transaction, now: datetime) -> int:
     runs = {row[0]: row for row in locked}
     finishes = _give_back(tx, now, [row for row in lost if row[0] in runs], runs, ending)
     Settler(store, tx, now).settle(finishes, ending=sorted(ending))
+    hold_paused(tx, paused_among(locked))
     tx.later("wake")
     return len(lost)
 
@@ -62,6 +70,7 @@ def release_steps(store: Store, tx: Transaction, steps: Sequence[tuple[str, int,
             failures=failures, losses=losses, error=None,
         )  # fmt: skip
     Settler(store, tx, now).settle(finishes, ending=sorted(ending))
+    hold_paused(tx, paused_among(locked))
 
 
 def _give_back(
@@ -69,7 +78,8 @@ def _give_back(
 ) -> list[Finish]:
     finishes = []
     for run_id, step, attempt, worker in lost:
-        status, _, failures, losses, policy, hook, name, may_fail, _ = tx.all("step_state", run_id=run_id, step=step)[0]
+        state = tx.all("step_state", run_id=run_id, step=step)[0]
+        status, _, failures, losses, policy, hook, name, may_fail, *_ = state
         facts = Facts(StepStatus(status), attempt, failures, losses, decode_policy(policy))
         change = decide(facts, Lost(attempt))
         if not isinstance(change, Change):
@@ -86,6 +96,7 @@ def _give_back(
                 "requeue", run_id=run_id, step=step, attempt=attempt, gate=None, ready_at=now,
                 failures=change.failures, losses=change.losses, error=error,
             )  # fmt: skip
+            note_retry(tx, run_id, step, attempt, error)
         else:
             tx.later("count_tries", run_id=run_id, step=step, failures=change.failures, losses=change.losses)
             finishes.append(Finish(run_id, step, attempt, StepStatus.RUNNING, StepStatus.FAILED, None, error))
@@ -104,15 +115,23 @@ def _lost_error(worker: str | None, change: Change) -> str:
 
 def prune(store: Store, tx: Transaction, now: datetime, *, older_than: timedelta) -> int:
     """Delete up to some hundred runs that ended longer ago than `older_than`, oldest first. Returns how many."""
-    before = now - older_than
+    before = earlier(now, older_than)
     ids = [
         row[0] for row in tx.all("prunable_runs", horizon=first_id_at(before), before=before, limit=PRUNE_AT_ONCE)
     ]  # fmt: skip
-    if ids:
-        for statement in ("prune_steps", "prune_attempts", "prune_progress", "prune_runs"):
-            tx.all(statement, ids=ids)
+    deleted = delete_runs(tx, ids)
     tx.all("prune_workers", before=before)
-    return len(ids)
+    return deleted
+
+
+def delete_runs(tx: Transaction, ids: Sequence[str]) -> int:
+    """Delete those of these runs that are final, with all that is theirs. Returns how many."""
+    locked = tx.all("lock_runs", ids=sorted(ids)) if ids else []
+    final = [row[0] for row in locked if RunStatus(row[3]).is_final]  # a retry may have come first
+    if final:
+        for statement in _ALL_OF_A_RUN:
+            tx.all(statement, ids=final)
+    return len(final)
 
 
 def check_invariants(tx: Transaction, statements: Sequence[str]) -> list[tuple[str, str]]:

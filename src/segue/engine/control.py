@@ -5,22 +5,32 @@ from __future__ import annotations
 from datetime import datetime
 
 from segue.engine.ending import end_early
+from segue.engine.events import record_event
+from segue.engine.pausing import pause_run, resume_run, unpause
 from segue.engine.settle import Settler
-from segue.errors import RunNotFoundError
+from segue.engine.verbs import Done, Verb, lock_run, said
 from segue.model import RunStatus
 from segue.store.protocol import Store, Transaction
 
+__all__ = ["Done", "Verb", "cancel_run", "pause_run", "resume_run"]
 
-def cancel_run(store: Store, tx: Transaction, run_id: str, now: datetime) -> str:
+
+def cancel_run(
+    store: Store, tx: Transaction, run_id: str, now: datetime, *, actor: str | None = None, reason: str | None = None
+) -> Done:
     """End a run: what has not begun is cancelled now, what runs is asked to end, finalizers still run.
 
-    Returns the status of the run afterwards. A run that is final, or that ends already, is left as it is.
+    A run that is final, or that ends already, is left as it is; but a paused one always goes on, to its end.
     """
-    locked = tx.all("lock_runs", ids=[run_id])
-    if not locked:
-        raise RunNotFoundError(f"No run has the id {run_id}.")
-    if end_early(tx, run_id, RunStatus.CANCELLED, now):
+    status = lock_run(tx, run_id)[3]
+    was_paused = status == RunStatus.PAUSED
+    if was_paused:
+        unpause(tx, run_id, now)
+    ends_early = end_early(tx, run_id, RunStatus.CANCELLED, now)
+    if ends_early:
         Settler(store, tx, now).settle([], ending=[run_id])
         tx.later("wake")  # workers look for what they are asked to end
-    status: str = tx.all("run_status", run_id=run_id)[0][0]
-    return status
+    if ends_early or was_paused:
+        kind = "run.cancel_requested" if ends_early else "run.resumed"  # it is run.cancelled when it has ended
+        record_event(tx, now, kind, run_id=run_id, **said(actor, reason))
+    return Done(tx.all("run_status", run_id=run_id)[0][0], ends_early or was_paused)

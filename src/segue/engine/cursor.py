@@ -16,7 +16,7 @@ from segue.store.protocol import Store
 
 FULL_LOOK_SECONDS = 0.1
 MARGIN = timedelta(seconds=0.2)
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_RANK = -32_000
 EVERY_QUEUE = ""
 
@@ -35,7 +35,7 @@ class ClaimCursor:
         position = self._positions.get(queue)
         if position is None or now >= self._full_look_at.get(queue, 0.0):
             self._full_look_at[queue] = now + FULL_LOOK_SECONDS
-            return FIRST_RANK, _BEGINNING
+            return FIRST_RANK, BEGINNING
         return position
 
     def claimed(self, rows: Sequence[Any], store: Store, *, queue: str) -> None:

@@ -5,17 +5,24 @@ Promise 7: every run ends, or this says what it waits for. A run that is not fin
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
-from segue.engine.look import RunInfo, StepInfo, WorkerInfo, list_steps, list_workers, run_info
-from segue.model import Gate, StepStatus
+from segue.engine.bundles import waiting_bundle
+from segue.engine.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
+from segue.engine.why_limited import Kind, LimitsView, Why
+from segue.model import ENGINE_TASKS, SLEEP, Gate, RunStatus, StepStatus
 from segue.store.protocol import Store, Transaction
 
 STEPS_LOOKED_AT = 200
 PARENTS_NAMED = 5
+_ALIKE_IN_WORDS = (
+    "no_worker", "no_worker_on_queue", "unknown_task", "waiting_for_event", "limited", "rate_limited",
+    "waiting_for_turn", "waiting_for_admission",
+)  # fmt: skip
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -34,23 +41,31 @@ def explain(
 ) -> list[Reason]:
     """The reasons why a run, or its step of this name or number, is where it is."""
     run = run_info(store, tx, run_id)
+    limits = LimitsView(store, tx, now)
     if step is not None:
         steps = _steps_called(store, tx, run_id, step)
         if not steps:
             return [Reason("unknown_step", str(step), f"run {run.id} has no such step")]
-        return _explain_step(store, tx, run, steps[0], list_workers(store, tx), now)
+        return _explain_step(store, tx, run, steps[0], list_workers(store, tx), limits, now)
     if run.status.is_final:
         return [_final(run)]
     workers = list_workers(store, tx)
     reasons = []
+    if not run.steps:
+        reasons += _bundled(store, tx, run)
+    if run.status is RunStatus.PAUSED:
+        reasons.append(_paused(store, tx, run))
+    unadmitted = limits.of_run(run_id) if run.steps and not run.ending else None
+    if unadmitted is not None:
+        reasons.append(Reason("waiting_for_admission", None, unadmitted))
     if run.ending:
         reasons.append(Reason("ending", None, f"the run is ending as {run.ending}; it waits for what still runs"))
     for status in (StepStatus.RUNNING, StepStatus.SENT, StepStatus.READY):
         for found in list_steps(store, tx, run_id, status=status, limit=STEPS_LOOKED_AT):
-            reasons += _explain_step(store, tx, run, found, workers, now)
+            reasons += _explain_step(store, tx, run, found, workers, limits, now)
     if not reasons:
         for found in list_steps(store, tx, run_id, status=StepStatus.BLOCKED, limit=STEPS_LOOKED_AT):
-            reasons += _explain_step(store, tx, run, found, workers, now)
+            reasons += _explain_step(store, tx, run, found, workers, limits, now)
     return _merged(reasons) or [
         Reason("stuck", None, "nothing can move it: please run `segue db check` and report this")
     ]
@@ -70,16 +85,46 @@ def _final(run: RunInfo) -> Reason:
     return Reason("final", None, text)
 
 
+def _bundled(store: Store, tx: Transaction, run: RunInfo) -> list[Reason]:
+    """Why a run has no steps yet."""
+    found = waiting_bundle(store, tx, run.id)
+    if found is None:
+        return []
+    key, keep, due_at, count = found
+    until = due_at.isoformat(timespec="seconds")
+    starts = "1 start" if count == 1 else f"{count} starts"
+    text = f"puts together starts under the key {key!r} until {until} ({starts} so far, keeps {keep})"
+    return [Reason("bundled", None, text)]
+
+
+def _paused(store: Store, tx: Transaction, run: RunInfo) -> Reason:
+    """Since when, by whom, and what still runs."""
+    text = "the run is paused"
+    for at, detail in tx.all("last_event", run_id=run.id, kind="run.paused"):
+        since, said = store.datetime(at), msgspec.json.decode(detail) if detail else {}
+        text += f" since {since.isoformat(timespec='seconds')}" if since else ""
+        text += f" by {said['actor']}" if "actor" in said else ""
+        text += f" ({said['reason']})" if "reason" in said else ""
+    counts = count_steps(tx, run.id)
+    running = counts.get(StepStatus.RUNNING, 0) + counts.get(StepStatus.SENT, 0)
+    if running:
+        text += f"; {running} step{'s' if running > 1 else ''} of it still run{'' if running > 1 else 's'}"
+    return Reason("paused", None, f"{text}; it goes on with: segue resume {run.id}")
+
+
 def _explain_step(
-    store: Store, tx: Transaction, run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], now: datetime
-) -> list[Reason]:
+    store: Store, tx: Transaction, run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], limits: LimitsView,
+    now: datetime,
+) -> list[Reason]:  # fmt: skip
     match step.status:
         case StepStatus.RUNNING:
             return [_running(step, now)]
         case StepStatus.SENT:
             return [Reason("sent", step.name, "was handed to its executor, which has not begun it")]
+        case StepStatus.READY if step.gate == Gate.EVENT:
+            return [_waiting_for_event(store, tx, run, step, now)]
         case StepStatus.READY:
-            return _ready(step, workers, now)
+            return _ready(run, step, workers, limits, now)
         case StepStatus.BLOCKED:
             return [_blocked(tx, run, step)]
         case _:
@@ -107,10 +152,17 @@ def _running(step: StepInfo, now: datetime) -> Reason:
     return Reason("running", step.name, text)
 
 
-def _ready(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list[Reason]:
+def _ready(
+    run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], limits: LimitsView, now: datetime
+) -> list[Reason]:
+    if step.gate == Gate.PAUSED:
+        return [Reason("paused", step.name, "is ready, and held until its run is resumed: segue resume RUN")]
+    if step.gate == Gate.ADMISSION:
+        return [Reason("waiting_for_admission", step.name, "is ready, and waits until its run is admitted")]
     reasons = []
     if step.gate == Gate.TIMER and step.ready_at is not None and step.ready_at > now:
         why = f"its try number {step.attempt} failed, it is tried again at" if step.failures else "it is delayed until"
+        why = "it sleeps until" if step.task == SLEEP else why
         until = step.ready_at.isoformat(timespec="seconds")
         reasons.append(
             Reason("delayed", step.name, f"{why} {until} (in {_span((step.ready_at - now).total_seconds())})")
@@ -130,6 +182,8 @@ def _ready(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list
             "start one with -A naming the module that defines it"
         )
         reasons.append(Reason("unknown_task", step.name, text))
+    if step.gate in (None, Gate.LIMIT):
+        reasons += [_limited(step, why) for why in limits.of_step(run.id, step.step, step.queue, step.task)]
     if not reasons:
         busy = sum(worker.concurrency for worker in on_queue)
         text = (
@@ -139,6 +193,28 @@ def _ready(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list
     return reasons
 
 
+def _limited(step: StepInfo, why: Why) -> Reason:
+    match why.kind:
+        case Kind.PLACES:
+            return Reason("limited", step.name, why.text)
+        case Kind.RATE:
+            return Reason("rate_limited", step.name, why.text)
+        case Kind.TURN:
+            return Reason("waiting_for_turn", step.name, why.text)
+
+
+def _waiting_for_event(store: Store, tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> Reason:
+    """Since when, until when, and what would end it."""
+    since = f"{step.ready_at.isoformat(timespec='seconds')}" if step.ready_at else "an unknown time"
+    text = f"has waited for {step.event!r} since {since}"
+    for [ends_at] in tx.all("wait_ends_at", run_id=run.id, step=step.step):
+        until = store.datetime(ends_at)
+        left = f"in {_span((until - now).total_seconds())}" if until and until > now else "now"
+        text += f", and gives up at {until.isoformat(timespec='seconds')} ({left})" if until else ""
+    command = f"segue send {run.id} {shlex.quote(step.event or '')} [VALUE]"
+    return Reason("waiting_for_event", step.name, f"{text}; it goes on with: {command}")
+
+
 def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:
     rows = tx.all("parents_of", run_id=run.id, step=step.step, limit=PARENTS_NAMED)
     if not rows and step.hook:
@@ -146,7 +222,8 @@ def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:
     named = ", ".join(f"{name} ({status})" for _, name, status in rows)
     more = f" and {step.waiting_on - len(rows)} more" if step.waiting_on > len(rows) else ""
     rule = "" if step.rule in ("all_succeeded", "all_done", "handler") else f" [{step.rule}]"
-    what = "waits for the plan that its task returned: " if step.is_join and step.attempt else "waits for "
+    has_returned = step.is_join and step.attempt > 0 and step.task is not None and step.task not in ENGINE_TASKS
+    what = "waits for the plan that its task returned: " if has_returned else "waits for "
     return Reason("blocked", step.name, f"{what}{named}{more}{rule}")
 
 
@@ -154,7 +231,7 @@ def _merged(reasons: list[Reason]) -> list[Reason]:
     """A thousand steps that wait for the same thing are one line."""
     groups: dict[tuple[str, str], list[Reason]] = {}
     for reason in reasons:
-        words = reason.text if reason.code in ("no_worker", "no_worker_on_queue", "unknown_task") else reason.code
+        words = reason.text if reason.code in _ALIKE_IN_WORDS else reason.code
         key = (reason.code, words if reason.code not in ("running", "lost", "delayed", "blocked") else f"{reason}")
         groups.setdefault(key, []).append(reason)
     merged = []

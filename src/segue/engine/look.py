@@ -8,12 +8,11 @@ from typing import Any
 import msgspec
 
 from segue.engine.resolve import load
+from segue.engine.select import RunFilter, page_of_ids
 from segue.errors import RunNotFoundError
 from segue.model import RUN, ErrorInfo, FailureInfo, RunStatus, StepStatus
 from segue.plan.codec import decode_expr, evaluate, steps_in
 from segue.store.protocol import Store, Transaction
-
-LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
 class RunInfo(msgspec.Struct, frozen=True):
@@ -29,6 +28,10 @@ class RunInfo(msgspec.Struct, frozen=True):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+    arguments: list[Any] | None = None  # [args, kwargs] as JSON knows them; None: not kept, or too large for a list
+    forked_from: str | None = None  # the run whose results it took over
 
 
 class ProgressInfo(msgspec.Struct, frozen=True):
@@ -73,6 +76,8 @@ class StepInfo(msgspec.Struct, frozen=True):
     worker_lease_until: datetime | None
     worker_status: str | None
     cancel_requested: bool
+    metadata: dict[str, Any] = {}
+    event: str | None = None  # the name of the message that it waits for, or waited for
 
 
 class AttemptInfo(msgspec.Struct, frozen=True):
@@ -116,17 +121,11 @@ def run_info(store: Store, tx: Transaction, run_id: str) -> RunInfo:
 
 
 def list_runs(
-    store: Store, tx: Transaction, *, status: str | None = None, workflow: str | None = None,
-    key: str | None = None, before: str | None = None, limit: int = 50,
-) -> list[RunInfo]:  # fmt: skip
-    """The newest runs first; `before` is the last id of the page before."""
-    statement = "list_runs"
-    if status in (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED):
-        statement = "list_live_runs"
-    elif status == RunStatus.FAILED:
-        statement = "list_failed_runs"
-    rows = tx.all(statement, status=status, workflow=workflow, key=key, before=before or LAST_ID, limit=limit)
-    return [_run(store, row) for row in rows]
+    store: Store, tx: Transaction, chosen: RunFilter, *, before: str | None = None, limit: int = 50
+) -> list[RunInfo]:
+    """The newest runs first; `before` is the last id of the page before. Large arguments are left out."""
+    ids = page_of_ids(tx, chosen, before=before, limit=limit)
+    return [_run(store, row) for row in tx.all("run_rows", ids=ids)] if ids else []
 
 
 def find_run(tx: Transaction, start: str) -> str:
@@ -190,12 +189,17 @@ def run_result(tx: Transaction, run_id: str) -> str:
 
 
 def _run(store: Store, row: Any) -> RunInfo:
-    id_, workflow, key, status, intent, outcome, steps, _, _, error, created_at, started_at, finished_at = row
+    (
+        id_, workflow, key, status, intent, outcome, steps, error, created_at, started_at, finished_at,
+        tags, metadata, forked_from, arguments,
+    ) = row  # fmt: skip
     failure = msgspec.json.decode(error, type=FailureInfo) if error else None
     ending = None if RunStatus(status).is_final else (intent or outcome)
     return RunInfo(
         str(id_), workflow, key, RunStatus(status), ending, steps, failure,
         _required(store, created_at), store.datetime(started_at), store.datetime(finished_at),
+        _names(tags) if tags else (), _object(metadata), msgspec.json.decode(arguments) if arguments else None,
+        None if forked_from is None else str(forked_from),
     )  # fmt: skip
 
 
@@ -205,6 +209,7 @@ def _step(store: Store, row: Any) -> StepInfo:
         step, scope, name, task, is_join, status, gate, queue, priority, ready_at, attempt, failures, losses, rule,
         waiting_on, children, hook, error, policy, worker_id, started_at, finished_at, seconds,
         done, total, message, progress_from, progress_at, worker, lease_until, worker_status, cancel_requested,
+        metadata, event,
     ) = row  # fmt: skip
     progress = None
     if done is not None:
@@ -213,7 +218,8 @@ def _step(store: Store, row: Any) -> StepInfo:
         step, scope, name, task, bool(is_join), StepStatus(status), gate, queue, priority, when(ready_at), attempt,
         failures, losses, rule, waiting_on, _children(store, children), hook, _error(error), policy,
         None if worker_id is None else str(worker_id), when(started_at), when(finished_at), seconds, progress, worker,
-        when(lease_until), worker_status, bool(cancel_requested),
+        when(lease_until), worker_status, bool(cancel_requested), _object(metadata),
+        event,
     )  # fmt: skip
 
 
@@ -231,6 +237,11 @@ def _error(text: str | None) -> ErrorInfo | None:
 def _children(store: Store, children: Any) -> tuple[int, ...]:
     """With those that no longer wait for the step (`forget_late_parents`)."""
     return tuple(child if child >= RUN else -2 - child for child in store.integers(children))
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(text) if text else {}
+    return found
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ import msgspec
 from segue.engine.attempts import record_attempts
 from segue.engine.ending import fail_fast
 from segue.engine.expand import expand
+from segue.engine.happenings import note_finishes, note_retry
+from segue.engine.pausing import hold_paused, paused_among
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler
 from segue.engine.transitions import Change, Ended, Facts, decide
@@ -42,9 +44,11 @@ class Recording:
         self._repeated = len(outcomes) - len(self._plain) - len(others)
         self._run_ids = sorted({outcome.run_id for outcome in outcomes})
         self._locked: Later | None = None
+        self._batch: list[Finish] = []
         self._sent: LaterFinished | None = None
         self._runs: dict[str, Any] = {}
         self._ending: set[str] = set()  # runs that are failing fast or being cancelled
+        self._paused: set[str] = set()
         self.refused = 0
         self.ended: list[str] = []
         self.started = 0  # steps that became claimable
@@ -55,16 +59,21 @@ class Recording:
         """Lock the runs and record the successes, without waiting for the answers."""
         self._locked = self._tx.later("lock_runs", ids=self._run_ids)
         if self._plain:
-            batch = [
+            self._batch = [
                 Finish(o.run_id, o.step, o.attempt, "running", "succeeded", o.result, None, o.seconds)
                 for o in self._plain
             ]  # fmt: skip
-            self._sent = self._tx.finish(batch, self._now)
+            self._sent = self._tx.finish(self._batch, self._now)
 
     @property
     def is_plain(self) -> bool:
         """True when no outcome needs a look, so that settling them waits for no step that another turn may hold."""
         return not self._others
+
+    @property
+    def ended_limited(self) -> list[str]:
+        """The runs that ended and gave back a place of their limit."""
+        return [run_id for run_id in self.ended if run_id in self._runs and self._runs[run_id][4] is not None]
 
     @property
     def locked(self) -> set[str]:
@@ -78,9 +87,11 @@ class Recording:
         self._runs = {row[0]: row for row in self._locked.rows()}
         self.refused = self._repeated
         self._ending = {run_id for run_id, row in self._runs.items() if row[1] is not None}
+        self._paused = paused_among(self._runs.values())
         settler = Settler(self._store, self._tx, self._now)
         if self._sent is not None:
             first = self._sent.result()
+            note_finishes(self._tx, self._batch, first.recorded, self._now)
             self.refused += len(self._plain) - first.recorded
             if first.recorded == len(self._plain):
                 self.results = {(o.run_id, o.step): o.result or "null" for o in self._plain}
@@ -88,6 +99,7 @@ class Recording:
             self.started = first.started
         finishes = [finish for outcome in self._others for finish in self._decide(settler, outcome)]
         settled = settler.settle(finishes, ending=sorted(self._ending))
+        hold_paused(self._tx, self._paused)
         self.ended = settled.ended
         self.started_late = settled.started - self.started
         self.started = settled.started
@@ -99,7 +111,7 @@ class Recording:
         if not rows:
             self.refused += 1
             return []
-        status, attempt, failures, losses, policy, hook, name, may_fail, rule = rows[0]
+        status, attempt, failures, losses, policy, hook, name, may_fail, rule, is_asked_to_end, lane = rows[0]
         facts = Facts(
             StepStatus(status), attempt, failures, losses, decode_policy(policy),
             seed=f"{outcome.run_id}:{outcome.step}",
@@ -107,13 +119,18 @@ class Recording:
         verdict = Verdict(outcome.verdict)
         if outcome.run_id in self._ending:
             verdict = _while_ending(verdict)
+        elif is_asked_to_end and verdict in (Verdict.CANCELLED, Verdict.FAILED):
+            # Its run was paused, and it was asked to end. Nobody can tell whether it failed for that: it starts again
+            # with the run, and that was no try.
+            verdict = Verdict.RELEASED
+            outcome = msgspec.structs.replace(outcome, verdict=verdict)
         change = decide(facts, Ended(outcome.attempt, verdict, outcome.retryable, outcome.retry_after))
         if not isinstance(change, Change):
             self.refused += 1
             return []
         record_attempts(self._tx, self._now, self._worker, [outcome])
         if verdict is Verdict.EXPANDED:
-            return expand(self._store, self._tx, settler, outcome, rule=rule, now=self._now)
+            return expand(self._store, self._tx, settler, outcome, rule=rule, lane=lane, now=self._now)
         if change.status is StepStatus.READY:
             self._requeue(settler, outcome, change)
             return []
@@ -135,13 +152,18 @@ class Recording:
         self._tx.later(
             "requeue", run_id=outcome.run_id, step=outcome.step, attempt=outcome.attempt,
             gate="timer" if due > self._now else None, ready_at=due,
-            failures=change.failures, losses=change.losses, error=_json(outcome.error),
+            failures=change.failures, losses=change.losses,
+            error=None if change.cause == "released" else _json(outcome.error),
         )  # fmt: skip
+        if change.cause != "released":
+            note_retry(
+                self._tx, outcome.run_id, outcome.step, outcome.attempt, _json(outcome.error), change.after_seconds
+            )
         settler.note_started(1)
 
     def _fail_fast(self, run_id: str, name: str, error: ErrorInfo | None) -> None:
         """Bring the whole run to an end, if it was planned so."""
-        _, intent, is_fail_fast = self._runs[run_id]
+        _, intent, is_fail_fast, *_ = self._runs[run_id]
         if not is_fail_fast or intent is not None or run_id in self._ending:
             return
         if fail_fast(self._tx, run_id, name, error, self._now):

@@ -6,12 +6,13 @@ never by recursion, so that graphs may be as deep as they like.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from segue.model import RUN, Expr, Hook, StepStatus
-from segue.plan.codec import decode_expr, evaluate, steps_in
+from segue.plan.codec import decode_expr, decode_holes, evaluate, steps_in
 from segue.store.protocol import Transaction
 
 _decode = msgspec.json.decode
@@ -55,6 +56,17 @@ def _compose(exprs: dict[int, Expr], values: dict[int, str]) -> None:
         else:
             values[step] = evaluate(exprs[step], values)
             stack.pop()
+
+
+def filled(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a step that the engine itself works, as plain values."""
+    template = _decode(args)
+    for hole in decode_holes(holes):
+        place = template
+        for key in hole.where[:-1]:
+            place = place[key]
+        place[hole.where[-1]] = _decode(evaluate(hole.what, values))
+    return template[0], template[1]
 
 
 def is_true(raw: str) -> bool:

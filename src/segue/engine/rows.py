@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from segue.model import Expr, JoinRule, Policy, StepStatus
+from segue.model import ENGINE_TASKS, Expr, Gate, JoinRule, Policy, StepStatus
 from segue.plan import codec
 from segue.plan.graph import Node, Plan
+from segue.plan.lanes import is_open, lane_of
 from segue.store.protocol import Row, Store
 
 _encoder = msgspec.json.Encoder()
@@ -42,8 +43,14 @@ def _encode_policy(policy: Policy) -> str | None:
     return None if policy == _DEFAULT_POLICY else _encoder.encode(policy).decode()
 
 
-def plan_rows(store: Store, plan: Plan, *, run_id: str, base: int, scope: int, now: datetime) -> PlanRows:
-    """The rows of `plan`, numbered from `base`, inside `scope` (RUN, or the step that returned the plan)."""
+def plan_rows(
+    store: Store, plan: Plan, *, run_id: str, base: int, scope: int, now: datetime, lane_above: str | None = None,
+    is_admitted: bool = True,
+) -> PlanRows:  # fmt: skip
+    """The rows of `plan`, numbered from `base`, inside `scope` (RUN, or the step that returned the plan).
+
+    `lane_above` is the lane of that step. What could start in a run that is not admitted has a gate.
+    """
     if base:
         plan = codec.shift(plan, base)
     children = _children(plan.nodes, base)
@@ -58,24 +65,37 @@ def plan_rows(store: Store, plan: Plan, *, run_id: str, base: int, scope: int, n
         status, gate, ready_at = StepStatus.BLOCKED.value, None, None
         if node.run_at is not None and node.run_at > now:
             ready_at = store.time(node.run_at)
+        lane = lane_of(node, lane_above)
+        is_join = is_passed(node) or is_open(lane)
         if not waiting_on:
-            if node.task is None:
+            if is_join:
                 open_joins.append(base + number)
             else:
                 status, claimable = StepStatus.READY.value, claimable + 1
                 due = due_at(now, node.delay, node.run_at)
-                gate, ready_at = ("timer", store.time(due)) if due > now else (None, moment)
+                gate, ready_at = (Gate.TIMER.value, store.time(due)) if due > now else (_gate(lane), moment)
+                if not is_admitted:
+                    gate = Gate.ADMISSION.value
         steps.append(
             (
-                run_id, base + number, scope, node.name, node.task, status, gate, node.queue, node.priority, ready_at,
-                node.delay, node.rule.value, waiting_on, arrays.of(below), node.hook and node.hook.value,
+                run_id, base + number, scope, node.name, node.task, is_join, status, gate, node.queue, node.priority,
+                ready_at, node.delay, node.rule.value, waiting_on, arrays.of(below), node.hook and node.hook.value,
                 node.policy.may_fail, node.args, codec.encode_holes(node.holes), _expr(node.when),
-                _encode_policy(node.policy), _expr(node.result),
+                _encode_policy(node.policy), _expr(node.result), lane, node.metadata,
             )
         )  # fmt: skip
     waiting = sum(1 for number, node in enumerate(plan.nodes) if ends[number] and node.hook is None)
     has_hooks = any(node.hook is not None for node in plan.nodes)
     return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable)
+
+
+def is_passed(node: Node) -> bool:
+    """Whether the engine deals with the step itself once its parents allow it, and no worker claims it then."""
+    return node.task is None or node.task in ENGINE_TASKS
+
+
+def _gate(lane: str | None) -> str | None:
+    return None if lane is None else Gate.LIMIT.value
 
 
 def due_at(now: datetime, delay: float | None, not_before: datetime | None) -> datetime:

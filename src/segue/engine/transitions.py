@@ -5,12 +5,18 @@
     blocked    ParentsDone      ready, skipped, or still blocked (its join rule decides)
     blocked    PlanDone         succeeded or failed (a step that waits for the plan its task returned)
     ready      Claimed          running, attempt + 1
+    ready      Received         succeeded (it waited for a message)
+    ready      Expired          failed, or succeeded (nobody claimed it in time, or its message did not come)
     running    Ended            succeeded · skipped · cancelled · blocked (returned a plan) ·
                                 ready (failed with tries left, or handed back) · failed
     running    Lost             ready, or failed when it lost too many workers
     not final  Cancelled        cancelled at once; a running one is asked to end first
+    any        Reset            ready or blocked, with all its tries; not while an attempt is under way
+    any        Said             skipped or succeeded, because a person says so; not while an attempt is under way, and
+                                not where it succeeded already
 
-Everything else is refused: a final status is final, and what an older attempt says changes nothing.
+Everything else is refused: what is final changes only when a person says so, and what an older attempt says changes
+nothing.
 Two moves touch many rows and are SQL (claim, and release within `finish`); a property test holds them to this page.
 """
 
@@ -57,6 +63,16 @@ class Claimed(msgspec.Struct, frozen=True):
     """A worker takes it."""
 
 
+class Received(msgspec.Struct, frozen=True):
+    """The message that it waits for came."""
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """Its time to be claimed, or to receive its message, is over; it may have a default for that."""
+
+    failed: bool
+
+
 class Ended(msgspec.Struct, frozen=True):
     """An attempt reports."""
 
@@ -76,7 +92,17 @@ class Cancelled(msgspec.Struct, frozen=True):
     """The run is to end."""
 
 
-Event = ParentsDone | PlanDone | Claimed | Ended | Lost | Cancelled
+class Reset(msgspec.Struct, frozen=True):
+    """A person has it, or something above it, done again."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A person says how it ended: skipped or succeeded."""
+
+    status: StepStatus
+
+
+Event = ParentsDone | PlanDone | Claimed | Received | Expired | Ended | Lost | Cancelled | Reset | Said
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -100,6 +126,8 @@ REFUSED = Refused()
 
 def decide(step: Facts, event: Event) -> Change | Refused:
     """What `event` means for `step`."""
+    if isinstance(event, Reset | Said):
+        return _by_hand(step, event)
     if step.status.is_final:
         return REFUSED
     match event:
@@ -113,6 +141,12 @@ def decide(step: Facts, event: Event) -> Change | Refused:
             if step.status is not StepStatus.READY:
                 return REFUSED
             return Change(StepStatus.RUNNING, step.attempt + 1, step.failures, step.losses)
+        case Received():
+            return _become(step, StepStatus.SUCCEEDED) if step.status is StepStatus.READY else REFUSED
+        case Expired(failed=failed):
+            if step.status is not StepStatus.READY:
+                return REFUSED
+            return _become(step, StepStatus.FAILED if failed else StepStatus.SUCCEEDED)
         case Ended():
             if step.status is not StepStatus.RUNNING or event.attempt != step.attempt:
                 return REFUSED
@@ -127,6 +161,16 @@ def decide(step: Facts, event: Event) -> Change | Refused:
             if step.status is StepStatus.RUNNING:
                 return Change(step.status, step.attempt, step.failures, step.losses, asked_to_end=True)
             return _become(step, StepStatus.CANCELLED)
+
+
+def _by_hand(step: Facts, event: Reset | Said) -> Change | Refused:
+    if step.status in (StepStatus.RUNNING, StepStatus.SENT):
+        return REFUSED
+    if isinstance(event, Reset):
+        return Change(StepStatus.BLOCKED if step.waiting_on else StepStatus.READY, step.attempt, 0, 0)
+    if step.status in (StepStatus.SUCCEEDED, event.status):
+        return REFUSED
+    return Change(event.status, step.attempt, 0, 0)
 
 
 def _parents_done(step: Facts, event: ParentsDone) -> Change | Refused:
@@ -148,7 +192,7 @@ def _parents_done(step: Facts, event: ParentsDone) -> Change | Refused:
             return _become(step, StepStatus.BLOCKED)
 
 
-def _ended(step: Facts, event: Ended) -> Change:
+def _ended(step: Facts, event: Ended) -> Change | Refused:
     match event.verdict:
         case Verdict.SUCCEEDED:
             return _become(step, StepStatus.SUCCEEDED)
@@ -158,6 +202,8 @@ def _ended(step: Facts, event: Ended) -> Change:
             return _become(step, StepStatus.CANCELLED)
         case Verdict.EXPANDED:
             return _become(step, StepStatus.BLOCKED)
+        case Verdict.RECORDED:
+            return REFUSED  # nothing is left to be written
         case Verdict.RELEASED:
             return Change(StepStatus.READY, step.attempt, step.failures, step.losses, cause="released")
         case Verdict.FAILED:

@@ -6,15 +6,18 @@ it was made: what a task takes is worked out once, and each shape of arguments i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from inspect import Parameter, Signature
+from typing import Any
 
 import msgspec
 
 from segue.errors import PlanError, Problem
-from segue.model import RUN, Expr
+from segue.model import RUN, WAIT_FOR, Expr
 from segue.plan.codec import steps_in
-from segue.plan.graph import NO_ARGUMENTS, Node, Plan
+from segue.plan.graph import NO_ARGUMENTS, Node, Plan, Sla
+from segue.plan.lanes import keys_of, lane_problem
 
 MAX_NODES = 1_000_000
 MAX_ARGUMENT_BYTES = 16 * 1024 * 1024
@@ -39,6 +42,7 @@ class Parameters(msgspec.Struct, frozen=True):
     takes_more: bool  # *args
     takes_any_name: bool  # **kwargs
     text: str  # "(path: str, *, width: int = 80)"
+    defaults: dict[str, Any] = {}
 
     @classmethod
     def of(cls, signature: Signature) -> Parameters:
@@ -56,6 +60,7 @@ class Parameters(msgspec.Struct, frozen=True):
             takes_more=Parameter.VAR_POSITIONAL in kinds,
             takes_any_name=Parameter.VAR_KEYWORD in kinds,
             text=str(signature).replace("'", ""),  # annotations that are text are shown as they were written
+            defaults={p.name: p.default for p in parameters if p.default is not Parameter.empty},
         )
 
     def mistake(self, count: int, names: Collection[str]) -> str | None:
@@ -108,6 +113,8 @@ def find_problems(plan: Plan, parameters: Knows, is_known: Callable[[str], bool]
         found.extend(_number_problems(node, number, plan.nodes))
         if not 0 <= node.priority <= 9 or node.delay is not None or node.run_at is not None or not node.queue:
             found.extend(_placement_problems(node))
+        if node.sla is not None:
+            found.extend(_time_problems(node.name, (("sla_start", node.sla.start), ("sla_end", node.sla.end))))
         if id(node.policy) not in policies:
             policies.add(id(node.policy))
             found.extend(_policy_problems(node))
@@ -128,6 +135,11 @@ def _plan_problems(plan: Plan) -> Iterator[Problem]:
     if plan.result is not None:
         for step in _out_of_range(plan.result, len(plan.nodes), allow_run=False):
             yield Problem("(result)", f"it refers to step {step}, which is not there", "Refer to a step of this plan")
+    terms = plan.terms
+    if terms is not None:
+        sla = terms.sla or Sla()
+        times = (("deadline", terms.deadline), ("sla_start", sla.start), ("sla_end", sla.end))
+        yield from _time_problems("(plan)", times)
 
 
 def _number_problems(node: Node, number: int, nodes: Sequence[Node]) -> Iterator[Problem]:
@@ -154,6 +166,11 @@ def _number_problems(node: Node, number: int, nodes: Sequence[Node]) -> Iterator
         exprs.append(node.when)
     if node.result is not None:
         exprs.append(node.result)
+    if node.uses or node.turns is not None or node.cost != 1:
+        exprs += keys_of(node)
+        wrong = lane_problem(node)
+        if wrong is not None:
+            yield Problem(node.name, wrong, "See docs/limits.md for what limits and turns may be")
     for expr in exprs:
         for step in _out_of_range(expr, number, allow_run=node.hook is not None):
             what = "the run's outcome, and is no hook" if step == RUN else f"step {step}, which does not come before it"
@@ -177,12 +194,33 @@ def _placement_problems(node: Node) -> Iterator[Problem]:
         yield Problem(
             node.name, f"its run_at {node.run_at.isoformat()} has no time zone", "Add one, such as tzinfo=UTC"
         )
+    elif node.run_at is not None and not _is_in_utc(node.run_at):
+        yield Problem(
+            node.name, f"its run_at {node.run_at.isoformat()} is out of range", "Give one before year 10000 UTC"
+        )
+    if node.task == WAIT_FOR and (node.delay is not None or node.run_at is not None):
+        yield Problem(node.name, "it waits for a message and is delayed", "Put segue.sleep(...) before it")
+
+
+def _is_in_utc(moment: datetime) -> bool:
+    """Whether there is such a time in UTC: what is beyond could be written down, and not be read."""
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
+
+
+def _time_problems(where: str, times: Iterable[tuple[str, float | None]]) -> Iterator[Problem]:
+    for name, seconds in times:
+        if seconds is not None and not 0 < seconds < 1e10:
+            yield Problem(where, f"its {name} is {seconds} seconds", "Give more than 0, or leave it out")
 
 
 def _policy_problems(node: Node) -> Iterator[Problem]:
     policy = node.policy
-    if policy.timeout is not None and not 0 < policy.timeout < 1e10:
-        yield Problem(node.name, f"its timeout is {policy.timeout} seconds", "Give more than 0, or leave it out")
+    times = (("timeout", policy.timeout), ("schedule_to_start", policy.schedule_to_start))
+    yield from _time_problems(node.name, times)
     for key in ("retries", "lost_retries", "retry_delay", "retry_max_delay"):
         value = getattr(policy, key)
         if not 0 <= value < 1e10:

@@ -6,13 +6,13 @@ Nothing here knows a clock or a database. `evaluate` is what an expression means
 from __future__ import annotations
 
 from collections import abc
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
 from segue.errors import PlanError, Problem, SerializationError
 from segue.model import RUN, Expr, Gather, Hole, Mapping, Ref, Span, Value
-from segue.plan.graph import Node, Plan
+from segue.plan.graph import LimitUse, Node, Plan
 
 NULL = "null"
 
@@ -78,7 +78,7 @@ def shift(plan: Plan, base: int) -> Plan:
     """The plan with every number of a step raised by `base`, for inserting it into a run that has steps already."""
     nodes = tuple(_shift_node(node, base) for node in plan.nodes)
     result = None if plan.result is None else shift_expr(plan.result, base)
-    return Plan(plan.name, nodes, result, plan.fail_fast)
+    return msgspec.structs.replace(plan, nodes=nodes, result=result)
 
 
 def shift_expr(expr: Expr, base: int) -> Expr:
@@ -123,22 +123,22 @@ def evaluate(expr: Expr, values: abc.Mapping[int, str]) -> str:
 
 
 def _shift_node(node: Node, base: int) -> Node:
-    return Node(
-        name=node.name,
-        task=node.task,
-        args=node.args,
-        holes=tuple(Hole(hole.where, shift_expr(hole.what, base)) for hole in node.holes),
-        parents=tuple(parent + base for parent in node.parents),
-        rule=node.rule,
-        when=None if node.when is None else shift_expr(node.when, base),
-        result=None if node.result is None else shift_expr(node.result, base),
-        hook=node.hook,
-        queue=node.queue,
-        priority=node.priority,
-        delay=node.delay,
-        run_at=node.run_at,
-        policy=node.policy,
-    )
+    changes: dict[str, Any] = {}
+    if node.parents:
+        changes["parents"] = tuple(parent + base for parent in node.parents)
+    if node.holes:
+        changes["holes"] = tuple(Hole(hole.where, shift_expr(hole.what, base)) for hole in node.holes)
+    if node.when is not None:
+        changes["when"] = shift_expr(node.when, base)
+    if node.result is not None:
+        changes["result"] = shift_expr(node.result, base)
+    if node.uses:
+        changes["uses"] = tuple(
+            use if use.key is None else LimitUse(use.limit, shift_expr(use.key, base), use.cost) for use in node.uses
+        )
+    if node.turns is not None:
+        changes["turns"] = msgspec.structs.replace(node.turns, key=shift_expr(node.turns.key, base))
+    return msgspec.structs.replace(node, **changes) if changes else node
 
 
 def _quote(key: str) -> str:

@@ -6,6 +6,7 @@ the statements mean for a run is the engine's business. Driver errors leave here
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segue.errors import ConfigError
@@ -38,3 +39,9 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
         f"{url!r} is not a database URL that Segue knows. "
         "Use sqlite:///segue.db, sqlite:////absolute/path.db or postgresql://user@host/name."
     )
+
+
+def absolute_url(url: str) -> str:
+    """`url` for a process that may have another working directory."""
+    scheme, _, path = url.partition(":///")
+    return f"sqlite:///{Path(path).absolute()}" if scheme == "sqlite" else url

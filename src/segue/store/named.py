@@ -1,4 +1,7 @@
-"""Reads `statements/*.sql`: SQL under names, the common file first, a dialect's file over it.
+"""Reads `statements/*.sql`: SQL under names, what is common first, what a dialect says its own way over it.
+
+`area.sql` is for every dialect, `area.sqlite.sql` and `area.postgres.sql` for one; `common.sql`, `sqlite.sql` and
+`postgres.sql` are the core's.
 
 A statement starts with `-- name: <name>`; its first comment says why it looks as it does. A batch statement also says
 `-- columns: a int, b text`: the fields of a row. Parameters are written `:name` in every dialect.
@@ -13,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segue.errors import StoreError
+
+DIALECTS = ("sqlite", "postgres")
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COLUMNS = re.compile(r"^-- columns: (.+)$", re.MULTILINE)
@@ -30,11 +35,24 @@ class Statement(NamedTuple):
 @cache
 def load(dialect: str) -> dict[str, Statement]:
     """Every statement that `dialect` knows, by name."""
-    folder = Path(__file__).parent / "statements"
     statements: dict[str, Statement] = {}
-    for file in ("common.sql", f"{dialect}.sql"):
-        statements.update(_parse((folder / file).read_text(encoding="utf-8"), file))
+    for of_a_dialect in (False, True):
+        layer: dict[str, Statement] = {}
+        for file in _files(dialect if of_a_dialect else None):
+            found = _parse(file.read_text(encoding="utf-8"), file.name)
+            twice = found.keys() & layer.keys()
+            if twice:
+                raise StoreError(f"{file.name} has {', '.join(sorted(twice))}, which another file of its kind has too.")
+            layer.update(found)
+        statements.update(layer)
     return {name: Statement(_included(found.sql, statements), found.columns) for name, found in statements.items()}
+
+
+def _files(dialect: str | None) -> list[Path]:
+    """The files of one dialect, or those that every dialect reads."""
+    folder = Path(__file__).parent / "statements"
+    kinds = {path: path.name.removesuffix(".sql").rpartition(".")[2] for path in sorted(folder.glob("*.sql"))}
+    return [path for path, kind in kinds.items() if (kind if kind in DIALECTS else None) == dialect]
 
 
 def _included(sql: str, statements: dict[str, Statement]) -> str:

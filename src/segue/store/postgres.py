@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.adapt import Buffer, Loader
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from segue.clock import Clock
 from segue.errors import ConfigError, StoreUnavailableError
+from segue.observing.journal import Journal
 from segue.store import migrate
 from segue.store.adopted import dbapi_connection
 from segue.store.dbclock import DatabaseClock
 from segue.store.postgres_errors import place_of, translated
+from segue.store.postgres_lent import PostgresLoan
 from segue.store.postgres_sql import compiled
 from segue.store.postgres_wire import Wire, wire_of
 from segue.store.protocol import Finish, Finished, Follow, Later, Row, Waker
@@ -38,13 +39,6 @@ _SETTINGS = (
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET synchronous_commit = on"
 )
 _MIGRATION_LOCK = 7_361_736  # any number that nobody else in this database uses for an advisory lock
-
-
-class _UuidText(Loader):
-    """Ids are strings everywhere in Segue."""
-
-    def load(self, data: Buffer) -> str:
-        return bytes(data).decode()
 
 
 class _Finished:
@@ -61,6 +55,9 @@ class _Finished:
 
 class PostgresTransaction:
     """Statements on one connection inside an open transaction."""
+
+    journal: Journal | None = None
+    ended_runs: list[str] | None = None
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -175,6 +172,14 @@ class PostgresStore:
         with translated(self.url):
             self._ready_pool()
             yield _AdoptedTransaction(connection)
+
+    def patience(self, seconds: float) -> AbstractContextManager[None]:
+        """There is no such lock."""
+        return nullcontext()
+
+    def loan(self) -> PostgresLoan:
+        """A plain connection outside of the pool, to be lent to tasks."""
+        return PostgresLoan(self.url, self._clock, PostgresTransaction, connect_seconds=CONNECT_SECONDS)
 
     def now(self) -> datetime:
         """The database's time, as told at the last reading plus what this process measured since."""
@@ -303,7 +308,6 @@ class PostgresWaker:
 
 
 def _configure(connection: psycopg.Connection[Row]) -> None:
-    connection.adapters.register_loader("uuid", _UuidText)
     connection.execute(_SETTINGS, prepare=False)
 
 

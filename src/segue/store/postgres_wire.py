@@ -14,13 +14,20 @@ from weakref import WeakKeyDictionary
 
 from psycopg import Connection, errors, generators, pq
 from psycopg.abc import PQGen
-from psycopg.adapt import Transformer
+from psycopg.adapt import Buffer, Loader, Transformer
 
 from segue.store.protocol import Row
 
 _TIMESTAMPTZ, _FLOAT8, _BOOL, _INT4, _INT8, _INFERRED = 1184, 701, 16, 23, 20, 0
 _INT4_LIMIT = 2**31
 _BAD = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
+
+
+class _UuidText(Loader):
+    """Ids are strings everywhere in Segue."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode()
 
 
 class Pending:
@@ -45,14 +52,24 @@ class Wire:
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
-        self._transformer = Transformer(connection)
+        reader = connection.cursor()  # has adapters of its own: the connection may be somebody else's
+        reader.adapters.register_loader("uuid", _UuidText)
+        self._transformer = Transformer(reader)
         self._prepared: dict[tuple[str, tuple[int, ...]], bytes] = {}
         self._sent: list[tuple[Pending, tuple[str, tuple[int, ...]] | None]] = []
 
     def open(self) -> None:
         """Enter pipeline mode, and a transaction."""
-        self._pgconn.enter_pipeline_mode()
+        self.join()
         self.send("BEGIN", ())
+
+    def join(self) -> None:
+        """Enter pipeline mode in a transaction that is open already."""
+        self._pgconn.enter_pipeline_mode()
+
+    def forget(self) -> None:
+        """Somebody deallocated what was prepared: prepare it anew."""
+        self._prepared.clear()
 
     def send(self, text: str, values: Sequence[Any]) -> Pending:
         """Send a statement with its parameters (`$1`, `$2` ...), without waiting."""

@@ -12,6 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from segue.errors import DefinitionError
+from segue.observing.journal import Journal
+
 Row = tuple[Any, ...]
 
 
@@ -73,6 +76,12 @@ class LaterFinished(Protocol):
 class Transaction(Protocol):
     """One transaction. Statements see those before them; `later` ones share a round trip where the dialect can."""
 
+    journal: Journal | None
+    """Where the engine notes what happens in it; None, as it begins, when nobody wants to hear of it."""
+
+    ended_runs: list[str] | None
+    """The ids of runs that ended in it; None, as it begins, when nobody asks."""
+
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """Run a named statement and return its rows (none for one that returns nothing)."""
         ...
@@ -106,6 +115,14 @@ class Store(Protocol):
 
     def adopt(self, connection: Any) -> AbstractContextManager[Transaction]:
         """Statements inside a transaction that the caller has open on `connection`, and alone ends."""
+        ...
+
+    def patience(self, seconds: float) -> AbstractContextManager[None]:
+        """Within the block this thread waits at most so long for a lock on the whole database, where there is one."""
+        ...
+
+    def loan(self) -> Loan:
+        """A connection of the driver's own for one thread, to be lent to tasks; connects when it is first lent."""
         ...
 
     def now(self) -> datetime:
@@ -142,6 +159,38 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close this process's connections."""
+        ...
+
+
+class Loan(Protocol):
+    """A plain connection of the driver's, lent to tasks: they write in a transaction that Segue begins and ends.
+
+    A task that tries to end it is refused where that is possible, and found out where it is not.
+    """
+
+    def begin(self) -> Any:
+        """Open a transaction, on a connection as good as new; returns the driver's connection."""
+        ...
+
+    def recording(self) -> AbstractContextManager[Transaction]:
+        """Segue's own statements in that transaction, which is committed at the end of the block.
+
+        Rolled back when the block raises. Raises `DefinitionError` when it is no longer the transaction that was begun,
+        StoreErrors for what Segue's statements meet, and the driver's own error for a constraint that the task
+        deferred to the commit.
+        """
+        ...
+
+    def rollback(self) -> DefinitionError | None:
+        """Undo what the task wrote; an error comes back when the task had ended the transaction, so some may stay."""
+        ...
+
+    def revoke(self) -> None:
+        """Take it away, from another thread, from a task that does not end: nothing of what it writes will count."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
         ...
 
 

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,10 +30,12 @@ from segue.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from segue.observing.journal import Journal
 from segue.store import migrate, named
 from segue.store.adopted import dbapi_connection
 from segue.store.protocol import Row, Waker
 from segue.store.sqlite_finish import finish
+from segue.store.sqlite_lent import SqliteLoan, TaskConnection
 
 BUSY_SECONDS = 30.0
 _MINIMUM = (3, 35, 0)  # RETURNING
@@ -54,6 +56,9 @@ class _Rows:
 
 class SqliteTransaction:
     """Statements on one connection inside an open transaction. Everything runs at once; `later` is never late."""
+
+    journal: Journal | None = None
+    ended_runs: list[str] | None = None
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -152,6 +157,24 @@ class SqliteStore:
             finally:
                 connection.row_factory = factory
 
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Within the block this thread waits at most so long for the write lock."""
+        with self._translated():
+            connection = self._connect()
+        self._local.busy_seconds = min(seconds, BUSY_SECONDS)
+        connection.execute(f"PRAGMA busy_timeout = {self._local.busy_seconds * 1000:.0f}")
+        try:
+            yield
+        finally:
+            self._local.__dict__.pop("busy_seconds", None)
+            with suppress(sqlite3.ProgrammingError):  # closed meanwhile
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+    def loan(self) -> SqliteLoan:
+        """A plain connection to the file, to be lent to tasks."""
+        return SqliteLoan(self._new_lent_connection, self._translated, SqliteTransaction)
+
     def now(self) -> datetime:
         """The machine's time."""
         return self._clock.now()
@@ -243,8 +266,7 @@ class SqliteStore:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous = FULL")
+        _make_durable(connection)
         connection.execute("PRAGMA cache_size = -16000")
         connection.execute("PRAGMA temp_store = MEMORY")
         if keep:
@@ -252,12 +274,17 @@ class SqliteStore:
                 self._open.append(connection)
         return connection
 
+    def _new_lent_connection(self, kind: type[TaskConnection]) -> TaskConnection:
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False, factory=kind)
+        _make_durable(connection)
+        return connection
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            _raise(error, self.path)
+            _raise(error, self.path, getattr(self._local, "busy_seconds", BUSY_SECONDS))
 
 
 class SqliteWaker:
@@ -288,6 +315,11 @@ class SqliteWaker:
         except sqlite3.Error as error:
             _raise(error, self._path)
         return version
+
+
+def _make_durable(connection: sqlite3.Connection) -> None:
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -335,13 +367,14 @@ def _split(sql: str) -> Iterator[str]:
             pending = ""
 
 
-def _raise(error: sqlite3.Error, path: Path) -> NoReturn:
+def _raise(error: sqlite3.Error, path: Path, busy_seconds: float | None = None) -> NoReturn:
     code = getattr(error, "sqlite_errorname", "") or ""
     text = str(error)
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         raise StoreBusyError(
-            f"{path} stayed locked by another process for {BUSY_SECONDS:g} s. "
-            "Look for a long transaction on it (a backup, an open database shell), end it, and try again."
+            f"{path} stayed locked by another process for {busy_seconds or BUSY_SECONDS:g} s. "
+            "Look for a long transaction on it (a backup, an open database shell, a transactional task), end it, and "
+            "try again."
         ) from error
     if code.startswith("SQLITE_READONLY") or code == "SQLITE_PERM":
         raise StoreReadOnlyError(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from segue.model import RUN, JoinVerdict, StepStatus, judge_join
+from segue.model import RUN, Gate, JoinVerdict, StepStatus, judge_join
 from segue.store.named import Statement
 from segue.store.protocol import Finish, Finished, Follow, FollowKind
 
@@ -85,7 +85,7 @@ def finish(
         row = execute(statements["release_step"].sql, counts).fetchone()
         if row is None:
             continue  # it started already, or was skipped or cancelled
-        rule, waiting_on, failed, skipped, is_join, delay, ready_at, attempt = row
+        rule, waiting_on, failed, skipped, is_join, delay, ready_at, attempt, lane, held = row
         verdict = judge_join(rule, waiting_on, failed, skipped, above.succeeded)
         if verdict is JoinVerdict.SKIP or (verdict is JoinVerdict.START and is_join):
             kind = FollowKind.SKIP if verdict is JoinVerdict.SKIP else FollowKind.JOIN
@@ -93,6 +93,7 @@ def finish(
         elif verdict is JoinVerdict.START:
             due = text(now + timedelta(seconds=delay)) if delay else moment
             due = max(due, ready_at or due)
-            execute(statements["make_ready"].sql, (due, "timer" if due > moment else None, run_id, child))
+            gate = held or (Gate.TIMER if due > moment else Gate.LIMIT if lane else None)
+            execute(statements["make_ready"].sql, (due, gate, run_id, child))
             started += 1
     return _Done(Finished(count, started, follow))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segue.authoring import registry
+from segue.authoring.limits import declared_limits
 from segue.engine.engine import Engine
 from segue.worker.pool.inline import InlinePool
 from segue.worker.worker import Worker, WorkerOptions
@@ -11,4 +12,5 @@ from segue.worker.worker import Worker, WorkerOptions
 def work_run(engine: Engine, run_id: str) -> None:
     """Work the steps of a run until it is final. Other workers may take some of them meanwhile."""
     options = WorkerOptions(concurrency=1, pool="inline", run_id=run_id)
-    Worker(engine, InlinePool(), tasks=sorted(registry.tasks), options=options).run()
+    pool = InlinePool(store=engine.store)
+    Worker(engine, pool, tasks=sorted(registry.tasks), options=options, limits=declared_limits()).run()

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from segue.authoring import registry
+from segue.authoring.limits import declared_limits
 from segue.engine.engine import Engine
 from segue.errors import ConfigError
+from segue.store import absolute_url
+from segue.store.protocol import Store
 from segue.worker.pool import Pool
 from segue.worker.pool.coroutine import AsyncPool
 from segue.worker.pool.inline import InlinePool
@@ -36,30 +39,39 @@ def default_concurrency(pool: str) -> int:
 
 
 def make_pool(
-    name: str, size: int, *, modules: Sequence[str] = (), max_jobs: int | None = None, max_rss_mb: int | None = None
+    name: str,
+    size: int,
+    *,
+    modules: Sequence[str] = (),
+    max_jobs: int | None = None,
+    max_rss_mb: int | None = None,
+    store: Store | None = None,
 ) -> Pool:
     """The pool of this name (`process`, `thread`, `async`, `inline`) with room for `size` attempts at once.
 
     `modules` is what the children of a process pool import; `max_jobs` and `max_rss_mb` say when a child is replaced,
-    and only a process pool has children. Raises ConfigError. Example::
+    and only a process pool has children. Transactional tasks need the `store`. Raises ConfigError. Example::
 
         pool = make_pool("process", 4, modules=["shop.tasks"], max_rss_mb=512)
     """
     if size < 1:
         raise ConfigError(f"A pool of {size} places was asked for; it needs at least 1.")
     if name == "process":
-        return ProcessPool(size, modules=modules, max_jobs=max_jobs or MAX_JOBS, max_rss_mb=max_rss_mb)
+        url = None if store is None else absolute_url(store.url)
+        return ProcessPool(
+            size, modules=modules, max_jobs=max_jobs or MAX_JOBS, max_rss_mb=max_rss_mb, database_url=url
+        )
     if max_jobs is not None or max_rss_mb is not None:
         raise ConfigError(
             f"max_jobs and max_rss_mb replace a child process, and the {name} pool has none; leave them out, "
             "or use the process pool."
         )
     if name == "thread":
-        return ThreadPool(size)
+        return ThreadPool(size, store=store)
     if name == "async":
-        return AsyncPool(size)
+        return AsyncPool(size, store=store)
     if name == "inline":
-        return InlinePool()
+        return InlinePool(store=store)
     raise ConfigError(f"There is no pool {name!r}; there are {', '.join(POOLS)}.")
 
 
@@ -93,8 +105,10 @@ def make_worker(
         with stopping_on_signals(worker):
             worker.run()
     """
-    pool = make_pool(options.pool, options.concurrency, modules=modules, max_jobs=max_jobs, max_rss_mb=max_rss_mb)
-    return Worker(engine, pool, tasks=known_tasks(), options=options)
+    pool = make_pool(
+        options.pool, options.concurrency, modules=modules, max_jobs=max_jobs, max_rss_mb=max_rss_mb, store=engine.store
+    )
+    return Worker(engine, pool, tasks=known_tasks(), options=options, limits=declared_limits())
 
 
 @contextmanager

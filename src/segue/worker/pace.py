@@ -34,6 +34,7 @@ class Pace:
         self._heartbeat_at = now + self._heartbeat_seconds
         self._timers_at = now
         self._timer_due_at: float | None = None
+        self._look_at: float | None = None  # when limits may let something start
         self._cancels_at = now
         self._progress_at = now
         self._rescue_at = now
@@ -116,8 +117,9 @@ class Pace:
             self._timer_due_at = None if result.timer_seconds is None else now + result.timer_seconds
         if request.want == 0:
             return
+        self._look_at = None if result.look_seconds is None else now + result.look_seconds
         self._hungry = result.again or len(result.jobs) >= request.want
-        if result.jobs or request.outcomes:
+        if result.jobs or request.outcomes or request.recorded:
             self._interval = FIRST_POLL_SECONDS
         elif not self._hungry:
             self._interval = POLL_SECONDS if self.is_asleep else self._interval * 2
@@ -125,6 +127,7 @@ class Pace:
         self._poll_at = now + self._interval
 
     def _next_look(self) -> float:
+        due = self._poll_at if self._look_at is None else min(self._poll_at, self._look_at)
         if self._timer_due_at is not None:
-            return min(self._poll_at, max(self._timer_due_at, self._timers_at))
-        return self._poll_at
+            return min(due, max(self._timer_due_at, self._timers_at))
+        return due

@@ -14,14 +14,18 @@ from inspect import isawaitable
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from segue.authoring import registry, values
 from segue.authoring.context import Cancelled, Context, use
-from segue.authoring.task import Task, is_retryable
+from segue.authoring.task import is_retryable
 from segue.authoring.workflow import is_plan, to_plan
+from segue.engine.transactional import TaskTransactions
 from segue.errors import DefinitionError, ResultTooLargeError, Retry, Skip
 from segue.model import ErrorInfo, Job, Outcome, Progress, Verdict
 from segue.plan import codec
 from segue.plan.graph import Plan
+from segue.worker.transactional import OnReturn, run_in_transaction
 
 RESULT_LIMIT_BYTES = 16 * 2**20
 TRACEBACK_LIMIT_BYTES = 16 * 1024
@@ -40,11 +44,14 @@ def run_job(
     is_cancelled: Callable[[], bool] | None = None,
     result_limit_bytes: int = RESULT_LIMIT_BYTES,
     let_through: tuple[type[BaseException], ...] = (),
+    transactions: TaskTransactions | None = None,
+    on_return: OnReturn | None = None,
 ) -> Outcome:
     """Run one attempt here and now; an `async def` task gets an event loop of its own.
 
     `report` is called with progress at most twice a second, and with the last one. When `is_cancelled` says so, the
     next `progress` of the task raises `Cancelled`. Exceptions of the classes `let_through` are not caught.
+    Transactional tasks need `transactions`; `on_return` is called before their outcome is recorded.
 
     Example::
 
@@ -52,11 +59,10 @@ def run_job(
         assert outcome.verdict == Verdict.SUCCEEDED
     """
     attempt = _Attempt(job, report, is_cancelled, result_limit_bytes)
+    if attempt.is_transactional:
+        return run_in_transaction(attempt, transactions, on_return, let_through)
     try:
-        with use(attempt.context):
-            value = attempt.call()
-            if isawaitable(value):
-                value = asyncio.run(_awaited(value))
+        value = attempt.run()
     except Cancelled:
         raise
     except BaseException as exc:  # SystemExit and KeyboardInterrupt of a task end the attempt, no more
@@ -110,7 +116,7 @@ class _Attempt:
         self._result_limit_bytes = result_limit_bytes
         self._reported_at = float("-inf")
         self._withheld: Progress | None = None
-        self._task: Task[..., Any] | None = None  # None while nobody knows it
+        self._task = registry.tasks.get(job.task)  # None when nobody knows it
         self.context = Context(
             job.run_id,
             job.step,
@@ -123,12 +129,32 @@ class _Attempt:
             is_cancelled or _never,
         )
 
-    def call(self) -> Any:
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Which one it is."""
+        return (self._job.run_id, self._job.step, self._job.attempt)
+
+    @property
+    def is_transactional(self) -> bool:
+        """Whether its outcome is recorded in the transaction in which the task writes."""
+        return self._task is not None and self._task.transactional
+
+    def is_to_end(self) -> bool:
+        """Whether the pool has asked it to end."""
+        return self.context.cancelled()
+
+    def run(self, connection: Any = None) -> Any:
+        """Call the task; a coroutine is awaited on an event loop of its own."""
+        with use(self.context):
+            value = self.call(connection)
+            return asyncio.run(_awaited(value)) if isawaitable(value) else value
+
+    def call(self, connection: Any = None) -> Any:
         """Find the task and call it; a coroutine function gives a coroutine."""
         job = self._job
-        self._task = task = registry.find_task(job.task)
+        task = registry.find_task(job.task)
         args, kwargs = values.decode_arguments(task, job.args, job.holes, job.values)
-        return task.fn(*args, **kwargs)
+        return task.fn(*args, **kwargs) if connection is None else task.call_with(connection, args, kwargs)
 
     def succeeded(self, value: Any) -> Outcome:
         """The outcome of a task that returned; failed when what it returned cannot be kept."""
@@ -155,6 +181,10 @@ class _Attempt:
             return self._outcome(Verdict.SKIPPED, error=error, retryable=False)
         retry_after = exc.after if isinstance(exc, Retry) else None
         return self._outcome(Verdict.FAILED, error=error, retryable=self._is_retryable(exc), retry_after=retry_after)
+
+    def released(self, exc: Exception) -> Outcome:
+        """The outcome of an attempt that could not begin."""
+        return self._outcome(Verdict.RELEASED, error=describe(exc))
 
     def _is_retryable(self, exc: BaseException) -> bool:
         if isinstance(exc, ResultTooLargeError):
@@ -216,7 +246,12 @@ def _expansion(value: Any) -> Plan:
             f"{plan.name} has fail_fast=True, which ends a whole run at once, but it was returned by a task; "
             "start it by itself, or give fail_fast to the workflow that the run was started with"
         )
-    return plan
+    if plan.terms is not None and (plan.terms.deadline is not None or plan.terms.sla is not None):
+        raise DefinitionError(
+            f"{plan.name} has a deadline or an SLA, which are about a whole run, but it was returned by a task; "
+            "start it by itself, or give them to the workflow that the run was started with"
+        )
+    return msgspec.structs.replace(plan, terms=None)  # what is left of them is about a run, and this is a part of one
 
 
 async def _awaited(value: Any) -> Any:
@@ -236,8 +271,8 @@ def _user_frames(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _clean(text: str, limit_bytes: int) -> str:
-    """Text that is valid UTF-8 and not too long; the middle is cut out, because both ends tell most."""
-    data = text.encode("utf-8", "backslashreplace")
+    """Text that every database holds and that is not too long; the middle is cut out, because both ends tell most."""
+    data = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")  # PostgreSQL searches errors, and has no NUL
     if len(data) <= limit_bytes:
         return data.decode()
     half = limit_bytes // 2 - 20

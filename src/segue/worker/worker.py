@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -21,17 +21,9 @@ from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
 from segue.engine.turn import TurnRequest, TurnResult
-from segue.errors import (
-    SchemaError,
-    SegueError,
-    StoreBusyError,
-    StoreConflictError,
-    StoreError,
-    StoreFullError,
-    StoreReadOnlyError,
-    StoreUnavailableError,
-)
+from segue.errors import PASSING_ERRORS, SchemaError, SegueError, StoreError, StoreUnavailableError
 from segue.model import ErrorInfo, Outcome, Progress, Verdict
+from segue.plan.graph import LimitTerms
 from segue.version import __version__
 from segue.worker.pace import Pace
 from segue.worker.pool import Attempt, News, Pool
@@ -41,8 +33,9 @@ from segue.worker.wakeups import Wakeups
 FRUITLESS_TURNS = 5
 """So many turns may be refused for no fault of an outcome before the worker gives up: it would never get better."""
 
-PASSING_ERRORS = (StoreUnavailableError, StoreConflictError, StoreBusyError, StoreFullError, StoreReadOnlyError)
-"""The database cannot take anything now. That may pass, so nothing is given up for it."""
+LOCK_SECONDS = 5.0
+"""The longest that a turn waits for SQLite's write lock, before it looks after its attempts again: one of them, a
+transactional task, may be what holds the lock, and have to be ended."""
 
 logger = logging.getLogger("segue.worker")
 
@@ -70,10 +63,14 @@ class Worker:
         worker.run()  # until stop() is called
     """
 
-    def __init__(self, engine: Engine, pool: Pool, *, tasks: Sequence[str], options: WorkerOptions) -> None:
+    def __init__(
+        self, engine: Engine, pool: Pool, *, tasks: Sequence[str], options: WorkerOptions,
+        limits: Sequence[LimitTerms] = (),
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._pool = pool
         self._options = options
+        self._limits = limits
         self._identity = WorkerIdentity(
             id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=options.queues, tasks=list(tasks),
             lease_seconds=options.lease_seconds, run_id=options.run_id,
@@ -81,6 +78,7 @@ class Worker:
         self._wakeups = Wakeups(engine.store)
         self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
         self._outcomes: list[Outcome] = []
+        self._recorded: list[Outcome] = []
         self._progress: dict[tuple[str, int], Progress] = {}
         self._stop_asked = 0
         self._draining = False
@@ -105,7 +103,10 @@ class Worker:
             if on_ready is not None:
                 on_ready()
             self._wakeups.open()
-            self._loop()
+            with self._engine.store.patience(LOCK_SECONDS) if self._options.pool != "inline" else nullcontext():
+                cold = self._loop()
+            if cold is not None:
+                self._leave(cold=cold)
         finally:
             self._wakeups.close()
             self._pool.kill()
@@ -119,7 +120,8 @@ class Worker:
 
     # The loop -----------------------------------------------------------------------------------------------------
 
-    def _loop(self) -> None:
+    def _loop(self) -> bool | None:
+        """Turns and waits. Returns when it was stopped, and whether cold; None when all is done."""
         deadline: float | None = None
         while not self._done:
             if self._stop_asked and deadline is None:
@@ -128,13 +130,13 @@ class Worker:
                 self._pool.recall()
                 logger.info("stopping: waiting up to %g s for what runs", self._options.grace_seconds)
             if deadline is not None and self._is_time_to_leave(deadline):
-                self._leave(cold=self._stop_asked > 1)
-                return
+                return self._stop_asked > 1
             want = 0 if self._draining else self._pool.capacity
             if self._pace.is_turn_due(outcomes=bool(self._outcomes), progress=bool(self._progress), want=want):
                 self._turn(want)
             if (deadline is None or not self._is_time_to_leave(deadline)) and not self._done:
                 self._wait(want)
+        return None
 
     def _is_time_to_leave(self, deadline: float) -> bool:
         if self._stop_asked > 1 or time.monotonic() >= deadline:
@@ -159,6 +161,12 @@ class Worker:
                 self._progress[item.run_id, item.step] = item
             else:
                 attempt = (item.run_id, item.step, item.attempt)
+                self._progress.pop((item.run_id, item.step), None)
+                if item.verdict == Verdict.RECORDED:
+                    self._disowned.discard(attempt)
+                    self._recorded.append(item)
+                    self._pace.hint()  # what it released may be waiting
+                    continue
                 if attempt in self._disowned:
                     self._disowned.remove(attempt)
                     if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: somebody must take it on
@@ -167,7 +175,6 @@ class Worker:
                     # Whoever stopped this worker may have signalled its whole process group: no fault of the task's.
                     item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
                 self._outcomes.append(item)
-                self._progress.pop((item.run_id, item.step), None)
 
     # Turns --------------------------------------------------------------------------------------------------------
 
@@ -175,6 +182,7 @@ class Worker:
         pace = self._pace
         request = TurnRequest(
             outcomes=self._outcomes,
+            recorded=self._recorded,
             progress=list(self._progress.values()),
             want=want,
             heartbeat=("stopping" if self._draining else "running") if pace.heartbeat_due(want=want) else None,
@@ -198,7 +206,7 @@ class Worker:
             self._begin_anew()
             return
         self._outcomes = result.outcomes
-        self._progress = {}
+        self._recorded, self._progress = [], {}
         self._fruitless = 0
         self._after_turn(request, result)
 
@@ -234,6 +242,7 @@ class Worker:
     def _is_idle(self, request: TurnRequest, result: TurnResult) -> bool:
         nothing_runs = not self._pool.in_flight and not request.outcomes and not self._outcomes
         no_timer = request.timers and result.timer_seconds is None  # a turn that did not look does not know
+        no_timer = no_timer and result.look_seconds is None
         return request.want > 0 and nothing_runs and not result.jobs and not result.again and no_timer
 
     def _rescue(self) -> None:
@@ -289,8 +298,9 @@ class Worker:
     def _register(self) -> None:
         self._identity = msgspec.structs.replace(self._identity, id=new_id(self._engine.store.now()))
         self._engine.register(
-            self._identity, pool=self._options.pool, concurrency=self._options.concurrency, version=__version__
-        )
+            self._identity, pool=self._options.pool, concurrency=self._options.concurrency, version=__version__,
+            limits=self._limits,
+        )  # fmt: skip
 
     def _register_patiently(self) -> None:
         """Wait for a database that is not up yet, as after a power cut when everything starts at once."""
@@ -323,7 +333,7 @@ class Worker:
             self._pool.kill()
             self._outcomes += [Outcome(*attempt, Verdict.RELEASED) for attempt in left]
         else:
-            self._outcomes += self._pool.stop(0)
+            self._outcomes += [outcome for outcome in self._pool.stop(0) if outcome.verdict != Verdict.RECORDED]
         for tries_left in range(5, -1, -1):
             if not self._outcomes:
                 return

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from segue.authoring import Handle, chain, find_workflow, group, is_plan, task, to_plan, workflow
+from segue.authoring.schedule import Schedule
 from segue.authoring.values import decode
 from segue.errors import DefinitionError, PlanError, UnknownTaskError
 from segue.model import RUN, Hook, JoinRule, Ref
@@ -326,7 +327,7 @@ def test_a_workflow_keeps_what_it_was_given() -> None:
     made = workflow(name="test.kept", schedule="0 2 * * *", timezone="Europe/Paris", fail_fast=True, tags=["a"])(
         nothing_returned
     )
-    assert (made.schedule, made.timezone, made.tags) == ("0 2 * * *", "Europe/Paris", ("a",))
+    assert (made.schedule, made.tags) == (Schedule("0 2 * * *", timezone="Europe/Paris"), ("a",))
     assert made.plan().fail_fast
     assert find_workflow("test.kept") is made
     with pytest.raises(UnknownTaskError, match=r"did you mean 'test\.kept'"):

@@ -20,9 +20,9 @@ class Shell:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def __call__(self, *words: str, exit_code: int | None = 0, **environment: str) -> Result:
+    def __call__(self, *words: str, exit_code: int | None = 0, typed: str | None = None, **environment: str) -> Result:
         env = {"SEGUE_DATABASE_URL": self.url, "SEGUE_APP": APP} | environment
-        result = CliRunner().invoke(segue, list(words), env=env, prog_name="segue")
+        result = CliRunner().invoke(segue, list(words), env=env, prog_name="segue", input=typed)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         assert exit_code is None or result.exit_code == exit_code, result.output
         return result

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segue.authoring import registry
 from segue.cli.application import find_work, import_modules
 from segue.errors import ConfigError, UnknownTaskError
 from tests.unit.cli.conftest import APP
@@ -41,6 +42,18 @@ def test_a_module_that_breaks_shows_its_own_lines_only(folder: Path) -> None:
     assert text.rstrip().endswith("ZeroDivisionError: division by zero")
     assert "importlib" not in text
     assert "application.py" not in text
+
+
+def test_what_segue_refuses_in_a_module_is_shown_where_it_stands_in_it(folder: Path) -> None:
+    (folder / "cli_refused_module.py").write_text(
+        "from segue import task\n\n\n@task(limits=['mail'])\ndef mail() -> None: ...\n"
+    )
+    with pytest.raises(ConfigError, match="cli_refused_module cannot be imported") as caught:
+        import_modules(["cli_refused_module"])
+    text = str(caught.value)
+    assert 'cli_refused_module.py", line 4' in text
+    assert "write limits=[Limit(" in text
+    assert "authoring" not in text
 
 
 def test_a_module_that_imports_what_is_not_there_is_broken_and_not_missing(folder: Path) -> None:
@@ -87,3 +100,11 @@ def test_a_short_name_of_two_workflows_is_ambiguous(folder: Path) -> None:
         import_modules([name])
     with pytest.raises(UnknownTaskError, match=r"cli_first_module\.cli_same_name or cli_second_module\.cli_same_name"):
         find_work("cli_same_name")
+
+
+def test_what_is_built_in_is_in_nobodys_way(folder: Path) -> None:
+    (folder / "cli_sleepy_module.py").write_text("from segue import task\n\n@task\ndef sleep(): ...\n")
+    assert find_work("sleep").name == "segue.sleep"
+    import_modules(["cli_sleepy_module"])
+    assert find_work("sleep").name == "cli_sleepy_module.sleep"
+    del registry.tasks["cli_sleepy_module.sleep"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from segue.cli.runs import SHORTEST_ID, runs_table, shortest
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
 from segue.engine.look import ProgressInfo
+from segue.scheduler.chores import Chores
 from tests.unit.cli.conftest import APP, Shell
 
 
@@ -142,7 +144,14 @@ def test_db_info_counts_runs(shell: Shell) -> None:
     info = shell.json("db", "info")
     assert info["runs"] == {"succeeded": 1, "pending": 1}
     assert info["dialect"] in info["database"]
+    assert info["chores"] is None
     assert "2: 1 succeeded, 1 pending" in shell("db", "info").stdout
+    with Segue(shell.url) as segue:
+        chores = Chores(segue.engine)
+        chores.do_round()
+        assert shell.json("db", "info")["chores"].endswith(f":{os.getpid()}")
+        chores.stop()
+        chores.run()
 
 
 def test_db_prune_deletes_only_what_ended_long_ago(shell: Shell) -> None:

@@ -17,9 +17,12 @@ from tests.unit.cli.conftest import Shell
 
 
 def all_commands() -> list[tuple[str, ...]]:
-    return [(name,) for name in COMMANDS if name != "bench"] + [
-        ("db", name) for name in ("upgrade", "check", "prune", "info")
-    ]
+    names: list[tuple[str, ...]] = [(name,) for name in COMMANDS if name != "bench"]
+    for (name,) in tuple(names):
+        command: click.Command = import_module(COMMANDS[name].module).command
+        if isinstance(command, click.Group):
+            names += [(name, verb) for verb in command.commands]
+    return names
 
 
 def test_help_lists_every_command_and_loads_none() -> None:

@@ -40,6 +40,12 @@ def test_a_key_starts_once(shell: Shell) -> None:
     assert [run["key"] for run in shell.json("runs")] == ["k"]
 
 
+def test_starts_that_are_all_kept_give_one_item_each(sqlite_shell: Shell) -> None:
+    how = ("--debounce", "k", "--window", "60", "--keep", "all")
+    assert sqlite_shell.start("twice", "monday", *how) == sqlite_shell.start("twice", "tuesday", *how)
+    assert sqlite_shell.start("total", "3", *how) == sqlite_shell.start("total", "4", *how)
+
+
 def test_run_works_it_here(shell: Shell) -> None:
     record = shell.json("start", "census", "monday", "--run")
     assert (record["status"], record["result"]) == ("succeeded", 98)
@@ -81,6 +87,7 @@ def test_waiting_ends_with_the_reason(sqlite_shell: Shell) -> None:
         (("census",), "not given day"),
         (("census", "a", "b"), "call it as census(day: str)"),
         (("nope",), "No workflow or task is called 'nope'"),
+        (("0xyzzy0",), "Known here: "),
         (("census", "--arg", "day"), "--arg takes NAME=VALUE"),
         (("census", "a", "--run", "--timeout", "1"), "--timeout is for --wait"),
     ],
@@ -93,8 +100,8 @@ def test_misuse_is_told_and_starts_nothing(sqlite_shell: Shell, words: tuple[str
 def test_a_cancelled_run_never_runs(shell: Shell) -> None:
     first, second = shell.start("census", "a"), shell.start("census", "b")
     assert shell.json("cancel", first, second) == [
-        {"id": first, "status": "cancelled"},
-        {"id": second, "status": "cancelled"},
+        {"id": first, "status": "cancelled", "changed": True},
+        {"id": second, "status": "cancelled", "changed": True},
     ]
     assert "it was over already" in shell("cancel", first).stdout
     assert "cancelled" in shell("result", first, exit_code=1).stderr

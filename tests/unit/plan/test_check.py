@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from segue.plan.check import MAX_NODES, MAX_PROBLEMS, Parameters, check, find_pr
 from segue.plan.graph import Node, Plan
 
 pytestmark = pytest.mark.unit
+NEW_YORK = timezone(timedelta(hours=-5))
 
 
 def parameters_of(fn: Callable[..., Any]) -> Parameters:
@@ -47,6 +48,7 @@ def test_a_sound_plan_passes() -> None:
         (Node(name="b", task="t", delay=-1), "delay is -1"),
         (Node(name="b", task="t", delay=float("nan")), "delay is nan"),
         (Node(name="b", task="t", run_at=datetime(2026, 1, 1)), "time zone"),  # noqa: DTZ001 - that is the mistake
+        (Node(name="b", task="t", run_at=datetime(9999, 12, 31, 23, tzinfo=NEW_YORK)), "out of range"),
         (Node(name="b", task="t", policy=Policy(timeout=0)), "timeout"),
         (Node(name="b", task="t", policy=Policy(retries=-1)), "retries"),
         (Node(name="b", task="t", policy=Policy(retry_factor=0.5)), "retry_factor"),

@@ -27,6 +27,11 @@ def raise_surrogate() -> None:
 
 
 @task
+def raise_nul() -> None:
+    raise ValueError("cut off at \0")
+
+
+@task
 def recurse() -> None:
     recurse()
 
@@ -82,6 +87,13 @@ def test_text_that_is_not_unicode_is_kept_readable() -> None:
     error = run(raise_surrogate).error
     assert error is not None
     assert error.message == "bad file name \\udcff"
+
+
+def test_text_that_a_database_cannot_hold_is_kept_readable() -> None:
+    error = run(raise_nul).error
+    assert error is not None
+    assert error.message == "cut off at \\x00"
+    assert "\0" not in error.traceback
 
 
 @pytest.mark.parametrize("function", [recurse, hold_itself])

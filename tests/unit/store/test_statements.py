@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,11 @@ from segue.store.postgres_sql import compiled
 from segue.store.sqlite import _split, _text
 
 DIALECTS = ("sqlite", "postgres")
-PARTS = {"finish_end"}  # of other statements
+PARTS = {  # of other statements
+    part
+    for file in (Path(named.__file__).parent / "statements").glob("*.sql")
+    for part in re.findall(r"\{(\w+)\}", file.read_text(encoding="utf-8"))
+}
 OWN = {
     "sqlite": {
         "finish_step",

@@ -106,6 +106,17 @@ def test_the_lease_is_renewed_three_times_in_its_length(pace: Pace, clock: Manua
     assert not pace.heartbeat_due(want=0)
 
 
+def test_limits_are_looked_at_when_they_may_let_something_start(pace: Pace, clock: ManualClock) -> None:
+    fall_asleep(pace, clock)
+    pace.after_turn(TurnRequest(want=2), TurnResult(look_seconds=0.004))
+    assert pace.wait_seconds(want=2, has_outcomes=False) == pytest.approx(0.004)
+    clock.advance(seconds=0.004)
+    assert due(pace, want=2)
+    assert not due(pace)
+    pace.after_turn(TurnRequest(want=2), TurnResult())
+    assert pace.wait_seconds(want=2, has_outcomes=False) > 0.1
+
+
 def test_timers_are_looked_at_when_the_next_one_comes_due(pace: Pace, clock: ManualClock) -> None:
     fall_asleep(pace, clock)
     clock.advance(seconds=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -44,6 +45,9 @@ class ScriptedEngine:
 
     def waker(self) -> Any:
         return Waker()
+
+    def patience(self, _: float) -> Any:
+        return nullcontext()
 
     def register(self, worker: Any, **_: Any) -> None:
         self.registered.append(worker.id)
@@ -184,6 +188,37 @@ def test_what_comes_while_the_database_is_away_is_said_with_the_rest(play: Play)
     first, second = done(job(0)), done(job(1))
     play.run(TurnResult(jobs=[job(0), job(1)]), gone(), TurnResult(), news=[[first], [second]])
     assert play.engine.said[-1] == [first, second]
+
+
+def test_what_an_attempt_recorded_itself_is_not_said_again(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it released is looked for at once, though the worker had fallen asleep."""
+    looked_at: list[float] = []
+    heard_at: list[float] = []
+    collect, turn = play.pool.collect, play.engine.turn
+
+    def hear(timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[Any]:
+        news = collect(timeout_seconds, extra_fds)
+        heard_at.extend(play.engine.clock.monotonic() for item in news)
+        return news
+
+    def look(worker: Any, request: TurnRequest) -> TurnResult:
+        looked_at.append(play.engine.clock.monotonic())
+        return turn(worker, request)
+
+    monkeypatch.setattr(play.pool, "collect", hear)
+    monkeypatch.setattr(play.engine, "turn", look)
+    play.run(TurnResult(jobs=[job()]), news=[*[[]] * 12, [done(job(), Verdict.RECORDED)]], stop_after=14)
+    assert play.engine.said == []
+    assert play.pool.in_flight == []
+    assert heard_at
+    assert heard_at[0] in looked_at
+    assert heard_at[0] - max(at for at in looked_at if at < heard_at[0]) > 0.01
+
+
+def test_what_was_recorded_while_it_stops_is_not_said_either(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(play.pool, "stop", lambda grace_seconds: [done(job(), Verdict.RECORDED)])
+    play.run(TurnResult(jobs=[job()]))
+    assert play.engine.said == []
 
 
 def test_a_conflict_is_tried_again(play: Play) -> None:

@@ -9,13 +9,13 @@ SELECT id FROM segue_runs WHERE workflow = :workflow AND key = :key;
 
 -- name: step_state
 -- What `decide` needs to know of a step, for outcomes that are not plain successes.
-SELECT status, attempt, failures, losses, policy, hook, name, may_fail, rule
+SELECT status, attempt, failures, losses, policy, hook, name, may_fail, rule, cancel_requested, lane
 FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: requeue
 -- A running step goes back to ready: to be tried again, or because it was lost or handed back.
 UPDATE segue_steps
-SET status = 'ready', gate = :gate, ready_at = :ready_at, failures = :failures, losses = :losses, error = :error,
+SET status = 'ready', gate = coalesce(CAST(:gate AS text), CASE WHEN lane IS NOT NULL THEN 'limit' END), ready_at = :ready_at, failures = :failures, losses = :losses, error = :error,
     worker_id = NULL, cancel_requested = false
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'running';
 
@@ -42,7 +42,7 @@ SET attempt = excluded.attempt, done = excluded.done, total = excluded.total, me
 -- The task returned a plan: the step is now a join on that plan's last steps, whatever they come to. That it was there to
 -- take failures on (`handler`) is kept, for `unhandled_failure`.
 UPDATE segue_steps
-SET status = 'blocked', is_join = true, rule = CASE WHEN rule IN ('any_failed', 'any_succeeded') THEN 'handler' ELSE 'all_done' END, waiting_on = :waiting_on, result_expr = :result_expr,
+SET status = 'blocked', is_join = true, planned_rule = rule, rule = CASE WHEN rule IN ('any_failed', 'any_succeeded') THEN 'handler' ELSE 'all_done' END, waiting_on = :waiting_on, result_expr = :result_expr,
     has_hooks = :has_hooks, failed_above = 0, skipped_above = 0, seconds = :seconds, worker_id = NULL
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'running';
 
@@ -51,7 +51,7 @@ WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'run
 UPDATE segue_runs SET steps = steps + :count WHERE id = :run_id RETURNING steps - :count;
 
 -- name: join_state
-SELECT attempt, result_expr, has_hooks, outcome, task, error FROM segue_steps WHERE run_id = :run_id AND step = :step;
+SELECT attempt, result_expr, has_hooks, outcome, task, error, result IS NOT NULL, lane FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: set_result_expr
 UPDATE segue_steps SET result_expr = :result_expr WHERE run_id = :run_id AND step = :step;
@@ -68,13 +68,14 @@ WHERE id = :run_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
 -- name: unhandled_failure
 -- The first step of a scope whose failure counts: it may not fail, and no child took the failure on and succeeded.
+-- Counted, because thousands may have failed: each looks at its own children, whatever else the planner would try.
 SELECT f.step, f.name, f.error FROM segue_steps f
 WHERE f.run_id = :run_id AND f.scope = :scope AND f.status = 'failed' AND f.hook IS NULL AND NOT f.may_fail
-AND NOT EXISTS (
-    SELECT 1 FROM segue_steps h WHERE h.run_id = f.run_id AND h.scope = f.scope
-    AND h.rule IN ('any_failed', 'any_succeeded', 'handler') AND h.status = 'succeeded'
-    AND h.step IN (SELECT CASE WHEN child < -1 THEN -2 - child ELSE child END  -- see forget_late_parents
-        FROM segue_children c WHERE c.run_id = f.run_id AND c.step = f.step))
+AND 0 = (
+    SELECT count(*) FROM segue_children c WHERE c.run_id = f.run_id AND c.step = f.step AND 1 = (
+        SELECT 1 FROM segue_steps h WHERE h.run_id = c.run_id AND h.scope = f.scope
+        AND h.step = CASE WHEN c.child < -1 THEN -2 - c.child ELSE c.child END  -- see forget_late_parents
+        AND h.rule IN ('any_failed', 'any_succeeded', 'handler') AND h.status = 'succeeded'))
 ORDER BY f.finished_at, f.step LIMIT 1;
 
 -- name: failed_hook
@@ -87,11 +88,12 @@ SELECT step, hook, attempt, status, children FROM segue_steps
 WHERE run_id = :run_id AND scope = :scope AND hook IS NOT NULL ORDER BY step;
 
 -- name: hook_state
-SELECT delay, ready_at, is_join, waiting_on FROM segue_steps WHERE run_id = :run_id AND step = :step;
+SELECT delay, ready_at, is_join, waiting_on, rule, skipped_above FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: tell_hook
 -- The outcome is the last thing that a hook without parents waits for, and the first of one that has some.
-UPDATE segue_steps SET status = :status, waiting_on = waiting_on - 1, gate = :gate, ready_at = :ready_at
+UPDATE segue_steps SET status = :status, waiting_on = waiting_on - 1, ready_at = :ready_at,
+    gate = coalesce(CAST(:gate AS text), CASE WHEN lane IS NOT NULL AND :status = 'ready' THEN 'limit' END)
 WHERE run_id = :run_id AND step = :step AND status = 'blocked';
 
 -- name: skip_hook
@@ -117,6 +119,14 @@ WHERE run_id = :run_id AND status IN ('blocked', 'ready') AND (hook IS NULL OR s
 -- name: request_cancel
 UPDATE segue_steps SET cancel_requested = true
 WHERE run_id = :run_id AND status IN ('running', 'sent');
+
+-- name: hold_steps
+-- In a paused run nothing may be claimed, nor in one that waits for its admission: what became ready by other ways than
+-- `finish` is held, too. What waits for an event goes on waiting, nobody claims that.
+UPDATE segue_steps SET gate = CASE WHEN EXISTS (
+    SELECT 1 FROM segue_runs r WHERE r.id = :run_id AND r.limit_name IS NOT NULL AND r.admitted_at IS NULL
+    AND r.intent IS NULL AND r.outcome IS NULL) THEN 'admission' ELSE 'paused' END
+WHERE run_id = :run_id AND status = 'ready' AND (gate IS NULL OR gate IN ('timer', 'limit'));
 
 -- name: count_busy
 -- Of a run that is being ended: the steps that still have to be heard of.
@@ -173,41 +183,8 @@ SELECT min(ready_at) FROM segue_steps WHERE status = 'ready' AND gate = 'timer';
 
 -- Looking ----------------------------------------------------------------------------------------------------------
 
--- name: run_row
-SELECT id, workflow, key, status, intent, outcome, steps, waiting_on, result_expr, error, created_at, started_at, finished_at
-FROM segue_runs WHERE id = :run_id;
-
 -- name: run_status
 SELECT status FROM segue_runs WHERE id = :run_id;
-
--- name: list_runs
-SELECT id, workflow, key, status, intent, outcome, steps, waiting_on, result_expr, error, created_at, started_at, finished_at
-FROM segue_runs
-WHERE (CAST(:status AS text) IS NULL OR status = :status)
-AND (CAST(:workflow AS text) IS NULL OR workflow = :workflow)
-AND (CAST(:key AS text) IS NULL OR key = :key)
-AND id < :before
-ORDER BY id DESC LIMIT :limit;
-
--- name: list_live_runs
--- A few among millions that are finished: the index on those that are not.
-SELECT id, workflow, key, status, intent, outcome, steps, waiting_on, result_expr, error, created_at, started_at, finished_at
-FROM segue_runs
-WHERE finished_at IS NULL AND (CAST(:status AS text) IS NULL OR status = :status)
-AND (CAST(:workflow AS text) IS NULL OR workflow = :workflow)
-AND (CAST(:key AS text) IS NULL OR key = :key)
-AND id < :before
-ORDER BY id DESC LIMIT :limit;
-
--- name: list_failed_runs
--- Likewise, by the index on those with an error.
-SELECT id, workflow, key, status, intent, outcome, steps, waiting_on, result_expr, error, created_at, started_at, finished_at
-FROM segue_runs
-WHERE error IS NOT NULL AND (CAST(:status AS text) IS NULL OR status = :status)
-AND (CAST(:workflow AS text) IS NULL OR workflow = :workflow)
-AND (CAST(:key AS text) IS NULL OR key = :key)
-AND id < :before
-ORDER BY id DESC LIMIT :limit;
 
 -- name: runs_like
 SELECT id FROM segue_runs WHERE id >= :low AND id <= :high ORDER BY id LIMIT 3;
@@ -218,7 +195,8 @@ SELECT status, count(*) FROM segue_steps WHERE run_id = :run_id AND NOT (is_join
 -- name: list_steps
 SELECT s.step, s.scope, s.name, s.task, s.is_join, s.status, s.gate, s.queue, s.priority, s.ready_at, s.attempt, s.failures,
     s.losses, s.rule, s.waiting_on, s.children, s.hook, s.error, s.policy, s.worker_id, s.started_at, s.finished_at, s.seconds,
-    p.done, p.total, p.message, p.started_at, p.updated_at, w.name, w.lease_until, w.status, s.cancel_requested
+    p.done, p.total, p.message, p.started_at, p.updated_at, w.name, w.lease_until, w.status, s.cancel_requested,
+    s.metadata, s.event
 FROM segue_steps s
 LEFT JOIN segue_progress p ON p.run_id = s.run_id AND p.step = s.step AND p.attempt = s.attempt
 LEFT JOIN segue_workers w ON w.id = s.worker_id
@@ -262,6 +240,7 @@ WHERE r.status IN ('succeeded', 'failed', 'cancelled') AND EXISTS (
 -- name: check_run_never_ends
 SELECT r.id, 'every step of the run is final but the run is not' FROM segue_runs r
 WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND NOT EXISTS (
+    SELECT 1 FROM segue_bundles b WHERE b.run_id = r.id) AND NOT EXISTS (
     SELECT 1 FROM segue_steps s WHERE s.run_id = r.id
     AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled'));
 
@@ -273,24 +252,40 @@ WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND r.intent IS NULL 
     AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled'));
 
 -- name: check_step_waiting_on
-SELECT s.run_id, 'waiting_on of step ' || s.step || ' does not count its parents' FROM segue_steps s
-JOIN segue_runs r ON r.id = s.run_id
-WHERE s.status = 'blocked' AND s.hook IS NULL AND s.outcome IS NULL AND r.intent IS NULL AND s.waiting_on <> (
-    SELECT count(*) FROM segue_children c JOIN segue_steps p ON p.run_id = c.run_id AND p.step = c.step
-    WHERE c.run_id = s.run_id AND c.child = s.step AND p.hook IS NULL
-    AND p.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled'));
+-- From the edges to the steps that they lead to: a run may have any number of both, and there is no index by child.
+SELECT run_id, 'waiting_on of step ' || child || ' does not count its parents' FROM (
+    SELECT e.run_id, e.child, sum(e.is_open) AS found, (
+        SELECT s.waiting_on FROM segue_steps s WHERE s.run_id = e.run_id AND s.step = e.child
+        AND s.status = 'blocked' AND s.hook IS NULL AND s.outcome IS NULL) AS told
+    FROM (
+        SELECT c.run_id, c.child, CASE WHEN p.hook IS NULL
+            AND p.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled') THEN 1 ELSE 0 END AS is_open
+        FROM segue_runs r JOIN segue_children c ON c.run_id = r.id
+        JOIN segue_steps p ON p.run_id = c.run_id AND p.step = c.step
+        WHERE r.finished_at IS NULL AND r.intent IS NULL) e
+    GROUP BY e.run_id, e.child) counted
+WHERE told <> found;
+
+-- name: check_step_without_parents
+SELECT r.id, 'a step of the run is blocked, and no step leads to it' FROM segue_runs r
+WHERE r.finished_at IS NULL AND r.intent IS NULL
+AND (r.limit_name IS NULL OR r.admitted_at IS NOT NULL)  -- before its admission nothing is passed
+AND (SELECT count(*) FROM segue_steps s WHERE s.run_id = r.id AND s.status = 'blocked' AND s.hook IS NULL) <> (
+    SELECT count(*) FROM (SELECT DISTINCT c.child FROM segue_children c WHERE c.run_id = r.id) d WHERE 'blocked' = (
+        SELECT s.status FROM segue_steps s WHERE s.run_id = r.id AND s.step = d.child AND s.hook IS NULL));
 
 -- name: check_blocked_for_ever
 SELECT s.run_id, 'step ' || s.step || ' is blocked but waits for nothing' FROM segue_steps s
-WHERE s.status = 'blocked' AND s.waiting_on <= 0;
+WHERE s.status = 'blocked' AND s.waiting_on <= 0 AND NOT EXISTS (  -- before its admission nothing is passed
+    SELECT 1 FROM segue_runs r WHERE r.id = s.run_id AND r.limit_name IS NOT NULL AND r.admitted_at IS NULL);
 
 -- name: check_ready_join
 SELECT s.run_id, 'join ' || s.step || ' is ready; it should have been passed through' FROM segue_steps s
 WHERE s.status IN ('ready', 'running') AND s.is_join;
 
 -- name: check_step_numbers
-SELECT r.id, 'the run says it has ' || r.steps || ' steps' FROM segue_runs r
-WHERE r.steps <> (SELECT count(*) FROM segue_steps s WHERE s.run_id = r.id);
+SELECT r.id, 'the run says it has ' || (r.steps - r.discarded) || ' steps' FROM segue_runs r
+WHERE r.steps - r.discarded <> (SELECT count(*) FROM segue_steps s WHERE s.run_id = r.id);
 
 -- name: check_orphan_step
 SELECT s.run_id, 'step ' || s.step || ' is of no run' FROM segue_steps s

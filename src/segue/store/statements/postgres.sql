@@ -3,18 +3,20 @@
 -- run never meet and no two turns can deadlock; a claim takes only rows that nobody holds.
 
 -- name: insert_runs
--- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at timestamptz
-INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at)
-SELECT id, workflow, key, 'pending', waiting_on, steps, fail_fast, has_hooks, result_expr, created_at FROM :batch
+-- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at timestamptz, arguments text, tags text, metadata text, limit_name text, limit_key text
+INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at,
+    arguments, tags, metadata, limit_name, limit_key)
+SELECT id, workflow, key, 'pending', waiting_on, steps, fail_fast, has_hooks, result_expr, created_at,
+    arguments, tags, metadata, limit_name, limit_key FROM :batch
 ON CONFLICT DO NOTHING;
 
 -- name: insert_steps
 -- A start that is repeated because its answer was lost finds its run and all of its steps there: nothing conflicts halfway.
--- columns: run_id uuid, step int, scope int, name text, task text, status text, gate text, queue text, priority int, ready_at timestamptz, delay float8, rule text, waiting_on int, children text, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text
+-- columns: run_id uuid, step int, scope int, name text, task text, is_join bool, status text, gate text, queue text, priority int, ready_at timestamptz, delay float8, rule text, waiting_on int, children text, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text, lane text, metadata text
 INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, rule,
-    waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr)
-SELECT run_id, step, scope, name, task, task IS NULL, status, gate, queue, priority, ready_at, delay, rule,
-    waiting_on, children::integer[], hook, may_fail, args, holes, when_expr, policy, result_expr
+    waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr, lane, metadata)
+SELECT run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, rule,
+    waiting_on, children::integer[], hook, may_fail, args, holes, when_expr, policy, result_expr, lane, metadata
 FROM :batch ON CONFLICT DO NOTHING;
 
 -- name: wake
@@ -23,7 +25,9 @@ SELECT pg_notify('segue', '') WHERE EXISTS (SELECT 1 FROM segue_workers WHERE sl
 
 -- name: lock_runs
 -- With the intent only until the outcome stands: what runs after that is a hook, and is worked to its end.
-SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast FROM segue_runs WHERE id = ANY(:ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast, status, limit_name,
+    limit_name IS NOT NULL AND admitted_at IS NULL AND intent IS NULL AND outcome IS NULL
+FROM segue_runs WHERE id = ANY(:ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: finish
 -- columns: run_id uuid, step int, attempt int, from_status text, status text, result text, error text, seconds float8
@@ -59,7 +63,9 @@ WITH done AS (
 ), kids AS (
     SELECT s.run_id, s.step, s.attempt, s.is_join, s.waiting_on - e.total AS waiting_on,
         s.failed_above + e.failed AS failed, s.skipped_above + e.skipped AS skipped,
-        greatest(:now::timestamptz + make_interval(secs => coalesce(s.delay, 0)), s.ready_at) AS due,
+        greatest(:now::timestamptz + make_interval(secs => coalesce(s.delay, 0)), s.ready_at) AS due, s.lane,
+        CASE WHEN r.limit_name IS NOT NULL AND r.admitted_at IS NULL AND r.intent IS NULL AND r.outcome IS NULL
+            THEN 'admission' WHEN r.status = 'paused' THEN 'paused' END AS held,
         CASE
             WHEN s.rule = 'any_succeeded' AND e.total > e.failed + e.skipped THEN 'start'
             WHEN s.rule = 'any_failed' AND s.failed_above + e.failed > 0 THEN 'start'
@@ -69,13 +75,14 @@ WITH done AS (
             WHEN s.rule = 'none_failed' AND s.failed_above + e.failed > 0 THEN 'skip'
             ELSE 'start'
         END AS verdict
-    FROM edges e JOIN segue_steps s ON s.run_id = e.run_id AND s.step = e.child
+    FROM edges e JOIN segue_steps s ON s.run_id = e.run_id AND s.step = e.child JOIN segue_runs r ON r.id = e.run_id
     WHERE s.status = 'blocked'
 ), told AS (
     UPDATE segue_steps s SET waiting_on = k.waiting_on, failed_above = k.failed, skipped_above = k.skipped,
         status = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN 'ready' ELSE 'blocked' END,
         ready_at = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN k.due ELSE s.ready_at END,
-        gate = CASE WHEN k.verdict = 'start' AND NOT k.is_join AND k.due > :now::timestamptz THEN 'timer' END
+        gate = CASE WHEN k.verdict <> 'start' OR k.is_join THEN NULL WHEN k.held IS NOT NULL THEN k.held
+            WHEN k.due > :now::timestamptz THEN 'timer' WHEN k.lane IS NOT NULL THEN 'limit' END
     FROM kids k WHERE s.run_id = k.run_id AND s.step = k.step
 ), counts AS (
     SELECT r.id, r.waiting_on - e.total AS waiting_on,
@@ -103,7 +110,7 @@ UPDATE segue_steps p SET children = array_replace(p.children, :step, -2 - :step)
 WHERE p.run_id = :run_id AND p.scope <> :step AND :step = ANY(p.children);
 
 -- name: due_timers
-UPDATE segue_steps s SET gate = NULL
+UPDATE segue_steps s SET gate = CASE WHEN s.lane IS NOT NULL THEN 'limit' END
 FROM (SELECT run_id, step FROM segue_steps WHERE status = 'ready' AND gate = 'timer' AND ready_at <= :now
       ORDER BY ready_at LIMIT :limit FOR UPDATE SKIP LOCKED) t
 WHERE s.run_id = t.run_id AND s.step = t.step;

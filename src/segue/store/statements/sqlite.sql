@@ -1,16 +1,17 @@
 -- What SQLite says its own way: lists come as JSON, batches row by row with ?1, ?2 ... in the order of their columns.
 
 -- name: insert_runs
--- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at time
-INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at)
-VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING;
+-- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at time, arguments text, tags text, metadata text, limit_name text, limit_key text
+INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at,
+    arguments, tags, metadata, limit_name, limit_key)
+VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING;
 
 -- name: insert_steps
 -- A start that is repeated because its answer was lost finds its run and all of its steps there: nothing conflicts halfway.
--- columns: run_id uuid, step int, scope int, name text, task text, status text, gate text, queue text, priority int, ready_at time, delay float, rule text, waiting_on int, children array, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text
+-- columns: run_id uuid, step int, scope int, name text, task text, is_join bool, status text, gate text, queue text, priority int, ready_at time, delay float, rule text, waiting_on int, children array, hook text, may_fail bool, args text, holes text, when_expr text, policy text, result_expr text, lane text, metadata text
 INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, rule,
-    waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr)
-VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NULL, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+    waiting_on, children, hook, may_fail, args, holes, when_expr, policy, result_expr, lane, metadata)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)
 ON CONFLICT DO NOTHING;
 
 -- name: wake
@@ -20,7 +21,9 @@ SELECT 1 WHERE false;
 -- name: lock_runs
 -- The transaction has the write lock already. With the intent only until the outcome stands: what runs after that is a
 -- hook, and is worked to its end.
-SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast FROM segue_runs WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
+SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast, status, limit_name,
+    limit_name IS NOT NULL AND admitted_at IS NULL AND intent IS NULL AND outcome IS NULL
+FROM segue_runs WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
 
 -- name: finish_step
 UPDATE segue_steps SET status = ?1, result = ?2, error = coalesce(?3, error), seconds = coalesce(?4, seconds),
@@ -35,7 +38,9 @@ UPDATE segue_runs SET waiting_on = waiting_on - ?1 WHERE id = ?2 RETURNING waiti
 UPDATE segue_steps
 SET waiting_on = waiting_on - ?1, failed_above = failed_above + ?2, skipped_above = skipped_above + ?3
 WHERE run_id = ?4 AND step = ?5 AND status = 'blocked'
-RETURNING rule, waiting_on, failed_above, skipped_above, is_join, delay, ready_at, attempt;
+RETURNING rule, waiting_on, failed_above, skipped_above, is_join, delay, ready_at, attempt, lane,
+    (SELECT CASE WHEN r.limit_name IS NOT NULL AND r.admitted_at IS NULL AND r.intent IS NULL AND r.outcome IS NULL
+        THEN 'admission' WHEN r.status = 'paused' THEN 'paused' END FROM segue_runs r WHERE r.id = ?4);
 
 -- name: make_ready
 UPDATE segue_steps SET status = 'ready', ready_at = ?1, gate = ?2 WHERE run_id = ?3 AND step = ?4;
@@ -57,7 +62,7 @@ WHERE s.status = 'running' AND (w.id IS NULL OR w.status IN ('lost', 'stopped'))
 ORDER BY s.run_id, s.step LIMIT :limit;
 
 -- name: due_timers
-UPDATE segue_steps SET gate = NULL WHERE rowid IN (
+UPDATE segue_steps SET gate = CASE WHEN lane IS NOT NULL THEN 'limit' END WHERE rowid IN (
     SELECT rowid FROM segue_steps WHERE status = 'ready' AND gate = 'timer' AND ready_at <= :now
     ORDER BY ready_at LIMIT :limit);
 

@@ -13,11 +13,14 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
 from segue.authoring.context import Cancelled
+from segue.engine.transactional import TaskTransactions
 from segue.model import Outcome, Progress
+from segue.store import open_store
 from segue.worker.pool import wire
 from segue.worker.pool.capture import Capture
 from segue.worker.pool.endings import cancelled
@@ -69,6 +72,8 @@ class Child:
         self._retires = False
         self._took_long = False
         self._rss_checked_at = 0.0
+        url = settings.database_url
+        self._transactions = None if url is None else TaskTransactions(partial(open_store, url))
 
     def serve(self) -> int:
         """Work until told to stop; returns the exit code."""
@@ -104,7 +109,10 @@ class Child:
             self._runs_task = True
             if self._must_end:
                 raise Cancelled
-            outcome = run_job(job, report=self._report, result_limit_bytes=self._settings.result_limit_bytes)
+            outcome = run_job(
+                job, report=self._report, result_limit_bytes=self._settings.result_limit_bytes,
+                transactions=self._transactions, on_return=self._on_return,
+            )  # fmt: skip
             self._runs_task = False
         except Cancelled:
             self._runs_task = False
@@ -115,11 +123,20 @@ class Child:
         self._add_output(outcome)
         return wire.pack_outcome(outcome)
 
+    def _on_return(self) -> str:
+        """A transactional task has returned: a SIGTERM waits until what it wrote is committed and said."""
+        self._runs_task = False
+        return self._take_output()
+
     def _add_output(self, outcome: Outcome) -> None:
+        outcome.output += self._take_output()
+
+    def _take_output(self) -> str:
         try:
-            outcome.output = self._capture.take()
+            return self._capture.take()
         except (OSError, ValueError):  # the task closed its descriptors; this child has no more to offer
             self._must_end = True
+            return ""
 
     def _report(self, progress: Progress) -> None:
         if os.getpid() == self._pid:

@@ -16,6 +16,7 @@ from inspect import iscoroutinefunction
 from segue.authoring import registry
 from segue.authoring.context import Cancelled
 from segue.model import Outcome
+from segue.store.protocol import Store
 from segue.worker.pool.endings import cancelled
 from segue.worker.pool.local import Entry, LocalPool
 from segue.worker.pool.routing import captured
@@ -37,9 +38,14 @@ class AsyncPool(LocalPool):
     """
 
     def __init__(
-        self, size: int, *, sync_threads: int = SYNC_THREADS, result_limit_bytes: int = RESULT_LIMIT_BYTES
+        self,
+        size: int,
+        *,
+        sync_threads: int = SYNC_THREADS,
+        result_limit_bytes: int = RESULT_LIMIT_BYTES,
+        store: Store | None = None,
     ) -> None:
-        super().__init__(size)
+        super().__init__(size, store)
         self._sync_threads = min(size, sync_threads)
         self._result_limit_bytes = result_limit_bytes
         self._loop = asyncio.new_event_loop()
@@ -116,4 +122,5 @@ class AsyncPool(LocalPool):
 
     def _run_sync(self, entry: Entry) -> None:
         entry.begun_at = time.monotonic()
-        self._post(entry, run_in_thread(entry, self._result_limit_bytes, partial(self._report, entry)))
+        report = partial(self._report, entry)
+        self._post(entry, run_in_thread(entry, self._result_limit_bytes, report, self._transactions))

@@ -58,9 +58,9 @@ def zygote_lost(job: Job) -> Outcome:
 def overridden(outcome: Outcome, ending: Outcome) -> Outcome:
     """What is reported when an outcome comes while its attempt is being ended as `ending`.
 
-    What the task completed counts, except when it was cancelled. A failure is most likely an effect of the SIGTERM.
+    What the task completed counts. A failure is most likely an effect of the SIGTERM, or of `Cancelled`.
     """
-    if ending.verdict != Verdict.CANCELLED and outcome.verdict != Verdict.FAILED:
+    if outcome.verdict != Verdict.FAILED:
         return outcome
     ending.output, ending.seconds = outcome.output, outcome.seconds
     return ending

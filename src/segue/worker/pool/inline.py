@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from segue.authoring.context import Cancelled
+from segue.engine.transactional import TaskTransactions
 from segue.model import Job, Outcome, Progress
+from segue.store.protocol import Store
 from segue.worker.pool import Attempt, News
 from segue.worker.pool.endings import cancelled, released
 from segue.worker.pool.routing import captured, routing
@@ -25,6 +27,8 @@ _TURN_SECONDS = 0.020
 class InlinePool:
     """Runs jobs one after another; a `collect` works for about 20 ms, at least one job.
 
+    Transactional tasks need the `store`.
+
     Example::
 
         pool = InlinePool()
@@ -33,7 +37,10 @@ class InlinePool:
         [outcome] = pool.collect(timeout_seconds=0)
     """
 
-    def __init__(self, *, echo: bool = True, result_limit_bytes: int = RESULT_LIMIT_BYTES) -> None:
+    def __init__(
+        self, *, echo: bool = True, result_limit_bytes: int = RESULT_LIMIT_BYTES, store: Store | None = None
+    ) -> None:
+        self._transactions = None if store is None else TaskTransactions(lambda: store)
         self._echo = echo
         self._result_limit_bytes = result_limit_bytes
         self._waiter = Waiter()
@@ -99,6 +106,8 @@ class InlinePool:
         """Forget everything."""
         self._waiting.clear()
         self._news.clear()
+        if self._transactions is not None:
+            self._transactions.close()
         if self._is_open:
             self._is_open = False
             routing.remove()
@@ -112,6 +121,8 @@ class InlinePool:
                     report=self._report,
                     result_limit_bytes=self._result_limit_bytes,
                     let_through=(KeyboardInterrupt,),
+                    transactions=self._transactions,
+                    on_return=tail.text,
                 )
             except Cancelled:
                 outcome = cancelled(job)

@@ -13,9 +13,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from segue.model import Job, Outcome, Progress, Verdict
+from segue.engine.transactional import TaskTransactions
+from segue.model import Job, Outcome, Progress
+from segue.store.protocol import Store
 from segue.worker.pool import Attempt, News
-from segue.worker.pool.endings import cancelled, released, timed_out
+from segue.worker.pool.endings import cancelled, overridden, released, timed_out
 from segue.worker.pool.routing import routing
 from segue.worker.pool.waiting import Doorbell, Waiter
 
@@ -37,10 +39,14 @@ class Entry:
 
 
 class LocalPool:
-    """`size` attempts at once; a subclass says how one is begun and how it is interrupted."""
+    """`size` attempts at once; a subclass says how one is begun and how it is interrupted.
 
-    def __init__(self, size: int) -> None:
+    Transactional tasks need the `store`.
+    """
+
+    def __init__(self, size: int, store: Store | None = None) -> None:
         self._size = size
+        self._transactions = None if store is None else TaskTransactions(lambda: store)
         self._waiter = Waiter()
         self._bell = Doorbell()
         self._waiter.watch(self._bell.fileno())
@@ -163,10 +169,7 @@ class LocalPool:
             if isinstance(item, Outcome):
                 del self._running[_key(entry.job)]
                 if entry.must_end:
-                    item = Outcome(
-                        item.run_id, item.step, item.attempt, Verdict.CANCELLED,
-                        retryable=False, output=item.output, seconds=item.seconds,
-                    )  # fmt: skip
+                    item = overridden(item, cancelled(entry.job))
             self._news.append(item)
 
     def _next_alarm(self, deadline: float) -> float:
@@ -188,6 +191,8 @@ class LocalPool:
     def _abandon(self, entry: Entry) -> None:
         entry.abandoned = True
         entry.must_end = True
+        if self._transactions is not None:  # or what it wrote would stay locked, on SQLite the whole database
+            self._transactions.revoke(_key(entry.job))
         self._interrupt(entry)
 
     def _shut(self) -> None:
@@ -197,6 +202,8 @@ class LocalPool:
         self._waiting.clear()
         self._news.clear()
         self._close()
+        if self._transactions is not None:
+            self._transactions.close()
         if self._is_routing:  # a pool may be killed that never started, or was stopped before
             self._is_routing = False
             routing.remove()

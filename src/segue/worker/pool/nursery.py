@@ -25,7 +25,13 @@ class Nursery:
     """The slots, the zygote, and the descriptors that the waiter watches for both."""
 
     def __init__(
-        self, size: int, waiter: Waiter, modules: tuple[str, ...], max_rss_mb: int | None, result_limit_bytes: int
+        self,
+        size: int,
+        waiter: Waiter,
+        modules: tuple[str, ...],
+        max_rss_mb: int | None,
+        result_limit_bytes: int,
+        database_url: str | None,
     ) -> None:
         self._folder = tempfile.mkdtemp(prefix="segue-pool-")
         self._waiter = waiter
@@ -35,6 +41,7 @@ class Nursery:
             folder=self._folder,
             max_rss_mb=max_rss_mb,
             result_limit_bytes=result_limit_bytes,
+            database_url=database_url,
         )
         self.slots = [Slot(index, self._folder) for index in range(size)]
         self._slot_at: dict[int, Slot] = {}

@@ -36,6 +36,7 @@ class ProcessPool:
     """`size` child processes that have imported `modules`.
 
     A child is replaced after `max_jobs` jobs, and between two jobs when its memory has grown beyond `max_rss_mb`.
+    Transactional tasks need `database_url`, to which each child that runs one keeps a connection.
 
     Example::
 
@@ -56,9 +57,10 @@ class ProcessPool:
         max_jobs: int = MAX_JOBS,
         max_rss_mb: int | None = None,
         result_limit_bytes: int = RESULT_LIMIT_BYTES,
+        database_url: str | None = None,
     ) -> None:
         self._waiter = Waiter()
-        self._nursery = Nursery(size, self._waiter, tuple(modules), max_rss_mb, result_limit_bytes)
+        self._nursery = Nursery(size, self._waiter, tuple(modules), max_rss_mb, result_limit_bytes, database_url)
         self._slots = self._nursery.slots
         self._kill_grace_seconds = kill_grace_seconds
         self._max_jobs = max_jobs

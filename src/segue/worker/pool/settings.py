@@ -13,3 +13,4 @@ class ChildSettings(msgspec.Struct, frozen=True):
     folder: str  # of spilled jobs; the zygote deletes it when it ends
     max_rss_mb: int | None  # a child that has grown beyond it asks to be replaced, between two jobs
     result_limit_bytes: int
+    database_url: str | None = None  # for transactional tasks

@@ -12,7 +12,9 @@ from functools import partial
 from queue import SimpleQueue
 
 from segue.authoring.context import Cancelled
+from segue.engine.transactional import TaskTransactions
 from segue.model import Job, Outcome
+from segue.store.protocol import Store
 from segue.worker.pool.endings import cancelled
 from segue.worker.pool.local import Entry, LocalPool
 from segue.worker.pool.routing import captured
@@ -67,8 +69,8 @@ class ThreadPool(LocalPool):
         pool.submit(jobs)
     """
 
-    def __init__(self, size: int, *, result_limit_bytes: int = RESULT_LIMIT_BYTES) -> None:
-        super().__init__(size)
+    def __init__(self, size: int, *, result_limit_bytes: int = RESULT_LIMIT_BYTES, store: Store | None = None) -> None:
+        super().__init__(size, store)
         self._result_limit_bytes = result_limit_bytes
         self._threads: Threads | None = None
 
@@ -91,17 +93,21 @@ class ThreadPool(LocalPool):
 
     def _run(self, entry: Entry) -> None:
         entry.begun_at = time.monotonic()
-        self._post(entry, run_in_thread(entry, self._result_limit_bytes, partial(self._report, entry)))
+        report = partial(self._report, entry)
+        self._post(entry, run_in_thread(entry, self._result_limit_bytes, report, self._transactions))
 
 
-def run_in_thread(entry: Entry, result_limit_bytes: int, report: Callable[..., None]) -> Outcome:
+def run_in_thread(
+    entry: Entry, result_limit_bytes: int, report: Callable[..., None], transactions: TaskTransactions | None
+) -> Outcome:
     """One attempt in the calling thread, with its output; cancelled when it let itself be ended."""
     job: Job = entry.job
     with captured() as tail:
         try:
             outcome = run_job(
-                job, report=report, is_cancelled=entry.asked_to_end, result_limit_bytes=result_limit_bytes
-            )
+                job, report=report, is_cancelled=entry.asked_to_end, result_limit_bytes=result_limit_bytes,
+                transactions=transactions, on_return=tail.text,
+            )  # fmt: skip
         except Cancelled:
             outcome = cancelled(job)
     outcome.output = tail.text()

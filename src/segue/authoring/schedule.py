@@ -1,0 +1,101 @@
+"""`Schedule`: when work is started by itself, and what happens when ticks are late or overlap.
+
+It only describes. Processes that do the chores write the schedules of the code that they know into the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import isfinite
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from segue.errors import ConfigError, DefinitionError
+from segue.model import CatchUp, Overlap
+
+if TYPE_CHECKING:
+    from segue.timetable import Timetable
+
+Word = TypeVar("Word", bound=StrEnum)
+_LONGEST = timedelta(days=36_525)  # a hundred years: from there on, times end
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When to start, for `@workflow(schedule=...)` and `@task(schedule=...)`; raises ConfigError saying what is wrong.
+
+    `expression` is cron ("0 2 * * *"), a shorthand ("@daily"), or an interval ("every 15 minutes", timedelta, seconds).
+    Between `starts_at` and `ends_at`, both inclusive. A tick starts up to `jitter` seconds late, always the same.
+    `overlap` says what happens while a run of the schedule has not ended: skip, queue_one, queue_all, cancel_running,
+    allow. `catch_up` says which ticks start that nobody was there for: none, latest, all; none of them older than
+    `catch_up_window` seconds. Times may also be timedeltas.
+
+    Example::
+
+        @workflow(schedule=Schedule("0 2 * * *", timezone="Europe/Paris", jitter=300, catch_up="all"))
+        def nightly(day: str): ...
+    """
+
+    expression: str | timedelta | float
+    _: KW_ONLY
+    timezone: str = "UTC"
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    jitter: float | timedelta = 0.0
+    overlap: Overlap | str = Overlap.SKIP
+    catch_up: CatchUp | str = CatchUp.LATEST
+    catch_up_window: float | timedelta | None = None
+
+    def __post_init__(self) -> None:
+        timetable = self.timetable()
+        window = self.catch_up_window
+        for name, value in (
+            ("expression", timetable.text),
+            ("starts_at", timetable.starts_at),
+            ("ends_at", timetable.ends_at),
+            ("jitter", _seconds("jitter", self.jitter)),
+            ("overlap", _word(Overlap, "overlap", self.overlap)),
+            ("catch_up", _word(CatchUp, "catch_up", self.catch_up)),
+            ("catch_up_window", None if window is None else _seconds("catch_up_window", window)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def timetable(self) -> Timetable:
+        """Its ticks."""
+        from segue.timetable import parse_timetable  # noqa: PLC0415 - takes milliseconds; few modules have schedules
+
+        return parse_timetable(self.expression, self.timezone, starts_at=self.starts_at, ends_at=self.ends_at)
+
+
+def declared(of: str, schedule: object, timezone: object) -> Schedule | None:
+    """The schedule that a decorator was given; raises `DefinitionError` naming `of`."""
+    if schedule is None:
+        if timezone is not None:
+            raise DefinitionError(f"{of}: timezone={timezone!r} is for a schedule; add schedule='...' or leave it out")
+        return None
+    if isinstance(schedule, Schedule):
+        if timezone is not None:
+            raise DefinitionError(f"{of}: write timezone={timezone!r} into Schedule(..., timezone=...)")
+        return schedule
+    zone: Any = "UTC" if timezone is None else timezone
+    try:
+        return Schedule(schedule, timezone=zone)  # type: ignore[arg-type]
+    except ConfigError as error:
+        raise DefinitionError(f"{of}: schedule={schedule!r}: {error}") from error
+
+
+def _seconds(name: str, value: float | timedelta) -> float:
+    seconds: Any = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds) or seconds < 0:
+        raise ConfigError(f"{name}={value!r} is no length of time. Give seconds, 0 or more, or a timedelta.")
+    if seconds > _LONGEST.total_seconds():
+        raise ConfigError(f"{name}={value!r} is longer than {_LONGEST.days:,} days. Give less, or leave it out.")
+    return float(seconds)
+
+
+def _word(words: type[Word], name: str, value: object) -> Word:
+    try:
+        return words(str(value))
+    except ValueError:
+        raise ConfigError(f"{name}={value!r} is not known. Choose {', '.join(words)}.") from None

@@ -1,0 +1,74 @@
+"""`segue approvals`: what waits for a message, that is mostly for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.pictures import DIM
+from segue.cli.printing import console, print_json, put
+from segue.cli.records import wait_record
+from segue.cli.runs import WIDE, shortest
+from segue.cli.wording import ago
+from segue.engine.waiting import WaitInfo
+
+
+@click.command(short_help="List the steps that wait for a message.")
+@with_setup
+@click.option("--workflow", metavar="NAME", help="Only those of this workflow (its full name).")
+@click.option("--name", metavar="NAME", help="Only those that wait for a message of this name.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many at most.")
+@json_option
+@pass_setup
+def command(setup: Setup, workflow: str | None, name: str | None, limit: int, as_json: bool) -> None:
+    """List the steps that wait for a message (segue.wait_for), those of the oldest runs first.
+
+    `segue send RUN NAME [VALUE]` lets one go on. With --json: a list of {run, workflow, key, step, step_name, name,
+    since, until}.
+
+    \b
+    Example:
+      segue approvals
+      segue approvals --name approved --json
+    """
+    with setup.segue() as segue:
+        waits = segue.approvals.list(workflow=workflow, name=name, limit=limit)
+        now = segue.engine.store.now()
+    if as_json:
+        print_json([wait_record(wait) for wait in waits])
+        return
+    out = console()
+    if not waits:
+        is_filtered = workflow is not None or name is not None
+        out.print(
+            Text("Nothing like that waits for a message." if is_filtered else "Nothing waits for a message.", DIM)
+        )
+        return
+    put(out, _table(waits, now, width=out.width))
+    if len(waits) == limit:
+        out.print(Text(f"only the first {limit:,} are shown; --limit shows more", DIM))
+    out.print(Text("one goes on with: segue send RUN NAME [VALUE]", DIM), soft_wrap=True)
+
+
+def _table(waits: Sequence[WaitInfo], now: datetime, *, width: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
+    table.add_column("run", no_wrap=True)
+    table.add_column("workflow", overflow="fold", ratio=1, min_width=10)
+    table.add_column("waits for", overflow="fold")
+    table.add_column("step", overflow="fold")
+    table.add_column("since", no_wrap=True)
+    table.add_column("until", no_wrap=True)
+    length = 36 if width >= WIDE else shortest(sorted({wait.run_id for wait in waits}))
+    for wait in waits:
+        workflow = Text(wait.workflow)
+        if wait.key is not None:
+            workflow.append(f" {wait.key}", DIM)
+        until = Text("for ever" if wait.until is None else ago(wait.until, now), DIM)
+        since = Text(ago(wait.since, now), DIM)
+        table.add_row(wait.run_id[:length], workflow, Text(wait.name, "bold"), wait.step_name, since, until)
+    return table

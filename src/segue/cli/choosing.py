@@ -1,0 +1,72 @@
+"""The options by which a command chooses runs: `--workflow`, `--status`, `--tag`, `--meta` and so on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from functools import wraps
+from typing import Any
+
+import click
+
+from segue.cli.db import age
+from segue.cli.options import AnyCallable
+from segue.model import RunStatus
+
+FILTERS = {
+    "workflow": "--workflow",
+    "status": "--status",
+    "tag": "--tag",
+    "key": "--key",
+    "metadata": "--meta",
+    "older_than": "--older-than",
+    "newer_than": "--newer-than",
+    "error_type": "--error-type",
+}
+
+
+def filter_options(function: AnyCallable) -> AnyCallable:
+    """Give a command these options; the function takes those that were given as `filters`, for `Segue.select`."""
+    choice = click.Choice([status.value for status in RunStatus])
+
+    @wraps(function)
+    def gathered(*args: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in FILTERS}
+        filters = {name: value for name, value in given.items() if value not in (None, ())}
+        if "metadata" in filters:
+            filters["metadata"] = dict(filters["metadata"])
+        return function(*args, filters=filters, **options)
+
+    for option in (
+        click.option("--error-type", metavar="TYPE", help="Only runs that failed with this type of error."),
+        click.option("--newer-than", type=age, metavar="AGE", help="Only runs created less long ago: 1h, 30min."),
+        click.option("--older-than", type=age, metavar="AGE", help="Only runs created longer ago: 2d, 12h."),
+        click.option(
+            "--meta", "metadata", type=_pair, multiple=True, metavar="KEY=VALUE",
+            help="Only runs with this metadata, or with a step that has it (repeatable: all of them).",
+        ),
+        click.option("--tag", multiple=True, metavar="TAG", help="Only runs with this tag (repeatable: all of them)."),
+        click.option("--key", help="Only runs with this key."),
+        click.option("--workflow", metavar="NAME", help="Only runs of this workflow (its full name)."),
+        click.option("--status", type=choice, multiple=True, help="Only runs of this status (repeatable: any)."),
+    ):  # fmt: skip
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value]
+
+
+def typed(filters: Mapping[str, Any]) -> str:
+    """Filters as they are typed, for a command that is shown."""
+    words: list[str] = []
+    for name, value in filters.items():
+        values = [f"{key}={text}" for key, text in value.items()] if isinstance(value, dict) else value
+        for each in values if isinstance(values, (tuple, list)) else (values,):
+            text = f"{each.total_seconds():g}s" if name in ("older_than", "newer_than") else str(each)
+            words += [FILTERS[name], shlex.quote(text)]
+    return " ".join(words)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE; write it like customer=42.")
+    return name, value

@@ -1,0 +1,55 @@
+"""`segue fork`: starts a new run from one of the steps of another."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from segue.cli.bulk import this_person
+from segue.cli.edit import new_arguments
+from segue.cli.one_step import reason_option, run_argument, step_argument
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.printing import console, print_json
+from segue.cli.records import run_record
+from segue.cli.wording import status_text
+
+
+@click.command(short_help="Start a new run from a step of another.")
+@with_setup
+@run_argument
+@step_argument
+@click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
+@click.option("--key", help="A second fork with the same key starts nothing and tells the run that has it.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the new run by (repeatable).")
+@reason_option
+@json_option
+@pass_setup
+def command(
+    setup: Setup, run_id: str, step: str, arguments: tuple[str, ...], named: tuple[str, ...], key: str | None,
+    tags: tuple[str, ...], reason: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Start a new run that takes over what RUN has done, and goes another way from the STEP of this name or number.
+
+    The STEP, everything below it and whatever has not succeeded begin anew in the new run. RUN itself is not changed,
+    and may still be under way. ARGUMENTs and --arg are other arguments for the STEP, as `segue edit` takes them. With
+    --json: the new run as an object, as `segue runs` prints it.
+
+    \b
+    Example:
+      segue fork 019ab3 train --arg rate=0.1 --key rate-0.1
+    """
+    setup.import_apps()
+    with setup.segue() as segue:
+        run = segue.get(run_id)
+        args, kwargs = new_arguments(run, step, arguments, named)
+        made = run.fork(
+            step, args=args or None, kwargs=kwargs, key=key, tags=tags, actor=this_person(), reason=reason
+        )  # fmt: skip
+        info = made.info()
+        counts = made.counts()
+    if as_json:
+        print_json(run_record(info, counts))
+        return
+    console().print(Text.assemble(info.id, "  ", status_text(info.status.value)), soft_wrap=True)
+    console().print(Text(setup.follow_up(f"show {info.id} --follow"), "bright_black"), soft_wrap=True)

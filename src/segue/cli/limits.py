@@ -1,0 +1,161 @@
+"""`segue limits`: how many may run at once, how often they may start, and who gets how much of a queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.pictures import DIM
+from segue.cli.printing import console, print_json, put
+from segue.engine.limits import LimitInfo, TurnInfo
+from segue.errors import SegueError
+from segue.model import DEFAULT_QUEUE
+
+
+@click.group(short_help="See and set limits, rates and weights.")
+def command() -> None:
+    """See and set limits, rates and weights. NAME is task:NAME, queue:NAME, workflow:NAME, or a name of your own.
+
+    \b
+    Example:
+      segue limits list
+      segue limits set queue:net --concurrency 10
+      segue limits set mail --rate 100/min --burst 20
+      segue limits weight gold 3 --queue net
+    """
+
+
+@command.command("list", short_help="List limits, what is taken, and what waits.")
+@with_setup
+@click.option("--turns", is_flag=True, help="List the keys that share queues as well, with their weights.")
+@json_option
+@pass_setup
+def list_(setup: Setup, turns: bool, as_json: bool) -> None:
+    """List limits, how many of their places are taken, and how many steps or runs wait. With --json: an object.
+
+    \b
+    Example:
+      segue limits list --turns
+    """
+    with setup.segue() as segue:
+        limits = segue.limits.list()
+        keys = segue.limits.turns() if turns else []
+    if as_json:
+        print_json({"limits": [_record(each) for each in limits], "turns": [_record(each) for each in keys]})
+        return
+    out = console()
+    if limits:
+        put(out, _limits_table(limits))
+    else:
+        out.print(Text("No limits. Set one: segue limits set queue:NAME --concurrency 10", DIM))
+    if keys:
+        put(out, Text(), _turns_table(keys))
+
+
+@command.command("set", short_help="Set the size of a limit.")
+@with_setup
+@click.argument("name")
+@click.option("--concurrency", type=int, help="How many may run at once; 0 lets nothing start.")
+@click.option("--rate", help="How many may start in a period: 10/s, 100/min, 5/30s.")
+@click.option("--burst", type=float, help="How many starts may be saved up.")
+@json_option
+@pass_setup
+def set_(
+    setup: Setup, name: str, concurrency: int | None, rate: str | None, burst: float | None, as_json: bool
+) -> None:
+    """Set the size of a limit, whatever the code says. Workers go by it within about a second.
+
+    \b
+    Example:
+      segue limits set task:shop.fetch --concurrency 4
+    """
+    with setup.segue() as segue:
+        segue.limits.set(name, concurrency=concurrency, rate=rate, burst=burst)
+        found = next((each for each in segue.limits.list() if each.name == name), None)
+    if as_json:
+        print_json(None if found is None else _record(found))
+    elif found is not None:
+        console().print(Text(f"{name}: {_size(found)}"), soft_wrap=True)
+
+
+@command.command("remove", short_help="Take a limit away.")
+@with_setup
+@click.argument("name")
+@json_option
+@pass_setup
+def remove(setup: Setup, name: str, as_json: bool) -> None:
+    """Take a limit away. What the code says of it counts again when a worker or a run that names it starts.
+
+    \b
+    Example:
+      segue limits remove queue:net
+    """
+    with setup.segue() as segue:
+        removed = segue.limits.remove(name)
+    if not removed:
+        raise SegueError(f"There is no limit {name!r}. `segue limits list` lists those there are.")
+    if as_json:
+        print_json({"name": name, "did": "remove"})
+    else:
+        console().print(Text(f"{name} is removed"), soft_wrap=True)
+
+
+@command.command("weight", short_help="Give a key more or less of a queue.")
+@with_setup
+@click.argument("key")
+@click.argument("weight", type=float, required=False)
+@click.option("--queue", default=DEFAULT_QUEUE, show_default=True, help="The queue that it shares with others.")
+@json_option
+@pass_setup
+def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: bool) -> None:
+    """Give a key (of fair_by) so much of a queue beside others, which have 1. Without WEIGHT: what the code says.
+
+    \b
+    Example:
+      segue limits weight gold 3 --queue net
+    """
+    with setup.segue() as segue:
+        segue.limits.weight(key, weight, queue=queue)
+    if as_json:
+        print_json({"queue": queue, "key": key, "weight": weight})
+        return
+    told = "has the weight that the code says" if weight is None else f"has the weight {weight:g}"
+    console().print(Text(f"{key} {told} on queue {queue}"), soft_wrap=True)
+
+
+def _record(info: LimitInfo | TurnInfo) -> dict[str, Any]:
+    return msgspec.structs.asdict(info)
+
+
+def _size(limit: LimitInfo) -> str:
+    parts = [] if limit.concurrency is None else [f"{limit.concurrency} at once"]
+    if limit.rate is not None:
+        burst = "" if limit.burst is None else f" (burst {limit.burst:g})"
+        parts.append(f"{limit.rate:g} in {limit.period:g} s{burst}")
+    return ", ".join(parts)
+
+
+def _limits_table(limits: list[LimitInfo]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
+    for name in ("limit", "size", "taken", "keys", "waiting", "said by"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("taken", "keys", "waiting") else "left")
+    for limit in limits:
+        table.add_row(
+            limit.name, _size(limit), f"{limit.used:,}", f"{limit.keys:,}", f"{limit.waiting:,}",
+            Text(limit.source, DIM),
+        )  # fmt: skip
+    return table
+
+
+def _turns_table(turns: list[TurnInfo]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
+    for name in ("queue", "key", "weight", "served"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("queue", "key") else "right")
+    for turn in turns:
+        table.add_row(turn.queue, turn.key, "" if turn.weight is None else f"{turn.weight:g}", f"{turn.served:,.1f}")
+    return table

@@ -1,0 +1,48 @@
+"""Verbs that are said to one step of a run: `segue skip`, `mark` and `edit` share their arguments and their report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from rich.text import Text
+
+from segue.cli.options import AnyCallable, Setup, json_option
+from segue.cli.printing import console, print_json
+from segue.cli.wording import status_text
+from segue.client import Run
+from segue.engine.verbs import Verb
+from segue.model import RunStatus
+
+run_argument = click.argument("run_id", metavar="RUN")
+step_argument = click.argument("step")
+reason_option = click.option("--reason", metavar="TEXT", help="Why; it is written down with who did it.")
+
+
+def step_options(function: AnyCallable) -> AnyCallable:
+    """Give a command RUN, STEP, --reason and --json."""
+    for option in (json_option, reason_option, step_argument, run_argument):
+        function = option(function)
+    return function
+
+
+def say_to_step(
+    setup: Setup, run_id: str, step: str, make: Callable[[Run], Verb], *, participle: str, as_json: bool,
+    when_over: str | None = None,
+) -> None:  # fmt: skip
+    """Say the verb that `make` gives for the run, and tell what came of it; `when_over`: the command that comes next
+    when the run is over nevertheless."""
+    with setup.segue() as segue:
+        run = segue.get(run_id)
+        verb, engine = make(run), segue.engine
+        done = engine.act(lambda tx, now: verb(engine.store, tx, run.id, now))
+        info = run.step(step).info()
+    if as_json:
+        record = {"id": run.id, "status": done.status, "changed": done.changed}
+        print_json(record | {"step": info.step, "name": info.name, "step_status": info.status})
+        return
+    said = f"{info.name} {participle}" if done.changed else f"{info.name}: it was so already"
+    words = Text.assemble((run.id, "bright_black"), "  ", status_text(done.status), f"  {said}")
+    console().print(words, soft_wrap=True)
+    if when_over is not None and RunStatus(done.status).is_final:
+        console().print(Text(setup.follow_up(f"{when_over} {run.id}"), "bright_black"), soft_wrap=True)

@@ -1,0 +1,160 @@
+"""`segue retention`: how long runs that have ended are kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.db import age
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.pictures import DIM
+from segue.cli.printing import console, print_json, put
+from segue.cli.wording import counted, duration
+from segue.engine.retention import BUILT_IN, Rule
+from segue.errors import SegueError
+from segue.model import FINAL_RUN_STATUSES
+
+FOR_EVER = "forever"
+
+
+def _age_or_forever(text: str) -> timedelta | None:
+    return None if text == FOR_EVER else age(text)
+
+
+_of_workflow = click.option("--workflow", default="", metavar="NAME", help="Of this workflow (its full name). [all]")
+_of_status = click.option(
+    "--status",
+    default="",
+    type=click.Choice(["", *sorted(status.value for status in FINAL_RUN_STATUSES)]),
+    metavar="STATUS",
+    help="Of runs that ended so: succeeded, failed or cancelled. [all]",
+)
+
+
+@click.group(short_help="Say how long runs are kept.")
+def command() -> None:
+    """Say how long runs that have ended are kept. The most specific rule counts; without any it is 30 days.
+
+    \b
+    Example:
+      segue retention set --max-age 90d
+      segue retention set --workflow shop.tasks.poll --max-age 1d --max-count 1000
+      segue retention list
+    """
+
+
+@command.command("list", short_help="List the rules.")
+@with_setup
+@json_option
+@pass_setup
+def list_command(setup: Setup, as_json: bool) -> None:
+    """List the rules. With --json: a list of {workflow, status, max_age_seconds, max_count}.
+
+    \b
+    Example:
+      segue retention list
+    """
+    with setup.segue() as segue:
+        rules = segue.retention.list()
+    if as_json:
+        print_json([_record(rule) for rule in rules])
+        return
+    out = console()
+    if not any((rule.workflow, rule.status) == ("", "") for rule in rules):
+        rules = [BUILT_IN, *rules]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
+    for title in ("workflow", "status", "kept for", "at most"):
+        table.add_column(title, overflow="fold")
+    for rule in rules:
+        table.add_row(*(Text(word, DIM) if word == "all" else word for word in _words(rule)))
+    put(out, table)
+
+
+@command.command("set", short_help="Make or change a rule.")
+@with_setup
+@_of_workflow
+@_of_status
+@click.option("--max-age", required=True, type=_age_or_forever, metavar="AGE", help="After its end: 90d, 12h, forever.")
+@click.option("--max-count", type=click.IntRange(min=0), help="The newest runs of each workflow. [any number]")
+@json_option
+@pass_setup
+def set_command(
+    setup: Setup, workflow: str, status: str, max_age: timedelta | None, max_count: int | None, as_json: bool
+) -> None:
+    """Make a rule, or change it. With --json: the rule as in `list`.
+
+    \b
+    Example:
+      segue retention set --max-age 90d
+      segue retention set --workflow shop.tasks.invoice --status failed --max-age forever
+    """
+    with setup.segue() as segue:
+        rule = segue.retention.set(workflow, status, max_age=max_age, max_count=max_count)
+    if as_json:
+        print_json(_record(rule))
+        return
+    of, how, kept, most = _words(rule)
+    console().print(Text(f"{of} / {how}: kept for {kept}, at most {most}"), soft_wrap=True)
+
+
+@command.command("remove", short_help="Remove a rule.")
+@with_setup
+@_of_workflow
+@_of_status
+@json_option
+@pass_setup
+def remove_command(setup: Setup, workflow: str, status: str, as_json: bool) -> None:
+    """Remove a rule, so that a more general one counts. With --json: {removed}.
+
+    \b
+    Example:
+      segue retention remove --workflow shop.tasks.poll
+    """
+    with setup.segue() as segue:
+        removed = segue.retention.remove(workflow, status)
+    if not removed:
+        raise SegueError("There is no such rule. `segue retention list` lists those there are.")
+    if as_json:
+        print_json({"removed": removed})
+    else:
+        console().print(Text("The rule is removed."))
+
+
+@command.command("sweep", short_help="Delete now what is due.")
+@with_setup
+@json_option
+@pass_setup
+def sweep_command(setup: Setup, as_json: bool) -> None:
+    """Delete now what is due by the rules, in small transactions. With --json: {deleted}.
+
+    Whoever does the chores deletes it anyway, about once a minute.
+
+    \b
+    Example:
+      segue retention sweep
+    """
+    with setup.segue() as segue:
+        deleted = segue.retention.sweep()
+    if as_json:
+        print_json({"deleted": deleted})
+    else:
+        console().print(Text(f"{counted(deleted, 'run or tick', 'runs and ticks')} deleted"))
+
+
+def _record(rule: Rule) -> dict[str, Any]:
+    return {
+        "workflow": rule.workflow,
+        "status": rule.status,
+        "max_age_seconds": rule.max_age,
+        "max_count": rule.max_count,
+    }
+
+
+def _words(rule: Rule) -> tuple[str, str, str, str]:
+    kept = "ever" if rule.max_age is None else duration(rule.max_age).removesuffix(" 0 h")
+    most = "any number" if rule.max_count is None else counted(rule.max_count, "run")
+    return rule.workflow or "all", rule.status or "all", kept, most

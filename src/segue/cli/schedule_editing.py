@@ -1,0 +1,285 @@
+"""`segue schedules create|update|activate|deactivate|delete|run|backfill`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+from rich.text import Text
+
+from segue.authoring import Element
+from segue.cli.application import find_work
+from segue.cli.db import age
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.pictures import DIM
+from segue.cli.printing import console, print_json, put
+from segue.cli.schedule_looking import local, schedule_record, tick_record, ticks_table
+from segue.cli.start import by_name, positional
+from segue.cli.wording import counted
+from segue.errors import ConfigError
+from segue.model import CatchUp, Overlap
+from segue.scheduler.looking import ScheduleInfo
+from segue.timetable.zones import zone_named
+
+NONE = "none"  # as a value: take a bound away
+AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
+
+
+def _or_none(text: str) -> timedelta | None:
+    return None if text == NONE else age(text)
+
+
+_WHEN = (
+    click.option("--timezone", metavar="ZONE", help="An IANA name, such as Europe/Paris. [default: UTC]"),
+    click.option("--starts-at", metavar="MOMENT", help="The first moment at which it may tick, in its zone."),
+    click.option("--ends-at", metavar="MOMENT", help="The last moment at which it may tick."),
+    click.option("--jitter", type=age, metavar="TIME", help="Start up to so much late, always the same: 30s, 5min."),
+    click.option(
+        "--overlap", type=click.Choice([word.value for word in Overlap]),
+        help="What happens while a run has not ended. [default: skip]",
+    ),
+    click.option(
+        "--catch-up", type=click.Choice([word.value for word in CatchUp]),
+        help="Which ticks start that nobody was there for. [default: latest]",
+    ),
+    click.option("--catch-up-window", type=_or_none, metavar="TIME", help="None that are older than this: 6h, 2d."),
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Given to its runs (repeatable)."),
+)  # fmt: skip
+
+
+def _with_when(function: AnyCallable) -> AnyCallable:
+    for option in reversed(_WHEN):
+        function = option(function)
+    return function
+
+
+@click.command("create", short_help="Start something by a schedule.")
+@with_setup
+@click.argument("name", metavar="NAME")
+@click.argument("workflow", metavar="WORKFLOW")
+@click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
+@click.option("--schedule", required=True, metavar="WHEN", help="Cron ('0 2 * * *'), '@daily', or 'every 15 minutes'.")
+@_with_when
+@click.option("--inactive", is_flag=True, help="Make it, but let it rest until it is activated.")
+@json_option
+@pass_setup
+def create_command(
+    setup: Setup, /, name: str, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...], schedule: str,
+    inactive: bool, as_json: bool, **when: Any,
+) -> None:  # fmt: skip
+    """Make a schedule that starts WORKFLOW with these arguments; both are read as `segue start` reads them.
+
+    One required parameter may be left out: it receives the tick, as the date in the schedule's zone. With --json: the
+    schedule as in `list`.
+
+    \b
+    Example:
+      segue schedules create -A shop.tasks reports nightly --schedule '0 2 * * *' --timezone Europe/Paris
+      segue schedules create -A shop.tasks poll poll north --schedule 'every 30s' --overlap queue_one
+    """
+    setup.import_apps()
+    work = _with_arguments(find_work(workflow), arguments, named)
+    options = _changes(when, "UTC")
+    with setup.segue() as segue:
+        each = segue.schedules.create(name, work, schedule=schedule, active=not inactive, **options)
+    _tell(each, as_json=as_json)
+
+
+@click.command("update", short_help="Change a schedule.")
+@with_setup
+@click.argument("name", metavar="NAME")
+@click.option("--schedule", metavar="WHEN", help="Cron ('0 2 * * *'), '@daily', or 'every 15 minutes'.")
+@_with_when
+@json_option
+@pass_setup
+def update_command(setup: Setup, /, name: str, schedule: str | None, as_json: bool, **when: Any) -> None:
+    """Change what is given; `none` takes a bound or window away. When its ticks change, it goes on from now.
+
+    A schedule that the code declares is changed there. With --json: the schedule as in `list`.
+
+    \b
+    Example:
+      segue schedules update reports --schedule '30 2 * * *' --ends-at none
+    """
+    with setup.segue() as segue:
+        changes = _changes(when, segue.schedules.get(name).timezone)
+        if schedule is not None:
+            changes["schedule"] = schedule
+        if not changes:
+            raise click.UsageError("Nothing to change was given.")
+        each = segue.schedules.update(name, **changes)
+    _tell(each, as_json=as_json)
+
+
+@click.command("activate", short_help="Switch a schedule on.")
+@with_setup
+@click.argument("name", metavar="NAME")
+@json_option
+@pass_setup
+def activate_command(setup: Setup, name: str, as_json: bool) -> None:
+    """Switch a schedule on, from now. What it would have started meanwhile is not caught up; see backfill.
+
+    \b
+    Example:
+      segue schedules activate reports
+    """
+    with setup.segue() as segue:
+        each = segue.schedules.activate(name)
+    _tell(each, as_json=as_json)
+
+
+@click.command("deactivate", short_help="Switch a schedule off.")
+@with_setup
+@click.argument("name", metavar="NAME")
+@json_option
+@pass_setup
+def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
+    """Switch a schedule off, until it is activated: what runs goes on, ticks that are queued start nothing.
+
+    A schedule that the code declares stays off, too, whatever restarts.
+
+    \b
+    Example:
+      segue schedules deactivate reports
+    """
+    with setup.segue() as segue:
+        each = segue.schedules.deactivate(name)
+    _tell(each, as_json=as_json)
+
+
+@click.command("delete", short_help="Delete a schedule.")
+@with_setup
+@click.argument("name", metavar="NAME")
+@json_option
+@pass_setup
+def delete_command(setup: Setup, name: str, as_json: bool) -> None:
+    """Delete a schedule; its runs stay. One that the code declares comes back with the next start of a worker.
+
+    \b
+    Example:
+      segue schedules delete reports
+    """
+    with setup.segue() as segue:
+        is_declared = segue.schedules.get(name).source == "code"
+        segue.schedules.delete(name)
+    if as_json:
+        print_json({"name": name, "did": "delete"})
+        return
+    console().print(Text(f"{name} is deleted"))
+    if is_declared:
+        console().print(
+            Text("The code declares it, so a worker that starts brings it back. To switch it off, deactivate it.", DIM)
+        )
+
+
+@click.command("run", short_help="Start a schedule's work now.")
+@with_setup
+@click.argument("name", metavar="NAME")
+@json_option
+@pass_setup
+def run_command(setup: Setup, name: str, as_json: bool) -> None:
+    """Start a run of a schedule at once, whatever else of it runs; the tick is this moment.
+
+    A workflow must be known here: name its module with -A. With --json: {run}.
+
+    \b
+    Example:
+      segue schedules run -A shop.tasks reports
+    """
+    setup.import_apps()
+    with setup.segue() as segue:
+        run = segue.schedules.run_now(name)
+    if as_json:
+        print_json({"run": run.id})
+    else:
+        console().print(Text.assemble(("run ", DIM), (run.id, "bold")), soft_wrap=True)
+
+
+@click.command("backfill", short_help="Start ticks of the past.")
+@with_setup
+@click.argument("name", metavar="NAME")
+@click.option("--since", required=True, metavar="MOMENT", help="The first: 2026-11-01, or '2026-11-01 02:00'.")
+@click.option("--until", required=True, metavar="MOMENT", help="The last; a day counts to its end.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be started.")
+@click.option(
+    "--overlap", type=click.Choice([Overlap.QUEUE_ALL.value, Overlap.ALLOW.value]),
+    help="One after another, or all at once. [default: as the schedule, or queue_all]",
+)  # fmt: skip
+@json_option
+@pass_setup
+def backfill_command(
+    setup: Setup, name: str, since: str, until: str, dry_run: bool, overlap: str | None, as_json: bool
+) -> None:
+    """Start the ticks of a stretch of time that started nothing yet. Moments without a zone are in the schedule's.
+
+    With --json: a list of {tick, status, reason, run, run_status, decided_at}; of a dry run the status is "planned".
+
+    \b
+    Example:
+      segue schedules backfill reports --since 2026-11-01 --until 2026-11-19 --dry-run
+    """
+    setup.import_apps()
+    with setup.segue() as segue:
+        zone = segue.schedules.get(name).timezone
+        last = min(_moment("--until", until, zone, is_end=True), segue.engine.store.now())
+        ticks = segue.schedules.backfill(name, _moment("--since", since, zone), last, dry_run=dry_run, overlap=overlap)
+    if as_json:
+        print_json([tick_record(tick) for tick in ticks])
+        return
+    out = console()
+    if ticks:
+        put(out, ticks_table(ticks, zone, width=out.width))
+    if dry_run:
+        planned = sum(tick.status == "planned" for tick in ticks)
+        out.print(Text(f"{counted(planned, 'tick')} would start; without --dry-run they do.", DIM))
+    elif not ticks:
+        out.print(Text("It has no ticks there.", DIM))
+
+
+def _with_arguments(work: Any, words: tuple[str, ...], named: tuple[str, ...]) -> Any:
+    if not words and not named:
+        return work
+    if isinstance(work, Element):
+        raise ConfigError(f"{work!r} has its arguments already; leave them out.")
+    return work.s(*positional(work, words), **by_name(work, named))
+
+
+def _changes(when: dict[str, Any], zone: str) -> dict[str, Any]:
+    """What was given, as keyword arguments of `create` and `update`."""
+    zone = when.get("timezone") or zone
+    changes = {name: value for name, value in when.items() if value not in (None, ())}
+    for bound in ("starts_at", "ends_at"):
+        if bound in changes:
+            text = changes[bound]
+            changes[bound] = None if text == NONE else _moment(_option(bound), text, zone, is_end=bound == "ends_at")
+    context = click.get_current_context()
+    if context.get_parameter_source("catch_up_window") is click.core.ParameterSource.COMMANDLINE:
+        changes["catch_up_window"] = when["catch_up_window"]
+    return changes
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _moment(option: str, text: str, zone: str, *, is_end: bool = False) -> datetime:
+    """A date or moment as typed; without a zone it is in `zone`, and a date means its beginning or its end."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        said = f"{text!r} is no moment; write 2026-11-20, or '2026-11-20 02:00'."
+        raise click.BadParameter(said, param_hint=f"'{option}'") from None
+    if is_end and len(text) <= len("2026-11-20"):
+        moment += timedelta(days=1, microseconds=-1)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone_named(zone))
+
+
+def _tell(each: ScheduleInfo, *, as_json: bool) -> None:
+    if as_json:
+        print_json(schedule_record(each))
+        return
+    following = "inactive" if each.next_tick is None else f"next {local(each.next_tick, each.timezone)}"
+    console().print(Text(f"{each.name}: {each.workflow}, {each.description}; {following}"), soft_wrap=True)

@@ -1,0 +1,103 @@
+"""`segue scheduler`: does the chores of a database, and nothing else, until it is stopped.
+
+Exit codes: 0 stopped as asked; 1 the database could not be reached or has other tables; 2 wrongly asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+
+import click
+from rich.text import Text
+
+from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.printing import console, print_json, say_now
+from segue.cli.wording import counted
+from segue.cli.worker import log_to_stderr
+from segue.client import Segue
+from segue.config import without_password
+from segue.errors import StoreUnavailableError
+from segue.scheduler.chores import Chores
+from segue.scheduler.firing import known_workflows
+from segue.scheduler.leader import LEASE_SECONDS
+from segue.version import __version__
+
+logger = logging.getLogger("segue.chores")
+
+
+@click.command(short_help="Do the chores: schedules, rescue, retention.")
+@with_setup
+@click.option(
+    "--lease-seconds",
+    type=click.FloatRange(min=1),
+    default=LEASE_SECONDS,
+    show_default=True,
+    help="How long it may be silent before another process takes over.",
+)
+@click.option(
+    "--patience-seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="How long to wait at the start for a database that cannot be reached.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="What is logged on stderr.",
+)
+@json_option
+@pass_setup
+def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_level: str, as_json: bool) -> None:
+    """Do the chores of a database until stopped: start what is scheduled, rescue steps, delete what is old.
+
+    Workers do them, too, unless they are told not to; of all such processes one leads at a time, and another takes over
+    within seconds. With -A it knows the workflows that it is to call. With --json one line when it is ready.
+
+    \b
+    Example:
+      segue scheduler -A shop.tasks
+    """
+    log_to_stderr(log_level)
+    setup.import_apps()
+    with setup.segue() as segue:
+        _wait_for_database(segue, patience_seconds)
+        chores = Chores(segue.engine, lease_seconds=lease_seconds)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: _stop(chores))
+        _say_ready(segue, as_json=as_json)
+        chores.run()
+
+
+def _stop(chores: Chores) -> None:
+    say_now("Stopping: another process may do the chores at once.")
+    chores.stop()
+
+
+def _wait_for_database(segue: Segue, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with segue.engine.reading():
+                return
+        except StoreUnavailableError as error:
+            if time.monotonic() >= deadline:
+                raise
+            logger.warning("%s Trying again, for up to %.0f s more.", error, deadline - time.monotonic())
+        time.sleep(1)
+
+
+def _say_ready(segue: Segue, *, as_json: bool) -> None:
+    database, workflows = without_password(segue.url), known_workflows()
+    if as_json:
+        print_json({"pid": os.getpid(), "workflows": workflows, "database": database, "version": __version__})
+        return
+    text = Text.assemble(("segue", "bold"), f" {__version__}  ", ("ready", "bold green"))
+    for label, value in (("chores", counted(len(workflows), "workflow") + " known"), ("database", database)):
+        text.append(f"\n  {label:<9}", style="bright_black").append(f" {value}")
+    console(to_stderr=True).print(text, soft_wrap=True)

@@ -1,0 +1,103 @@
+"""Tags and metadata of runs and steps in the database: written with the plan, changed later, found by search.
+
+The run's and step's own columns hold them as they are; `segue_labels` has a row for each tag and each plain value, and
+is what searches go by. Invariant: the labels of a run are those of its columns and of its steps' columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from segue.engine.verbs import lock_run
+from segue.errors import ConfigError, StepNotFoundError
+from segue.model import RUN
+from segue.plan.graph import Plan
+from segue.plan.labels import checked_tags, decoded_metadata, encoded_metadata, labels_of
+from segue.store.protocol import Row, Store, Transaction
+
+
+def put_labels(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Write rows of `labels_of_plan` and its like; a row that is there already stays."""
+    if rows:
+        tx.each("put_labels", rows)
+
+
+def labels_of_plan(plan: Plan, *, run_id: str, base: int | None = None) -> list[Row]:
+    """The labels of a new run with this plan; with `base`, of steps that a task added, the first of which has it."""
+    rows = [] if base is not None or plan.terms is None else _rows(run_id, RUN, plan.terms.tags, plan.terms.metadata)
+    for number, node in enumerate(plan.nodes, base or 0):
+        if node.metadata is not None:
+            rows += _rows(run_id, number, (), node.metadata)
+    return rows
+
+
+def annotate(
+    store: Store,
+    tx: Transaction,
+    run_id: str,
+    now: datetime,
+    *,
+    tags: Iterable[str] = (),
+    without: Iterable[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    step: str | int | None = None,
+) -> None:
+    """Add tags to a run and take those in `without` away; set keys of its metadata, or of a step's; None removes a key.
+
+    Raises RunNotFoundError, StepNotFoundError, and ConfigError for what is no tag or metadata.
+    """
+    lock_run(tx, run_id)
+    if step is not None:
+        if tags or without:
+            raise ConfigError("annotate: tags are of runs, a step has metadata; leave step= or tags= out")
+        _annotate_step(tx, run_id, step, metadata or {})
+        return
+    added, gone = checked_tags("annotate", tags), checked_tags("annotate", without)
+    old_tags, old_metadata = tx.all("run_labels", run_id=run_id)[0]
+    kept: list[str] = msgspec.json.decode(old_tags) if old_tags else []
+    new_tags = checked_tags("annotate", [tag for tag in (*kept, *added) if tag not in gone])
+    text = _changed("annotate", old_metadata, metadata or {})
+    tx.later("set_run_labels", run_id=run_id, tags=encode_tags(new_tags), metadata=text)
+    _replace(tx, run_id, RUN, _rows(run_id, RUN, new_tags, text))
+
+
+def encode_tags(tags: Iterable[str]) -> str | None:
+    """Tags as the run's column has them."""
+    found = list(tags)
+    return msgspec.json.encode(found).decode() if found else None
+
+
+def _annotate_step(tx: Transaction, run_id: str, step: str | int, changes: Mapping[str, Any]) -> None:
+    by_name, by_number = (step, None) if isinstance(step, str) else (None, step)
+    rows = tx.all("step_labels", run_id=run_id, name=by_name, step=by_number)
+    if not rows:
+        raise StepNotFoundError(f"Run {run_id} has no step {step!r}. `segue show {run_id} --all` lists them.")
+    for number, old in rows:
+        text = _changed("annotate", old, changes)
+        tx.later("set_step_labels", run_id=run_id, step=number, metadata=text)
+        _replace(tx, run_id, number, _rows(run_id, number, (), text))
+
+
+def _changed(of: str, before: str | None, changes: Mapping[str, Any]) -> str | None:
+    if not isinstance(changes, Mapping):
+        raise ConfigError(f"{of}: metadata={changes!r} is not a dict; write metadata={{'customer': 42}}")
+    merged = decoded_metadata(before) | dict(changes)
+    return encoded_metadata(of, {key: value for key, value in merged.items() if value is not None})
+
+
+def _replace(tx: Transaction, run_id: str, step: int, rows: Sequence[Row]) -> None:
+    tx.later("drop_labels", run_id=run_id, step=step)
+    put_labels(tx, rows)
+
+
+def _rows(run_id: str, step: int, tags: Iterable[str], metadata: str | None) -> list[Row]:
+    return list(_each(run_id, step, tags, metadata))
+
+
+def _each(run_id: str, step: int, tags: Iterable[str], metadata: str | None) -> Iterator[Row]:
+    for name, value in labels_of(tags, metadata):
+        yield name, value, run_id, step

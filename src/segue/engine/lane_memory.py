@@ -1,0 +1,68 @@
+"""What a worker remembers of lanes from turn to turn. It only saves work; nothing depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from segue.engine.identity import WorkerIdentity
+from segue.engine.places import QUEUE, TASK
+from segue.model import Outcome
+
+LOOK_SECONDS = 0.02
+"""How often a busy worker looks whether steps with lanes wait."""
+
+BINDING_SECONDS = 1.0
+"""How often it looks for limits that bind steps without lanes."""
+
+_MOST_HELD = 100_000
+
+
+class LaneMemory:
+    """Of one worker."""
+
+    def __init__(self, worker: WorkerIdentity) -> None:
+        self.tasks = frozenset(worker.tasks)
+        self.bindable = [f"{QUEUE}{queue}" for queue in worker.queues] + [f"{TASK}{task}" for task in worker.tasks]
+        self.binding: frozenset[str] = frozenset()  # limits that bind its steps without lanes
+        self.binding_read_at: datetime | None = None
+        self.is_active = False  # steps with lanes waited at the last look
+        self.look_at: datetime | None = None  # the next look, in a turn that is taken anyway
+        self.wake_at: datetime | None = None  # ... for which a turn is to be taken
+        self.rest_until: datetime | None = None  # a look was long and in vain
+        self.after: dict[str, str] = {}  # by queue: where the last look ended, when it did not see all lanes
+        self.floors: dict[str, float] = {}  # by queue: its virtual time
+        self.uncounted: dict[tuple[str, str], float] = {}  # what could not be written of who was served
+        self.plain_next = True
+        self._held: set[tuple[str, int, int]] = set()  # attempts that have places
+
+    def hold(self, attempts: Iterable[tuple[str, int, int]]) -> None:
+        """Remember attempts that have places of limits."""
+        if len(self._held) < _MOST_HELD:
+            self._held.update(attempts)
+
+    def give_back(self, outcomes: Sequence[Outcome]) -> int:
+        """How many of these outcomes give places back."""
+        if not self._held or not outcomes:
+            return 0
+        ended = self._held.intersection((o.run_id, o.step, o.attempt) for o in outcomes)
+        self._held -= ended
+        return len(ended)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether to look for lanes in this turn."""
+        return _has_come(self.look_at, now) or (self.wake_at is not None and now >= self.wake_at)
+
+    def is_rested(self, now: datetime) -> bool:
+        """Whether it may look though it is not due."""
+        return _has_come(self.rest_until, now)
+
+    def looked(self, now: datetime, *, is_active: bool) -> None:
+        """A look was taken that needs no other soon."""
+        self.is_active = is_active
+        self.look_at = now + timedelta(seconds=LOOK_SECONDS)
+        self.wake_at = None
+
+
+def _has_come(moment: datetime | None, now: datetime) -> bool:
+    return moment is None or now >= moment or (moment - now).total_seconds() > 3600  # the clock was set back

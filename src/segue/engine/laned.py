@@ -1,0 +1,226 @@
+"""Claims where steps with lanes wait: limits are kept, and lanes and plain steps share a worker's places.
+
+A worker that has no such steps claims as ever (`Claim`), and looks for lanes by one small statement beside it, fifty
+times a second at most. When there are some it goes on like this, within its turn:
+
+1. Look: the lanes of its queues, each with its first step; the plain steps that it could have; who holds places now.
+2. Share its places out among them (`allot`), as if that were still true.
+3. Lock the limits and keys of those that got some, never waiting for any, count again, and share again.
+4. Claim that many of each lane, and write down tokens and turns.
+
+Invariant: places are counted under the lock of their limit and key, by a statement that begins when the lock is there,
+and are claimed before it is given back, at the commit. So two claims never both take the last one.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from segue.engine.allot import Allotment, Grant, Source, Tags, allot
+from segue.engine.claim import Claim
+from segue.engine.cursor import ClaimCursor
+from segue.engine.identity import WorkerIdentity
+from segue.engine.lane_memory import BINDING_SECONDS, LOOK_SECONDS, LaneMemory
+from segue.engine.looking import Glimpse, Looking
+from segue.engine.places import Spot
+from segue.engine.standing import lock_spots, locked_spots, write_buckets, write_turns
+from segue.store.protocol import Store, Transaction
+
+ROUNDS = 4
+"""How often one turn shares out: again when lanes had fewer steps than they were given places."""
+
+CONTENDED_SECONDS = 0.002
+_FOR_EVER_SECONDS = 1e6
+
+
+class LanedClaim(Claim):
+    """The claims of one turn; `freed` is how many of its outcomes gave places back."""
+
+    def __init__(
+        self, store: Store, tx: Transaction, worker: WorkerIdentity, cursor: ClaimCursor, memory: LaneMemory, *,
+        want: int, freed: int, now: datetime,
+    ) -> None:  # fmt: skip
+        super().__init__(store, tx, worker, cursor, want=want, now=now)
+        self._memory = memory
+        self._freed = freed
+        self._looking = Looking(store, tx, worker, cursor, memory, now, want=want)
+        self._is_sharing = False
+        self._with_places = 0  # steps claimed that hold places
+        self._is_short = False
+        self._is_contended = False
+        self._wait_seconds: float | None = None
+
+    def send(self) -> None:
+        """Ask for plain steps without waiting for the answer, unless they must share with lanes."""
+        memory, now = self._memory, self._now
+        self._read_binding()
+        self._is_sharing = bool(memory.binding) or self._freed > 0 or (memory.is_active and memory.is_due(now))
+        if self._is_sharing:
+            return
+        super().send()
+        if memory.is_due(now):
+            self._looking.send_lanes()
+
+    def rows(self) -> list[Any]:
+        """The steps that were claimed."""
+        if self._want <= 0:
+            return []
+        memory = self._memory
+        if self._is_sharing:
+            rows: list[Any] = []
+        else:
+            rows = super().rows()
+            if not self._looking.is_sent and not rows and memory.is_rested(self._now):
+                self._looking.send_lanes()
+            if not self._looking.is_sent:
+                return rows
+            if not self._looking.sees_lanes():
+                memory.looked(self._now, is_active=False)
+                return rows
+            self._looking.knows_no_plain = len(rows) < self._want
+        rows += self._share(self._want - len(rows))
+        self.is_full = len(rows) >= self._want
+        self._looked_everywhere &= self._looking.looked_everywhere
+        if not rows and not self._looked_everywhere:
+            self._cursor.reset()
+            self.look_again = True
+        rows.sort(key=lambda row: (-row[10], row[11], row[1]))
+        return rows
+
+    @property
+    def leaves_places(self) -> bool:
+        """True when places came free that this worker does not fill: others should hear of it."""
+        return self._freed > 0 and (self._want <= 0 or self._is_short or self._with_places < self._freed)
+
+    @property
+    def look_seconds(self) -> float | None:
+        """How soon to look again though nothing else calls for a turn; None: no need to."""
+        at = self._memory.wake_at
+        return None if at is None else max((at - self._now).total_seconds(), 0.0)
+
+    def _read_binding(self) -> None:
+        """Ask now and then which limits bind steps that do not name them."""
+        memory, now = self._memory, self._now
+        read_at = memory.binding_read_at
+        if read_at is not None and abs((now - read_at).total_seconds()) < BINDING_SECONDS:
+            return
+        rows = self._tx.all("binding_limits", names=memory.bindable, every_queue=self._worker.run_id is not None)
+        memory.binding = frozenset(row[0] for row in rows)
+        memory.binding_read_at = now
+
+    # Sharing ------------------------------------------------------------------------------------------------------
+
+    def _share(self, want: int) -> list[Any]:
+        begun = time.monotonic()
+        rows: list[Any] = []
+        is_done = False
+        for _ in range(ROUNDS):
+            if is_done or len(rows) >= want:
+                break
+            found, is_done = self._round(want - len(rows))
+            rows += found
+        self.look_again |= not is_done and len(rows) < want
+        self._remember(is_done, has_claimed=bool(rows), seconds=time.monotonic() - begun)
+        return rows
+
+    def _round(self, want: int) -> tuple[list[Any], bool]:
+        """Share out once. Returns what was claimed, and whether nothing more can be had now."""
+        while True:
+            # Whoever gives places back will most likely take them again: that saves a look before the lock.
+            seen = self._looking.look(want, lock=self._freed > 0)
+            sources = seen.sources if seen.locked is None else self._under_lock(seen, seen.locked)
+            chosen = self._allot(seen, want, sources)
+            if chosen.grants or not self._looking.goes_on():
+                break
+        if seen.locked is not None:
+            self._is_contended |= sum(map(len, sources)) < sum(map(len, seen.sources))
+        elif chosen.grants:
+            seen, chosen = self._lock(seen, chosen, want)
+        self._is_short = chosen.is_short
+        self._wait_seconds = chosen.wait_seconds
+        if not chosen.grants:
+            return [], True
+        self._memory.plain_next = chosen.plain_next
+        rows, is_as_granted = self._claim(seen, chosen.grants)
+        return rows, is_as_granted and not chosen.is_short
+
+    def _lock(self, seen: Glimpse, chosen: Allotment, want: int) -> tuple[Glimpse, Allotment]:
+        """Lock the limits and keys of what was chosen, and choose again by what is true then."""
+        spots = {spot for grant in chosen.grants for spot in self._spots(seen, grant.source)}
+        if not spots:
+            return seen, chosen
+        locking = lock_spots(self._tx, spots)
+        seen = self._looking.again(seen)
+        locked = locked_spots(locking)
+        self._is_contended |= locked != spots
+        return seen, self._allot(seen, want, self._under_lock(seen, locked))
+
+    def _under_lock(self, seen: Glimpse, locked: set[Spot]) -> list[list[Source]]:
+        """The sources all of whose limits and keys are locked."""
+        return [[each for each in group if locked.issuperset(self._spots(seen, each))] for group in seen.sources]
+
+    def _allot(self, seen: Glimpse, want: int, sources: Sequence[Sequence[Source]]) -> Allotment:
+        tags = Tags(dict(seen.served), self._memory.floors)
+        return allot(sources, want, seen.places(self._now), tags, plain_next=self._memory.plain_next)
+
+    def _spots(self, seen: Glimpse, source: Source) -> set[Spot]:
+        return {(use.limit, use.key) for use in source.uses if use.limit in seen.terms}
+
+    def _claim(self, seen: Glimpse, grants: Sequence[Grant]) -> tuple[list[Any], bool]:
+        """Claim what was granted; also says whether every source had that many."""
+        sent = [(grant, self._looking.claim(grant)) for grant in _merged(grants)]
+        rows: list[Any] = []
+        counts: list[tuple[Source, int]] = []
+        is_as_granted = True
+        for grant, later in sent:
+            found = later.rows()
+            source = grant.source
+            is_as_granted &= len(found) >= grant.count
+            if not found:
+                continue
+            rows += found
+            counts.append((source, len(found)))
+            if source.lane is None:
+                self._looking.claimed_plain(source, found)
+            if self._spots(seen, source):
+                self._with_places += len(found)
+                self._memory.hold((row[0], row[1], row[2]) for row in found)
+        write_buckets(self._store, self._tx, seen.places(self._now), counts)
+        if seen.is_keyed:
+            write_turns(self._tx, self._memory, counts, self._now)
+        return rows, is_as_granted
+
+    def _remember(self, is_done: bool, *, has_claimed: bool, seconds: float) -> None:
+        """When to look again."""
+        memory, now = self._memory, self._now
+        memory.looked(now, is_active=self._looking.has_lanes)
+        if not is_done or self._is_short:
+            memory.look_at = now
+        waits = [] if self._wait_seconds is None else [self._wait_seconds]
+        if self._is_contended:
+            waits.append(CONTENDED_SECONDS * (1 + random.random()))
+        if not has_claimed and self._looking.is_long:
+            memory.look_at = memory.rest_until = now + timedelta(seconds=10 * seconds)
+        if not has_claimed and not self._looking.is_whole:
+            waits.append(max(LOOK_SECONDS, 10 * seconds))
+        if waits and min(waits) < _FOR_EVER_SECONDS:
+            memory.wake_at = now + timedelta(seconds=min(waits))
+
+
+def _merged(grants: Iterable[Grant]) -> list[Grant]:
+    """Plain steps are claimed in their order of priority anyway: one claim for each source."""
+    plain: dict[int, Grant] = {}
+    merged: list[Grant] = []
+    for grant in grants:
+        first = plain.get(id(grant.source))
+        if first is not None:
+            first.count += grant.count
+            continue
+        merged.append(grant)
+        if grant.source.lane is None:
+            plain[id(grant.source)] = grant
+    return merged

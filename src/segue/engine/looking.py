@@ -1,0 +1,275 @@
+"""What a claim sees of lanes and plain steps before it shares places out: read, not locked."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from segue.engine.allot import STARVING_SECONDS, Grant, Source
+from segue.engine.cursor import BEGINNING, FIRST_RANK, ClaimCursor
+from segue.engine.identity import WorkerIdentity
+from segue.engine.lane_memory import LaneMemory
+from segue.engine.places import TASK, Places, Spot, with_bound
+from segue.engine.standing import count_taken, lock_spots, locked_spots, read_buckets, spot_columns, terms_of
+from segue.plan.graph import LimitTerms
+from segue.plan.lanes import read_lane
+from segue.store.protocol import Later, Row, Store, Transaction
+
+FEWEST_LANES, MOST_LANES, LANES_FOR_EACH = 50, 200, 4
+"""So many lanes of a queue are looked at together: for each place some. Where there are more, the next look goes on
+behind them."""
+
+FEW_SPOTS = 16
+
+LOOKS_AT_MOST = 10
+"""... and so many times in one turn, while none of them can start anything."""
+
+
+class Glimpse(msgspec.Struct, frozen=True):
+    """What was seen at one moment."""
+
+    sources: list[list[Source]]  # by queue
+    terms: dict[str, LimitTerms]
+    taken: dict[Spot, int]
+    full_at: dict[Spot, datetime]
+    served: dict[tuple[str, str], float]
+    is_keyed: bool  # whether some lane has a turn of its own
+    locked: set[Spot] | None = None  # what was locked before it was seen; None: nothing
+
+    def places(self, now: datetime) -> Places:
+        """What is free, as far as it was seen."""
+        return Places(self.terms, self.taken, self.full_at, now)
+
+
+class Looking:
+    """The looks of one turn."""
+
+    def __init__(
+        self, store: Store, tx: Transaction, worker: WorkerIdentity, cursor: ClaimCursor, memory: LaneMemory,
+        now: datetime, *, want: int,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._tx = tx
+        self._worker = worker
+        self._cursor = cursor
+        self._memory = memory
+        self._now = now
+        self._window = min(max(want * LANES_FOR_EACH, FEWEST_LANES), MOST_LANES)
+        self._sent: list[tuple[str, Later]] = []
+        self._lanes: list[Row] | None = None  # of the look that was sent
+        self._looks = 0
+        self._is_whole = True  # the last look saw every lane
+        self._starts: dict[str, tuple[int, Any]] = {}
+        self.has_lanes = False
+        self.knows_no_plain = False  # a claim of plain steps found that there are no more
+        self.looked_everywhere = True
+
+    # Lanes --------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it took several looks, so that the next one should not follow at once."""
+        return self._looks > 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last look saw every lane."""
+        return self._is_whole
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a look at the lanes is under way, or was read and not used yet."""
+        return bool(self._sent) or self._lanes is not None
+
+    def send_lanes(self) -> None:
+        """Ask for the lanes, without waiting for the answer."""
+        worker, later = self._worker, self._tx.later
+        if worker.run_id is not None:
+            self._sent = [("", later("waiting_lanes_of_run", run_id=worker.run_id))]
+            return
+        after = self._memory.after
+        self._sent = [
+            (queue, later("waiting_lanes", queue=queue, after=after.get(queue, ""), limit=self._window))
+            for queue in worker.queues
+        ]  # fmt: skip
+
+    def sees_lanes(self) -> bool:
+        """Whether there are any whose task the worker knows, or may be."""
+        if self._lanes is None:
+            self._lanes = self._read_lanes()
+        return bool(self._lanes) or not self._is_whole
+
+    def goes_on(self) -> bool:
+        """Whether there are lanes that this turn has not seen, and may look at now."""
+        return not self._is_whole and self._looks < LOOKS_AT_MOST
+
+    def _read_lanes(self) -> list[Row]:
+        """The lanes that were asked for; also the first ones, where it began in the middle and came to the end."""
+        rows: list[Row] = []
+        self._is_whole = True
+        after = self._memory.after
+        for queue, later in self._sent:
+            found = later.rows()
+            started = after.pop(queue, "")
+            if len(found) >= self._window and self._worker.run_id is None:
+                after[queue] = found[-1][1]
+                self._is_whole = False
+            elif started:
+                first = self._tx.all("waiting_lanes", queue=queue, after="", limit=self._window - len(found))
+                seen = {row[1] for row in found}
+                found = found + [row for row in first if row[1] not in seen]
+            rows += [row for row in found if read_lane(row[1]).task in self._memory.tasks]
+        self._sent = []
+        self._looks += 1
+        self.has_lanes |= bool(rows) or not self._is_whole
+        return rows
+
+    # Everything ---------------------------------------------------------------------------------------------------
+
+    def look(self, want: int, *, lock: bool = False) -> Glimpse:
+        """The next lanes, the plain steps beside them, and how the limits of all of these stand.
+
+        With `lock` they are locked first, when they are few; otherwise only those that will be needed are, later.
+        """
+        if not self.is_sent:
+            self.send_lanes()
+        groups = self._groups()
+        peeks = [[(source, self._peek(source, want)) for source in group] for group in groups]
+        self.sees_lanes()
+        lanes, self._lanes = self._lanes or [], None
+        for group in peeks:
+            for source, later in group:
+                source.heads = [(row[0], row[1]) for row in later.rows()]
+                rank, _ = self._starts.get(source.queue, (FIRST_RANK, None))
+                self.looked_everywhere &= rank == FIRST_RANK or len(source.heads) >= want
+        self._add_lanes(groups, lanes)
+        return self._stand(groups, lock)
+
+    def again(self, seen: Glimpse) -> Glimpse:
+        """The same steps, and how their limits stand now."""
+        terms, taken, full_at = self._limits(_spots(seen.sources))
+        return msgspec.structs.replace(seen, terms=terms, taken=taken, full_at=full_at)
+
+    def _groups(self) -> list[list[Source]]:
+        """The plain sources of each queue. Those of one run are claimed whatever their queue: one group."""
+        if self._worker.run_id is None:
+            return [self._plain(queue) for queue in self._worker.queues]
+        queues = self._tx.all("waiting_queues_of_run", run_id=self._worker.run_id)
+        return [[source for (queue,) in sorted(queues) for source in self._plain(queue)]]
+
+    def _plain(self, queue: str) -> list[Source]:
+        """Plain steps together, but for tasks that a limit binds: what it holds back must not hide the others."""
+        if self.knows_no_plain:
+            return []
+        binding = self._memory.binding
+        bound = [task for task in self._worker.tasks if f"{TASK}{task}" in binding] if binding else []
+        free = [task for task in self._worker.tasks if task not in bound] if bound else self._worker.tasks
+        return [
+            Source(queue, None, list(tasks), 1, with_bound((), queue, tasks[0], 1, binding), "", 1.0, [])
+            for tasks in (free, *([task] for task in bound)) if tasks
+        ]  # fmt: skip
+
+    def _start(self, source: Source) -> tuple[int, Any]:
+        """Where to look for plain steps: behind those that were claimed before, where all tasks are looked for."""
+        if len(source.tasks) < len(self._worker.tasks):
+            return FIRST_RANK, BEGINNING
+        start = self._starts.get(source.queue)
+        if start is None:
+            start = self._starts[source.queue] = self._cursor.start(source.queue)
+        return start
+
+    def _peek(self, source: Source, want: int) -> Later:
+        if self._worker.run_id is not None:
+            return self._tx.later(
+                "peek_of_run", run_id=self._worker.run_id, queue=source.queue, tasks=source.tasks, limit=want
+            )  # fmt: skip
+        rank, since = self._start(source)
+        return self._tx.later("peek", queue=source.queue, tasks=source.tasks, limit=want, rank=rank, since=since)
+
+    def _add_lanes(self, groups: list[list[Source]], rows: list[Row]) -> None:
+        memory, worker = self._memory, self._worker
+        place = {queue: number for number, queue in enumerate(worker.queues)} if worker.run_id is None else {}
+        old = self._now - timedelta(seconds=STARVING_SECONDS)
+        for queue, text, priority, ready_at in rows:
+            lane = read_lane(text)
+            uses = with_bound(lane.uses, queue, lane.task, lane.cost, memory.binding)
+            since = self._store.datetime(ready_at) if any(use.cost > 1 for use in uses) else None
+            groups[place.get(queue, 0)].append(
+                Source(
+                    queue, text, [lane.task], lane.cost, uses, lane.turn or "", lane.weight, [(priority, ready_at)],
+                    has_starved=since is not None and since < old,
+                )
+            )  # fmt: skip
+
+    def _stand(self, groups: list[list[Source]], lock: bool) -> Glimpse:
+        lanes = [source for group in groups for source in group if source.lane is not None]
+        is_keyed = any(source.turn for source in lanes)
+        turns = None
+        if is_keyed:
+            columns = spot_columns({(source.queue, source.turn) for source in lanes})
+            turns = self._tx.later("turns", queues=columns["names"], **columns)
+        spots = _spots(groups)
+        locking = None
+        if lock and 0 < len(spots) <= FEW_SPOTS:
+            locking = lock_spots(self._tx, spots)
+        terms, taken, full_at = self._limits(spots)
+        served = {} if turns is None else self._served(turns.rows(), lanes)
+        locked = None if locking is None else locked_spots(locking)
+        return Glimpse(groups, terms, taken, full_at, served, is_keyed, locked)
+
+    def _limits(self, spots: set[Spot]) -> tuple[dict[str, LimitTerms], dict[Spot, int], dict[Spot, datetime]]:
+        if not spots:
+            return {}, {}, {}
+        tx, binding = self._tx, self._memory.binding
+        limits = tx.later("limits_named", names=sorted({name for name, _ in spots}))
+        taken = tx.later("taken_by_all" if binding else "taken_by_lanes")
+        buckets = tx.later("buckets", **spot_columns(spots))
+        terms = {row[0]: terms_of(row) for row in limits.rows()}
+        return terms, count_taken(taken.rows(), binding), read_buckets(self._store, buckets.rows())
+
+    def _served(self, rows: list[Row], lanes: list[Source]) -> dict[tuple[str, str], float]:
+        """How much each key had, what was not written down included; learns the weights and where the queues are."""
+        memory = self._memory
+        floors, served, weights = memory.floors, {}, {}
+        for queue, key, weight, had, floor in rows:
+            floors[queue] = max(floors.get(queue, 0.0), floor)
+            served[queue, key] = had
+            if weight is not None:
+                weights[queue, key] = weight
+        for (queue, key), amount in memory.uncounted.items():
+            served[queue, key] = max(served.get((queue, key), 0.0), floors.get(queue, 0.0)) + amount
+        least: dict[str, float] = {}
+        for source in lanes:
+            who = (source.queue, source.turn)
+            source.weight = weights.get(who, source.weight)
+            tag = max(served.get(who, 0.0), floors.get(source.queue, 0.0))
+            least[source.queue] = min(least.get(source.queue, tag), tag)
+        for queue, tag in least.items():
+            floors[queue] = max(floors.get(queue, 0.0), tag)
+        return served
+
+    # Claiming -----------------------------------------------------------------------------------------------------
+
+    def claim(self, grant: Grant) -> Later:
+        """Claim what was granted, without waiting for the answer."""
+        source, worker = grant.source, self._worker
+        claimed = {"worker_id": worker.id, "now": self._now, "limit": grant.count, "queue": source.queue}
+        if source.lane is not None:
+            return self._tx.later(
+                "claim_lane", lane=source.lane, rank=-grant.priority, run_id=worker.run_id, **claimed
+            )  # fmt: skip
+        if worker.run_id is not None:
+            return self._tx.later("claim_of_run_on", run_id=worker.run_id, tasks=source.tasks, **claimed)
+        rank, since = self._start(source)
+        return self._tx.later("claim", tasks=source.tasks, rank=rank, since=since, **claimed)
+
+    def claimed_plain(self, source: Source, rows: list[Row]) -> None:
+        """Plain steps were claimed: the next look goes on behind them."""
+        if self._worker.run_id is None and len(source.tasks) == len(self._worker.tasks):
+            self._cursor.claimed(rows, self._store, queue=source.queue)
+
+
+def _spots(groups: list[list[Source]]) -> set[Spot]:
+    return {(use.limit, use.key) for group in groups for source in group for use in source.uses}

@@ -1,0 +1,147 @@
+"""What the edges and counters of a run must be after a reopening, worked out anew from the statuses. Pure.
+
+edges      a child that started, and does not begin anew, must not be counted down again: its edge becomes
+           `-2 - step`. One that begins anew waits for all of its parents: such edges are turned back
+awaited    every step that is not final is waited for: by a child that cannot go before it, or by its scope. Where
+           all children have gone before it, its scope waits for it from now on
+counters   how many of a step's parents are not final, failed or were cancelled, were skipped; and for a scope, and
+           the run, how many of its last steps are not final
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from segue.engine.reopen import Reopening
+from segue.engine.rows import EARLY_RULES
+from segue.engine.run_graph import RunGraph, StepRow, is_begun
+from segue.model import RUN, JoinVerdict, StepStatus, judge_join
+
+
+class Counters(msgspec.Struct):
+    """Of one step or scope."""
+
+    waiting_on: int = 0
+    failed: int = 0
+    skipped: int = 0
+    succeeded: int = 0
+
+    def count(self, parent: StepRow) -> None:
+        """Add a parent."""
+        match parent.status:
+            case StepStatus.SUCCEEDED:
+                self.succeeded += 1
+            case StepStatus.SKIPPED:
+                self.skipped += 1
+            case StepStatus.FAILED | StepStatus.CANCELLED:
+                self.failed += 1
+            case _:
+                self.waiting_on += 1
+
+
+class Recounted(msgspec.Struct):
+    """What is to be written. `graph` has the new statuses, counters and edges."""
+
+    graph: RunGraph
+    edges: list[StepRow]  # steps whose children are others now
+    counts: list[StepRow]  # steps that are blocked, as before, and wait for more or fewer
+    verdicts: dict[int, JoinVerdict]  # of the steps that were reset
+    waiting_on: int  # of the run
+
+
+def recount(reopening: Reopening) -> Recounted:
+    """Work it out, and write it into the graph."""
+    graph, gone, changed = reopening.graph, reopening.discarded, reopening.changed
+    steps = [step for step in graph.steps.values() if step.step not in gone]
+    mended = {step.step for step in steps if _mend_edges(step, reopening, is_open=step.step in changed)}
+    mended |= {step.step for step in steps if _await(step, reopening)}
+    found = _count(steps, reopening)
+    counts = []
+    verdicts: dict[int, JoinVerdict] = {}
+    for step in steps:
+        if step.status != StepStatus.BLOCKED or step.step in reopening.held:
+            continue
+        counters = found.get(step.step) or Counters()
+        if step.hook is not None and _is_pending(step.scope, reopening):
+            counters.waiting_on += 1
+        if step.step in reopening.reset:
+            verdicts[step.step] = _judge(step, counters)
+        if step.is_scope:
+            counters.failed, counters.skipped = step.failed_above, step.skipped_above
+        new = (counters.waiting_on, counters.failed, counters.skipped)
+        if new != (step.waiting_on, step.failed_above, step.skipped_above) and step.step not in changed:
+            counts.append(step)
+        step.waiting_on, step.failed_above, step.skipped_above = new
+    edges = [graph.steps[number] for number in sorted(mended)]
+    return Recounted(graph, edges, counts, verdicts, found.get(RUN, Counters()).waiting_on)
+
+
+def _mend_edges(step: StepRow, reopening: Reopening, *, is_open: bool) -> bool:
+    """Turn edges to what they must be; returns whether any was changed. `is_open`: it is not final any more."""
+    steps = reopening.graph.steps
+    new = []
+    for child in step.children:
+        is_inner = child >= 0 and child != step.scope
+        waits_again = child < -1 and -2 - child in reopening.reset
+        goes_before = is_inner and is_open and _has_started(steps[child], reopening)
+        new.append(-2 - child if waits_again or goes_before else child)
+    is_changed = new != step.children
+    step.children = new
+    return is_changed
+
+
+def _await(step: StepRow, reopening: Reopening) -> bool:
+    """See to it that somebody waits for a step that is not final; returns whether its scope must from now on."""
+    if step.is_final or step.scope in step.children or step.step in reopening.held:
+        return False
+    steps = reopening.graph.steps
+    if any(child >= 0 and _waits(steps[child], reopening) for child in step.children):
+        return False
+    step.children.append(step.scope)
+    return True
+
+
+def _has_started(child: StepRow, reopening: Reopening) -> bool:
+    if child.is_final or child.step in reopening.reset or child.step in reopening.held:
+        return False
+    return is_begun(child.status) or child.status == StepStatus.READY or child.is_scope
+
+
+def _waits(child: StepRow, reopening: Reopening) -> bool:
+    """Cannot end before all of its parents have."""
+    return (
+        child.status == StepStatus.BLOCKED
+        and not child.is_scope
+        and child.rule not in EARLY_RULES
+        and child.step not in reopening.held
+    )
+
+
+def _count(steps: list[StepRow], reopening: Reopening) -> dict[int, Counters]:
+    """Of every step that is blocked, and of every scope and the run."""
+    graph = reopening.graph
+    found: dict[int, Counters] = {}
+    for parent in steps:
+        for child in parent.children:
+            if child == parent.scope:
+                # A scope waits for its steps first, and for its hooks when their outcome is settled.
+                if (parent.hook is None) == _is_pending(child, reopening):
+                    found.setdefault(child, Counters()).count(parent)
+            elif child >= 0:
+                below = graph.steps[child]
+                if below.status == StepStatus.BLOCKED and not below.is_scope:
+                    found.setdefault(child, Counters()).count(parent)
+    return found
+
+
+def _is_pending(scope: int, reopening: Reopening) -> bool:
+    """The outcome of a scope's steps is still to be found."""
+    if scope in reopening.anew or scope in reopening.reopened:  # of those that are not to be found anew it is known
+        return scope in reopening.anew
+    return reopening.graph.outcome(scope) is None
+
+
+def _judge(step: StepRow, counters: Counters) -> JoinVerdict:
+    if not (counters.waiting_on or counters.failed or counters.skipped or counters.succeeded):
+        return JoinVerdict.START  # it has no parents
+    return judge_join(step.rule, counters.waiting_on, counters.failed, counters.skipped, counters.succeeded)

@@ -1,0 +1,147 @@
+"""Why limits and turns hold a step or a run back: which limit, how large it is, who has its places, when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from segue.engine.places import QUEUE, Held, Places, Spot
+from segue.engine.standing import count_taken, read_buckets, spot_columns, terms_of, uses_of
+from segue.plan.graph import LimitTerms
+from segue.plan.lanes import read_lane
+from segue.store.protocol import Store, Transaction
+
+HOLDERS_NAMED = 3
+HOLDERS_LOOKED_AT = 2000
+
+
+class Kind(StrEnum):
+    """What holds it back."""
+
+    PLACES = "places"
+    RATE = "rate"
+    TURN = "turn"
+
+
+class Why(NamedTuple):
+    """One thing that holds a step back, in words."""
+
+    kind: Kind
+    text: str
+
+
+class LimitsView:
+    """How all limits stand at one moment, read when it is first needed."""
+
+    def __init__(self, store: Store, tx: Transaction, now: datetime) -> None:
+        self._store = store
+        self._tx = tx
+        self._now = now
+
+    def of_step(self, run_id: str, step: int, queue: str, task: str | None) -> list[Why]:
+        """What holds back a step that is ready; nothing when it only waits for a worker."""
+        lane = self._tx.all("lane_of_step", run_id=run_id, step=step)[0][0]
+        if lane is None and not self._binding:
+            return []
+        uses = uses_of(queue, task, lane, self._binding)
+        spots = {(use.limit, use.key) for use in uses}
+        buckets = read_buckets(self._store, self._tx.all("buckets", **spot_columns(spots))) if spots else {}
+        places = Places(self._terms, self._taken, buckets, self._now)
+        whys = [self._why(places, held) for use in uses if (held := places.held([use])) is not None]
+        if whys or lane is None:
+            return whys
+        return self._turn(queue, read_lane(lane).turn)
+
+    def of_run(self, run_id: str) -> str | None:
+        """Why a run is not admitted; None when it is, or needs not be."""
+        name, key, admitted_at = self._tx.all("limit_of_run", run_id=run_id)[0]
+        if name is None or admitted_at is not None:
+            return None
+        terms = self._terms.get(name)
+        size = terms.concurrency if terms is not None and terms.concurrency is not None else None
+        taken = self._tx.all("count_admitted", name=name, key=key)[0][0]
+        before = self._tx.all("count_waiting_before", name=name, key=key, before=run_id)[0][0]
+        if size is None or taken < size:
+            text = f"waits to be admitted by the limit {_named(name, key)}, which has a place: it is within seconds"
+        else:
+            rows = self._tx.all("admitted_runs", name=name, key=key, limit=HOLDERS_NAMED)
+            holders = [f"run {row[0]} ({row[2]}) since {self._moment(row[3])}" for row in rows]
+            text = f"waits to be admitted: {taken} of {size} places of the limit {_named(name, key)} are taken"
+            text += _listed(holders, taken)
+        if before:
+            text += f"; {before} run{'s' if before > 1 else ''} before it wait{'' if before > 1 else 's'}"
+        return text
+
+    @cached_property
+    def _rows(self) -> list[Any]:
+        return self._tx.all("list_limits")
+
+    @cached_property
+    def _terms(self) -> dict[str, LimitTerms]:
+        return {row[0]: terms_of(row[:5]) for row in self._rows}
+
+    @cached_property
+    def _binding(self) -> set[str]:
+        return {row[0] for row in self._rows if not row[6] or row[0].startswith(QUEUE)}
+
+    @cached_property
+    def _taken(self) -> dict[Spot, int]:
+        return count_taken(self._tx.all("taken_by_all"), self._binding)
+
+    @cached_property
+    def _running(self) -> list[tuple[set[Spot], str]]:
+        """What runs: the places that it has, and how it is called."""
+        return [
+            (
+                {(use.limit, use.key) for use in uses_of(queue, task, lane, self._binding)},
+                f"{name} of run {run_id} on {worker or 'an unknown worker'}",
+            )
+            for run_id, name, queue, task, lane, _, worker in self._tx.all("holders", limit=HOLDERS_LOOKED_AT)
+        ]  # fmt: skip
+
+    def _why(self, places: Places, held: Held) -> Why:
+        use, terms = held.use, self._terms[held.use.limit]
+        called = _named(use.limit, use.key)
+        if held.wait_seconds is not None:
+            rate = f"{terms.rate:g} in {terms.period:g} s"
+            if held.wait_seconds > 1e9:
+                return Why(Kind.RATE, f"waits for the rate of the limit {called}, which lets nothing start ({rate})")
+            at = self._moment(self._now + timedelta(seconds=held.wait_seconds))
+            text = f"waits for the rate of the limit {called} ({rate}): the next start is at {at}"
+            return Why(Kind.RATE, f"{text} (in {held.wait_seconds:.1f} s)")
+        if not terms.concurrency:
+            return Why(Kind.PLACES, f"waits for a place of the limit {called}, which has none: it is closed")
+        taken = self._taken.get((use.limit, use.key), 0)
+        needs = "a place" if use.cost == 1 else f"{use.cost} places"
+        text = f"waits for {needs} of the limit {called}: {taken} of {terms.concurrency} are taken"
+        holders = [name for spots, name in self._running if (use.limit, use.key) in spots]
+        return Why(Kind.PLACES, text + _listed(holders[:HOLDERS_NAMED], len(holders)))
+
+    def _turn(self, queue: str, turn: str | None) -> list[Why]:
+        if turn is None:
+            return []
+        waiting = [row for row in self._tx.all("waiting_by_lanes") if row[0] == queue]
+        others = {key for row in waiting if (key := read_lane(row[1]).turn) is not None and key != turn}
+        if not others:
+            return []
+        who = f"{len(others)} other key{'s' if len(others) > 1 else ''} that wait{'' if len(others) > 1 else 's'}"
+        return [Why(Kind.TURN, f"waits for the turn of its key {turn!r} on queue {queue!r}, shared with {who}")]
+
+    def _moment(self, value: Any) -> str:
+        moment = value if isinstance(value, datetime) else self._store.datetime(value)
+        return "an unknown time" if moment is None else moment.isoformat(timespec="seconds")
+
+
+def _named(limit: str, key: str) -> str:
+    return f"{limit!r} for {key!r}" if key else repr(limit)
+
+
+def _listed(names: Iterable[str], count: int) -> str:
+    named = list(names)
+    if not named:
+        return ""
+    more = f" and {count - len(named)} more" if count > len(named) else ""
+    return f", by {', '.join(named)}{more}"

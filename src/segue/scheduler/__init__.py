@@ -1,0 +1,1 @@
+"""The leader and what it does: the chores of a database."""

@@ -1,0 +1,126 @@
+-- Claims of steps with lanes, on PostgreSQL.
+-- Limits are exact across processes by advisory locks, one for each limit and key, held to the end of the transaction:
+-- who has them counts what runs in a later statement, which sees everything that was committed before, and claims. Nobody
+-- waits for them: who does not get one leaves those lanes for a moment. They cost no row and no write.
+
+-- name: waiting_lanes
+-- The index is not read but skipped through, from lane to lane: its cost is that of the lanes, not of the steps in them.
+WITH RECURSIVE lanes(lane) AS (
+    (SELECT s.lane FROM segue_steps s WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue AND s.lane > :after
+     ORDER BY s.lane LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.lane FROM segue_steps s WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue
+            AND s.lane > l.lane ORDER BY s.lane LIMIT 1)
+    FROM lanes l WHERE l.lane IS NOT NULL
+)
+SELECT :queue::text, l.lane, h.priority, h.ready_at
+FROM lanes l CROSS JOIN LATERAL (
+    SELECT s.priority, s.ready_at FROM segue_steps s
+    WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue AND s.lane = l.lane
+    ORDER BY (-s.priority), s.ready_at LIMIT 1) h
+WHERE l.lane IS NOT NULL LIMIT :limit;
+
+-- name: waiting_lanes_of_run
+SELECT DISTINCT ON (queue, lane) queue, lane, priority, ready_at FROM segue_steps
+WHERE status = 'ready' AND gate = 'limit' AND run_id::text = :run_id
+ORDER BY queue, lane, (-priority), ready_at;
+
+-- name: peek
+-- What a claim of steps without lanes would get, to share the places with lanes.
+SELECT priority, ready_at FROM segue_steps
+WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND task = ANY(:tasks::text[])
+AND ((-priority), ready_at) >= (:rank::integer, :since::timestamptz)
+ORDER BY (-priority), ready_at, run_id, step LIMIT :limit;
+
+-- name: peek_of_run
+SELECT priority, ready_at FROM segue_steps
+WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND run_id::text = :run_id AND task = ANY(:tasks::text[])
+ORDER BY (-priority), ready_at, run_id, step LIMIT :limit;
+
+-- name: claim_of_run_on
+WITH picked AS (
+    SELECT run_id, step FROM segue_steps
+    WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND run_id::text = :run_id AND task = ANY(:tasks::text[])
+    ORDER BY (-priority), ready_at, run_id, step LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE segue_steps s SET status = 'running', attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now
+FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step
+RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at, s.queue;
+
+-- name: claim_lane
+-- Of one priority: what comes after it in the lane has to be compared with other lanes first.
+WITH picked AS (
+    SELECT run_id, step FROM segue_steps
+    WHERE status = 'ready' AND gate = 'limit' AND queue = :queue AND lane = :lane AND (-priority) = :rank::integer
+    AND (:run_id::text IS NULL OR run_id::text = :run_id)
+    ORDER BY ready_at, run_id, step LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE segue_steps s SET status = 'running', gate = NULL, attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now
+FROM picked p WHERE s.run_id = p.run_id AND s.step = p.step
+RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.failures, s.priority, s.ready_at, s.queue;
+
+-- name: limits_named
+SELECT name, concurrency, rate, period, burst FROM segue_limits WHERE name = ANY(:names::text[]);
+
+-- name: declared_limits
+SELECT name, concurrency, rate, period, burst, source, in_code FROM segue_limits WHERE name = ANY(:names::text[]);
+
+-- name: binding_limits
+-- Those that bind steps without lanes: of queues, and of tasks whose code does not name them.
+SELECT name FROM segue_limits
+WHERE NOT in_code AND (name = ANY(:names::text[]) OR (:every_queue AND substr(name, 1, 6) = 'queue:'));
+
+-- name: lock_limits
+SELECT o.name, o.key FROM unnest(:names::text[], :keys::text[]) AS o(name, key)
+WHERE pg_try_advisory_xact_lock(hashtextextended('limit' || chr(31) || o.name || chr(31) || o.key, 7361736));
+
+-- name: buckets
+-- Each is looked up by itself: a plan that was made while the table was empty would read all of it for each.
+SELECT o.name, o.key, k.full_at FROM unnest(:names::text[], :keys::text[]) AS o(name, key)
+CROSS JOIN LATERAL (SELECT b.full_at FROM segue_limit_keys b WHERE b.name = o.name AND b.key = o.key LIMIT 1) k;
+
+-- name: put_buckets
+-- Its caller has the locks.
+INSERT INTO segue_limit_keys (name, key, full_at)
+SELECT * FROM unnest(:names::text[], :keys::text[], :full_at::timestamptz[])
+ON CONFLICT (name, key) DO UPDATE SET full_at = excluded.full_at;
+
+-- name: turns
+SELECT o.queue, o.key, t.weight, t.served, t.floor FROM unnest(:queues::text[], :keys::text[]) AS o(queue, key)
+CROSS JOIN LATERAL (SELECT b.weight, b.served, b.floor FROM segue_turns b
+    WHERE b.queue = o.queue AND b.key = o.key LIMIT 1) t;
+
+-- name: count_turns
+-- Rows that somebody else writes now are left out, and counted by the next claim.
+INSERT INTO segue_turns AS t (queue, key, served, floor, served_at)
+SELECT o.queue, o.key, o.floor + o.amount, o.floor, :now
+FROM unnest(:queues::text[], :keys::text[], :amounts::float8[], :floors::float8[]) AS o(queue, key, amount, floor)
+WHERE pg_try_advisory_xact_lock(hashtextextended('turn' || chr(31) || o.queue || chr(31) || o.key, 7361736))
+ON CONFLICT (queue, key) DO UPDATE SET served = greatest(t.served, excluded.floor) + excluded.served - excluded.floor,
+    floor = greatest(t.floor, excluded.floor), served_at = excluded.served_at
+RETURNING t.queue, t.key;
+
+-- name: lock_turn
+-- For who may wait, so that claims need not.
+SELECT pg_advisory_xact_lock(hashtextextended('turn' || chr(31) || :queue || chr(31) || :key, 7361736));
+
+-- name: full_buckets
+SELECT name, key FROM (
+    SELECT name, key FROM segue_limit_keys WHERE full_at < :now ORDER BY full_at LIMIT :limit) k
+WHERE pg_try_advisory_xact_lock(hashtextextended('limit' || chr(31) || name || chr(31) || key, 7361736));
+
+-- name: idle_turns
+SELECT queue, key FROM (
+    SELECT queue, key FROM segue_turns WHERE weight IS NULL AND served_at < :before ORDER BY served_at LIMIT :limit) t
+WHERE pg_try_advisory_xact_lock(hashtextextended('turn' || chr(31) || queue || chr(31) || key, 7361736));
+
+-- name: waiting_runs
+-- Skips runs that somebody holds just now: an admission waits for nobody, so that it may follow any act.
+SELECT id FROM segue_runs
+WHERE limit_name = :name AND limit_key = :key AND limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NULL
+AND status IN ('pending', 'running') AND intent IS NULL AND outcome IS NULL AND steps > 0
+ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: limits_of_runs
+SELECT DISTINCT limit_name, limit_key FROM segue_runs WHERE id = ANY(:ids::uuid[]) AND limit_name IS NOT NULL
+ORDER BY limit_name, limit_key;

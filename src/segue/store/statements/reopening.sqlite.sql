@@ -1,0 +1,46 @@
+-- Reopening runs, where lists come as JSON and batches row by row.
+
+-- name: lock_ready_steps
+-- The transaction has the write lock already.
+SELECT 1 WHERE false AND :run_id IS NULL;
+
+-- name: reset_steps
+-- columns: run_id uuid, step int, is_emptied bool, is_join bool, rule text, status text, gate text, ready_at time, attempt int, waiting_on int, failed_above int, skipped_above int, lane text
+-- `is_emptied`: the plan that its task had returned is thrown away.
+UPDATE segue_steps SET status = ?6, gate = ?7, ready_at = ?8, attempt = ?9, failures = 0, losses = 0,
+    waiting_on = ?10, failed_above = ?11, skipped_above = ?12, is_join = ?4,
+    rule = ?5, planned_rule = CASE WHEN NOT ?3 THEN planned_rule END,
+    result_expr = CASE WHEN NOT ?3 THEN result_expr END, has_hooks = has_hooks AND NOT ?3,
+    lane = ?13, planned_lane = NULL, outcome = NULL, result = NULL, error = NULL, event = NULL, worker_id = NULL, cancel_requested = false,
+    started_at = NULL, finished_at = NULL, seconds = NULL
+WHERE run_id = ?1 AND step = ?2;
+
+-- name: reopen_scopes
+-- columns: run_id uuid, step int, waiting_on int, outcome text, error text, result_expr text
+UPDATE segue_steps SET status = 'blocked', waiting_on = ?3, outcome = ?4, error = ?5, result = NULL,
+    result_expr = ?6,
+    worker_id = NULL, cancel_requested = false, finished_at = NULL
+WHERE run_id = ?1 AND step = ?2;
+
+-- name: recount_steps
+-- columns: run_id uuid, step int, waiting_on int, failed_above int, skipped_above int
+UPDATE segue_steps SET waiting_on = ?3, failed_above = ?4, skipped_above = ?5 WHERE run_id = ?1 AND step = ?2;
+
+-- name: change_edges
+-- columns: run_id uuid, step int, children array
+UPDATE segue_steps SET children = ?3 WHERE run_id = ?1 AND step = ?2;
+
+-- name: discard_steps
+DELETE FROM segue_steps WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
+
+-- name: discard_progress
+DELETE FROM segue_progress WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
+
+-- name: discard_labels
+DELETE FROM segue_labels WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
+
+-- name: discard_alarms
+DELETE FROM segue_alarms WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
+
+-- name: result_exprs
+SELECT step, result_expr FROM segue_steps WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));

@@ -1,0 +1,41 @@
+-- Schedules: what differs are lists and locks.
+
+-- name: hold_schedule
+-- The lock is waited for by people, and left alone by the leader, who comes again.
+SELECT {schedule_columns} FROM segue_schedules WHERE name = :name FOR UPDATE;
+
+-- name: take_schedule
+SELECT {schedule_columns} FROM segue_schedules WHERE name = :name FOR UPDATE SKIP LOCKED;
+
+-- name: next_schedule
+-- When the next tick is due that this process can start: it has a plan, or this process knows the workflow.
+SELECT min(due_at) FROM segue_schedules WHERE is_active AND (plan IS NOT NULL OR workflow = ANY(:known::text[]));
+
+-- name: due_schedules
+SELECT {schedule_columns} FROM segue_schedules
+WHERE is_active AND due_at <= :due AND (plan IS NOT NULL OR workflow = ANY(:known::text[])) ORDER BY due_at LIMIT :limit;
+
+-- name: next_queued
+-- Now, when a queued tick may start that this process can start.
+SELECT :now WHERE EXISTS (SELECT 1 FROM segue_schedules s
+    WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow = ANY(:known::text[]))
+    AND NOT EXISTS (SELECT 1 FROM segue_ticks t JOIN segue_runs r ON r.id = t.run_id
+        WHERE t.schedule = s.name AND t.is_open AND t.status = 'started' AND r.finished_at IS NULL));
+
+-- name: startable_queues
+SELECT {schedule_columns} FROM segue_schedules s
+WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow = ANY(:known::text[]))
+AND NOT EXISTS (SELECT 1 FROM segue_ticks t JOIN segue_runs r ON r.id = t.run_id
+    WHERE t.schedule = s.name AND t.is_open AND t.status = 'started' AND r.finished_at IS NULL)
+ORDER BY s.name LIMIT :limit;
+
+-- name: hold_ended_ticks
+-- Locked before they are closed: a retry that is just reopening one is waited for, and `close_ended_ticks` then sees it.
+SELECT run_id FROM segue_ticks t WHERE t.schedule = :name AND t.is_open AND t.status = 'started'
+AND NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = t.run_id AND r.finished_at IS NULL) FOR UPDATE;
+
+-- name: close_ended_ticks
+-- So that what is open are the few that matter, however many ticks there have been.
+UPDATE segue_ticks SET is_open = false
+WHERE schedule = :name AND is_open AND status = 'started' AND run_id = ANY(:ids::uuid[])
+AND NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = segue_ticks.run_id AND r.finished_at IS NULL);

@@ -1,0 +1,41 @@
+-- Schedules: what differs are lists and locks.
+
+-- name: hold_schedule
+-- The transaction has the write lock already.
+SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;
+
+-- name: take_schedule
+SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;
+
+-- name: next_schedule
+-- When the next tick is due that this process can start: it has a plan, or this process knows the workflow.
+SELECT min(due_at) FROM segue_schedules WHERE is_active AND (plan IS NOT NULL OR workflow IN (SELECT value FROM json_each(:known)));
+
+-- name: due_schedules
+SELECT {schedule_columns} FROM segue_schedules
+WHERE is_active AND due_at <= :due AND (plan IS NOT NULL OR workflow IN (SELECT value FROM json_each(:known))) ORDER BY due_at LIMIT :limit;
+
+-- name: next_queued
+-- Now, when a queued tick may start that this process can start.
+SELECT :now WHERE EXISTS (SELECT 1 FROM segue_schedules s
+    WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow IN (SELECT value FROM json_each(:known)))
+    AND NOT EXISTS (SELECT 1 FROM segue_ticks t JOIN segue_runs r ON r.id = t.run_id
+        WHERE t.schedule = s.name AND t.is_open AND t.status = 'started' AND r.finished_at IS NULL));
+
+-- name: startable_queues
+SELECT {schedule_columns} FROM segue_schedules s
+WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow IN (SELECT value FROM json_each(:known)))
+AND NOT EXISTS (SELECT 1 FROM segue_ticks t JOIN segue_runs r ON r.id = t.run_id
+    WHERE t.schedule = s.name AND t.is_open AND t.status = 'started' AND r.finished_at IS NULL)
+ORDER BY s.name LIMIT :limit;
+
+-- name: hold_ended_ticks
+-- The transaction has the write lock already.
+SELECT run_id FROM segue_ticks t WHERE t.schedule = :name AND t.is_open AND t.status = 'started'
+AND NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = t.run_id AND r.finished_at IS NULL);
+
+-- name: close_ended_ticks
+-- So that what is open are the few that matter, however many ticks there have been.
+UPDATE segue_ticks SET is_open = false
+WHERE schedule = :name AND is_open AND status = 'started' AND run_id IN (SELECT value FROM json_each(:ids))
+AND NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = segue_ticks.run_id AND r.finished_at IS NULL);

@@ -1,0 +1,39 @@
+-- Pages of runs, newest first: one statement for each index that a page may go by. `run_matches` asks the rest.
+
+-- name: page_of_all
+SELECT r.id FROM segue_runs r WHERE r.id < :before AND r.id >= :since AND {run_matches}
+ORDER BY r.id DESC LIMIT :limit;
+
+-- name: page_of_live
+SELECT r.id FROM segue_runs r WHERE r.finished_at IS NULL AND r.id < :before AND r.id >= :since AND {run_matches}
+ORDER BY r.id DESC LIMIT :limit;
+
+-- name: page_of_failed
+SELECT r.id FROM segue_runs r WHERE r.error IS NOT NULL AND r.id < :before AND r.id >= :since AND {run_matches}
+ORDER BY r.id DESC LIMIT :limit;
+
+-- name: page_of_workflow
+SELECT r.id FROM segue_runs r WHERE r.workflow = :workflow AND r.id < :before AND r.id >= :since AND {run_matches}
+ORDER BY r.id DESC LIMIT :limit;
+
+-- name: page_of_key
+SELECT r.id FROM segue_runs r WHERE r.workflow = :workflow AND r.key = :key AND r.id < :before AND r.id >= :since AND {run_matches}
+ORDER BY r.id DESC LIMIT :limit;
+
+-- name: page_of_label
+-- A run is found once, though several of its steps may have the label.
+SELECT DISTINCT l.run_id FROM segue_labels l JOIN segue_runs r ON r.id = l.run_id
+WHERE l.name = :name AND l.value = :value AND l.run_id < :before AND l.run_id >= :since AND {run_matches}
+ORDER BY l.run_id DESC LIMIT :limit;
+
+-- name: count_label
+-- Only whether it is rare is asked, so the count stops.
+SELECT count(*) FROM (SELECT 1 FROM segue_labels WHERE name = :name AND value = :value LIMIT :limit) l;
+
+-- name: run_columns
+-- What is shown of a run, but for its arguments, which may be large.
+r.id, r.workflow, r.key, r.status, r.intent, r.outcome, r.steps - r.discarded, r.error, r.created_at, r.started_at, r.finished_at, r.tags,
+r.metadata, r.forked_from;
+
+-- name: run_row
+SELECT {run_columns}, r.arguments FROM segue_runs r WHERE r.id = :run_id;

@@ -1,0 +1,156 @@
+"""`segue.start(..., debounce=...)`: from calls of users to the one run that comes of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from segue import Debounce, Segue, task, workflow
+from segue.engine.alarms import ring_alarms
+from segue.errors import ConfigError, DefinitionError, PlanError
+from segue.scheduler.bundling import start_due_bundles
+from segue.worker.inline import work_run
+from tests.contract.acting import Stage
+
+
+@task(name="debounce.doubled")
+def double(number: int) -> int:
+    return 2 * number
+
+
+@task(name="debounce.added_up")
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@workflow(name="debounce.all_doubled")
+def squares(numbers: list[int]) -> Any:
+    assert all(type(number) is int for number in numbers)  # the workflow's own code sees what was given
+    return total([double(number) for number in numbers])
+
+
+@pytest.fixture
+def users(stage: Stage) -> Segue:
+    segue = Segue(stage.store.url)
+    segue.engine = stage.engine
+    return segue
+
+
+def pass_window(stage: Stage, seconds: float = 30) -> None:
+    stage.advance(seconds)
+    start_due_bundles(stage.engine)
+
+
+def test_the_last_start_counts(users: Segue, stage: Stage) -> None:
+    runs = [users.start(double, number, debounce=Debounce(key="k", window=30)) for number in (1, 2, 3)]
+    assert len({run.id for run in runs}) == 1
+    assert runs[0].status == "pending"
+    pass_window(stage)
+    work_run(stage.engine, runs[0].id)
+    assert runs[0].result() == 6
+
+
+def test_a_workflow_gets_the_list_of_what_all_were_given(users: Segue, stage: Stage) -> None:
+    how = Debounce(key="k", window=timedelta(seconds=30), keep="all")
+    runs = [users.start(squares, number, debounce=how) for number in (1, 2, 3)]
+    pass_window(stage)
+    work_run(stage.engine, runs[0].id)
+    assert runs[-1].result() == 12
+    assert stage.is_sound()
+
+
+def test_a_task_gets_the_list_of_what_all_were_given(users: Segue, stage: Stage) -> None:
+    runs = [users.start(total, number, debounce=Debounce(key="k", window=30, keep="all")) for number in (1, 2)]
+    pass_window(stage)
+    work_run(stage.engine, runs[0].id)
+    assert runs[0].result() == 3
+
+
+def test_a_workflow_that_refuses_the_list_fails_its_run_and_holds_up_no_other(users: Segue, stage: Stage) -> None:
+    broken = users.start(refusing, 1, debounce=Debounce(key="k", window=30, keep="all"))
+    users.start(refusing, 2, debounce=Debounce(key="k", window=30, keep="all"))
+    sound = users.start(double, 1, debounce=Debounce(key="k", window=31))
+    pass_window(stage, 31)
+    assert broken.status == "failed"
+    assert "two are too many" in str(broken.info().error)
+    work_run(stage.engine, sound.id)
+    assert sound.result() == 2
+    assert stage.is_sound()
+
+
+@workflow(name="debounce.refusing")
+def refusing(numbers: list[int]) -> Any:
+    if len(numbers) > 1:
+        raise ValueError("two are too many")
+    return total(numbers)
+
+
+def test_the_run_has_its_tags_from_the_first_start_on(users: Segue, stage: Stage) -> None:
+    run = users.start(double, 1, tags=["mine"], debounce=Debounce(key="k", window=30))
+    assert run.info().tags == ("mine",)
+    assert [found.id for found in users.runs(tag="mine")] == [run.id]
+
+
+@pytest.mark.parametrize(
+    "wrong, what",
+    [
+        ({"key": ""}, "cannot tell starts apart"),
+        ({"window": 0}, "window=0"),
+        ({"window": "soon"}, "window='soon'"),
+        ({"keep": "none"}, "first, last, all"),
+        ({"most": 0}, "most=0"),
+        ({"longest": 60}, "restarts=True"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(users: Segue, wrong: dict[str, Any], what: str) -> None:
+    how = Debounce(**({"key": "k", "window": 5} | wrong))
+    with pytest.raises(ConfigError, match=what):
+        users.start(double, 1, debounce=how)
+
+
+def test_what_could_not_be_started_later_is_refused_now(users: Segue) -> None:
+    with pytest.raises(ConfigError, match="exactly one positional"):
+        users.start(double, number=1, debounce=Debounce(key="k", window=5, keep="all"))
+    with pytest.raises((PlanError, DefinitionError)):
+        users.start(double, 1, 2, 3, debounce=Debounce(key="k", window=5))
+    with pytest.raises(ConfigError, match="both debounce= and key="):
+        users.start(double, 1, key="x", debounce=Debounce(key="k", window=5))
+    assert users.runs() == []
+
+
+@pytest.mark.parametrize("keep, given", [("last", [1]), ("all", 1)])
+def test_what_the_start_says_of_the_run_holds(users: Segue, stage: Stage, keep: str, given: Any) -> None:
+    run = users.start(squares, given, deadline=60, debounce=Debounce(key="k", window=30, keep=keep))
+    pass_window(stage)
+    stage.advance(60)
+    stage.engine.act(lambda tx, now: ring_alarms(stage.store, tx, now))
+    assert run.status == "failed"
+    assert "DeadlineExceeded" in str(run.info().error)
+
+
+def test_its_labels_are_those_that_the_run_has_when_its_window_has_passed(users: Segue, stage: Stage) -> None:
+    run = users.start(double, 1, tags=["first"], debounce=Debounce(key="k", window=30))
+    users.start(double, 2, tags=["second"], debounce=Debounce(key="k", window=30))
+    users.annotate(run, tags=["mine"], without=["first"])
+    pass_window(stage)
+    assert run.info().tags == ("mine",)
+    found = {tag: [found.id for found in users.runs(tag=tag)] for tag in ("first", "second", "mine")}
+    assert found == {"first": [], "second": [], "mine": [run.id]}
+
+
+@workflow(name="debounce.garbled")
+def garbled(numbers: list[int]) -> Any:
+    if len(numbers) > 1:
+        raise ValueError("nul \0, half a character \ud800")
+    return total(numbers)
+
+
+def test_an_error_that_no_database_holds_as_it_is_holds_up_no_other_run(users: Segue, stage: Stage) -> None:
+    broken, _ = (users.start(garbled, 1, debounce=Debounce(key="k", window=30, keep="all")) for _ in range(2))
+    sound = users.start(double, 1, debounce=Debounce(key="k", window=31))
+    pass_window(stage, 31)
+    assert "half a character" in str(broken.info().error)
+    work_run(stage.engine, sound.id)
+    assert sound.result() == 2

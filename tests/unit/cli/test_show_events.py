@@ -1,0 +1,21 @@
+"""`segue show` lists what people did to the run, the latest last."""
+
+from __future__ import annotations
+
+from tests.unit.cli.conftest import Shell
+
+
+def test_what_people_did_stands_below_the_steps(shell: Shell) -> None:
+    run_id = shell.start("delayed")
+    assert shell.json("show", run_id)["events"] == []
+    shell("pause", run_id, "--reason", "the disk")
+    shell("resume", run_id)
+    shell("cancel", run_id)
+    text = shell("show", run_id).stdout
+    lines = [line.split()[3] for line in text.splitlines() if "  run." in line]
+    assert lines == ["run.paused", "run.resumed", "run.cancel_requested"]
+    assert "reason=the disk" in text
+    assert all(line.split()[2] == "UTC" for line in text.splitlines() if "  run." in line)
+    told = shell.json("show", run_id)["events"]
+    assert [event["kind"] for event in told] == ["run.cancel_requested", "run.resumed", "run.paused"]
+    assert told[2]["detail"]["reason"] == "the disk"

@@ -1,0 +1,103 @@
+"""`segue approvals`, `send` and `events`, and how what waits is shown and explained."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from segue import Segue
+from segue.engine.alarms import ring_alarms
+from tests.unit.cli.conftest import Shell
+
+DESK = ("-A", "tests.unit.cli.desk")
+
+
+def test_what_waits_is_listed_until_it_was_sent(shell: Shell) -> None:
+    assert shell("approvals").stdout == "Nothing waits for a message.\n"
+    run_id = shell.start(*DESK, "article", "--key", "issue 7")
+    [wait] = shell.json("approvals")
+    assert (wait["run"], wait["workflow"], wait["key"]) == (run_id, "tests.unit.cli.desk.article", "issue 7")
+    assert (wait["step"], wait["step_name"], wait["name"]) == (0, "approved", "approved")
+    assert wait["since"] < wait["until"]
+    lines = shell("approvals").stdout.splitlines()
+    assert lines[0].split() == ["run", "workflow", "waits", "for", "step", "since", "until"]
+    assert lines[1].startswith(
+        f"{run_id}  tests.unit.cli.desk.article issue 7  approved   approved  just now  in 59 min"
+    )
+    assert "segue send RUN NAME" in lines[2]
+    sent = shell.json("send", run_id[:30], "approved", '{"by": "ann"}')
+    assert sent == {"run": run_id, "name": "approved", "step": "approved", "is_new": True}
+    assert shell.json("approvals") == []
+    [approved, _] = shell.json("show", run_id)["steps"]
+    assert (approved["status"], approved["event"]) == ("succeeded", "approved")
+
+
+def test_waits_are_filtered(shell: Shell) -> None:
+    first, second = shell.start(*DESK, "article"), shell.start(*DESK, "letters")
+    assert [wait["run"] for wait in shell.json("approvals")] == [first, second, second]
+    assert [wait["step_name"] for wait in shell.json("approvals", "--name", "stamp")] == ["stamp[0]", "stamp[1]"]
+    assert [wait["run"] for wait in shell.json("approvals", "--workflow", "tests.unit.cli.desk.article")] == [first]
+    assert len(shell.json("approvals", "--limit", "2")) == 2
+    assert "only the first 2" in shell("approvals", "--limit", "2").stdout
+    assert "for ever" in shell("approvals", "--name", "stamp").stdout
+    assert shell("approvals", "--name", "nothing").stdout == "Nothing like that waits for a message.\n"
+
+
+def test_a_message_may_come_first_and_is_sent_once_by_key(shell: Shell) -> None:
+    run_id = shell.start(*DESK, "letters")
+    assert "no step waits for 'seal'" in shell("send", run_id, "seal", "red").stdout
+    assert "stamp[0] took 'stamp'" in shell("send", run_id, "stamp", "red", "--key", "k").stdout
+    assert "was taken by stamp[0]; nothing was done" in shell("send", run_id, "stamp", "blue", "--key", "k").stdout
+    shell("send", run_id, "stamp")
+    assert shell.json("result", run_id) == ["red", None]
+    assert "which succeeded" in shell("send", run_id, "stamp", exit_code=1).stderr
+    assert shell.json("send", run_id, "stamp", "--key", "k")["is_new"] is False
+    assert "No run has an id" in shell("send", "77", "stamp", exit_code=1).stderr
+
+
+def test_what_waits_is_explained_with_the_command_to_type(shell: Shell) -> None:
+    run_id = shell.start(*DESK, "article")
+    [reason] = shell.json("explain", run_id)["reasons"]
+    assert (reason["code"], reason["step"]) == ("waiting_for_event", "approved")
+    assert f"it goes on with: segue send {run_id} approved [VALUE]" in reason["text"]
+    assert "and gives up at 2" in reason["text"]
+    assert "approved #0" in shell("show", run_id).stdout
+    assert "waits for 'approved', for " in shell("show", run_id).stdout
+    letters = shell.start(*DESK, "letters")
+    [reason] = shell.json("explain", letters)["reasons"]
+    assert reason["step"] == "stamp[0] and 2 steps in all"
+    assert "gives up" not in reason["text"]
+
+
+def test_a_sleep_is_explained_and_shown(shell: Shell) -> None:
+    run_id = shell.start(*DESK, "napping")
+    assert "sleep: it sleeps until " in shell("explain", run_id).stdout
+    assert "sleeps, wakes in " in shell("show", run_id).stdout
+
+
+def test_events_are_listed_newest_first(shell: Shell) -> None:
+    assert shell("events").stdout == "No events.\n"
+    first, second = shell.start(*DESK, "article"), shell.start(*DESK, "belated")
+    shell("send", first, "approved", "1")
+    with Segue(shell.url) as segue:
+        segue.engine.act(lambda tx, now: ring_alarms(segue.engine.store, tx, now))
+    late, sent = shell.json("events")
+    assert (late["kind"], late["run"], late["step"]) == ("run.late_start", second, None)
+    assert late["detail"]["seconds"] == 0.000001
+    assert (sent["kind"], sent["run"], sent["step_name"]) == ("run.sent", first, "approved")
+    assert sent["detail"]["name"] == "approved"
+    assert [event["kind"] for event in shell.json("events", "--kind", "alert")] == ["run.late_start"]
+    assert [event["kind"] for event in shell.json("events", "--kind", "*.sent", "--kind", "step.*")] == ["run.sent"]
+    assert [event["kind"] for event in shell.json("events", first)] == ["run.sent"]
+    assert [event["kind"] for event in shell.json("events", second, "--kind", "run.sent")] == []
+    assert [event["id"] for event in shell.json("events", "--before", late["id"])] == [sent["id"]]
+    assert f"--before {late['id']}" in shell("events", "--limit", "1").stdout
+    assert "name=approved" in shell("events", first).stdout
+    assert "no kind of event" in shell("events", "--kind", "run.lte_start", exit_code=2).stderr
+
+
+def test_a_start_may_name_a_deadline(sqlite_shell: Shell) -> None:
+    sqlite_shell.start(*DESK, "letters", "--deadline", "90min")
+    with Segue(sqlite_shell.url) as segue, segue.engine.reading() as tx:
+        [(_, _, kind, _, seconds)] = tx.all("due_alarms", now=datetime(2200, 1, 1, tzinfo=UTC), limit=10)
+    assert (kind, seconds) == ("deadline", 5400.0)
+    assert "write it like 30d" in sqlite_shell("start", *DESK, "letters", "--deadline", "90", exit_code=2).stderr
