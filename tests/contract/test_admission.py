@@ -13,7 +13,8 @@ from segue.engine.fork import fork_run
 from segue.engine.ids import new_id
 from segue.engine.pausing import pause_run, resume_run
 from segue.engine.retry import retry_run
-from segue.model import Hook, Span, Verdict
+from segue.engine.sending import send_message
+from segue.model import WAIT_FOR, Hook, Span, Verdict
 from segue.plan.graph import Node, Plan, RunTerms
 from tests.contract.acting import Stage, connect, ended, failed, node, plan, succeeded
 from tests.contract.limiting import define, limited, names, undefine, use
@@ -277,3 +278,17 @@ def test_what_is_skipped_by_hand_in_a_run_that_waits_sets_nothing_off(stage: Sta
     assert stage.statuses(runs[1]) == {"a": "skipped", "b": "ready"}
     assert stage.step(runs[1], "b").gate == "admission"
     assert stage.is_sound()
+
+
+def test_a_message_to_a_run_that_waits_again_sets_nothing_off(stage: Stage) -> None:
+    define(stage, FLOW, concurrency=1)
+    waits = node("wait", task=WAIT_FOR, args='[["ok"],{}]')
+    runs = [stage.start(flow(waits, node("b", 0))), stage.start(flow(node("a")))]
+    stage.engine.cancel(runs[0])
+    act(stage, retry_run, runs[0])
+    assert live(stage, runs) == runs  # nothing of the first is ready; it waits for a place, and for its message
+    act(stage, partial(send_message, name="ok", value="1", key="k"), runs[0])
+    assert stage.step(runs[0], "b").gate == "admission"
+    finish(stage, runs[1])
+    finish(stage, runs[0])
+    assert stage.run(runs[0]).status == "succeeded"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from segue.engine import lane_memory
 from segue.model import Verdict
 from tests.contract.acting import LEASE_SECONDS, TASK, Stage, ended, expanded, failed, node, plan, succeeded
 from tests.contract.limiting import define, kinds, limited, names, undefine, use, use_by_result
@@ -138,6 +139,28 @@ def test_steps_of_tasks_that_the_worker_does_not_know_are_passed_over(stage: Sta
     define(stage, "api", concurrency=1)
     stage.start(plan(*many(3, "api", task="app.unknown", name="unknown", priority=9), *many(1, "api")))
     assert names(stage.claim()) == ["s0"]
+
+
+def test_nothing_of_a_deep_lane_is_forgotten(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that claimed much of a lane looks behind that; what comes before it is found all the same."""
+    monkeypatch.setattr(lane_memory, "DEEP_AFTER", 3)
+    define(stage, "api", concurrency=2)
+    stage.start(plan(*many(30, "api"), *many(5, "other", name="t")))
+    claimed = []
+    for number in range(40):
+        jobs = stage.claim(want=2)
+        claimed += names(jobs)
+        stage.turn(*[succeeded(job) for job in jobs])
+        if number in (5, 12):
+            stage.start(
+                plan(
+                    *many(4, "api", name=f"high{number}x", priority=9),
+                    *many(2, "api", name=f"low{number}x", priority=1),
+                )
+            )
+            stage.advance(1)
+            stage.turn(heartbeat="running")
+    assert len(claimed) == len(set(claimed)) == 47
 
 
 # Keys from results ----------------------------------------------------------------------------------------------------

@@ -85,14 +85,15 @@ class _Writing:
                       f"INSERT INTO {into} SELECT {values} FROM generate_series(0, {count - 1}) AS g(n)")  # fmt: skip
 
 
+DEEP_LANES = {"deep": [DEEP_LANE], "ranks": [-5], "sinces": [NOW]}
 CLAIM = {"worker_id": WORKER, "now": NOW, "limit": 5, "queue": "default"}
 SPOTS = {
     "names": ["mail"] * 20, "keys": [f"c{n}" for n in range(20)], "queues": ["default"] * 20,
     "pairs": [["mail", f"c{n}"] for n in range(20)],
 }  # fmt: skip
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "waiting_lanes": {"queue": "default", "after": "", "limit": 200},
-    "claim_lane": {"lane": DEEP_LANE, "rank": -5, "run_id": None, **CLAIM},
+    "waiting_lanes": {"queue": "default", "after": "", "limit": 200, **DEEP_LANES},
+    "claim_lane": {"lane": DEEP_LANE, "rank": -5, "run_id": None, "since": NOW, **CLAIM},
     "claim_of_run_on": {"run_id": RUN, "tasks": [TASK], **CLAIM},
     "peek": {"queue": "default", "tasks": [TASK], "limit": 5, "rank": -32000, "since": NOW},
     "taken_by_lanes": {},

@@ -26,7 +26,7 @@ QUEUES = ("default", "far")
 TASKS = (TASK, "app.other")
 CAPPED = ("api", "tool", f"task:{TASK}", "queue:far")
 RATED = ("mail", "queue:default")
-EXAMPLES = settings.default.max_examples
+EXAMPLES = 2 * settings.default.max_examples
 EPSILON = 1e-4
 Which = tuple[str, int]  # a step of a run
 

@@ -16,7 +16,6 @@ from segue.engine import control, look
 from segue.engine import explain as explaining
 from segue.engine.engine import Engine
 from segue.engine.patience import Patience
-from segue.engine.retry import retry_run
 from segue.engine.sending import Sent
 from segue.errors import NotFinishedError, RunFailedError, WaitTimeoutError
 from segue.model import RunStatus, StepStatus
@@ -120,6 +119,8 @@ class Run:
         """
         if from_ is not None:
             return self.step(from_).retry(actor=actor, reason=reason)
+        from segue.engine.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
+
         return self._say(partial(retry_run, actor=actor, reason=reason))
 
     def fork(

@@ -17,7 +17,6 @@ from segue.clock import earlier
 from segue.engine.control import cancel_run, pause_run, resume_run
 from segue.engine.engine import Engine
 from segue.engine.ids import first_id_at
-from segue.engine.retry import retry_run
 from segue.engine.select import FIRST_ID, LAST_ID, RunFilter, ids_of
 from segue.engine.verbs import LIVE, Done, Verb
 from segue.errors import ConfigError, SegueError, StoreError
@@ -97,6 +96,8 @@ class Selection:
 
     def retry(self, *, actor: str | None = None, reason: str | None = None) -> Applied:
         """Run again whatever failed in those of them that failed; or in all of them, when statuses were chosen."""
+        from segue.engine.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
+
         among = RETRIED if self._chosen.statuses is None else tuple(RunStatus)
         return self.apply(partial(retry_run, actor=actor, reason=reason), among=among)
 

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segue.authoring import encode, registry
 from segue.client.waiting import MESSAGE_LIMIT_BYTES
 from segue.engine import look
-from segue.engine.by_hand import mark_step, skip_step
-from segue.engine.edit import NewArguments, edit_step
 from segue.engine.engine import Engine
-from segue.engine.fork import fork_run
 from segue.engine.ids import new_id
-from segue.engine.retry import retry_from
-from segue.engine.run_graph import find_step
 from segue.engine.verbs import Done, Verb
 from segue.errors import ConfigError, ResultTooLargeError
 from segue.model import RunStatus
 from segue.plan.check import Parameters
+
+if TYPE_CHECKING:
+    from segue.engine.edit import NewArguments
 
 
 class StepHandle:
@@ -43,6 +41,8 @@ class StepHandle:
 
     def info(self) -> look.StepInfo:
         """Everything about it, at one moment; raises StepNotFoundError."""
+        from segue.engine.run_graph import find_step  # noqa: PLC0415 - keeps `import segue` quick, here and below
+
         with self._engine.reading() as tx:
             number = find_step(tx, self.run_id, self.step)
             return look.list_steps(self._engine.store, tx, self.run_id, after=number - 1, limit=1)[0]
@@ -57,6 +57,8 @@ class StepHandle:
         When it had failed or was cancelled, what follows is judged anew, and a run that had ended goes on. Raises
         RunStateError when it runs, or succeeded.
         """
+        from segue.engine.by_hand import skip_step  # noqa: PLC0415 - as above
+
         return self._say(partial(skip_step, step=self.step, actor=actor, reason=reason))
 
     def mark(self, result: Any = None, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
@@ -65,6 +67,8 @@ class StepHandle:
         What was skipped, or failed, below it comes back, and a run that had ended goes on. Raises RunStateError when it
         runs, or succeeded with another result.
         """
+        from segue.engine.by_hand import mark_step  # noqa: PLC0415 - as above
+
         return self._say(partial(mark_step, step=self.step, result=result_text(result), actor=actor, reason=reason))
 
     def edit(self, *args: Any, **kwargs: Any) -> RunStatus:
@@ -87,6 +91,8 @@ class StepHandle:
 
 def retrying_from(step: str | int, *, actor: str | None = None, reason: str | None = None) -> Verb:
     """The verb `retry from a step`, which takes effect once on each run however often its transaction is repeated."""
+    from segue.engine.retry import retry_from  # noqa: PLC0415 - as above
+
     begun: dict[str, str] = {}
 
     def verb(store: Any, tx: Any, run_id: str, now: Any) -> Done:
@@ -101,6 +107,8 @@ def editing(
     reason: str | None = None,
 ) -> Verb:  # fmt: skip
     """The verb `edit`."""
+    from segue.engine.edit import edit_step  # noqa: PLC0415 - as above
+
     return partial(
         edit_step, step=step, new=_new(args or None, kwargs), parameters=parameters_of, actor=actor, reason=reason
     )  # fmt: skip
@@ -112,6 +120,8 @@ def fork(
     actor: str | None = None, reason: str | None = None,
 ) -> str:  # fmt: skip
     """Start a new run from a run, at a step; returns its id."""
+    from segue.engine.fork import fork_run  # noqa: PLC0415 - as above
+
     if key == "":
         raise ConfigError(
             f"key={key!r} cannot tell one run from another. Give a text that is not empty, or leave it out."
@@ -143,5 +153,7 @@ def parameters_of(task: str) -> Parameters | None:
 
 
 def _new(args: Sequence[Any] | None, kwargs: Mapping[str, Any]) -> NewArguments:
+    from segue.engine.edit import NewArguments  # noqa: PLC0415 - as above
+
     positional = None if args is None else [encode(value) for value in args]
     return NewArguments(positional, {name: encode(value) for name, value in kwargs.items()})

@@ -29,8 +29,9 @@ class ClaimCursor:
         self._positions: dict[str, tuple[int, datetime]] = {}
         self._full_look_at: dict[str, float] = {}
 
-    def start(self, queue: str) -> tuple[int, datetime]:
-        """(rank, since): the rank is the priority negated."""
+    def start(self, queue: str, lane: str = "") -> tuple[int, datetime]:
+        """(rank, since) for a queue, or a lane of it: the rank is the priority negated."""
+        queue += lane
         now = self._monotonic()
         position = self._positions.get(queue)
         if position is None or now >= self._full_look_at.get(queue, 0.0):
@@ -38,13 +39,13 @@ class ClaimCursor:
             return FIRST_RANK, BEGINNING
         return position
 
-    def claimed(self, rows: Sequence[Any], store: Store, *, queue: str) -> None:
-        """Go on behind the last of these steps of a queue, in the order of the index."""
+    def claimed(self, rows: Sequence[Any], store: Store, *, queue: str, lane: str = "") -> None:
+        """Go on behind the last of these steps of a queue, or a lane of it, in the order of the index."""
         rows = [row for row in rows if queue in (EVERY_QUEUE, row[12])]
         last = max(rows, key=lambda row: (-row[10], row[11]))
         ready_at = store.datetime(last[11])
         if ready_at is not None:
-            self._positions[queue] = (-last[10], ready_at - MARGIN)
+            self._positions[queue + lane] = (-last[10], ready_at - MARGIN)
 
     def reset(self) -> None:
         """Look from the beginning the next time, on every queue."""

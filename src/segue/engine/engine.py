@@ -9,7 +9,6 @@ An act that raises StoreUnavailableError may or may not have happened; every one
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -21,7 +20,7 @@ import msgspec
 
 from segue.engine import admission, chores, control
 from segue.engine.identity import WorkerIdentity
-from segue.engine.ids import new_id
+from segue.engine.ids import chance, new_id
 from segue.engine.places import Spot
 from segue.engine.standing import declare_limits
 from segue.engine.start import NewRun, start_runs
@@ -154,7 +153,7 @@ class Engine:
         for _ in range(_ADMISSION_TRIES):
             if not missed:
                 return
-            time.sleep(_ADMISSION_SECONDS * (1 + random.random()))
+            time.sleep(_ADMISSION_SECONDS * (1 + chance()))
             with suppress(StoreError):
                 missed = self.act(partial(admission.admit, self.store, spots=missed)).missed
 

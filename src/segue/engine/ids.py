@@ -23,6 +23,11 @@ def new_id(now: datetime) -> str:
     return _format(stamp, os.urandom(8))
 
 
+def chance() -> float:
+    """A number from 0 to 1, another one in each process. (The module `random` takes milliseconds to import.)"""
+    return int.from_bytes(os.urandom(2), "big") / 65_536
+
+
 def first_id_at(moment: datetime) -> str:
     """The smallest id of `moment`: everything older sorts before it."""
     return _format(int(moment.timestamp() * 1000 * 4096), bytes(8))

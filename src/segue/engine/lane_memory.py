@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from segue.engine.cursor import FIRST_RANK, ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.engine.places import QUEUE, TASK
 from segue.model import Outcome
+from segue.store.protocol import Row, Store
 
 LOOK_SECONDS = 0.02
 """How often a busy worker looks whether steps with lanes wait."""
@@ -15,7 +18,13 @@ LOOK_SECONDS = 0.02
 BINDING_SECONDS = 1.0
 """How often it looks for limits that bind steps without lanes."""
 
+DEEP_AFTER = 500
+"""So many steps are claimed of a lane before it is worth while to remember how far that went."""
+
 _MOST_HELD = 100_000
+_MOST_DEEP = 100
+
+Lane = tuple[str, str]  # a queue and the lane's text
 
 
 class LaneMemory:
@@ -34,6 +43,8 @@ class LaneMemory:
         self.floors: dict[str, float] = {}  # by queue: its virtual time
         self.uncounted: dict[tuple[str, str], float] = {}  # what could not be written of who was served
         self.plain_next = True
+        self.cursor = ClaimCursor(time.monotonic)  # in lanes of which much was claimed
+        self._claimed: dict[Lane, int] = {}
         self._held: set[tuple[str, int, int]] = set()  # attempts that have places
 
     def hold(self, attempts: Iterable[tuple[str, int, int]]) -> None:
@@ -48,6 +59,29 @@ class LaneMemory:
         ended = self._held.intersection((o.run_id, o.step, o.attempt) for o in outcomes)
         self._held -= ended
         return len(ended)
+
+    def claimed(self, queue: str, lane: str, rows: Sequence[Row], store: Store) -> None:
+        """Steps of a lane were claimed. Of lanes from which many were, remember how far that went."""
+        which = (queue, lane)
+        count = self._claimed[which] = self._claimed.pop(which, 0) + len(rows)
+        if count >= DEEP_AFTER:
+            self.cursor.claimed(rows, store, queue=queue, lane=lane)
+        if len(self._claimed) > _MOST_DEEP:
+            del self._claimed[next(iter(self._claimed))]  # the one that was claimed from longest ago
+
+    def forget(self, queue: str, lanes: Iterable[str]) -> None:
+        """Look into these lanes from the beginning."""
+        for lane in lanes:
+            self._claimed.pop((queue, lane), None)
+
+    def starts(self, queue: str) -> dict[str, tuple[int, datetime]]:
+        """Where to look into lanes of which many steps were claimed, now and then from the beginning."""
+        starts = {
+            lane: self.cursor.start(of, lane)
+            for (of, lane), count in self._claimed.items()
+            if of == queue and count >= DEEP_AFTER
+        }
+        return {lane: start for lane, start in starts.items() if start[0] != FIRST_RANK}
 
     def is_due(self, now: datetime) -> bool:
         """Whether to look for lanes in this turn."""

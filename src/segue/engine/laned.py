@@ -14,7 +14,6 @@ and are claimed before it is given back, at the commit. So two claims never both
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -24,6 +23,7 @@ from segue.engine.allot import Allotment, Grant, Source, Tags, allot
 from segue.engine.claim import Claim
 from segue.engine.cursor import ClaimCursor
 from segue.engine.identity import WorkerIdentity
+from segue.engine.ids import chance
 from segue.engine.lane_memory import BINDING_SECONDS, LOOK_SECONDS, LaneMemory
 from segue.engine.looking import Glimpse, Looking
 from segue.engine.places import Spot
@@ -184,8 +184,7 @@ class LanedClaim(Claim):
                 continue
             rows += found
             counts.append((source, len(found)))
-            if source.lane is None:
-                self._looking.claimed_plain(source, found)
+            self._looking.note_claimed(source, found)
             if self._spots(seen, source):
                 self._with_places += len(found)
                 self._memory.hold((row[0], row[1], row[2]) for row in found)
@@ -202,7 +201,7 @@ class LanedClaim(Claim):
             memory.look_at = now
         waits = [] if self._wait_seconds is None else [self._wait_seconds]
         if self._is_contended:
-            waits.append(CONTENDED_SECONDS * (1 + random.random()))
+            waits.append(CONTENDED_SECONDS * (1 + chance()))
         if not has_claimed and self._looking.is_long:
             memory.look_at = memory.rest_until = now + timedelta(seconds=10 * seconds)
         if not has_claimed and not self._looking.is_whole:

@@ -62,6 +62,7 @@ class Looking:
         self._looks = 0
         self._is_whole = True  # the last look saw every lane
         self._starts: dict[str, tuple[int, Any]] = {}
+        self._deep: dict[str, dict[str, tuple[int, Any]]] = {}  # by queue: where lanes were looked into
         self.has_lanes = False
         self.knows_no_plain = False  # a claim of plain steps found that there are no more
         self.looked_everywhere = True
@@ -90,10 +91,14 @@ class Looking:
             self._sent = [("", later("waiting_lanes_of_run", run_id=worker.run_id))]
             return
         after = self._memory.after
-        self._sent = [
-            (queue, later("waiting_lanes", queue=queue, after=after.get(queue, ""), limit=self._window))
-            for queue in worker.queues
-        ]  # fmt: skip
+        self._sent = [(queue, self._ask(queue, after.get(queue, ""), self._window)) for queue in worker.queues]
+
+    def _ask(self, queue: str, after: str, limit: int) -> Later:
+        starts = self._deep[queue] = self._memory.starts(queue)
+        return self._tx.later(
+            "waiting_lanes", queue=queue, after=after, limit=limit, deep=list(starts),
+            ranks=[rank for rank, _ in starts.values()], sinces=[since for _, since in starts.values()],
+        )  # fmt: skip
 
     def sees_lanes(self) -> bool:
         """Whether there are any whose task the worker knows, or may be."""
@@ -117,9 +122,13 @@ class Looking:
                 after[queue] = found[-1][1]
                 self._is_whole = False
             elif started:
-                first = self._tx.all("waiting_lanes", queue=queue, after="", limit=self._window - len(found))
+                first = self._ask(queue, "", self._window - len(found)).rows()
                 seen = {row[1] for row in found}
                 found = found + [row for row in first if row[1] not in seen]
+            gone = self._deep.get(queue, {}).keys() - {row[1] for row in found}
+            if gone and queue not in after:
+                self._memory.forget(queue, gone)  # behind that there is nothing: look from the beginning
+                self._is_whole = False
             rows += [row for row in found if read_lane(row[1]).task in self._memory.tasks]
         self._sent = []
         self._looks += 1
@@ -257,17 +266,21 @@ class Looking:
         source, worker = grant.source, self._worker
         claimed = {"worker_id": worker.id, "now": self._now, "limit": grant.count, "queue": source.queue}
         if source.lane is not None:
+            rank, since = self._deep.get(source.queue, {}).get(source.lane, (FIRST_RANK, BEGINNING))
             return self._tx.later(
-                "claim_lane", lane=source.lane, rank=-grant.priority, run_id=worker.run_id, **claimed
+                "claim_lane", lane=source.lane, rank=-grant.priority, run_id=worker.run_id,
+                since=since if rank == -grant.priority else BEGINNING, **claimed,
             )  # fmt: skip
         if worker.run_id is not None:
             return self._tx.later("claim_of_run_on", run_id=worker.run_id, tasks=source.tasks, **claimed)
         rank, since = self._start(source)
         return self._tx.later("claim", tasks=source.tasks, rank=rank, since=since, **claimed)
 
-    def claimed_plain(self, source: Source, rows: list[Row]) -> None:
-        """Plain steps were claimed: the next look goes on behind them."""
-        if self._worker.run_id is None and len(source.tasks) == len(self._worker.tasks):
+    def note_claimed(self, source: Source, rows: list[Row]) -> None:
+        """Steps were claimed: the next look goes on behind them."""
+        if source.lane is not None:
+            self._memory.claimed(source.queue, source.lane, rows, self._store)
+        elif self._worker.run_id is None and len(source.tasks) == len(self._worker.tasks):
             self._cursor.claimed(rows, self._store, queue=source.queue)
 
 

@@ -6,7 +6,6 @@ written in the transaction of the event itself. What happens to such a run notif
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -28,7 +27,6 @@ from segue.store.protocol import Row, Store, Transaction
 NOTIFICATION = "segue.notification"
 """The workflow of the runs that subscriptions start."""
 
-logger = logging.getLogger("segue.engine")
 _encode = msgspec.json.Encoder().encode
 _GIVEN = Ref(RUN)
 
@@ -137,6 +135,9 @@ def _subscribed(name: str, events: str, workflow: str | None, target: str) -> Su
         plan = codec.decode(target)
         _filled(plan, "null")
     except (PlanError, msgspec.DecodeError, LookupError, TypeError) as error:
+        import logging  # noqa: PLC0415 - takes milliseconds, and is wanted when something is wrong
+
+        logger = logging.getLogger("segue.engine")
         logger.warning("the subscription %s is left out, because it cannot be read: %s", name, error)
         return None
     return Subscribed(name, kinds, workflow, plan)

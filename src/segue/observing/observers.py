@@ -8,14 +8,13 @@ when the process dies is lost. Without observers there is no thread, no queue an
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from inspect import iscoroutinefunction
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -24,13 +23,14 @@ from segue.model import ErrorInfo
 from segue.observing.journal import Happening
 from segue.observing.kinds import expand
 
+if TYPE_CHECKING:
+    from logging import Logger
+
 MOST_WAITING = 10_000
 """So many happenings wait for their observers at most; those that come then are dropped."""
 
 FLUSH_SECONDS = 2.0
 """How long the end of a process, or of a `Segue`, waits for observers that have not been told everything."""
-
-logger = logging.getLogger("segue.observing")
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ class Observers:
             room = MOST_WAITING - self._count
             if len(mine) > room:
                 if not self._dropped:
-                    logger.warning("observers do not keep up: events are dropped until they do")
+                    _logger().warning("observers do not keep up: events are dropped until they do")
                 self._dropped += len(mine) - room
                 mine = mine[:room]
             if not mine:
@@ -119,15 +119,17 @@ class Observers:
                 with self._news:
                     self._count -= len(happenings)
                     if self._dropped and not self._waiting:
-                        logger.warning("observers have caught up; %d events were dropped", self._dropped)
+                        _logger().warning("observers have caught up; %d events were dropped", self._dropped)
                         self._dropped = 0
                     self._news.notify_all()
 
     def _tell(self, happenings: Sequence[Happening], at: datetime, describe: Describe) -> None:
         try:
             events = describe(happenings, at)
-        except Exception:
-            logger.exception("%d events are not told to their observers: they could not be looked up", len(happenings))
+        except Exception:  # noqa: BLE001 - whatever it is, the thread must go on
+            _logger().exception(
+                "%d events are not told to their observers: they could not be looked up", len(happenings)
+            )
             return
         for event in events:
             for observer, kinds in list(self._registered.values()):
@@ -183,9 +185,9 @@ def _identity(observer: Observer) -> tuple[object, ...]:
 def _call(observer: Observer, event: Event) -> None:
     try:
         observer(event)
-    except (Exception, SystemExit):
+    except (Exception, SystemExit):  # noqa: BLE001 - the observer is the user's code
         name = getattr(observer, "__qualname__", repr(observer))
-        logger.exception("the observer %s failed; %s of run %s goes on", name, event.kind, event.run_id)
+        _logger().exception("the observer %s failed; %s of run %s goes on", name, event.kind, event.run_id)
 
 
 def _begin_anew() -> None:
@@ -198,3 +200,9 @@ def _begin_anew() -> None:
 
 os.register_at_fork(after_in_child=_begin_anew)
 atexit.register(observers.flush)
+
+
+def _logger() -> Logger:
+    import logging  # noqa: PLC0415 - takes milliseconds, and most processes have no observers
+
+    return logging.getLogger("segue.observing")

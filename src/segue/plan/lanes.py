@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from hashlib import sha256
 
 import msgspec
 
@@ -132,6 +131,8 @@ def bounded(key: str) -> str:
     """The key itself when it is short; otherwise its beginning and its digest."""
     if len(_encode(key)) <= LONGEST_KEY_BYTES and "\0" not in key:
         return key
+    from hashlib import sha256  # noqa: PLC0415 - takes milliseconds, and few keys are so long
+
     digest = sha256(key.encode()).hexdigest()[:32]
     beginning = "".join(char for char in key[:40] if char.isprintable() and char not in '"\\').encode()[:40]
     return f"{beginning.decode(errors='ignore')}#{digest}"

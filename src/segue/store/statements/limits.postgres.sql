@@ -5,25 +5,32 @@
 
 -- name: waiting_lanes
 -- The index is not read but skipped through, from lane to lane: its cost is that of the lanes, not of the steps in them.
-WITH RECURSIVE lanes(lane) AS (
-    (SELECT s.lane FROM segue_steps s WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue AND s.lane > :after
-     ORDER BY s.lane LIMIT 1)
+-- Lanes of which this worker claimed many just now (:deep) have as many dead entries at their beginning, until a vacuum:
+-- these are not skipped to, and looked into behind what was claimed. '~' comes after every lane.
+WITH RECURSIVE deep AS (
+    SELECT * FROM unnest(:deep::text[], :ranks::integer[], :sinces::timestamptz[]) AS d(lane, rank, since)
+), lanes(lane) AS (
+    SELECT :after::text COLLATE "C"
     UNION ALL
-    SELECT (SELECT s.lane FROM segue_steps s WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue
-            AND s.lane > l.lane ORDER BY s.lane LIMIT 1)
+    SELECT (SELECT coalesce((
+        SELECT s.lane FROM segue_steps s WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue
+        AND s.lane COLLATE "C" > l.lane AND s.lane COLLATE "C" < coalesce(n.lane, '~')
+        ORDER BY s.lane COLLATE "C" LIMIT 1), n.lane)
+        FROM (SELECT min(d.lane COLLATE "C") AS lane FROM deep d WHERE d.lane COLLATE "C" > l.lane) n)
     FROM lanes l WHERE l.lane IS NOT NULL
 )
 SELECT :queue::text, l.lane, h.priority, h.ready_at
-FROM lanes l CROSS JOIN LATERAL (
+FROM lanes l LEFT JOIN deep d ON d.lane = l.lane CROSS JOIN LATERAL (
     SELECT s.priority, s.ready_at FROM segue_steps s
-    WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue AND s.lane = l.lane
+    WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue AND s.lane COLLATE "C" = l.lane
+    AND ((-s.priority), s.ready_at) >= (coalesce(d.rank, -32000), coalesce(d.since, '-infinity'))
     ORDER BY (-s.priority), s.ready_at LIMIT 1) h
-WHERE l.lane IS NOT NULL LIMIT :limit;
+WHERE l.lane > :after::text COLLATE "C" LIMIT :limit;
 
 -- name: waiting_lanes_of_run
-SELECT DISTINCT ON (queue, lane) queue, lane, priority, ready_at FROM segue_steps
+SELECT DISTINCT ON (queue, lane COLLATE "C") queue, lane, priority, ready_at FROM segue_steps
 WHERE status = 'ready' AND gate = 'limit' AND run_id::text = :run_id
-ORDER BY queue, lane, (-priority), ready_at;
+ORDER BY queue, lane COLLATE "C", (-priority), ready_at;
 
 -- name: peek
 -- What a claim of steps without lanes would get, to share the places with lanes.
@@ -51,8 +58,8 @@ RETURNING s.run_id, s.step, s.attempt, s.name, s.task, s.args, s.holes, s.when_e
 -- Of one priority: what comes after it in the lane has to be compared with other lanes first.
 WITH picked AS (
     SELECT run_id, step FROM segue_steps
-    WHERE status = 'ready' AND gate = 'limit' AND queue = :queue AND lane = :lane AND (-priority) = :rank::integer
-    AND (:run_id::text IS NULL OR run_id::text = :run_id)
+    WHERE status = 'ready' AND gate = 'limit' AND queue = :queue AND lane COLLATE "C" = :lane
+    AND (-priority) = :rank::integer AND ready_at >= :since AND (:run_id::text IS NULL OR run_id::text = :run_id)
     ORDER BY ready_at, run_id, step LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE segue_steps s SET status = 'running', gate = NULL, attempt = s.attempt + 1, worker_id = :worker_id, started_at = :now

@@ -21,7 +21,7 @@ ALTER TABLE segue_steps ADD COLUMN planned_rule text;   -- the rule before its t
 ALTER TABLE segue_steps ADD COLUMN event text;          -- the name of the message that it waits for, or waited for
 ALTER TABLE segue_steps ADD COLUMN metadata text;       -- JSON object
 -- Steps with a lane are claimed lane by lane; those that run hold places; those that wait for an event are listed.
-CREATE INDEX segue_steps_limited ON segue_steps (queue, lane, (-priority), ready_at, run_id, step)
+CREATE INDEX segue_steps_limited ON segue_steps (queue, lane COLLATE "C", (-priority), ready_at, run_id, step)
     WHERE status = 'ready' AND gate = 'limit';
 CREATE INDEX segue_steps_holding ON segue_steps (lane, queue) WHERE status IN ('running', 'sent') AND lane IS NOT NULL;
 CREATE INDEX segue_steps_event ON segue_steps (run_id, event, ready_at, step) WHERE status = 'ready' AND gate = 'event';
