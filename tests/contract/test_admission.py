@@ -8,6 +8,7 @@ from functools import partial
 from threading import Barrier
 from typing import Any
 
+from segue.engine.bundles import BundleTerms, NewStart, add_start, close_bundle, start_bundle
 from segue.engine.by_hand import skip_step
 from segue.engine.fork import fork_run
 from segue.engine.ids import new_id
@@ -292,3 +293,20 @@ def test_a_message_to_a_run_that_waits_again_sets_nothing_off(stage: Stage) -> N
     finish(stage, runs[1])
     finish(stage, runs[0])
     assert stage.run(runs[0]).status == "succeeded"
+
+
+def test_a_debounced_run_waits_for_a_place_when_it_gets_its_steps(stage: Stage) -> None:
+    define(stage, FLOW, concurrency=1)
+    first = stage.start(flow(node("a"), key="x"))
+    new = NewStart(new_id(stage.store.now()), flow(node("a"), key="x"), "[[],{}]", False)
+    terms = BundleTerms("k", 5.0)
+    late = stage.engine.act(lambda tx, now: add_start(stage.store, tx, new, terms, now))
+    stage.advance(5)
+    assert stage.engine.admit_waiting() == 0
+    bundle = stage.engine.act(lambda tx, now: close_bundle(tx, late, now))
+    assert bundle is not None
+    stage.engine.act(lambda tx, now: start_bundle(stage.store, tx, bundle, new.plan, now))
+    assert live(stage, [late]) == []
+    finish(stage, first)
+    assert live(stage, [late]) == [late]
+    assert names(stage.claim()) == ["a"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from segue.engine.allot import Allotment, Grant, Source, Tags, allot
@@ -47,8 +48,8 @@ class LanedClaim(Claim):
         super().__init__(store, tx, worker, cursor, want=want, now=now)
         self._memory = memory
         self._freed = freed
-        self._looking = Looking(store, tx, worker, cursor, memory, now, want=want)
         self._is_sharing = False
+        self._has_looked = False
         self._with_places = 0  # steps claimed that hold places
         self._is_short = False
         self._is_contended = False
@@ -63,7 +64,7 @@ class LanedClaim(Claim):
             return
         super().send()
         if memory.is_due(now):
-            self._looking.send_lanes()
+            self._look()
 
     def rows(self) -> list[Any]:
         """The steps that were claimed."""
@@ -74,9 +75,9 @@ class LanedClaim(Claim):
             rows: list[Any] = []
         else:
             rows = super().rows()
-            if not self._looking.is_sent and not rows and memory.is_rested(self._now):
-                self._looking.send_lanes()
-            if not self._looking.is_sent:
+            if not self._has_looked and not rows and memory.is_rested(self._now):
+                self._look()
+            if not self._has_looked:
                 return rows
             if not self._looking.sees_lanes():
                 memory.looked(self._now, is_active=False)
@@ -90,6 +91,15 @@ class LanedClaim(Claim):
             self.look_again = True
         rows.sort(key=lambda row: (-row[10], row[11], row[1]))
         return rows
+
+    @cached_property
+    def _looking(self) -> Looking:
+        """The looks of this turn: most turns take none."""
+        return Looking(self._store, self._tx, self._worker, self._cursor, self._memory, self._now, want=self._want)
+
+    def _look(self) -> None:
+        self._has_looked = True
+        self._looking.send_lanes()
 
     @property
     def leaves_places(self) -> bool:

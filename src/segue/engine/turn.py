@@ -167,7 +167,7 @@ class Turn:
 
     def _claim(self, tx: Transaction, now: datetime) -> LanedClaim:
         lanes = self._memory.lanes_of(self._worker)
-        freed = lanes.give_back([*self._request.outcomes, *self._request.recorded])
+        freed = lanes.give_back(self._request.outcomes) + lanes.give_back(self._request.recorded)
         return LanedClaim(
             self._store, tx, self._worker, self._memory.cursor, lanes, want=self._request.want, freed=freed, now=now
         )  # fmt: skip
