@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,22 @@ def kind_of(path: Path) -> str:
     if where[0] in KINDS:
         return where[0]
     raise pytest.UsageError(f"{path} is in none of the folders tests/{{{','.join(KINDS)}}}: a test must have a kind.")
+
+
+@contextmanager
+def only_tasks_of(*packages: str) -> Iterator[None]:
+    """Let the process know only the tasks and workflows of Segue and of these packages.
+
+    A whole suite imports many modules whose tasks share short names; a command line never does.
+    """
+    before = [(known, dict(known)) for known in (registry.tasks, registry.workflows)]
+    for known, _ in before:
+        for name, found in list(known.items()):
+            if not f"{found.fn.__module__}.".startswith(("segue.", *(f"{package}." for package in packages))):
+                del known[name]
+    yield
+    for known, all_of_them in before:
+        known |= all_of_them  # with what was imported meanwhile, because it is not imported again
 
 
 @pytest.fixture(autouse=True)

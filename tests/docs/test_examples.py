@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from segue.authoring import registry
+from tests.conftest import only_tasks_of
 from tests.docs.pages import ROOT, Block, blocks, pages
 
 PROMISED = "#> "
@@ -34,7 +35,8 @@ def fresh_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     monkeypatch.setenv("SEGUE_DATABASE_URL", f"sqlite:///{tmp_path}/segue.db")
     monkeypatch.syspath_prepend(str(tmp_path))
     tasks, workflows, modules = dict(registry.tasks), dict(registry.workflows), set(sys.modules)
-    yield tmp_path
+    with only_tasks_of():
+        yield tmp_path
     for known, before in ((registry.tasks, tasks), (registry.workflows, workflows)):
         known.clear()
         known.update(before)

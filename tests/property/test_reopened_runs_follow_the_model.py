@@ -24,7 +24,7 @@ from tests.property.model_of_reopening import RefusedError, ReopenableRun
 from tests.property.plans import plans, races
 from tests.property.test_runs_follow_the_model import ENDS, MOST_EVENTS, Play
 
-EXAMPLES = settings.default.max_examples
+EXAMPLES = 2 * settings.default.max_examples
 RACES = settings.default.max_examples
 MOST_RUNS = 4
 

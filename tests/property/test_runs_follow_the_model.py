@@ -29,7 +29,7 @@ RACES = 2 * settings.default.max_examples
 ENDS = ("good", "good", "null", "bad", "hopeless", "hopeless", "skip", "release", "stop", "grow", "grow")
 MOST_EVENTS = 24
 MOST_TURNS = 300  # far more than the rest of any example needs
-EXAMPLES = 6 * settings.default.max_examples  # examples are small and quick
+EXAMPLES = 4 * settings.default.max_examples  # examples are small and quick
 
 
 @settings(max_examples=EXAMPLES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from segue.cli.root import segue
+from tests.conftest import only_tasks_of
 
 APP = "tests.unit.cli.shop"
 
@@ -33,6 +34,12 @@ class Shell:
     def start(self, *words: str, exit_code: int = 0) -> str:
         run_id: str = self.json("start", *words, exit_code=exit_code)["id"]
         return run_id
+
+
+@pytest.fixture(autouse=True)
+def only_the_shop() -> Iterator[None]:
+    with only_tasks_of("tests.unit.cli"):
+        yield
 
 
 @pytest.fixture
