@@ -40,12 +40,10 @@ def transactions(stage: Stage) -> Iterator[TaskTransactions]:
     found.close()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def lasting_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A stage for all tests of a module, which call `renew` first: making a database takes longer than most tests."""
+def stage_of_a_module(request: pytest.FixtureRequest, folders: pytest.TempPathFactory) -> Iterator[Stage]:
     made = None
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('lasting')}/segue.db"
+        url = f"sqlite:///{folders.mktemp('stage')}/segue.db"
     else:
         url = made = postgres.create_database(request.getfixturevalue("postgres_server_url"))
     stage = Stage(url)
@@ -53,18 +51,15 @@ def lasting_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     stage.close()
     if made is not None:
         postgres.drop_database(made)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def lasting_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage for all tests of a module, which call `renew` first: making a database takes longer than most tests."""
+    yield from stage_of_a_module(request, tmp_path_factory)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def one_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One database for all tests of a module, to be emptied by each: quicker where there are many small ones."""
-    made = None
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('one')}/segue.db"
-    else:
-        url = made = postgres.create_database(request.getfixturevalue("postgres_server_url"))
-    stage = Stage(url)
-    yield stage
-    stage.close()
-    if made is not None:
-        postgres.drop_database(made)
+    yield from stage_of_a_module(request, tmp_path_factory)
