@@ -16,12 +16,13 @@ import psycopg
 from msgspec.structs import replace
 
 from segue.clock import ManualClock
-from segue.engine import ids, look
+from segue.engine import ids
 from segue.engine.engine import Engine
-from segue.engine.explain import Reason, explain
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
 from segue.engine.turn import TurnRequest, TurnResult
+from segue.engine.views import look
+from segue.engine.views.explain import Reason, explain
 from segue.model import ErrorInfo, Hook, Job, JoinRule, Outcome, Policy, Value, Verdict
 from segue.plan import codec
 from segue.plan.graph import Node, Plan
@@ -114,7 +115,7 @@ class Stage:
     ) -> WorkerIdentity:
         """Another worker, registered."""
         id_ = new_id(self.store.now())
-        identity = WorkerIdentity(id=id_, name=name, queues=queues, tasks=list(tasks), lease_seconds=LEASE_SECONDS)
+        identity = WorkerIdentity(id=id_, name=name, queues=queues, tasks=tuple(tasks), lease_seconds=LEASE_SECONDS)
         self.engine.register(identity, pool="none", concurrency=4, version="0")
         return identity
 

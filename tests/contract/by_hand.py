@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from segue.engine import by_hand
-from segue.engine.edit import NewArguments, edit_step
-from segue.engine.fork import fork_run
 from segue.engine.ids import new_id
-from segue.engine.retry import retry_from, retry_run
+from segue.engine.reopening import by_hand
+from segue.engine.reopening.edit import NewArguments, edit_step
+from segue.engine.reopening.fork import fork_run
+from segue.engine.reopening.retry import retry_from, retry_run
 from segue.engine.verbs import Done
 from segue.model import Job, Outcome
 from segue.plan.check import Parameters

@@ -8,9 +8,10 @@ from typing import Any
 
 from segue.authoring.schedule import Schedule
 from segue.client.schedules import Schedules
-from segue.engine import ids, look
+from segue.engine import ids
 from segue.engine.engine import Engine
-from segue.engine.select import RunFilter
+from segue.engine.views import look
+from segue.engine.views.select import RunFilter
 from segue.scheduler.editing import existing_schedule
 from segue.scheduler.firing import fire_due, start_queued
 from segue.scheduler.looking import TickInfo

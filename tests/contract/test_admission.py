@@ -9,11 +9,11 @@ from threading import Barrier
 from typing import Any
 
 from segue.engine.bundles import BundleTerms, NewStart, add_start, close_bundle, start_bundle
-from segue.engine.by_hand import skip_step
-from segue.engine.fork import fork_run
 from segue.engine.ids import new_id
 from segue.engine.pausing import pause_run, resume_run
-from segue.engine.retry import retry_run
+from segue.engine.reopening.by_hand import skip_step
+from segue.engine.reopening.fork import fork_run
+from segue.engine.reopening.retry import retry_run
 from segue.engine.sending import send_message
 from segue.model import WAIT_FOR, Hook, Span, Verdict
 from segue.plan.graph import Node, Plan, RunTerms

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from segue.engine.edit import edit_step, with_new
+from segue.engine.reopening.edit import edit_step, with_new
 from segue.errors import PlanError, RunStateError
 from segue.model import Gather, Hole, Ref
 from segue.plan import codec

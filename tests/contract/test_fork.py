@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from segue.engine.fork import fork_run
 from segue.engine.ids import new_id
 from segue.engine.pausing import pause_run
+from segue.engine.reopening.fork import fork_run
 from segue.errors import PlanError, RunNotFoundError, RunStateError, StepNotFoundError
 from segue.model import Gather, Hole, Progress, Ref
 from segue.plan.check import Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue.engine import lane_memory
+from segue.engine.claiming import lane_memory
 from segue.model import Verdict
 from tests.contract.acting import LEASE_SECONDS, TASK, Stage, ended, expanded, failed, node, plan, succeeded
 from tests.contract.limiting import define, kinds, limited, names, undefine, use, use_by_result
@@ -348,7 +348,7 @@ def test_working_one_run_keeps_limits_too(stage: Stage) -> None:
 
 
 def test_a_key_of_a_step_that_was_skipped_and_came_back(stage: Stage) -> None:
-    from segue.engine.retry import retry_run
+    from segue.engine.reopening.retry import retry_run
 
     define(stage, "customer", concurrency=1)
     run_id = stage.start(plan(node("find"), limited("s", use_by_result("customer", 0), parents=[0])))

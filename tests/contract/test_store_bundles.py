@@ -15,7 +15,7 @@ from segue.engine import bundles
 from segue.engine.bundles import BundleTerms, Keep, NewStart
 from segue.engine.engine import Engine
 from segue.engine.ids import new_id
-from segue.engine.retry import retry_run
+from segue.engine.reopening.retry import retry_run
 from segue.errors import RunStateError
 from segue.model import ErrorInfo
 from segue.plan.graph import Plan

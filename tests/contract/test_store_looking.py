@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from segue.client.selection import RunFilters, run_filter
-from segue.engine import look
+from segue.engine.views import look
 from segue.errors import RunNotFoundError
 from segue.model import JoinRule, Progress, StepStatus
 from tests.contract.acting import LEASE_SECONDS, Stage, expanded, failed, node, plan, succeeded

@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 
 from segue.client.retention import Retention
-from segue.engine import look, retention
+from segue.engine import retention
 from segue.engine.chores import delete_runs
 from segue.engine.ids import first_id_at
+from segue.engine.reopening.retry import retry_run
 from segue.engine.retention import BUILT_IN, Rule, Sweeper
-from segue.engine.retry import retry_run
-from segue.engine.select import RunFilter
+from segue.engine.views import look
+from segue.engine.views.select import RunFilter
 from segue.errors import ConfigError
 from tests.contract.acting import Stage, failed, node, plan
 from tests.contract.scheduling import NAME, Clockwork

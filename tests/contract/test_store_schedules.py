@@ -11,7 +11,7 @@ import pytest
 
 from segue import task, workflow
 from segue.authoring import registry
-from segue.engine.retry import retry_run
+from segue.engine.reopening.retry import retry_run
 from segue.errors import DefinitionError, SerializationError
 from segue.model import RunStatus, Verdict
 from segue.scheduler.firing import Plans, _decide, _fire, _start_queued, fire_due, start_queued

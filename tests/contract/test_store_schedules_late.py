@@ -10,7 +10,7 @@ import pytest
 
 from segue import workflow
 from segue.client.retention import Retention
-from segue.engine.retry import retry_run
+from segue.engine.reopening.retry import retry_run
 from segue.errors import ConfigError
 from segue.scheduler import firing
 from segue.scheduler.editing import delete_schedule

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from segue.client.selection import Selection, run_filter
-from segue.engine import select
 from segue.engine.control import Done, pause_run
 from segue.engine.ids import new_id
+from segue.engine.views import select
 from segue.errors import ConfigError, RunNotFoundError, SegueError
 from segue.model import RunStatus
 from segue.plan.graph import RunTerms

@@ -10,6 +10,7 @@ import pytest
 
 from segue.engine.start import NewRun, start_runs
 from segue.model import Gather, Hook, JoinRule, Ref
+from segue.store.sqlite import WIDTH
 from tests.contract.acting import Stage, connect, node, plan, value
 
 CHAIN = plan(node("a"), node("b", 0), result=Ref(1))
@@ -130,6 +131,17 @@ def test_a_huge_group_is_one_start(stage: Stage) -> None:
     join = node("all", *range(3000), rule=JoinRule.ALL_DONE, task=None)
     run_id = stage.start(plan(*members, join))
     assert stage.run(run_id).steps == 3001
+
+
+@pytest.mark.parametrize("count", [1, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH, 2 * WIDTH + 3])
+def test_rows_are_inserted_whatever_their_number(stage: Stage, count: int) -> None:
+    """Each with its own values, also where many go in at once and one of them is there already."""
+    ids = stage.engine.start([(plan(*[node(f"n{at}") for at in range(count)]), f"k{at}") for at in range(count)])
+    again = stage.engine.start([(plan(node("x")), f"k{at}") for at in range(count + 1)])
+    assert again[:-1] == ids
+    for at, run_id in enumerate(ids):
+        assert stage.run(run_id).key == f"k{at}"
+        assert list(stage.statuses(run_id)) == [f"n{number}" for number in range(count)]
 
 
 def test_nothing_is_left_of_a_start_whose_transaction_fails(stage: Stage) -> None:

@@ -135,7 +135,7 @@ def every_point(segue: Segue, prepare: Callable[[], str], act: Callable[[Engine,
 def frozen(segue: Segue) -> str:
     """A run with three steps that a worker claimed before it froze."""
     run = segue.start(deeds.rich)
-    tasks = [f"{deeds.__name__}.{name}" for name in deeds.RICH_DEEDS]
+    tasks = tuple(f"{deeds.__name__}.{name}" for name in deeds.RICH_DEEDS)
     identity = WorkerIdentity(new_id(segue.engine.store.now()), "frozen", ("default",), tasks)
     segue.engine.register(identity, pool="none", concurrency=3, version="0")
     assert len(segue.engine.turn(identity, TurnRequest(want=10)).jobs) == 3

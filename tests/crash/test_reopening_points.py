@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from segue.engine import by_hand as verbs
 from segue.engine import engine, ids
-from segue.engine.edit import NewArguments, edit_step
 from segue.engine.engine import Engine
-from segue.engine.fork import fork_run
-from segue.engine.retry import retry_from, retry_run
+from segue.engine.reopening import by_hand as verbs
+from segue.engine.reopening.edit import NewArguments, edit_step
+from segue.engine.reopening.fork import fork_run
+from segue.engine.reopening.retry import retry_from, retry_run
 from segue.errors import StoreError
 from tests.contract.acting import Stage, connect, expanded, failed, node, plan, succeeded
 from tests.contract.by_hand import fails, unknown

@@ -13,8 +13,8 @@ from segue.authoring.options import StepOptions, TaskOptions
 from segue.authoring.trace import MAX_DEPTH
 from segue.authoring.workflow import WorkflowOptions
 from segue.client import Segue
-from segue.engine import explain
 from segue.engine.chores import PRUNE_AT_ONCE
+from segue.engine.views import explain
 from segue.model import Gate, Hook, JoinRule, JoinVerdict, Policy, RunStatus, StepStatus, Verdict, judge_join
 from segue.plan import check
 from segue.store import named

@@ -13,11 +13,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segue.engine.allot import STARVING_SECONDS
+from segue.engine.claiming.allot import STARVING_SECONDS
+from segue.engine.claiming.places import Spot
 from segue.engine.identity import WorkerIdentity
 from segue.engine.limits import remove_limit, set_limit
-from segue.engine.look import StepInfo, list_steps
-from segue.engine.places import Spot
+from segue.engine.views.look import StepInfo, list_steps
 from segue.model import Job, Outcome, Verdict
 from segue.plan.graph import LimitTerms, LimitUse, Node, Turns
 from tests.contract.acting import LEASE_SECONDS, TASK, Stage, ended, failed, node, plan, succeeded, value

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segue.engine.cursor import ClaimCursor
+from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.errors import RunStateError
 from segue.plan.graph import Plan

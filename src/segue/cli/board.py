@@ -22,7 +22,7 @@ from segue.cli.pictures import DIM, bar, spent, step_line
 from segue.cli.printing import say_now
 from segue.cli.wording import GLYPHS, STYLES, ago, counted, counts_text, duration
 from segue.client import Run, Segue
-from segue.engine.look import RunInfo, StepInfo
+from segue.engine.views.look import RunInfo, StepInfo
 from segue.errors import SegueError
 from segue.model import RunStatus, StepStatus
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from segue.engine.look import StepInfo
+from segue.engine.views.look import StepInfo
 from segue.model import StepStatus
 
 FOLD_FROM = 9

@@ -37,8 +37,8 @@ from segue.cli.runs import runs_table
 from segue.cli.wording import counted, status_text
 from segue.client import Segue
 from segue.client.selection import Applied, Selection
-from segue.engine.look import run_info
 from segue.engine.verbs import Done, Verb
+from segue.engine.views.look import run_info
 from segue.errors import RunNotFoundError, SegueError
 from segue.model import RunStatus
 

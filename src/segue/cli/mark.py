@@ -11,7 +11,7 @@ from segue.cli.one_step import reason_option, run_argument, say_to_step, step_ar
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.start import value_of
 from segue.client.step import result_text
-from segue.engine.by_hand import mark_step
+from segue.engine.reopening.by_hand import mark_step
 
 
 @click.command(short_help="Give a step a result.")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from segue.cli.branches import Branch, is_virtual
 from segue.cli.wording import GLYPHS, STYLES, ago, counted, counts_text, duration, status_text
-from segue.engine.look import ProgressInfo, RunInfo, StepInfo
+from segue.engine.views.look import ProgressInfo, RunInfo, StepInfo
 from segue.model import FINAL_STEP_STATUSES, SLEEP, Gate, Policy, StepStatus
 
 BAR_CELLS = 16

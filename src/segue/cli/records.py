@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.explain import Reason
-from segue.engine.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
+from segue.engine.views.explain import Reason
+from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
 from segue.engine.waiting import EventInfo, WaitInfo
 from segue.model import ErrorInfo, FailureInfo, StepStatus
 

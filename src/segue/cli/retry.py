@@ -10,7 +10,7 @@ from segue.cli.bulk import Asked, Saying, bulk_options, say
 from segue.cli.options import Setup, pass_setup, with_setup
 from segue.client.selection import RETRIED
 from segue.client.step import retrying_from
-from segue.engine.retry import retry_run
+from segue.engine.reopening.retry import retry_run
 from segue.engine.verbs import Done, Verb
 from segue.model import RunStatus
 

@@ -17,7 +17,7 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.records import run_record
 from segue.cli.wording import ago, duration, status_text
 from segue.client import Run
-from segue.engine.look import RunInfo
+from segue.engine.views.look import RunInfo
 from segue.model import FINAL_STEP_STATUSES, StepStatus
 
 WIDE = 100  # columns from which on ids are written in full

@@ -21,7 +21,7 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.records import attempt_record, event_record, run_record, step_record
 from segue.cli.wording import counts_text, duration, status_text
 from segue.client import Run, Segue
-from segue.engine.look import AttemptInfo, RunInfo, StepInfo
+from segue.engine.views.look import AttemptInfo, RunInfo, StepInfo
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 

@@ -9,7 +9,7 @@ import click
 from segue.cli.bulk import this_person
 from segue.cli.one_step import say_to_step, step_options
 from segue.cli.options import Setup, pass_setup, with_setup
-from segue.engine.by_hand import skip_step
+from segue.engine.reopening.by_hand import skip_step
 
 
 @click.command(short_help="Let a step be skipped.")

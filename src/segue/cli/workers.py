@@ -13,7 +13,7 @@ from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
 from segue.cli.records import worker_record
 from segue.cli.wording import STYLES, ago, counted
-from segue.engine.look import WorkerInfo
+from segue.engine.views.look import WorkerInfo
 
 
 @click.command(short_help="List the workers that are alive.")

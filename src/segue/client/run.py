@@ -12,11 +12,12 @@ from segue.authoring import decode_result, registry
 from segue.authoring.values import annotations_of
 from segue.client.step import StepHandle, fork
 from segue.client.waiting import send
-from segue.engine import control, look
-from segue.engine import explain as explaining
+from segue.engine import control
 from segue.engine.engine import Engine
 from segue.engine.patience import Patience
 from segue.engine.sending import Sent
+from segue.engine.views import explain as explaining
+from segue.engine.views import look
 from segue.errors import NotFinishedError, RunFailedError, WaitTimeoutError
 from segue.model import RunStatus, StepStatus
 
@@ -119,7 +120,7 @@ class Run:
         """
         if from_ is not None:
             return self.step(from_).retry(actor=actor, reason=reason)
-        from segue.engine.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
+        from segue.engine.reopening.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
 
         return self._say(partial(retry_run, actor=actor, reason=reason))
 

@@ -19,10 +19,10 @@ from segue.client.selection import RunFilters, Selection, run_filter
 from segue.client.subscriptions import Subscriptions
 from segue.client.waiting import Approvals, Events, seconds_until, send
 from segue.config import database_url
-from segue.engine import look
 from segue.engine.engine import Engine
 from segue.engine.labels import annotate
 from segue.engine.sending import Sent
+from segue.engine.views import look
 from segue.errors import ConfigError
 from segue.observing.observers import observers, on
 from segue.plan.graph import Plan, RunTerms

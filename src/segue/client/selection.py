@@ -17,8 +17,8 @@ from segue.clock import earlier
 from segue.engine.control import cancel_run, pause_run, resume_run
 from segue.engine.engine import Engine
 from segue.engine.ids import first_id_at
-from segue.engine.select import FIRST_ID, LAST_ID, RunFilter, ids_of
 from segue.engine.verbs import LIVE, Done, Verb
+from segue.engine.views.select import FIRST_ID, LAST_ID, RunFilter, ids_of
 from segue.errors import ConfigError, SegueError, StoreError
 from segue.model import RunStatus
 from segue.plan.labels import TAG, label_value
@@ -96,7 +96,7 @@ class Selection:
 
     def retry(self, *, actor: str | None = None, reason: str | None = None) -> Applied:
         """Run again whatever failed in those of them that failed; or in all of them, when statuses were chosen."""
-        from segue.engine.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
+        from segue.engine.reopening.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
 
         among = RETRIED if self._chosen.statuses is None else tuple(RunStatus)
         return self.apply(partial(retry_run, actor=actor, reason=reason), among=among)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from segue.authoring import encode, registry
 from segue.client.waiting import MESSAGE_LIMIT_BYTES
-from segue.engine import look
 from segue.engine.engine import Engine
 from segue.engine.ids import new_id
 from segue.engine.verbs import Done, Verb
+from segue.engine.views import look
 from segue.errors import ConfigError, ResultTooLargeError
 from segue.model import RunStatus
 from segue.plan.check import Parameters
 
 if TYPE_CHECKING:
-    from segue.engine.edit import NewArguments
+    from segue.engine.reopening.edit import NewArguments
 
 
 class StepHandle:
@@ -41,7 +41,7 @@ class StepHandle:
 
     def info(self) -> look.StepInfo:
         """Everything about it, at one moment; raises StepNotFoundError."""
-        from segue.engine.run_graph import find_step  # noqa: PLC0415 - keeps `import segue` quick, here and below
+        from segue.engine.reopening.run_graph import find_step  # noqa: PLC0415 - keeps `import segue` quick, here and below
 
         with self._engine.reading() as tx:
             number = find_step(tx, self.run_id, self.step)
@@ -57,7 +57,7 @@ class StepHandle:
         When it had failed or was cancelled, what follows is judged anew, and a run that had ended goes on. Raises
         RunStateError when it runs, or succeeded.
         """
-        from segue.engine.by_hand import skip_step  # noqa: PLC0415 - as above
+        from segue.engine.reopening.by_hand import skip_step  # noqa: PLC0415 - as above
 
         return self._say(partial(skip_step, step=self.step, actor=actor, reason=reason))
 
@@ -67,7 +67,7 @@ class StepHandle:
         What was skipped, or failed, below it comes back, and a run that had ended goes on. Raises RunStateError when it
         runs, or succeeded with another result.
         """
-        from segue.engine.by_hand import mark_step  # noqa: PLC0415 - as above
+        from segue.engine.reopening.by_hand import mark_step  # noqa: PLC0415 - as above
 
         return self._say(partial(mark_step, step=self.step, result=result_text(result), actor=actor, reason=reason))
 
@@ -91,7 +91,7 @@ class StepHandle:
 
 def retrying_from(step: str | int, *, actor: str | None = None, reason: str | None = None) -> Verb:
     """The verb `retry from a step`, which takes effect once on each run however often its transaction is repeated."""
-    from segue.engine.retry import retry_from  # noqa: PLC0415 - as above
+    from segue.engine.reopening.retry import retry_from  # noqa: PLC0415 - as above
 
     begun: dict[str, str] = {}
 
@@ -107,7 +107,7 @@ def editing(
     reason: str | None = None,
 ) -> Verb:  # fmt: skip
     """The verb `edit`."""
-    from segue.engine.edit import edit_step  # noqa: PLC0415 - as above
+    from segue.engine.reopening.edit import edit_step  # noqa: PLC0415 - as above
 
     return partial(
         edit_step, step=step, new=_new(args or None, kwargs), parameters=parameters_of, actor=actor, reason=reason
@@ -120,7 +120,7 @@ def fork(
     actor: str | None = None, reason: str | None = None,
 ) -> str:  # fmt: skip
     """Start a new run from a run, at a step; returns its id."""
-    from segue.engine.fork import fork_run  # noqa: PLC0415 - as above
+    from segue.engine.reopening.fork import fork_run  # noqa: PLC0415 - as above
 
     if key == "":
         raise ConfigError(
@@ -153,7 +153,7 @@ def parameters_of(task: str) -> Parameters | None:
 
 
 def _new(args: Sequence[Any] | None, kwargs: Mapping[str, Any]) -> NewArguments:
-    from segue.engine.edit import NewArguments  # noqa: PLC0415 - as above
+    from segue.engine.reopening.edit import NewArguments  # noqa: PLC0415 - as above
 
     positional = None if args is None else [encode(value) for value in args]
     return NewArguments(positional, {name: encode(value) for name, value in kwargs.items()})

@@ -17,9 +17,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from segue.engine.places import Spot
+from segue.engine.claiming.places import Spot
+from segue.engine.claiming.standing import lock_spots, locked_spots, read_terms
 from segue.engine.settle import Settler
-from segue.engine.standing import lock_spots, locked_spots, read_terms
 from segue.plan.graph import LimitTerms
 from segue.store.protocol import Store, Transaction
 

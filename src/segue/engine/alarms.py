@@ -251,7 +251,7 @@ class _Ringing:
         text = None if error is None else _encode(error).decode()
         settler = Settler(self._store, self._tx, self._now)
         finish = Finish(run_id, step, subject.attempt, StepStatus.READY, status, result, text)
-        if not settler.settle([finish]).recorded:
+        if not settler.settle([finish]):
             return False
         self.has_moved_something = True
         if error is not None and subject.fails_the_run and fail_fast(self._tx, run_id, subject.name, error, self._now):

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from segue.engine import admission, chores, control
+from segue.engine.claiming.places import Spot
+from segue.engine.claiming.standing import declare_limits
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import chance, new_id
-from segue.engine.places import Spot
-from segue.engine.standing import declare_limits
 from segue.engine.start import NewRun, start_runs
 from segue.engine.turn import Turn, TurnMemory, TurnRequest, TurnResult
 from segue.engine.watch import Watch
@@ -142,7 +142,7 @@ class Engine:
             return chores.check_invariants(tx, checks)
 
     def reading(self) -> AbstractContextManager[Transaction]:
-        """For looking: the queries of `segue.engine.look` take it."""
+        """For looking: the queries of `segue.engine.views.look` take it."""
         return self.store.reading()
 
     def _start_batch(self, runs: Sequence[NewRun], missed: set[Spot], tx: Transaction, now: datetime) -> list[str]:

@@ -11,6 +11,6 @@ class WorkerIdentity(msgspec.Struct, frozen=True):
     id: str
     name: str
     queues: tuple[str, ...]
-    tasks: list[str]
+    tasks: tuple[str, ...]
     lease_seconds: float = 30.0
     run_id: str | None = None  # claim steps of this run only

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from segue.engine.places import QUEUE, TASK
-from segue.engine.standing import count_taken, terms_of, uses_of
+from segue.engine.claiming.places import QUEUE, TASK
+from segue.engine.claiming.standing import count_taken, terms_of, uses_of
 from segue.errors import ConfigError
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import LONGEST_LIMIT_BYTES

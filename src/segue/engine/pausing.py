@@ -75,6 +75,11 @@ def unpause(tx: Transaction, run_id: str, now: datetime) -> str:
     return status
 
 
+def is_unusual(locked: Sequence[Any]) -> bool:
+    """Whether the run of a row of `lock_runs` is being ended, is paused, or has a limit of runs. Most are not."""
+    return locked[1] is not None or locked[4] is not None or locked[3] == RunStatus.PAUSED
+
+
 def paused_among(locked: Iterable[Sequence[Any]]) -> set[str]:
     """The ids of the runs among the rows of `lock_runs` that are paused, or wait for their admission."""
     return {row[0] for row in locked if row[3] == RunStatus.PAUSED or row[5]}

@@ -16,12 +16,12 @@ from segue.engine.attempts import record_attempts
 from segue.engine.ending import fail_fast
 from segue.engine.expand import expand
 from segue.engine.happenings import note_finishes, note_retry
-from segue.engine.pausing import hold_paused, paused_among
+from segue.engine.pausing import hold_paused, is_unusual, paused_among
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler
 from segue.engine.transitions import Change, Ended, Facts, decide
 from segue.model import ErrorInfo, Outcome, StepStatus, Verdict
-from segue.store.protocol import Finish, Later, LaterFinished, Store, Transaction
+from segue.store.protocol import Finish, Finished, Later, LaterFinished, Store, Transaction
 
 _encode = msgspec.json.Encoder().encode
 
@@ -48,7 +48,7 @@ class Recording:
         self._sent: LaterFinished | None = None
         self._runs: dict[str, Any] = {}
         self._ending: set[str] = set()  # runs that are failing fast or being cancelled
-        self._paused: set[str] = set()
+        self._limited: set[str] = set()  # runs that have a place of a limit
         self.refused = 0
         self.ended: list[str] = []
         self.started = 0  # steps that became claimable
@@ -73,7 +73,7 @@ class Recording:
     @property
     def ended_limited(self) -> list[str]:
         """The runs that ended and gave back a place of their limit."""
-        return [run_id for run_id in self.ended if run_id in self._runs and self._runs[run_id][4] is not None]
+        return [run_id for run_id in self.ended if run_id in self._limited] if self._limited else []
 
     @property
     def locked(self) -> set[str]:
@@ -84,26 +84,36 @@ class Recording:
         """Deal with what came of it, and with the outcomes that are not plain successes."""
         if self._locked is None:
             return
-        self._runs = {row[0]: row for row in self._locked.rows()}
+        rows = self._locked.rows()
+        unusual = [row for row in rows if is_unusual(row)]
         self.refused = self._repeated
-        self._ending = {run_id for run_id, row in self._runs.items() if row[1] is not None}
-        self._paused = paused_among(self._runs.values())
         settler = Settler(self._store, self._tx, self._now)
         if self._sent is not None:
-            first = self._sent.result()
+            self._settle_plain(settler, self._sent.result())
+        if unusual or self._others:
+            self._runs = {row[0]: row for row in rows}
+            self._ending = {row[0] for row in unusual if row[1] is not None}
+            self._limited = {row[0] for row in unusual if row[4] is not None}
+            finishes = [finish for outcome in self._others for finish in self._decide(settler, outcome)]
+            settler.settle(finishes, ending=sorted(self._ending))
+            hold_paused(self._tx, paused_among(unusual))
+        self.ended = settler.ended
+        self.started_late = settler.started - self.started
+        self.started = settler.started
+
+    def _settle_plain(self, settler: Settler, first: Finished) -> None:
+        """Deal with what came of the successes."""
+        if self._tx.journal is not None:
             note_finishes(self._tx, self._batch, first.recorded, self._now)
+        if first.recorded == len(self._plain):
+            self.results = {(o.run_id, o.step): o.result or "null" for o in self._plain}
+        else:
             self.refused += len(self._plain) - first.recorded
-            if first.recorded == len(self._plain):
-                self.results = {(o.run_id, o.step): o.result or "null" for o in self._plain}
-            settler.settle((), first=first)
-            self.started = first.started
-        finishes = [finish for outcome in self._others for finish in self._decide(settler, outcome)]
-        settled = settler.settle(finishes, ending=sorted(self._ending))
-        hold_paused(self._tx, self._paused)
-        self.ended = settled.ended
-        self.started_late = settled.started - self.started
-        self.started = settled.started
-        record_attempts(self._tx, self._now, self._worker, [outcome for outcome in self._plain if outcome.output])
+        settler.settle((), first=first)
+        self.started = first.started
+        with_output = [outcome for outcome in self._plain if outcome.output]
+        if with_output:
+            record_attempts(self._tx, self._now, self._worker, with_output)
 
     def _decide(self, settler: Settler, outcome: Outcome) -> list[Finish]:
         """Write down what an outcome means; returns what is to be finished."""

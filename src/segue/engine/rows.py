@@ -18,6 +18,7 @@ from segue.store.protocol import Row, Store
 _encoder = msgspec.json.Encoder()
 _policy_decoder = msgspec.json.Decoder(Policy)
 _DEFAULT_POLICY = Policy()
+_BLOCKED, _READY = StepStatus.BLOCKED.value, StepStatus.READY.value  # looking them up is slow
 EARLY_RULES = (JoinRule.ANY_SUCCEEDED, JoinRule.ANY_FAILED)
 
 
@@ -62,7 +63,7 @@ def plan_rows(
         if ends[number]:
             below.append(scope)
         waiting_on = len(node.parents) + (node.hook is not None)
-        status, gate, ready_at = StepStatus.BLOCKED.value, None, None
+        status, gate, ready_at = _BLOCKED, None, None
         if node.run_at is not None and node.run_at > now:
             ready_at = store.time(node.run_at)
         lane = lane_of(node, lane_above)
@@ -71,7 +72,7 @@ def plan_rows(
             if is_join:
                 open_joins.append(base + number)
             else:
-                status, claimable = StepStatus.READY.value, claimable + 1
+                status, claimable = _READY, claimable + 1
                 due = due_at(now, node.delay, node.run_at)
                 gate, ready_at = (Gate.TIMER.value, store.time(due)) if due > now else (_gate(lane), moment)
                 if not is_admitted:

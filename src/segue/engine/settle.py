@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -41,14 +40,6 @@ _encode = msgspec.json.Encoder().encode
 _decode_error = msgspec.json.Decoder(ErrorInfo).decode
 
 
-class Settled(NamedTuple):
-    """What a batch came to."""
-
-    recorded: int  # of the batch itself: how many were not refused
-    started: int  # steps that became claimable
-    ended: list[str]  # runs that became final
-
-
 class Settler:
     """The acts of one transaction that finish steps."""
 
@@ -56,27 +47,28 @@ class Settler:
         self._store = store
         self._tx = tx
         self._now = now
-        self._started = 0
-        self._ended: list[str] = []
+        self.started = 0  # steps that became claimable
+        self.ended: list[str] = []  # runs that became final
         self._waits: list[tuple[str, int]] = []  # steps that may begin to wait
         self._failing: list[Failing] = []
 
-    def settle(self, batch: Sequence[Finish], *, first: Finished | None = None, ending: Sequence[str] = ()) -> Settled:
-        """Finish `batch` and all that follows. `first` is what came of it when it was already sent.
+    def settle(self, batch: Sequence[Finish], *, first: Finished | None = None, ending: Sequence[str] = ()) -> int:
+        """Finish `batch` and all that follows; returns how many of the batch were not refused.
 
+        `first` is what came of it when it was already sent.
         `ending` are runs with an intent (failed fast, being cancelled): they end when nothing of theirs is busy,
         whatever their counters say.
         """
         if first is None:
-            batch = [*batch, *self._begin_waits()]
+            batch = [*batch, *self._begin_waits()] if self._waits else batch
             first = self._finish(batch) if batch else Finished(0, 0, [])
         pending = self._follow(first)
         while pending:
             pending = self._follow(self._finish(pending))
-        for run_id in (*ending, *self._fail_fast()):
+        for run_id in (*ending, *self._fail_fast()) if ending or self._failing else ():
             if self._tx.all("count_busy", run_id=run_id)[0][0] == 0:
                 self.settle(self._end_run(run_id))
-        return Settled(first.recorded, self._started, self._ended)
+        return first.recorded
 
     def pass_joins(self, run_id: str, joins: Sequence[int]) -> None:
         """Pass joins that wait for nothing, right after their rows were inserted."""
@@ -96,7 +88,7 @@ class Settler:
 
     def note_started(self, steps: int) -> None:
         """Count steps that became claimable by being inserted."""
-        self._started += steps
+        self.started += steps
 
     def _finish(self, batch: Sequence[Finish]) -> Finished:
         finished = self._tx.finish(batch, self._now).result()
@@ -104,7 +96,7 @@ class Settler:
         return finished
 
     def _follow(self, finished: Finished) -> list[Finish]:
-        self._started += finished.started
+        self.started += finished.started
         again: list[Finish] = []
         for follow in finished.follow:
             match FollowKind(follow.kind):
@@ -117,13 +109,11 @@ class Settler:
                     again.append(_from_blocked(follow.run_id, follow.step, follow.attempt, StepStatus.SKIPPED))
                 case FollowKind.JOIN:
                     again += self._pass_through(follow)
-        return again + self._begin_waits()
+        return again + self._begin_waits() if self._waits else again
 
     def _begin_waits(self) -> list[Finish]:
         """Let those begin to wait that were passed; returns what need not wait at all."""
         waits, self._waits = self._waits, []
-        if not waits:
-            return []
         begun = begin_waits(self._store, self._tx, waits, self._now)
         self._failing += begun.failing
         return begun.finishes
@@ -168,7 +158,7 @@ class Settler:
     def _close_lane(self, run_id: str, step: int, lane: str) -> list[Finish]:
         begun = close_lane(self._store, self._tx, run_id, step, lane, self._now)
         if begun is None:
-            self._started += 1
+            self.started += 1
             return []
         self._failing += begun.failing
         return begun.finishes
@@ -220,7 +210,7 @@ class Settler:
         return []
 
     def _note_end(self, run_id: str) -> None:
-        self._ended.append(run_id)
+        self.ended.append(run_id)
         if self._tx.ended_runs is not None:
             self._tx.ended_runs.append(run_id)
 
@@ -251,7 +241,7 @@ class Settler:
             status=StepStatus.READY if starts else StepStatus.BLOCKED,
             ready_at=due if starts else not_before, gate="timer" if starts and due > self._now else None,
         )  # fmt: skip
-        self._started += starts
+        self.started += starts
         if verdict is JoinVerdict.SKIP:
             return [_from_blocked(run_id, step, attempt, StepStatus.SKIPPED)]
         is_passed = verdict is JoinVerdict.START and is_join

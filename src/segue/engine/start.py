@@ -9,11 +9,11 @@ import msgspec
 
 from segue.engine.admission import NONE, Admitted, admit
 from segue.engine.alarms import alarms_of
+from segue.engine.claiming.places import Spot
+from segue.engine.claiming.standing import declare_limits
 from segue.engine.labels import encode_tags, labels_of_plan, put_labels
-from segue.engine.places import Spot
 from segue.engine.rows import PlanRows, plan_rows
 from segue.engine.settle import Settler
-from segue.engine.standing import declare_limits
 from segue.model import RUN
 from segue.plan.graph import LimitUse, Plan, RunTerms
 from segue.plan.lanes import limit_key

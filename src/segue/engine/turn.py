@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from segue.engine.admission import admit_after
-from segue.engine.cursor import ClaimCursor
+from segue.engine.claiming.cursor import ClaimCursor
+from segue.engine.claiming.lane_memory import LaneMemory
+from segue.engine.claiming.laned import LanedClaim
+from segue.engine.claiming.places import Spot
 from segue.engine.happenings import begin_runs, note_starts
 from segue.engine.identity import WorkerIdentity
-from segue.engine.lane_memory import LaneMemory
-from segue.engine.laned import LanedClaim
-from segue.engine.places import Spot
 from segue.engine.recent import RecentIds
 from segue.engine.record import Recording
 from segue.engine.watch import Watch
@@ -116,7 +116,8 @@ class Turn:
                 claim.send()
             if recording.is_plain:
                 recording.settle()
-            self._admit(tx, recording, now)
+            if recording.ended:
+                self._admit(tx, recording, now)
             rows = claim.rows()
             if rows:
                 self._begin({row[0] for row in rows}, recording.locked, tx, now)

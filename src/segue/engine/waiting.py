@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.select import LAST_ID
+from segue.engine.views.select import LAST_ID
 from segue.store.protocol import Store, Transaction
 
 ALERTS = (

@@ -79,7 +79,7 @@ class PostgresTransaction:
     def finish(self, batch: Sequence[Finish], now: datetime) -> _Finished:
         """Write final statuses and release the children, in one statement."""
         if len(batch) == 1:
-            return _Finished(self.later("finish_one", now=now, **batch[0]._asdict()))
+            return _Finished(self.later("finish_one", now=now, **dict(zip(Finish._fields, batch[0], strict=True))))
         return _Finished(self.later("finish", now=now, **_columns("finish", batch)))
 
 

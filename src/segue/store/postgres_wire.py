@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -73,12 +74,12 @@ class Wire:
 
     def send(self, text: str, values: Sequence[Any]) -> Pending:
         """Send a statement with its parameters (`$1`, `$2` ...), without waiting."""
-        kinds = tuple([_kind(value) for value in values])
+        kinds, literals = _bound(values)
         name = self._prepared.get((text, kinds))
         if name is None:
             name = self._prepare(text, kinds)
         pending = Pending(self)
-        self._pgconn.send_query_prepared(name, [_literal(value) for value in values])
+        self._pgconn.send_query_prepared(name, literals)
         self._sent.append((pending, None))
         return pending
 
@@ -158,39 +159,47 @@ def _fetch(pgconn: Any, count: int) -> PQGen[list[Any]]:
     return results
 
 
-def _kind(value: Any) -> int:
-    kind = type(value)
-    if kind is str or value is None or kind is list:
-        return _INFERRED
-    if kind is int:
-        return _INT4 if -_INT4_LIMIT <= value < _INT4_LIMIT else _INT8
-    if kind is datetime:
-        return _TIMESTAMPTZ
-    if kind is float:
-        return _FLOAT8
-    return _BOOL if kind is bool else _INFERRED
+def _bound(values: Sequence[Any]) -> tuple[tuple[int, ...], list[bytes | None]]:
+    """The types and the literals of parameters, in one pass: a turn has dozens."""
+    kinds: list[int] = []
+    literals: list[bytes | None] = []
+    for value in values:
+        kind = type(value)
+        oid, literal = _INFERRED, None
+        if kind is str:
+            literal = value.encode()
+        elif value is None:
+            pass
+        elif kind is int:
+            oid, literal = _INT4 if -_INT4_LIMIT <= value < _INT4_LIMIT else _INT8, b"%d" % value
+        elif kind is datetime:
+            oid, literal = _TIMESTAMPTZ, _moment(value)
+        elif kind is float:
+            oid, literal = _FLOAT8, repr(value).encode()
+        elif kind is list:
+            literal = _array(value).encode()
+        elif kind is tuple:
+            literal = _fixed_array(value)
+        elif kind is bool:
+            oid, literal = _BOOL, b"t" if value else b"f"
+        else:
+            literal = str(value).encode()  # StrEnum, and whatever else is text
+        kinds.append(oid)
+        literals.append(literal)
+    return tuple(kinds), literals
 
 
-def _literal(value: Any) -> bytes | None:
-    kind = type(value)
-    if value is None:
-        return None
-    if kind is str:
-        text: str = value
-    elif kind is list:
-        text = _array(value)
-    elif kind is datetime:
-        text = value.isoformat()
-    elif kind is bool:
-        text = "t" if value else "f"
-    elif kind is int or kind is float:
-        text = repr(value)
-    else:
-        text = str(value)  # StrEnum, and whatever else is text
-    return text.encode()
+@lru_cache(maxsize=64)  # all statements of a turn say the same moment
+def _moment(value: datetime) -> bytes:
+    return value.isoformat().encode()
 
 
-def _array(values: list[Any]) -> str:
+@lru_cache(maxsize=256)  # a worker says its tasks with every claim
+def _fixed_array(values: tuple[Any, ...]) -> bytes:
+    return _array(values).encode()
+
+
+def _array(values: Sequence[Any]) -> str:
     """An array literal. Text is quoted always, numbers never; all items of a column are alike but for NULLs."""
     sample = next((value for value in values if value is not None), None)
     if sample is None:

@@ -74,7 +74,10 @@ class LaterFinished(Protocol):
 
 
 class Transaction(Protocol):
-    """One transaction. Statements see those before them; `later` ones share a round trip where the dialect can."""
+    """One transaction. Statements see those before them; `later` ones share a round trip where the dialect can.
+
+    A list of values is bound as an array. So is a tuple of texts, which is remembered: for what is said often.
+    """
 
     journal: Journal | None
     """Where the engine notes what happens in it; None, as it begins, when nobody wants to hear of it."""

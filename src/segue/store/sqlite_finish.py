@@ -72,14 +72,17 @@ def finish(
             if above is None:
                 above = children[run_id, child] = _Above()
             above.add(status)
-    started = 0
+    started, release_plain, end_plain = 0, statements["release_plain_step"].sql, statements["end_plain_run"].sql
     follow: list[Follow] = []
     for (run_id, child), above in children.items():
         if child == RUN:
-            left = execute(statements["release_run"].sql, (above.total, run_id)).fetchone()[0]
-            if left == 0:
-                ended = execute(statements["end_plain_run"].sql, (moment, run_id)).fetchone() is not None
-                follow.append(Follow(run_id, RUN, 0, FollowKind.ENDED if ended else FollowKind.QUIET))
+            if execute(end_plain, (moment, run_id, above.total)).fetchone():
+                follow.append(Follow(run_id, RUN, 0, FollowKind.ENDED))
+            elif execute(statements["release_run"].sql, (above.total, run_id)).fetchone()[0] == 0:
+                follow.append(Follow(run_id, RUN, 0, FollowKind.QUIET))
+            continue
+        if above.total == above.succeeded and execute(release_plain, (moment, run_id, child, above.total)).fetchone():
+            started += 1
             continue
         counts = (above.total, above.failed, above.skipped, run_id, child)
         row = execute(statements["release_step"].sql, counts).fetchone()

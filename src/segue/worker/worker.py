@@ -72,7 +72,7 @@ class Worker:
         self._options = options
         self._limits = limits
         self._identity = WorkerIdentity(
-            id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=options.queues, tasks=list(tasks),
+            id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=options.queues, tasks=tuple(tasks),
             lease_seconds=options.lease_seconds, run_id=options.run_id,
         )  # fmt: skip
         self._wakeups = Wakeups(engine.store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segue.cli.branches import FOLD_FROM, MOST_LEVELS, Branch, grow
-from segue.engine.look import StepInfo
+from segue.engine.views.look import StepInfo
 from segue.model import RUN, StepStatus
 
 

@@ -15,7 +15,7 @@ from segue.cli.pictures import progress_text, shortened
 from segue.cli.runs import SHORTEST_ID, runs_table, shortest
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import new_id
-from segue.engine.look import ProgressInfo
+from segue.engine.views.look import ProgressInfo
 from segue.scheduler.chores import Chores
 from tests.unit.cli.conftest import APP, Shell
 
@@ -112,7 +112,7 @@ def test_workers_are_listed(shell: Shell) -> None:
     assert "No worker is running" in shell("workers").stdout
     with Segue(shell.url) as segue:
         id_ = new_id(segue.engine.store.now())
-        worker = WorkerIdentity(id=id_, name="host:1", queues=("mail",), tasks=["a"], lease_seconds=30.0, run_id=None)
+        worker = WorkerIdentity(id=id_, name="host:1", queues=("mail",), tasks=("a",), lease_seconds=30.0, run_id=None)
         segue.engine.register(worker, pool="thread", concurrency=3, version="1")
     [found] = shell.json("workers")
     assert (found["id"], found["queues"], found["pool"], found["status"]) == (id_, ["mail"], "thread", "running")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
-from segue.engine.allot import Allotment, Source, Tags, allot
-from segue.engine.places import Places
+from segue.engine.claiming.allot import Allotment, Source, Tags, allot
+from segue.engine.claiming.places import Places
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import Use
 
@@ -17,11 +17,11 @@ def lane(
     name: str, *uses: Use, turn: str = "", priority: int = 5, at: int = 0, weight: float = 1.0, cost: int = 1,
     queue: str = "q", starved: bool = False,
 ) -> Source:  # fmt: skip
-    return Source(queue, name, ["t"], cost, uses, turn, weight, [(priority, at)], has_starved=starved)
+    return Source(queue, name, ("t",), cost, uses, turn, weight, [(priority, at)], has_starved=starved)
 
 
 def plain(*heads: tuple[int, int], queue: str = "q", uses: tuple[Use, ...] = ()) -> Source:
-    return Source(queue, None, ["t"], 1, uses, "", 1.0, list(heads))
+    return Source(queue, None, ("t",), 1, uses, "", 1.0, list(heads))
 
 
 def share(

@@ -11,8 +11,8 @@ import pytest
 
 from segue.engine import ids
 from segue.engine.backoff import delay_seconds
-from segue.engine.explain import Reason, _merged, _span
 from segue.engine.ids import first_id_at, new_id
+from segue.engine.views.explain import Reason, _merged, _span
 from segue.model import Policy
 
 NOW = datetime(2026, 11, 20, 12, 30, 0, 123456, tzinfo=UTC)

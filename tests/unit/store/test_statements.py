@@ -26,6 +26,7 @@ OWN = {
         "finish_step",
         "release_run",
         "release_step",
+        "release_plain_step",
         "make_ready",
         "end_plain_run",
     },  # what PostgreSQL's finish does at once

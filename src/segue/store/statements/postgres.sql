@@ -64,8 +64,6 @@ WITH done AS (
     SELECT s.run_id, s.step, s.attempt, s.is_join, s.waiting_on - e.total AS waiting_on,
         s.failed_above + e.failed AS failed, s.skipped_above + e.skipped AS skipped,
         greatest(:now::timestamptz + make_interval(secs => coalesce(s.delay, 0)), s.ready_at) AS due, s.lane,
-        CASE WHEN r.limit_name IS NOT NULL AND r.admitted_at IS NULL AND r.intent IS NULL AND r.outcome IS NULL
-            THEN 'admission' WHEN r.status = 'paused' THEN 'paused' END AS held,
         CASE
             WHEN s.rule = 'any_succeeded' AND e.total > e.failed + e.skipped THEN 'start'
             WHEN s.rule = 'any_failed' AND s.failed_above + e.failed > 0 THEN 'start'
@@ -75,14 +73,16 @@ WITH done AS (
             WHEN s.rule = 'none_failed' AND s.failed_above + e.failed > 0 THEN 'skip'
             ELSE 'start'
         END AS verdict
-    FROM edges e JOIN segue_steps s ON s.run_id = e.run_id AND s.step = e.child JOIN segue_runs r ON r.id = e.run_id
+    FROM edges e JOIN segue_steps s ON s.run_id = e.run_id AND s.step = e.child
     WHERE s.status = 'blocked'
 ), told AS (
     UPDATE segue_steps s SET waiting_on = k.waiting_on, failed_above = k.failed, skipped_above = k.skipped,
         status = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN 'ready' ELSE 'blocked' END,
         ready_at = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN k.due ELSE s.ready_at END,
-        gate = CASE WHEN k.verdict <> 'start' OR k.is_join THEN NULL WHEN k.held IS NOT NULL THEN k.held
-            WHEN k.due > :now::timestamptz THEN 'timer' WHEN k.lane IS NOT NULL THEN 'limit' END
+        gate = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN coalesce(
+            (SELECT CASE WHEN r.limit_name IS NOT NULL AND r.admitted_at IS NULL AND r.intent IS NULL AND r.outcome IS NULL
+                THEN 'admission' WHEN r.status = 'paused' THEN 'paused' END FROM segue_runs r WHERE r.id = k.run_id),
+            CASE WHEN k.due > :now::timestamptz THEN 'timer' WHEN k.lane IS NOT NULL THEN 'limit' END) END
     FROM kids k WHERE s.run_id = k.run_id AND s.step = k.step
 ), counts AS (
     SELECT r.id, r.waiting_on - e.total AS waiting_on,

@@ -1,5 +1,5 @@
 -- What people do to single steps, and to runs that have ended: retry, fork, skip, mark, edit. The caller holds the run's
--- lock. What begins anew is worked out in Python from the whole run (engine/reopen.py) and written in batches.
+-- lock. What begins anew is worked out in Python from the whole run (engine/reopening/reopen.py) and written in batches.
 
 -- name: graph_run
 SELECT status, intent, outcome, error, started_at FROM segue_runs WHERE id = :run_id;

@@ -21,9 +21,9 @@ SELECT 1 WHERE false;
 -- name: lock_runs
 -- The transaction has the write lock already. With the intent only until the outcome stands: what runs after that is a
 -- hook, and is worked to its end.
-SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast, status, limit_name,
+SELECT r.id, CASE WHEN outcome IS NULL THEN intent END, fail_fast, status, limit_name,
     limit_name IS NOT NULL AND admitted_at IS NULL AND intent IS NULL AND outcome IS NULL
-FROM segue_runs WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
+FROM json_each(:ids) CROSS JOIN segue_runs r ON r.id = value;
 
 -- name: finish_step
 UPDATE segue_steps SET status = ?1, result = ?2, error = coalesce(?3, error), seconds = coalesce(?4, seconds),
@@ -33,6 +33,16 @@ RETURNING children;
 
 -- name: release_run
 UPDATE segue_runs SET waiting_on = waiting_on - ?1 WHERE id = ?2 RETURNING waiting_on;
+
+-- name: release_plain_step
+-- The common release: the last parent succeeded as all others did, and nothing keeps the step from being claimed. Any
+-- other step is judged by `finish`, which tells it by `release_step`.
+UPDATE segue_steps SET waiting_on = 0, status = 'ready', ready_at = ?1
+WHERE run_id = ?2 AND step = ?3 AND status = 'blocked' AND waiting_on = ?4 AND rule = 'all_succeeded'
+AND failed_above = 0 AND skipped_above = 0 AND NOT is_join AND delay IS NULL AND ready_at IS NULL AND lane IS NULL
+AND EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = ?2 AND r.status <> 'paused'
+    AND (r.limit_name IS NULL OR r.admitted_at IS NOT NULL))
+RETURNING 1;
 
 -- name: release_step
 UPDATE segue_steps
@@ -92,9 +102,10 @@ SELECT step, status, result, is_join, result_expr FROM segue_steps
 WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
 
 -- name: end_plain_run
--- The common end: nothing failed, no hook waits. Any other is looked at by the engine.
-UPDATE segue_runs SET status = 'succeeded', finished_at = ?1
-WHERE id = ?2 AND intent IS NULL AND outcome IS NULL AND NOT has_hooks
+-- The common end: it waits for nothing else, nothing failed, no hook waits. Any other run is told by `release_run`, and
+-- when it waits for nothing more it is looked at by the engine.
+UPDATE segue_runs SET waiting_on = 0, status = 'succeeded', finished_at = ?1
+WHERE id = ?2 AND waiting_on = ?3 AND intent IS NULL AND outcome IS NULL AND NOT has_hooks
 AND NOT EXISTS (SELECT 1 FROM segue_steps f WHERE f.run_id = segue_runs.id AND f.status = 'failed')
 RETURNING id;
 

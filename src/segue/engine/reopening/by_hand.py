@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from segue.engine.events import record_event
-from segue.engine.reopen import NOT_SUCCEEDED, NOTHING, Reopening
+from segue.engine.reopening.reopen import NOT_SUCCEEDED, NOTHING, Reopening
+from segue.engine.reopening.retry import complete, refuse_busy, refuse_ending, refuse_running
+from segue.engine.reopening.rewrite import write_reopening
+from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, load_graph
 from segue.engine.resolve import load
-from segue.engine.retry import complete, refuse_busy, refuse_ending, refuse_running
-from segue.engine.rewrite import write_reopening
-from segue.engine.run_graph import RunGraph, StepRow, find_step, load_graph
 from segue.engine.verbs import Done, lock_run, said
 from segue.errors import RunStateError
 from segue.model import StepStatus

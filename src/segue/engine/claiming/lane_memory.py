@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from segue.engine.cursor import FIRST_RANK, ClaimCursor
+from segue.engine.claiming.cursor import FIRST_RANK, ClaimCursor
+from segue.engine.claiming.places import QUEUE, TASK
 from segue.engine.identity import WorkerIdentity
-from segue.engine.places import QUEUE, TASK
 from segue.model import Outcome
 from segue.store.protocol import Row, Store
 
@@ -21,6 +21,7 @@ BINDING_SECONDS = 1.0
 DEEP_AFTER = 500
 """So many steps are claimed of a lane before it is worth while to remember how far that went."""
 
+_AT_ONCE = datetime.min.replace(tzinfo=UTC)
 _MOST_HELD = 100_000
 _MOST_DEEP = 100
 
@@ -34,17 +35,17 @@ class LaneMemory:
         self.tasks = frozenset(worker.tasks)
         self.bindable = [f"{QUEUE}{queue}" for queue in worker.queues] + [f"{TASK}{task}" for task in worker.tasks]
         self.binding: frozenset[str] = frozenset()  # limits that bind its steps without lanes
-        self.binding_read_at: datetime | None = None
         self.is_active = False  # steps with lanes waited at the last look
-        self.look_at: datetime | None = None  # the next look, in a turn that is taken anyway
+        self.look_at = _AT_ONCE  # the next look, in a turn that is taken anyway
         self.wake_at: datetime | None = None  # ... for which a turn is to be taken
-        self.rest_until: datetime | None = None  # a look was long and in vain
+        self.rest_until = _AT_ONCE  # a look was long and in vain
         self.after: dict[str, str] = {}  # by queue: where the last look ended, when it did not see all lanes
         self.floors: dict[str, float] = {}  # by queue: its virtual time
         self.uncounted: dict[tuple[str, str], float] = {}  # what could not be written of who was served
         self.plain_next = True
         self.cursor = ClaimCursor(time.monotonic)  # in lanes of which much was claimed
         self._claimed: dict[Lane, int] = {}
+        self._binding_since = self._binding_until = _AT_ONCE
         self._held: set[tuple[str, int, int]] = set()  # attempts that have places
 
     def hold(self, attempts: Iterable[tuple[str, int, int]]) -> None:
@@ -54,7 +55,7 @@ class LaneMemory:
 
     def give_back(self, outcomes: Sequence[Outcome]) -> int:
         """How many of these outcomes give places back."""
-        if not self._held or not outcomes:
+        if not self._held:
             return 0
         ended = self._held.intersection((o.run_id, o.step, o.attempt) for o in outcomes)
         self._held -= ended
@@ -83,20 +84,23 @@ class LaneMemory:
         }
         return {lane: start for lane, start in starts.items() if start[0] != FIRST_RANK}
 
+    def knows_binding(self, now: datetime) -> bool:
+        """Whether `binding` was read a short time ago."""
+        return self._binding_since <= now < self._binding_until
+
+    def bound(self, binding: frozenset[str], now: datetime) -> None:
+        """Remember what was read just now."""
+        if now < self._binding_since:  # the clock was set back: what was to come at its time comes at once
+            self.look_at = self.rest_until = _AT_ONCE
+        self.binding = binding
+        self._binding_since, self._binding_until = now, now + timedelta(seconds=BINDING_SECONDS)
+
     def is_due(self, now: datetime) -> bool:
         """Whether to look for lanes in this turn."""
-        return _has_come(self.look_at, now) or (self.wake_at is not None and now >= self.wake_at)
-
-    def is_rested(self, now: datetime) -> bool:
-        """Whether it may look though it is not due."""
-        return _has_come(self.rest_until, now)
+        return now >= self.look_at or (self.wake_at is not None and now >= self.wake_at)
 
     def looked(self, now: datetime, *, is_active: bool) -> None:
         """A look was taken that needs no other soon."""
         self.is_active = is_active
         self.look_at = now + timedelta(seconds=LOOK_SECONDS)
         self.wake_at = None
-
-
-def _has_come(moment: datetime | None, now: datetime) -> bool:
-    return moment is None or now >= moment or (moment - now).total_seconds() > 3600  # the clock was set back

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from segue.engine.cursor import EVERY_QUEUE, FIRST_RANK, ClaimCursor
+from segue.engine.claiming.cursor import EVERY_QUEUE, FIRST_RANK, ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.engine.resolve import hook_value, is_true, load
 from segue.engine.rows import decode_policy

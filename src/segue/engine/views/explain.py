@@ -12,8 +12,8 @@ from datetime import datetime
 import msgspec
 
 from segue.engine.bundles import waiting_bundle
-from segue.engine.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
-from segue.engine.why_limited import Kind, LimitsView, Why
+from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
+from segue.engine.views.why_limited import Kind, LimitsView, Why
 from segue.model import ENGINE_TASKS, SLEEP, Gate, RunStatus, StepStatus
 from segue.store.protocol import Store, Transaction
 

@@ -20,15 +20,15 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from segue.engine.allot import Allotment, Grant, Source, Tags, allot
-from segue.engine.claim import Claim
-from segue.engine.cursor import ClaimCursor
+from segue.engine.claiming.allot import Allotment, Grant, Source, Tags, allot
+from segue.engine.claiming.claim import Claim
+from segue.engine.claiming.cursor import ClaimCursor
+from segue.engine.claiming.lane_memory import LOOK_SECONDS, LaneMemory
+from segue.engine.claiming.looking import Glimpse, Looking
+from segue.engine.claiming.places import Spot
+from segue.engine.claiming.standing import lock_spots, locked_spots, write_buckets, write_turns
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import chance
-from segue.engine.lane_memory import BINDING_SECONDS, LOOK_SECONDS, LaneMemory
-from segue.engine.looking import Glimpse, Looking
-from segue.engine.places import Spot
-from segue.engine.standing import lock_spots, locked_spots, write_buckets, write_turns
 from segue.store.protocol import Store, Transaction
 
 ROUNDS = 4
@@ -58,7 +58,8 @@ class LanedClaim(Claim):
     def send(self) -> None:
         """Ask for plain steps without waiting for the answer, unless they must share with lanes."""
         memory, now = self._memory, self._now
-        self._read_binding()
+        if not memory.knows_binding(now):
+            self._read_binding()
         self._is_sharing = bool(memory.binding) or self._freed > 0 or (memory.is_active and memory.is_due(now))
         if self._is_sharing:
             return
@@ -75,7 +76,7 @@ class LanedClaim(Claim):
             rows: list[Any] = []
         else:
             rows = super().rows()
-            if not self._has_looked and not rows and memory.is_rested(self._now):
+            if not self._has_looked and not rows and self._now >= memory.rest_until:
                 self._look()
             if not self._has_looked:
                 return rows
@@ -114,13 +115,9 @@ class LanedClaim(Claim):
 
     def _read_binding(self) -> None:
         """Ask now and then which limits bind steps that do not name them."""
-        memory, now = self._memory, self._now
-        read_at = memory.binding_read_at
-        if read_at is not None and abs((now - read_at).total_seconds()) < BINDING_SECONDS:
-            return
-        rows = self._tx.all("binding_limits", names=memory.bindable, every_queue=self._worker.run_id is not None)
-        memory.binding = frozenset(row[0] for row in rows)
-        memory.binding_read_at = now
+        names = self._memory.bindable
+        rows = self._tx.all("binding_limits", names=names, every_queue=self._worker.run_id is not None)
+        self._memory.bound(frozenset(row[0] for row in rows), self._now)
 
     # Sharing ------------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from segue.engine.events import record_event
-from segue.engine.reopen import ANY, CANCELLED, NOTHING, UNSUCCESSFUL, Reopening
-from segue.engine.rewrite import write_reopening
-from segue.engine.run_graph import RunGraph, StepRow, find_step, is_begun, load_graph, named
+from segue.engine.reopening.reopen import ANY, CANCELLED, NOTHING, UNSUCCESSFUL, Reopening
+from segue.engine.reopening.rewrite import write_reopening
+from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, is_begun, load_graph, named
 from segue.engine.settle import Settler, is_called
 from segue.engine.verbs import Done, lock_run, said
 from segue.errors import RunStateError

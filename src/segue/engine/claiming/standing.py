@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from segue.engine.allot import Source
-from segue.engine.lane_memory import LaneMemory
-from segue.engine.places import Places, Spot, with_bound
+from segue.engine.claiming.allot import Source
+from segue.engine.claiming.lane_memory import LaneMemory
+from segue.engine.claiming.places import Places, Spot, with_bound
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import Use, read_lane
 from segue.store.protocol import Later, Row, Store, Transaction

@@ -8,8 +8,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from segue.engine.places import QUEUE, Held, Places, Spot
-from segue.engine.standing import count_taken, read_buckets, spot_columns, terms_of, uses_of
+from segue.engine.claiming.places import QUEUE, Held, Places, Spot
+from segue.engine.claiming.standing import count_taken, read_buckets, spot_columns, terms_of, uses_of
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import read_lane
 from segue.store.protocol import Store, Transaction

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from segue.engine.admission import admit_after
 from segue.engine.pausing import hold_paused
-from segue.engine.recount import Recounted, recount
-from segue.engine.reopen import Reopening
-from segue.engine.run_graph import StepRow
+from segue.engine.reopening.recount import Recounted, recount
+from segue.engine.reopening.reopen import Reopening
+from segue.engine.reopening.run_graph import StepRow
 from segue.engine.settle import Settler
 from segue.engine.waits import WAIT_ALARM
 from segue.model import RUN, Gate, JoinVerdict, Ref, RunStatus, StepStatus

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from segue.engine.resolve import load
-from segue.engine.select import RunFilter, page_of_ids
+from segue.engine.views.select import RunFilter, page_of_ids
 from segue.errors import RunNotFoundError
 from segue.model import RUN, ErrorInfo, FailureInfo, RunStatus, StepStatus
 from segue.plan.codec import decode_expr, evaluate, steps_in

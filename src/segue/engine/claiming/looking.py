@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.allot import STARVING_SECONDS, Grant, Source
-from segue.engine.cursor import BEGINNING, FIRST_RANK, ClaimCursor
+from segue.engine.claiming.allot import STARVING_SECONDS, Grant, Source
+from segue.engine.claiming.cursor import BEGINNING, FIRST_RANK, ClaimCursor
+from segue.engine.claiming.lane_memory import LaneMemory
+from segue.engine.claiming.places import TASK, Places, Spot, with_bound
+from segue.engine.claiming.standing import count_taken, lock_spots, locked_spots, read_buckets, spot_columns, terms_of
 from segue.engine.identity import WorkerIdentity
-from segue.engine.lane_memory import LaneMemory
-from segue.engine.places import TASK, Places, Spot, with_bound
-from segue.engine.standing import count_taken, lock_spots, locked_spots, read_buckets, spot_columns, terms_of
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import read_lane
 from segue.store.protocol import Later, Row, Store, Transaction
@@ -174,10 +174,10 @@ class Looking:
             return []
         binding = self._memory.binding
         bound = [task for task in self._worker.tasks if f"{TASK}{task}" in binding] if binding else []
-        free = [task for task in self._worker.tasks if task not in bound] if bound else self._worker.tasks
+        free = tuple(task for task in self._worker.tasks if task not in bound) if bound else self._worker.tasks
         return [
-            Source(queue, None, list(tasks), 1, with_bound((), queue, tasks[0], 1, binding), "", 1.0, [])
-            for tasks in (free, *([task] for task in bound)) if tasks
+            Source(queue, None, tasks, 1, with_bound((), queue, tasks[0], 1, binding), "", 1.0, [])
+            for tasks in (free, *((task,) for task in bound)) if tasks
         ]  # fmt: skip
 
     def _start(self, source: Source) -> tuple[int, Any]:
@@ -207,7 +207,7 @@ class Looking:
             since = self._store.datetime(ready_at) if any(use.cost > 1 for use in uses) else None
             groups[place.get(queue, 0)].append(
                 Source(
-                    queue, text, [lane.task], lane.cost, uses, lane.turn or "", lane.weight, [(priority, ready_at)],
+                    queue, text, (lane.task,), lane.cost, uses, lane.turn or "", lane.weight, [(priority, ready_at)],
                     has_starved=since is not None and since < old,
                 )
             )  # fmt: skip

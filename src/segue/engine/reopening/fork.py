@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from segue.engine.edit import NewArguments, with_new
 from segue.engine.events import record_event
 from segue.engine.labels import annotate
-from segue.engine.reopen import ANY, UNSETTLED, Reopening
-from segue.engine.rewrite import write_reopening
-from segue.engine.run_graph import RunRow, find_step, load_graph
+from segue.engine.reopening.edit import NewArguments, with_new
+from segue.engine.reopening.reopen import ANY, UNSETTLED, Reopening
+from segue.engine.reopening.rewrite import write_reopening
+from segue.engine.reopening.run_graph import RunRow, find_step, load_graph
 from segue.engine.verbs import lock_run, said
 from segue.errors import RunStateError
 from segue.model import RunStatus

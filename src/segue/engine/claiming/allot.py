@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.places import Places, Spot
+from segue.engine.claiming.places import Places, Spot
 from segue.plan.lanes import Use
 
 STARVING_SECONDS = 30.0
@@ -32,7 +32,7 @@ class Source(msgspec.Struct):
 
     queue: str
     lane: str | None  # None: plain
-    tasks: list[str]
+    tasks: tuple[str, ...]
     cost: int
     uses: tuple[Use, ...]
     turn: str

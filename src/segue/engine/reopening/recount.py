@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import msgspec
 
-from segue.engine.reopen import Reopening
+from segue.engine.reopening.reopen import Reopening
+from segue.engine.reopening.run_graph import RunGraph, StepRow, is_begun
 from segue.engine.rows import EARLY_RULES
-from segue.engine.run_graph import RunGraph, StepRow, is_begun
 from segue.model import RUN, JoinVerdict, StepStatus, judge_join
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from segue.engine.run_graph import RunGraph, StepRow, is_begun
+from segue.engine.reopening.run_graph import RunGraph, StepRow, is_begun
 from segue.model import RUN, StepStatus
 
 SKIPPED = frozenset({StepStatus.SKIPPED})

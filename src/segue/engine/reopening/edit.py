@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from segue.engine.events import record_event
-from segue.engine.run_graph import find_step, is_begun
+from segue.engine.reopening.run_graph import find_step, is_begun
 from segue.engine.verbs import Done, lock_run, said
 from segue.errors import PlanError, Problem, RunStateError
 from segue.model import ENGINE_TASKS, StepStatus
