@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any
 
 import psycopg
@@ -53,37 +52,10 @@ _OPEN = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 _inherited: list[psycopg.Connection[TupleRow]] = []  # a fork must not even close what it inherited
 
 
-class TaskConnection(psycopg.Connection[TupleRow]):
+class TaskConnection(lent.LentConnection, psycopg.Connection[TupleRow]):
     """What a transactional task is given: an ordinary connection that does not end its transaction."""
 
-    is_lent = False
-    refusal: DefinitionError | None = None
-
-    def commit(self) -> None:
-        """Refused while a task has it."""
-        self._refuse("connection.commit()")
-        super().commit()
-
-    def rollback(self) -> None:
-        """Refused while a task has it."""
-        self._refuse("connection.rollback()")
-        super().rollback()
-
-    def close(self) -> None:
-        """Refused while a task has it."""
-        self._refuse("connection.close()")
-        super().close()
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        self._refuse("`with connection:`")
-        super().__exit__(exc_type, exc_val, exc_tb)
-
-    def _refuse(self, what: str) -> None:
-        if self.is_lent:
-            self.refusal = lent.refused(what, _SAVEPOINT)
-            raise self.refusal
+    savepoint = _SAVEPOINT
 
 
 class PostgresLoan:

@@ -11,9 +11,8 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Literal
+from typing import Any
 
-from segue.errors import DefinitionError
 from segue.store import lent
 from segue.store.protocol import Transaction
 
@@ -24,40 +23,20 @@ _READS = frozenset(
 _inherited: list[sqlite3.Connection] = []  # a fork must not even close what it inherited
 
 
-class TaskConnection(sqlite3.Connection):
+class TaskConnection(lent.LentConnection, sqlite3.Connection):
     """What a transactional task is given: an ordinary connection that does not end its transaction."""
 
-    is_lent = False
-    refusal: DefinitionError | None = None
+    savepoint = _SAVEPOINT
     _revoker = 0  # the thread that took it away
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.set_authorizer(self._authorize)
 
-    def commit(self) -> None:
-        """Refused while a task has it."""
-        self._refuse("connection.commit()")
-        super().commit()
-
-    def rollback(self) -> None:
-        """Refused while a task has it."""
-        self._refuse("connection.rollback()")
-        super().rollback()
-
-    def close(self) -> None:
-        """Refused while a task has it."""
-        self._refuse("connection.close()")
-        super().close()
-
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
         """Refused while a task has it: Python's `sqlite3` commits before it runs a script."""
-        self._refuse("connection.executescript()")
+        self.refuse("connection.executescript()")
         return super().executescript(sql_script)
-
-    def __exit__(self, *exc_info: Any) -> Literal[False]:
-        self._refuse("`with connection:`")
-        return super().__exit__(*exc_info)
 
     @property
     def is_revoked(self) -> bool:
@@ -70,12 +49,7 @@ class TaskConnection(sqlite3.Connection):
         self.interrupt()
         # Before the rollback: a recording that is under way must stop, and not go on in a transaction of its own.
         super().execute("PRAGMA query_only = ON")
-        super().rollback()
-
-    def _refuse(self, what: str) -> None:
-        if self.is_lent:
-            self.refusal = lent.refused(what, _SAVEPOINT)
-            raise self.refusal
+        sqlite3.Connection.rollback(self)  # the driver's own, which is not refused
 
     def _authorize(self, action: int, what: str | None, *_: str | None) -> int:
         if not self.is_lent or threading.get_ident() == self._revoker:
