@@ -40,6 +40,15 @@ def test_a_chain_of_limited_steps_costs_one_turn_for_each(stage: Stage) -> None:
     assert job.name == "c"
 
 
+def test_a_limited_step_waits_for_a_place_when_its_parents_have_ended(stage: Stage) -> None:
+    define(stage, "db", concurrency=1)
+    run_id = stage.start(plan(limited("holder", "db"), node("a"), limited("b", "db", parents=(1,))))
+    holder, a = stage.claim_named("holder", "a")
+    assert stage.turn(succeeded(a), want=5).jobs == []
+    assert stage.step(run_id, "b").gate == "limit"
+    assert names(stage.turn(succeeded(holder), want=5).jobs) == ["b"]
+
+
 def test_other_steps_are_not_held_up(stage: Stage) -> None:
     define(stage, "api", concurrency=1)
     stage.start(plan(*many(5, "api", priority=9), node("free")))

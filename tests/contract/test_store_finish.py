@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from segue.model import JoinRule, Outcome, Ref, Span, Verdict
@@ -18,12 +20,13 @@ def end(how: str) -> object:
 
 @pytest.mark.parametrize("rule, parents, becomes", [
     ("all_succeeded", (S, S), S), ("all_succeeded", (S, F), K), ("all_succeeded", (S, K), K),
-    ("all_succeeded", (F, F), K),
+    ("all_succeeded", (F, F), K), ("all_succeeded", (F, S), K), ("all_succeeded", (K, S), K),
     ("all_done", (S, F), S), ("all_done", (F, K), S), ("all_done", (K, K), S),
     ("any_succeeded", (S, F), S), ("any_succeeded", (F, S), S), ("any_succeeded", (F, K), K),
     ("any_succeeded", (K, S), S),
     ("any_failed", (S, F), S), ("any_failed", (F, S), S), ("any_failed", (S, S), K), ("any_failed", (K, S), K),
     ("none_failed", (S, S), S), ("none_failed", (S, K), S), ("none_failed", (K, K), S), ("none_failed", (S, F), K),
+    ("none_failed", (F, S), K),
 ])  # fmt: skip
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("is_join", [True, False])
@@ -169,6 +172,17 @@ def test_a_delay_counts_from_the_end_of_the_parents(stage: Stage) -> None:
     assert stage.turn(timers=True).timer_seconds == 7
     assert stage.claim() == []
     stage.advance(7)
+    stage.turn(timers=True)
+    stage.claim_named("b")
+
+
+def test_a_step_that_has_a_time_waits_for_it_when_its_parents_have_ended(stage: Stage) -> None:
+    run_id = stage.start(plan(node("a"), node("b", 0, run_at=stage.clock.now() + timedelta(seconds=30))))
+    [a] = stage.claim()
+    stage.turn(succeeded(a))
+    assert stage.step(run_id, "b").gate == "timer"
+    assert stage.claim() == []
+    stage.advance(30)
     stage.turn(timers=True)
     stage.claim_named("b")
 

@@ -159,7 +159,7 @@ def test_old_ticks_go_too_but_the_last(stage: Stage, rules: Retention) -> None:
     [last] = clockwork.ticks()
     assert (last.status, last.run_status) == ("started", None)
     rules.set(max_age=None)
-    clockwork.schedules.delete(NAME)
+    clockwork.schedules.remove(NAME)
     assert rules.sweep() == 0
 
 

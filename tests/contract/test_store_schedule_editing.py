@@ -70,7 +70,7 @@ def test_names_are_given_once_and_must_be_known(clockwork: Clockwork) -> None:
     with pytest.raises(ConfigError, match="no name"):
         clockwork.create(" ")
     schedules = clockwork.schedules
-    for verb in (schedules.get, schedules.activate, schedules.deactivate, schedules.delete, schedules.run_now,
+    for verb in (schedules.get, schedules.activate, schedules.deactivate, schedules.remove, schedules.run_now,
                  schedules.next, schedules.ticks, schedules.update):  # fmt: skip
         with pytest.raises(ScheduleNotFoundError, match="no schedule 'other'"):
             verb("other")
@@ -117,7 +117,7 @@ def test_deactivating_and_deleting_empty_the_queue(clockwork: Clockwork) -> None
     for _ in range(3):
         clockwork.tick()
     clockwork.schedules.deactivate("one")
-    clockwork.schedules.delete("other")
+    clockwork.schedules.remove("other")
     clockwork.finish(2)
     clockwork.tick()
     assert [info.reason for info in clockwork.ticks("one")[1:]] == ["the schedule was deactivated"] * 2
