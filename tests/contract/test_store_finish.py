@@ -8,7 +8,8 @@ import pytest
 
 from segue.model import JoinRule, Outcome, Ref, Span, Verdict
 from segue.store.protocol import Finish
-from tests.contract.acting import Stage, ended, failed, node, plan, succeeded, value
+from segue.store.sqlite_wide import WIDTH
+from tests.contract.acting import Stage, connect, ended, failed, node, plan, succeeded, value
 
 S, F, K = "succeeded", "failed", "skipped"
 
@@ -116,6 +117,39 @@ def test_a_finish_needs_its_status_and_attempt(stage: Stage) -> None:
         assert tx.finish([Finish(run_id, 0, 1, "running", F)], now).result().recorded == 0
     assert stage.statuses(run_id) == {"a": S, "b": "running"}
     assert stage.step(run_id, "a").finished_at == now
+
+
+@pytest.mark.parametrize("count", [WIDTH - 1, WIDTH, 2 * WIDTH + 5])
+def test_many_finishes_at_once_are_each_held_to_their_status_and_attempt(stage: Stage, count: int) -> None:
+    members = [node(f"n{number}") for number in range(2 * count)]
+    run_id = stage.start(plan(*members, node("last", *range(count), rule=JoinRule.ALL_DONE)))
+    stage.claim(want=2 * count)
+    right = [
+        Finish(run_id, number, 1, "running", (S, F)[number % 2], str(number), seconds=float(number))
+        for number in range(count)
+    ]
+    wrong = [Finish(run_id, count + number, 1, "blocked", S) for number in range(count // 2)]
+    wrong += [Finish(run_id, count + number, 2, "running", S) for number in range(count // 2, count)]
+    with stage.store.transaction() as tx:
+        tx.all("lock_runs", ids=[run_id])
+        done = tx.finish(
+            [finish for pair in zip(right, wrong, strict=True) for finish in pair], stage.store.now()
+        ).result()
+    assert (done.recorded, done.started) == (count, 1)
+    for number in range(count):
+        step = stage.step(run_id, f"n{number}")
+        assert (step.status, step.seconds) == ((S, F)[number % 2], float(number))
+        assert stage.step(run_id, f"n{count + number}").status == "running"
+    with connect(stage.store.url) as connection:
+        found = connection.execute("SELECT result FROM segue_steps WHERE result IS NOT NULL ORDER BY step").fetchall()
+    assert [row[0] for row in found] == [str(number) for number in range(count)]
+
+
+def test_many_outcomes_of_which_one_is_said_twice(stage: Stage) -> None:
+    run_id = stage.start(plan(*[node(f"n{number}") for number in range(2 * WIDTH)]))
+    jobs = stage.claim(want=2 * WIDTH)
+    assert stage.turn(*[succeeded(job) for job in jobs], succeeded(jobs[3])).refused == 1
+    assert stage.run(run_id).status == "succeeded"
 
 
 def test_attempts_never_exceed_the_policy(stage: Stage) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from segue.engine.start import NewRun, start_runs
 from segue.model import Gather, Hook, JoinRule, Ref
-from segue.store.sqlite import WIDTH
+from segue.store.sqlite_wide import WIDTH
 from tests.contract.acting import Stage, connect, node, plan, value
 
 CHAIN = plan(node("a"), node("b", 0), result=Ref(1))

@@ -44,14 +44,17 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = (
-    Mutant("no fence in finish, SQLite", SQLITE, "AND attempt = ?8 AND status = ?9", "AND ?8 IS NOT NULL AND status = ?9"),
+    Mutant("no fence in finish, SQLite", SQLITE, "AND attempt = ?3 AND status = ?4", "AND ?3 IS NOT NULL AND status = ?4"),
+    Mutant("no fence in the finish of many, SQLite", SQLITE, "AND attempt = o.column3 AND status", "AND status", folder=FINISH),
+    Mutant("the finish of many asks for no status, SQLite", SQLITE, "AND attempt = o.column3 AND status = o.column4", "AND attempt = o.column3",
+           folder=FINISH),
     Mutant("no fence in finish, PostgreSQL", POSTGRES, "AND s.attempt = o.attempt AND", "AND", "postgres"),
     Mutant("no fence in the finish of one, PostgreSQL", POSTGRES, "AND s.attempt = :attempt AND s.status = :from_status",
            "AND :attempt::integer IS NOT NULL AND s.status = :from_status", "postgres"),
     Mutant("the finish of one asks for no status, PostgreSQL", POSTGRES, "AND s.attempt = :attempt AND s.status = :from_status",
            "AND s.attempt = :attempt AND :from_status::text IS NOT NULL", "postgres"),
-    Mutant("a finish asks for no status, SQLite", SQLITE, "AND attempt = ?8 AND status = ?9",
-           "AND attempt = ?8 AND ?9 IS NOT NULL"),
+    Mutant("a finish asks for no status, SQLite", SQLITE, "AND attempt = ?3 AND status = ?4",
+           "AND attempt = ?3 AND ?4 IS NOT NULL"),
     Mutant("a finish asks for no status, PostgreSQL", POSTGRES, "AND s.status = o.from_status", "", "postgres"),
     Mutant("no fence in decide", "engine/transitions.py", "or event.attempt != step.attempt:", "or event.attempt < 0:"),
     Mutant("a child counts down by one, however many parents ended, SQLite", SQLITE,

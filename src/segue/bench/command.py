@@ -16,6 +16,7 @@ from segue.bench import machine, quiet, workloads
 from segue.bench.flatness import flat
 from segue.bench.goals import goal_of
 from segue.bench.ground import Ground, WorkerChoice, ground_at
+from segue.bench.limiting import limits
 from segue.bench.marks import MeasureError
 from segue.bench.readings import Reading
 from segue.bench.scratch import Site
@@ -27,6 +28,7 @@ from segue.errors import ConfigError, SegueError
 FILE_WIDTH = 150
 INTERRUPTED = 130
 Workload = Callable[[Ground, Sizes, int | None], Iterator[Figure]]
+Comparison = Callable[[Site, WorkerChoice, Sizes, int | None], Iterator[Figure]]
 
 ON_A_GROUND: dict[str, Workload] = {
     "chain": workloads.chain,
@@ -35,7 +37,8 @@ ON_A_GROUND: dict[str, Workload] = {
     "drain": workloads.drain,
     "idle": quiet.idle,
 }
-WORKS = (*ON_A_GROUND, "import", "flat")
+ON_TWO_GROUNDS: dict[str, Comparison] = {"limits": limits, "flat": flat}
+WORKS = (*ON_A_GROUND, "import", *ON_TWO_GROUNDS)
 
 _DESCRIPTION = (
     "Measures Segue with no-op tasks and a real worker process, everything durable, in databases that are made for it "
@@ -69,8 +72,8 @@ class Session:
             for name, site in self.sites.items():
                 if work in ON_A_GROUND:
                     self._on_a_ground(work, name, site)
-                elif work == "flat":
-                    self._take(work, name, flat(site, self.worker, self.sizes, self.repeat))
+                elif work in ON_TWO_GROUNDS:
+                    self._take(work, name, ON_TWO_GROUNDS[work](site, self.worker, self.sizes, self.repeat))
 
     def _on_a_ground(self, work: str, name: str, site: Site) -> None:
         with ground_at(site, self.worker) as ground:

@@ -26,7 +26,7 @@ def flat(site: Site, worker: WorkerChoice, sizes: Sizes, repeat: int | None) -> 
     for what in (FINISHED, DELAYED):
         with ground_at(site, worker) as empty, ground_at(site, worker) as full:
             fill(full.scratch, what, sizes.filling)
-            yield from _beside(empty, full, f"{sizes.filling:,} {what}", sizes, repeat or 5)
+            yield from beside(empty, full, f"{sizes.filling:,} {what}", sizes, repeat or 5)
 
 
 def _large_runs(ground: Ground, sizes: Sizes) -> Iterator[Figure]:
@@ -50,8 +50,11 @@ def _large_runs(ground: Ground, sizes: Sizes) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def _beside(empty: Ground, full: Ground, what: str, sizes: Sizes, repeat: int) -> Iterator[Figure]:
-    """Chains, then drains, in turns in both; only one worker lives at a time."""
+def beside(empty: Ground, full: Ground, what: str, sizes: Sizes, repeat: int) -> Iterator[Figure]:
+    """Chains and drains in a database that is full of `what`, and in an empty one, in turns.
+
+    Only one worker lives at a time.
+    """
     chains: dict[Ground, list[float]] = {empty: [], full: []}
     drains: dict[Ground, list[float]] = {empty: [], full: []}
     for _ in range(repeat):

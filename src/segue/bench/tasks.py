@@ -7,17 +7,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.authoring import chain, group, task, workflow
+from segue.authoring import Limit, chain, group, task, workflow
 from segue.authoring.compose import Chain
 from segue.bench.marks import mark
 
 MODULE = "segue.bench.tasks"
 DIAMOND_NODES = 5
+HELD, ROOMY = "segue.bench.held", "segue.bench.roomy"
+"""Limits: one that lets nothing start, one that holds nothing back."""
 
 
 @task
 def single(run: int, node: int) -> int:
     """A task that waits for nothing."""
+    return mark(run, node)
+
+
+@task(limits=[Limit(HELD, concurrency=1)])
+def held(run: int, node: int) -> int:
+    """A task that waits for a place which it never gets."""
+    return mark(run, node)
+
+
+@task(limits=[Limit(ROOMY, concurrency=1_000)])
+def roomy(run: int, node: int) -> int:
+    """A task that has a limit and always finds a place."""
     return mark(run, node)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from segue.authoring import Task
 from segue.bench.ground import Ground
 from segue.bench.marks import Mark, check_chain, check_fan
 from segue.bench.tasks import DIAMOND_NODES, diamond, fan, line, single
@@ -31,13 +33,14 @@ class Sizes:
     idle_seconds: float = 30.0
     import_times: int = 10
     filling: int = 1_000_000  # runs and steps that are in the database already
+    held: int = 10_000  # steps that wait for a place of a limit
     largest_fan: int = 100_000
     longest_chain: int = 100_000
 
 
 QUICK = Sizes(
     fans=(200, 1_000), diamonds=50, drain=1_000, single_starts=50, idle_seconds=5, import_times=3,
-    filling=20_000, largest_fan=5_000, longest_chain=1_000,
+    filling=20_000, held=500, largest_fan=5_000, longest_chain=1_000,
 )  # fmt: skip
 
 
@@ -124,12 +127,12 @@ def _single_starts(ground: Ground, count: int) -> float:
     return len(runs) / seconds
 
 
-def one_drain(ground: Ground, count: int) -> Iterator[Figure]:
-    """One queue worked off, by a worker that was started for it."""
+def one_drain(ground: Ground, count: int, task: Task[Any, Any] = single) -> Iterator[Figure]:
+    """One queue of `task` worked off, by a worker that was started for it."""
     ground.rest()
     number = ground.next_run()
     begun = time.monotonic()
-    runs = ground.segue.start_many(single, [(number, node) for node in range(count)])
+    runs = ground.segue.start_many(task, [(number, node) for node in range(count)])
     started = time.monotonic()
     marks = _work_off(ground, number, runs, count)
     first, last = min(mark.begun for mark in marks), max(mark.ended for mark in marks)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache, lru_cache
-from itertools import chain
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,6 +37,7 @@ from segue.store.adopted import dbapi_connection
 from segue.store.protocol import Row, Waker
 from segue.store.sqlite_finish import finish
 from segue.store.sqlite_lent import SqliteLoan, TaskConnection
+from segue.store.sqlite_wide import WIDTH, parameters, wide
 
 BUSY_SECONDS = 30.0
 _MINIMUM = (3, 35, 0)  # RETURNING
@@ -46,11 +45,6 @@ _TEXT_LENGTH = len("2026-01-31 12:34:56.123456")
 
 _encode = msgspec.json.Encoder().encode
 _decode_integers = msgspec.json.Decoder(list[int]).decode
-
-
-WIDTH = 16
-"""So many rows are inserted at once: to begin a statement costs about as much as to insert a row or two."""
-_VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))([^?]*)", re.DOTALL)
 
 
 class _Rows:
@@ -91,30 +85,16 @@ class SqliteTransaction:
 
     def each(self, statement: str, rows: Sequence[Row]) -> None:
         """Run a batch statement, whose parameters are `?1`, `?2` ... in the order of its columns, for each row."""
-        text, columns = self._statements[statement]
-        wide = _wide(text, len(columns)) if len(rows) >= WIDTH else None
-        left = len(rows) if wide is None else len(rows) % WIDTH
-        for first in range(0, len(rows) - left, WIDTH):
-            self._connection.execute(wide or text, [*chain.from_iterable(rows[first : first + WIDTH])])
-        self._connection.executemany(text, rows[len(rows) - left :])
+        text = self._statements[statement].sql
+        many = wide(text) if len(rows) >= WIDTH else None
+        whole = len(rows) - len(rows) % WIDTH if many else 0
+        for first in range(0, whole, WIDTH):
+            self._connection.execute(many or text, parameters(rows[first : first + WIDTH]))
+        self._connection.executemany(text, rows[whole:])
 
     def finish(self, batch: Sequence[Any], now: datetime) -> Any:
         """Write final statuses and release the children, row by row (`sqlite_finish`)."""
         return finish(self._connection, self._statements, batch, now, _text)
-
-
-@cache
-def _wide(text: str, columns: int) -> str | None:
-    """The same statement for `WIDTH` rows, when it inserts them as they come."""
-    found = _VALUES.fullmatch(text)
-    if found is None:
-        return None
-    head, row, tail = found.groups()
-    return head + ", ".join(_shifted(row, by=at * columns) for at in range(WIDTH)) + tail
-
-
-def _shifted(row: str, *, by: int) -> str:
-    return re.sub(r"\?(\d+)", lambda number: f"?{int(number[1]) + by}", row)
 
 
 class SqliteStore:

@@ -13,7 +13,8 @@ import msgspec
 
 from segue.model import RUN, Gate, JoinVerdict, StepStatus, judge_join
 from segue.store.named import Statement
-from segue.store.protocol import Finish, Finished, Follow, FollowKind
+from segue.store.protocol import Finish, Finished, Follow, FollowKind, Row
+from segue.store.sqlite_wide import WIDTH, parameters, wide
 
 _decode_integers = msgspec.json.Decoder(list[int]).decode
 
@@ -57,17 +58,11 @@ def finish(
 ) -> _Done:
     """Write the final statuses, then tell every child once what all of its parents in the batch did."""
     execute = connection.execute
-    finish_step = statements["finish_step"].sql
-    count, moment = 0, text(now)
+    moment = text(now)
+    done = _write(execute, statements, [(*finish, moment) for finish in batch])
     children: dict[tuple[str, int], _Above] = {}
-    for run_id, step, attempt, from_status, status, result, error, seconds in batch:
-        row = execute(
-            finish_step, (status, result, error, seconds, moment, run_id, step, attempt, from_status)
-        ).fetchone()
-        if row is None:
-            continue  # another one was first
-        count += 1
-        for child in _decode_integers(row[0]):
+    for run_id, status, numbers in done:
+        for child in _decode_integers(numbers):
             above = children.get((run_id, child))
             if above is None:
                 above = children[run_id, child] = _Above()
@@ -99,4 +94,21 @@ def finish(
             gate = held or (Gate.TIMER if due > moment else Gate.LIMIT if lane else None)
             execute(statements["make_ready"].sql, (due, gate, run_id, child))
             started += 1
-    return _Done(Finished(count, started, follow))
+    return _Done(Finished(len(done), started, follow))
+
+
+def _write(
+    execute: Callable[..., sqlite3.Cursor], statements: Mapping[str, Statement], rows: Sequence[Row]
+) -> list[Row]:
+    """Write the final statuses; returns (run, status, children) of each step that was not refused."""
+    many = wide(statements["finish_steps"].sql) if len(rows) >= WIDTH else None
+    if many is None or len({row[:2] for row in rows}) < len(rows):  # of the same step twice, the first counts
+        many, whole = "", 0
+    else:
+        whole = len(rows) - len(rows) % WIDTH
+    done: list[Row] = []
+    for first in range(0, whole, WIDTH):
+        done += execute(many, parameters(rows[first : first + WIDTH])).fetchall()
+    for row in rows[whole:]:
+        done += execute(statements["finish_step"].sql, row).fetchall()
+    return done

@@ -24,6 +24,7 @@ PARTS = {  # of other statements
 OWN = {
     "sqlite": {
         "finish_step",
+        "finish_steps",
         "release_run",
         "release_step",
         "release_plain_step",

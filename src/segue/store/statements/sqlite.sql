@@ -26,10 +26,18 @@ SELECT r.id, CASE WHEN outcome IS NULL THEN intent END, fail_fast, status, limit
 FROM json_each(:ids) CROSS JOIN segue_runs r ON r.id = value;
 
 -- name: finish_step
-UPDATE segue_steps SET status = ?1, result = ?2, error = coalesce(?3, error), seconds = coalesce(?4, seconds),
-    finished_at = ?5, gate = NULL
-WHERE run_id = ?6 AND step = ?7 AND attempt = ?8 AND status = ?9
-RETURNING children;
+UPDATE segue_steps SET status = ?5, result = ?6, error = coalesce(?7, error), seconds = coalesce(?8, seconds),
+    finished_at = ?9, gate = NULL
+WHERE run_id = ?1 AND step = ?2 AND attempt = ?3 AND status = ?4
+RETURNING run_id, status, children;
+
+-- name: finish_steps
+-- The same for many steps, no two of them the same. With less than `WIDTH` of them it would be slower.
+UPDATE segue_steps SET status = o.column5, result = o.column6, error = coalesce(o.column7, error),
+    seconds = coalesce(o.column8, seconds), finished_at = o.column9, gate = NULL
+FROM (VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)) o
+WHERE run_id = o.column1 AND step = o.column2 AND attempt = o.column3 AND status = o.column4
+RETURNING run_id, status, children;
 
 -- name: release_run
 UPDATE segue_runs SET waiting_on = waiting_on - ?1 WHERE id = ?2 RETURNING waiting_on;
