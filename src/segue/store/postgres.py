@@ -112,10 +112,9 @@ class _AdoptedTransaction(PostgresTransaction):
 
 
 def _columns(statement: str, rows: Sequence[Row]) -> dict[str, Any]:
-    return {
-        column: list(values)
-        for column, values in zip(compiled(statement).columns, zip(*rows, strict=True), strict=True)
-    }  # fmt: skip
+    """An array for each column; none for one that is all NULL, which `unnest` makes of what is missing."""
+    columns = zip(compiled(statement).columns, zip(*rows, strict=True), strict=True)
+    return {name: None if values.count(None) == len(values) else list(values) for name, values in columns}
 
 
 class PostgresStore:

@@ -1,6 +1,6 @@
 """Many rows in one statement: on SQLite to begin a statement costs about as much as to write a row or two.
 
-A *wide* statement is the same as the one it was made of, with its one row of `VALUES (?1, ?2 ...)` written `WIDTH` times.
+A *wide* statement is the one it was made of, with its row of `VALUES (?1, ?2 ...)` written `WIDTH` times.
 """
 
 from __future__ import annotations
