@@ -69,14 +69,14 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def only_tasks_of(*packages: str) -> Iterator[None]:
-    """Let the process know only the tasks and workflows of Segue and of these packages.
+    """Let the process know only the tasks and workflows that come with Segue, and those of these packages.
 
     A whole suite imports many modules whose tasks share short names; a command line never does.
     """
     before = [(known, dict(known)) for known in (registry.tasks, registry.workflows)]
     for known, _ in before:
         for name, found in list(known.items()):
-            if not f"{found.fn.__module__}.".startswith(("segue.", *(f"{package}." for package in packages))):
+            if not f"{found.fn.__module__}.".startswith(("segue.authoring.", *(f"{package}." for package in packages))):
                 del known[name]
     yield
     for known, all_of_them in before:

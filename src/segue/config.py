@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from urllib.parse import urlsplit, urlunsplit
 
 from segue.errors import ConfigError
 
 DATABASE_VARIABLE = "SEGUE_DATABASE_URL"
+_SECRET_IN_QUERY = re.compile(r"([?&](?:ssl)?password=)[^&#]+")
 
 
 def database_url(given: str | None = None) -> str:
@@ -23,7 +26,15 @@ def database_url(given: str | None = None) -> str:
 def without_password(url: str) -> str:
     """A database URL that may be shown."""
     parts = urlsplit(url)
-    if not parts.password:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    if parts.password:
+        user, _, host = parts.netloc.rpartition("@")
+        parts = parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}")
+        url = urlunsplit(parts)
+    return _SECRET_IN_QUERY.sub(r"\1***", url)
+
+
+def database_option(url: str | None) -> str:
+    """The option of a command that is shown to be typed next: "--database URL"; empty when the URL has a password."""
+    if url is None or without_password(url) != url:
+        return ""
+    return f"--database {shlex.quote(url)}"

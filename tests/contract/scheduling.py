@@ -12,12 +12,15 @@ from segue.engine import ids
 from segue.engine.engine import Engine
 from segue.engine.views import look
 from segue.engine.views.select import RunFilter
+from segue.scheduler import firing
 from segue.scheduler.editing import existing_schedule
 from segue.scheduler.firing import fire_due, start_queued
 from segue.scheduler.looking import TickInfo
 from segue.scheduler.rows import ScheduleRow
 from segue.store.migrate import migrations
 from tests.contract.acting import Stage, connect, node, plan, succeeded
+
+firing.PATIENCE_SECONDS = 30.0  # workflows are waited for also where the machine is busy
 
 NAME = "every-minute"
 PLAN = plan(node("a"), name="flow")

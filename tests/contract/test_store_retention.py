@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+import re
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from psycopg import sql
 
 from segue.client.retention import Retention
 from segue.engine import retention
 from segue.engine.chores import delete_runs
+from segue.engine.events import record_event
 from segue.engine.ids import first_id_at
 from segue.engine.reopening.retry import retry_run
-from segue.engine.retention import BUILT_IN, Rule, Sweeper
+from segue.engine.retention import BUILT_IN, FIRST_ID, Rule, Sweeper
 from segue.engine.views import look
 from segue.engine.views.select import RunFilter
 from segue.errors import ConfigError
-from tests.contract.acting import Stage, failed, node, plan
+from segue.store import named, postgres_sql
+from segue.store.protocol import Transaction
+from tests.contract.acting import Stage, connect, failed, node, plan
 from tests.contract.scheduling import NAME, Clockwork
 
 DAY = 24 * 3600
@@ -164,9 +171,68 @@ def test_old_ticks_go_too_but_the_last(stage: Stage, rules: Retention) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"status": "running"}, {"max_age": -1.0}, {"max_count": -1}, {"max_age": float("inf")}]
-)
+    "wrong",
+    [
+        {"status": "running"}, {"max_age": -1.0}, {"max_count": -1}, {"max_age": float("inf")}, {"max_count": 2**31},
+        {"workflow": "no\0good"}, {"workflow": "no\ud800good"},
+    ],
+)  # fmt: skip
 def test_rules_that_make_no_sense_are_refused(rules: Retention, wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         rules.set(**wrong)  # type: ignore[arg-type]
     assert rules.list() == []
+    assert not rules.remove(str(wrong.get("workflow", "other")))
+
+
+def test_events_of_no_run_go_when_runs_of_their_time_go(stage: Stage, rules: Retention) -> None:
+    def tell(tx: Transaction, now: datetime) -> None:
+        record_event(tx, now, "schedule.stuck", schedule="nightly")
+
+    for _ in range(3):
+        stage.engine.act(tell)
+        stage.advance(20 * DAY)
+    assert rules.sweep() == 2
+    assert rules.sweep() == 0
+
+
+@pytest.mark.parametrize("statement", ["surplus_runs", "aged_runs"])
+def test_a_workflow_with_few_runs_is_not_looked_for_among_all_runs(stage: Stage, statement: str) -> None:
+    """Not even where nearly all runs are of another one, so that "any workflow" is nearly all runs."""
+    with stage.store.transaction():
+        pass  # makes the tables
+    with connect(stage.store.url) as connection:
+        for digit, workflow, count in ((1, "big", 20_000), (2, "rare", 20)):
+            cursor = connection.cursor()
+            cursor.executemany(
+                "INSERT INTO segue_runs (id, workflow, status, waiting_on, steps, created_at, finished_at) VALUES "
+                f"({', '.join([MARK[stage.store.dialect]] * 2)}, 'succeeded', 0, 0, '2026-01-01', '2026-01-01')",
+                [(f"{digit}0000000-0000-7000-8000-{number:012}", workflow) for number in range(count)],
+            )
+        connection.execute("ANALYZE")
+        connection.commit()
+        values = {
+            "workflow": "rare", "statuses": ["succeeded"], "keep": 5, "limit": 200, "since": FIRST_ID,
+            "until": "f0000000-0000-0000-0000-000000000000", "before": "2027-01-01",
+        }  # fmt: skip
+        text = EXPLAINED[stage.store.dialect](connection, statement, values)
+    assert "segue_runs_workflow" in text
+    assert not re.search("pkey|autoindex|PRIMARY KEY", text)
+
+
+def _on_sqlite(connection: Any, statement: str, values: dict[str, Any]) -> str:
+    bound = {name: json.dumps(value) if isinstance(value, list) else value for name, value in values.items()}
+    rows = connection.execute("EXPLAIN QUERY PLAN " + named.load("sqlite")[statement].sql, bound).fetchall()
+    return "\n".join(row[3] for row in rows)
+
+
+def _on_postgres(connection: Any, statement: str, values: dict[str, Any]) -> str:
+    found = postgres_sql.compiled(statement)
+    connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off")
+    connection.execute(f"PREPARE chosen AS {found.text}")
+    bound = sql.SQL(", ").join(sql.Literal(values[name]) for name in found.order)
+    rows = connection.execute(sql.SQL("EXPLAIN EXECUTE chosen({})").format(bound)).fetchall()
+    return "\n".join(row[0] for row in rows)
+
+
+MARK = {"sqlite": "?", "postgres": "%s"}
+EXPLAINED = {"sqlite": _on_sqlite, "postgres": _on_postgres}

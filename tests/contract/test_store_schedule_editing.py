@@ -76,6 +76,61 @@ def test_names_are_given_once_and_must_be_known(clockwork: Clockwork) -> None:
             verb("other")
 
 
+@pytest.mark.parametrize("name", ["no\0good", "no\ud800good", "no\ngood"])
+def test_names_that_no_database_can_hold_are_refused_and_known_to_be_nobodys(clockwork: Clockwork, name: str) -> None:
+    schedules = clockwork.schedules
+    with pytest.raises(ConfigError, match="printable characters"):
+        clockwork.create(name)
+    for verb in (schedules.get, schedules.activate, schedules.deactivate, schedules.remove, schedules.run_now,
+                 schedules.next, schedules.ticks, schedules.update):  # fmt: skip
+        with pytest.raises(ScheduleNotFoundError, match="no schedule 'no"):
+            verb(name)
+    assert schedules.list(workflow=name) == []
+    with pytest.raises(ConfigError, match="printable characters"):
+        clockwork.create(tags=[name])
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 2**40, 2**70])
+def test_a_number_of_ticks_that_makes_no_sense_is_refused(clockwork: Clockwork, limit: int) -> None:
+    clockwork.create()
+    with pytest.raises(ConfigError, match=f"limit={limit} is no number of ticks. Give 1 to 100,000"):
+        clockwork.schedules.ticks(NAME, limit=limit)
+    with pytest.raises(ConfigError, match="no time zone"):
+        clockwork.schedules.ticks(NAME, before=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_a_schedule_that_has_no_tick_any_more_says_that_it_ended(
+    clockwork: Clockwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    clockwork.create(overlap="allow")
+    clockwork.tick()
+    assert clockwork.schedules.get(NAME).state == "active"
+    info = clockwork.schedules.update(NAME, ends_at=clockwork.at(0))
+    assert (info.state, info.is_active, info.next_tick, info.due_at) == ("ended", True, None, None)
+    assert clockwork.schedules.next(NAME) == []
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert f"schedule {NAME} is over by this change" in record.getMessage()
+    clockwork.tick(600)
+    assert clockwork.fates() == {1: "started"}
+    assert clockwork.schedules.deactivate(NAME).state == "inactive"
+    assert clockwork.schedules.activate(NAME).state == "ended"
+    assert clockwork.schedules.update(NAME, ends_at=None).state == "active"
+    clockwork.tick()
+    assert clockwork.fates() == {1: "started", 12: "started"}
+
+
+def test_a_schedule_whose_last_tick_is_decided_says_that_it_ended(
+    clockwork: Clockwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "segue.chores")
+    clockwork.create(ends_at=clockwork.at(1))
+    clockwork.tick()
+    info = clockwork.schedules.get(NAME)
+    assert (info.state, info.next_tick) == ("ended", None)
+    assert f"schedule {NAME} is over" in caplog.text
+
+
 def test_changing_when_it_ticks_makes_it_go_on_from_now(clockwork: Clockwork) -> None:
     clockwork.create(schedule="every hour")
     clockwork.stage.advance(90 * 60)  # a tick is due that nobody decided

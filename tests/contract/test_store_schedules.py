@@ -14,7 +14,8 @@ from segue.authoring import registry
 from segue.engine.reopening.retry import retry_run
 from segue.errors import DefinitionError, SerializationError
 from segue.model import RunStatus, Verdict
-from segue.scheduler.firing import Plans, _decide, _fire, _start_queued, fire_due, start_queued
+from segue.scheduler.deciding import Plans, decide, start_queued_tick
+from segue.scheduler.firing import _fire, fire_due, start_queued
 from segue.scheduler.ticking import TICKS_AT_ONCE
 from tests.contract.acting import Stage, connect, ended, failed
 from tests.contract.scheduling import NAME, PLAN, Clockwork, begin_anew
@@ -268,8 +269,8 @@ def test_a_run_that_began_meanwhile_is_cancelled_first(clockwork: Clockwork) -> 
     seen = clockwork.row()
     batch = seen.ticking().batch(clockwork.at(1), clockwork.stage.store.now())
     plans: Plans = dict.fromkeys(batch.ticks, PLAN)
-    decide = partial(_decide, clockwork.stage.store, seen, batch, plans)
-    assert clockwork.stage.engine.act(partial(decide, set())) == 0
+    decided = partial(decide, clockwork.stage.store, seen, batch, plans)
+    assert clockwork.stage.engine.act(partial(decided, set())) == 0
     assert clockwork.row().next_tick == clockwork.at(1)
     clockwork.decide()
     assert [run.status for run in clockwork.runs()] == ["cancelled", "pending"]
@@ -279,7 +280,7 @@ def test_a_queued_tick_waits_for_a_run_that_began_meanwhile(clockwork: Clockwork
     clockwork.create(overlap="queue_all")
     clockwork.tick()
     clockwork.tick()
-    start = partial(_start_queued, clockwork.stage.store, clockwork.row())
+    start = partial(start_queued_tick, clockwork.stage.store, clockwork.row())
     assert clockwork.stage.engine.act(partial(start, clockwork.at(2), PLAN)) == 0
     clockwork.finish()
     assert clockwork.stage.engine.act(partial(start, clockwork.at(3), PLAN)) == 0

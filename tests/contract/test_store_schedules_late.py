@@ -12,7 +12,6 @@ from segue import workflow
 from segue.client.retention import Retention
 from segue.engine.reopening.retry import retry_run
 from segue.errors import ConfigError
-from segue.scheduler import firing
 from segue.scheduler.editing import delete_schedule
 from segue.scheduler.firing import _fire, fire_due
 from tests.contract.acting import Stage, connect, failed
@@ -61,10 +60,9 @@ def test_one_that_comes_late_cancels_nothing_of_a_schedule_that_was_switched_off
 
 
 def test_a_schedule_that_cannot_be_decided_holds_up_no_other(
-    clockwork: Clockwork, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    clockwork: Clockwork, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What another version wrote, which this one does not take."""
-    monkeypatch.setattr(firing, "_told", set())
     clockwork.create("broken", catch_up="all")
     clockwork.create("whole")
     with connect(clockwork.stage.store.url) as connection:
@@ -76,7 +74,7 @@ def test_a_schedule_that_cannot_be_decided_holds_up_no_other(
     with connect(clockwork.stage.store.url) as connection:
         connection.execute("UPDATE segue_schedules SET tags = NULL WHERE name = 'broken'")
         connection.commit()
-    clockwork.decide()
+    clockwork.tick(1)
     assert clockwork.fates("broken") == {1: "started"}
 
 

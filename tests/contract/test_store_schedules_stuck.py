@@ -1,4 +1,4 @@
-"""Schedules that cannot be decided: they step back, so that the others go on, and are dealt with once they are mended."""
+"""Schedules that cannot be decided: they step back, so that the others go on, and come back when mended."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from typing import Any
 import pytest
 
 from segue import workflow
-from segue.engine import waiting
+from segue.engine import bundles, waiting
+from segue.engine.bundles import BundleTerms, Keep, NewStart
 from segue.engine.engine import Engine
-from segue.errors import ConfigError
-from segue.scheduler import bundling, calling, firing
+from segue.engine.ids import new_id
+from segue.engine.subscriptions import put_subscription
+from segue.errors import ConfigError, StoreError
+from segue.plan.graph import Plan
+from segue.scheduler import bundling, calling, deciding, firing
 from segue.scheduler.bundling import start_due_bundles
 from segue.scheduler.chores import CHORES, Chores
-from segue.scheduler.firing import fire_due, start_queued
+from segue.scheduler.firing import fire_due
+from segue.scheduler.stuck import LONGEST_SECONDS, stuck_of
 from tests.contract.acting import Stage, connect, node, plan
 from tests.contract.scheduling import NAME, Clockwork, begin_anew
 from tests.contract.test_store_schedules import note
+from tests.crash.crew import eventually
 
 MANY = 101  # more than are looked at at once
 
@@ -58,7 +64,7 @@ class Hanging:
         self.calls = 0
         self.may_return = threading.Event()
 
-        def hang(day: str) -> str:
+        def hang(day: Any) -> str:
             self.calls += 1
             self.may_return.wait(30)
             return note(day)
@@ -107,10 +113,9 @@ def test_many_queues_that_cannot_be_decided_do_not_starve_the_others(clockwork: 
         clockwork.create(name, schedule="@daily", active=False)
     clockwork.stage.advance(2 * 24 * 3600)
     for info in clockwork.schedules.list():
-        clockwork.schedules.backfill(info.name, clockwork.at(0), clockwork.at(24 * 60))
+        clockwork.schedules.backfill(info.name, clockwork.at(1), clockwork.at(24 * 60))
     spoil(clockwork)
-    for _ in range(2):
-        start_queued(clockwork.stage.engine)
+    clockwork.decide()
     assert [info.status for info in clockwork.ticks("whole")] == ["started"]
 
 
@@ -135,7 +140,7 @@ def test_what_was_missed_is_caught_up_when_it_is_mended(clockwork: Clockwork) ->
         clockwork.tick()
     assert clockwork.runs() == []
     mend(clockwork)
-    clockwork.tick(firing.LONGEST_SECONDS)  # until then it looks again
+    clockwork.tick(LONGEST_SECONDS)  # until then it looks again
     assert clockwork.fates("broken-all") == dict.fromkeys(range(1, 16), "started")
     assert clockwork.fates("broken-latest") == {1: "skipped", 15: "started"}
     clockwork.tick()
@@ -185,10 +190,24 @@ def test_it_is_told_once_and_seen_until_it_is_mended(clockwork: Clockwork, caplo
     assert "Europe/Atlantis" in str(info.problem)
     assert sum("broken" in record.getMessage() for record in caplog.records) == 2  # when it began, and when it was told
     sql(clockwork, "UPDATE segue_schedules SET timezone = 'UTC'")
-    clockwork.tick(firing.LONGEST_SECONDS)
+    clockwork.tick(LONGEST_SECONDS)
     assert clockwork.schedules.get("broken").problem is None
     assert "broken" in caplog.records[-1].getMessage()
     assert len(alerts(clockwork)) == 1
+
+
+def test_who_subscribes_to_it_is_told_by_a_run(clockwork: Clockwork) -> None:
+    target = Plan("segue.notification", (node("tell"),))
+    clockwork.stage.engine.act(
+        lambda tx, now: put_subscription(tx, now, "on-call", events=["schedule.*"], workflow=None, target=target)
+    )
+    clockwork.stage.engine.watch.forget()
+    clockwork.create("broken", overlap="allow")
+    spoil(clockwork)
+    for _ in range(10):
+        clockwork.tick()
+    [run] = clockwork.runs()
+    assert run.workflow == "segue.notification"
 
 
 def test_what_another_process_can_decide_is_not_told(clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,21 +280,17 @@ def test_what_the_database_refuses_stops_there_and_goes_on_there(
     clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be mended without a change of the code, so nothing is given up for it."""
-    from segue.errors import StoreError
-
     with monkeypatch.context() as patch:
         refusing(patch, StoreError("not today"), {clockwork.at(3)})
         clockwork.create(catch_up="all", overlap="allow")
         clockwork.tick(5 * 60)
         assert clockwork.fates() == {1: "started", 2: "started"}
-    clockwork.tick(firing.LONGEST_SECONDS)
+    clockwork.tick(LONGEST_SECONDS)
     assert clockwork.fates() == dict.fromkeys(range(1, 11), "started")
 
 
 def refusing(patch: pytest.MonkeyPatch, error: Exception, ticks: set[Any]) -> None:
     """Let the engine refuse the runs of these ticks."""
-    from segue.scheduler import deciding
-
     start: Callable[..., Any] = deciding.start_runs
 
     def picky(store: Any, tx: Any, runs: Any, now: Any) -> Any:
@@ -312,7 +327,7 @@ def test_a_workflow_that_is_slow_starts_the_tick_that_it_was_called_for(clockwor
     clockwork.stage.advance(150)
     hanging.let_go()
     clockwork.decide()
-    assert clockwork.fates("slow") == {1: "started", 3: "skipped"}  # the second was missed, the third finds the first
+    assert clockwork.fates("slow") == {1: "started", 2: "skipped", 3: "skipped"}  # the third finds the first
     assert clockwork.fates("queued") == {1: "started"}
     assert hanging.calls == 2 + 1
     assert clockwork.schedules.get("slow").problem is None
@@ -339,40 +354,23 @@ def test_calls_that_do_not_return_are_few(clockwork: Clockwork, hanging: Hanging
     assert hanging.calls == calling.MOST_OF_ONE
     assert "started" in clockwork.fates("other").values()
     hanging.let_go()
-    clockwork.tick(firing.LONGEST_SECONDS)
+    clockwork.tick(LONGEST_SECONDS)
     assert len({run.metadata["schedule"] for run in clockwork.runs()}) == calling.MOST_OF_ONE + 4
 
 
-def test_the_leader_goes_on_renewing_its_lease_and_rescuing(clockwork: Clockwork, hanging: Hanging) -> None:
-    """Schedules come first among the chores; what hangs there must let all others have their turn."""
+def test_the_leader_goes_on_leading_and_opening_timers(clockwork: Clockwork, hanging: Hanging) -> None:
+    """Schedules come first among the chores, timers last."""
     for number in range(3):
         clockwork.create(f"hanging-{number}", hanging.workflow)
+    run_id = clockwork.stage.start(plan(node("late", delay=1.0)))
     clockwork.stage.advance(60)
-    done: list[str] = []
-    chores = Chores(clockwork.stage.engine, table=CHORES)
-    seen = threading.Event()
-    do = chores._do
-
-    def told(chore: Any) -> None:
-        do(chore)
-        done.append(chore.name)
-        if done.count("timers") >= 1 and done.count("rescue") >= 1 and hanging.calls == 3:
-            seen.set()
-
-    chores._do = told  # type: ignore[method-assign]
-    clockwork.stage.start(plan(node("late", delay=1.0)))
-    clockwork.stage.advance(10)
-    with chores:
-        assert seen.wait(20)
+    with Chores(clockwork.stage.engine, table=CHORES, lease_seconds=1.0) as chores:
+        eventually(lambda: hanging.calls == 3)
+        eventually(lambda: clockwork.stage.step(run_id, "late").gate is None)
         assert chores.is_leading
 
 
 def test_a_bundle_whose_workflow_does_not_return_holds_up_no_other(clockwork: Clockwork, hanging: Hanging) -> None:
-    from segue.engine import bundles
-    from segue.engine.bundles import BundleTerms, Keep, NewStart
-    from segue.engine.ids import new_id
-    from segue.plan.graph import Plan
-
     stage = clockwork.stage
 
     def begin(name: str, *, needs_code: bool) -> str:
@@ -401,5 +399,5 @@ def test_a_schedule_that_is_whole_is_not_slower_for_those_that_are_not(clockwork
     clockwork.tick()
     clockwork.stage.engine.act(lambda tx, now: tx.all("delete_schedule", name="broken"))
     clockwork.create(NAME)
-    clockwork.tick(2 * firing.LONGEST_SECONDS)
-    assert firing.stuck_of(clockwork.stage.engine)._cases == {}
+    clockwork.tick(2 * LONGEST_SECONDS)
+    assert stuck_of(clockwork.stage.engine)._cases == {}

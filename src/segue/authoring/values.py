@@ -89,25 +89,30 @@ def decode_arguments(
 ) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of one attempt, typed by the task's annotations.
 
+    One that is given both by position and by name was changed by somebody who did not know the task: the name counts.
+
     Raises `SerializationError` that names the task, the argument, and what was found instead.
     """
     if holes is None:
         positional, named = decode(args)
     else:
         positional, named = fill(args, decode_holes(holes), values)
+    if positional and named:
+        task.converters.prefer_named(positional, named)
     return task.converters.apply(task.name, positional, named)
 
 
 class Converters:
     """How the arguments of one function are typed. Annotations are resolved at the first use, once."""
 
-    __slots__ = ("_filled", "_fn", "_named", "_positional", "_ready", "_rest", "_rest_named", "_wanted")
+    __slots__ = ("_either", "_filled", "_fn", "_named", "_positional", "_ready", "_rest", "_rest_named", "_wanted")
 
     def __init__(self, fn: Callable[..., Any], *, filled: str | None = None) -> None:
         self._fn = fn
         self._filled = filled  # the parameter that no caller gives
         self._ready = False
         self._positional: list[tuple[str, Convert | None]] = []
+        self._either: dict[str, int] = {}  # what may be given by position or by name, with its place
         self._named: dict[str, Convert | None] = {}
         self._rest: Convert | None = None
         self._rest_named: Convert | None = None
@@ -130,6 +135,13 @@ class Converters:
                 named[name] = _converted(convert, value, task, name)
         return positional, named
 
+    def prefer_named(self, positional: list[Any], named: dict[str, Any]) -> None:
+        """Put what is given by name as well into its place among the positional ones."""
+        if not self._ready:
+            self._resolve()
+        for name in [name for name in named if self._either.get(name, len(positional)) < len(positional)]:
+            positional[self._either[name]] = named.pop(name)
+
     def _resolve(self) -> None:
         hints = annotations_of(self._fn)
         positional: list[tuple[str, Convert | None]] = []
@@ -145,6 +157,8 @@ class Converters:
                 case Parameter.KEYWORD_ONLY:
                     self._named[parameter.name] = convert
                 case _:
+                    if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD:
+                        self._either[parameter.name] = len(positional)
                     positional.append((parameter.name, convert))
                     self._named[parameter.name] = convert
             self._wanted = self._wanted or convert is not None

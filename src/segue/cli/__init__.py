@@ -4,6 +4,7 @@
 `root`          the command itself: which sub-commands there are, how errors are told
 `options`       what every sub-command takes: `--database`, `-A`, `--json`, `--debug`
 `application`   imports the user's modules and finds a workflow by its name
+`durations`     lengths of time as they are typed, the same in every option
 `wording`       times, durations, counts, glyphs and colours, the same everywhere
 `printing`      tables and text for people, JSON for programs
 `records`       runs, steps, attempts and workers as JSON objects

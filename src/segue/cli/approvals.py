@@ -22,7 +22,9 @@ from segue.engine.waiting import WaitInfo
 @with_setup
 @click.option("--workflow", metavar="NAME", help="Only those of this workflow (its full name).")
 @click.option("--name", metavar="NAME", help="Only those that wait for a message of this name.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many at most.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=100, show_default=True, help="How many at most."
+)
 @json_option
 @pass_setup
 def command(setup: Setup, workflow: str | None, name: str | None, limit: int, as_json: bool) -> None:
@@ -52,7 +54,7 @@ def command(setup: Setup, workflow: str | None, name: str | None, limit: int, as
     put(out, _table(waits, now, width=out.width))
     if len(waits) == limit:
         out.print(Text(f"only the first {limit:,} are shown; --limit shows more", DIM))
-    out.print(Text("one goes on with: segue send RUN NAME [VALUE]", DIM), soft_wrap=True)
+    out.print(Text(setup.follow_up("one goes on with: segue send RUN NAME [VALUE]"), DIM), soft_wrap=True)
 
 
 def _table(waits: Sequence[WaitInfo], now: datetime, *, width: int) -> Table:

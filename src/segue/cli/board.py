@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from segue.cli.pictures import DIM, bar, spent, step_line
+from segue.cli.pictures import DIM, bar, first_line, spent, step_line
 from segue.cli.printing import say_now
 from segue.cli.wording import GLYPHS, STYLES, ago, counted, counts_text, duration
 from segue.client import Run, Segue
@@ -32,6 +32,7 @@ ACTIVE_SHOWN = 6
 ENDED_SHOWN = 4
 STEPS_SHOWN = 6
 HELD_SHOWN = 4
+TO_START = "segue start -A <module> <workflow>"
 
 logger = logging.getLogger("segue.dev")
 
@@ -102,7 +103,11 @@ class LogBoard:
                 continue
             if run.finished_at is not None:
                 took = duration((run.finished_at - run.created_at).total_seconds())
-                why = f": {run.error.step} failed with {run.error.type}: {run.error.message}" if run.error else ""
+                why = (
+                    f": {run.error.step} failed with {run.error.type}: {first_line(run.error.message)}"
+                    if run.error
+                    else ""
+                )
                 logger.info("%s %s %s after %s%s", run.workflow, run.id, run.status, took, why)
             elif run.status is not RunStatus.PENDING:
                 logger.info("%s %s is %s", run.workflow, run.id, run.status)
@@ -123,8 +128,9 @@ class LiveBoard:
 
     in_detail = True
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, to_start: str = TO_START) -> None:
         self.console = console
+        self._to_start = to_start
         self._note = ""
         self._live = Live(
             console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -132,7 +138,7 @@ class LiveBoard:
 
     def show(self, moment: Moment) -> None:
         """Draw it anew."""
-        self._live.update(board(moment, self._note), refresh=True)
+        self._live.update(board(moment, self._note, to_start=self._to_start), refresh=True)
 
     def note(self, text: str) -> None:
         """Shown from the next picture on; at once when there is none yet."""
@@ -192,7 +198,7 @@ class Watch:
             self._ended.wait(LOOK_SECONDS)
 
 
-def board(moment: Moment, note: str = "") -> RenderableType:
+def board(moment: Moment, note: str = "", *, to_start: str = TO_START) -> RenderableType:
     """The picture: active runs, the steps that run, what holds others back, runs that ended last."""
     active = _active_first(moment.runs)
     ended = [run for run in moment.runs if run.status.is_final]
@@ -209,7 +215,7 @@ def board(moment: Moment, note: str = "") -> RenderableType:
     if ended:
         parts.append(_ended(ended[:ENDED_SHOWN], moment.now))
     if not moment.runs:
-        parts.append(Text("  no runs yet; start one: segue start -A <module> <workflow>", DIM))
+        parts.append(Text(f"  no runs yet; start one: {to_start}", DIM))
     parts.append(Text(note or "  Ctrl-C to stop", "yellow" if note else DIM))
     return Group(*parts)
 
@@ -272,7 +278,9 @@ def _ended(runs: Sequence[RunInfo], now: datetime) -> Table:
     for run in runs:
         finished = run.finished_at or now
         took = duration((finished - run.created_at).total_seconds())
-        why = Text(f"{run.error.step}: {run.error.type}: {run.error.message}", "red") if run.error else Text()
+        why = (
+            Text(f"{run.error.step}: {run.error.type}: {first_line(run.error.message)}", "red") if run.error else Text()
+        )
         what = Text(f"{counted(run.steps, 'step')}, {ago(finished, now)}  ", DIM).append_text(why)
         grid.add_row(_name(run), Text(_short(run), DIM), Text(took, DIM), _one_line(what))
     return grid

@@ -121,11 +121,11 @@ def say(setup: Setup, asked: Asked, saying: Saying) -> None:
         ids, missing = _named(segue, asked.run_ids)
         selection = segue.select(ids=ids) if asked.run_ids else segue.select(**asked.filters).among(saying.among)
         if asked.is_dry_run:
-            _rehearse(segue, selection, asked, saying, missing)
+            _rehearse(setup, segue, selection, asked, saying, missing)
             sys.exit(1 if missing else 0)
         if asked.filters and not _is_confirmed(segue, selection, asked, saying):
             return
-        report = _Report(asked, saying)
+        report = _Report(setup, asked, saying)
         applied = selection.apply(saying.verb, among=saying.among, on_each=report.note)
     report.finish(applied, missing)
     if missing or applied.errors:
@@ -135,7 +135,8 @@ def say(setup: Setup, asked: Asked, saying: Saying) -> None:
 class _Report:
     """Tells each run as it is dealt with, and the sum at the end."""
 
-    def __init__(self, asked: Asked, saying: Saying) -> None:
+    def __init__(self, setup: Setup, asked: Asked, saying: Saying) -> None:
+        self._setup = setup
         self._asked = asked
         self._saying = saying
         self._out = console()
@@ -147,7 +148,7 @@ class _Report:
             said = {"error": str(came)} if isinstance(came, SegueError) else came._asdict()
             self._records.append({"id": run_id} | said)
         elif isinstance(came, SegueError):
-            click.echo(f"segue: {came}", err=True)
+            _tell_problem(self._setup, came)
         elif came.changed or self._asked.run_ids:
             self._told += 1
             if self._told <= TOLD:
@@ -161,7 +162,7 @@ class _Report:
         elif self._told > TOLD:
             self._out.print(Text(f"… {self._told - TOLD:,} more"))
         for problem in missing:
-            click.echo(f"segue: {problem}", err=True)
+            _tell_problem(self._setup, problem)
         if not self._asked.as_json and (self._asked.filters or len(applied) > 1):
             self._out.print(Text(self._sum(applied)))
 
@@ -187,7 +188,7 @@ def _named(segue: Segue, starts: Sequence[str]) -> tuple[list[str], list[RunNotF
 
 
 def _rehearse(
-    segue: Segue, selection: Selection, asked: Asked, saying: Saying, missing: Sequence[RunNotFoundError]
+    setup: Setup, segue: Segue, selection: Selection, asked: Asked, saying: Saying, missing: Sequence[RunNotFoundError]
 ) -> None:
     count = selection.count()
     first = _first(segue, selection)
@@ -197,7 +198,11 @@ def _rehearse(
         _list(segue, first, count)
         console().print(Text(f"{counted(count, 'run')} would be {saying.participle}; nothing was done."))
     for problem in missing:
-        click.echo(f"segue: {problem}", err=True)
+        _tell_problem(setup, problem)
+
+
+def _tell_problem(setup: Setup, error: SegueError) -> None:
+    click.echo(f"segue: {setup.follow_up(str(error))}", err=True)
 
 
 def _is_confirmed(segue: Segue, selection: Selection, asked: Asked, saying: Saying) -> bool:

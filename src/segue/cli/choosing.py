@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 import click
 
-from segue.cli.db import age
+from segue.cli.durations import duration_option, typed_duration
 from segue.cli.options import AnyCallable
 from segue.model import RunStatus
 
@@ -33,14 +34,17 @@ def filter_options(function: AnyCallable) -> AnyCallable:
     def gathered(*args: Any, **options: Any) -> Any:
         given = {name: options.pop(name) for name in FILTERS}
         filters = {name: value for name, value in given.items() if value not in (None, ())}
+        for age in ("older_than", "newer_than"):
+            if age in filters:
+                filters[age] = timedelta(seconds=filters[age])
         if "metadata" in filters:
             filters["metadata"] = dict(filters["metadata"])
         return function(*args, filters=filters, **options)
 
     for option in (
         click.option("--error-type", metavar="TYPE", help="Only runs that failed with this type of error."),
-        click.option("--newer-than", type=age, metavar="AGE", help="Only runs created less long ago: 1h, 30min."),
-        click.option("--older-than", type=age, metavar="AGE", help="Only runs created longer ago: 2d, 12h."),
+        duration_option("--newer-than", help="Only runs created less long ago."),
+        duration_option("--older-than", help="Only runs created longer ago."),
         click.option(
             "--meta", "metadata", type=_pair, multiple=True, metavar="KEY=VALUE",
             help="Only runs with this metadata, or with a step that has it (repeatable: all of them).",
@@ -60,7 +64,7 @@ def typed(filters: Mapping[str, Any]) -> str:
     for name, value in filters.items():
         values = [f"{key}={text}" for key, text in value.items()] if isinstance(value, dict) else value
         for each in values if isinstance(values, (tuple, list)) else (values,):
-            text = f"{each.total_seconds():g}s" if name in ("older_than", "newer_than") else str(each)
+            text = typed_duration(each.total_seconds()) if isinstance(each, timedelta) else str(each)
             words += [FILTERS[name], shlex.quote(text)]
     return " ".join(words)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import datetime, timedelta
 
 import click
 from rich.text import Text
 
+from segue.cli.durations import duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
 from segue.cli.wording import ago, counted, counts_text
@@ -20,20 +20,6 @@ from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.store.migrate import latest
 
 BROKEN_SHOWN = 50
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def age(text: str | timedelta) -> timedelta:
-    """A length of time as typed: 30d, 12h, 90min, 2w."""
-    if isinstance(text, timedelta):
-        return text
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
-    if match is None or match[2] not in _UNITS:
-        raise click.BadParameter(f"{text!r} is no length of time; write it like 30d, 12h, 90min or 2w.")
-    try:
-        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
-    except OverflowError:
-        raise click.BadParameter(f"{text!r} is longer than there has been time.") from None
 
 
 @click.group(short_help="Upgrade, check, prune and measure the database.")
@@ -107,17 +93,10 @@ def check(setup: Setup, as_json: bool) -> None:
 
 @command.command("prune", short_help="Delete runs that ended long ago.")
 @with_setup
-@click.option(
-    "--older-than",
-    type=age,
-    default="30d",
-    show_default=True,
-    metavar="AGE",
-    help="How long ago a run must have ended: 30d, 12h, 90min.",
-)
+@duration_option("--older-than", default="30d", help="How long ago a run must have ended.")
 @json_option
 @pass_setup
-def prune(setup: Setup, older_than: timedelta, as_json: bool) -> None:
+def prune(setup: Setup, older_than: float, as_json: bool) -> None:
     """Delete the runs that ended longer ago, with their steps, in small transactions.
 
     \b
@@ -125,9 +104,9 @@ def prune(setup: Setup, older_than: timedelta, as_json: bool) -> None:
       segue db prune --older-than 90d
     """
     with setup.segue() as segue:
-        pruned = segue.prune(older_than=older_than)
+        pruned = segue.prune(older_than=timedelta(seconds=older_than))
     if as_json:
-        print_json({"pruned": pruned, "older_than_seconds": older_than.total_seconds()})
+        print_json({"pruned": pruned, "older_than_seconds": older_than})
     else:
         console().print(Text(f"{counted(pruned, 'run')} pruned"))
 

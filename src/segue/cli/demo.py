@@ -21,8 +21,19 @@ from segue.demo.drive import DEFAULT_FOLDER, run_demo
     show_default=True,
     help="The folder for the report.",
 )
-@click.option("--concurrency", "-c", type=click.IntRange(min=1), help="Attempts at once. [default: the number of CPUs]")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Files for each step. [default: 4, with --crash 1]")
+@click.option(
+    "--concurrency",
+    "-c",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Attempts at once. [default: the number of CPUs]",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Files for each step. [default: 4, with --crash 1]",
+)
 @click.option("--quiet", is_flag=True, help="Show only the end.")
 @json_option
 @pass_setup

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from segue.cli.board import ConsoleHandler, LiveBoard, LogBoard, Watch
+from segue.cli.board import TO_START, ConsoleHandler, LiveBoard, LogBoard, Watch
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
 from segue.cli.worker import LOG_FORMAT, Banner, Hiring, log_to_stderr, with_hiring, work
@@ -45,7 +45,7 @@ def command(setup: Setup, /, as_json: bool, **hiring: Any) -> None:
     with setup.segue() as segue:
         worker = hired.make(segue, modules)
         banner = Banner(worker, hired.options(), without_password(segue.url))
-        board = LiveBoard(err) if is_live else LogBoard()
+        board = LiveBoard(err, to_start=setup.follow_up(TO_START)) if is_live else LogBoard()
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:

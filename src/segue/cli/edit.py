@@ -31,9 +31,9 @@ def command(
 ) -> None:  # fmt: skip
     """Give the STEP of this name or number other arguments: one that has not begun, or one to be retried.
 
-    The ARGUMENTs take the place of all positional ones that it had; --arg sets single keyword arguments. Each is read
-    as `segue start` reads its own; with -A they are read as the task annotates them, and checked. With --json: {id,
-    status, changed, step, name, step_status}. Exit code 1 when the step runs, or succeeded.
+    The ARGUMENTs take the place of all positional ones that it had; --arg sets a single one by its name, however it
+    had been given. Each is read as `segue start` reads its own; with -A they are read as the task annotates them, and
+    checked. With --json: {id, status, changed, step, name, step_status}. Exit code 1 when the step runs, or succeeded.
 
     \b
     Example:

@@ -30,7 +30,9 @@ ALERT = "alert"
     help="Only this kind, such as run.paused or step.*; 'alert' for all alerts. Repeatable.",
 )  # fmt: skip
 @click.option("--before", metavar="ID", help="Only those before this event: the next page.")
-@click.option("--limit", type=click.IntRange(min=1), default=30, show_default=True, help="So many at most.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=30, show_default=True, help="How many at most."
+)
 @json_option
 @pass_setup
 def command(
@@ -38,7 +40,8 @@ def command(
 ) -> None:
     """List what was written down about runs, or about one RUN, the newest first: what people did, and alerts.
 
-    Alerts are run.late_start, run.late_end, run.deadline, step.late_start, step.late_end and step.schedule_to_start.
+    Alerts are run.late_start, run.late_end, run.deadline, step.late_start, step.late_end, step.schedule_to_start and
+    schedule.stuck.
     With --json: a list of {id, at, kind, run, workflow, step, step_name, detail}.
 
     \b
@@ -61,7 +64,11 @@ def command(
         return
     put(out, _table(events, now, width=out.width))
     if len(events) == limit:
-        words = ["events", *([] if about is None else [about]), *(f"--kind {shlex.quote(kind)}" for kind in kinds)]
+        words = [
+            "segue events",
+            *([] if about is None else [about]),
+            *(f"--kind {shlex.quote(kind)}" for kind in kinds),
+        ]
         more = setup.follow_up(" ".join([*words, f"--before {events[-1].id}"]))
         out.print(Text(f"older ones: {more}", DIM), soft_wrap=True)
 

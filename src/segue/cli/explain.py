@@ -29,6 +29,7 @@ WORDS = {
     "paused": ("‖", "blue"),
     "final": (" ", ""),
 }
+INDENT = 4  # of reasons
 ATTENTION = ("!", "bold red")  # what moves only when somebody does something
 
 
@@ -60,13 +61,24 @@ def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> 
         return
     out = console()
     out.print(Text.assemble((info.workflow, "bold"), f"  {run.id}  ", status_text(info.status.value)))
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
     for reason in reasons:
+        said, command = setup.follow_up(reason.text), ""
+        if len(_reason(reason.step, said)) > out.width - INDENT:
+            said, command = _without_command(said)
         glyph, style = WORDS.get(reason.code) or _of_status(reason.code) or ATTENTION
-        grid.add_row(Text(f"  {glyph}", style), _reason(reason.step, reason.text))
-    put(out, grid)
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(f"  {glyph}", style), _reason(reason.step, said))
+        put(out, grid)
+        if command:  # on a line of its own, which can be copied
+            out.print(Text(" " * INDENT + command), soft_wrap=True)
+
+
+def _without_command(text: str) -> tuple[str, str]:
+    """A reason and the command that it ends with, if it does."""
+    said, colon, command = text.partition(": segue ")
+    return (f"{said}:", f"segue {command}") if colon else (text, "")
 
 
 def _reason(step: str | None, text: str) -> Text:

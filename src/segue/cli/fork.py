@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import click
-from rich.text import Text
 
 from segue.cli.bulk import this_person
 from segue.cli.edit import new_arguments
 from segue.cli.one_step import reason_option, run_argument, step_argument
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.printing import console, print_json
+from segue.cli.printing import print_json
 from segue.cli.records import run_record
-from segue.cli.wording import status_text
+from segue.cli.start import metadata_of, tell_started
 
 
 @click.command(short_help="Start a new run from a step of another.")
@@ -22,18 +21,21 @@ from segue.cli.wording import status_text
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
 @click.option("--key", help="A second fork with the same key starts nothing and tells the run that has it.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the new run by (repeatable).")
+@click.option(
+    "--meta", "metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the new run, to find it by (repeatable)."
+)
 @reason_option
 @json_option
 @pass_setup
 def command(
     setup: Setup, run_id: str, step: str, arguments: tuple[str, ...], named: tuple[str, ...], key: str | None,
-    tags: tuple[str, ...], reason: str | None, as_json: bool,
+    tags: tuple[str, ...], metadata: tuple[str, ...], reason: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Start a new run that takes over what RUN has done, and goes another way from the STEP of this name or number.
 
     The STEP, everything below it and whatever has not succeeded begin anew in the new run. RUN itself is not changed,
     and may still be under way. ARGUMENTs and --arg are other arguments for the STEP, as `segue edit` takes them. With
-    --json: the new run as an object, as `segue runs` prints it.
+    --json: the new run as an object, as `segue runs` prints it, and `is_new`, false when the key had a run already.
 
     \b
     Example:
@@ -44,12 +46,12 @@ def command(
         run = segue.get(run_id)
         args, kwargs = new_arguments(run, step, arguments, named)
         made = run.fork(
-            step, args=args or None, kwargs=kwargs, key=key, tags=tags, actor=this_person(), reason=reason
+            step, args=args or None, kwargs=kwargs, key=key, tags=tags, metadata=metadata_of(metadata),
+            actor=this_person(), reason=reason,
         )  # fmt: skip
         info = made.info()
         counts = made.counts()
     if as_json:
-        print_json(run_record(info, counts))
+        print_json(run_record(info, counts) | {"is_new": made.is_new})
         return
-    console().print(Text.assemble(info.id, "  ", status_text(info.status.value)), soft_wrap=True)
-    console().print(Text(setup.follow_up(f"show {info.id} --follow"), "bright_black"), soft_wrap=True)
+    tell_started(setup, made, key)

@@ -52,7 +52,10 @@ def list_(setup: Setup, turns: bool, as_json: bool) -> None:
     if limits:
         put(out, _limits_table(limits))
     else:
-        out.print(Text("No limits. Set one: segue limits set queue:NAME --concurrency 10", DIM))
+        out.print(
+            Text(setup.follow_up("No limits. Set one: segue limits set queue:NAME --concurrency 10"), DIM),
+            soft_wrap=True,
+        )
     if keys:
         put(out, Text(), _turns_table(keys))
 
@@ -60,9 +63,9 @@ def list_(setup: Setup, turns: bool, as_json: bool) -> None:
 @command.command("set", short_help="Set the size of a limit.")
 @with_setup
 @click.argument("name")
-@click.option("--concurrency", type=int, help="How many may run at once; 0 lets nothing start.")
-@click.option("--rate", help="How many may start in a period: 10/s, 100/min, 5/30s.")
-@click.option("--burst", type=float, help="How many starts may be saved up.")
+@click.option("--concurrency", type=int, metavar="PLACES", help="How many may run at once; 0 lets nothing start.")
+@click.option("--rate", metavar="RATE", help="How many may start in a period: 10/s, 100/min, 5/30s.")
+@click.option("--burst", type=float, metavar="STARTS", help="How many starts may be saved up.")
 @json_option
 @pass_setup
 def set_(
@@ -109,7 +112,9 @@ def remove(setup: Setup, name: str, as_json: bool) -> None:
 @with_setup
 @click.argument("key")
 @click.argument("weight", type=float, required=False)
-@click.option("--queue", default=DEFAULT_QUEUE, show_default=True, help="The queue that it shares with others.")
+@click.option(
+    "--queue", metavar="NAME", default=DEFAULT_QUEUE, show_default=True, help="The queue that it shares with others."
+)
 @json_option
 @pass_setup
 def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: bool) -> None:

@@ -45,4 +45,4 @@ def say_to_step(
     words = Text.assemble((run.id, "bright_black"), "  ", status_text(done.status), f"  {said}")
     console().print(words, soft_wrap=True)
     if when_over is not None and RunStatus(done.status).is_final:
-        console().print(Text(setup.follow_up(f"{when_over} {run.id}"), "bright_black"), soft_wrap=True)
+        console().print(Text("  " + setup.follow_up(f"segue {when_over} {run.id}"), "bright_black"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,11 +11,13 @@ import click
 
 from segue.cli.application import import_modules
 from segue.client import Segue
-from segue.config import DATABASE_VARIABLE, database_url, without_password
+from segue.config import DATABASE_VARIABLE, database_option, database_url
 from segue.errors import ConfigError
 
 APP_VARIABLE = "SEGUE_APP"
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
+_COMMAND = re.compile(r"(?<![\w/.-])segue(?= [a-z])(?!.*--database)")
+"""The word `segue` in a command that names no database: the options of all commands may stand behind it."""
 
 
 @dataclass(slots=True)
@@ -41,11 +43,13 @@ class Setup:
                 f"or set {DATABASE_VARIABLE}."
             ) from error
 
-    def follow_up(self, command: str) -> str:
-        """A command to type next, which names the same database if this one did."""
-        if self.database is None:
-            return f"segue {command}"
-        return f"segue {command} --database {shlex.quote(without_password(self.database))}"
+    def follow_up(self, text: str) -> str:
+        """A text whose `segue ...` commands name the database that this command was given, so that they may be copied.
+
+        What was said by the environment holds for them, too. A password is not shown: then they name no database.
+        """
+        option = database_option(self.database)
+        return _COMMAND.sub(lambda found: f"{found[0]} {option}", text) if option else text
 
     def import_apps(self, *, required: bool = False) -> tuple[str, ...]:
         """Import the modules that -A named, and return them; raises ConfigError."""

@@ -37,10 +37,29 @@ def heading(run: RunInfo, counts: Mapping[StepStatus, int], now: datetime) -> Re
     if not run.status.is_final and total:
         steps.append("  ").append_text(bar(done, total)).append(f" {done / total:.0%}")
     lines = [Text(" · ").join(words), steps]
+    lines += _bounds(run, now)
     lines += _told(run)
     if run.error is not None:
         lines.append(Text(f"{run.error.step} failed with {run.error.type}: {first_line(run.error.message)}", "red"))
     return Group(title, Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def _bounds(run: RunInfo, now: datetime) -> Iterator[Text]:
+    """Until when it may run, and the limit of runs that it has a place of; nothing of a run that is over."""
+    if run.deadline is not None:
+        when = (
+            f"in {duration((run.deadline - now).total_seconds())}"
+            if run.deadline > now
+            else "passed; whoever does the chores ends it"
+        )
+        yield Text.assemble(("deadline ", DIM), f"{run.deadline:%Y-%m-%d %H:%M:%S} UTC ({when})")
+    if run.limit_name is not None and not run.status.is_final:
+        name = run.limit_name + (f" for {run.limit_key}" if run.limit_key else "")
+        if run.admitted_at is None:
+            place = ("waits for a place", "cyan")
+        else:
+            place = (f"has had a place since {run.admitted_at:%Y-%m-%d %H:%M:%S} UTC", "")
+        yield Text.assemble(("limit ", DIM), f"{name}, ", place)
 
 
 def _told(run: RunInfo) -> Iterator[Text]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from segue.authoring import encode
+from segue.cli.durations import duration_option
 from segue.cli.options import Setup, pass_setup, with_setup
 
 
@@ -13,9 +14,7 @@ from segue.cli.options import Setup, pass_setup, with_setup
 @click.argument("run_id", metavar="RUN")
 @click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which it always does.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long --wait waits. [default: for ever]"
-)
+@duration_option("--timeout", help="How long --wait waits, which it implies.", otherwise="for ever")
 @pass_setup
 def command(setup: Setup, run_id: str, wait: bool, timeout: float | None) -> None:
     """Print the result of a run as JSON; exit code 1 when it has none, because it failed or has not ended.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from segue.cli.db import age
+from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
@@ -19,10 +18,6 @@ from segue.errors import SegueError
 from segue.model import FINAL_RUN_STATUSES
 
 FOR_EVER = "forever"
-
-
-def _age_or_forever(text: str) -> timedelta | None:
-    return None if text == FOR_EVER else age(text)
 
 
 _of_workflow = click.option("--workflow", default="", metavar="NAME", help="Of this workflow (its full name). [all]")
@@ -78,12 +73,14 @@ def list_command(setup: Setup, as_json: bool) -> None:
 @with_setup
 @_of_workflow
 @_of_status
-@click.option("--max-age", required=True, type=_age_or_forever, metavar="AGE", help="After its end: 90d, 12h, forever.")
-@click.option("--max-count", type=click.IntRange(min=0), help="The newest runs of each workflow. [any number]")
+@duration_option("--max-age", kind=Duration(word=FOR_EVER), required=True, help="How long after its end.")
+@click.option(
+    "--max-count", type=click.IntRange(min=0), metavar="NUMBER", help="The newest runs of each workflow. [any number]"
+)
 @json_option
 @pass_setup
 def set_command(
-    setup: Setup, workflow: str, status: str, max_age: timedelta | None, max_count: int | None, as_json: bool
+    setup: Setup, workflow: str, status: str, max_age: float | str, max_count: int | None, as_json: bool
 ) -> None:
     """Make a rule, or change it. With --json: the rule as in `list`.
 
@@ -93,12 +90,17 @@ def set_command(
       segue retention set --workflow shop.tasks.invoice --status failed --max-age forever
     """
     with setup.segue() as segue:
-        rule = segue.retention.set(workflow, status, max_age=max_age, max_count=max_count)
+        kept = None if isinstance(max_age, str) else max_age
+        rule = segue.retention.set(workflow, status, max_age=kept, max_count=max_count)
     if as_json:
         print_json(_record(rule))
         return
-    of, how, kept, most = _words(rule)
-    console().print(Text(f"{of} / {how}: kept for {kept}, at most {most}"), soft_wrap=True)
+    _, _, age, most = _words(rule)
+    which = (rule.workflow or "all workflows", rule.status or "all statuses")
+    console().print(
+        Text(f"{', '.join(which)}: kept for {age}" + (f", at most {most}" if max_count is not None else "")),
+        soft_wrap=True,
+    )
 
 
 @command.command("remove", short_help="Remove a rule.")

@@ -104,14 +104,14 @@ class Root(click.Group):
         try:
             return super().invoke(ctx)
         except SegueError as error:
-            _fail(error, is_debugging=ctx.ensure_object(Setup).debug)
+            _fail(error, ctx.ensure_object(Setup))
 
 
-def _fail(error: SegueError, *, is_debugging: bool) -> NoReturn:
-    if is_debugging:
+def _fail(error: SegueError, setup: Setup) -> NoReturn:
+    if setup.debug:
         traceback.print_exception(error, file=sys.stderr)
     kind = Misuse if isinstance(error, WRONGLY_ASKED) else Failure
-    raise kind(str(error)) from error
+    raise kind(setup.follow_up(str(error))) from error
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -125,7 +125,7 @@ def segue() -> None:
       segue demo
       export SEGUE_DATABASE_URL=sqlite:///segue.db SEGUE_APP=shop.tasks
       segue dev                        in one terminal
-      segue start nightly '"2026-11-20"' --wait    in another
+      segue start nightly 2026-11-20 --wait    in another
 
     `segue COMMAND --help` tells more about each.
     """

@@ -29,7 +29,9 @@ Counts = Mapping[StepStatus, int]
 @click.command(short_help="List runs, the newest first.")
 @with_setup
 @filter_options
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=20, show_default=True, help="How many at most."
+)
 @click.option("--before", metavar="RUN", help="The page before: only runs older than this one.")
 @json_option
 @pass_setup
@@ -57,7 +59,7 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
         return
     put(out, runs_table(runs, counts, now, width=out.width))
     if len(runs) == limit:
-        more = " ".join(["runs", f"--before {runs[-1].id}", *([typed(filters)] if filters else [])])
+        more = " ".join(["segue runs", f"--before {runs[-1].id}", *([typed(filters)] if filters else [])])
         out.print(Text(f"older ones: {setup.follow_up(more)}", DIM), soft_wrap=True)
 
 

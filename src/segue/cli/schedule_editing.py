@@ -1,4 +1,4 @@
-"""`segue schedules create|update|activate|deactivate|delete|run|backfill`."""
+"""`segue schedules create|update|activate|deactivate|remove|run|backfill`."""
 
 from __future__ import annotations
 
@@ -11,48 +11,61 @@ from rich.text import Text
 
 from segue.authoring import Element
 from segue.cli.application import find_work
-from segue.cli.db import age
+from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
 from segue.cli.schedule_looking import local, schedule_record, tick_record, ticks_table
-from segue.cli.start import by_name, positional
+from segue.cli.start import by_name, positional, tell_started
 from segue.cli.wording import counted
 from segue.errors import ConfigError
 from segue.model import CatchUp, Overlap
 from segue.scheduler.looking import ScheduleInfo
 from segue.timetable.zones import zone_named
 
+TICKS_TOLD = 50  # of a backfill; further ones are only counted
 NONE = "none"  # as a value: take a bound away
+_MAY_BE_NONE = ("starts_at", "ends_at", "catch_up_window")
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 
-def _or_none(text: str) -> timedelta | None:
-    return None if text == NONE else age(text)
+def when_options(*, is_new: bool) -> Callable[[AnyCallable], AnyCallable]:
+    """The options that say when a schedule ticks and under which policies; the function takes them as `**when`.
 
+    What is not given has a default when the schedule `is_new`, else it stays as it is.
+    """
 
-_WHEN = (
-    click.option("--timezone", metavar="ZONE", help="An IANA name, such as Europe/Paris. [default: UTC]"),
-    click.option("--starts-at", metavar="MOMENT", help="The first moment at which it may tick, in its zone."),
-    click.option("--ends-at", metavar="MOMENT", help="The last moment at which it may tick."),
-    click.option("--jitter", type=age, metavar="TIME", help="Start up to so much late, always the same: 30s, 5min."),
-    click.option(
-        "--overlap", type=click.Choice([word.value for word in Overlap]),
-        help="What happens while a run has not ended. [default: skip]",
-    ),
-    click.option(
-        "--catch-up", type=click.Choice([word.value for word in CatchUp]),
-        help="Which ticks start that nobody was there for. [default: latest]",
-    ),
-    click.option("--catch-up-window", type=_or_none, metavar="TIME", help="None that are older than this: 6h, 2d."),
-    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Given to its runs (repeatable)."),
-)  # fmt: skip
+    def default(value: str) -> str:
+        return f" [default: {value}]" if is_new else ""
 
+    options = (
+        click.option(
+            "--schedule", required=is_new, metavar="WHEN", help="Cron ('0 2 * * *'), '@daily', or 'every 15 minutes'."
+        ),
+        click.option("--timezone", metavar="ZONE", help=f"An IANA name, such as Europe/Paris.{default('UTC')}"),
+        click.option("--starts-at", metavar="MOMENT", help="The first moment at which it may tick, in its zone."),
+        click.option("--ends-at", metavar="MOMENT", help="The last moment at which it may tick, in its zone."),
+        duration_option("--jitter", help="Start up to so much late, always the same."),
+        click.option(
+            "--overlap", type=click.Choice([word.value for word in Overlap]),
+            help=f"What happens while a run has not ended.{default('skip')}",
+        ),
+        click.option(
+            "--catch-up", type=click.Choice([word.value for word in CatchUp]),
+            help=f"Which ticks start that nobody was there for.{default('latest')}",
+        ),
+        duration_option(
+            "--catch-up-window", kind=Duration(above=True, word=NONE), help="Of those, none that are older than this."
+        ),
+        click.option("--tag", "tags", multiple=True, metavar="TAG", help="Given to its runs (repeatable)."),
+    )  # fmt: skip
 
-def _with_when(function: AnyCallable) -> AnyCallable:
-    for option in reversed(_WHEN):
-        function = option(function)
-    return function
+    def with_options(function: AnyCallable) -> AnyCallable:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return with_options
 
 
 @click.command("create", short_help="Start something by a schedule.")
@@ -61,13 +74,12 @@ def _with_when(function: AnyCallable) -> AnyCallable:
 @click.argument("workflow", metavar="WORKFLOW")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
-@click.option("--schedule", required=True, metavar="WHEN", help="Cron ('0 2 * * *'), '@daily', or 'every 15 minutes'.")
-@_with_when
+@when_options(is_new=True)
 @click.option("--inactive", is_flag=True, help="Make it, but let it rest until it is activated.")
 @json_option
 @pass_setup
 def create_command(
-    setup: Setup, /, name: str, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...], schedule: str,
+    setup: Setup, /, name: str, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...],
     inactive: bool, as_json: bool, **when: Any,
 ) -> None:  # fmt: skip
     """Make a schedule that starts WORKFLOW with these arguments; both are read as `segue start` reads them.
@@ -84,18 +96,17 @@ def create_command(
     work = _with_arguments(find_work(workflow), arguments, named)
     options = _changes(when, "UTC")
     with setup.segue() as segue:
-        each = segue.schedules.create(name, work, schedule=schedule, active=not inactive, **options)
+        each = segue.schedules.create(name, work, active=not inactive, **options)
     _tell(each, as_json=as_json)
 
 
 @click.command("update", short_help="Change a schedule.")
 @with_setup
 @click.argument("name", metavar="NAME")
-@click.option("--schedule", metavar="WHEN", help="Cron ('0 2 * * *'), '@daily', or 'every 15 minutes'.")
-@_with_when
+@when_options(is_new=False)
 @json_option
 @pass_setup
-def update_command(setup: Setup, /, name: str, schedule: str | None, as_json: bool, **when: Any) -> None:
+def update_command(setup: Setup, /, name: str, as_json: bool, **when: Any) -> None:
     """Change what is given; `none` takes a bound or window away. When its ticks change, it goes on from now.
 
     A schedule that the code declares is changed there. With --json: the schedule as in `list`.
@@ -106,8 +117,6 @@ def update_command(setup: Setup, /, name: str, schedule: str | None, as_json: bo
     """
     with setup.segue() as segue:
         changes = _changes(when, segue.schedules.get(name).timezone)
-        if schedule is not None:
-            changes["schedule"] = schedule
         if not changes:
             raise click.UsageError("Nothing to change was given.")
         each = segue.schedules.update(name, **changes)
@@ -150,25 +159,25 @@ def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
     _tell(each, as_json=as_json)
 
 
-@click.command("delete", short_help="Delete a schedule.")
+@click.command("remove", short_help="Remove a schedule.")
 @with_setup
 @click.argument("name", metavar="NAME")
 @json_option
 @pass_setup
-def delete_command(setup: Setup, name: str, as_json: bool) -> None:
-    """Delete a schedule; its runs stay. One that the code declares comes back with the next start of a worker.
+def remove_command(setup: Setup, name: str, as_json: bool) -> None:
+    """Remove a schedule; its runs stay. One that the code declares comes back with the next start of a worker.
 
     \b
     Example:
-      segue schedules delete reports
+      segue schedules remove reports
     """
     with setup.segue() as segue:
         is_declared = segue.schedules.get(name).source == "code"
-        segue.schedules.delete(name)
+        segue.schedules.remove(name)
     if as_json:
-        print_json({"name": name, "did": "delete"})
+        print_json({"name": name, "did": "remove"})
         return
-    console().print(Text(f"{name} is deleted"))
+    console().print(Text(f"{name} is removed"))
     if is_declared:
         console().print(
             Text("The code declares it, so a worker that starts brings it back. To switch it off, deactivate it.", DIM)
@@ -195,7 +204,7 @@ def run_command(setup: Setup, name: str, as_json: bool) -> None:
     if as_json:
         print_json({"run": run.id})
     else:
-        console().print(Text.assemble(("run ", DIM), (run.id, "bold")), soft_wrap=True)
+        tell_started(setup, run)
 
 
 @click.command("backfill", short_help="Start ticks of the past.")
@@ -231,7 +240,9 @@ def backfill_command(
         return
     out = console()
     if ticks:
-        put(out, ticks_table(ticks, zone, width=out.width))
+        put(out, ticks_table(ticks[:TICKS_TOLD], zone, width=out.width))
+    if len(ticks) > TICKS_TOLD:
+        out.print(Text(f"… {len(ticks) - TICKS_TOLD:,} more", DIM))
     if dry_run:
         planned = sum(tick.status == "planned" for tick in ticks)
         out.print(Text(f"{counted(planned, 'tick')} would start; without --dry-run they do.", DIM))
@@ -251,13 +262,11 @@ def _changes(when: dict[str, Any], zone: str) -> dict[str, Any]:
     """What was given, as keyword arguments of `create` and `update`."""
     zone = when.get("timezone") or zone
     changes = {name: value for name, value in when.items() if value not in (None, ())}
-    for bound in ("starts_at", "ends_at"):
-        if bound in changes:
-            text = changes[bound]
-            changes[bound] = None if text == NONE else _moment(_option(bound), text, zone, is_end=bound == "ends_at")
-    context = click.get_current_context()
-    if context.get_parameter_source("catch_up_window") is click.core.ParameterSource.COMMANDLINE:
-        changes["catch_up_window"] = when["catch_up_window"]
+    for name, value in changes.items():
+        if value == NONE and name in _MAY_BE_NONE:
+            changes[name] = None
+        elif name in ("starts_at", "ends_at"):
+            changes[name] = _moment(_option(name), value, zone, is_end=name == "ends_at")
     return changes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from segue.scheduler.looking import ScheduleInfo, TickInfo
 from segue.timetable.zones import zone_named
 
 TICKS_SHOWN = 5
+_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")  # of a run, in a reason
 
 
 @click.command("list", short_help="List the schedules.")
@@ -44,7 +46,9 @@ def list_command(setup: Setup, workflow: str | None, as_json: bool) -> None:
     out = console()
     if not found:
         out.print(Text("There are no schedules. Declare one, @workflow(schedule='0 2 * * *'), or add one:", DIM))
-        out.print(Text("  segue schedules create NAME WORKFLOW --schedule '0 2 * * *'", DIM))
+        out.print(
+            Text(setup.follow_up("  segue schedules create NAME WORKFLOW --schedule '0 2 * * *'"), DIM), soft_wrap=True
+        )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     is_wide = out.width >= WIDE  # else there is no room for the next tick in the schedule's own zone
@@ -55,7 +59,7 @@ def list_command(setup: Setup, workflow: str | None, as_json: bool) -> None:
     put(out, table)
     for each in found:
         if each.problem is not None:
-            out.print(Text(f"{each.name}: {each.problem}", "red"), soft_wrap=True)
+            out.print(Text(f"{each.name}: {setup.follow_up(each.problem)}", "red"), soft_wrap=True)
 
 
 @click.command("show", short_help="Show a schedule.")
@@ -85,7 +89,7 @@ def show_command(setup: Setup, name: str, as_json: bool) -> None:
     for label, value in _told(each, now):
         out.print(Text(f"{label:<10} ", DIM).append_text(Text(value)), soft_wrap=True)
     if each.problem is not None:
-        out.print(Text(each.problem, "red"), soft_wrap=True)
+        out.print(Text(setup.follow_up(each.problem), "red"), soft_wrap=True)
     past = ticks_table(ticks, each.timezone, width=out.width)
     for title, table in (("last ticks", past), ("next ticks", _upcoming(upcoming, each))):
         if table.row_count:
@@ -96,7 +100,15 @@ def show_command(setup: Setup, name: str, as_json: bool) -> None:
 @click.command("next", short_help="Tell the next ticks.")
 @with_setup
 @click.argument("name", metavar="NAME")
-@click.option("-n", "--count", type=click.IntRange(min=1, max=1000), default=5, show_default=True, help="How many.")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(min=1, max=1000),
+    metavar="NUMBER",
+    default=5,
+    show_default=True,
+    help="How many at most.",
+)
 @json_option
 @pass_setup
 def next_command(setup: Setup, name: str, count: int, as_json: bool) -> None:
@@ -122,7 +134,9 @@ def next_command(setup: Setup, name: str, count: int, as_json: bool) -> None:
 @click.command("ticks", short_help="Tell what became of ticks.")
 @with_setup
 @click.argument("name", metavar="NAME")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=20, show_default=True, help="How many at most."
+)
 @json_option
 @pass_setup
 def ticks_command(setup: Setup, name: str, limit: int, as_json: bool) -> None:
@@ -164,6 +178,7 @@ def schedule_record(each: ScheduleInfo) -> dict[str, Any]:
         "tags": list(each.tags),
         "source": each.source,
         "is_active": each.is_active,
+        "state": each.state,
         "next_tick": _iso(each.next_tick),
         "next_tick_local": None if each.next_tick is None else _iso(_there(each.next_tick, each.timezone)),
         "due_at": _iso(each.due_at),
@@ -193,12 +208,17 @@ def tick_times(tick: datetime, timezone: str) -> dict[str, Any]:
 
 def ticks_table(ticks: Sequence[TickInfo], timezone: str, *, width: int) -> Table:
     """Ticks with what became of them; in a narrow terminal ids are cut to what tells these runs apart."""
-    length = 36 if width >= WIDE else shortest(sorted({tick.run_id for tick in ticks if tick.run_id}))
+    named = {id_ for tick in ticks for id_ in (tick.run_id, *_ID.findall(tick.reason or "")) if id_}
+    length = 36 if width >= WIDE else shortest(sorted(named))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     for title in ("tick (UTC)", "there", "status", "run"):
         table.add_column(title, no_wrap=title != "run", overflow="fold")
     for tick in ticks:
-        run = Text(tick.run_id[:length]) if tick.run_id is not None else Text(tick.reason or "", DIM)
+        run = (
+            Text(tick.run_id[:length])
+            if tick.run_id is not None
+            else Text(_ID.sub(lambda found: found[0][:length], tick.reason or ""), DIM)
+        )
         table.add_row(_utc(tick.tick), local(tick.tick, timezone), _fate(tick), run)
     return table
 

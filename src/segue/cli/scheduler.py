@@ -13,6 +13,7 @@ import time
 import click
 from rich.text import Text
 
+from segue.cli.durations import Duration, duration_option, typed_duration
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
 from segue.cli.wording import counted
@@ -30,18 +31,15 @@ logger = logging.getLogger("segue.chores")
 
 @click.command(short_help="Do the chores: schedules, rescue, retention.")
 @with_setup
-@click.option(
+@duration_option(
     "--lease-seconds",
-    type=click.FloatRange(min=1),
-    default=LEASE_SECONDS,
-    show_default=True,
+    kind=Duration(least=1),
+    default=typed_duration(LEASE_SECONDS),
     help="How long it may be silent before another process takes over.",
 )
-@click.option(
+@duration_option(
     "--patience-seconds",
-    type=click.FloatRange(min=0),
-    default=30.0,
-    show_default=True,
+    default="30s",
     help="How long to wait at the start for a database that cannot be reached.",
 )
 @click.option(

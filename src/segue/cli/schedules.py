@@ -26,7 +26,7 @@ for verb in (
     schedule_editing.update_command,
     schedule_editing.activate_command,
     schedule_editing.deactivate_command,
-    schedule_editing.delete_command,
+    schedule_editing.remove_command,
     schedule_editing.run_command,
     schedule_looking.next_command,
     schedule_editing.backfill_command,

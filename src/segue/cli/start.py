@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import timedelta
 from inspect import signature
 from typing import Any, get_args
 
@@ -15,7 +14,7 @@ from rich.text import Text
 from segue.authoring import Task, Workflow, decode_result, encode
 from segue.authoring.values import annotations_of
 from segue.cli.application import find_work
-from segue.cli.db import age
+from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
 from segue.cli.records import run_record
@@ -36,29 +35,24 @@ from segue.worker.inline import work_run
 @click.option(
     "--wait", is_flag=True, help="Wait for its end and print the result; exit code 1 when it did not succeed."
 )
-@click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long --wait waits. [default: for ever]"
+@duration_option("--timeout", help="How long --wait waits; the run goes on.", otherwise="for ever")
+@duration_option(
+    "--deadline", kind=Duration(above=True), help="It fails when it has not ended so long after its start."
 )
-@click.option("--deadline", type=age, metavar="AGE", help="It fails when it has not ended so long after its start.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the run by (repeatable).")
 @click.option(
     "--meta", "metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the run, to find it by (repeatable)."
 )
 @click.option("--run", "work_here", is_flag=True, help="Work it here and now, in this process, and print the result.")
 @click.option("--debounce", metavar="KEY", help="Put it together with other starts of this workflow under this key.")
-@click.option(
-    "--window",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long --debounce waits for more.",
-)
+@duration_option("--window", kind=Duration(above=True), help="How long --debounce waits for more.")
 @click.option("--keep", type=click.Choice([keep.value for keep in Keep]), help="Whose arguments count. [default: last]")
 @json_option
 @pass_setup
 def command(
     setup: Setup, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...], key: str | None, wait: bool,
     timeout: float | None, work_here: bool, debounce: str | None, window: float | None, keep: str | None,
-    tags: tuple[str, ...], metadata: tuple[str, ...], deadline: timedelta | None, as_json: bool,
+    tags: tuple[str, ...], metadata: tuple[str, ...], deadline: float | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Start a run of a workflow. It is durable when this returns; a worker runs its steps.
 
@@ -66,6 +60,8 @@ def command(
     of a task, signature, chain or group. Each ARGUMENT is read as the type that the workflow annotates its parameter
     with. Without one it is JSON, and what is not valid JSON is taken as a string: 3 is a number, 2026-11-20 a string,
     and '"3"' the string 3.
+
+    With --json: the run as an object, as `segue runs` prints it, and `is_new`, false when it was there already.
 
     \b
     Example:
@@ -81,10 +77,10 @@ def command(
     with setup.segue() as segue:
         run = segue.start(
             work, *positional(work, arguments, of_list=keep == Keep.ALL), key=key, debounce=how, tags=tags,
-            metadata=_metadata(metadata), deadline=deadline, **by_name(work, named),
+            metadata=metadata_of(metadata), deadline=deadline, **by_name(work, named),
         )  # fmt: skip
         if not as_json:
-            _tell_started(setup, run)
+            tell_started(setup, run, key or debounce)
         if work_here:
             _work(segue, run, setup, is_quiet=as_json)
         elif wait:
@@ -92,7 +88,7 @@ def command(
         _finish(run, is_over=work_here or wait, as_json=as_json)
 
 
-def _metadata(pairs: tuple[str, ...]) -> dict[str, Any]:
+def metadata_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     """KEY=VALUE as metadata: the values are JSON if they can be that, else text."""
     told = {}
     for pair in pairs:
@@ -109,7 +105,7 @@ def _debounce(key: str | None, window: float | None, keep: str | None, *, waits:
             raise click.UsageError("--window and --keep are about --debounce KEY, which is missing.")
         return None
     if window is None:
-        raise click.UsageError("--debounce needs --window SECONDS: how long it waits for more starts.")
+        raise click.UsageError("--debounce needs --window DURATION: how long it waits for more starts.")
     if waits:
         raise click.UsageError(
             "--debounce starts the run later, by the process that does the chores: leave --wait and --run."
@@ -164,11 +160,13 @@ def _annotations(work: Any) -> dict[str, Any]:
     return {name: hints.get(name, Any) for name in signature(work.fn).parameters}
 
 
-def _tell_started(setup: Setup, run: Run) -> None:
+def tell_started(setup: Setup, run: Run, key: str | None = None) -> None:
+    """Say which run a start or fork gave back, and on a terminal how to look at it."""
     out = console()
-    out.print(Text.assemble(("run ", "bright_black"), (run.id, "bold")), soft_wrap=True)
+    was_there = f" was there already under key {key}" if run.is_new is False else ""
+    out.print(Text.assemble(("run ", "bright_black"), (run.id, "bold"), (was_there, "cyan")), soft_wrap=True)
     if out.is_terminal:
-        out.print(Text(f"  {setup.follow_up(f'show {run.id} --follow')}", "bright_black"), soft_wrap=True)
+        out.print(Text(f"  {setup.follow_up(f'segue show {run.id} --follow')}", "bright_black"), soft_wrap=True)
 
 
 def _wait(run: Run, setup: Setup, timeout: float | None) -> None:
@@ -190,7 +188,9 @@ def _work(segue: Segue, run: Run, setup: Setup, *, is_quiet: bool) -> None:
 
 def _tell_interrupted(setup: Setup, run: Run, what: str) -> None:
     console(to_stderr=True).print(
-        Text(f"Interrupted. Run {run.id} is {run.status}. {what} To end it: {setup.follow_up(f'cancel {run.id}')}"),
+        Text(
+            f"Interrupted. Run {run.id} is {run.status}. {what} To end it: {setup.follow_up(f'segue cancel {run.id}')}"
+        ),
         soft_wrap=True,
     )
     sys.exit(130)
@@ -201,7 +201,9 @@ def _finish(run: Run, *, is_over: bool, as_json: bool) -> None:
     has_result = is_over and info.status is RunStatus.SUCCEEDED
     result = encode(run.result()) if has_result else ""
     if as_json:
-        print_json(run_record(info) | ({"result": msgspec.Raw(result.encode())} if has_result else {}))
+        print_json(
+            run_record(info) | {"is_new": run.is_new} | ({"result": msgspec.Raw(result.encode())} if has_result else {})
+        )
     elif is_over:
         out = console()
         seconds = (info.finished_at - info.created_at).total_seconds() if info.finished_at else 0.0

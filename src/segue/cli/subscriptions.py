@@ -54,7 +54,13 @@ def list_command(setup: Setup, as_json: bool) -> None:
     out = console()
     if not found:
         out.print(
-            Text("There are no subscriptions. Add one: segue subscriptions add NAME --event run.failed --to URL", DIM)
+            Text(
+                setup.follow_up(
+                    "There are no subscriptions. Add one: segue subscriptions add NAME --event run.failed --to URL"
+                ),
+                DIM,
+            ),
+            soft_wrap=True,
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import click
 from rich.text import Text
 
+from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
 from segue.cli.wording import counted
@@ -74,12 +75,12 @@ class Hiring:
 
 
 _POSITIVE = click.IntRange(min=1)
-_SECONDS = click.FloatRange(min=0.1)
 _HIRING = (
     click.option(
         "--concurrency",
         "-c",
         type=_POSITIVE,
+        metavar="NUMBER",
         help="Attempts at once. [default: the number of CPUs; 100 for async]",
     ),
     click.option(
@@ -97,29 +98,29 @@ _HIRING = (
         metavar="NAME",
         help=f"Work on this queue (repeatable, or a,b,c). [default: {DEFAULT_QUEUE}]",
     ),
-    click.option(
+    duration_option(
         "--lease-seconds",
-        type=_SECONDS,
-        default=30.0,
-        show_default=True,
+        kind=Duration(least=0.1),
+        default="30s",
         help="How long the worker may be silent before its steps are given to others.",
     ),
-    click.option(
-        "--grace-seconds",
-        type=click.FloatRange(min=0),
-        default=30.0,
-        show_default=True,
-        help="How long what runs may take to finish when the worker is stopped.",
+    duration_option(
+        "--grace-seconds", default="30s", help="How long what runs may take to finish when the worker is stopped."
     ),
-    click.option(
+    duration_option(
         "--patience-seconds",
-        type=click.FloatRange(min=0),
-        default=30.0,
-        show_default=True,
+        default="30s",
         help="How long to wait at the start for a database that cannot be reached.",
     ),
-    click.option("--max-jobs", type=_POSITIVE, help="Replace a child process after so many attempts. [process]"),
-    click.option("--max-rss-mb", type=_POSITIVE, help="Replace a child process that has grown beyond this. [process]"),
+    click.option(
+        "--max-jobs", type=_POSITIVE, metavar="NUMBER", help="Replace a child process after so many attempts. [process]"
+    ),
+    click.option(
+        "--max-rss-mb",
+        type=_POSITIVE,
+        metavar="MIB",
+        help="Replace a child process that has grown beyond this. [process]",
+    ),
     click.option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),

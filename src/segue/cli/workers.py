@@ -35,7 +35,9 @@ def command(setup: Setup, as_json: bool) -> None:
         return
     out = console()
     if not workers:
-        out.print(Text("No worker is running. Start one: segue worker -A <module>", DIM))
+        out.print(
+            Text(setup.follow_up("No worker is running. Start one: segue worker -A <module>"), DIM), soft_wrap=True
+        )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     for name in ("worker", "status", "pool", "queues", "tasks", "started", "heard of"):

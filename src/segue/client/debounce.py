@@ -65,8 +65,8 @@ def debounced_start(
     kwargs: dict[str, Any],
     debounce: Debounce,
     terms: RunTerms | None,
-) -> str:
-    """Put a start to the others under its key; returns the id of the run that they become.
+) -> tuple[str, bool]:
+    """Put a start to the others under its key; returns the id of the run that they become, and whether it is the first.
 
     Raises ConfigError, or PlanError for what could not be started when it is due.
     """
@@ -83,7 +83,8 @@ def debounced_start(
         plan = with_terms(plan, terms)
     id_ = new_id(engine.store.now())
     start = NewStart(id_, plan, encode([list(args), kwargs]), keeps_all and isinstance(work, Workflow), terms)
-    return engine.act(lambda tx, now: add_start(engine.store, tx, start, how, now))
+    made = engine.act(lambda tx, now: add_start(engine.store, tx, start, how, now))
+    return made, made == id_
 
 
 def _is_text(value: object) -> bool:

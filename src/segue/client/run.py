@@ -31,11 +31,16 @@ _DATABASE_AWAY_SECONDS = 30.0
 
 
 class Run:
-    """One run. Reading an attribute asks the database anew; nothing here is remembered but the id."""
+    """One run. Reading an attribute asks the database anew; nothing here is remembered but the id.
 
-    def __init__(self, engine: Engine, id_: str) -> None:
+    `is_new` is False when the start or fork that returned it found it there, under the same key; None when it was
+    looked up.
+    """
+
+    def __init__(self, engine: Engine, id_: str, *, is_new: bool | None = None) -> None:
         self._engine = engine
         self.id = id_
+        self.is_new = is_new
 
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
@@ -126,22 +131,24 @@ class Run:
 
     def fork(
         self, step: str | int, *, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
-        key: str | None = None, tags: Iterable[str] = (), actor: str | None = None, reason: str | None = None,
+        key: str | None = None, tags: Iterable[str] = (), metadata: Mapping[str, Any] | None = None,
+        actor: str | None = None, reason: str | None = None,
     ) -> Run:  # fmt: skip
         """A new run that takes over what this one has done, and goes another way from this step on; returns it.
 
         The step, everything below it and whatever has not succeeded begin anew there; `args` and `kwargs` are other
         arguments for the step, as `edit` takes them. This run is not changed, and may still be under way. With `key`, a
-        second fork starts nothing and returns the run that has it. `tags` are added to those of this run.
+        second fork starts nothing and returns the run that has it. `tags` and `metadata` are added to this run's.
 
         Example::
 
             other = run.fork("train", kwargs={"rate": 0.1}, key="rate-0.1")
         """
-        made = fork(
-            self._engine, self.id, step, args=args, kwargs=kwargs, key=key, tags=tags, actor=actor, reason=reason
-        )
-        return Run(self._engine, made)
+        made, is_new = fork(
+            self._engine, self.id, step, args=args, kwargs=kwargs, key=key, tags=tags, metadata=metadata, actor=actor,
+            reason=reason,
+        )  # fmt: skip
+        return Run(self._engine, made, is_new=is_new)
 
     def step(self, step: str | int) -> StepHandle:
         """Its step of this name or number, to look at, skip, mark, edit or retry."""

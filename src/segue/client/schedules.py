@@ -114,9 +114,9 @@ class Schedules:
         """Switch it off, also one that the code declares; what runs goes on, what is queued starts nothing."""
         return self._switch(name, is_active=False)
 
-    def delete(self, name: str) -> None:
-        """Delete it; its runs stay. One that the code declares comes back when a process with that code starts."""
-        self._row(name)  # raises when there is none; what is not there below was deleted by a try whose answer was lost
+    def remove(self, name: str) -> None:
+        """Remove it; its runs stay. One that the code declares comes back when a process with that code starts."""
+        self._row(name)  # raises when there is none; what is not there below was removed by a try whose answer was lost
         self._engine.act(lambda tx, now: editing.delete_schedule(self._engine.store, tx, now, name))
 
     def run_now(self, name: str) -> Run:

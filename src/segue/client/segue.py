@@ -76,7 +76,8 @@ class Segue:
     ) -> Run:  # fmt: skip
         """Start a run of a workflow, task, signature, chain or group; it is durable when this returns.
 
-        With `key`, a second start of the same workflow under the same key starts nothing and returns the first run.
+        With `key`, a second start of the same workflow under the same key starts nothing and returns the first run; its
+        `is_new` is False.
         `tags` (words) and `metadata` (a JSON object) are kept with the run, and runs are found by them: see `select`.
         At its `deadline` (seconds or a timedelta from its start, or a datetime) a run that has not ended fails.
         With `debounce` all starts under its key within a window become one run.
@@ -89,10 +90,12 @@ class Segue:
         terms = _terms(tags, metadata, seconds)
         if debounce is not None:
             _refuse_beside_debounce(key=key, connection=connection)
-            return Run(self.engine, debounced_start(self.engine, work, args, kwargs, debounce, terms))
+            joined, is_first = debounced_start(self.engine, work, args, kwargs, debounce, terms)
+            return Run(self.engine, joined, is_new=is_first)
         plan = self._plan(work, args, kwargs, terms)
-        ids = self.engine.start([(plan, key)], connection=connection)
-        return Run(self.engine, ids[0])
+        begun: set[str] = set()
+        [id_] = self.engine.start([(plan, key)], connection=connection, begun=begun)
+        return Run(self.engine, id_, is_new=id_ in begun)
 
     def start_many(
         self, work: Any, arguments: Iterable[Sequence[Any]], /, *, keys: Iterable[str] | None = None,
@@ -111,8 +114,13 @@ class Segue:
             raise ValueError(
                 f"start_many was given {len(plans)} arguments and {len(names)} keys; give one key for each."
             )
-        ids = self.engine.start(list(zip(plans, names, strict=True)), connection=connection)
-        return [Run(self.engine, id_) for id_ in ids]
+        begun: set[str] = set()
+        ids = self.engine.start(list(zip(plans, names, strict=True)), connection=connection, begun=begun)
+        runs = []
+        for id_ in ids:
+            runs.append(Run(self.engine, id_, is_new=id_ in begun))
+            begun.discard(id_)  # a second one under its key is not new
+        return runs
 
     def run(
         self, work: Any, /, *args: Any, key: str | None = None, tags: Iterable[str] = (),

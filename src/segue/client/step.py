@@ -117,9 +117,9 @@ def editing(
 def fork(
     engine: Engine, run_id: str, step: str | int, *, args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None, key: str | None = None, tags: Iterable[str] = (),
-    actor: str | None = None, reason: str | None = None,
-) -> str:  # fmt: skip
-    """Start a new run from a run, at a step; returns its id."""
+    metadata: Mapping[str, Any] | None = None, actor: str | None = None, reason: str | None = None,
+) -> tuple[str, bool]:  # fmt: skip
+    """Start a new run from a run, at a step; returns its id, and False when a run of that key was there already."""
     from segue.engine.reopening.fork import fork_run  # noqa: PLC0415 - as above
 
     if key == "":
@@ -128,12 +128,13 @@ def fork(
         )
     id_ = new_id(engine.store.now())
     new = None if args is None and not kwargs else _new(args, kwargs or {})
-    return engine.act(
+    made = engine.act(
         lambda tx, now: fork_run(
-            engine.store, tx, run_id, now, new_id=id_, step=step, key=key, tags=tags, new=new, parameters=parameters_of,
-            actor=actor, reason=reason,
+            engine.store, tx, run_id, now, new_id=id_, step=step, key=key, tags=tags, metadata=metadata, new=new,
+            parameters=parameters_of, actor=actor, reason=reason,
         )
     )  # fmt: skip
+    return made, made == id_
 
 
 def result_text(value: Any) -> str:

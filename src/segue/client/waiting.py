@@ -33,7 +33,9 @@ def send(engine: Engine, run_id: str, name: str, value: Any, key: str | None) ->
         )
     told_by = key or new_id(engine.store.now())  # so that a sending whose answer was lost is repeated, not done twice
     return engine.act(
-        lambda tx, now: send_message(engine.store, tx, run_id, now, name=name, value=text, key=told_by)
+        lambda tx, now: send_message(
+            engine.store, tx, run_id, now, name=name, value=text, key=told_by, shows_key=key is not None
+        )
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from segue.config import without_password
+from segue.config import database_option
 from segue.demo.findings import Findings, FunctionFacts
 from segue.demo.live import duration
 
@@ -52,10 +51,10 @@ def print_ending(console: Console, findings: Findings, ending: Ending) -> None:
 
 def print_commands(console: Console, run_id: str, database: str) -> None:
     """Print the commands that look at a run."""
-    option = f"--database {shlex.quote(without_password(database))}"
+    option = database_option(database)
     console.print(Text("Look further", style="dim"))
-    for command in (f"segue show {run_id} {option}", f"segue explain {run_id} {option}", f"segue runs {option}"):
-        console.print(Text(f"  {command}"), soft_wrap=True)
+    for command in (f"segue show {run_id}", f"segue explain {run_id}", "segue runs"):
+        console.print(Text(f"  {command} {option}".rstrip()), soft_wrap=True)
 
 
 def _figures(findings: Findings) -> Text:

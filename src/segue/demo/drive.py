@@ -7,7 +7,6 @@ the engine notices that the lease of the dead worker ran out and gives its steps
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from segue.client import Run, Segue
-from segue.config import without_password
+from segue.config import database_option, without_password
 from segue.demo.closing import Ending, print_commands, print_ending
 from segue.demo.crew import Crew, sigterm_as_interrupt, worker_command
 from segue.demo.findings import Findings, Summary
@@ -278,7 +277,7 @@ def _print_interrupted(out: Console, run_id: str, url: str) -> None:
     )
     out.print(Text("Go on where it stopped:"))
     out.print(
-        Text(f"  segue worker -A {MODULE} --queue {QUEUE} --database {shlex.quote(without_password(url))}"),
+        Text(f"  segue worker -A {MODULE} --queue {QUEUE} {database_option(url)}".rstrip()),
         soft_wrap=True,
     )
     print_commands(out, run_id, url)

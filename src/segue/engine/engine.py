@@ -46,14 +46,18 @@ class Engine:
         self.watch = Watch(store)
         self._memory = TurnMemory()
 
-    def start(self, plans: Sequence[tuple[Plan, str | None]], *, connection: Any | None = None) -> list[str]:
+    def start(
+        self, plans: Sequence[tuple[Plan, str | None]], *, connection: Any | None = None, begun: set[str] | None = None
+    ) -> list[str]:
         """Start a run for each (plan, key), durable when this returns; with `connection`, when its owner commits.
 
         Returns their ids. Many are committed in batches; a repetition after an error starts nothing twice where keys
-        are given.
+        are given. `begun` is told the ids that runs which were not there yet have got.
         """
         now = self.store.now()
         runs = [NewRun(new_id(now), plan, key) for plan, key in plans]
+        if begun is not None:
+            begun.update(run.id for run in runs)
         if connection is not None:
             with self.watch.over(self.store.adopt(connection), now, is_ours=False) as tx:
                 return start_runs(self.store, tx, runs, now, is_ours=False)

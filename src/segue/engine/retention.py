@@ -25,6 +25,7 @@ from segue.store.protocol import Transaction
 
 ALL = ""
 DEFAULT_DAYS = 30
+MOST_KEPT = 2**31 - 1
 STEPS_AT_ONCE = 5000
 TICKS_AT_ONCE = 1000
 WALKED_AT_ONCE = 20_000  # runs that are looked at in one transaction
@@ -73,16 +74,24 @@ def list_rules(tx: Transaction) -> list[Rule]:
 def set_rule(tx: Transaction, rule: Rule) -> None:
     """Make a rule, or change it; raises ConfigError when it makes no sense."""
     check_status(rule.status)
+    if rule.workflow != ALL and not rule.workflow.isprintable():
+        raise ConfigError(
+            f"workflow={rule.workflow!r} is no name of a workflow: it has characters that are not printable."
+        )
     if rule.max_age is not None and not 0 <= rule.max_age < float("inf"):
         raise ConfigError(f"max_age={rule.max_age!r} is no length of time. Give 0 or more, or None to keep for ever.")
-    if rule.max_count is not None and rule.max_count < 0:
-        raise ConfigError(f"max_count={rule.max_count!r} is no number of runs. Give 0 or more, or None for any number.")
+    if rule.max_count is not None and not 0 <= rule.max_count <= MOST_KEPT:
+        raise ConfigError(
+            f"max_count={rule.max_count!r} is no number of runs. Give 0 to {MOST_KEPT:,}, or None for any number."
+        )
     tx.all("put_retention_rule", **msgspec.structs.asdict(rule))
 
 
 def remove_rule(tx: Transaction, workflow: str, status: str) -> bool:
     """Remove a rule; False when there is none."""
     check_status(status)
+    if workflow != ALL and not workflow.isprintable():
+        return False  # no rule is for such a name
     return bool(tx.all("remove_retention_rule", workflow=workflow, status=status))
 
 
@@ -111,7 +120,7 @@ def portions(rules: Sequence[Rule], workflow: str) -> list[Portion]:
 
 
 def sweep(engine: Engine) -> int:
-    """Delete what is due, all of it, in small transactions; returns how many runs and ticks that were."""
+    """Delete what is due, all of it, in small transactions; returns how many runs, ticks and events that were."""
     total = 0
     while deleted := sum(_Sweep(engine, {}).steps()):
         total += deleted
@@ -171,6 +180,7 @@ class _Sweep:
         if general.max_age is not None:
             for schedule in schedules:
                 yield engine.act(partial(_prune_ticks, schedule, general.max_age))
+            yield engine.act(partial(_prune_events, general.max_age))
         if rules:
             engine.act(_prune_workers)
 
@@ -224,6 +234,11 @@ def _some(runs: Iterable[Sequence[Any]]) -> list[str]:
 def _prune_ticks(schedule: str, max_age: float, tx: Transaction, now: datetime) -> int:
     before = earlier(now, max_age)
     return len(tx.all("prune_ticks_of", name=schedule, before=before, limit=TICKS_AT_ONCE))
+
+
+def _prune_events(max_age: float, tx: Transaction, now: datetime) -> int:
+    before = first_id_at(earlier(now, max_age))
+    return len(tx.all("prune_events_of_no_run", before=before, limit=TICKS_AT_ONCE))
 
 
 def _prune_workers(tx: Transaction, now: datetime) -> None:

@@ -29,10 +29,14 @@ class Sent(msgspec.Struct, frozen=True):
     is_new: bool  # False: one of this name and key was sent before, so nothing was done
 
 
-def send_message(store: Store, tx: Transaction, run_id: str, now: datetime, *, name: str, value: str, key: str) -> Sent:
+def send_message(
+    store: Store, tx: Transaction, run_id: str, now: datetime, *, name: str, value: str, key: str,
+    shows_key: bool = True,
+) -> Sent:  # fmt: skip
     """Send `value` (JSON) to the run under a name. Raises RunNotFoundError, and RunStateError when it is final.
 
-    The same name and key once more changes nothing, so that a sending whose answer was lost may be repeated.
+    The same name and key once more changes nothing, so that a sending whose answer was lost may be repeated. A key that
+    was made up for that only is not written down (`shows_key`).
     """
     run = lock_run(tx, run_id)
     before = _sent_before(tx, run_id, name, key)
@@ -46,7 +50,8 @@ def send_message(store: Store, tx: Transaction, run_id: str, now: datetime, *, n
     waiting = tx.all("step_waiting", run_id=run_id, name=name)
     step, attempt, step_name = waiting[0] if waiting else (None, 0, None)
     tx.later("put_message", run_id=run_id, name=name, key=key, value=value, sent_at=now, taken_by=step)
-    record_event(tx, now, "run.sent", run_id=run_id, step=step, name=name, key=key)
+    detail = {"name": name} | ({"key": key} if shows_key else {})
+    record_event(tx, now, "run.sent", run_id=run_id, step=step, **detail)
     if step is not None:
         tx.later("drop_alarm", run_id=run_id, step=step, kind=WAIT_ALARM)
         Settler(store, tx, now).settle([received(run_id, step, attempt, value)])

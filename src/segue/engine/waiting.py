@@ -18,6 +18,7 @@ ALERTS = (
     "step.late_start",
     "step.late_end",
     "step.schedule_to_start",
+    "schedule.stuck",
 )
 """The events that nobody asked for by hand: something is later than it was allowed to be."""
 

@@ -38,8 +38,9 @@ KINDS = {
     "step.late_start": "it had not begun by the time that its SLA allows",
     "step.late_end": "it had not ended by the time that its SLA allows",
     "step.schedule_to_start": "it was ended because nobody began it in time",
+    "schedule.stuck": "its next tick, or its queue, cannot be decided; the detail has its name and the problem",
 }
-"""Every kind, and what it says of the run or step."""
+"""Every kind, and what it says of the run, step or schedule."""
 
 _ALIKE = 3
 

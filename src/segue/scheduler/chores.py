@@ -35,6 +35,7 @@ from segue.scheduler.bundling import start_due_bundles
 from segue.scheduler.declared import declare_schedules
 from segue.scheduler.firing import fire_due, known_workflows, start_queued
 from segue.scheduler.leader import LEASE_SECONDS, Lead
+from segue.scheduler.stuck import stuck_of
 from segue.store.protocol import Store, Transaction
 
 LOOK_SECONDS = 1.0
@@ -218,7 +219,7 @@ class Chores:
         self._look_at = begun + (LOOK_SECONDS if self._was_leading else HELP_AFTER_SECONDS)
 
     def _parameters(self, now: datetime) -> dict[str, Any]:
-        return {"now": now, "known": known_workflows()}
+        return {"now": now, "known": known_workflows(), "aside": stuck_of(self._engine).aside(now)}
 
     def _do(self, chore: Chore) -> None:
         begun = self._monotonic()

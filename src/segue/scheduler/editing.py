@@ -7,6 +7,7 @@ before starts nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ from segue.errors import ConfigError, ScheduleNotFoundError
 from segue.model import Overlap
 from segue.plan.graph import Plan
 from segue.scheduler.definition import Definition
-from segue.scheduler.rows import ScheduleRow, find_schedule, parameters_of, read_schedule, ticking_of
+from segue.scheduler.rows import ScheduleRow, find_schedule, is_storable, parameters_of, read_schedule, ticking_of
 from segue.scheduler.ticking import TICKS_AT_ONCE
 from segue.store.protocol import Store, Transaction
 
@@ -26,6 +27,7 @@ BY_HAND = "started by hand"
 LONGEST_NAME = 200
 MOST_BACKFILLED = 10_000
 
+logger = logging.getLogger("segue.schedules")
 _INSTANT = timedelta(microseconds=1)
 _WHEN = ("expression", "timezone", "anchor_at", "starts_at", "ends_at")
 
@@ -43,8 +45,10 @@ def create_schedule(
     is_active: bool = True,
 ) -> None:  # fmt: skip
     """Add a schedule that ticks from now on; raises ConfigError when there is one of this name, or it never ticks."""
-    if not name.strip() or len(name) > LONGEST_NAME:
-        raise ConfigError(f"{name!r} is no name for a schedule. Give a text of 1 to {LONGEST_NAME} characters.")
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise ConfigError(
+            f"{name!r} is no name for a schedule. Give a text of 1 to {LONGEST_NAME} printable characters."
+        )
     next_tick, due_at = ticking_of(name, definition).upcoming(now)
     if next_tick is None:
         raise ConfigError(
@@ -59,7 +63,7 @@ def create_schedule(
         found = find_schedule(store, tx, name)
         if found is None or (found.created_at, found.definition) != (now, definition):  # else it was this very act
             raise ConfigError(
-                f"There is a schedule {name} already. Change it (`segue schedules update`), or delete it first."
+                f"There is a schedule {name} already. Change it (`segue schedules update`), or remove it first."
             )
 
 
@@ -77,6 +81,8 @@ def change_schedule(
             next_tick, due_at = ticking.upcoming(now)
         else:
             next_tick, due_at = row.next_tick, ticking.due(row.next_tick)
+        if next_tick is None:
+            logger.warning("schedule %s is over by this change: it has no tick after %s", name, now.isoformat())
     _write(tx, now, name, definition, is_active=row.is_active, next_tick=next_tick, due_at=due_at)
 
 
@@ -87,6 +93,8 @@ def switch_schedule(store: Store, tx: Transaction, now: datetime, name: str, *, 
         return
     if is_active:
         next_tick, due_at = row.ticking().upcoming(now)
+        if next_tick is None:
+            logger.warning("schedule %s is over: it is switched on, and has no tick after %s", name, now.isoformat())
     else:
         next_tick, due_at = None, None
         _empty_queue(tx, now, name, "the schedule was deactivated")
@@ -96,7 +104,7 @@ def switch_schedule(store: Store, tx: Transaction, now: datetime, name: str, *, 
 def delete_schedule(store: Store, tx: Transaction, now: datetime, name: str) -> None:
     """Delete a schedule, if there is one. Its runs stay, and its ticks until they are old."""
     tx.all("hold_schedule", name=name)
-    _empty_queue(tx, now, name, "the schedule was deleted")
+    _empty_queue(tx, now, name, "the schedule was removed")
     tx.all("delete_schedule", name=name)
 
 
@@ -186,7 +194,7 @@ def _start(
 
 
 def _held(store: Store, tx: Transaction, name: str) -> ScheduleRow:
-    rows = tx.all("hold_schedule", name=name)
+    rows = tx.all("hold_schedule", name=name) if is_storable(name) else []
     if not rows:
         raise _unknown(name)
     return read_schedule(store, rows[0])

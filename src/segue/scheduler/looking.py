@@ -10,11 +10,11 @@ import msgspec
 
 from segue.errors import ConfigError
 from segue.scheduler.leader import leader_info
-from segue.scheduler.rows import ScheduleRow, read_schedule
+from segue.scheduler.rows import ScheduleRow, is_storable, read_schedule
 from segue.store.protocol import Store, Transaction
 
 OVERDUE_SECONDS = 10.0  # a tick that is so late is not merely a little late
-MOST_TICKS = 1000
+MOST_TICKS = 100_000  # that are listed at once
 _END_OF_TIME = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 
@@ -47,16 +47,19 @@ class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     source: str  # code or api
     is_active: bool
+    state: str  # active, inactive; ended: it is switched on, and has no tick any more
     next_tick: datetime | None
     due_at: datetime | None  # when that starts, with its jitter
     last: TickInfo | None
-    problem: str | None  # why the next tick has not started though it is due
+    problem: str | None  # why the next tick has not started though it is due, or the queue does not move
     created_at: datetime
     updated_at: datetime
 
 
 def list_schedules(store: Store, tx: Transaction, now: datetime, *, workflow: str | None = None) -> list[ScheduleInfo]:
     """All schedules by name, or those of one workflow."""
+    if workflow is not None and not is_storable(workflow):
+        return []
     rows = [read_schedule(store, row) for row in tx.all("list_schedules", workflow=workflow)]
     return _infos(store, tx, now, rows)
 
@@ -69,7 +72,11 @@ def schedule_info(store: Store, tx: Transaction, now: datetime, row: ScheduleRow
 def list_ticks(
     store: Store, tx: Transaction, name: str, *, before: datetime | None = None, limit: int = 50
 ) -> list[TickInfo]:
-    """What became of the ticks of a schedule, the newest first."""
+    """What became of the ticks of a schedule, the newest first; raises ConfigError when `limit` makes no sense."""
+    if not 1 <= limit <= MOST_TICKS:
+        raise ConfigError(f"limit={limit!r} is no number of ticks. Give 1 to {MOST_TICKS:,}, and `before` for more.")
+    if before is not None and before.tzinfo is None:
+        raise ConfigError(f"before={before.isoformat()} has no time zone. Add one, for example tzinfo=UTC.")
     rows = tx.all("list_ticks", name=name, before=before or _END_OF_TIME, limit=limit)
     return [tick_info(store, row) for row in rows]
 
@@ -112,15 +119,23 @@ def _infos(store: Store, tx: Transaction, now: datetime, rows: Sequence[Schedule
                 expression=definition.expression, description=description, timezone=definition.timezone,
                 starts_at=definition.starts_at, ends_at=definition.ends_at, jitter=definition.jitter,
                 overlap=definition.overlap, catch_up=definition.catch_up, catch_up_window=definition.catch_up_window,
-                tags=definition.tags, source=row.source, is_active=row.is_active, next_tick=row.next_tick,
-                due_at=row.due_at, last=tick_info(store, ticks[0]) if ticks else None, problem=problem,
-                created_at=row.created_at, updated_at=row.updated_at,
+                tags=definition.tags, source=row.source, is_active=row.is_active, state=_state(row),
+                next_tick=row.next_tick, due_at=row.due_at, last=tick_info(store, ticks[0]) if ticks else None,
+                problem=problem, created_at=row.created_at, updated_at=row.updated_at,
             )
         )  # fmt: skip
     return infos
 
 
+def _state(row: ScheduleRow) -> str:
+    if not row.is_active:
+        return "inactive"
+    return "ended" if row.next_tick is None else "active"
+
+
 def _problem(row: ScheduleRow, now: datetime, *, is_led: bool) -> str | None:
+    if row.problem is not None:
+        return f"stuck: {row.problem}"
     if not row.is_active or row.due_at is None or now - row.due_at < timedelta(seconds=OVERDUE_SECONDS):
         return None
     if not is_led:

@@ -22,6 +22,7 @@ class ScheduleRow(msgspec.Struct, frozen=True):
     definition: Definition
     source: str  # code or api
     is_active: bool
+    problem: str | None  # why its next tick, or its queue, cannot be decided, as far as that was told
     next_tick: datetime | None
     due_at: datetime | None
     created_at: datetime
@@ -44,7 +45,7 @@ def read_schedule(store: Store, row: Sequence[Any]) -> ScheduleRow:
     """A row of `schedule_columns`."""
     (
         name, workflow, plan, tick_argument, arguments, expression, timezone, anchor_at, starts_at, ends_at, jitter,
-        is_active, overlap, catch_up, window, tags, source, next_tick, due_at, created_at, updated_at,
+        is_active, overlap, catch_up, window, tags, source, problem, next_tick, due_at, created_at, updated_at,
     ) = row  # fmt: skip
     definition = Definition(
         workflow=workflow, plan=plan, tick_argument=tick_argument, arguments=arguments, expression=expression,
@@ -53,7 +54,7 @@ def read_schedule(store: Store, row: Sequence[Any]) -> ScheduleRow:
         tags=_decode_tags(tags) if tags else (),
     )  # fmt: skip
     return ScheduleRow(
-        name, definition, source, bool(is_active), store.datetime(next_tick), store.datetime(due_at),
+        name, definition, source, bool(is_active), problem, store.datetime(next_tick), store.datetime(due_at),
         _moment(store, created_at), _moment(store, updated_at),
     )  # fmt: skip
 
@@ -65,8 +66,15 @@ def parameters_of(definition: Definition) -> dict[str, Any]:
     return fields
 
 
+def is_storable(text: str) -> bool:
+    """Whether every database can hold it: no NUL, no halves of a character."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def find_schedule(store: Store, tx: Transaction, name: str) -> ScheduleRow | None:
     """The schedule of this name."""
+    if not is_storable(name):
+        return None
     rows = tx.all("schedule_row", name=name)
     return read_schedule(store, rows[0]) if rows else None
 

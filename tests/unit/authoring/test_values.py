@@ -202,3 +202,21 @@ def takes_box(box: Box) -> None: ...
 def test_a_path_that_leads_nowhere_is_named(path: tuple[str | int, ...]) -> None:
     with pytest.raises(SerializationError, match=r"step 1 was asked for \["):
         fill("[[null],{}]", (Hole((0, 0), Ref(1, path)),), {1: '{"a":[5]}'})
+
+
+@task
+def resize(path: str, width: date, *, height: int = 1) -> None: ...
+
+
+@task
+def note(text: str, /, **more: str) -> None: ...
+
+
+def test_a_name_counts_before_the_place_it_also_stands_in() -> None:
+    """As when somebody who does not know the task gives one of its arguments another value."""
+    text = '[["a.png", "2026-11-20"], {"width": "2026-11-21", "height": 2}]'
+    assert decode_arguments(resize, text, None, {}) == (["a.png", date(2026, 11, 21)], {"height": 2})
+
+
+def test_a_name_that_is_no_place_stays_a_name() -> None:
+    assert decode_arguments(note, '[["a"], {"text": "b"}]', None, {}) == (["a"], {"text": "b"})

@@ -74,5 +74,20 @@ def wide(size: int) -> list[int]:
     return [count(str(number)) for number in range(size)]
 
 
+@workflow(concurrency=1, concurrency_key="region")
+def rationed(region: str) -> int:
+    return much_later()
+
+
+@task
+def scaled(count: int, rate: float = 1.0, *, offset: int = 0) -> float:
+    return count * rate + offset
+
+
+@workflow
+def scaling(path: str) -> float:
+    return scaled(count(path), 2.0)
+
+
 counting = chain(list_paths.s("2026-11-20"), count.s())
 not_startable = 42

@@ -72,7 +72,7 @@ def test_runs_are_chosen_by_age_and_error(shell: Shell) -> None:
     older = shell("runs", "--newer-than", "90min", "--meta", "a=b c", "--tag", "x", "--limit", "1").stdout
     assert older == "No such runs.\n"
     more = shell("runs", "--newer-than", "90min", "--status", "failed", "--limit", "1").stdout
-    assert "--newer-than 5400s --status failed" in more or "--status failed --newer-than 5400s" in more
+    assert "--newer-than 90m --status failed" in more or "--status failed --newer-than 90m" in more
 
 
 def test_a_dry_run_does_nothing(shell: Shell) -> None:

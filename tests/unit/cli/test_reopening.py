@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from segue import Segue
 from segue.worker.inline import work_run
-from tests.unit.cli.conftest import Shell
+from tests.unit.cli.conftest import APP, Shell
 
 
 @pytest.fixture
@@ -100,13 +101,47 @@ def test_edit_and_fork_read_arguments_as_start_does(shell: Shell) -> None:
         run_id,
         ["again"],
     )
-    assert shell.json("fork", run_id, "count", "--key", "six")["id"] == forked["id"]
+    again = shell.json("fork", run_id, "count", "--key", "six")
+    assert (again["id"], again["is_new"], forked["is_new"]) == (forked["id"], False, True)
+    assert (
+        f"run {forked['id']} was there already under key six" in shell("fork", run_id, "count", "--key", "six").stdout
+    )
     work(shell, forked["id"])
     assert step(shell, forked["id"], "count")["status"] == "succeeded"
-    assert "show" in shell("fork", run_id, "count").output
+    assert shell("fork", run_id, "count").output.startswith("run ")
     assert "cannot tell one run from another" in shell("fork", run_id, "count", "--key", "", exit_code=2).output
 
 
 def test_after_an_edit_of_what_failed_the_next_command_is_told(shell: Shell) -> None:
     run_id = failed_run(shell)
-    assert shell("edit", run_id, "fail", "3").stdout.splitlines()[1] == f"segue retry {run_id}"
+    assert shell("edit", run_id, "fail", "3").stdout.splitlines()[1] == f"  segue retry {run_id}"
+
+
+@pytest.mark.parametrize("app", [APP, ""])
+def test_a_named_argument_replaces_one_that_was_given_by_position(shell: Shell, app: str) -> None:
+    """Also where the command does not know the task, and cannot know which one that is."""
+    run_id = shell.start("scaling", "abc", "--run")
+    assert shell("result", run_id).stdout == "6.0\n"
+    forked = json.loads(
+        shell("fork", run_id, "scaled", "--arg", "rate=3.0", "--arg", "offset=1", "--json", SEGUE_APP=app).stdout
+    )["id"]
+    work(shell, forked)
+    assert shell("result", forked).stdout == "10.0\n"
+    again = json.loads(shell("fork", run_id, "scaled", "--arg", "count=10", "--json", SEGUE_APP=app).stdout)["id"]
+    work(shell, again)
+    assert shell("result", again).stdout == "20.0\n"  # the result of another step does not stand there any more
+
+
+def test_what_is_given_twice_in_one_command_is_still_refused(shell: Shell) -> None:
+    run_id = shell.start("scaling", "abc", "--run")
+    refused = shell("fork", run_id, "scaled", "1", "2.0", "--arg", "rate=3.0", exit_code=2).stderr
+    assert "it is given rate twice, by position and by name" in refused
+
+
+def test_a_fork_is_given_metadata(shell: Shell) -> None:
+    run_id = shell.start("scaling", "abc", "--meta", "customer=42", "--meta", "region=eu", "--run")
+    forked = shell.json("fork", run_id, "scaled", "--meta", "region=us", "--meta", "try=2")
+    assert forked["metadata"] == {"customer": 42, "region": "us", "try": 2}
+    assert [run["id"] for run in shell.json("runs", "--meta", "region=us")] == [forked["id"]]
+    assert shell.json("show", run_id)["run"]["metadata"] == {"customer": 42, "region": "eu"}
+    assert "--meta takes KEY=VALUE" in shell("fork", run_id, "scaled", "--meta", "x", exit_code=2).stderr

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 
 import pytest
+from rich.console import Console
 
 from segue import Segue
 from segue.cli import printing
+from segue.cli.schedule_editing import create_command, update_command
+from segue.cli.schedule_looking import ticks_table
 from segue.scheduler.firing import fire_due
+from segue.scheduler.looking import TickInfo
 from tests.unit.cli import shop
 from tests.unit.cli.conftest import Shell
 
@@ -16,7 +21,7 @@ NIGHTLY = ("--schedule", "0 2 * * *", "--timezone", "Europe/Paris")
 CENSUS = f"{shop.__name__}.census"
 
 
-def test_a_schedule_is_made_looked_at_changed_and_deleted(shell: Shell) -> None:
+def test_a_schedule_is_made_looked_at_changed_and_removed(shell: Shell) -> None:
     made = shell.json("schedules", "create", "nightly", "census", *NIGHTLY, "--jitter", "5min", "--tag", "mine")
     assert (made["name"], made["workflow"], made["schedule"]) == ("nightly", CENSUS, "0 2 * * *")
     assert (made["timezone"], made["jitter"], made["tags"], made["source"]) == ("Europe/Paris", 300.0, ["mine"], "api")
@@ -45,7 +50,7 @@ def test_a_schedule_is_made_looked_at_changed_and_deleted(shell: Shell) -> None:
     assert "inactive" in shell("schedules", "list").stdout
     assert "inactive" in shell("schedules", "next", "nightly").stdout
     assert shell.json("schedules", "activate", "nightly")["is_active"] is True
-    assert shell.json("schedules", "delete", "nightly") == {"name": "nightly", "did": "delete"}
+    assert shell.json("schedules", "remove", "nightly") == {"name": "nightly", "did": "remove"}
     assert "There are no schedules" in shell("schedules", "list").stdout
 
 
@@ -114,7 +119,7 @@ def test_what_is_overdue_says_why(shell: Shell) -> None:
 
 
 def test_what_is_wrong_is_said_with_its_exit_code(sqlite_shell: Shell) -> None:
-    for words in (("show", "x"), ("next", "x"), ("ticks", "x"), ("run", "x"), ("delete", "x"), ("activate", "x")):
+    for words in (("show", "x"), ("next", "x"), ("ticks", "x"), ("run", "x"), ("remove", "x"), ("activate", "x")):
         assert "There is no schedule 'x'" in sqlite_shell("schedules", *words, exit_code=1).stderr
     wrong = {
         ("--schedule", "61 * * * *"): "minute",
@@ -140,7 +145,7 @@ def test_rules_are_made_listed_and_removed(shell: Shell) -> None:
     rule = {"workflow": CENSUS, "status": "failed", "max_age_seconds": None, "max_count": 10}
     options = ("--workflow", CENSUS, "--status", "failed")
     assert shell.json("retention", "set", *options, "--max-age", "forever", "--max-count", "10") == rule
-    assert "kept for 2 d," in shell("retention", "set", "--max-age", "2d").stdout
+    assert shell("retention", "set", "--max-age", "2d").stdout == "all workflows, all statuses: kept for 2 d\n"
     assert [found["workflow"] for found in shell.json("retention", "list")] == ["", CENSUS]
     assert "10 runs" in shell("retention", "list").stdout
     assert shell.json("retention", "remove", *options) == {"removed": True}
@@ -169,3 +174,36 @@ def test_in_a_narrow_terminal_names_stay_whole(sqlite_shell: Shell, monkeypatch:
     run_id = sqlite_shell.json("schedules", "run", "nightly-report")["run"]
     line = sqlite_shell("schedules", "ticks", "nightly-report").stdout.splitlines()[1]
     assert line.endswith(run_id[:13])
+
+
+def test_a_reason_names_a_run_as_shortly_as_its_own_column(sqlite_shell: Shell) -> None:
+    ids = ("01a1fd5b-bc1a-706e-a246-883397e29a24", "01a1fd5b-f0cc-7148-955b-86105dcf8eb2")
+    moment = datetime(2026, 11, 21, tzinfo=UTC)
+    ticks = [
+        TickInfo(moment, "started", run_id=ids[0], run_status="running"),
+        TickInfo(moment, "skipped", reason=f"run {ids[1]} has not ended"),
+    ]
+    out = Console(file=io.StringIO(), width=100)
+    out.print(ticks_table(ticks, "UTC", width=80))
+    assert isinstance(out.file, io.StringIO)
+    assert [line.split("UTC  ")[1].split(maxsplit=1)[-1].strip() for line in out.file.getvalue().splitlines()[1:]] == [
+        f"running  {ids[0][:13]}",
+        f"run {ids[1][:13]} has not ended",
+    ]
+
+
+def test_update_promises_no_defaults(sqlite_shell: Shell) -> None:
+    assert "[default: skip]" in sqlite_shell("schedules", "create", "--help").stdout
+    assert "[default:" not in sqlite_shell("schedules", "update", "--help").stdout
+    made = {option.name: option for option in create_command.params}
+    changed = {option.name: option for option in update_command.params}
+    assert set(made) - set(changed) == {"workflow", "arguments", "named", "inactive"}
+    assert set(changed) <= set(made)
+
+
+def test_a_long_backfill_is_counted(sqlite_shell: Shell) -> None:
+    sqlite_shell("schedules", "create", "poll", "count", "a", "--schedule", "every 1h", "--inactive")
+    stretch = ("--since", "2026-03-01", "--until", "2026-03-03")
+    printed = sqlite_shell("schedules", "backfill", "poll", *stretch, "--dry-run").stdout.splitlines()
+    assert printed[-2:] == ["… 22 more", "72 ticks would start; without --dry-run they do."]
+    assert len(printed) == 53

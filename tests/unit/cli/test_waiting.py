@@ -84,7 +84,6 @@ def test_events_are_listed_newest_first(shell: Shell) -> None:
     assert (late["kind"], late["run"], late["step"]) == ("run.late_start", second, None)
     assert late["detail"]["seconds"] == 0.000001
     assert (sent["kind"], sent["run"], sent["step_name"]) == ("run.sent", first, "approved")
-    assert sent["detail"]["name"] == "approved"
     assert [event["kind"] for event in shell.json("events", "--kind", "alert")] == ["run.late_start"]
     assert [event["kind"] for event in shell.json("events", "--kind", "*.sent", "--kind", "step.*")] == ["run.sent"]
     assert [event["kind"] for event in shell.json("events", first)] == ["run.sent"]
@@ -92,6 +91,9 @@ def test_events_are_listed_newest_first(shell: Shell) -> None:
     assert [event["id"] for event in shell.json("events", "--before", late["id"])] == [sent["id"]]
     assert f"--before {late['id']}" in shell("events", "--limit", "1").stdout
     assert "name=approved" in shell("events", first).stdout
+    assert sent["detail"] == {"name": "approved"}  # nobody gave a key
+    shell("send", second, "later", "--key", "k")
+    assert shell.json("events", second)[0]["detail"] == {"name": "later", "key": "k"}
     assert "no kind of event" in shell("events", "--kind", "run.lte_start", exit_code=2).stderr
 
 
@@ -100,4 +102,4 @@ def test_a_start_may_name_a_deadline(sqlite_shell: Shell) -> None:
     with Segue(sqlite_shell.url) as segue, segue.engine.reading() as tx:
         [(_, _, kind, _, seconds)] = tx.all("due_alarms", now=datetime(2200, 1, 1, tzinfo=UTC), limit=10)
     assert (kind, seconds) == ("deadline", 5400.0)
-    assert "write it like 30d" in sqlite_shell("start", *DESK, "letters", "--deadline", "90", exit_code=2).stderr
+    assert "give more than 0 s" in sqlite_shell("start", *DESK, "letters", "--deadline", "0", exit_code=2).stderr

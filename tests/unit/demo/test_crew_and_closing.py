@@ -79,6 +79,8 @@ def test_the_command_is_run_by_this_python() -> None:
         ("sqlite:////tmp/segue.db", "sqlite:////tmp/segue.db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
         ("postgresql://me:pa%40ss@host:5433/db?x=1", "postgresql://me:***@host:5433/db?x=1"),
+        ("postgresql:///db?user=me&password=secret&x=1", "postgresql:///db?user=me&password=***&x=1"),
+        ("postgresql://host/db?sslpassword=secret", "postgresql://host/db?sslpassword=***"),
     ],
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
@@ -104,6 +106,6 @@ def test_the_end_shows_the_proof_the_cost_and_the_commands(repeated: list[str], 
     assert "each exactly once: 1 files listed, 1 counted, 0 twice, 0 missing" in text
     assert "5 steps in 3.2 s by 2 workers" in text or "5 steps in 3.3 s by 2 workers" in text
     assert cost in text
-    assert "segue show 01HX --database 'postgresql://me:***@host/db'" in text
+    assert "segue show 01HX\n" in text  # a password is not shown, and without it the URL would be of no use
     assert "os[red]" in text  # shown as it is, not read as markup
     assert "secret" not in text

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.model import Overlap
-from segue.scheduler.firing import judge
+from segue.scheduler.deciding import judge
 from segue.scheduler.ticking import ON_TIME_SECONDS, TICKS_AT_ONCE, Ticking, due_of
 from segue.timetable import parse_timetable
 

@@ -13,7 +13,7 @@ from segue.engine.reopening.run_graph import find_step, is_begun
 from segue.engine.verbs import Done, lock_run, said
 from segue.errors import PlanError, Problem, RunStateError
 from segue.model import ENGINE_TASKS, StepStatus
-from segue.plan.check import MAX_ARGUMENT_BYTES, Knows
+from segue.plan.check import MAX_ARGUMENT_BYTES, Knows, Parameters
 from segue.plan.codec import decode_holes, encode_holes
 from segue.plan.lanes import is_open
 from segue.store.protocol import Store, Transaction
@@ -69,16 +69,29 @@ def with_new(
 ) -> tuple[str, str | None]:
     """The arguments and holes of a step with the new ones in their places; raises PlanError."""
     positional, named = _decode(args)
+    gone: set[tuple[int, int | str]] = set()  # places in which nothing is filled in any more
     if new.positional is not None:
+        gone.update((0, place) for place in range(len(positional)))
         positional = [msgspec.Raw(text.encode()) for text in new.positional]
-    named |= {key: msgspec.Raw(text.encode()) for key, text in new.named.items()}
-    kept = tuple(
-        hole for hole in decode_holes(holes)
-        if not (new.positional is not None if hole.where[0] == 0 else hole.where[1] in new.named)
-    )  # fmt: skip
-    text = _encode([positional, named]).decode()
-    _check(name, task, len(positional), named, len(text), parameters)
-    return text, encode_holes(kept)
+    places = {} if new.positional is not None else _places(parameters(task), len(positional))
+    for key, text in new.named.items():
+        if key in places:  # it was given by position, and stays there
+            gone.add((0, places[key]))
+            positional[places[key]] = msgspec.Raw(text.encode())
+        else:
+            gone.add((1, key))
+            named[key] = msgspec.Raw(text.encode())
+    kept = tuple(hole for hole in decode_holes(holes) if hole.where[:2] not in gone)
+    encoded = _encode([positional, named]).decode()
+    _check(name, task, len(positional), named, len(encoded), parameters)
+    return encoded, encode_holes(kept)
+
+
+def _places(takes: Parameters | None, count: int) -> dict[str, int]:
+    """Where the first `count` parameters stand that may also be given by name; nothing of a task that is not known."""
+    if takes is None:
+        return {}
+    return {name: place for place, name in enumerate(takes.positional[:count]) if name in takes.named}
 
 
 def _check(name: str, task: str, count: int, named: Mapping[str, Any], size: int, parameters: Knows) -> None:

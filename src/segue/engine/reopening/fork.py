@@ -7,8 +7,9 @@ All else begins anew, hooks too. Step numbers are the same in both, so arguments
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from segue.engine.events import record_event
 from segue.engine.labels import annotate
@@ -33,6 +34,7 @@ def fork_run(
     step: str | int,
     key: str | None = None,
     tags: Iterable[str] = (),
+    metadata: Mapping[str, Any] | None = None,
     new: NewArguments | None = None,
     parameters: Knows,
     actor: str | None = None,
@@ -42,7 +44,7 @@ def fork_run(
 
     With a key that a run of the workflow has already, that run's id is returned and nothing is done; so it is when it
     is said again with the same `new_id`. `new` are other arguments for the step; they must be what its task takes
-    (PlanError). `tags` are added to those of this run.
+    (PlanError). `tags` and `metadata` are added to those of this run.
     """
     lock_run(tx, run_id)
     if tx.all("run_status", run_id=new_id):
@@ -65,7 +67,7 @@ def fork_run(
     detail = {"fork": new_id} | said(actor, reason)
     record_event(tx, now, "run.forked", run_id=run_id, step=number, **detail)
     write_reopening(store, tx, new_id, reopening, now, source=run_id)
-    annotate(store, tx, new_id, now, tags=tags)
+    annotate(store, tx, new_id, now, tags=tags, metadata=metadata)
     return new_id
 
 

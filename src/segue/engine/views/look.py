@@ -32,6 +32,10 @@ class RunInfo(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
     arguments: list[Any] | None = None  # [args, kwargs] as JSON knows them; None: not kept, or too large for a list
     forked_from: str | None = None  # the run whose results it took over
+    deadline: datetime | None = None  # when it fails if it has not ended; None: never, or it is over or ending
+    limit_name: str | None = None  # the limit that it needs a place of
+    limit_key: str | None = None  # '' where it is counted for all runs together
+    admitted_at: datetime | None = None  # since when it has that place, or had it until it ended; None: it waits
 
 
 class ProgressInfo(msgspec.Struct, frozen=True):
@@ -191,15 +195,18 @@ def run_result(tx: Transaction, run_id: str) -> str:
 def _run(store: Store, row: Any) -> RunInfo:
     (
         id_, workflow, key, status, intent, outcome, steps, error, created_at, started_at, finished_at,
-        tags, metadata, forked_from, arguments,
+        tags, metadata, forked_from, limit_name, limit_key, admitted_at, deadline, arguments,
     ) = row  # fmt: skip
     failure = msgspec.json.decode(error, type=FailureInfo) if error else None
-    ending = None if RunStatus(status).is_final else (intent or outcome)
+    is_final = RunStatus(status).is_final
+    ending = None if is_final else (intent or outcome)
+    has_deadline = not (is_final or ending)
     return RunInfo(
         str(id_), workflow, key, RunStatus(status), ending, steps, failure,
         _required(store, created_at), store.datetime(started_at), store.datetime(finished_at),
         _names(tags) if tags else (), _object(metadata), msgspec.json.decode(arguments) if arguments else None,
-        None if forked_from is None else str(forked_from),
+        None if forked_from is None else str(forked_from), store.datetime(deadline) if has_deadline else None,
+        limit_name, limit_key, store.datetime(admitted_at),
     )  # fmt: skip
 
 

@@ -40,3 +40,9 @@ DELETE FROM segue_ticks WHERE schedule = :name AND decided_at < :before AND tick
     AND NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = t.run_id AND r.finished_at IS NULL)
     ORDER BY t.tick LIMIT :limit)
 RETURNING tick;
+
+-- name: prune_events_of_no_run
+-- Of schedules; those of runs go with their runs.
+DELETE FROM segue_events WHERE run_id IS NULL AND id IN (
+    SELECT e.id FROM segue_events e WHERE e.run_id IS NULL AND e.id < :before ORDER BY e.id LIMIT :limit)
+RETURNING id;

@@ -2,7 +2,7 @@
 
 -- name: schedule_columns
 -- A part: as `read_schedule` wants them.
-name, workflow, plan, tick_argument, arguments, expression, timezone, anchor_at, starts_at, ends_at, jitter, is_active, overlap, catch_up, catch_up_window, tags, source, next_tick, due_at, created_at, updated_at;
+name, workflow, plan, tick_argument, arguments, expression, timezone, anchor_at, starts_at, ends_at, jitter, is_active, overlap, catch_up, catch_up_window, tags, source, problem, next_tick, due_at, created_at, updated_at;
 
 -- name: schedule_row
 SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;
@@ -14,14 +14,15 @@ WHERE (CAST(:workflow AS text) IS NULL OR workflow = :workflow) ORDER BY name;
 -- name: insert_schedule
 INSERT INTO segue_schedules ({schedule_columns})
 VALUES (:name, :workflow, :plan, :tick_argument, :arguments, :expression, :timezone, :anchor_at, :starts_at, :ends_at,
-    :jitter, :is_active, :overlap, :catch_up, :catch_up_window, :tags, :source, :next_tick, :due_at, :now, :now)
+    :jitter, :is_active, :overlap, :catch_up, :catch_up_window, :tags, :source, NULL, :next_tick, :due_at, :now, :now)
 ON CONFLICT (name) DO NOTHING RETURNING name;
 
 -- name: update_schedule
 UPDATE segue_schedules SET workflow = :workflow, plan = :plan, tick_argument = :tick_argument, arguments = :arguments,
     expression = :expression, timezone = :timezone, anchor_at = :anchor_at, starts_at = :starts_at, ends_at = :ends_at,
     jitter = :jitter, is_active = :is_active, overlap = :overlap, catch_up = :catch_up,
-    catch_up_window = :catch_up_window, tags = :tags, next_tick = :next_tick, due_at = :due_at, updated_at = :now
+    catch_up_window = :catch_up_window, tags = :tags, problem = NULL, next_tick = :next_tick, due_at = :due_at,
+    updated_at = :now
 WHERE name = :name;
 
 -- name: delete_schedule
@@ -29,8 +30,14 @@ DELETE FROM segue_schedules WHERE name = :name;
 
 -- name: advance_schedule
 -- Not `updated_at`: that is what people and code change.
-UPDATE segue_schedules SET next_tick = :next_tick, due_at = :due_at, is_queueing = is_queueing OR :queued
+UPDATE segue_schedules SET next_tick = :next_tick, due_at = :due_at, is_queueing = is_queueing OR :queued,
+    problem = NULL
 WHERE name = :name;
+
+-- name: set_schedule_problem
+-- A row back: there was none before, or there is none any more. One that is known stays as it was told first.
+UPDATE segue_schedules SET problem = CAST(:problem AS text)
+WHERE name = :name AND (problem IS NULL) <> (CAST(:problem AS text) IS NULL) RETURNING name;
 
 -- name: end_queue
 UPDATE segue_schedules SET is_queueing = false WHERE name = :name;

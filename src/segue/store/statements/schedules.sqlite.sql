@@ -7,24 +7,30 @@ SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;
 -- name: take_schedule
 SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;
 
+-- name: is_looked_at
+-- A part: it did not step back, or was changed since then. `:aside` is JSON, [[name, updated_at] ...].
+(name, updated_at) NOT IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:aside));
+
 -- name: next_schedule
 -- When the next tick is due that this process can start: it has a plan, or this process knows the workflow.
-SELECT min(due_at) FROM segue_schedules WHERE is_active AND (plan IS NOT NULL OR workflow IN (SELECT value FROM json_each(:known)));
+SELECT min(due_at) FROM segue_schedules
+WHERE is_active AND (plan IS NOT NULL OR workflow IN (SELECT value FROM json_each(:known))) AND {is_looked_at};
 
 -- name: due_schedules
 SELECT {schedule_columns} FROM segue_schedules
-WHERE is_active AND due_at <= :due AND (plan IS NOT NULL OR workflow IN (SELECT value FROM json_each(:known))) ORDER BY due_at LIMIT :limit;
+WHERE is_active AND due_at <= :due AND (plan IS NOT NULL OR workflow IN (SELECT value FROM json_each(:known))) AND {is_looked_at}
+ORDER BY due_at LIMIT :limit;
 
 -- name: next_queued
 -- Now, when a queued tick may start that this process can start.
 SELECT :now WHERE EXISTS (SELECT 1 FROM segue_schedules s
-    WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow IN (SELECT value FROM json_each(:known)))
+    WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow IN (SELECT value FROM json_each(:known))) AND {is_looked_at}
     AND NOT EXISTS (SELECT 1 FROM segue_ticks t JOIN segue_runs r ON r.id = t.run_id
         WHERE t.schedule = s.name AND t.is_open AND t.status = 'started' AND r.finished_at IS NULL));
 
 -- name: startable_queues
 SELECT {schedule_columns} FROM segue_schedules s
-WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow IN (SELECT value FROM json_each(:known)))
+WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow IN (SELECT value FROM json_each(:known))) AND {is_looked_at}
 AND NOT EXISTS (SELECT 1 FROM segue_ticks t JOIN segue_runs r ON r.id = t.run_id
     WHERE t.schedule = s.name AND t.is_open AND t.status = 'started' AND r.finished_at IS NULL)
 ORDER BY s.name LIMIT :limit;

@@ -33,7 +33,8 @@ SELECT count(*) FROM (SELECT 1 FROM segue_labels WHERE name = :name AND value = 
 -- name: run_columns
 -- What is shown of a run, but for its arguments, which may be large.
 r.id, r.workflow, r.key, r.status, r.intent, r.outcome, r.steps - r.discarded, r.error, r.created_at, r.started_at, r.finished_at, r.tags,
-r.metadata, r.forked_from;
+r.metadata, r.forked_from, r.limit_name, r.limit_key, r.admitted_at,
+(SELECT a.due_at FROM segue_alarms a WHERE a.run_id = r.id AND a.step = -1 AND a.kind = 'deadline');
 
 -- name: run_row
 SELECT {run_columns}, r.arguments FROM segue_runs r WHERE r.id = :run_id;

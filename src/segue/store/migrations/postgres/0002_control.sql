@@ -95,6 +95,7 @@ CREATE TABLE segue_schedules (
     catch_up_window double precision,                   -- seconds; null: without end
     tags text,                                          -- JSON list, given to its runs
     source text NOT NULL CHECK (source IN ('code', 'api')),
+    problem text,                                       -- why next_tick or the queue cannot be decided; null: not known to be so
     next_tick timestamptz,                              -- Invariant: every tick before it is decided; null: there is none
     due_at timestamptz,                                 -- next_tick with its jitter; null: nothing to do
     is_queueing boolean NOT NULL DEFAULT false,         -- ticks of it may be queued

@@ -95,6 +95,7 @@ CREATE TABLE segue_schedules (
     catch_up_window REAL,                   -- seconds; null: without end
     tags TEXT,                                          -- JSON list, given to its runs
     source TEXT NOT NULL CHECK (source IN ('code', 'api')),
+    problem TEXT,                                       -- why next_tick or the queue cannot be decided; null: not known to be so
     next_tick TEXT,                              -- Invariant: every tick before it is decided; null: there is none
     due_at TEXT,                                 -- next_tick with its jitter; null: nothing to do
     is_queueing INTEGER NOT NULL DEFAULT 0,             -- ticks of it may be queued
