@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from segue.errors import RunNotFoundError
@@ -347,3 +349,21 @@ def test_a_stopping_worker_keeps_its_lease(stage: Stage) -> None:
     stage.advance(LEASE_SECONDS - 1)
     assert stage.engine.rescue() == 0
     assert stage.turn(succeeded(a)).refused == 0
+
+
+@pytest.mark.parametrize(
+    "table, column", [("runs", "status"), ("runs", "intent"), ("runs", "outcome"), ("steps", "status")]
+)
+def test_a_status_that_is_none_is_refused_or_found(stage: Stage, table: str, column: str) -> None:
+    run_id = stage.start(plan(node("a")))
+    with connect(stage.store.url) as connection:
+        try:
+            connection.execute(f"UPDATE segue_{table} SET {column} = 'finnished'")
+            connection.commit()
+        except (sqlite3.IntegrityError, psycopg.IntegrityError):
+            return
+    assert {(found, "none" in what) for found, what in stage.engine.broken_invariants()} >= {(run_id, True)}
+    with connect(stage.store.url) as connection:
+        connection.execute("DELETE FROM segue_steps")
+        connection.execute("DELETE FROM segue_runs")
+        connection.commit()

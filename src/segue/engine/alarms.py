@@ -23,7 +23,8 @@ import msgspec
 
 from segue.engine.ending import end_early, fail_fast
 from segue.engine.events import record_event
-from segue.engine.pausing import hold_paused, paused_among, unpause
+from segue.engine.locking import lock_runs
+from segue.engine.pausing import hold_steps, unpause
 from segue.engine.settle import Settler
 from segue.engine.waits import WAIT_ALARM, event_of, wait_rows
 from segue.errors import SerializationError
@@ -119,17 +120,17 @@ def ring_alarms(store: Store, tx: Transaction, now: datetime) -> int:
     seen = tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE)
     if not seen:
         return 0
-    locked = tx.all("lock_runs", ids=sorted({row[0] for row in seen}))
-    ids = {row[0] for row in locked}
+    locked = lock_runs(tx, {row[0] for row in seen})
+    ids = {run.id for run in locked}
     gone = [row for row in seen if row[0] not in ids]
     for run_id, step, kind, _, _ in gone:
         tx.later("drop_alarm", run_id=run_id, step=step, kind=kind)
     # Read again: somebody else may have rung them before their runs were locked.
     due = [row for row in tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE) if row[0] in ids]
-    ringing = _Ringing(store, tx, now, paused_among(locked))
+    ringing = _Ringing(store, tx, now, {run.id for run in locked if run.is_held})
     for run_id, step, kind, due_at, seconds in due:
         ringing.ring(run_id, step, Kind(kind), due_at, seconds or 0.0)
-    hold_paused(tx, ringing.held)
+    hold_steps(tx, ringing.held)
     if ringing.has_moved_something:
         tx.later("wake")
     return len(due) + len(gone)

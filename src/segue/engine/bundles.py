@@ -17,7 +17,8 @@ from enum import StrEnum
 import msgspec
 
 from segue.engine.ending import fail_fast
-from segue.engine.pausing import hold_paused, paused_among
+from segue.engine.locking import lock_runs
+from segue.engine.pausing import hold_paused
 from segue.engine.settle import Settler
 from segue.engine.start import NewRun, insert_run, write_steps
 from segue.model import ErrorInfo, RunStatus
@@ -149,12 +150,12 @@ def close_bundle(tx: Transaction, run_id: str, now: datetime) -> Bundle | None:
 
 def start_bundle(store: Store, tx: Transaction, bundle: Bundle, plan: Plan, now: datetime) -> bool:
     """Give the run of a closed bundle the steps of `plan`; False when it has them already, or was ended meanwhile."""
-    locked = tx.all("lock_runs", ids=[bundle.run_id])
+    locked = lock_runs(tx, [bundle.run_id])
     tx.all("drop_bundle", run_id=bundle.run_id)
-    if not locked or RunStatus(locked[0][3]).is_final:
+    if not locked or RunStatus(locked[0].status).is_final:
         return False
     is_started = write_steps(store, tx, bundle.run_id, plan, now)
-    hold_paused(tx, paused_among(locked))
+    hold_paused(tx, locked)
     tx.later("wake")
     return is_started
 
@@ -180,7 +181,7 @@ def fail_bundle(store: Store, tx: Transaction, bundle: Bundle, error: ErrorInfo,
 
     Somebody else may have made one, whose code is another version, and started the run: then it is left alone.
     """
-    locked = tx.all("lock_runs", ids=[bundle.run_id])
+    locked = lock_runs(tx, [bundle.run_id])
     is_mine = bool(tx.all("drop_bundle", run_id=bundle.run_id))
     if locked and is_mine and fail_fast(tx, bundle.run_id, bundle.workflow, error, now):
         Settler(store, tx, now).settle([], ending=[bundle.run_id])

@@ -16,7 +16,8 @@ from segue.clock import earlier
 from segue.engine.ending import fail_fast
 from segue.engine.happenings import note_retry
 from segue.engine.ids import first_id_at
-from segue.engine.pausing import hold_paused, paused_among
+from segue.engine.locking import LockedRun, lock_runs
+from segue.engine.pausing import hold_paused
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler
 from segue.engine.transitions import Change, Facts, Lost, decide
@@ -43,22 +44,22 @@ def rescue(store: Store, tx: Transaction, now: datetime) -> int:
     lost = tx.all("lost_steps", limit=RESCUE_AT_ONCE)
     if not lost:
         return 0
-    locked = tx.all("lock_runs", ids=sorted({row[0] for row in lost}))
-    ending = {row[0] for row in locked if row[1] is not None}
+    locked = lock_runs(tx, {row[0] for row in lost})
+    ending = {run.id for run in locked if run.is_ending}
     # Read again: a step may have ended before its run was locked.
     lost = tx.all("lost_steps", limit=RESCUE_AT_ONCE)
-    runs = {row[0]: row for row in locked}
+    runs = {run.id: run for run in locked}
     finishes = _give_back(tx, now, [row for row in lost if row[0] in runs], runs, ending)
     Settler(store, tx, now).settle(finishes, ending=sorted(ending))
-    hold_paused(tx, paused_among(locked))
+    hold_paused(tx, locked)
     tx.later("wake")
     return len(lost)
 
 
 def release_steps(store: Store, tx: Transaction, steps: Sequence[tuple[str, int, int]], now: datetime) -> None:
     """Give back steps that their own worker does not know to be running: a claim whose answer was lost."""
-    locked = tx.all("lock_runs", ids=sorted({step[0] for step in steps}))
-    ending = {row[0] for row in locked if row[1] is not None}
+    locked = lock_runs(tx, {step[0] for step in steps})
+    ending = {run.id for run in locked if run.is_ending}
     finishes = []
     for run_id, step, attempt in steps:
         if run_id in ending:
@@ -70,11 +71,11 @@ def release_steps(store: Store, tx: Transaction, steps: Sequence[tuple[str, int,
             failures=failures, losses=losses, error=None,
         )  # fmt: skip
     Settler(store, tx, now).settle(finishes, ending=sorted(ending))
-    hold_paused(tx, paused_among(locked))
+    hold_paused(tx, locked)
 
 
 def _give_back(
-    tx: Transaction, now: datetime, lost: Sequence[Any], runs: Mapping[str, Any], ending: set[str]
+    tx: Transaction, now: datetime, lost: Sequence[Any], runs: Mapping[str, LockedRun], ending: set[str]
 ) -> list[Finish]:
     finishes = []
     for run_id, step, attempt, worker in lost:
@@ -100,7 +101,7 @@ def _give_back(
         else:
             tx.later("count_tries", run_id=run_id, step=step, failures=change.failures, losses=change.losses)
             finishes.append(Finish(run_id, step, attempt, StepStatus.RUNNING, StepStatus.FAILED, None, error))
-            fails_fast = runs[run_id][2] and hook is None and not may_fail
+            fails_fast = runs[run_id].fail_fast and hook is None and not may_fail
             if fails_fast and fail_fast(tx, run_id, name, _decode_error(error), now):
                 ending.add(run_id)
     return finishes
@@ -126,8 +127,8 @@ def prune(store: Store, tx: Transaction, now: datetime, *, older_than: timedelta
 
 def delete_runs(tx: Transaction, ids: Sequence[str]) -> int:
     """Delete those of these runs that are final, with all that is theirs. Returns how many."""
-    locked = tx.all("lock_runs", ids=sorted(ids)) if ids else []
-    final = [row[0] for row in locked if RunStatus(row[3]).is_final]  # a retry may have come first
+    locked = lock_runs(tx, ids) if ids else []
+    final = [run.id for run in locked if RunStatus(run.status).is_final]  # a retry may have come first
     if final:
         for statement in _ALL_OF_A_RUN:
             tx.all(statement, ids=final)

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from segue.engine.ending import end_early
 from segue.engine.events import record_event
+from segue.engine.locking import lock_run
 from segue.engine.pausing import pause_run, resume_run, unpause
 from segue.engine.settle import Settler
-from segue.engine.verbs import Done, Verb, lock_run, said
+from segue.engine.verbs import Done, Verb, said
 from segue.model import RunStatus
 from segue.store.protocol import Store, Transaction
 
@@ -22,7 +23,7 @@ def cancel_run(
 
     A run that is final, or that ends already, is left as it is; but a paused one always goes on, to its end.
     """
-    status = lock_run(tx, run_id)[3]
+    status = lock_run(tx, run_id).status
     was_paused = status == RunStatus.PAUSED
     if was_paused:
         unpause(tx, run_id, now)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.verbs import lock_run
+from segue.engine.locking import lock_run
 from segue.errors import ConfigError, StepNotFoundError
 from segue.model import RUN
 from segue.plan.graph import Plan

@@ -12,13 +12,14 @@ Any run that is not final may be paused, one that is ending as well: then its ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from segue.engine.admission import admit_after
 from segue.engine.events import record_event
-from segue.engine.verbs import Done, lock_run, said
+from segue.engine.locking import LockedRun, lock_run
+from segue.engine.verbs import Done, said
 from segue.model import RunStatus
 from segue.store.protocol import Store, Transaction
 
@@ -38,12 +39,12 @@ def pause_run(
     A step that ends because it was asked to starts again after `resume`, with the same arguments, and that was no try.
     What it completes nevertheless counts. A final run is left as it is.
     """
-    status = lock_run(tx, run_id)[3]
+    status = lock_run(tx, run_id).status
     if RunStatus(status).is_final:
         return Done(status, False)
     is_new = status != RunStatus.PAUSED
     if is_new:
-        hold_paused(tx, [run_id])
+        hold_steps(tx, [run_id])
         tx.later("pause_run", run_id=run_id)
     asked = len(tx.all("ask_to_end", run_id=run_id)) if stop_running else 0
     if asked:
@@ -58,7 +59,7 @@ def resume_run(
     store: Store, tx: Transaction, run_id: str, now: datetime, *, actor: str | None = None, reason: str | None = None
 ) -> Done:
     """Go on exactly where the run was paused. A run that is not paused is left as it is."""
-    status = lock_run(tx, run_id)[3]
+    status = lock_run(tx, run_id).status
     if status != RunStatus.PAUSED:
         return Done(status, False)
     status = unpause(tx, run_id, now)
@@ -75,17 +76,12 @@ def unpause(tx: Transaction, run_id: str, now: datetime) -> str:
     return status
 
 
-def is_unusual(locked: Sequence[Any]) -> bool:
-    """Whether the run of a row of `lock_runs` is being ended, is paused, or has a limit of runs. Most are not."""
-    return locked[1] is not None or locked[4] is not None or locked[3] == RunStatus.PAUSED
+def hold_paused(tx: Transaction, locked: Iterable[LockedRun]) -> None:
+    """Gate what became ready in those of these runs that are paused, or wait for their admission."""
+    hold_steps(tx, [run.id for run in locked if run.is_held])
 
 
-def paused_among(locked: Iterable[Sequence[Any]]) -> set[str]:
-    """The ids of the runs among the rows of `lock_runs` that are paused, or wait for their admission."""
-    return {row[0] for row in locked if row[3] == RunStatus.PAUSED or row[5]}
-
-
-def hold_paused(tx: Transaction, run_ids: Iterable[str]) -> None:
-    """Gate what became ready in these paused runs; the caller holds their locks."""
+def hold_steps(tx: Transaction, run_ids: Iterable[str]) -> None:
+    """Gate what is ready in these runs; the caller holds their locks."""
     for run_id in sorted(run_ids):
         tx.later("hold_steps", run_id=run_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -16,7 +15,8 @@ from segue.engine.attempts import record_attempts
 from segue.engine.ending import fail_fast
 from segue.engine.expand import expand
 from segue.engine.happenings import note_finishes, note_retry
-from segue.engine.pausing import hold_paused, is_unusual, paused_among
+from segue.engine.locking import unusual_runs
+from segue.engine.pausing import hold_paused
 from segue.engine.rows import decode_policy
 from segue.engine.settle import Settler
 from segue.engine.transitions import Change, Ended, Facts, decide
@@ -46,7 +46,7 @@ class Recording:
         self._locked: Later | None = None
         self._batch: list[Finish] = []
         self._sent: LaterFinished | None = None
-        self._runs: dict[str, Any] = {}
+        self._failing_fast: set[str] = set()  # runs that end at the first failure
         self._ending: set[str] = set()  # runs that are failing fast or being cancelled
         self._limited: set[str] = set()  # runs that have a place of a limit
         self.refused = 0
@@ -85,18 +85,18 @@ class Recording:
         if self._locked is None:
             return
         rows = self._locked.rows()
-        unusual = [row for row in rows if is_unusual(row)]
+        unusual = unusual_runs(rows)
         self.refused = self._repeated
         settler = Settler(self._store, self._tx, self._now)
         if self._sent is not None:
             self._settle_plain(settler, self._sent.result())
         if unusual or self._others:
-            self._runs = {row[0]: row for row in rows}
-            self._ending = {row[0] for row in unusual if row[1] is not None}
-            self._limited = {row[0] for row in unusual if row[4] is not None}
+            self._failing_fast = {row[0] for row in rows if row[4]}
+            self._ending = {run.id for run in unusual if run.is_ending}
+            self._limited = {run.id for run in unusual if run.limit_name is not None}
             finishes = [finish for outcome in self._others for finish in self._decide(settler, outcome)]
             settler.settle(finishes, ending=sorted(self._ending))
-            hold_paused(self._tx, paused_among(unusual))
+            hold_paused(self._tx, unusual)
         self.ended = settler.ended
         self.started_late = settler.started - self.started
         self.started = settler.started
@@ -173,8 +173,7 @@ class Recording:
 
     def _fail_fast(self, run_id: str, name: str, error: ErrorInfo | None) -> None:
         """Bring the whole run to an end, if it was planned so."""
-        _, intent, is_fail_fast, *_ = self._runs[run_id]
-        if not is_fail_fast or intent is not None or run_id in self._ending:
+        if run_id not in self._failing_fast or run_id in self._ending:
             return
         if fail_fast(self._tx, run_id, name, error, self._now):
             self._ending.add(run_id)

@@ -11,9 +11,9 @@ from datetime import datetime
 import msgspec
 
 from segue.engine.events import record_event
-from segue.engine.pausing import hold_paused, paused_among
+from segue.engine.locking import lock_run
+from segue.engine.pausing import hold_paused
 from segue.engine.settle import Settler
-from segue.engine.verbs import lock_run
 from segue.engine.waits import WAIT_ALARM, received
 from segue.errors import RunStateError
 from segue.model import RunStatus
@@ -42,9 +42,9 @@ def send_message(
     before = _sent_before(tx, run_id, name, key)
     if before is not None:
         return before
-    if RunStatus(run[3]).is_final:
+    if RunStatus(run.status).is_final:
         raise RunStateError(
-            f"{name!r} was sent to run {run_id}, which {run[3]}: nothing in it waits any more. "
+            f"{name!r} was sent to run {run_id}, which {run.status}: nothing in it waits any more. "
             "Look at it with `segue show`; a new run must be sent its own messages."
         )
     waiting = tx.all("step_waiting", run_id=run_id, name=name)
@@ -55,7 +55,7 @@ def send_message(
     if step is not None:
         tx.later("drop_alarm", run_id=run_id, step=step, kind=WAIT_ALARM)
         Settler(store, tx, now).settle([received(run_id, step, attempt, value)])
-        hold_paused(tx, paused_among([run]))
+        hold_paused(tx, [run])
         tx.later("wake")
     return Sent(run_id, name, step_name, is_new=True)
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from segue.engine.admission import admit_after
+from segue.engine.locking import lock_runs
 from segue.engine.record import Recording
 from segue.engine.watch import Watch
 from segue.errors import DefinitionError, StoreUnavailableError
@@ -142,10 +143,9 @@ class TaskTransaction:
             self._take_back(self._loan)
 
     def _write(self, tx: Transaction, outcome: Outcome, now: datetime) -> None:
-        if outcome.verdict == Verdict.EXPANDED:
-            locked = tx.all("lock_runs", ids=[outcome.run_id])
-            if locked and locked[0][1] is not None:
-                raise _Undone(_told(outcome, Verdict.CANCELLED))
+        may_grow = outcome.verdict == Verdict.EXPANDED
+        if may_grow and any(run.is_ending for run in lock_runs(tx, [outcome.run_id])):
+            raise _Undone(_told(outcome, Verdict.CANCELLED))
         worker = tx.all("worker_of_step", run_id=outcome.run_id, step=outcome.step) if outcome.output else []
         name = worker[0][0] if worker else "unknown"
         recording = Recording(self._store, tx, name, [outcome], now)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from segue.errors import RunNotFoundError
 from segue.model import RunStatus
 from segue.store.protocol import Store, Transaction
 
@@ -26,16 +25,6 @@ class Done(NamedTuple):
 
 
 Verb = Callable[[Store, Transaction, str, datetime], Done]
-
-
-def lock_run(tx: Transaction, run_id: str) -> tuple[Any, ...]:
-    """Lock a run and return its row of `lock_runs`; raises RunNotFoundError."""
-    locked = tx.all("lock_runs", ids=[run_id])
-    if not locked:
-        raise RunNotFoundError(
-            f"No run has the id {run_id}. It may have been pruned; `segue runs` lists those there are."
-        )
-    return locked[0]
 
 
 def said(actor: str | None, reason: str | None) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from segue.engine.events import record_event
+from segue.engine.locking import lock_run
 from segue.engine.reopening.reopen import NOT_SUCCEEDED, NOTHING, Reopening
 from segue.engine.reopening.retry import complete, refuse_busy, refuse_ending, refuse_running
 from segue.engine.reopening.rewrite import write_reopening
 from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, load_graph
 from segue.engine.resolve import load
-from segue.engine.verbs import Done, lock_run, said
+from segue.engine.verbs import Done, said
 from segue.errors import RunStateError
 from segue.model import StepStatus
 from segue.store.protocol import Finish, Store, Transaction
@@ -90,7 +91,7 @@ def mark_step(
 
 
 def _look(store: Store, tx: Transaction, run_id: str, step: str | int) -> tuple[str, RunGraph, StepRow]:
-    status = str(lock_run(tx, run_id)[3])
+    status = lock_run(tx, run_id).status
     number = find_step(tx, run_id, step)
     graph = load_graph(store, tx, run_id)
     return status, graph, graph.steps[number]

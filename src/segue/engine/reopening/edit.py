@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from segue.engine.events import record_event
+from segue.engine.locking import lock_run
 from segue.engine.reopening.run_graph import find_step, is_begun
-from segue.engine.verbs import Done, lock_run, said
+from segue.engine.verbs import Done, said
 from segue.errors import PlanError, Problem, RunStateError
 from segue.model import ENGINE_TASKS, StepStatus
 from segue.plan.check import MAX_ARGUMENT_BYTES, Knows, Parameters
@@ -49,7 +50,7 @@ def edit_step(
     Where a new argument stands nothing is filled in any more from other steps. Raises PlanError when its task does not
     take them, and RunStateError for a step that runs, waits or succeeded, and for a join.
     """
-    status = lock_run(tx, run_id)[3]
+    status = lock_run(tx, run_id).status
     number = find_step(tx, run_id, step)
     tx.later("lock_ready_steps", run_id=run_id)
     name, task, is_join, step_status, args, holes, lane = tx.all("step_arguments", run_id=run_id, step=number)[0]

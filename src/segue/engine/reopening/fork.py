@@ -13,11 +13,12 @@ from typing import Any
 
 from segue.engine.events import record_event
 from segue.engine.labels import annotate
+from segue.engine.locking import lock_run
 from segue.engine.reopening.edit import NewArguments, with_new
 from segue.engine.reopening.reopen import ANY, UNSETTLED, Reopening
 from segue.engine.reopening.rewrite import write_reopening
 from segue.engine.reopening.run_graph import RunRow, find_step, load_graph
-from segue.engine.verbs import lock_run, said
+from segue.engine.verbs import said
 from segue.errors import RunStateError
 from segue.model import RunStatus
 from segue.plan.check import Knows

@@ -12,11 +12,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from segue.engine.events import record_event
+from segue.engine.locking import lock_run
 from segue.engine.reopening.reopen import ANY, CANCELLED, NOTHING, UNSUCCESSFUL, Reopening
 from segue.engine.reopening.rewrite import write_reopening
 from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, is_begun, load_graph, named
 from segue.engine.settle import Settler, is_called
-from segue.engine.verbs import Done, lock_run, said
+from segue.engine.verbs import Done, said
 from segue.errors import RunStateError
 from segue.model import RUN, RunStatus, StepStatus
 from segue.store.protocol import Store, Transaction
@@ -28,7 +29,7 @@ def retry_run(
     store: Store, tx: Transaction, run_id: str, now: datetime, *, actor: str | None = None, reason: str | None = None
 ) -> Done:
     """Run again whatever failed or was cancelled. A run that succeeded, or in which nothing did, is left as it is."""
-    status = lock_run(tx, run_id)[3]
+    status = lock_run(tx, run_id).status
     if status == RunStatus.SUCCEEDED:
         return Done(status, False)
     graph = load_graph(store, tx, run_id)
@@ -63,7 +64,7 @@ def retry_from(
     What failed elsewhere stays as it is, and so it counts against the run. Raises RunStateError while an attempt at one
     of these steps is under way. With `act_id` the act is done once: one that finds its own event does nothing.
     """
-    status = lock_run(tx, run_id)[3]
+    status = lock_run(tx, run_id).status
     if act_id is not None and tx.all("event_recorded", id=act_id):
         return Done(status, True)
     number = find_step(tx, run_id, step)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from segue.engine.admission import admit_after
-from segue.engine.pausing import hold_paused
+from segue.engine.pausing import hold_steps
 from segue.engine.reopening.recount import Recounted, recount
 from segue.engine.reopening.reopen import Reopening
 from segue.engine.reopening.run_graph import StepRow
@@ -57,7 +57,7 @@ class _Rewriting:
         if not recounted.waiting_on:
             self._settler.end_empty_run(run_id)
         if self._graph.run.status == RunStatus.PAUSED:
-            hold_paused(tx, [run_id])
+            hold_steps(tx, [run_id])
         tx.later("hold_unadmitted", run_id=run_id)
         admit_after(self._store, tx, self._now, [run_id])
         tx.later("wake")

@@ -291,6 +291,15 @@ WHERE r.steps - r.discarded <> (SELECT count(*) FROM segue_steps s WHERE s.run_i
 SELECT s.run_id, 'step ' || s.step || ' is of no run' FROM segue_steps s
 WHERE NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = s.run_id);
 
+-- name: check_run_status
+SELECT r.id, 'the run has a status, an intent or an outcome that is none' FROM segue_runs r
+WHERE r.status NOT IN ('pending', 'running', 'paused', 'succeeded', 'failed', 'cancelled')
+OR r.intent NOT IN ('failed', 'cancelled') OR r.outcome NOT IN ('succeeded', 'failed', 'cancelled');
+
+-- name: check_step_status
+SELECT s.run_id, 'step ' || s.step || ' has the status ' || s.status || ', which is none' FROM segue_steps s
+WHERE s.status NOT IN ('blocked', 'ready', 'sent', 'running', 'succeeded', 'failed', 'skipped', 'cancelled');
+
 -- name: check_running_without_worker
 SELECT s.run_id, 'step ' || s.step || ' runs on no known worker' FROM segue_steps s
 WHERE s.status = 'running' AND NOT EXISTS (SELECT 1 FROM segue_workers w WHERE w.id = s.worker_id);

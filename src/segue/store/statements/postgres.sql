@@ -24,9 +24,7 @@ FROM :batch ON CONFLICT DO NOTHING;
 SELECT pg_notify('segue', '') WHERE EXISTS (SELECT 1 FROM segue_workers WHERE sleeping AND status = 'running');
 
 -- name: lock_runs
--- With the intent only until the outcome stands: what runs after that is a hook, and is worked to its end.
-SELECT id, CASE WHEN outcome IS NULL THEN intent END, fail_fast, status, limit_name,
-    limit_name IS NOT NULL AND admitted_at IS NULL AND intent IS NULL AND outcome IS NULL
+SELECT id, status, intent, outcome, fail_fast, limit_name, admitted_at
 FROM segue_runs WHERE id = ANY(:ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: finish

@@ -19,10 +19,8 @@ ON CONFLICT DO NOTHING;
 SELECT 1 WHERE false;
 
 -- name: lock_runs
--- The transaction has the write lock already. With the intent only until the outcome stands: what runs after that is a
--- hook, and is worked to its end.
-SELECT r.id, CASE WHEN outcome IS NULL THEN intent END, fail_fast, status, limit_name,
-    limit_name IS NOT NULL AND admitted_at IS NULL AND intent IS NULL AND outcome IS NULL
+-- The transaction has the write lock already.
+SELECT r.id, status, intent, outcome, fail_fast, limit_name, admitted_at
 FROM json_each(:ids) CROSS JOIN segue_runs r ON r.id = value;
 
 -- name: finish_step

@@ -22,9 +22,9 @@ ALTER TABLE segue_steps ADD COLUMN event TEXT;          -- the name of the messa
 ALTER TABLE segue_steps ADD COLUMN metadata TEXT;       -- JSON object
 -- Steps with a lane are claimed lane by lane; those that run hold places; those that wait for an event are listed.
 CREATE INDEX segue_steps_limited ON segue_steps (queue, lane, priority DESC, ready_at, run_id, step)
-    WHERE status = 'ready' AND gate = 'limit';
-CREATE INDEX segue_steps_holding ON segue_steps (lane, queue) WHERE status IN ('running', 'sent') AND lane IS NOT NULL;
-CREATE INDEX segue_steps_event ON segue_steps (run_id, event, ready_at, step) WHERE status = 'ready' AND gate = 'event';
+    WHERE gate = 'limit' AND status = 'ready';
+CREATE INDEX segue_steps_holding ON segue_steps (lane, queue) WHERE lane IS NOT NULL AND status IN ('running', 'sent');
+CREATE INDEX segue_steps_event ON segue_steps (run_id, event, ready_at, step) WHERE gate = 'event' AND status = 'ready';
 
 CREATE TABLE segue_labels (                             -- tags and plain metadata, one row each, for searching
     name TEXT NOT NULL,                                 -- '' for a tag, else the key of the metadata
