@@ -28,7 +28,9 @@ def put_labels(tx: Transaction, rows: Sequence[Row]) -> None:
 
 def labels_of_plan(plan: Plan, *, run_id: str, base: int | None = None) -> list[Row]:
     """The labels of a new run with this plan; with `base`, of steps that a task added, the first of which has it."""
-    rows = [] if base is not None or plan.terms is None else _rows(run_id, RUN, plan.terms.tags, plan.terms.metadata)
+    terms = plan.terms if base is None else None
+    is_labelled = terms is not None and (terms.tags or terms.metadata)
+    rows = _rows(run_id, RUN, terms.tags, terms.metadata) if terms is not None and is_labelled else []
     for number, node in enumerate(plan.nodes, base or 0):
         if node.metadata is not None:
             rows += _rows(run_id, number, (), node.metadata)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from inspect import Parameter, Signature
 from typing import Any
 
 import msgspec
 
 from segue.errors import PlanError, Problem
-from segue.model import RUN, WAIT_FOR, Expr
+from segue.model import RUN, WAIT_FOR, Expr, Policy
 from segue.plan.codec import steps_in
 from segue.plan.graph import NO_ARGUMENTS, Node, Plan, Sla
 from segue.plan.lanes import keys_of, lane_problem
@@ -217,18 +218,23 @@ def _time_problems(where: str, times: Iterable[tuple[str, float | None]]) -> Ite
             yield Problem(where, f"its {name} is {seconds} seconds", "Give more than 0, or leave it out")
 
 
-def _policy_problems(node: Node) -> Iterator[Problem]:
-    policy = node.policy
+def _policy_problems(node: Node) -> list[Problem]:
+    return [Problem(node.name, what, remedy) for what, remedy in _policy_mistakes(node.policy)]
+
+
+@lru_cache(maxsize=256)  # most plans have the same few
+def _policy_mistakes(policy: Policy) -> list[tuple[str, str]]:
     times = (("timeout", policy.timeout), ("schedule_to_start", policy.schedule_to_start))
-    yield from _time_problems(node.name, times)
+    found = [(problem.what, problem.remedy) for problem in _time_problems("", times)]
     for key in ("retries", "lost_retries", "retry_delay", "retry_max_delay"):
         value = getattr(policy, key)
         if not 0 <= value < 1e10:
-            yield Problem(node.name, f"its {key} is {value}", "Give 0 or more")
+            found.append((f"its {key} is {value}", "Give 0 or more"))
     if not policy.retry_factor >= 1:
-        yield Problem(node.name, f"its retry_factor is {policy.retry_factor}", "Give 1 or more")
+        found.append((f"its retry_factor is {policy.retry_factor}", "Give 1 or more"))
     if not 0 <= policy.retry_jitter <= 1:
-        yield Problem(node.name, f"its retry_jitter is {policy.retry_jitter}", "Give 0 to 1")
+        found.append((f"its retry_jitter is {policy.retry_jitter}", "Give 0 to 1"))
+    return found
 
 
 def _argument_problems(
