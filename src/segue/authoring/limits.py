@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
@@ -48,8 +47,7 @@ class NoArgumentError(LookupError):
     """A parameter that a key names has no argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """A limit that a task names: how many of its steps may run at once, or start in a period.
 
     Several tasks may share one by its `name`; without a name it is the task's own. `concurrency` is a number of places,
@@ -79,7 +77,7 @@ class Limit:
         if self.cost is not None:
             check_places(label, "cost", self.cost)
         if self.rate is not None:
-            object.__setattr__(self, "rate", rate_of(label, self.rate))
+            msgspec.structs.force_setattr(self, "rate", rate_of(label, self.rate))
         if self.burst is not None and (isinstance(self.burst, bool) or not 1 <= self.burst < 1e9):
             raise DefinitionError(f"{label}: burst={self.burst!r} is not a number of starts; give 1 or more")
         if self.key is not None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from pathlib import PurePath
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +84,11 @@ def _module_of(fn: Callable[..., Any]) -> str:
     if spec is not None:
         return str(spec.name).removesuffix(".__main__")
     path = getattr(main, "__file__", None)
-    return PurePath(path).stem if path else module
+    if not path:
+        return module
+    from pathlib import PurePath  # noqa: PLC0415 - takes a millisecond; only scripts need it
+
+    return PurePath(path).stem
 
 
 def _refuse_other(kind: str, name: str, known: Callable[..., Any], new: Callable[..., Any]) -> None:
@@ -102,6 +104,8 @@ def _refuse_other(kind: str, name: str, known: Callable[..., Any], new: Callable
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for the message
+
     near = get_close_matches(name, list(known), n=1)
     guess = f" (did you mean {near[0]!r}?)" if near else ""
     return f"no {kind} is called {name!r}{guess}; import the module that defines it (-A package.module)"

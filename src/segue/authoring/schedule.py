@@ -5,11 +5,12 @@ It only describes. Processes that do the chores write the schedules of the code 
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from segue.errors import ConfigError, DefinitionError
 from segue.model import CatchUp, Overlap
@@ -21,8 +22,11 @@ Word = TypeVar("Word", bound=StrEnum)
 _LONGEST = timedelta(days=36_525)  # a hundred years: from there on, times end
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class _Expressed(msgspec.Struct, frozen=True):
+    expression: str | timedelta | float  # the only one that may be given by position
+
+
+class Schedule(_Expressed, frozen=True, kw_only=True):
     """When to start, for `@workflow(schedule=...)` and `@task(schedule=...)`; raises ConfigError saying what is wrong.
 
     `expression` is cron ("0 2 * * *"), a shorthand ("@daily"), or an interval ("every 15 minutes", timedelta, seconds).
@@ -37,8 +41,6 @@ class Schedule:
         def nightly(day: str): ...
     """
 
-    expression: str | timedelta | float
-    _: KW_ONLY
     timezone: str = "UTC"
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -59,7 +61,7 @@ class Schedule:
             ("catch_up", _word(CatchUp, "catch_up", self.catch_up)),
             ("catch_up_window", None if window is None else _seconds("catch_up_window", window)),
         ):
-            object.__setattr__(self, name, value)
+            msgspec.structs.force_setattr(self, name, value)
 
     def timetable(self) -> Timetable:
         """Its ticks."""

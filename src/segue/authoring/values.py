@@ -13,7 +13,6 @@ from collections import abc, deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from inspect import Parameter, signature
-from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any, Protocol, get_origin, get_type_hints
 
@@ -235,7 +234,7 @@ def _build(wanted: Any, value: Any) -> Any:
     validate = getattr(origin, "model_validate", None)
     if validate is not None:
         return validate(value)
-    if issubclass(origin, PurePath) and isinstance(value, str):
+    if _is_path(origin) and isinstance(value, str):
         return origin(value)
     if isinstance(value, list) and issubclass(origin, deque):
         return origin(value)
@@ -258,7 +257,7 @@ def _plain(value: Any) -> Any:
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
         return value.model_dump(mode="json")
-    if isinstance(value, PurePath):
+    if _is_path(type(value)):
         return str(value)
     if isinstance(value, (list, tuple, dict)):  # msgspec writes these itself, except as the keys of a dict
         raise SerializationError(f"a dict has the key {value!r}; JSON has only text and numbers as keys")
@@ -288,3 +287,9 @@ def _shown(value: Any) -> str:
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder()
 __all__ = ["NULL", "Converters", "converter", "decode", "decode_arguments", "decode_result", "encode", "fill"]
+
+
+def _is_path(kind: type) -> bool:
+    """Whether it is one of pathlib's, which nobody has who did not import that."""
+    pathlib = sys.modules.get("pathlib")
+    return pathlib is not None and issubclass(kind, pathlib.PurePath)

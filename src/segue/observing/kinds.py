@@ -7,7 +7,6 @@ is refused where somebody asks for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from segue.errors import ConfigError
@@ -69,6 +68,8 @@ def matching(pattern: object) -> set[str]:
 
 
 def _unknown(pattern: object) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for the message
+
     near = get_close_matches(pattern, list(KINDS), n=_ALIKE) if isinstance(pattern, str) else []
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return (

@@ -6,7 +6,6 @@ the statements mean for a run is the engine's business. Driver errors leave here
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segue.errors import ConfigError
@@ -43,5 +42,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
 
 def absolute_url(url: str) -> str:
     """`url` for a process that may have another working directory."""
+    from pathlib import Path  # noqa: PLC0415 - takes a millisecond; only SQLite's files have paths
+
     scheme, _, path = url.partition(":///")
     return f"sqlite:///{Path(path).absolute()}" if scheme == "sqlite" else url
