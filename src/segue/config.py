@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from urllib.parse import urlsplit, urlunsplit
 
 from segue.errors import ConfigError
 
@@ -25,6 +24,8 @@ def database_url(given: str | None = None) -> str:
 
 def without_password(url: str) -> str:
     """A database URL that may be shown."""
+    from urllib.parse import urlsplit, urlunsplit  # noqa: PLC0415 - takes milliseconds; only to show one
+
     parts = urlsplit(url)
     if parts.password:
         user, _, host = parts.netloc.rpartition("@")

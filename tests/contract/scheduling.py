@@ -51,7 +51,7 @@ class Clockwork:
 
     def create(self, name: str = NAME, work: Any = PLAN, *, schedule: Any = "every minute", **options: Any) -> None:
         if isinstance(schedule, str):
-            when = {key: options.pop(key) for key in list(options) if key in Schedule.__dataclass_fields__}
+            when = {key: options.pop(key) for key in list(options) if key in Schedule.__struct_fields__}
             schedule = Schedule(schedule, **when)
         self.schedules.create(name, work, schedule=schedule, **options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -93,4 +92,4 @@ def target_plan(to: Any) -> Plan:
 def _element(to: Any) -> Element:
     if not isinstance(to, str):
         return as_element(to, "to")
-    return webhook.s(to) if urlsplit(to).scheme in ("http", "https") else notify.s(to)
+    return webhook.s(to) if to.partition("://")[0].lower() in ("http", "https") else notify.s(to)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from segue.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DIALECTS = ("sqlite", "postgres")
 
@@ -50,6 +52,8 @@ def load(dialect: str) -> dict[str, Statement]:
 
 def _files(dialect: str | None) -> list[Path]:
     """The files of one dialect, or those that every dialect reads."""
+    from pathlib import Path  # noqa: PLC0415 - takes a millisecond; not needed before a database is
+
     folder = Path(__file__).parent / "statements"
     kinds = {path: path.name.removesuffix(".sql").rpartition(".")[2] for path in sorted(folder.glob("*.sql"))}
     return [path for path, kind in kinds.items() if (kind if kind in DIALECTS else None) == dialect]
