@@ -101,13 +101,12 @@ def _write(
     execute: Callable[..., sqlite3.Cursor], statements: Mapping[str, Statement], rows: Sequence[Row]
 ) -> list[Row]:
     """Write the final statuses; returns (run, status, children) of each step that was not refused."""
-    many = wide(statements["finish_steps"].sql) if len(rows) >= WIDTH else None
-    if many is None or len({row[:2] for row in rows}) < len(rows):  # of the same step twice, the first counts
-        many, whole = "", 0
-    else:
-        whole = len(rows) - len(rows) % WIDTH
+    whole = len(rows) - len(rows) % WIDTH
+    if whole and len({row[:2] for row in rows}) < len(rows):
+        whole = 0  # of the same step twice, the first counts
     done: list[Row] = []
     for first in range(0, whole, WIDTH):
+        many = wide(statements["finish_steps"].sql) or ""
         done += execute(many, parameters(rows[first : first + WIDTH])).fetchall()
     for row in rows[whole:]:
         done += execute(statements["finish_step"].sql, row).fetchall()
