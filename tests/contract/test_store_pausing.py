@@ -13,7 +13,7 @@ import pytest
 from segue.engine.control import Done, cancel_run, pause_run, resume_run
 from segue.engine.turn import TurnRequest
 from segue.errors import RunNotFoundError
-from segue.model import Job, Outcome, Verdict
+from segue.model import Job, JoinRule, Outcome, Verdict
 from tests.contract.acting import Stage, connect, ended, expanded, failed, node, plan, succeeded, value
 from tests.contract.test_store_lock_order import at_once
 
@@ -93,18 +93,20 @@ def test_a_run_that_is_over_or_not_there(stage: Stage) -> None:
 
 
 def test_what_runs_goes_on_and_what_follows_is_held(stage: Stage) -> None:
-    run_id = stage.start(plan(node("a"), node("b", 0), node("late", 0, delay=60.0), node("j", 0, task=None)))
+    after = node("after", 0, rule=JoinRule.ALL_DONE)
+    run_id = stage.start(plan(node("a"), node("b", 0), node("late", 0, delay=60.0), node("j", 0, task=None), after))
     [a] = stage.claim()
     pause(stage, run_id)
-    stage.turn(succeeded(a), want=10)
-    assert stage.statuses(run_id) == {"a": "succeeded", "b": "ready", "late": "ready", "j": "succeeded"}
-    assert gates(stage, run_id) == {"b": "paused", "late": "paused"}
+    assert stage.turn(succeeded(a), want=10).jobs == []
+    ready = {"b": "ready", "late": "ready", "after": "ready"}
+    assert stage.statuses(run_id) == {"a": "succeeded", "j": "succeeded", **ready}
+    assert gates(stage, run_id) == {"b": "paused", "late": "paused", "after": "paused"}
     assert nothing_starts(stage)
     assert resume(stage, run_id).status == "running"
-    assert gates(stage, run_id) == {"b": None, "late": "timer"}
-    [b] = stage.claim_named("b")
+    assert gates(stage, run_id) == {"b": None, "late": "timer", "after": None}
+    outcomes = [succeeded(job) for job in stage.claim_named("b", "after")]
     stage.advance(60)
-    [late] = stage.turn(succeeded(b), want=10, timers=True).jobs
+    [late] = stage.turn(*outcomes, want=10, timers=True).jobs
     stage.turn(succeeded(late))
     assert stage.run(run_id).status == "succeeded"
 
