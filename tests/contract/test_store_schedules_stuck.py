@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from segue.scheduler import bundling, calling, deciding, firing
 from segue.scheduler.bundling import start_due_bundles
 from segue.scheduler.chores import CHORES, Chores
 from segue.scheduler.firing import fire_due
-from segue.scheduler.stuck import LONGEST_SECONDS, stuck_of
+from segue.scheduler.stuck import LONGEST_SECONDS, Work, stuck_of
 from tests.contract.acting import Stage, connect, node, plan
 from tests.contract.scheduling import NAME, Clockwork, begin_anew
 from tests.contract.test_store_schedules import note
@@ -70,6 +71,9 @@ class Hanging:
             return note(day)
 
         self.workflow = workflow(name=name)(hang)
+
+    def hold(self) -> None:
+        self.may_return.clear()
 
     def let_go(self) -> None:
         self.may_return.set()
@@ -128,7 +132,7 @@ def test_those_that_step_back_leave_the_next_tick_of_the_others_to_be_seen(clock
     chores = Chores(clockwork.stage.engine)
     with clockwork.stage.store.reading() as tx:
         now = clockwork.stage.store.now()
-        [[due]] = tx.all("next_schedule", **chores._parameters(now))
+        [[due]] = tx.all("next_schedule", **chores._parameters(CHORES[0], now))
     assert clockwork.stage.store.datetime(due) == clockwork.at(60)
 
 
@@ -400,4 +404,46 @@ def test_a_schedule_that_is_whole_is_not_slower_for_those_that_are_not(clockwork
     clockwork.stage.engine.act(lambda tx, now: tx.all("delete_schedule", name="broken"))
     clockwork.create(NAME)
     clockwork.tick(2 * LONGEST_SECONDS)
-    assert stuck_of(clockwork.stage.engine)._cases == {}
+    assert all(stuck_of(clockwork.stage.engine, work)._cases == {} for work in Work)
+
+
+def test_what_no_handler_catches_is_not_remembered(clockwork: Clockwork) -> None:
+    calls = []
+
+    @workflow(name="tests.stuck.cancels_itself")
+    def cancels_itself(day: Any) -> str:
+        calls.append(day)
+        if len(calls) == 1:
+            raise asyncio.CancelledError
+        return note(day)
+
+    clockwork.create("odd", cancels_itself)
+    clockwork.tick()
+    assert clockwork.ticks("odd") == []
+    clockwork.tick(2)
+    assert clockwork.fates("odd") == {1: "started"}
+
+
+def test_a_queue_goes_on_while_ticks_join_it(clockwork: Clockwork, hanging: Hanging) -> None:
+    """A tick that is decided meanwhile takes nothing of what the queue waits for."""
+
+    def decide_after(seconds: float) -> None:
+        clockwork.stage.advance(seconds)
+        clockwork.decide()
+
+    clockwork.create("slow", hanging.workflow, overlap="queue_all")
+    for minute in (1, 2):  # the first starts, the second is queued
+        hanging.hold()
+        decide_after(60 if minute == 1 else 58)
+        hanging.let_go()
+        decide_after(2)
+    clockwork.stage.engine.cancel(str(clockwork.ticks("slow")[0].run_id))
+    hanging.hold()
+    decide_after(0)  # calls it for the queue
+    decide_after(58)  # ... and for the third tick
+    assert hanging.calls == 4
+    hanging.let_go()
+    decide_after(4)
+    assert clockwork.fates("slow") == {1: "started", 2: "started", 3: "queued"}
+    assert hanging.calls == 4
+    assert alerts(clockwork) == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -124,6 +125,16 @@ def test_steps_may_be_delayed_or_wait_for_a_time(stage: Stage) -> None:
     )
     assert {step.name: step.gate for step in stage.steps(run_id)} == {"late": "timer", "then": "timer", "past": None}
     stage.claim_named("past")
+
+
+def test_times_in_the_hour_that_comes_twice_are_told_apart(stage: Stage) -> None:
+    """They are equal, and not the same."""
+    early = datetime(2027, 10, 31, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    late = early.replace(fold=1)
+    assert early == late
+    for run_at in (early, late):
+        run_id = stage.start(plan(node("a", run_at=run_at)))
+        assert stage.step(run_id, "a").ready_at == run_at.astimezone(UTC)
 
 
 def test_a_huge_group_is_one_start(stage: Stage) -> None:

@@ -35,7 +35,7 @@ from segue.scheduler.bundling import start_due_bundles
 from segue.scheduler.declared import declare_schedules
 from segue.scheduler.firing import fire_due, known_workflows, start_queued
 from segue.scheduler.leader import LEASE_SECONDS, Lead
-from segue.scheduler.stuck import stuck_of
+from segue.scheduler.stuck import Work, stuck_of
 from segue.store.protocol import Store, Transaction
 
 LOOK_SECONDS = 1.0
@@ -57,6 +57,7 @@ class Chore:
     every_seconds: float  # how soon after it found nothing to do it is done again, at the earliest
     act: Callable[[Engine], int]  # does a batch, returns how many it dealt with
     next_due: str | None = None  # a statement: when there will be something to do
+    work: Work = Work.TICKS  # of schedules: those that are stuck in it are no reason to look
     late_seconds: float = 0.0  # for so long it is left to others, who do it as well
     is_considerate: bool = False  # after each batch it rests for as long as that took
 
@@ -83,7 +84,7 @@ def retention() -> Chore:
 
 CHORES: tuple[Chore, ...] = (
     Chore("schedules", 1.0, fire_due, next_due="next_schedule"),
-    Chore("queued ticks", 1.0, start_queued, next_due="next_queued"),
+    Chore("queued ticks", 1.0, start_queued, next_due="next_queued", work=Work.QUEUE),
     Chore("bundles", 1.0, start_due_bundles, next_due="next_bundle"),
     Chore("rescue", 5.0, in_one(chores.rescue)),
     Chore("alarms", 1.0, in_one(ring_alarms), next_due="next_alarm"),
@@ -98,7 +99,7 @@ HELP: tuple[Chore, ...] = (
         "overdue schedules", 1.0, partial(fire_due, late_seconds=HELP_AFTER_SECONDS), next_due="next_schedule",
         late_seconds=HELP_AFTER_SECONDS,
     ),
-    Chore("queued ticks", 1.0, start_queued, next_due="next_queued"),
+    Chore("queued ticks", 1.0, start_queued, next_due="next_queued", work=Work.QUEUE),
     Chore("overdue bundles", 1.0, start_due_bundles, next_due="next_bundle", late_seconds=HELP_AFTER_SECONDS),
 )  # fmt: skip
 
@@ -210,7 +211,7 @@ class Chores:
         store = self._engine.store
         now = store.now()
         with store.reading() as tx:
-            answers = [tx.later(str(chore.next_due), **self._parameters(now)) for chore in asking]
+            answers = [tx.later(str(chore.next_due), **self._parameters(chore, now)) for chore in asking]
             rows = [answer.rows() for answer in answers]
         for chore, found in zip(asking, rows, strict=True):
             moment = store.datetime(found[0][0]) if found else None
@@ -218,8 +219,8 @@ class Chores:
             self._told[chore.name] = begun + seconds + NO_TOO_SOON_SECONDS
         self._look_at = begun + (LOOK_SECONDS if self._was_leading else HELP_AFTER_SECONDS)
 
-    def _parameters(self, now: datetime) -> dict[str, Any]:
-        return {"now": now, "known": known_workflows(), "aside": stuck_of(self._engine).aside(now)}
+    def _parameters(self, chore: Chore, now: datetime) -> dict[str, Any]:
+        return {"now": now, "known": known_workflows(), "aside": stuck_of(self._engine, chore.work).aside(now)}
 
     def _do(self, chore: Chore) -> None:
         begun = self._monotonic()

@@ -29,7 +29,7 @@ from segue.scheduler.calling import call_aside
 from segue.scheduler.deciding import MOST_LIVE, Plans, cancel_one, decide, first_tick, start_queued_tick
 from segue.scheduler.faults import reason_of
 from segue.scheduler.rows import ScheduleRow, read_schedule
-from segue.scheduler.stuck import Asked, on_its_own, stuck_of
+from segue.scheduler.stuck import Asked, Work, on_its_own, stuck_of
 from segue.scheduler.ticking import Batch
 
 SCHEDULES_AT_ONCE = 100
@@ -55,10 +55,10 @@ def fire_due(engine: Engine, *, late_seconds: float = 0.0) -> int:
     due = now - timedelta(seconds=late_seconds)
     with store.reading() as tx:
         rows = tx.all(
-            "due_schedules", due=due, known=known_workflows(), aside=stuck_of(engine).aside(now),
+            "due_schedules", due=due, known=known_workflows(), aside=stuck_of(engine, Work.TICKS).aside(now),
             limit=SCHEDULES_AT_ONCE,
         )  # fmt: skip
-    return _for_a_moment(engine, ((row, partial(_fire_row, engine, row, now)) for row in rows), now)
+    return _for_a_moment(engine, Work.TICKS, ((row, partial(_fire_row, engine, row, now)) for row in rows), now)
 
 
 def start_queued(engine: Engine) -> int:
@@ -70,11 +70,13 @@ def start_queued(engine: Engine) -> int:
     now = store.now()
     with store.reading() as tx:
         rows = tx.all(
-            "startable_queues", known=known_workflows(), aside=stuck_of(engine).aside(now), limit=SCHEDULES_AT_ONCE
-        )
+            "startable_queues", known=known_workflows(), aside=stuck_of(engine, Work.QUEUE).aside(now),
+            limit=SCHEDULES_AT_ONCE,
+        )  # fmt: skip
         waiting = [(row, tx.later("first_queued_tick", name=row[0])) for row in rows]
         queues = [(row, first_tick(store, later.rows())) for row, later in waiting]
-    return _for_a_moment(engine, ((row, partial(_start_first, engine, row, tick)) for row, tick in queues), now)
+    todo = ((row, partial(_start_first, engine, row, tick)) for row, tick in queues)
+    return _for_a_moment(engine, Work.QUEUE, todo, now)
 
 
 def plan_or_reason(row: ScheduleRow, tick: datetime) -> Plan | str:
@@ -86,12 +88,14 @@ def plan_or_reason(row: ScheduleRow, tick: datetime) -> Plan | str:
         return reason_of(error)
 
 
-def _for_a_moment(engine: Engine, todo: Iterable[tuple[Sequence[Any], Callable[[], int]]], now: datetime) -> int:
+def _for_a_moment(
+    engine: Engine, work: Work, todo: Iterable[tuple[Sequence[Any], Callable[[], int]]], now: datetime
+) -> int:
     """Deal with one schedule after another; returns how many, and not 0 when some are left."""
     end = time.monotonic() + MOMENT_SECONDS
     done = 0
     for row, act in todo:
-        done += on_its_own(engine, row, act, now)
+        done += on_its_own(engine, work, row, act, now)
         if time.monotonic() >= end:
             return max(done, 1)
     return done
@@ -105,7 +109,7 @@ def _fire(engine: Engine, row: ScheduleRow, now: datetime) -> int:
     if row.next_tick is None or (row.definition.plan is None and row.definition.workflow not in registry.workflows):
         return 0
     batch = row.ticking().batch(row.next_tick, now)
-    batch, plans = _planned(engine, row, (row.next_tick, row.updated_at), batch, _may_start(row, batch))
+    batch, plans = _planned(engine, Work.TICKS, row, (row.next_tick, row.updated_at), batch, _may_start(row, batch))
     cancelled = _cancel_running(engine, row) if batch.ticks else set()
     try:
         return engine.act(partial(decide, engine.store, row, batch, plans, cancelled))
@@ -145,21 +149,23 @@ def _refused(row: ScheduleRow, plans: Plans, error: SegueError) -> Plans:
     return dict.fromkeys(plans, reason_of(error))
 
 
-def _planned(engine: Engine, row: ScheduleRow, version: Any, what: T, ticks: Sequence[datetime]) -> tuple[T, Plans]:
+def _planned(
+    engine: Engine, work: Work, row: ScheduleRow, version: Any, what: T, ticks: Sequence[datetime]
+) -> tuple[T, Plans]:
     """The plans of these ticks, and what they are for; raises NoAnswerError when the workflow has not returned.
 
     It is not called a second time meanwhile. What it returns late is for what it was called for, in this `version`.
     """
     if row.definition.plan is not None or not ticks:
         return what, _plans(row, ticks)
-    asked, key = stuck_of(engine).asked, (row.name, type(what).__name__)
-    found: Asked[T] | None = asked.get(key)
+    asked = stuck_of(engine, work).asked
+    found: Asked[T] | None = asked.get(row.name)
     if found is None or found.of != version:
-        found = asked[key] = Asked(version, what, call_aside(row.definition.workflow, partial(_plans, row, ticks)))
+        found = asked[row.name] = Asked(version, what, call_aside(row.definition.workflow, partial(_plans, row, ticks)))
         found.call.wait(PATIENCE_SECONDS)
-    plans = found.call.result()
-    del asked[key]
-    return found.what, plans
+    if found.call.has_returned:
+        del asked[row.name]  # also when it raised something that nobody catches: it is called anew then
+    return found.what, found.call.result()
 
 
 def _plans(row: ScheduleRow, ticks: Sequence[datetime]) -> Plans:
@@ -193,7 +199,7 @@ def _start_first(engine: Engine, found: Sequence[Any], tick: datetime | None) ->
     row = read_schedule(engine.store, found)
     plans: Plans = {}
     if tick is not None:
-        tick, plans = _planned(engine, row, (tick, row.updated_at), tick, [tick])
+        tick, plans = _planned(engine, Work.QUEUE, row, (tick, row.updated_at), tick, [tick])
     plan = None if tick is None else plans[tick]
     try:
         return engine.act(partial(start_queued_tick, engine.store, row, tick, plan))

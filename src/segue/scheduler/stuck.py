@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,13 @@ T = TypeVar("T")
 logger = logging.getLogger("segue.chores")
 
 
+class Work(StrEnum):
+    """What is to be decided of a schedule. A queue may be stuck while ticks go on to join it."""
+
+    TICKS = "ticks"
+    QUEUE = "queue"
+
+
 class _Case(msgspec.Struct):
     """A schedule that could not be decided."""
 
@@ -38,6 +46,7 @@ class _Case(msgspec.Struct):
     since: datetime
     look_at: datetime
     seconds: float  # until the next look
+    is_told: bool = False
 
 
 class Asked(msgspec.Struct, Generic[T]):
@@ -53,7 +62,7 @@ class Stuck:
 
     def __init__(self) -> None:
         self._cases: dict[str, _Case] = {}
-        self.asked: dict[tuple[str, str], Asked[Any]] = {}  # by the schedule's name, and what for
+        self.asked: dict[str, Asked[Any]] = {}  # by the schedule's name
 
     def aside(self, now: datetime) -> str:
         """Those that are not to be looked at now, as statements want them: JSON [[name, updated_at] ...]."""
@@ -65,8 +74,7 @@ class Stuck:
 
     def forget(self, name: str) -> bool:
         """It was decided; False when it was no case."""
-        for key in [key for key in self.asked if key[0] == name]:
-            del self.asked[key]
+        self.asked.pop(name, None)
         return self._cases.pop(name, None) is not None
 
     def step_back(self, engine: Engine, row: Sequence[Any], error: Exception, now: datetime) -> None:
@@ -84,23 +92,25 @@ class Stuck:
         due = engine.store.datetime(row[-3])
         late = now - case.since if due is None or due > now else now - max(case.since, due)
         if late >= timedelta(seconds=TOLD_AFTER_SECONDS):
-            _tell(engine, name, seen, text_of(error) if isinstance(error, NoAnswerError) else reason_of(error))
+            problem = text_of(error) if isinstance(error, NoAnswerError) else reason_of(error)
+            _tell(engine, name, seen, problem, is_new=not case.is_told)
+            case.is_told = True
 
 
-_of_engines: WeakKeyDictionary[Engine, Stuck] = WeakKeyDictionary()
+_of_engines: WeakKeyDictionary[Engine, dict[Work, Stuck]] = WeakKeyDictionary()
 
 
-def stuck_of(engine: Engine) -> Stuck:
-    """What this process knows of the schedules of this database that it cannot decide."""
+def stuck_of(engine: Engine, work: Work) -> Stuck:
+    """What this process knows of the schedules of this database whose ticks, or whose queues, it cannot decide."""
     found = _of_engines.get(engine)
     if found is None:
-        found = _of_engines[engine] = Stuck()
-    return found
+        found = _of_engines[engine] = {work: Stuck() for work in Work}
+    return found[work]
 
 
-def on_its_own(engine: Engine, row: Sequence[Any], act: Callable[[], int], now: datetime) -> int:
+def on_its_own(engine: Engine, work: Work, row: Sequence[Any], act: Callable[[], int], now: datetime) -> int:
     """Deal with one schedule, or let it step back; returns how many were dealt with, which is 1 then as well."""
-    stuck, name = stuck_of(engine), str(row[0])
+    stuck, name = stuck_of(engine, work), str(row[0])
     try:
         done = act()
     except (*PASSING_ERRORS, SchemaError):
@@ -113,15 +123,16 @@ def on_its_own(engine: Engine, row: Sequence[Any], act: Callable[[], int], now: 
     return done
 
 
-def _tell(engine: Engine, name: str, seen: Any, problem: str) -> None:
-    """Write it into the schedule's row and down as an event, unless that is done."""
+def _tell(engine: Engine, name: str, seen: Any, problem: str, *, is_new: bool) -> None:
+    """Write it into the schedule's row, and down as an event when it is new, unless that is done."""
 
     def act(tx: Transaction, now: datetime) -> bool:
         held = tx.all("take_schedule", name=name)
         if not held or held[0][-1] != seen or not tx.all("set_schedule_problem", name=name, problem=problem):
             return False
-        record_event(tx, now, "schedule.stuck", schedule=name, problem=problem)
-        return True
+        if is_new:  # otherwise a tick was decided, which cleared it, while the queue went on being stuck
+            record_event(tx, now, "schedule.stuck", schedule=name, problem=problem)
+        return is_new
 
     try:
         if engine.act(act):

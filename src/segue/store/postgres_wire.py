@@ -8,7 +8,7 @@ prepared once, sent in pipeline mode, and waited for only at `flush`. It knows t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -173,7 +173,7 @@ def _bound(values: Sequence[Any]) -> tuple[tuple[int, ...], list[bytes | None]]:
         elif kind is int:
             oid, literal = _INT4 if -_INT4_LIMIT <= value < _INT4_LIMIT else _INT8, b"%d" % value
         elif kind is datetime:
-            oid, literal = _TIMESTAMPTZ, _moment(value)
+            oid, literal = _TIMESTAMPTZ, _moment(value if value.tzinfo is UTC else value.astimezone(UTC))
         elif kind is float:
             oid, literal = _FLOAT8, repr(value).encode()
         elif kind is list:
@@ -189,7 +189,7 @@ def _bound(values: Sequence[Any]) -> tuple[tuple[int, ...], list[bytes | None]]:
     return tuple(kinds), literals
 
 
-@lru_cache(maxsize=64)  # all statements of a turn say the same moment
+@lru_cache(maxsize=64)  # all statements of a turn say the same moment; in other zones two moments may be equal
 def _moment(value: datetime) -> bytes:
     return value.isoformat().encode()
 

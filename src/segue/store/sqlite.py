@@ -362,9 +362,13 @@ def _fixed_array(values: tuple[Any, ...]) -> str:
     return _encode(values).decode()
 
 
-@lru_cache(maxsize=64)  # a batch says the same moment again and again
 def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(" ", "microseconds")[:_TEXT_LENGTH]  # strftime takes twice as long
+    return _utc_text(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=64)  # a batch says the same moment again and again; in other zones two moments may be equal
+def _utc_text(moment: datetime) -> str:
+    return moment.isoformat(" ", "microseconds")[:_TEXT_LENGTH]  # strftime takes twice as long
 
 
 def _applied(connection: sqlite3.Connection) -> dict[int, str]:
