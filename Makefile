@@ -1,11 +1,11 @@
-# Everything that is done with this repository by hand or by a machine. `make help` lists it.
+# All tasks of this repository, for people and for continuous integration. `make help` lists them.
 #
-# There are two ways to fill .venv: what Segue needs to run (for `make demo`), and what developers need as well. Each
-# leaves a stamp, older than pyproject.toml only when dependencies may have changed: a second call needs no network.
+# .venv can be filled in two ways: with what Segue needs to run (for `make demo`), or also with what developers need.
+# Each leaves a stamp; if it is newer than pyproject.toml, nothing is installed, so a second call needs no network.
 
 PYTHON ?= python3
 VENV   ?= .venv
-# further words for the command that a target runs, as in: make demo ARGS=--crash
+# further arguments for the command that a target runs, as in: make demo ARGS=--crash
 ARGS   ?=
 
 BIN      := $(VENV)/bin
@@ -13,15 +13,19 @@ RUNTIME  := $(VENV)/.runtime-installed
 DEVELOP  := $(VENV)/.develop-installed
 PIP      := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 RIVALS   := .venv-peers
+CHECKS   := typed layered linted formatted
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# images of containers often set it; without compiled files each process that a test starts takes twice as long
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo venv servers test unit check format bench peers soak mutants clean
+.PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
+        storm mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) (3.11 or newer), VENV=$(VENV), ARGS='further words for the command'"
 
 demo: $(RUNTIME)  ## install what Segue needs to run, and run its demo (ARGS=--crash to see it survive)
@@ -32,37 +36,63 @@ venv: $(DEVELOP)  ## make .venv with Segue and everything that developers need
 servers: $(DEVELOP)  ## find or install the servers that the tests start for themselves
 	@$(BIN)/python -m tests.servers
 
-test: check servers  ## all checks and all tests, on a machine that may have nothing yet
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEVELOP) servers  ## all checks and all tests, even on a fresh machine
+	@$(MAKE) --no-print-directory --jobs 2 compiled $(CHECKS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-unit: $(DEVELOP)  ## only the tests that need no server and no process, in seconds
+unit: $(DEVELOP)  ## the tests without servers and processes, in seconds
 	@$(BIN)/python -m pytest -m "unit or house" $(ARGS)
 
-check: $(DEVELOP)  ## formatting, lint, types, layers
+check: $(DEVELOP)  ## formatting, lint, types and layers, in parallel
+	@$(MAKE) --no-print-directory --jobs 2 $(CHECKS)
+
+# once beside the checks; or each process that shares the tests would do it, all of them at the same time
+compiled:
+	@echo "compiling the tests"; $(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 || true
+
+formatted:
 	$(BIN)/ruff format --check .
+
+linted:
 	$(BIN)/ruff check .
+
+typed:
 	$(BIN)/mypy
+
+layered:
 	$(BIN)/lint-imports
 
-format: $(DEVELOP)  ## put the code into shape
+format: $(DEVELOP)  ## format the code
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
-bench: $(DEVELOP)  ## measure Segue on this machine (ARGS are those of `segue bench`)
+bench: $(DEVELOP)  ## measure Segue on this machine (ARGS as for `segue bench`)
 	@$(BIN)/segue bench $(ARGS)
 
 peers: $(RIVALS)/.installed  ## measure Segue beside Celery, huey, DBOS and procrastinate
 	@$(RIVALS)/bin/python -m benchmarks.peers $(ARGS)
 
-soak: servers  ## property and crash tests with far more examples, every minute of 68 years; takes long
-	@$(BIN)/python -m pytest -m "property or crash" --hypothesis-profile=soak --timeout=3600 $(ARGS)
+proof: servers  ## slow tests: 25 times the examples, crashes at every point, and the mutants
+	@SEGUE_TEST_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "property or crash or proof" \
+	    --hypothesis-profile=proof --timeout=1800 $(ARGS)
+	@$(BIN)/python -m tests.property.mutants
+
+soak: servers  ## property and crash tests with 250 times the examples, cron for 68 years; takes hours
+	@SEGUE_TEST_THOROUGH=1 $(BIN)/python -m pytest -m "property or crash" --hypothesis-profile=soak --timeout=3600 $(ARGS)
 	@$(BIN)/python -m tests.crash.soak --minutes 3
 	@$(BIN)/python -m tests.unit.timetable.full_oracle
 
-mutants: servers  ## break the engine in known ways and see that the tests notice
+storm: servers  ## hostile tasks, every verb, unusual settings and all kinds of disturbances, 20 minutes on each database
+	@$(BIN)/python -m tests.crash.storm $(ARGS)
+	@$(BIN)/python -m tests.crash.storm --postgres $(ARGS)
+
+celery-suite: servers  ## Celery's own canvas tests, on plain Celery and with every canvas durable; takes half an hour
+	@$(BIN)/python -m tests.executors.celery.suite $(ARGS)
+
+mutants: servers  ## break the engine in known ways, and check that the tests notice
 	@$(BIN)/python -m tests.property.mutants
 
-clean:  ## remove environments, caches and what was built
+clean:  ## remove environments, caches and build results
 	rm -rf $(VENV) $(RIVALS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

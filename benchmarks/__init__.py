@@ -1,1 +1,1 @@
-"""Benchmarks that need more than Segue itself: the same work on other systems, see README.md."""
+"""Benchmarks that need more than Segue itself: the same work on other systems. See README.md."""

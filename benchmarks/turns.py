@@ -1,12 +1,12 @@
-"""What the engine's own turns cost: no worker, no pool, no task; one process that claims and reports.
+"""Measures the engine's turns alone: no worker, no pool, no task; one process that claims and reports.
 
     python -m benchmarks.turns                                         # SQLite
     python -m benchmarks.turns --database postgresql://me@localhost/   # and a PostgreSQL server
-    python -m benchmarks.turns --against ../older/src                  # this version beside another one, in turns
+    python -m benchmarks.turns --against ../older/src                  # this version against another one, alternating
 
-Where a change costs a few microseconds a step, the figures of whole workers do not show it. `--against` does: both
-versions work beside each other, a fraction of a second each, so that what else happens on the machine hits both. The
-figures are medians of the time that one turn took, for each step in it.
+If a change costs a few microseconds per step, the figures of whole workers do not show it. `--against` does: both
+versions run alternately, a fraction of a second each, so that other load on the machine affects both. The figures are
+medians of the time of a turn, divided by its steps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Version:
-    """A process that works with one version of Segue, in one scratch database."""
+    """A process that uses one version of Segue, in one scratch database."""
 
     def __init__(self, source: Path, url: str) -> None:
         self._process = subprocess.Popen(
@@ -38,14 +38,14 @@ class Version:
         self.times: dict[str, list[float]] = {}
 
     def round(self) -> None:
-        """One round of all work."""
+        """Execute one round of all workloads."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise SystemExit("The process that measures ended; what it said is above.")
+            raise SystemExit("The measuring process ended; its output is above.")
         for work, times in json.loads(answer).items():
             self.times.setdefault(work, []).extend(times)
 
@@ -69,14 +69,14 @@ def main() -> None:
             for number in range(asked.rounds + 1):
                 for version in list(found.values())[:: 1 if number % 2 else -1]:
                     version.round()
-                    if not number:  # the first round is for getting warm
+                    if not number:  # the first round is a warm-up
                         version.times.clear()
             show(site.name, found)
 
 
 @contextmanager
 def versions(site: Site, sources: dict[str, Path]) -> Iterator[dict[str, Version]]:
-    """A process and a database for each."""
+    """Start a process, with a database, for each version."""
     with ExitStack() as stack:
         found = {}
         for name, source in sources.items():
@@ -86,7 +86,7 @@ def versions(site: Site, sources: dict[str, Path]) -> Iterator[dict[str, Version
 
 
 def show(database: str, found: dict[str, Version]) -> None:
-    """Print microseconds for each step, and how many times as long this version takes as the other."""
+    """Print microseconds for each step, and the ratio of this version to the other."""
     print(f"\n{database}: µs per step, median of turns")
     for work, times in found[HERE].times.items():
         here = median(times)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes a virtual environment with pip in it, on machines where `python3 -m venv` alone is not enough.
+# Creates a virtual environment with pip, on machines where `python3 -m venv` alone is not enough.
 #
 #   scripts/make-venv.sh PYTHON FOLDER
 #
-# Debian ships Python without ensurepip, so a plain venv fails there. What is tried, in this order: venv; venv without
-# pip, filled by the machine's own pip (needs no rights); Debian's python3-venv (needs root). Does nothing when FOLDER
-# already is an environment that works.
+# Debian ships Python without ensurepip, so a plain venv fails there. The script tries, in this order: venv; venv
+# without pip, filled by the system's pip (without special rights); Debian's python3-venv (as root). It does nothing if
+# FOLDER already is a working environment.
 set -eu
 
 python=$1
@@ -16,7 +16,7 @@ say() { printf '%s\n' "$*" >&2; }
 works() { "$folder/bin/python" -m pip --version >/dev/null 2>&1; }
 
 if ! command -v "$python" >/dev/null 2>&1; then
-    say "Segue needs Python 3.11 or newer, and there is no '$python' here."
+    say "Segue needs Python 3.11 or newer, and '$python' was not found."
     say "Install Python, or name one: make demo PYTHON=/path/to/python3.12"
     exit 1
 fi

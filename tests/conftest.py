@@ -1,11 +1,13 @@
 """What all tests share: databases, one fresh one per test, and the kinds of tests, named after the folders.
 
 `sqlite_url`, `postgres_url`
-    the URL of an empty database of one dialect
+    the URL of an empty database of one dialect; it has Segue's tables
 `database_url`
     both in turn, as `[sqlite]` and `[postgres]`; tests that use it name no dialect
 `fresh_url`
-    a function that makes another empty database at each call, for Hypothesis and for tests that need several
+    a function that makes another empty database at each call, for tests that need several
+`bare_url`
+    the same for databases that have no tables yet
 `segue`
     a `Segue` on `database_url`, closed afterwards
 `own_postgres`
@@ -18,6 +20,8 @@ be allowed to create databases, and only databases that the tests made are touch
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,35 +30,60 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from segue.authoring import registry
+from segue.authoring import declared
 from segue.observing.observers import observers
+from segue.store import open_store
 from tests.servers import postgres, receiver
+from tests.servers.databases import ReadyDatabases
+from tests.servers.folders import temporary_folder
+from tests.thorough import IS_THOROUGH
 
 if TYPE_CHECKING:
     from segue import Segue
 
-KINDS = ("unit", "property", "contract", "system", "crash", "docs")
+KINDS = ("unit", "property", "contract", "executors", "system", "crash", "docs")
 TESTS = Path(__file__).parent
+PROCESSES_PER_CORE = 1 if IS_THOROUGH else 2
+"""With `-n auto`. Many tests wait for a process or a lease and need no core meanwhile; the thorough ones compute."""
 
 # An example may take long on a busy machine, and it makes a database of its own with `fresh_url`.
 settings.register_profile(
     "default",
     deadline=None,
-    max_examples=50,
+    derandomize=True,  # a change is judged by what it changes; `make proof` and `make soak` look for new examples
+    max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-settings.register_profile("soak", settings.get_profile("default"), max_examples=5000)
+settings.register_profile("proof", settings.get_profile("default"), derandomize=False, max_examples=500)
+settings.register_profile("soak", settings.get_profile("default"), derandomize=False, max_examples=5000)
 settings.load_profile("default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("SEGUE_") and not name.startswith("SEGUE_TEST_")]:
         del os.environ[name]  # the developer's own settings are not the tests'
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # or each process that the tests start would compile everything
+        sys.dont_write_bytecode = False
+    if "TMPDIR" not in os.environ:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary_folder())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """How many processes share the suite with `-n auto`, unless the environment says it."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return PROCESSES_PER_CORE * cores
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(kind_of(item.path))
+    left_out = [] if IS_THOROUGH else [item for item in items if item.get_closest_marker("proof")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def kind_of(path: Path) -> str:
@@ -67,13 +96,21 @@ def kind_of(path: Path) -> str:
     raise pytest.UsageError(f"{path} is in none of the folders tests/{{{','.join(KINDS)}}}: a test must have a kind.")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep what tests print and log fit for the processes that share the suite: some of it is no text on purpose."""
+    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
+    return report  # type: ignore[return-value]
+
+
 @contextmanager
 def only_tasks_of(*packages: str) -> Iterator[None]:
     """Let the process know only the tasks and workflows that come with Segue, and those of these packages.
 
     A whole suite imports many modules whose tasks share short names; a command line never does.
     """
-    before = [(known, dict(known)) for known in (registry.tasks, registry.workflows)]
+    before = [(known, dict(known)) for known in (declared.tasks, declared.workflows)]
     for known, _ in before:
         for name, found in list(known.items()):
             if not f"{found.fn.__module__}.".startswith(("segue.authoring.", *(f"{package}." for package in packages))):
@@ -86,9 +123,9 @@ def only_tasks_of(*packages: str) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def registry_as_it_was() -> Iterator[None]:
     """Forget the tasks and workflows that a test function defines; those of modules stay."""
-    before = {*registry.tasks, *registry.workflows}
+    before = {*declared.tasks, *declared.workflows}
     yield
-    for names in (registry.tasks, registry.workflows):
+    for names in (declared.tasks, declared.workflows):
         for name, found in list(names.items()):
             if name not in before and "<locals>" in found.fn.__qualname__:
                 del names[name]
@@ -124,12 +161,55 @@ def own_postgres() -> Iterator[postgres.PostgresServer]:
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def ready_databases(postgres_server_url: str) -> Iterator[ReadyDatabases]:
+    """PostgreSQL databases with Segue's tables."""
+    databases = ReadyDatabases(postgres_server_url)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def ready_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A SQLite database with Segue's tables."""
+    path = tmp_path_factory.mktemp("ready") / "segue.db"
+    store = open_store(f"sqlite:///{path}")
+    store.upgrade()
+    store.close()
+    return path.read_bytes()
+
+
 @pytest.fixture
 def make_postgres_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     made: list[str] = []
 
     def make() -> str:
-        made.append(postgres.create_database(request.getfixturevalue("postgres_server_url")))
+        made.append(request.getfixturevalue("ready_databases").take())
+        return made[-1]
+
+    yield make
+    for url in made:
+        request.getfixturevalue("ready_databases").give_back(url)
+
+
+@pytest.fixture
+def make_sqlite_url(tmp_path: Path, ready_sqlite_file: bytes) -> Callable[[], str]:
+    made: list[Path] = []
+
+    def make() -> str:
+        made.append(tmp_path / f"segue-{len(made)}.db")
+        made[-1].write_bytes(ready_sqlite_file)
+        return f"sqlite:///{made[-1]}"
+
+    return make
+
+
+@pytest.fixture
+def make_bare_postgres_url(postgres_server_url: str) -> Iterator[Callable[[], str]]:
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(postgres.create_database(postgres_server_url))
         return made[-1]
 
     yield make
@@ -138,11 +218,11 @@ def make_postgres_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], s
 
 
 @pytest.fixture
-def make_sqlite_url(tmp_path: Path) -> Callable[[], str]:
+def make_bare_sqlite_url(tmp_path: Path) -> Callable[[], str]:
     made: list[str] = []
 
     def make() -> str:
-        made.append(f"sqlite:///{tmp_path}/segue-{len(made)}.db")
+        made.append(f"sqlite:///{tmp_path}/bare-{len(made)}.db")
         return made[-1]
 
     return make
@@ -161,6 +241,12 @@ def sqlite_url(make_sqlite_url: Callable[[], str]) -> str:
 @pytest.fixture(params=["sqlite", "postgres"])
 def fresh_url(request: pytest.FixtureRequest) -> Callable[[], str]:
     make: Callable[[], str] = request.getfixturevalue(f"make_{request.param}_url")
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def bare_url(request: pytest.FixtureRequest) -> Callable[[], str]:
+    make: Callable[[], str] = request.getfixturevalue(f"make_bare_{request.param}_url")
     return make
 
 

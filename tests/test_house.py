@@ -6,15 +6,20 @@ Each rule says why it is there when it fails. `CONTRIBUTING.md` explains them.
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tokenize
 import tomllib
-from functools import cache
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
@@ -50,16 +55,22 @@ HEAVY_MODULES = frozenset(
 )
 CONNECTING_EVENTS = ("socket.", "sqlite3.", "subprocess.", "os.fork", "os.posix_spawn")
 
+OPENS_WITH_DOCSTRING = re.compile(r'(\s|#.*\n)*r?"""\s*[^\s"]')
+
 # Only those who stand above the door may go through it; whoever stands below would import in a circle.
 USERS_OF_THE_DOOR = ("__init__.py", "cli", "bench", "demo", "compat", "testing")
 
 
-class Source(NamedTuple):
-    """One file of Python, read and parsed."""
+@dataclass(frozen=True)
+class Source:
+    """One file of Python, read, and parsed when a rule asks for more than its text."""
 
     name: str
     text: str
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
 
 
 @cache
@@ -67,7 +78,7 @@ def sources(folder: Path) -> tuple[Source, ...]:
     found = []
     for path in sorted(folder.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        found.append(Source(str(path.relative_to(ROOT)), text, ast.parse(text)))
+        found.append(Source(str(path.relative_to(ROOT)), text))
     return tuple(found)
 
 
@@ -124,6 +135,38 @@ def test_only_the_top_rows_import_through_the_door() -> None:
     )
 
 
+def imported_by(source: Source) -> Iterator[str]:
+    """The modules of Segue that it names in imports, also those for type checkers and those inside functions."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_name(source: Source) -> str:
+    return ".".join(Path(source.name).with_suffix("").parts[1:]).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize(
+    "package", ["attempt", "authoring", "cli", "client", "engine", "loop", "plan", "scheduler", "worker"]
+)
+def test_no_imports_close_a_circle_within_a_package(package: str) -> None:
+    """import-linter leaves imports for type checkers out, and sees packages only as wholes."""
+    within = {
+        module_name(source): source
+        for source in package_sources()
+        if Path(source.name).parts[2] == package and Path(source.name).name != "__init__.py"
+    }
+    assert within
+    graph = {name: within.keys() & set(imported_by(source)) for name, source in within.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"These modules need each other, so none can be read alone: {' -> '.join(error.args[1])}")
+
+
 # --- sizes and names ------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +209,23 @@ def public_methods(node: ast.ClassDef) -> set[str]:
     return {function.name for function in functions if not function.name.startswith("_")}
 
 
+def test_no_handler_of_a_user_can_raise_into_our_code() -> None:
+    """Segue's loggers come from `get_logger`."""
+    problems = [source.name for source in package_sources() if 'getLogger("segue' in source.text]
+    assert not problems, report(problems, "Use `segue.observing.harmless_log.get_logger`.")
+
+
+def test_migrations_only_add() -> None:
+    """Workers of the release before go on while a database is upgraded. 0004 came before anybody did."""
+    problems = [
+        f"{file.parent.name}/{file.name}"
+        for file in sorted((PACKAGE / "store" / "migrations").glob("*/*.sql"))
+        if int(file.name[:4]) > 4
+        and re.search(r"\b(DROP|RENAME)\b", re.sub(r"--.*", "", file.read_text()), re.IGNORECASE)
+    ]
+    assert not problems, report(problems, "Add columns, tables and indexes; take nothing away that is in use.")
+
+
 def test_module_names_say_what_is_inside() -> None:
     folders = {"src": PACKAGE, "tests": ROOT / "tests"}
     problems = [
@@ -181,7 +241,7 @@ def test_module_names_say_what_is_inside() -> None:
 def test_every_file_opens_with_a_docstring(folder: str) -> None:
     found = sources(ROOT / folder)
     assert found
-    problems = [source.name for source in found if source.text.strip() and not ast.get_docstring(source.tree)]
+    problems = [source.name for source in found if source.text.strip() and not OPENS_WITH_DOCSTRING.match(source.text)]
     assert not problems, report(problems, "A file opens with what it is for and what it promises.")
 
 
@@ -233,6 +293,31 @@ def test_importing_segue_connects_to_nothing_and_stays_light() -> None:
     assert not heavy, (
         f"`import segue` is paid by every command and every worker child; it must not load {sorted(heavy)}"
     )
+
+
+LOOK_THROUGH_THE_DOOR = """
+import json, sys
+import segue
+before = sorted(sys.modules)
+names = dir(segue)
+is_segue = segue.Segue.__module__ == "segue.client.segue" and "Segue" in vars(segue)
+try:
+    segue.Nothing
+except AttributeError as error:
+    refusal = str(error)
+print(json.dumps({"before": before, "names": names, "is_segue": is_segue, "refusal": refusal}))
+"""
+
+
+def test_a_module_of_tasks_does_not_load_the_engine() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOK_THROUGH_THE_DOOR], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    unneeded = [name for name in seen["before"] if name.startswith(("segue.client", "segue.engine", "segue.store."))]
+    assert not unneeded, report(unneeded, "These are imported when `segue.Segue` is first used.")
+    assert set(segue.__all__) <= set(seen["names"])
+    assert seen["is_segue"]
+    assert seen["refusal"] == "module 'segue' has no attribute 'Nothing'"
 
 
 def test_version_is_told_once() -> None:
@@ -293,3 +378,116 @@ def test_no_file_mentions_what_is_not_its_readers_business() -> None:
         if forbidden.search(line)
     ]
     assert not problems, report(problems, "No paths of one machine, and nothing that is left to be done some day.")
+
+
+def test_a_match_over_a_closed_set_ends_in_assert_never() -> None:
+    """So mypy names every place that a new member needs, and none passes it over in silence."""
+    left_open = [
+        f"{source.name}:{found.lineno}"
+        for source in package_sources()
+        for found in ast.walk(source.tree)
+        if isinstance(found, ast.Match) and _is_over_a_closed_set(found) and not _ends_in_assert_never(found)
+    ]
+    assert left_open == [], "say what becomes of every member, then `case unknown: assert_never(unknown)`"
+
+
+def _is_over_a_closed_set(found: ast.Match) -> bool:
+    """Every case is a member of an enumeration, a class or a literal kind, but for a last one that takes the rest."""
+    patterns = [
+        one
+        for case in found.cases
+        for one in (case.pattern.patterns if isinstance(case.pattern, ast.MatchOr) else [case.pattern])
+        if not (isinstance(one, ast.MatchAs) and one.pattern is None)
+    ]
+    is_named = all(
+        isinstance(one, ast.MatchClass) or (isinstance(one, ast.MatchValue) and isinstance(one.value, ast.Attribute))
+        for one in patterns
+    )
+    return is_named and all(case.guard is None for case in found.cases)
+
+
+def _ends_in_assert_never(found: ast.Match) -> bool:
+    last = found.cases[-1].body[-1]
+    return isinstance(last, ast.Expr) and ast.unparse(last).startswith("assert_never(")
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+# Words that are never right in comments, docstrings, messages and documentation, and what to write instead.
+COY_WORDS = {
+    "anew": "again",
+    "anybody": "any process, any person",
+    "for ever": "forever",
+    "nobody": "no process, no person",
+    "somebody": "another process, a person",
+    "told": "name the actor and what it does: the worker receives ..., the log says ...",
+    "wherefore": "so, therefore",
+    "whoever": "the process that, the person who",
+}
+COY = re.compile(
+    r"\b(?:anew|anybody|for\s+ever|nobody|somebody|wherefore|whoever|(?:is|are|was|were|be|been)\s+told(?!\s+apart))\b",
+    re.I,
+)
+
+PROSE_KINDS = frozenset({".md", ".py", ".sql", ".svg"})
+PROSE_FOLDERS = ("src/", "docs/")
+MIGRATIONS = ("src/segue/store/migrations/",)
+# Not reworded so far. This list only ever gets shorter.
+NOT_REWORDED = (
+    "docs/decisions/0030-calls-and-parts.md",
+    "src/segue/engine/claiming/",
+    "src/segue/engine/reopening/",
+    "src/segue/store/statements/",
+)
+
+
+def prose_of(path: Path) -> Iterator[tuple[int, str]]:
+    """The prose of a file, as lines with their numbers."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield from enumerate(text.splitlines(), start=1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            for number, line in enumerate(token.string.splitlines(), start=token.start[0]):
+                yield number, line.lstrip("# ")
+
+
+def coy_words(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The listed words in some lines, with the numbers of the lines; a phrase may be broken by the end of a line."""
+    numbers, starts, text = [0], [0], ""
+    for number, line in lines:
+        numbers.append(number)
+        starts.append(len(text))
+        text += line + "\n"
+    for found in COY.finditer(text):
+        yield numbers[bisect_right(starts, found.start()) - 1], " ".join(found[0].split())
+
+
+def remedy(phrase: str) -> str:
+    return next(instead for word, instead in COY_WORDS.items() if word in phrase.lower())
+
+
+def test_prose_is_plain_english() -> None:
+    files = [(path, str(path.relative_to(ROOT))) for path in repository_files() if path.suffix in PROSE_KINDS]
+    checked = [
+        (path, name)
+        for path, name in files
+        if name.startswith(PROSE_FOLDERS) and not name.startswith((*MIGRATIONS, *NOT_REWORDED))
+    ]
+    assert len(checked) >= 200, "the files were not found where they should be, so this rule would check nothing"
+    problems = [
+        f"{name}:{number}: {phrase!r}; write {remedy(phrase)}"
+        for path, name in checked
+        for number, phrase in coy_words(prose_of(path))
+    ]
+    assert not problems, report(problems, "Write as a native engineer would say it aloud.")
+
+
+def test_coy_words_are_found() -> None:
+    lines = ["# Nobody waits. The worker is", "# told so, for", "# ever; both can be told apart for every run."]
+    assert [phrase for _, phrase in coy_words(enumerate(line.lstrip("# ") for line in lines))] == [
+        "Nobody",
+        "is told",
+        "for ever",
+    ]

@@ -1,9 +1,9 @@
-"""The comparison: starts the servers, measures every system in turns, prints the table.
+"""The comparison: starts the servers, measures the systems alternately, prints the table.
 
     python -m benchmarks.peers [--only NAME,...] [--works WORK,...] [--rounds N] [--quick] [--json FILE]
 
-Each system is measured in a process of its own, one after another, round by round, so that a slow moment of the machine
-does not fall on one system alone.
+Each system is measured in a separate process, one after another, in rounds, so that a slow moment of the machine does
+not affect one system alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PACKAGES = ("segue", "celery", "redis", "huey", "dbos", "procrastinate", "psyco
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare; 0 when every system could be measured."""
+    """Compare the systems; returns 0 if all could be measured."""
     asked = _parse(argv)
     sizes = QUICK if asked.quick else Sizes()
     rounds = asked.rounds or (1 if asked.quick else ROUNDS)
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _start_servers(stack: ExitStack, results: dict[str, Result]) -> dict[str, str]:
-    """The URLs by variable. Where a server is missing, those who need it have a problem."""
+    """Start the servers; returns the URLs by variable. A missing server is a problem of each system that needs it."""
     urls = {}
     for kind, (variable, serving) in _SERVERS.items():
         users = [name for name in results if kind in ROSTER[name].servers]
@@ -81,7 +81,7 @@ def _start_servers(stack: ExitStack, results: dict[str, Result]) -> dict[str, st
 
 
 def _session(name: str, urls: dict[str, str], works: Iterable[str], sizes: Sizes) -> dict[str, Any]:
-    """Measure one system once, in a database of its own."""
+    """Measure one system once, in a separate database."""
     with tempfile.TemporaryDirectory(prefix=f"segue-peers-{name}-") as folder:
         environment = os.environ | urls | {FOLDER_VARIABLE: folder, "PYTHONWARNINGS": "ignore"}
         database = create_database(urls[POSTGRES_VARIABLE]) if "postgres" in ROSTER[name].servers else None

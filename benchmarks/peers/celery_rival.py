@@ -1,6 +1,6 @@
 """Celery's canvas, on RabbitMQ or Redis, with results in Redis.
 
-`celery -A benchmarks.peers.celery_rival worker` imports this module, too; the environment says which broker it is.
+`celery -A benchmarks.peers.celery_rival worker` imports this module, too; the environment selects the broker.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from celery import Celery, chain, group
 from redis import Redis
 
 from benchmarks.peers.rival import RABBITMQ_VARIABLE, REDIS_VARIABLE, Rival, diamond_nodes, python
-from segue.bench.marks import mark
+from segue.bench.timestamps import mark
 
 BROKER_VARIABLE = "PEERS_CELERY_BROKER"
 
@@ -53,7 +53,7 @@ class CeleryRival(Rival):
         app.conf.broker_url = url
 
     def prepare(self) -> None:
-        Redis.from_url(os.environ[REDIS_VARIABLE]).flushall()  # our own server; an earlier session may have broken off
+        Redis.from_url(os.environ[REDIS_VARIABLE]).flushall()  # our own server; it may hold leftovers
         app.control.purge()
 
     def commands(self) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""The figures of all systems side by side, and how many times longer each takes than Segue, in Markdown."""
+"""Shows all systems side by side, and the ratio of each to Segue, in Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Result:
-    """What all sessions of one system came to."""
+    """The results of all sessions of one system."""
 
     figures: dict[str, list[float]] = field(default_factory=dict)  # all of them: less is better
     problems: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ def _figures(results: Mapping[str, Result], figures: Sequence[str]) -> str:
 
 
 def _ratios(results: Mapping[str, Result], figures: Sequence[str], ours: str) -> str:
-    """How many times as long as Segue each takes, on the medians."""
+    """The ratio of each system's median to Segue's."""
     rows = []
     for name, result in results.items():
         if not name.startswith("segue-"):

@@ -1,7 +1,7 @@
-"""DBOS Transact on PostgreSQL or SQLite: workflows whose steps are calls, and queues for what runs beside each other.
+"""DBOS Transact on PostgreSQL or SQLite: workflows whose steps are calls, and queues for parallel work.
 
 A chain is one workflow in the calling process, its usual form. Fan-outs go through a queue that two worker processes
-listen to; its polling is lowered from 1 s to 50 ms. Run as a program this module is such a worker.
+listen to; its polling is lowered from 1 s to 50 ms. As a program, this module is such a worker.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from dbos import DBOS, DBOSClient, DBOSConfig
 
 from benchmarks.peers.rival import POSTGRES_VARIABLE, Rival, diamond_nodes, python, session_folder
-from segue.bench.marks import mark
+from segue.bench.timestamps import mark
 
 URL_VARIABLE = "PEERS_DBOS_URL"
 TASKS, PARENTS = "tasks", "parents"
@@ -62,7 +62,7 @@ def diamond(run: int, first: int, sides: list[int], last: int) -> int:
 
 
 def launch(*, listen: bool) -> None:
-    """Connect this process; with `listen` it works on the queues, without only what it calls itself."""
+    """Connect this process. With `listen` it works on the queues, otherwise only on its own calls."""
     config: DBOSConfig = {
         "name": "peers",
         "system_database_url": os.environ[URL_VARIABLE],

@@ -1,4 +1,4 @@
-"""huey on SQLite: pipelines and chords. No link leads from a task to a chord, so the first task enqueues it."""
+"""huey on SQLite: pipelines and chords. A pipeline cannot contain a chord, so the first task enqueues it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from huey import SqliteHuey
 from huey.api import chord
 
 from benchmarks.peers.rival import FOLDER_VARIABLE, Rival, diamond_nodes, python
-from segue.bench.marks import mark
+from segue.bench.timestamps import mark
 
 huey = SqliteHuey("peers", filename=f"{os.environ.get(FOLDER_VARIABLE, '.')}/huey.db", timeout=60)
 
 
 @huey.task()  # type: ignore[untyped-decorator]
 def single(run: int, node: int) -> None:
-    mark(run, node)  # what is not None would be stored as a result
+    mark(run, node)  # any other value than None would be stored as a result
 
 
 @huey.task()  # type: ignore[untyped-decorator]

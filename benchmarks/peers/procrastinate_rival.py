@@ -1,6 +1,6 @@
-"""procrastinate on PostgreSQL. It has tasks and no workflows: in a chain each task defers the next.
+"""procrastinate on PostgreSQL. It has tasks but no workflows: in a chain each task defers the next.
 
-Run as a program this module is a worker.
+As a program, this module is a worker.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import procrastinate
 
 from benchmarks.peers.rival import POSTGRES_VARIABLE, Rival, python
-from segue.bench.marks import mark
+from segue.bench.timestamps import mark
 
 AT_ONCE = 8  # jobs in each worker process
 
@@ -40,8 +40,8 @@ class ProcrastinateRival(Rival):
     durable = "yes, at least once; a job and the one that it defers are separate transactions"
     notes = "chain: each job defers the next"
     cannot = {  # noqa: RUF012 - constant
-        "fanout": "no job waits for others",
-        "diamonds": "no job waits for others",
+        "fanout": "jobs cannot wait for others",
+        "diamonds": "jobs cannot wait for others",
     }
 
     def prepare(self) -> None:
@@ -64,7 +64,7 @@ class ProcrastinateRival(Rival):
 
 
 async def work() -> None:
-    """Run jobs until told to stop."""
+    """Run jobs until a signal stops it."""
     async with app.open_async():
         await app.run_worker_async(concurrency=AT_ONCE)
 

@@ -1,6 +1,6 @@
-"""What a system must offer to be measured: worker commands, and the four workloads in its own words.
+"""What a measured system must provide: worker commands, and the four workloads in terms of that system.
 
-Every task body is `segue.bench.marks.mark(run, node)`, so all systems are timed by the same clock at the same place.
+Every task body is `segue.bench.timestamps.mark(run, node)`, so one clock times all systems.
 Nodes are numbered from 0 inside a `run`; diamond number j has the nodes 5j (a), 5j+1 to 5j+3 (b, c, d) and 5j+4 (e).
 """
 
@@ -21,7 +21,7 @@ FOLDER_VARIABLE = "PEERS_FOLDER"  # for the files of one session
 
 
 class Rival:
-    """One system. A subclass sets the texts and says how the workloads are expressed."""
+    """One system. A subclass sets the texts and implements the workloads."""
 
     name = ""
     setting = ""  # storage and workers
@@ -30,7 +30,7 @@ class Rival:
     cannot: dict[str, str] = {}  # noqa: RUF012 - constant; work → why it cannot be expressed
 
     def prepare(self) -> None:
-        """Make what must be there before the workers start: schema, registrations."""
+        """Set up what the workers need before they start: schema, registrations."""
 
     def commands(self) -> list[list[str]]:
         """The worker processes."""
@@ -41,7 +41,7 @@ class Rival:
         raise NotImplementedError
 
     def fan(self, run: int, width: int) -> None:
-        """Task 0, then `width` tasks beside each other, then task `width + 1`."""
+        """Task 0, then `width` tasks in parallel, then task `width + 1`."""
         raise NotImplementedError
 
     def diamonds(self, run: int, count: int) -> None:
@@ -53,7 +53,7 @@ class Rival:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 class Workers:
@@ -64,7 +64,7 @@ class Workers:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        """Start them, unless they work."""
+        """Start them, unless they are running."""
         if self._processes:
             return
         log = (session_folder() / "workers.log").open("ab")
@@ -75,7 +75,7 @@ class Workers:
             ]
 
     def stop(self) -> None:
-        """End them: politely, then not."""
+        """Terminate them, and kill them if necessary."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -88,7 +88,7 @@ class Workers:
 
 
 def session_folder() -> Path:
-    """Where a session keeps its files."""
+    """The folder for the files of a session."""
     return Path(os.environ[FOLDER_VARIABLE])
 
 

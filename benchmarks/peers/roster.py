@@ -1,4 +1,4 @@
-"""Who is measured, and what each of them needs."""
+"""The measured systems, and what each of them needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.peers.rival import Rival
 
 
 class Entry(NamedTuple):
-    """One system: its module (imported only where it is measured), its class, what tells its variant, its servers."""
+    """One system: its module (imported only where it is measured), its class, its variant, its servers."""
 
     module: str
     rival: str

@@ -1,18 +1,18 @@
-"""Segue itself, measured exactly as the others are."""
+"""Segue itself, measured in exactly the same way as the others."""
 
 from __future__ import annotations
 
 import os
 
 from benchmarks.peers.rival import POSTGRES_VARIABLE, Rival, session_folder
-from segue.bench.ground import WorkerChoice
+from segue.bench.setting import WorkerChoice
 from segue.bench.tasks import diamond, fan, line, single
 from segue.client import Segue
 from segue.config import DATABASE_VARIABLE
 
 
 class SegueRival(Rival):
-    durable = "yes: every result is committed before what follows from it begins"
+    durable = "yes: every result is committed before the steps that need it begin"
 
     def __init__(self, storage: str) -> None:
         self.name = f"segue-{storage}"

@@ -31,13 +31,13 @@ _START_SECONDS = 90
 
 
 class MissingError(RuntimeError):
-    """A server's programs are not on this machine."""
+    """A server's programs are not installed on this machine."""
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """PostgreSQL; gives the URL of its database `postgres`."""
-    with patch.dict(postgres.SETTINGS, _DURABLE):  # the tests' own server does without the disk
+    """Start PostgreSQL; yields the URL of its database `postgres`."""
+    with patch.dict(postgres.SETTINGS, _DURABLE):  # the tests' own server does not wait for the disk
         server = postgres.PostgresServer.create()
     try:
         yield server.url
@@ -47,7 +47,7 @@ def postgres_server() -> Iterator[str]:
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Redis; gives its URL, without the number of a database."""
+    """Start Redis; yields its URL, without a database number."""
     program = shutil.which("redis-server") or _installed("redis-server", lambda: shutil.which("redis-server"))
     with _folder("redis") as folder:
         port = _free_port()
@@ -58,12 +58,12 @@ def redis_server() -> Iterator[str]:
 
 @contextmanager
 def rabbitmq_server() -> Iterator[str]:
-    """RabbitMQ; gives its URL."""
+    """Start RabbitMQ; yields its URL."""
     program = _rabbitmq() or _installed("rabbitmq-server", _rabbitmq)
     with _folder("rabbitmq") as folder:
         port, names, nodes = _free_port(), _free_port(), _free_port()
         settings = {
-            "HOME": folder,  # of the cookie that its own processes know each other by
+            "HOME": folder,  # for the cookie by which its processes recognise each other
             "ERL_EPMD_PORT": names,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": f"segue{os.getpid()}@localhost",
@@ -76,7 +76,7 @@ def rabbitmq_server() -> Iterator[str]:
             "RABBITMQ_PID_FILE": folder / "pid",
         }
         words = ["env", *(f"{name}={value}" for name, value in settings.items())]
-        # its register of names would otherwise be started by it as a daemon, and stay
+        # otherwise it would start its name server as a daemon, which would stay
         with (
             _guarded(
                 [*words, shutil.which("epmd") or "epmd", "-address", "127.0.0.1", "-port", str(names)],
@@ -92,14 +92,14 @@ def _rabbitmq() -> str | None:
 
 
 def _installed(package: str, find: Callable[[], str | None]) -> str:
-    """Install a package where that can be done, and say what to do where it cannot."""
+    """Install a package if possible; otherwise the error says what to do."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):
             subprocess.run(["apt-get", *words], env=environment, check=False, capture_output=True)
     found = find()
     if found is None:
-        raise MissingError(f"{package} is not on this machine; install it (sudo apt-get install {package})")
+        raise MissingError(f"{package} is not installed on this machine; install it (sudo apt-get install {package})")
     return found
 
 

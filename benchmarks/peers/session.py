@@ -1,6 +1,6 @@
-"""One system measured once, in a process of its own: `python -m benchmarks.peers.session NAME WORKS SIZES`.
+"""Measures one system once, in a separate process: `python -m benchmarks.peers.session NAME WORKS SIZES`.
 
-SIZES is JSON. Prints one JSON object as its last line: figure → values, or what went wrong.
+SIZES is JSON. Prints one JSON object as its last line: figure → values, or the problems.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from benchmarks.peers.rival import Rival, Workers, session_folder
 from benchmarks.peers.roster import make
-from segue.bench.marks import FOLDER_VARIABLE, Ledger, Mark, MeasureError, check_chain, check_fan
+from segue.bench.timestamps import FOLDER_VARIABLE, Ledger, Mark, MeasureError, check_chain, check_fan
 
-QUIET_SECONDS = 0.5
+IDLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of each workload."""
+    """The size of each workload."""
 
     chain: int = 40
     chains: int = 5
@@ -49,7 +49,7 @@ class Session:
         self.problems: list[str] = []
 
     def measure(self, works: list[str]) -> None:
-        """Measure all that the rival can express. A failure ends it: what is left over would disturb the rest."""
+        """Measure all workloads that the rival supports. Stops at a failure: leftovers would disturb the rest."""
         rival = self._rival
         rival.prepare()
         try:
@@ -77,7 +77,7 @@ class Session:
     def _chain(self) -> None:
         count = self._sizes.chain
         for _ in range(self._sizes.chains):
-            time.sleep(QUIET_SECONDS)
+            time.sleep(IDLE_SECONDS)
             _, marks = self._submit(lambda run: self._rival.chain(run, count), count)
             check_chain(marks)
             self._note(f"chain of {count}, ms per step", (marks[-1].ended - marks[0].ended) / (count - 1) * 1000)
@@ -110,7 +110,7 @@ class Session:
 
 
 def main(name: str, works: str, sizes: str) -> int:
-    """Measure, and print what came of it."""
+    """Measure, and print the result."""
     marks = session_folder() / "marks"
     marks.mkdir()
     os.environ[FOLDER_VARIABLE] = str(marks)
@@ -120,11 +120,11 @@ def main(name: str, works: str, sizes: str) -> int:
     session.measure(works.split(","))
     print(json.dumps({"figures": session.figures, "problems": session.problems} | described(rival)))
     sys.stdout.flush()
-    os._exit(0)  # some rivals leave threads behind that would keep this process
+    os._exit(0)  # some rivals leave threads behind that would keep this process alive
 
 
 def described(rival: Rival) -> dict[str, object]:
-    """What the table says about a rival."""
+    """The facts about a rival that the table shows."""
     return {"setting": rival.setting, "durable": rival.durable, "notes": rival.notes, "cannot": rival.cannot}
 
 

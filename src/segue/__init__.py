@@ -15,7 +15,11 @@ Example::
         return total(count.map(paths))
 
     print(Segue("sqlite:///segue.db").run(census, ["a.txt", "b.txt"]))
+
+Modules that only define tasks never pay for the engine: what is in `segue.client` is imported when it is first used.
 """
+
+from typing import TYPE_CHECKING
 
 from segue import errors
 from segue.authoring import (
@@ -38,10 +42,12 @@ from segue.authoring import (
     webhook,
     workflow,
 )
-from segue.client import Debounce, Run, Segue, StepHandle
 from segue.errors import Abort, Retry, Skip
 from segue.observing.observers import Event, on
 from segue.version import __version__
+
+if TYPE_CHECKING:
+    from segue.client import Debounce, Run, Segue, StepHandle
 
 __all__ = [
     "Abort",
@@ -74,3 +80,19 @@ __all__ = [
     "webhook",
     "workflow",
 ]
+
+_OF_THE_CLIENT = ("Debounce", "Run", "Segue", "StepHandle")
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module's
+
+    def __getattr__(name):
+        if name not in _OF_THE_CLIENT:
+            raise AttributeError(f"module 'segue' has no attribute {name!r}")
+        from segue import client  # noqa: PLC0415 - takes half of the time that `import segue` would
+
+        globals().update({known: getattr(client, known) for known in _OF_THE_CLIENT})
+        return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_OF_THE_CLIENT})

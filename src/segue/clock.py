@@ -1,4 +1,4 @@
-"""The one clock. Everything that asks for the time asks here, so that tests can turn the hands."""
+"""The one clock. All code that needs the time asks this module, so that tests can control it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def earlier(now: datetime, by: timedelta | float) -> datetime:
-    """The moment so long (or so many seconds) before `now`, 1970 at the earliest: nothing here is older."""
+    """The moment `by` (or so many seconds) before `now`, but not before 1970: nothing here is older."""
     try:
         return max(now - (by if isinstance(by, timedelta) else timedelta(seconds=by)), _BEGINNING)
     except OverflowError:
@@ -25,7 +25,7 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow, for measuring how long something took."""
+        """Seconds that never decrease, for measuring durations."""
         ...
 
 
@@ -37,7 +37,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow."""
+        """Seconds that never decrease."""
         return time.monotonic()
 
 
@@ -59,10 +59,14 @@ class ManualClock:
         return self._now
 
     def monotonic(self) -> float:
-        """Seconds since this clock was made, as far as it was moved."""
+        """Seconds by which this clock was advanced since it was made."""
         return self._monotonic
 
+    def set(self, now: datetime) -> None:
+        """Set the time, as when a wrong clock is corrected: the monotonic seconds are unaffected."""
+        self._now = now
+
     def advance(self, *, seconds: float) -> None:
-        """Move both hands forward."""
+        """Advance the time and the monotonic seconds."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds

@@ -1,22 +1,31 @@
 """Every error that Segue raises, in one tree under `SegueError`.
 
-Each also inherits the builtin that a caller would expect, and its message says what was asked, what was found and what
-to do. `Retry`, `Skip` and `Abort` are not errors: a task raises them to say how its attempt ends.
+Each also inherits the builtin that a caller would expect. Its message says what was requested, what was found and what
+to do. `Retry`, `Skip` and `Abort` are not errors: a task raises them to choose how its attempt ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import msgspec
 
+from segue.given import finite, is_a, shown
+
+LONGEST_SECONDS = 1e10
+"""The limit for a time that a task asks for, some 317 years."""
+
 
 class SegueError(Exception):
-    """The root of all errors of Segue."""
+    """The base of all errors of Segue."""
+
+    segue_retryable: bool | None = None
+    """Whether an attempt that ended with it may be retried; None leaves that to the task's options."""
 
 
 class ConfigError(SegueError, ValueError):
-    """A setting (URL, option, environment variable) is missing or makes no sense."""
+    """A setting (URL, option, environment variable) is missing or invalid."""
 
 
 class DefinitionError(SegueError, TypeError):
@@ -24,11 +33,11 @@ class DefinitionError(SegueError, TypeError):
 
 
 class UnknownTaskError(SegueError, LookupError):
-    """A task or workflow name that no imported module defines."""
+    """No imported module defines a task or workflow of this name."""
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a plan: where, what, and how to mend it."""
+    """One problem of a plan: where it is, what it is, and how to correct it."""
 
     node: str
     what: str
@@ -39,7 +48,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class PlanError(SegueError, ValueError):
-    """A plan cannot be run. `problems` lists everything that is wrong with it at once."""
+    """A plan cannot be run. `problems` lists all its problems."""
 
     def __init__(self, name: str, problems: Iterable[Problem]) -> None:
         self.name = name
@@ -50,11 +59,11 @@ class PlanError(SegueError, ValueError):
 
 
 class SerializationError(SegueError, TypeError):
-    """A value cannot be written as JSON, or read back as the type that an annotation names."""
+    """A value cannot be written as JSON, or read back as the annotated type."""
 
 
 class ResultTooLargeError(SegueError, ValueError):
-    """A result is larger than the limit; store it elsewhere and return where it is."""
+    """A result is larger than the limit; store it elsewhere and return its location."""
 
 
 class RunNotFoundError(SegueError, LookupError):
@@ -70,7 +79,7 @@ class SubscriptionNotFoundError(SegueError, LookupError):
 
 
 class ScheduleNotFoundError(SegueError, LookupError):
-    """There is no schedule of this name."""
+    """No schedule has this name."""
 
 
 class NotFinishedError(SegueError, RuntimeError):
@@ -82,7 +91,7 @@ class RunFailedError(SegueError, RuntimeError):
 
 
 class RunStateError(SegueError, RuntimeError):
-    """What was asked cannot be done to a run, or a step, that is in this state."""
+    """The run or step is in a state that does not allow this."""
 
 
 class WaitTimeoutError(SegueError, TimeoutError):
@@ -90,27 +99,31 @@ class WaitTimeoutError(SegueError, TimeoutError):
 
 
 class DeliveryError(SegueError, RuntimeError):
-    """A webhook or notification was not delivered; the step that sends it is tried again."""
+    """A webhook or notification was not delivered; the step that sends it is retried."""
 
 
 class StoreError(SegueError):
-    """The database refused or could not do what was asked."""
+    """The database refused the operation or could not do it."""
 
 
 class StoreUnavailableError(StoreError, ConnectionError):
-    """The database cannot be reached, or the connection broke; what was not committed is not there."""
+    """The database cannot be reached, or the connection broke; uncommitted changes are lost."""
 
 
 class StoreBusyError(StoreError, TimeoutError):
-    """Another process held the database's lock for too long; nothing was written, try again."""
+    """A lock was held, or a statement ran, for too long; nothing was written, try again."""
 
 
 class StoreConflictError(StoreError):
-    """The database ended this transaction in favour of another one (deadlock, serialisation); it may be tried again."""
+    """The database ended this transaction in favour of another (deadlock, serialisation); it can be retried."""
+
+
+class StoreInterruptedError(StoreError):
+    """The database interrupted a statement for an internal reason (memory, a defect, an operator); try again."""
 
 
 class StoreReadOnlyError(StoreError, PermissionError):
-    """The database, its file or its folder may not be written."""
+    """The database, its file or its folder is read-only."""
 
 
 class StoreFullError(StoreError, OSError):
@@ -118,33 +131,58 @@ class StoreFullError(StoreError, OSError):
 
 
 class SchemaError(StoreError, RuntimeError):
-    """The tables are older or newer than this version of Segue, or changed by hand."""
+    """The tables are older or newer than this version of Segue, or were changed by hand."""
 
 
-PASSING_ERRORS = (StoreUnavailableError, StoreConflictError, StoreBusyError, StoreFullError, StoreReadOnlyError)
-"""The database cannot take anything now. That may pass, so nothing is given up for it."""
+PASSING_ERRORS = (
+    StoreUnavailableError,
+    StoreConflictError,
+    StoreBusyError,
+    StoreInterruptedError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
+"""The database cannot accept anything now. That may pass, so no work is given up for it."""
 
 
 class WorkerError(SegueError, RuntimeError):
-    """A worker cannot start or go on."""
+    """A worker cannot start or continue."""
 
 
 class Retry(Exception):  # noqa: N818 - a control-flow signal, not an error
-    """Raised by a task: this attempt failed, try again (within the step's `retries`), `after` seconds from now.
+    """Raised by a task: this attempt failed, retry it (within the step's `retries`), `after` seconds from now.
+
+    `after` is a number of seconds or a timedelta; a negative one means now. Raises DefinitionError for any other value.
+    The attempt then fails, and is retried according to the step's `retry_delay`.
 
     Example::
 
         raise Retry("rate limited", after=30)
     """
 
-    def __init__(self, reason: str = "", *, after: float | None = None) -> None:
+    def __init__(self, reason: str = "", *, after: float | timedelta | None = None) -> None:
         super().__init__(reason or "the task asked to be tried again")
-        self.after = after
+        self.after = seconds_after(after)
+
+
+def seconds_after(after: object) -> float | None:
+    """The seconds of `Retry(after=...)`. Raises DefinitionError for a time that a step cannot wait."""
+    if after is None:
+        return None
+    seconds = finite(timedelta.total_seconds(after) if is_a(after, timedelta) else after)  # type: ignore[arg-type]
+    if seconds is not None and seconds < LONGEST_SECONDS:
+        return max(seconds, 0.0)
+    error = DefinitionError(
+        f"Retry(after={shown(after)}) was raised, but a step cannot wait for that; "
+        f"give seconds as a number below {LONGEST_SECONDS:.0e}, or a timedelta"
+    )
+    error.segue_retryable = True  # the task asked for another try
+    raise error
 
 
 class Skip(Exception):  # noqa: N818 - a control-flow signal, not an error
-    """Raised by a task: there is nothing to do; the step becomes `skipped`, and what needs its result too."""
+    """Raised by a task: it has nothing to do. The step becomes `skipped`, and so do steps that need its result."""
 
 
 class Abort(Exception):  # noqa: N818 - a control-flow signal, not an error
-    """Raised by a task: this can never work; the step fails at once, whatever its `retries`."""
+    """Raised by a task: this can never work. The step fails immediately, regardless of its `retries`."""

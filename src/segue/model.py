@@ -1,7 +1,7 @@
-"""The words of Segue as Python values: statuses, rules, policies, and what passes between engine and workers.
+"""The vocabulary of Segue as Python values: statuses, rules, policies, and what the engine and workers exchange.
 
-Nothing here does I/O, knows a clock or logs. Values on the hot path are `msgspec.Struct`s, because they are built and
-encoded thousands of times a second; they are as frozen and slotted as a dataclass.
+This module does no I/O, uses no clock and does not log. Values on the hot path are `msgspec.Struct`s, because they are
+built and encoded thousands of times a second; they are as frozen and slotted as dataclasses.
 
 The life of a step::
 
@@ -11,7 +11,9 @@ The life of a step::
        │                  └─┼───handed back─┘ └────cancel─────▶ cancelled
        └──skip, cancel──────┴──────────────────────────────────▶ skipped, cancelled
 
-A running step whose task returns a plan goes back to *blocked*, as a join, until that plan is done.
+A step of an executor is *sent* between ready and running (engine/executing.py); engine/transitions.py has every arrow.
+A running step whose task returns a plan goes back to *blocked*, as a join, until that plan has ended. If the plan is a
+single call, and the step is the only one of its own plan, the step succeeds instead, and the call takes its place.
 """
 
 from __future__ import annotations
@@ -21,18 +23,21 @@ from enum import StrEnum
 import msgspec
 
 RUN = -1
-"""The number that stands for the run itself where a step's number is expected (a child, a reference)."""
+"""The number that stands for the run where a step number is expected (a child, a reference)."""
+
+Attempt = tuple[str, int, int]
+"""(run id, step, attempt): identifies one attempt at one step, and so the outcome of it."""
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 
 
 class StepStatus(StrEnum):
-    """Where a step is in its life; four of these are final."""
+    """The status of a step; four of these are final."""
 
     BLOCKED = "blocked"  # waits for its parents
-    READY = "ready"  # may be claimed, once nothing gates it
-    SENT = "sent"  # handed to an executor that has not begun it
+    READY = "ready"  # may be claimed if no gate holds it back
+    SENT = "sent"  # handed to an executor that has not begun it, as far as is known
     RUNNING = "running"  # claimed by a worker, which holds a lease
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -41,7 +46,7 @@ class StepStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True when nothing but a person's `retry` changes it any more."""
+        """True if only a person's `retry` can still change it."""
         return self in FINAL_STEP_STATUSES
 
 
@@ -49,7 +54,7 @@ FINAL_STEP_STATUSES = frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED, StepSt
 
 
 class RunStatus(StrEnum):
-    """Where a run is in its life; three of these are final."""
+    """The status of a run; three of these are final."""
 
     PENDING = "pending"  # committed, and no step has begun
     RUNNING = "running"
@@ -60,7 +65,7 @@ class RunStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True when every step of the run is final, finalizers too."""
+        """True if every step of the run is final, hooks included."""
         return self in FINAL_RUN_STATUSES
 
 
@@ -68,17 +73,18 @@ FINAL_RUN_STATUSES = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus
 
 
 class JoinRule(StrEnum):
-    """When a step starts, said of its parents. A step whose rule can no longer hold is skipped."""
+    """When a step starts, depending on its parents. A step whose rule can no longer be satisfied is skipped."""
 
     ALL_SUCCEEDED = "all_succeeded"
-    ALL_DONE = "all_done"  # final, whatever the status
+    ALL_DONE = "all_done"  # final, with any status
     ANY_SUCCEEDED = "any_succeeded"  # as soon as one has, without waiting for the others
     ANY_FAILED = "any_failed"  # as soon as one has
     NONE_FAILED = "none_failed"  # all final, each succeeded or skipped
+    SOME_FAILED = "some_failed"  # all final, at least one failed; the failure counts nevertheless
 
 
 class Hook(StrEnum):
-    """Steps of a run that wait for the outcome of all others."""
+    """Hooks: steps of a run that wait for the outcome of all others."""
 
     ON_SUCCESS = "on_success"
     ON_FAILURE = "on_failure"
@@ -86,41 +92,46 @@ class Hook(StrEnum):
 
 
 class Gate(StrEnum):
-    """What holds back a step that is ready; no gate means that any worker may claim it now."""
+    """What holds back a ready step; without a gate any worker may claim it now."""
 
     TIMER = "timer"  # until `ready_at`
-    PAUSED = "paused"  # until somebody resumes the run
-    EVENT = "event"  # until what it waits for is sent to the run
-    LIMIT = "limit"  # until its limits have a place and it is its lane's turn
-    ADMISSION = "admission"  # until its run may begin beside others of its workflow
+    PAUSED = "paused"  # until the run is resumed
+    EVENT = "event"  # until the message that it waits for is sent to the run
+    LIMIT = "limit"  # until its limits have a free place, and its fair share allows it
+    ADMISSION = "admission"  # until its run is admitted by the limit of its workflow
 
 
 WAIT_FOR = "segue.wait_for"
 SLEEP = "segue.sleep"
 ENGINE_TASKS = frozenset({WAIT_FOR, SLEEP})
-"""Tasks that the engine itself begins, as it passes joins: nobody need claim a step in order to wait."""
+"""Tasks that the engine itself begins when it passes joins: waiting needs no claim and no worker."""
+
+REFUSABLE_TASKS = {"shell": "segue.shell", "webhook": "segue.webhook", "notify": "segue.notify"}
+"""Tasks that execute what the database contains, not the user's code; a worker can be started without them."""
 
 MESSAGE_NAME_LENGTH = 200
-"""Most characters of the name of a message."""
+"""The maximum number of characters in the name of a message."""
 
 
 def is_message_name(name: str) -> bool:
-    """Whether a message can have this name: it says something, is not too long, and every database can hold it."""
-    return bool(name.strip()) and len(name) <= MESSAGE_NAME_LENGTH and "\0" not in name
+    """Whether a message can have this name: it is not blank, not too long, and every database can store it."""
+    if not name.strip() or len(name) > MESSAGE_NAME_LENGTH or "\0" in name:
+        return False
+    return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 class Overlap(StrEnum):
-    """What becomes of a tick while a run of the same schedule has not ended."""
+    """What happens to a tick while a run of the same schedule has not ended."""
 
     SKIP = "skip"  # it starts nothing
     QUEUE_ONE = "queue_one"  # it starts when that run has ended; further ticks meanwhile start nothing
     QUEUE_ALL = "queue_all"  # it starts when all before it have ended
     CANCEL_RUNNING = "cancel_running"  # that run is cancelled, and it starts when it has ended
-    ALLOW = "allow"  # it starts beside it
+    ALLOW = "allow"  # it starts beside that run
 
 
 class CatchUp(StrEnum):
-    """What becomes of ticks that passed while nobody did the chores."""
+    """What happens to ticks that passed while no process did the chores."""
 
     NONE = "none"  # they start nothing
     LATEST = "latest"  # the latest of them starts
@@ -128,9 +139,10 @@ class CatchUp(StrEnum):
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How often and how long a step is tried. Times are in seconds.
+    """How often, and for how long, a step is tried. Times are in seconds.
 
-    Retry n waits `retry_delay * retry_factor ** (n - 1)`, at most `retry_max_delay`, less up to `retry_jitter` of it.
+    Retry n waits `retry_delay * retry_factor ** (n - 1)`, at most `retry_max_delay`, minus a random part of up to
+    `retry_jitter`.
     """
 
     retries: int = 0
@@ -139,13 +151,13 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_max_delay: float = 600.0
     retry_jitter: float = 0.5
     timeout: float | None = None  # of one attempt
-    lost_retries: int = 3  # how often it may lose its worker before it is parked as failed (`worker_lost`)
+    lost_retries: int = 3  # how often it may lose its worker before it fails (`worker_lost`)
     may_fail: bool = False  # its failure does not fail the run
-    schedule_to_start: float | None = None  # the longest that it may be ready without being claimed
+    schedule_to_start: float | None = None  # how long it may be ready without being claimed
 
 
 class Ref(msgspec.Struct, frozen=True, tag="ref", array_like=True):
-    """The result of a step, or what lies at `path` inside it."""
+    """The result of a step, or the part of it at `path`."""
 
     step: int
     path: tuple[str | int, ...] = ()
@@ -178,30 +190,43 @@ class Mapping(msgspec.Struct, frozen=True, tag="mapping", array_like=True):
 
 
 Expr = Ref | Span | Value | Gather | Mapping
-"""A value that may be known only when other steps have finished."""
+"""A value that may be known only after other steps have finished."""
 
 
 class Hole(msgspec.Struct, frozen=True, array_like=True):
     """A place in a step's arguments that an expression fills when the step is claimed.
 
-    `where` leads to it through the JSON `[args, kwargs]`: `(0, 2)` is the third positional argument,
-    `(1, "day")` the keyword argument `day`. A hole in the template holds null.
+    `where` is its path in the JSON `[args, kwargs]`: `(0, 2)` is the third positional argument, `(1, "day")` the
+    keyword argument `day`. The template contains null in a hole.
     """
 
     where: tuple[str | int, ...]
     what: Expr
 
 
+WORKER_LOST = "worker_lost"
+"""The type of the error of an attempt whose worker was lost, or the process that supervised it."""
+
+ERROR_TYPE_LENGTH = 500
+"""The maximum number of characters in the type of an error; a longer one is cut."""
+
+
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as text, so that it outlives the process, the code and the class."""
+    """An error as text, which outlives the process, the code and the class."""
 
     type: str
     message: str
     traceback: str = ""
 
+    def __post_init__(self) -> None:
+        # Runs can be searched by it, and an index limits the length and characters of a text.
+        if len(self.type) > ERROR_TYPE_LENGTH or not self.type.isprintable():
+            shown = "".join(char if char.isprintable() else "?" for char in self.type[:ERROR_TYPE_LENGTH])
+            msgspec.structs.force_setattr(self, "type", shown)
+
 
 class FailureInfo(msgspec.Struct, frozen=True):
-    """The failure that decided how a run or a returned plan ended: which step, and its error without the traceback."""
+    """The failure that decided how a run or a returned plan ended: the step, and its error without the traceback."""
 
     step: str
     type: str
@@ -209,7 +234,7 @@ class FailureInfo(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, array_like=True):
-    """One attempt at a step, as a worker hands it to its pool. Everything is resolved; nothing needs the database."""
+    """One attempt at a step, as a worker passes it to its pool. Everything is resolved: it needs no database."""
 
     run_id: str
     step: int
@@ -231,12 +256,13 @@ class Verdict(StrEnum):
     SKIPPED = "skipped"  # the task raised Skip
     CANCELLED = "cancelled"  # ended because the run was cancelled
     EXPANDED = "expanded"  # the task returned a plan
+    LOST = "lost"  # its process was killed through no fault of the task: counted as a loss
     RELEASED = "released"  # not begun, or ended by a shutdown: handed back, not counted as a try
-    RECORDED = "recorded"  # the attempt wrote its own outcome down (a transactional task); never in the database
+    RECORDED = "recorded"  # a transactional task recorded its outcome itself; never in the database
 
 
 class Outcome(msgspec.Struct, array_like=True):
-    """What came of one attempt."""
+    """The outcome of one attempt."""
 
     run_id: str
     step: int
@@ -245,13 +271,13 @@ class Outcome(msgspec.Struct, array_like=True):
     result: str | None = None  # JSON of the result (succeeded) or of the plan (expanded)
     error: ErrorInfo | None = None
     retryable: bool = True
-    retry_after: float | None = None  # seconds, when the task chose them
+    retry_after: float | None = None  # seconds, if the task chose them
     output: str = ""  # the tail of what it printed and logged
     seconds: float = 0.0
 
 
 class Progress(msgspec.Struct, array_like=True):
-    """How far a running attempt says that it is."""
+    """The progress that a running attempt reported."""
 
     run_id: str
     step: int
@@ -262,7 +288,7 @@ class Progress(msgspec.Struct, array_like=True):
 
 
 class JoinVerdict(StrEnum):
-    """What a join rule says about a blocked step now."""
+    """What a join rule decides for a blocked step now."""
 
     WAIT = "wait"
     START = "start"
@@ -270,11 +296,11 @@ class JoinVerdict(StrEnum):
 
 
 def judge_join(rule: str, waiting_on: int, failed: int, skipped: int, succeeded: int) -> JoinVerdict:
-    """Whether a blocked step may start, given its parents that are not final, failed (or cancelled), skipped.
+    """Whether a blocked step may start, given the numbers of its parents that are not final, failed (or cancelled),
+    skipped.
 
-    `succeeded` is only asked to be more than zero when a parent succeeded just now: an `any_succeeded` step starts
-    then, so it is never still blocked later. The SQL of PostgreSQL's `finish` says the same; a property test holds them
-    together.
+    `succeeded` only needs to be positive if a parent succeeded just now: an `any_succeeded` step starts then, so it is
+    never still blocked later. PostgreSQL's `finish` contains the same logic in SQL; a property test compares the two.
     """
     if (rule == JoinRule.ANY_SUCCEEDED and succeeded) or (rule == JoinRule.ANY_FAILED and failed):
         return JoinVerdict.START
@@ -285,5 +311,7 @@ def judge_join(rule: str, waiting_on: int, failed: int, skipped: int, succeeded:
     if rule == JoinRule.ALL_SUCCEEDED and (failed or skipped):
         return JoinVerdict.SKIP
     if rule == JoinRule.NONE_FAILED and failed:
+        return JoinVerdict.SKIP
+    if rule == JoinRule.SOME_FAILED and not failed:
         return JoinVerdict.SKIP
     return JoinVerdict.START

@@ -7,15 +7,14 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.ids import new_id
-from segue.engine.reopening import by_hand
+from segue.engine.reopening import manual
 from segue.engine.reopening.edit import NewArguments, edit_step
 from segue.engine.reopening.fork import fork_run
 from segue.engine.reopening.retry import retry_from, retry_run
 from segue.engine.verbs import Done
 from segue.model import Job, Outcome
 from segue.plan.check import Parameters
-from tests.contract.acting import Stage, failed
+from tests.contract.stage import Stage, failed
 
 
 def text_of(value: Any) -> str:
@@ -28,7 +27,7 @@ def unknown(_: str) -> Parameters | None:
 
 
 def say(stage: Stage, verb: Callable[..., Any], run_id: str, **said: Any) -> Any:
-    came = stage.engine.act(lambda tx, now: verb(stage.store, tx, run_id, now, **said))
+    came = stage.engine.act(verb, run_id, **said)
     assert stage.is_sound()
     return came
 
@@ -40,13 +39,13 @@ def retry(stage: Stage, run_id: str, step: str | int | None = None, **said: Any)
 
 
 def skip(stage: Stage, run_id: str, step: str | int) -> Done:
-    done = say(stage, by_hand.skip_step, run_id, step=step)
+    done = say(stage, manual.skip_step, run_id, step=step)
     assert isinstance(done, Done)
     return done
 
 
 def mark(stage: Stage, run_id: str, step: str | int, result: Any = None) -> Done:
-    done = say(stage, by_hand.mark_step, run_id, step=step, result=text_of(result))
+    done = say(stage, manual.mark_step, run_id, step=step, result=text_of(result))
     assert isinstance(done, Done)
     return done
 
@@ -63,7 +62,7 @@ def edit(stage: Stage, run_id: str, step: str | int, *positional: Any, **named: 
 
 
 def fork(stage: Stage, run_id: str, step: str | int, **said: Any) -> str:
-    return str(say(stage, fork_run, run_id, new_id=new_id(stage.store.now()), step=step, parameters=unknown, **said))
+    return str(say(stage, fork_run, run_id, new_id=stage.engine.new_id(), step=step, parameters=unknown, **said))
 
 
 def fails(*names: str) -> dict[str, Callable[[Job], Outcome]]:

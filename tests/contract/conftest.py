@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from segue.engine.transactional import TaskTransactions
-from tests.contract.acting import Stage, connect
-from tests.servers import postgres
+from tests.contract.stage import Stage, connect
 
 
 @pytest.fixture
@@ -17,6 +17,20 @@ def stage(database_url: str) -> Iterator[Stage]:
     yield stage
     assert stage.engine.broken_invariants() == []
     stage.close()
+
+
+@pytest.fixture
+def renewed_stage(lasting_stage: Stage) -> Iterator[Stage]:
+    """The stage of the module, emptied: for modules whose tests only change rows.
+
+    Small tests take about a third of the time that they take on databases of their own.
+    """
+    lasting_stage.renew()
+    store, shape = lasting_stage.store, lasting_stage.shape()
+    yield lasting_stage
+    assert lasting_stage.store is store
+    assert lasting_stage.shape() == shape, "This test changes tables, so it needs a stage of its own."
+    assert lasting_stage.is_sound()
 
 
 @pytest.fixture
@@ -41,16 +55,25 @@ def transactions(stage: Stage) -> Iterator[TaskTransactions]:
 
 
 def stage_of_a_module(request: pytest.FixtureRequest, folders: pytest.TempPathFactory) -> Iterator[Stage]:
-    made = None
+    """A stage on a ready database, for a fixture whose parameter is the dialect."""
+    with ready_url_of_a_module(request, folders) as url:
+        stage = Stage(url)
+        yield stage
+        stage.close()
+
+
+@contextmanager
+def ready_url_of_a_module(request: pytest.FixtureRequest, folders: pytest.TempPathFactory) -> Iterator[str]:
+    """A ready database, for a fixture whose parameter is the dialect."""
     if request.param == "sqlite":
-        url = f"sqlite:///{folders.mktemp('stage')}/segue.db"
+        path = folders.mktemp("stage") / "segue.db"
+        path.write_bytes(request.getfixturevalue("ready_sqlite_file"))
+        yield f"sqlite:///{path}"
     else:
-        url = made = postgres.create_database(request.getfixturevalue("postgres_server_url"))
-    stage = Stage(url)
-    yield stage
-    stage.close()
-    if made is not None:
-        postgres.drop_database(made)
+        databases = request.getfixturevalue("ready_databases")
+        url = databases.take()
+        yield url
+        databases.give_back(url)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from segue.authoring import registry
+from segue.authoring import declared
 from segue.engine.transactional import TaskTransactions
 from segue.model import Job, Outcome
-from tests.contract.acting import Stage, node, plan
+from tests.contract.stage import Stage, node, plan
 
 Orders = Callable[[], list[int]]
 ATTEMPT = ("any run", 0, 1)
@@ -27,7 +27,7 @@ def record(transactions: TaskTransactions, outcome: Outcome, *ids: int) -> Outco
 
 def job_of(stage: Stage, task: Any, *args: Any) -> Job:
     """A step of this task, claimed."""
-    registry.tasks.setdefault(task.name, task)
+    declared.tasks.setdefault(task.name, task)
     stage.start(plan(node("a", task=task.name, args=msgspec.json.encode([args, {}]).decode())))
     [job] = stage.claim(by=stage.hire("able", tasks=(task.name,)))
     return job

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from typing import Any
 
-from segue.engine.limits import remove_limit, set_limit, set_weight
+from segue.engine.limiting.limits import remove_limit, set_limit, set_weight
 from segue.model import Gather, Job, Ref
-from segue.plan.graph import LimitTerms, LimitUse, Node, Turns
-from tests.contract.acting import Stage, node, value
+from segue.plan.graph import FairShare, LimitTerms, LimitUse, Node
+from tests.contract.stage import Stage, node, value
 
 
 def use(limit: str, key: str | None = None, cost: int = 1) -> LimitUse:
@@ -29,19 +28,19 @@ def limited(name: str, *uses: LimitUse | str, **fields: Any) -> Node:
 
 def fair(name: str, key: str, weight: float = 1.0, **fields: Any) -> Node:
     """A step that uses the turn of a key."""
-    return node(name, turns=Turns(value(key), weight), **fields)
+    return node(name, share=FairShare(value(key), weight), **fields)
 
 
 def define(stage: Stage, name: str, **terms: Any) -> None:
-    stage.engine.act(partial(set_limit, terms=LimitTerms(name, **terms)))
+    stage.engine.act(set_limit, terms=LimitTerms(name, **terms))
 
 
 def undefine(stage: Stage, name: str) -> None:
-    stage.engine.act(partial(remove_limit, name=name))
+    stage.engine.act(remove_limit, name=name)
 
 
 def weigh(stage: Stage, key: str, weight: float | None, queue: str = "default") -> None:
-    stage.engine.act(partial(set_weight, queue=queue, key=key, weight=weight))
+    stage.engine.act(set_weight, queue=queue, key=key, weight=weight)
 
 
 def names(jobs: list[Job]) -> list[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import Any
 
 from segue.authoring.schedule import Schedule
 from segue.client.schedules import Schedules
-from segue.engine import ids
 from segue.engine.engine import Engine
 from segue.engine.views import look
 from segue.engine.views.select import RunFilter
@@ -17,28 +15,12 @@ from segue.scheduler.editing import existing_schedule
 from segue.scheduler.firing import fire_due, start_queued
 from segue.scheduler.looking import TickInfo
 from segue.scheduler.rows import ScheduleRow
-from segue.store.migrate import migrations
-from tests.contract.acting import Stage, connect, node, plan, succeeded
+from tests.contract.stage import Stage, node, plan, succeeded
 
 firing.PATIENCE_SECONDS = 30.0  # workflows are waited for also where the machine is busy
 
 NAME = "every-minute"
 PLAN = plan(node("a"), name="flow")
-
-
-def begin_anew(stage: Stage) -> None:
-    """Empty the tables, and set the clock back to where it began."""
-    tables = sorted(set(re.findall(r"CREATE TABLE (segue_\w+)", "".join(m.sql for m in migrations("sqlite")))))
-    with stage.store.transaction():
-        pass  # makes the tables
-    with connect(stage.store.url) as connection:
-        for table in tables:
-            connection.execute(f"DELETE FROM {table}")
-        connection.commit()
-    stage.clock.__init__()  # type: ignore[misc]
-    ids._last = 0
-    stage._worker = None
-    stage.engine = Engine(stage.store)
 
 
 class Clockwork:
@@ -85,12 +67,12 @@ class Clockwork:
     def row(self, name: str = NAME) -> ScheduleRow:
         """The schedule as whoever decides its ticks sees it."""
         with self.stage.engine.reading() as tx:
-            return existing_schedule(self.stage.store, tx, name)
+            return existing_schedule(tx, name)
 
     def runs(self) -> list[look.RunInfo]:
         """All runs, in the order of their start."""
         with self.stage.engine.reading() as tx:
-            return look.list_runs(self.stage.store, tx, RunFilter(), limit=1000)[::-1]
+            return look.list_runs(tx, RunFilter(), limit=1000)[::-1]
 
     def finish(self, count: int = 1) -> None:
         """End the oldest runs that have not ended."""

@@ -8,19 +8,27 @@ from functools import partial
 from threading import Barrier
 from typing import Any
 
-from segue.engine.bundles import BundleTerms, NewStart, add_start, close_bundle, start_bundle
-from segue.engine.ids import new_id
+import pytest
+
+from segue.engine import engine
+from segue.engine.debounce import DebounceTerms, NewStart, add_start, close_debounce, start_debounce
+from segue.engine.limiting import admission
 from segue.engine.pausing import pause_run, resume_run
-from segue.engine.reopening.by_hand import skip_step
 from segue.engine.reopening.fork import fork_run
+from segue.engine.reopening.manual import skip_step
 from segue.engine.reopening.retry import retry_run
 from segue.engine.sending import send_message
 from segue.model import WAIT_FOR, Hook, Span, Verdict
 from segue.plan.graph import Node, Plan, RunTerms
-from tests.contract.acting import Stage, connect, ended, failed, node, plan, succeeded
 from tests.contract.limiting import define, limited, names, undefine, use
+from tests.contract.stage import Stage, connect, ended, failed, node, plan, succeeded
 
 FLOW = "workflow:flow"
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def flow(*nodes: Node, key: str | None = None, **fields: Any) -> Plan:
@@ -33,7 +41,7 @@ def live(stage: Stage, runs: list[str]) -> list[str]:
 
 
 def act(stage: Stage, verb: Callable[..., object], run_id: str) -> None:
-    stage.engine.act(lambda tx, now: verb(stage.store, tx, run_id, now))
+    stage.engine.act(verb, run_id)
 
 
 def finish(stage: Stage, run_id: str) -> None:
@@ -140,8 +148,8 @@ def test_a_run_that_waits_may_be_cancelled(stage: Stage) -> None:
     define(stage, FLOW, concurrency=1)
     hook = node("cleanup", hook=Hook.FINALLY)
     runs = [stage.start(flow()), stage.start(flow()), stage.start(flow(node("a"), hook)), stage.start(flow())]
-    assert stage.engine.cancel(runs[1]) == "cancelled"
-    assert stage.engine.cancel(runs[2]) == "pending"
+    assert stage.cancel(runs[1]) == "cancelled"
+    assert stage.cancel(runs[2]) == "pending"
     jobs = stage.claim()
     assert sorted(names(jobs)) == ["a", "cleanup"]
     stage.turn(*[succeeded(job) for job in jobs])
@@ -153,10 +161,10 @@ def test_a_run_that_waits_may_be_cancelled(stage: Stage) -> None:
 def test_a_cancel_gives_the_place_to_the_next(stage: Stage) -> None:
     define(stage, FLOW, concurrency=1)
     runs = [stage.start(flow()) for _ in range(3)]
-    stage.engine.cancel(runs[0])
+    stage.cancel(runs[0])
     assert live(stage, runs[1:]) == [runs[1]]
     [job] = stage.claim()
-    stage.engine.cancel(runs[1])
+    stage.cancel(runs[1])
     assert live(stage, runs[2:]) == []  # it runs until it has ended
     stage.turn(ended(job, Verdict.CANCELLED))
     assert live(stage, runs[2:]) == [runs[2]]
@@ -223,8 +231,8 @@ def test_never_more_than_there_are_places_however_many_start_and_end_at_once(sta
         together.wait()
         for _ in range(25):
             jobs = stage.turn(by=workers[number], want=2).jobs
-            counts = partial(stage.engine.act, lambda tx, now: [
-                tx.all("count_admitted", name=FLOW, key=key)[0][0] for key in "01"
+            counts = partial(stage.engine.act, lambda act: [
+                act.tx.all("count_admitted", name=FLOW, key=key)[0][0] for key in "01"
             ])  # fmt: skip
             assert max(counts()) <= 2
             stage.turn(*[succeeded(job) for job in jobs], by=workers[number])
@@ -263,10 +271,8 @@ def test_a_fork_waits_for_a_place(stage: Stage) -> None:
     first = stage.start(flow())
     finish(stage, first)
     second = stage.start(flow())
-    fork = new_id(stage.store.now())
-    stage.engine.act(
-        lambda tx, now: fork_run(stage.store, tx, first, now, new_id=fork, step="b", parameters=lambda _: None)
-    )
+    fork = stage.engine.new_id()
+    stage.engine.act(fork_run, first, new_id=fork, step="b", parameters=lambda _: None)
     assert live(stage, [fork]) == []
     finish(stage, second)
     assert live(stage, [fork]) == [fork]
@@ -285,7 +291,7 @@ def test_a_message_to_a_run_that_waits_again_sets_nothing_off(stage: Stage) -> N
     define(stage, FLOW, concurrency=1)
     waits = node("wait", task=WAIT_FOR, args='[["ok"],{}]')
     runs = [stage.start(flow(waits, node("b", 0))), stage.start(flow(node("a")))]
-    stage.engine.cancel(runs[0])
+    stage.cancel(runs[0])
     act(stage, retry_run, runs[0])
     assert live(stage, runs) == runs  # nothing of the first is ready; it waits for a place, and for its message
     act(stage, partial(send_message, name="ok", value="1", key="k"), runs[0])
@@ -298,15 +304,29 @@ def test_a_message_to_a_run_that_waits_again_sets_nothing_off(stage: Stage) -> N
 def test_a_debounced_run_waits_for_a_place_when_it_gets_its_steps(stage: Stage) -> None:
     define(stage, FLOW, concurrency=1)
     first = stage.start(flow(node("a"), key="x"))
-    new = NewStart(new_id(stage.store.now()), flow(node("a"), key="x"), "[[],{}]", False)
-    terms = BundleTerms("k", 5.0)
-    late = stage.engine.act(lambda tx, now: add_start(stage.store, tx, new, terms, now))
+    new = NewStart(stage.engine.new_id(), flow(node("a"), key="x"), "[[],{}]", False)
+    terms = DebounceTerms("k", 5.0)
+    late = stage.engine.act(add_start, new, terms)
     stage.advance(5)
     assert stage.engine.admit_waiting() == 0
-    bundle = stage.engine.act(lambda tx, now: close_bundle(tx, late, now))
-    assert bundle is not None
-    stage.engine.act(lambda tx, now: start_bundle(stage.store, tx, bundle, new.plan, now))
+    debounce = stage.engine.act(close_debounce, late)
+    assert debounce is not None
+    stage.engine.act(start_debounce, debounce, new.plan)
     assert live(stage, [late]) == []
     finish(stage, first)
     assert live(stage, [late]) == [late]
     assert names(stage.claim()) == ["a"]
+
+
+def test_a_look_at_very_many_keys_takes_a_moment_and_the_next_one_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "LOOKED_AT_ONCE", 2)
+    monkeypatch.setattr(engine, "_ADMISSION_MOMENT_SECONDS", 0.0)
+    define(stage, FLOW, concurrency=1)
+    runs = [stage.start(flow(key=f"c{number}")) for number in range(5) for _ in range(2)]
+    assert live(stage, runs) == runs[::2]
+    define(stage, FLOW, concurrency=2)  # nothing tells the runs that wait
+    assert [stage.engine.admit_waiting() for _ in range(4)] == [2, 2, 1, 0]
+    assert live(stage, runs) == runs
+    assert stage.is_sound()

@@ -10,8 +10,8 @@ import pytest
 from segue.engine.pausing import pause_run, resume_run
 from segue.errors import RunStateError
 from segue.model import Gather, Hole, Ref, Verdict
-from tests.contract.acting import Stage, ended, expanded, failed, node, plan, succeeded, value
 from tests.contract.by_hand import fails, mark, retry, skip
+from tests.contract.stage import Stage, ended, expanded, failed, node, plan, succeeded, value
 from tests.contract.test_retry_from import grow, names, rounds
 
 
@@ -88,7 +88,7 @@ def test_skipping_the_last_failure_ends_the_run_at_once(stage: Stage) -> None:
 def test_a_cancelled_run_goes_on_as_a_whole_when_a_step_of_it_is_skipped(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), node("b", 0), node("c", 0), node("d", 1, rule="none_failed")))
     assert names(stage) == ["a"]
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     assert stage.run(run_id).status == "cancelled"
     skip(stage, run_id, "b")
     assert stage.statuses(run_id) == {"a": "succeeded", "b": "skipped", "c": "ready", "d": "ready"}
@@ -99,7 +99,7 @@ def test_a_cancelled_run_goes_on_as_a_whole_when_a_step_of_it_is_skipped(stage: 
 def test_a_run_that_is_ending_is_left_alone(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), node("b", 0), node("hook", hook="finally")))
     [a] = stage.claim()
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     for verb in (skip, mark):
         with pytest.raises(RunStateError, match="being ended as cancelled"):
             verb(stage, run_id, "b")
@@ -149,11 +149,11 @@ def test_a_running_step_is_stopped_first(stage: Stage) -> None:
     for verb in (skip, mark, retry):
         with pytest.raises(RunStateError, match="pause the run with stop_running"):
             verb(stage, run_id, "a")
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now, stop_running=True))
+    stage.engine.act(pause_run, run_id, stop_running=True)
     stage.turn(ended(a, Verdict.CANCELLED))
     assert skip(stage, run_id, "a") == ("paused", True)
     assert stage.claim() == []
-    stage.engine.act(lambda tx, now: resume_run(stage.store, tx, run_id, now))
+    stage.engine.act(resume_run, run_id)
     assert rounds(stage) == [["b"]]
     assert stage.run(run_id).status == "succeeded"
 

@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 
 from segue import Debounce, Segue, task, workflow
+from segue.engine import debounce
 from segue.engine.alarms import ring_alarms
-from segue.errors import ConfigError, DefinitionError, PlanError
-from segue.scheduler.bundling import start_due_bundles
+from segue.errors import ConfigError, DefinitionError, PlanError, RunStateError, SerializationError
+from segue.scheduler.debouncing import start_due_debounces
 from segue.worker.inline import work_run
-from tests.contract.acting import Stage
+from tests.contract.stage import Stage
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 @task(name="debounce.doubled")
@@ -40,7 +46,7 @@ def users(stage: Stage) -> Segue:
 
 def pass_window(stage: Stage, seconds: float = 30) -> None:
     stage.advance(seconds)
-    start_due_bundles(stage.engine)
+    start_due_debounces(stage.engine)
 
 
 def test_the_last_start_counts(users: Segue, stage: Stage) -> None:
@@ -125,7 +131,7 @@ def test_what_the_start_says_of_the_run_holds(users: Segue, stage: Stage, keep: 
     run = users.start(squares, given, deadline=60, debounce=Debounce(key="k", window=30, keep=keep))
     pass_window(stage)
     stage.advance(60)
-    stage.engine.act(lambda tx, now: ring_alarms(stage.store, tx, now))
+    stage.engine.act(ring_alarms)
     assert run.status == "failed"
     assert "DeadlineExceeded" in str(run.info().error)
 
@@ -154,3 +160,40 @@ def test_an_error_that_no_database_holds_as_it_is_holds_up_no_other_run(users: S
     assert "half a character" in str(broken.info().error)
     work_run(stage.engine, sound.id)
     assert sound.result() == 2
+
+
+def test_a_start_for_which_the_run_has_no_room_is_refused_until_it_has_started(
+    users: Segue, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debounce, "MOST_BYTES", 30)
+    how = Debounce(key="k", window=30, keep="all")
+    first = users.start(total, 1, debounce=how)
+    users.start(total, 2, debounce=how)
+    with pytest.raises(RunStateError, match=rf"run {first.id}.*start this one again"):
+        users.start(total, 10**15, debounce=how)
+    stage.advance(0.1)
+    assert start_due_debounces(stage.engine) == 1  # it is due at once
+    second = users.start(total, 10**15, debounce=how)
+    work_run(stage.engine, first.id)
+    assert first.result() == 3
+    pass_window(stage)
+    work_run(stage.engine, second.id)
+    assert second.result() == 10**15
+
+
+@pytest.mark.parametrize("work", [total, squares], ids=["task", "workflow"])
+def test_a_start_that_would_spoil_the_list_of_all_is_refused(users: Segue, stage: Stage, work: Any) -> None:
+    how = Debounce(key="k", window=30, keep="all")
+    run = users.start(work, 1, debounce=how)
+    with pytest.raises(SerializationError, match="numbers"):
+        users.start(work, "no number", debounce=how)
+    users.start(work, 2, debounce=how)
+    pass_window(stage)
+    work_run(stage.engine, run.id)
+    assert run.result() == (3 if work is total else 6)
+
+
+def test_the_run_is_shown_with_the_list_that_it_has(users: Segue, stage: Stage) -> None:
+    run, _ = (users.start(total, number, debounce=Debounce(key="k", window=30, keep="all")) for number in (1, 2))
+    pass_window(stage)
+    assert users.get(run.id).info().arguments == [[[1, 2]], {}]

@@ -13,8 +13,8 @@ from segue.errors import PlanError, RunStateError
 from segue.model import Gather, Hole, Ref
 from segue.plan import codec
 from segue.plan.check import MAX_ARGUMENT_BYTES, Parameters
-from tests.contract.acting import Stage, expanded, failed, node, plan, succeeded
 from tests.contract.by_hand import arguments, edit, fails, retry, say, skip, unknown
+from tests.contract.stage import Stage, expanded, failed, node, plan, succeeded
 from tests.contract.test_retry_from import grow, names, rounds
 
 

@@ -1,4 +1,4 @@
-"""Turns: keys share a queue by their weights, and none waits for the whole backlog of another."""
+"""Fair sharing: keys share a queue by their weights, and none waits for the whole backlog of another."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections import Counter
 
 import pytest
 
-from tests.contract.acting import Stage, node, plan, succeeded
 from tests.contract.limiting import define, fair, kinds, limited, names, use, weigh
+from tests.contract.stage import Stage, node, plan, succeeded
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def backlog(stage: Stage, key: str, count: int, weight: float = 1.0, **fields: object) -> None:
@@ -126,14 +131,14 @@ def test_each_queue_has_turns_of_its_own(stage: Stage) -> None:
 
 def test_turns_and_limits_together(stage: Stage) -> None:
     define(stage, "api", concurrency=4)
-    steps = [limited(f"{key}{n}", "api", turns=fair("x", key).turns) for key in "ab" for n in range(20)]
+    steps = [limited(f"{key}{n}", "api", share=fair("x", key).share) for key in "ab" for n in range(20)]
     stage.start(plan(*steps))
     assert kinds(stage.claim(want=8)) == {"a": 2, "b": 2}
 
 
 def test_whom_a_limit_holds_back_does_not_hold_back_others(stage: Stage) -> None:
     define(stage, "narrow", concurrency=1)
-    steps = [limited(f"a{n}", "narrow", turns=fair("x", "a").turns) for n in range(20)]
+    steps = [limited(f"a{n}", "narrow", share=fair("x", "a").share) for n in range(20)]
     stage.start(plan(*steps))
     backlog(stage, "b", 20)
     assert kinds(stage.claim(want=8)) == {"a": 1, "b": 7}
@@ -154,7 +159,7 @@ def test_more_keys_than_one_look_sees(stage: Stage) -> None:
 
 
 def test_steps_that_a_task_returned_use_the_turn_of_the_step(stage: Stage) -> None:
-    from tests.contract.acting import expanded
+    from tests.contract.stage import expanded
 
     stage.start(plan(fair("grow", "tenant")))
     [grow] = stage.claim()

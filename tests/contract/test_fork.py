@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from segue.engine.ids import new_id
 from segue.engine.pausing import pause_run
 from segue.engine.reopening.fork import fork_run
 from segue.errors import PlanError, RunNotFoundError, RunStateError, StepNotFoundError
@@ -16,8 +15,8 @@ from segue.model import Gather, Hole, Progress, Ref
 from segue.plan.check import Parameters
 from segue.plan.graph import RunTerms, Sla
 from segue.store import named
-from tests.contract.acting import Stage, connect, expanded, failed, node, plan, succeeded
 from tests.contract.by_hand import arguments, fails, fork, mark, say, skip, unknown
+from tests.contract.stage import Stage, connect, expanded, failed, node, plan, succeeded
 from tests.contract.test_retry_from import grow, names, rounds
 
 
@@ -77,13 +76,13 @@ def test_arguments_that_the_task_does_not_take(stage: Stage) -> None:
     runs = [run_id]
     for new, problem in ((arguments("x", "y"), "2 positional arguments and takes 1"), (arguments(width=2), "width")):
         with pytest.raises(PlanError, match=problem):
-            say(stage, fork_run, run_id, new_id=new_id(stage.store.now()), step="a", new=new, parameters=takes)
+            say(stage, fork_run, run_id, new_id=stage.engine.new_id(), step="a", new=new, parameters=takes)
     with pytest.raises(RunStateError, match="it is a join"):
         fork(stage, run_id, "join", new=arguments(1))
     with pytest.raises(StepNotFoundError):
         fork(stage, run_id, "nobody")
     with pytest.raises(RunNotFoundError):
-        fork(stage, new_id(stage.store.now()), "a")
+        fork(stage, stage.engine.new_id(), "a")
     with connect(stage.store.url) as connection:
         assert [str(row[0]) for row in connection.execute("SELECT id FROM segue_runs")] == runs
 
@@ -102,7 +101,7 @@ def test_a_key_is_taken_once(stage: Stage) -> None:
 def test_the_same_fork_said_twice_is_one(stage: Stage) -> None:
     run_id = stage.start(plan(node("a")))
     rounds(stage)
-    id_ = new_id(stage.store.now())
+    id_ = stage.engine.new_id()
     for _ in range(2):
         assert say(stage, fork_run, run_id, new_id=id_, step="a", parameters=unknown) == id_
     assert rounds(stage) == [["a"]]
@@ -115,7 +114,7 @@ def test_a_live_run_is_forked_and_goes_on_untouched(stage: Stage) -> None:
     assert names(stage) == ["a"]
     jobs = {job.name: job for job in stage.claim()}
     stage.turn(succeeded(jobs["b"]), failed(jobs["c"]), progress=[Progress(run_id, 3, 1, 1.0)])
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now))
+    stage.engine.act(pause_run, run_id)
     before = stage.steps(run_id)
     forked = fork(stage, run_id, "d")
     assert stage.steps(run_id) == before
@@ -172,7 +171,7 @@ def test_what_had_not_succeeded_elsewhere_begins_anew(stage: Stage, ending: str)
         stage.work(fails("bad"))
     else:
         [b] = stage.claim(want=1)
-        stage.engine.cancel(run_id)
+        stage.cancel(run_id)
         stage.turn(succeeded(b))
         assert names(stage) == ["hook"]
     assert stage.run(run_id).status == ending
@@ -231,7 +230,8 @@ def test_a_deadline_counts_from_the_fork(stage: Stage) -> None:
         sql = "SELECT run_id, step, kind, due_at FROM segue_alarms ORDER BY step, kind"
         rows = [row for row in connection.execute(sql) if str(row[0]) == forked]
     now = stage.store.now()
-    found = [(row[1], row[2], round((stage.store.datetime(row[3]) - now).total_seconds())) for row in rows]
+    with stage.engine.reading() as tx:
+        found = [(row[1], row[2], round((tx.datetime(row[3]) - now).total_seconds())) for row in rows]
     assert found == [(-1, "deadline", 100), (1, "late_end", 60)]
     rounds(stage)
 
@@ -242,7 +242,11 @@ def test_every_column_of_a_step_is_copied(stage: Stage) -> None:
     with connect(stage.store.url) as connection:
         for table, statement, kept in (
             ("segue_steps", "fork_steps", set()),
-            ("segue_runs", "fork_run", {"intent", "outcome", "error", "started_at", "finished_at", "admitted_at"}),
+            (
+                "segue_runs",
+                "fork_run",
+                {"intent", "outcome", "error", "started_at", "finished_at", "admitted_at", "parent_run", "parent_step"},
+            ),
         ):
             cursor = connection.execute(f"SELECT * FROM {table} WHERE 1 = 0")
             columns = {column[0] for column in cursor.description}

@@ -6,8 +6,13 @@ import pytest
 
 from segue.engine.claiming import lane_memory
 from segue.model import Verdict
-from tests.contract.acting import LEASE_SECONDS, TASK, Stage, ended, expanded, failed, node, plan, succeeded
 from tests.contract.limiting import define, kinds, limited, names, undefine, use, use_by_result
+from tests.contract.stage import LEASE_SECONDS, TASK, Stage, ended, expanded, failed, node, plan, succeeded
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def many(count: int, *uses: object, name: str = "s", **fields: object) -> list:
@@ -209,10 +214,10 @@ def test_a_key_from_a_result_waits_for_its_timer_and_its_run(stage: Stage) -> No
     nodes = [node("find"), limited("s", use_by_result("customer", 0), parents=[0], delay=5.0), node("t", 1)]
     run_id = stage.start(plan(*nodes))
     [find] = stage.claim()
-    stage.engine.act(lambda tx, now: _pause(stage, tx, run_id, now))
+    stage.engine.act(_pause, stage, run_id)
     stage.turn(succeeded(find, "x"))
     assert stage.step(run_id, "s").gate == "paused"
-    stage.engine.act(lambda tx, now: _resume(stage, tx, run_id, now))
+    stage.engine.act(_resume, stage, run_id)
     assert stage.step(run_id, "s").gate == "timer"
     stage.advance(5)
     stage.turn(timers=True, heartbeat="running")
@@ -280,26 +285,26 @@ def test_a_step_that_waits_for_its_plan_holds_no_place(stage: Stage) -> None:
 def test_steps_of_a_paused_run_stay_and_those_of_a_cancelled_one_go(stage: Stage) -> None:
     define(stage, "api", concurrency=1)
     paused, cancelled = stage.start(plan(*many(2, "api"))), stage.start(plan(*many(2, "api", name="t")))
-    stage.engine.act(lambda tx, now: _pause(stage, tx, paused, now))
+    stage.engine.act(_pause, stage, paused)
     [job] = stage.claim()
     assert job.run_id == cancelled
-    stage.engine.cancel(cancelled)
+    stage.cancel(cancelled)
     assert stage.claim() == []  # it runs until it has ended
     assert stage.claim_after([ended(job, Verdict.CANCELLED)]) == []
-    stage.engine.act(lambda tx, now: _resume(stage, tx, paused, now))
+    stage.engine.act(_resume, stage, paused)
     assert names(stage.claim()) == ["s0"]
 
 
-def _pause(stage: Stage, tx, run_id, now):
+def _pause(act, stage: Stage, run_id):
     from segue.engine.pausing import pause_run
 
-    return pause_run(stage.store, tx, run_id, now)
+    return pause_run(act, run_id)
 
 
-def _resume(stage: Stage, tx, run_id, now):
+def _resume(act, stage: Stage, run_id):
     from segue.engine.pausing import resume_run
 
-    return resume_run(stage.store, tx, run_id, now)
+    return resume_run(act, run_id)
 
 
 # Limits that bind steps which do not name them ------------------------------------------------------------------------
@@ -364,6 +369,6 @@ def test_a_key_of_a_step_that_was_skipped_and_came_back(stage: Stage) -> None:
     [find] = stage.claim()
     stage.turn(failed(find))
     assert stage.statuses(run_id) == {"find": "failed", "s": "skipped"}
-    stage.engine.act(lambda tx, now: retry_run(stage.store, tx, run_id, now))
+    stage.engine.act(retry_run, run_id)
     [find] = stage.claim()
     assert names(stage.claim_after([succeeded(find, "x")])) == ["s"]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from segue.engine.limits import list_limits, prune_limits
+import pytest
+
+from segue.engine.limiting.limits import list_limits, prune_limits
 from segue.plan.graph import RunTerms
-from tests.contract.acting import Stage, node, plan, succeeded
 from tests.contract.limiting import define, fair, limited, use, weigh
+from tests.contract.stage import Stage, node, plan, succeeded
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def texts(stage: Stage, run_id: str, step: str | None = None) -> str:
@@ -48,7 +55,7 @@ def test_a_turn_names_with_whom_it_is_shared(stage: Stage) -> None:
     stage.start(plan(fair("theirs", "b"), fair("others", "c")))
     [reason] = stage.explain(run_id)
     assert (reason.code, reason.text) == (
-        "waiting_for_turn", "waits for the turn of its key 'a' on queue 'default', shared with 2 other keys that wait"
+        "waiting_for_share", "waits for the turn of its key 'a' on queue 'default', shared with 2 other keys that wait"
     )  # fmt: skip
 
 
@@ -78,7 +85,7 @@ def test_an_admission_says_who_has_the_places_and_who_comes_before(stage: Stage)
     )
     assert "waiting_for_admission" not in stage.codes(runs[0])
     define(stage, "workflow:flow", concurrency=5)
-    assert "which has a place" in texts(stage, runs[1])
+    assert "which has a free place" in texts(stage, runs[1])
 
 
 def test_a_step_whose_key_is_not_known_yet_waits_for_its_parents(stage: Stage) -> None:
@@ -104,10 +111,10 @@ def test_limits_are_listed_with_what_is_taken_and_what_waits(stage: Stage) -> No
 
 def test_what_nobody_uses_any_more_is_forgotten(stage: Stage) -> None:
     define(stage, "mail", rate=1.0, period=10.0)
-    stage.start(plan(*[limited(f"s{n}", use("mail", f"{n}"), turns=fair("x", f"t{n}").turns) for n in range(5)]))
+    stage.start(plan(*[limited(f"s{n}", use("mail", f"{n}"), share=fair("x", f"t{n}").share) for n in range(5)]))
     weigh(stage, "gold", 2.0)
     stage.turn(*[succeeded(job) for job in stage.claim()])
-    prune = lambda: stage.engine.act(lambda tx, now: prune_limits(stage.store, tx, now))  # noqa: E731
+    prune = lambda: stage.engine.act(prune_limits)  # noqa: E731
     assert prune() == 0
     stage.advance(11)
     assert prune() == 5
@@ -115,4 +122,4 @@ def test_what_nobody_uses_any_more_is_forgotten(stage: Stage) -> None:
     assert prune() == 5
     assert prune() == 0
     with stage.engine.reading() as tx:
-        assert [row[1] for row in tx.all("list_turns", limit=10)] == ["gold"]
+        assert [row[1] for row in tx.all("list_shares", limit=10, prefix=None)] == ["gold"]

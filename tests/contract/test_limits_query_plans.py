@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from segue.store import named, postgres_sql
-from tests.contract.acting import TASK, Stage, connect
+from tests.contract.stage import TASK, Stage, connect
 
 DEEP, LANES, HOLDING, ENDED, WAITING = 50_000, 10_000, 200, 20_000, 5_000
 NOW = "2026-01-01 00:00:00.000000"
@@ -19,7 +19,7 @@ WORKER = "019b7701-17d8-7125-b7a7-fa6e8e8c256b"
 DEEP_LANE = f'["{TASK}",1,[["api","",1]],null,1.0]'
 SETTINGS = "SET enable_seqscan = off; SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 MOST_ROWS_THROWN_AWAY = 60
-TABLES = ("segue_steps", "segue_runs", "segue_limit_keys", "segue_turns", "s", "h", "b")
+TABLES = ("segue_steps", "segue_runs", "segue_limit_keys", "segue_shares", "s", "h", "b")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -87,7 +87,7 @@ class _Writing:
 
 DEEP_LANES = {"deep": [DEEP_LANE], "ranks": [-5], "sinces": [NOW]}
 CLAIM = {"worker_id": WORKER, "now": NOW, "limit": 5, "queue": "default"}
-SPOTS = {
+LIMIT_KEYS = {
     "names": ["mail"] * 20, "keys": [f"c{n}" for n in range(20)], "queues": ["default"] * 20,
     "pairs": [["mail", f"c{n}"] for n in range(20)],
 }  # fmt: skip
@@ -98,13 +98,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "peek": {"queue": "default", "tasks": [TASK], "limit": 5, "rank": -32000, "since": NOW},
     "taken_by_lanes": {},
     "taken_by_all": {},
-    "buckets": SPOTS,
-    "turns": SPOTS,
+    "buckets": LIMIT_KEYS,
+    "shares": LIMIT_KEYS,
     "full_buckets": {"now": NOW, "limit": 100},
-    "idle_turns": {"before": NOW, "limit": 100},
+    "idle_shares": {"before": NOW, "limit": 100},
     "count_admitted": {"name": "workflow:w", "key": "c7"},
     "waiting_runs": {"name": "workflow:w", "key": "c7", "limit": 5},
-    "waiting_limit_after": {"name": "workflow:w", "key": "c7"},
+    "waiting_limit_keys": {"name": "workflow:w", "key": "c7", "limit": 3},
     "next_admission": {"now": NOW},
 }
 INDEXES = {
@@ -115,10 +115,10 @@ INDEXES = {
     "taken_by_lanes": "segue_steps_holding",
     "taken_by_all": "segue_steps_running",
     "full_buckets": "segue_limit_keys_full",
-    "idle_turns": "segue_turns_idle",
+    "idle_shares": "segue_shares_idle",
     "count_admitted": "segue_runs_admitted",
     "waiting_runs": "segue_runs_waiting",
-    "waiting_limit_after": "segue_runs_waiting",
+    "waiting_limit_keys": "segue_runs_waiting",
 }
 MOST_ROWS_READ = {
     "waiting_lanes": 3 * 200,

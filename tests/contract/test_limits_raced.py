@@ -10,8 +10,8 @@ from threading import Barrier, Event
 from segue.model import Job
 from segue.plan.graph import Node
 from segue.plan.lanes import read_lane
-from tests.contract.acting import Stage, node, plan, succeeded
 from tests.contract.limiting import define, fair, limited, use
+from tests.contract.stage import Stage, node, plan, succeeded
 
 WORKERS = 4
 SECONDS = 60.0

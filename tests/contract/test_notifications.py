@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
 from segue.engine import subscriptions
+from segue.engine.audit import record_event
 from segue.engine.engine import Engine
-from segue.engine.events import record_event
 from segue.engine.subscriptions import NOTIFICATION
 from segue.engine.watch import REREAD_SECONDS, Watch
 from segue.errors import ConfigError, SubscriptionNotFoundError
 from segue.model import RUN, Hole, Ref, RunStatus, Verdict
 from segue.plan.graph import Node, Plan
-from tests.contract.acting import LEASE_SECONDS, TASK, Stage, connect, ended, failed, node, plan, succeeded, value
+from tests.contract.stage import LEASE_SECONDS, TASK, Stage, connect, ended, failed, node, plan, succeeded, value
 
 TELL = "tell"
 TARGET = Plan(
@@ -28,9 +29,7 @@ FAIL = {"a": failed}
 def subscribe(
     stage: Stage, *events: str, name: str = "sub", workflow: str | None = None, target: Plan = TARGET
 ) -> None:
-    stage.engine.act(
-        lambda tx, now: subscriptions.put_subscription(tx, now, name, events=events, workflow=workflow, target=target)
-    )
+    stage.engine.act(subscriptions.put_subscription, name, events=events, workflow=workflow, target=target)
     stage.engine.watch.forget()
 
 
@@ -72,7 +71,7 @@ def test_every_end_is_told(stage: Stage, end: str) -> None:
     run_id = stage.start(plan(node("a"), node("last", hook="finally")))
     (job,) = stage.claim()
     if end == "run.cancelled":
-        stage.engine.cancel(run_id)
+        stage.cancel(run_id)
         stage.turn(ended(job, Verdict.CANCELLED))
     else:
         stage.turn(succeeded(job) if end == "run.succeeded" else failed(job))
@@ -87,8 +86,8 @@ def test_every_end_is_told(stage: Stage, end: str) -> None:
 def test_steps_what_people_do_and_alerts_are_told_too(stage: Stage) -> None:
     subscribe(stage, "step.failed", "run.paused", "run.late_end")
     run_id = stage.start(plan(node("a", retries=1)))
-    stage.engine.act(lambda tx, now: record_event(tx, now, "run.late_end", run_id=run_id, seconds=4))
-    stage.engine.act(lambda tx, now: record_event(tx, now, "run.resumed", run_id=run_id))
+    stage.engine.act(record_event, "run.late_end", run_id=run_id, seconds=4)
+    stage.engine.act(record_event, "run.resumed", run_id=run_id)
     stage.work(FAIL)
     late, step = notifications(stage)
     assert (late["kind"], late["detail"]) == ("run.late_end", {"seconds": 4})
@@ -99,7 +98,7 @@ def test_steps_what_people_do_and_alerts_are_told_too(stage: Stage) -> None:
 def test_an_event_that_is_written_down_keeps_its_id(stage: Stage) -> None:
     subscribe(stage, "run.paused")
     run_id = stage.start(plan(node("a")))
-    stage.engine.act(lambda tx, now: record_event(tx, now, "run.paused", run_id=run_id))
+    stage.engine.act(record_event, "run.paused", run_id=run_id)
     with connect(stage.store.url) as connection:
         ((id_,),) = connection.execute("SELECT id FROM segue_events WHERE kind = 'run.paused'").fetchall()
     assert [event["id"] for event in notifications(stage)] == [str(id_)]
@@ -153,17 +152,17 @@ def test_what_is_said_twice_is_told_once(stage: Stage) -> None:
 def test_a_subscription_that_rests_or_is_gone_is_told_nothing(stage: Stage) -> None:
     subscribe(stage, "run.succeeded")
     for change, count in (
-        (lambda tx, _: subscriptions.set_active(tx, "sub", False), 0),
-        (lambda tx, _: subscriptions.set_active(tx, "sub", True), 1),
-        (lambda tx, _: subscriptions.delete_subscription(tx, "sub"), 1),
+        (lambda act: subscriptions.set_active(act, "sub", False), 0),
+        (lambda act: subscriptions.set_active(act, "sub", True), 1),
+        (lambda act: subscriptions.delete_subscription(act, "sub"), 1),
     ):
         stage.engine.act(change)
         stage.engine.watch.forget()
         stage.start(plan())
         assert len(kinds(stage)) == count
-    for act in (subscriptions.delete_subscription, lambda tx, name: subscriptions.set_active(tx, name, True)):
+    for verb in (subscriptions.delete_subscription, partial(subscriptions.set_active, is_active=True)):
         with pytest.raises(SubscriptionNotFoundError, match="'sub'"):
-            stage.engine.act(lambda tx, _, act=act: act(tx, "sub"))
+            stage.engine.act(verb, "sub")
 
 
 def test_a_subscription_of_the_same_name_is_replaced(stage: Stage) -> None:
@@ -171,7 +170,7 @@ def test_a_subscription_of_the_same_name_is_replaced(stage: Stage) -> None:
     stage.advance(60)
     subscribe(stage, "run.succeeded", workflow="mine")
     with stage.engine.reading() as tx:
-        (found,) = subscriptions.list_subscriptions(stage.store, tx)
+        (found,) = subscriptions.list_subscriptions(tx)
     assert (found.name, found.events, found.workflow, found.tasks, found.is_active) == (
         "sub", ("run.succeeded",), "mine", (TASK,), True,
     )  # fmt: skip
@@ -181,7 +180,7 @@ def test_a_subscription_of_the_same_name_is_replaced(stage: Stage) -> None:
 
 
 def test_other_processes_hear_of_a_subscription_within_a_second(stage: Stage) -> None:
-    other, seconds = Engine(stage.store), 100.0
+    other, seconds = Engine(stage.store, ids=stage.engine.ids), 100.0
     other.watch = Watch(stage.store, monotonic=lambda: seconds)
     other.start([(plan(), None)])
     subscribe(stage, "run.succeeded")

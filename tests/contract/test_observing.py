@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,15 +10,14 @@ import pytest
 from segue.engine.alarms import ring_alarms
 from segue.engine.control import pause_run
 from segue.engine.engine import Engine
-from segue.engine.happenings import describe
+from segue.engine.notes import describe
 from segue.engine.turn import TurnRequest
 from segue.model import Verdict
-from segue.observing.journal import Happening
+from segue.observing.journal import RawEvent
 from segue.observing.kinds import expand
 from segue.observing.observers import Event, observers
 from segue.plan.graph import Plan, RunTerms, Sla
-from segue.store.protocol import Transaction
-from tests.contract.acting import LEASE_SECONDS, Stage, ended, expanded, failed, node, plan, succeeded
+from tests.contract.stage import LEASE_SECONDS, Stage, ended, expanded, failed, node, plan, succeeded
 from tests.contract.test_store_waits import send, wait
 from tests.crash.faults import COMMIT, Died, FaultyStore, die
 
@@ -100,7 +98,7 @@ def test_a_cancelled_run(stage: Stage, told: Told) -> None:
     run_id = stage.start(plan(node("a"), node("b", 0), node("join", 0, 1, task=None)))
     (job,) = stage.claim()
     told()
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     assert kinds(told()) == [("step.cancelled", "b"), "run.cancel_requested"]
     stage.turn(ended(job, Verdict.CANCELLED))
     assert kinds(told()) == [("step.cancelled", "a"), "run.cancelled"]
@@ -142,7 +140,7 @@ def test_a_step_whose_task_returned_a_plan_ends_with_it(stage: Stage, told: Told
 
 def test_what_people_do_is_told_with_who_and_why(stage: Stage, told: Told) -> None:
     run_id = stage.start(plan(node("a")))
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now, actor="ann", reason="the disk"))
+    stage.engine.act(pause_run, run_id, actor="ann", reason="the disk")
     (event,) = told()
     assert (event.kind, event.run_id) == ("run.paused", run_id)
     assert event.detail == {"actor": "ann", "reason": "the disk"}
@@ -155,7 +153,7 @@ def test_waits_and_alerts(stage: Stage, told: Told) -> None:
     send(stage, run_id, "go", 1)
     assert kinds(told()) == [("run.sent", "go"), ("step.succeeded", "go")]
     stage.advance(5)
-    stage.engine.act(lambda tx, now: ring_alarms(stage.store, tx, now))
+    stage.engine.act(ring_alarms)
     events = told()
     assert sorted(kinds(events), key=str) == [("step.failed", "never"), "run.failed", "run.late_end"]
     assert {event.error.type for event in events if event.error is not None} == {"WaitTimeout"}
@@ -179,9 +177,9 @@ def test_what_was_not_committed_is_not_told(stage: Stage, told: Told) -> None:
 
 
 def test_a_run_that_is_gone_is_not_told_of(stage: Stage) -> None:
-    gone = Happening("run.failed", "00000000-0000-7000-8000-000000000000")
+    gone = RawEvent("run.failed", "00000000-0000-7000-8000-000000000000")
     assert (
-        describe(stage.store, [gone, Happening("schedule.paused", None, event_id="7")], stage.store.now())[0].id == "7"
+        describe(stage.store, [gone, RawEvent("schedule.paused", None, event_id="7")], stage.store.now())[0].id == "7"
     )
     assert len(describe(stage.store, [gone], stage.store.now())) == 0
 
@@ -189,8 +187,8 @@ def test_a_run_that_is_gone_is_not_told_of(stage: Stage) -> None:
 def test_without_listeners_no_transaction_has_a_journal(stage: Stage) -> None:
     journals: list[Any] = []
 
-    def act(tx: Transaction, now: datetime) -> None:
-        journals.append(tx.journal)
+    def act(act) -> None:
+        journals.append(act.journal)
 
     stage.engine.act(act)
     observers.add(print, frozenset({"run.failed"}))

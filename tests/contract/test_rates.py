@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 
 from segue.model import Verdict
-from tests.contract.acting import Stage, ended, node, plan, succeeded
 from tests.contract.limiting import define, limited, names, use
+from tests.contract.stage import Stage, ended, node, plan, succeeded
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def start(stage: Stage, count: int, *uses: object, **fields: object) -> None:
@@ -136,3 +141,17 @@ def test_many_small_steps_come_to_the_rate_exactly(stage: Stage) -> None:
         started += len(stage.turn(want=5).jobs)
         stage.advance(0.15)
     assert started == 1 + 45  # what was saved up, and three in each second
+
+
+def test_a_clock_that_was_ahead_holds_back_no_start_for_longer_than_the_rate(stage: Stage) -> None:
+    define(stage, "mail", rate=10.0, period=10.0, burst=3.0)
+    run_id = stage.start(plan(*[limited(f"s{number}", "mail") for number in range(20)]))
+    stage.advance(3600)
+    assert len(stage.claim()) == 3
+    tick(stage, -3600)  # as with the clock of another server
+    assert "in 1.0 s" in stage.explain(run_id, "s5")[-1].text
+    assert stage.claim() == []
+    tick(stage, 1)
+    assert len(stage.claim()) == 1
+    tick(stage, 3)
+    assert len(stage.claim()) == 3

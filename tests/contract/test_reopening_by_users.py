@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segue import Run, Segue, StepHandle, task, wait_for, workflow
-from segue.authoring import registry
+from segue.authoring import declared
 from segue.errors import (
     ConfigError,
     PlanError,
@@ -19,8 +19,8 @@ from segue.errors import (
     SerializationError,
     StepNotFoundError,
 )  # fmt: skip
+from segue.loop import pace
 from segue.model import RunStatus, StepStatus
-from segue.worker import pace
 from segue.worker.pool.inline import InlinePool
 from segue.worker.worker import Worker, WorkerOptions
 
@@ -75,7 +75,7 @@ def everything_works(monkeypatch: pytest.MonkeyPatch) -> None:
 def work(segue: Segue, run: Run) -> Run:
     """Work until nothing can be claimed."""
     options = WorkerOptions(concurrency=1, pool="inline", burst=True)
-    Worker(segue.engine, InlinePool(echo=False), tasks=sorted(registry.tasks), options=options).run()
+    Worker(segue.engine, InlinePool(echo=False), tasks=sorted(declared.tasks), options=options).run()
     assert segue.engine.broken_invariants() == []
     return run
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from segue.model import Ref
-from tests.contract.acting import Stage, expanded, failed, node, plan, succeeded
 from tests.contract.by_hand import edit, fails, fork, retry
 from tests.contract.limiting import define, limited, names, use_by_result
+from tests.contract.stage import Stage, expanded, failed, node, plan, succeeded
 
 
 @pytest.fixture

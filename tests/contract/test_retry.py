@@ -9,8 +9,8 @@ import pytest
 from segue.engine.pausing import pause_run, resume_run
 from segue.errors import RunNotFoundError, RunStateError
 from segue.model import Gather, Hole, Progress, Ref, Verdict
-from tests.contract.acting import Stage, ended, expanded, failed, node, plan, succeeded, value
 from tests.contract.by_hand import fails, retry
+from tests.contract.stage import Stage, ended, expanded, failed, node, plan, succeeded, value
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_cancelled_run_goes_on_as_a_whole(stage: Stage) -> None:
         plan(node("a"), node("b", 0), node("c", 0), node("later", delay=60.0), node("hook", hook="finally"))
     )
     [job] = stage.claim()
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     with pytest.raises(RunStateError, match="being ended as cancelled"):
         retry(stage, run_id)
     stage.turn(ended(job, Verdict.CANCELLED))
@@ -116,7 +116,7 @@ def test_a_cancelled_run_goes_on_as_a_whole(stage: Stage) -> None:
 
 def test_a_run_that_was_cancelled_before_it_began_begins(stage: Stage) -> None:
     run_id = stage.start(plan(node("a")))
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     assert retry(stage, run_id) == ("pending", True)
     assert names(stage) == ["a"]
     run = stage.run(run_id)
@@ -127,7 +127,7 @@ def test_a_run_that_was_cancelled_before_it_began_begins(stage: Stage) -> None:
 def test_a_cancelled_run_whose_last_step_had_succeeded_ends_well_at_once(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), node("well", hook="on_success"), node("always", hook="finally")))
     [job] = stage.claim()
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     stage.turn(succeeded(job))
     assert names(stage) == ["always"]
     assert stage.run(run_id).status == "cancelled"
@@ -202,7 +202,7 @@ def test_a_failed_hook_leaves_the_failure_of_the_steps_standing(stage: Stage) ->
 def test_a_finalizer_of_a_cancelled_run_that_failed(stage: Stage) -> None:
     """The run was brought to its end by a person: a retry takes that back, too."""
     run_id = stage.start(plan(node("a"), node("b", 0), node("always", hook="finally")))
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     stage.work(fails("always"))
     assert stage.run(run_id).status == "failed"
     retry(stage, run_id)
@@ -297,10 +297,10 @@ def test_a_paused_run_stays_paused(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), node("slow")))
     a, slow = stage.claim_named("a", "slow")
     stage.turn(failed(a, retryable=False))
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now))
+    stage.engine.act(pause_run, run_id)
     assert retry(stage, run_id) == ("paused", True)
     assert stage.claim() == []
-    stage.engine.act(lambda tx, now: resume_run(stage.store, tx, run_id, now))
+    stage.engine.act(resume_run, run_id)
     assert names(stage) == ["a"]
     stage.turn(succeeded(slow))
     assert stage.run(run_id).status == "succeeded"
@@ -377,7 +377,7 @@ def test_a_plan_that_was_cancelled_while_its_last_step_succeeded(stage: Stage) -
     run_id = stage.start(plan(node("grown"), node("after", 0)))
     grow(stage, "grown", node("x"), node("well", hook="on_success"), result=value(1))
     [x] = stage.claim()
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     stage.turn(succeeded(x))
     assert stage.statuses(run_id) == {"grown": "cancelled", "after": "cancelled", "x": "succeeded", "well": "cancelled"}
     retry(stage, run_id)

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from segue.engine.ids import new_id
 from segue.errors import RunStateError, StepNotFoundError
 from segue.model import Gather, Hole, Ref, Verdict
-from tests.contract.acting import Stage, ended, expanded, failed, node, plan, succeeded, value
 from tests.contract.by_hand import fails, retry
+from tests.contract.stage import Stage, ended, expanded, failed, node, plan, succeeded, value
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_in_a_run_that_was_cancelled_the_others_come_back_too(stage: Stage) -> N
     run_id = stage.start(plan(node("a"), node("b", 0), node("c", 0), node("d", 2)))
     assert names(stage) == ["a"]
     b, c = stage.claim_named("b", "c")
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     stage.turn(succeeded(b), ended(c, Verdict.CANCELLED))
     assert stage.run(run_id).status == "cancelled"
     retry(stage, run_id, "b")
@@ -142,7 +141,7 @@ def test_a_step_of_a_live_run_takes_back_what_is_below(stage: Stage) -> None:
 def test_the_act_happens_once_under_its_id(stage: Stage) -> None:
     run_id = stage.start(plan(node("a")))
     rounds(stage)
-    act = new_id(stage.store.now())
+    act = stage.engine.new_id()
     assert retry(stage, run_id, "a", act_id=act).changed
     assert rounds(stage) == [["a"]]
     assert retry(stage, run_id, "a", act_id=act) == ("succeeded", True)
@@ -288,7 +287,7 @@ def test_a_hook_alone(stage: Stage) -> None:
 
 def test_the_finalizer_of_a_cancelled_run_alone(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), node("always", hook="finally")))
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     stage.work(fails("always"))
     assert stage.run(run_id).status == "failed"
     retry(stage, run_id, "always")

@@ -9,8 +9,8 @@ import pytest
 
 from segue.client.selection import Selection, run_filter
 from segue.errors import ConfigError
-from tests.contract.acting import Stage
 from tests.contract.scheduling import PLAN
+from tests.contract.stage import Stage
 
 
 @pytest.mark.parametrize("days", [40_000, 999_999_999])

@@ -14,8 +14,8 @@ from segue.engine.alarms import ring_alarms
 from segue.engine.pausing import pause_run, resume_run
 from segue.model import Gate, Hole, Ref, RunStatus
 from segue.plan.graph import LimitTerms, LimitUse, Plan, RunTerms, Sla
-from tests.contract.acting import LEASE_SECONDS, TASK, Stage, connect, expanded, failed, node, plan, succeeded
 from tests.contract.by_hand import retry
+from tests.contract.stage import LEASE_SECONDS, TASK, Stage, connect, expanded, failed, node, plan, succeeded
 from tests.contract.test_store_lock_order import at_once
 from tests.contract.test_store_waits import results, send, sleep, wait
 
@@ -28,7 +28,7 @@ def stage(lasting_stage: Stage) -> Iterator[Stage]:
 
 
 def ring(stage: Stage) -> int:
-    return stage.engine.act(lambda tx, now: ring_alarms(stage.store, tx, now))
+    return stage.engine.act(ring_alarms)
 
 
 def ring_after(stage: Stage, seconds: float) -> None:
@@ -127,15 +127,15 @@ def test_a_wait_that_fails_ends_a_run_that_fails_fast(stage: Stage) -> None:
 def test_a_wait_in_a_paused_run_times_out_and_nothing_starts(stage: Stage) -> None:
     nap = sleep("nap", 0, seconds=9)
     run_id = stage.start(plan(wait("approved", timeout=60, default=1), node("b", 0), nap))
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now))
+    stage.engine.act(pause_run, run_id)
     ring_after(stage, 60)
     assert [step.gate for step in stage.steps(run_id)] == [None, Gate.PAUSED, Gate.PAUSED]
 
 
 def test_an_alarm_of_an_earlier_wait_does_not_end_a_later_one(stage: Stage) -> None:
     run_id = stage.start(plan(wait("approved", timeout=60)))
-    early = (run_id, 0, "wait", stage.store.time(stage.clock.now() + timedelta(seconds=10)), 10.0)
     with stage.store.transaction() as tx:
+        early = (run_id, 0, "wait", tx.time(stage.clock.now() + timedelta(seconds=10)), 10.0)
         tx.each("put_alarms", [early])
     ring_after(stage, 59)
     assert stage.statuses(run_id) == {"approved": "ready"}
@@ -145,7 +145,7 @@ def test_an_alarm_of_an_earlier_wait_does_not_end_a_later_one(stage: Stage) -> N
 
 def test_a_cancelled_wait_leaves_nothing_to_ring(stage: Stage) -> None:
     run_id = stage.start(plan(wait("approved", timeout=60)))
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     ring_after(stage, 60)
     assert stage.statuses(run_id) == {"approved": "cancelled"}
     assert alarms_left(stage) == []
@@ -189,7 +189,7 @@ def test_a_deadline_means_nothing_to_a_run_that_ended_or_ends_already(stage: Sta
 
 def test_a_paused_run_ends_at_its_deadline_with_its_finalizers(stage: Stage) -> None:
     run_id = stage.start(on_terms(node("a"), node("h", hook="finally"), deadline=60.0))
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now))
+    stage.engine.act(pause_run, run_id)
     ring_after(stage, 60)
     assert stage.statuses(run_id) == {"a": "cancelled", "h": "ready"}
     stage.work()
@@ -252,7 +252,7 @@ def test_a_step_that_is_tried_again_began_with_its_first_try(stage: Stage) -> No
 def test_a_run_that_was_cancelled_before_it_was_late_is_not_late(stage: Stage) -> None:
     run_id = stage.start(on_terms(node("a", sla=Sla(start=10.0)), sla=Sla(start=10.0, end=10.0)))
     stage.advance(5)
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     ring_after(stage, 10)
     assert [kind for kind, _ in events(stage, run_id) if "late" in kind] == []
 
@@ -324,9 +324,9 @@ def test_a_step_that_runs_or_has_run_is_left_alone(stage: Stage) -> None:
 def test_paused_time_does_not_count(stage: Stage) -> None:
     run_id = stage.start(plan(node("a", schedule_to_start=60.0)))
     stage.advance(10)
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now))
+    stage.engine.act(pause_run, run_id)
     ring_after(stage, 90)
-    stage.engine.act(lambda tx, now: resume_run(stage.store, tx, run_id, now))
+    stage.engine.act(resume_run, run_id)
     ring_after(stage, 59)
     assert stage.statuses(run_id)["a"] == "ready"
     ring_after(stage, 1)
@@ -356,7 +356,7 @@ def test_a_claim_and_a_ringing_at_once_are_one_of_both(stage: Stage) -> None:
         told = ("step.schedule_to_start", "a") in events(stage, run_id)
         assert (status, told) in (("failed", True), ("running", False)), number
         outcomes.add(status)
-        stage.engine.cancel(run_id)
+        stage.cancel(run_id)
     stage.advance(LEASE_SECONDS + 1)
     stage.engine.rescue()
     assert outcomes
@@ -383,7 +383,7 @@ def test_two_who_ring_at_once_do_it_once(stage: Stage) -> None:
             assert events(stage, run_id) == [("run.deadline", None)]
         assert alarms_left(stage) == []
         for run_id in runs:
-            stage.engine.cancel(run_id)
+            stage.cancel(run_id)
 
 
 def test_ringing_against_sends_turns_and_cancels(stage: Stage) -> None:
@@ -396,14 +396,14 @@ def test_ringing_against_sends_turns_and_cancels(stage: Stage) -> None:
         at_once(
             lambda: ring(stage),
             lambda jobs=jobs, worker=worker: stage.turn(*map(succeeded, jobs), by=worker, timers=True, want=20),
-            lambda runs=runs: [stage.engine.cancel(run_id) for run_id in runs[::-2]],
+            lambda runs=runs: [stage.cancel(run_id) for run_id in runs[::-2]],
         )
         stage.advance(LEASE_SECONDS + 1)
         stage.engine.rescue()
         worker = stage.hire("worker")
         ring_after(stage, 0)
         for run_id in runs:
-            stage.engine.cancel(run_id)
+            stage.cancel(run_id)
         assert all(stage.run(run_id).status.is_final for run_id in runs)
 
 
@@ -438,9 +438,10 @@ def test_nothing_is_written_where_nothing_was_asked_for(stage: Stage) -> None:
 def test_an_alert_is_told_once_though_its_alarm_comes_back(stage: Stage) -> None:
     """As after a start whose answer was lost for longer than the time that it allows."""
     run_id = stage.start(on_terms(node("a"), sla=Sla(start=5.0)))
-    row = (run_id, -1, "late_start", stage.store.time(stage.clock.now() + timedelta(seconds=5)), 5.0)
+    due = stage.clock.now() + timedelta(seconds=5)
     ring_after(stage, 5)
     with stage.store.transaction() as tx:
+        row = (run_id, -1, "late_start", tx.time(due), 5.0)
         tx.each("put_alarms", [row])
     ring_after(stage, 5)
     assert events(stage, run_id) == [("run.late_start", None)]

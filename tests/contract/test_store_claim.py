@@ -7,8 +7,15 @@ from threading import Barrier
 
 import pytest
 
-from segue.model import Gather, Hole, Ref, Span, Verdict
-from tests.contract.acting import TASK, Stage, ended, failed, node, plan, succeeded, value
+from segue.engine.claiming import claim
+from segue.model import Gather, Hole, Job, Ref, Span, Verdict
+from tests.contract.stage import TASK, Stage, ended, failed, node, plan, succeeded, value
+from tests.crash.worker_processes import eventually
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def test_a_claimed_step_runs_on_its_worker(stage: Stage) -> None:
@@ -61,6 +68,23 @@ def test_only_tasks_that_the_worker_knows_are_claimed(stage: Stage) -> None:
     newer = stage.hire("newer", tasks=[TASK, "app.new"])
     assert [job.name for job in stage.claim(newer)] == ["new"]
     assert stage.claim(stage.hire("knows nothing", tasks=[])) == []
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+@pytest.mark.parametrize("want", [1, 3, 4, 5, 10])
+@pytest.mark.parametrize("unknown_at", [None, 0, 2])
+def test_however_many_are_ready_the_first_known_ones_are_claimed(
+    stage: Stage, count: int, want: int, unknown_at: int | None
+) -> None:
+    nodes = [
+        node(f"s{at}", task="unknown" if at == unknown_at else TASK, priority=9 - at) for at in range(count)
+    ]  # fmt: skip
+    run_id = stage.start(plan(*nodes))
+    known = [f"s{at}" for at in range(count) if at != unknown_at]
+    jobs = stage.turn(want=want).jobs
+    assert [(job.name, job.attempt) for job in jobs] == [(name, 1) for name in known[:want]]
+    statuses = {f"s{at}": stage.step(run_id, f"s{at}").status for at in range(count)}
+    assert [name for name, status in statuses.items() if status == "running"] == known[:want]
 
 
 def test_a_worker_may_take_the_steps_of_one_run_only(stage: Stage) -> None:
@@ -163,3 +187,17 @@ def test_a_step_handed_back_is_claimed_again_and_counts_no_failure(stage: Stage)
     assert (again.attempt, again.failures) == (2, 0)
     assert stage.turn(succeeded(job)).refused == 1
     assert stage.turn(succeeded(again)).refused == 0
+
+
+def test_what_can_be_claimed_is_found_behind_thousands_of_unknown_steps(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "LONG_SECONDS", 0.0)  # so that each look in vain rests for a moment
+    monkeypatch.setattr(claim, "MANY_READY", 3)
+    stage.start(plan(*[node(f"s{number}", task="app.unknown", priority=number) for number in range(9)]))
+    assert stage.claim() == []
+    for priority in (5, 0, 9):
+        stage.start(plan(node(f"p{priority}", priority=priority)))
+        stage.advance(1.0)
+        found: list[Job] = eventually(stage.claim)  # what has a higher priority is found when it has rested
+        assert [job.name for job in found] == [f"p{priority}"]

@@ -9,9 +9,14 @@ import pytest
 from segue.model import JoinRule, Outcome, Ref, Span, Verdict
 from segue.store.protocol import Finish
 from segue.store.sqlite_wide import WIDTH
-from tests.contract.acting import Stage, connect, ended, failed, node, plan, succeeded, value
+from tests.contract.stage import Stage, connect, ended, expanded, failed, node, plan, succeeded, value
 
 S, F, K = "succeeded", "failed", "skipped"
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def end(how: str) -> object:
@@ -152,6 +157,22 @@ def test_many_outcomes_of_which_one_is_said_twice(stage: Stage) -> None:
     assert stage.run(run_id).status == "succeeded"
 
 
+def test_many_children_wait_for_all_of_their_parents(stage: Stage) -> None:
+    """Those that are plain, and in between some that are not."""
+    count = 2 * WIDTH + 1
+    children = [
+        node(f"c{at}", 0, 1, **({"rule": JoinRule.ALL_DONE} if at % 5 == 0 else {"delay": 60.0} if at == 1 else {}))
+        for at in range(count)
+    ]
+    run_id = stage.start(plan(node("a"), node("b"), *children))
+    a, b = stage.claim_named("a", "b")
+    assert stage.turn(succeeded(a), want=count).jobs == []
+    assert {status for name, status in stage.statuses(run_id).items() if name[0] == "c"} == {"blocked"}
+    stage.turn(succeeded(b))
+    assert len(stage.claim()) == count - 1
+    assert stage.statuses(run_id)["c1"] == "ready"
+
+
 def test_attempts_never_exceed_the_policy(stage: Stage) -> None:
     run_id = stage.start(plan(node("a", retries=2)))
     for left in (2, 1, 0):
@@ -195,6 +216,18 @@ def test_a_task_may_choose_when_it_is_tried_again(stage: Stage) -> None:
     [job] = stage.claim()
     stage.turn(failed(job, retry_after=55.0))
     assert stage.turn(timers=True).timer_seconds == 55
+
+
+def test_a_turn_that_sets_a_timer_says_when_it_comes_due(stage: Stage) -> None:
+    """Or its worker would find out with its next look, when it sleeps a second later."""
+    stage.start(plan(node("a"), node("b", 0, delay=7.0)))
+    stage.start(plan(node("c", retries=1, retry_delay=4.0, retry_jitter=0.0)))
+    first, second = stage.claim()
+    assert not stage.turn(want=5).knows_timers
+    told = stage.turn(succeeded(first), want=5)
+    assert (told.knows_timers, told.timer_seconds) == (True, 7)
+    told = stage.turn(failed(second), want=5)
+    assert (told.knows_timers, told.timer_seconds) == (True, 4)
 
 
 def test_a_delay_counts_from_the_end_of_the_parents(stage: Stage) -> None:
@@ -329,3 +362,13 @@ def test_a_constant_result_needs_no_step(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), result=value({"k": 1})))
     stage.work()
     assert stage.result(run_id) == {"k": 1}
+
+
+def test_a_failure_that_ends_the_run_cancels_what_a_plan_of_the_same_turn_added(stage: Stage) -> None:
+    run_id = stage.start(plan(node("grows"), node("fails"), fail_fast=True))
+    grows, fails = stage.claim_named("grows", "fails")
+    stage.turn(expanded(grows, plan(node("a"), node("b"))), failed(fails, retryable=False))
+    assert stage.claim() == []
+    assert stage.statuses(run_id) == {"grows": "cancelled", "fails": "failed", "a": "cancelled", "b": "cancelled"}
+    assert stage.run(run_id).status == "failed"
+    assert stage.is_sound()

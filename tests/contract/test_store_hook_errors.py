@@ -8,7 +8,7 @@ from segue.authoring import to_plan
 from segue.errors import PlanError
 from segue.model import Hook, Job, Outcome
 from segue.plan.graph import Plan
-from tests.contract.acting import Stage, expanded, failed, node, plan
+from tests.contract.stage import Stage, expanded, failed, node, plan
 
 
 def test_a_failing_finalizer_does_not_hide_why_the_run_failed(stage: Stage) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from segue.model import RUN, Hole, JoinRule, Outcome, Ref, Verdict
 from segue.plan.graph import Plan
-from tests.contract.acting import Stage, ended, expanded, failed, node, plan, succeeded, value
+from tests.contract.stage import Stage, ended, expanded, failed, node, plan, succeeded, value
 
 OUTCOME = (Hole((0, 0), Ref(RUN)),)
 HOOKS = (
@@ -15,6 +15,11 @@ HOOKS = (
     node("bad", hook="on_failure", holes=OUTCOME, args="[[null],{}]"),
     node("always", hook="finally", holes=OUTCOME, args="[[null],{}]"),
 )
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def told(stage: Stage) -> dict[str, object]:
@@ -49,7 +54,7 @@ def test_hooks_of_a_run_that_fails(stage: Stage) -> None:
 
 def test_hooks_of_a_run_that_is_cancelled(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), *HOOKS))
-    assert stage.engine.cancel(run_id) != "cancelled"  # its finalizer is still to come
+    assert stage.cancel(run_id) != "cancelled"  # its finalizer is still to come
     outcome = {"run_id": run_id, "workflow": "flow", "status": "cancelled", "error": None}
     assert told(stage) == {"always": outcome}
     assert stage.run(run_id).status == "cancelled"
@@ -95,13 +100,13 @@ def test_a_hook_may_be_delayed(stage: Stage) -> None:
 def test_a_finalizer_is_worked_to_its_end_after_a_cancel(stage: Stage) -> None:
     """Handed back, lost, retried, grown: nothing of that is the last try of a hook, though the run was cancelled."""
     run_id = stage.start(plan(node("a"), node("h", hook="finally", retries=1)))
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     [h] = stage.claim_named("h")
     stage.turn(ended(h, Verdict.RELEASED))
     [h] = stage.claim_named("h")
     stage.turn(failed(h))
     [h] = stage.claim_named("h")
-    assert stage.engine.release_unknown(stage.worker.id, set()) == 1
+    assert stage.engine.release_unknown(stage.worker.id, set()) == (1, True)
     [h] = stage.claim_named("h")
     stage.turn(expanded(h, plan(node("n1"), node("n2", 0, retries=1))))
     [n1] = stage.claim_named("n1")
@@ -234,7 +239,7 @@ def test_a_cancel_takes_the_hooks_of_a_returned_plan_with_it(stage: Stage, busy:
     [a] = stage.claim()
     stage.turn(expanded(a, plan(node("x"), node("h", hook="finally"))))
     jobs = stage.claim_named("x") if busy else []
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     stage.turn(*[ended(job, Verdict.CANCELLED) for job in jobs])
     assert stage.statuses(run_id) == {"a": "cancelled", "x": "cancelled", "h": "cancelled", "outer": "ready"}
     stage.work()
@@ -246,7 +251,7 @@ def test_a_cancel_ends_a_running_hook_of_a_returned_plan(stage: Stage) -> None:
     [a] = stage.claim()
     stage.turn(expanded(a, plan(node("h", hook="finally", retries=5))))
     [h] = stage.claim_named("h")
-    assert stage.engine.cancel(run_id) == "running"
+    assert stage.cancel(run_id) == "running"
     assert stage.turn(cancels=True).cancels == [(run_id, h.step, 1)]
     stage.turn(ended(h, Verdict.RELEASED))
     assert stage.run(run_id).status == "cancelled"

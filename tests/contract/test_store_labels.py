@@ -11,7 +11,7 @@ import pytest
 from segue.engine.labels import annotate
 from segue.errors import ConfigError, RunNotFoundError, StepNotFoundError
 from segue.plan.graph import RunTerms
-from tests.contract.acting import Stage, connect, expanded, node, plan
+from tests.contract.stage import Stage, connect, expanded, node, plan
 
 TERMS = RunTerms(arguments='[["2026"],{"n":1}]', tags=("nightly",), metadata='{"customer":42,"list":[1]}')
 
@@ -30,7 +30,7 @@ def labels(stage: Stage) -> list[tuple[str, str, int]]:
 
 
 def change(stage: Stage, run_id: str, **changes: Any) -> None:
-    stage.engine.act(lambda tx, now: annotate(stage.store, tx, run_id, now, **changes))
+    stage.engine.act(annotate, run_id, **changes)
 
 
 def test_a_run_keeps_what_it_was_started_with(stage: Stage) -> None:
@@ -109,7 +109,7 @@ def test_what_cannot_be_annotated_is_refused(stage: Stage) -> None:
     for wrong in ({"tags": "nightly"}, {"tags": [""]}, {"tags": ["a\nb"]}, {"metadata": {"": 1}}, {"metadata": [1]}):
         with pytest.raises(ConfigError, match=r"tags=|metadata="):
             change(stage, run_id, **wrong)
-    with pytest.raises(ConfigError, match="tags are of runs"):
+    with pytest.raises(ConfigError, match="a step has metadata, but no tags"):
         change(stage, run_id, step="a", tags=["x"])
     assert stage.run(run_id).tags == ("nightly",)
 
@@ -117,7 +117,7 @@ def test_what_cannot_be_annotated_is_refused(stage: Stage) -> None:
 def test_all_that_is_of_a_run_is_pruned_with_it(stage: Stage) -> None:
     kept = stage.start(plan(node("a"), terms=TERMS))
     gone = stage.start(plan(node("a", metadata='{"x":1}'), terms=TERMS))
-    stage.engine.cancel(gone)
+    stage.cancel(gone)
     with connect(stage.store.url) as connection:
         for table, columns, values in (
             ("messages", "run_id, position, name, key, value, sent_at", "'{0}', 0, 'n', 'k', '1', '2026-01-01'"),

@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 
 from segue.engine.engine import Engine
-from segue.errors import StoreUnavailableError
+from segue.errors import StoreBusyError, StoreError, StoreUnavailableError
+from segue.scheduler import chores as chores_module
 from segue.scheduler.chores import Chore, Chores
 from segue.scheduler.leader import Lead, leader_info
 from segue.store.protocol import Transaction
-from tests.contract.acting import LEASE_SECONDS, Stage, node, plan
 from tests.contract.scheduling import NAME, Clockwork
+from tests.contract.stage import LEASE_SECONDS, Stage, node, plan
 from tests.contract.test_store_schedules import nightly
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_one_leads_as_long_as_it_renews_its_lease(stage: Stage, make_lead: Calla
         assert [second.ask(), first.ask()] == [False, True]
     assert (first.is_mine, first.term, second.is_mine) == (True, 1, False)
     with stage.engine.reading() as tx:
-        info = leader_info(stage.store, tx)
+        info = leader_info(tx)
     assert info is not None
     assert (info.term, (info.lease_until - info.since).total_seconds()) == (1, 26)
 
@@ -167,6 +173,32 @@ class Cut:
         return self._store
 
 
+ODD_ERRORS = [StoreError("a statement was cancelled"), StoreBusyError("locked"), ValueError("a row"), RecursionError()]
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["leading", "looking", "declaring"])
+def test_whatever_the_chores_meet_they_go_on_with_the_next_round(
+    stage: Stage, make_chores: Callable[..., Chores], monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    done: list[str] = []
+    chores = make_chores(Chore("work", 1.0, lambda _: len(done) < 1 and done.append("work") is None))
+    broken = [error] * 3
+    at = {"leading": (Lead, "ask"), "looking": (Chores, "_look"), "declaring": (chores_module, "declare_schedules")}
+    owner, name = at[where]
+    before = getattr(owner, name)
+
+    def break_down(*args: Any, **kwargs: Any) -> Any:
+        if broken:
+            raise broken.pop()
+        return before(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, break_down)
+    rounds(chores, stage, 300)
+    assert not broken
+    assert done == ["work"]
+
+
 def test_when_the_database_was_away_nobody_is_rescued_before_all_had_time_to_say_that_they_live(
     stage: Stage, make_chores: Callable[..., Chores], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,13 +285,13 @@ def test_queued_ticks_start_within_a_second_of_the_end_of_the_run_before(
 
 def test_a_leader_declares_the_schedules_of_its_code(stage: Stage, make_chores: Callable[..., Chores]) -> None:
     from segue import workflow
-    from segue.authoring import registry
+    from segue.authoring import declared
 
     workflow(name="tests.leader.hourly", schedule="@hourly")(nothing)
     try:
         make_chores().do_round()
     finally:
-        registry.workflows.pop("tests.leader.hourly")
+        declared.workflows.pop("tests.leader.hourly")
     assert [info.name for info in Clockwork(stage).schedules.list()] == ["tests.leader.hourly"]
     assert NAME not in [info.name for info in Clockwork(stage).schedules.list()]
 

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from segue.engine.turn import TurnRequest
+import pytest
+
+from segue.engine import propagate
+from segue.engine.control import cancel_run
+from segue.engine.engine import Engine
+from segue.engine.turn import Turn, TurnMemory, TurnRequest
 from segue.model import Job, Outcome
-from tests.contract.acting import Stage, failed, node, plan, succeeded
+from tests.contract.stage import Stage, failed, node, plan, succeeded
 
 ROUNDS = 15
 
@@ -38,7 +43,7 @@ def test_turns_that_say_the_same_in_opposite_orders(stage: Stage) -> None:
         )
         assert all(stage.statuses(run_id)["a"] == "succeeded" for run_id in runs)
         for run_id in runs:
-            stage.engine.cancel(run_id)
+            stage.cancel(run_id)
 
 
 def test_runs_that_fail_fast_while_their_steps_are_claimed(stage: Stage) -> None:
@@ -70,7 +75,7 @@ def test_cancels_against_timers_claims_and_outcomes(stage: Stage) -> None:
         at_once(
             lambda worker=worker, turn=turn: stage.engine.turn(worker, turn),
             lambda other=other: stage.turn(by=other, want=10, timers=True),
-            lambda runs=runs: [stage.engine.cancel(run_id) for run_id in runs[::-1]],
+            lambda runs=runs: [stage.cancel(run_id) for run_id in runs[::-1]],
         )
         stage.advance(100)
         stage.engine.rescue()
@@ -92,3 +97,24 @@ def test_conditions_that_skip_in_runs_that_others_hold(stage: Stage) -> None:
             lambda second=second: stage.claim_after([succeeded(job, 0) for job in second[::-1]], other),
         )
         assert {status for run_id in runs for status in stage.statuses(run_id).values()} == {"succeeded", "skipped"}
+
+
+def test_several_who_go_on_with_the_same_runs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left to do of runs is done by whoever comes, while others claim, report and cancel."""
+    monkeypatch.setattr(propagate, "PART", 1)
+    monkeypatch.setattr(propagate, "AT_ONCE", 1)
+    chain = [node(f"s{at}", *([at - 1] if at else [])) for at in range(6)]
+    runs = stage.engine.start([(plan(*chain, node("beside")), None)] * 6)
+    jobs = stage.claim(want=100)
+    bad = [failed(job, retryable=False) for job in jobs if job.name == "s0"]
+    Turn(stage.store, stage.worker, TurnRequest(outcomes=bad), TurnMemory(), stage.engine.watch).take()
+    at_once(
+        Engine(stage.store).carry_on,
+        Engine(stage.store).carry_on,
+        lambda: stage.turn(*[succeeded(job) for job in jobs if job.name == "beside"][::-1]),
+        lambda: [Engine(stage.store).act(cancel_run, run_id) for run_id in runs[::-2]],
+    )
+    while stage.engine.carry_on():
+        pass
+    assert all(stage.run(run_id).status.is_final for run_id in runs)
+    assert stage.is_sound()

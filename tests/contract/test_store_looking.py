@@ -10,7 +10,12 @@ from segue.client.selection import RunFilters, run_filter
 from segue.engine.views import look
 from segue.errors import RunNotFoundError
 from segue.model import JoinRule, Progress, StepStatus
-from tests.contract.acting import LEASE_SECONDS, Stage, expanded, failed, node, plan, succeeded
+from tests.contract.stage import LEASE_SECONDS, Stage, expanded, failed, node, plan, succeeded
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def texts(stage: Stage, run_id: str, step: str | None = None) -> str:
@@ -106,7 +111,7 @@ def test_a_hook_waits_for_the_outcome(stage: Stage) -> None:
 def test_ending(stage: Stage) -> None:
     run_id = stage.start(plan(node("a")))
     stage.claim()
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     assert stage.codes(run_id) == ["ending", "running"]
     assert "ending as cancelled" in texts(stage, run_id)
     assert "asked to end" in texts(stage, run_id)
@@ -143,9 +148,7 @@ def test_a_run_that_is_not_there(stage: Stage) -> None:
 
 def listed(stage: Stage, *, before: str | None = None, limit: int = 50, **chosen: Any) -> list[str]:
     with stage.engine.reading() as tx:
-        runs = look.list_runs(
-            stage.store, tx, run_filter(stage.store.now(), RunFilters(**chosen)), before=before, limit=limit
-        )
+        runs = look.list_runs(tx, run_filter(stage.store.now(), RunFilters(**chosen)), before=before, limit=limit)
         return [run.id for run in runs]
 
 
@@ -162,7 +165,7 @@ def test_runs_are_listed_newest_first_in_pages(stage: Stage) -> None:
     assert listed(stage, limit=4, before=newest[9]) == []
     assert listed(stage, workflow="odd", limit=2) == [ids[9], ids[7]]
     assert listed(stage, key="k3") == [ids[3]]
-    stage.engine.cancel(ids[5])
+    stage.cancel(ids[5])
     assert listed(stage, status="cancelled") == [ids[5]]
     assert listed(stage, status="pending", workflow="odd") == [ids[9], ids[7], ids[3], ids[1]]
 
@@ -186,11 +189,11 @@ def test_a_run_is_found_by_the_beginning_of_its_id(stage: Stage) -> None:
 def test_steps_are_listed_in_pages_by_status_and_name(stage: Stage) -> None:
     run_id = stage.start(plan(*[node(f"m{number}") for number in range(10)], node("all", *range(10))))
     with stage.engine.reading() as tx:
-        page = look.list_steps(stage.store, tx, run_id, limit=4)
+        page = look.list_steps(tx, run_id, limit=4)
         assert [step.step for step in page] == [0, 1, 2, 3]
-        assert [step.step for step in look.list_steps(stage.store, tx, run_id, after=7)] == [8, 9, 10]
-        assert [step.name for step in look.list_steps(stage.store, tx, run_id, status="blocked")] == ["all"]
-        [found] = look.list_steps(stage.store, tx, run_id, name="m3")
+        assert [step.step for step in look.list_steps(tx, run_id, after=7)] == [8, 9, 10]
+        assert [step.name for step in look.list_steps(tx, run_id, status="blocked")] == ["all"]
+        [found] = look.list_steps(tx, run_id, name="m3")
     assert (found.step, found.children, found.rule) == (3, (10,), "all_succeeded")
 
 
@@ -207,7 +210,7 @@ def test_workers_are_listed_until_they_end(stage: Stage) -> None:
     gone = stage.hire("two")
     stage.engine.unregister(gone)
     with stage.engine.reading() as tx:
-        [found] = look.list_workers(stage.store, tx)
+        [found] = look.list_workers(tx)
     assert (found.id, found.name, found.queues, found.tasks) == (worker.id, "one", ("a", "b"), ("t1", "t2"))
     assert (found.lease_until - found.started_at).total_seconds() == LEASE_SECONDS
 

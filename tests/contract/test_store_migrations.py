@@ -11,7 +11,7 @@ import pytest
 from segue.errors import SchemaError
 from segue.model import Progress
 from segue.store import migrate, open_store
-from tests.contract.acting import Stage, connect, node, plan
+from tests.contract.stage import Stage, connect, node, plan
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def tables(url: str) -> object:
         return connection.execute(sql).fetchall()
 
 
-def test_tables_are_made_on_first_use(fresh_url: Callable[[], str]) -> None:
-    store = open_store(fresh_url())
+def test_tables_are_made_on_first_use(bare_url: Callable[[], str]) -> None:
+    store = open_store(bare_url())
     assert store.schema_version() == 0
     with store.transaction() as tx:
         assert tx.all("count_runs") == []
@@ -58,17 +58,17 @@ def test_tables_are_made_on_first_use(fresh_url: Callable[[], str]) -> None:
     store.close()
 
 
-def test_an_upgrade_says_what_it_did_and_does_it_once(fresh_url: Callable[[], str]) -> None:
-    store = open_store(fresh_url())
+def test_an_upgrade_says_what_it_did_and_does_it_once(bare_url: Callable[[], str]) -> None:
+    store = open_store(bare_url())
     assert store.upgrade() == [migration.number for migration in migrate.migrations(store.dialect)]
     assert store.upgrade() == []
     store.close()
 
 
 def test_a_migrated_database_is_as_a_fresh_one(
-    fresh_url: Callable[[], str], add_migration: Callable[[str], None]
+    bare_url: Callable[[], str], add_migration: Callable[[str], None]
 ) -> None:
-    old, new = open_store(fresh_url()), open_store(fresh_url())
+    old, new = open_store(bare_url()), open_store(bare_url())
     old.upgrade()
     add_migration("CREATE TABLE segue_more (id integer PRIMARY KEY);\nCREATE INDEX segue_more_id ON segue_more (id);")
     assert len(old.upgrade()) == 1
@@ -81,9 +81,9 @@ def test_a_migrated_database_is_as_a_fresh_one(
 
 
 def test_an_older_database_is_refused_with_the_command_to_run(
-    fresh_url: Callable[[], str], add_migration: Callable[[str], None]
+    bare_url: Callable[[], str], add_migration: Callable[[str], None]
 ) -> None:
-    url = fresh_url()
+    url = bare_url()
     open_store(url).upgrade()
     add_migration("CREATE TABLE segue_more (id integer)")
     store = open_store(url)
@@ -95,33 +95,33 @@ def test_an_older_database_is_refused_with_the_command_to_run(
     store.close()
 
 
-def test_a_newer_database_is_refused(fresh_url: Callable[[], str]) -> None:
-    url = fresh_url()
+def test_a_newer_database_is_refused(bare_url: Callable[[], str]) -> None:
+    url = bare_url()
     first = open_store(url)
     first.upgrade()
     number = first.schema_version() + 1
     record(url, "INSERT INTO segue_schema VALUES (?, 'x', CURRENT_TIMESTAMP)", number)
     store = open_store(url)
     for act in (store.upgrade, lambda: store.transaction().__enter__()):
-        with pytest.raises(SchemaError, match=f"schema version {number}, this Segue knows up to {number - 1}"):
+        with pytest.raises(SchemaError, match=f"{number}, but this Segue supports versions up to {number - 1}"):
             act()
     store.close()
     first.close()
 
 
-def test_a_database_made_from_another_text_is_refused(fresh_url: Callable[[], str]) -> None:
-    url = fresh_url()
+def test_a_database_made_from_another_text_is_refused(bare_url: Callable[[], str]) -> None:
+    url = bare_url()
     open_store(url).upgrade()
     record(url, "UPDATE segue_schema SET checksum = ? WHERE version = 1", "another")
     store = open_store(url)
     for act in (store.upgrade, lambda: store.transaction().__enter__()):
-        with pytest.raises(SchemaError, match=r"0001_core\.sql was applied from another text"):
+        with pytest.raises(SchemaError, match=r"0001_core\.sql in this database differs"):
             act()
     store.close()
 
 
-def test_upgrades_at_once_apply_each_migration_once(fresh_url: Callable[[], str]) -> None:
-    url = fresh_url()
+def test_upgrades_at_once_apply_each_migration_once(bare_url: Callable[[], str]) -> None:
+    url = bare_url()
     together = Barrier(4)
 
     def upgrade(_: int) -> list[int]:
@@ -139,8 +139,8 @@ def test_upgrades_at_once_apply_each_migration_once(fresh_url: Callable[[], str]
     ]
 
 
-def test_first_uses_at_once_make_the_tables_once(fresh_url: Callable[[], str]) -> None:
-    url = fresh_url()
+def test_first_uses_at_once_make_the_tables_once(bare_url: Callable[[], str]) -> None:
+    url = bare_url()
     together = Barrier(4)
 
     def use(_: int) -> str:
@@ -155,9 +155,9 @@ def test_first_uses_at_once_make_the_tables_once(fresh_url: Callable[[], str]) -
 
 
 def test_a_migration_that_fails_leaves_nothing(
-    fresh_url: Callable[[], str], add_migration: Callable[[str], None]
+    bare_url: Callable[[], str], add_migration: Callable[[str], None]
 ) -> None:
-    url = fresh_url()
+    url = bare_url()
     open_store(url).upgrade()
     before = tables(url)
     add_migration("CREATE TABLE segue_more (id integer);\nCREATE TABLE segue_more (id integer);")

@@ -14,7 +14,7 @@ from segue.engine.control import Done, cancel_run, pause_run, resume_run
 from segue.engine.turn import TurnRequest
 from segue.errors import RunNotFoundError
 from segue.model import Job, JoinRule, Outcome, Verdict
-from tests.contract.acting import Stage, connect, ended, expanded, failed, node, plan, succeeded, value
+from tests.contract.stage import Stage, connect, ended, expanded, failed, node, plan, succeeded, value
 from tests.contract.test_store_lock_order import at_once
 
 NOBODY = "019b7701-17d8-7125-b7a7-fa6e8e8c256b"
@@ -28,15 +28,15 @@ def stage(lasting_stage: Stage) -> Iterator[Stage]:
 
 
 def pause(stage: Stage, run_id: str, **said: Any) -> Done:
-    return stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now, **said))
+    return stage.engine.act(pause_run, run_id, **said)
 
 
 def resume(stage: Stage, run_id: str, **said: Any) -> Done:
-    return stage.engine.act(lambda tx, now: resume_run(stage.store, tx, run_id, now, **said))
+    return stage.engine.act(resume_run, run_id, **said)
 
 
 def cancel(stage: Stage, run_id: str, **said: Any) -> Done:
-    return stage.engine.act(lambda tx, now: cancel_run(stage.store, tx, run_id, now, **said))
+    return stage.engine.act(cancel_run, run_id, **said)
 
 
 def gates(stage: Stage, run_id: str) -> dict[str, str | None]:
@@ -149,7 +149,7 @@ def test_what_a_worker_never_heard_of_is_held(stage: Stage) -> None:
     run_id = stage.start(plan(node("a")))
     stage.claim()
     pause(stage, run_id)
-    assert stage.engine.release_unknown(stage.worker.id, set()) == 1
+    assert stage.engine.release_unknown(stage.worker.id, set()) == (1, True)
     assert gates(stage, run_id) == {"a": "paused"}
 
 
@@ -351,10 +351,10 @@ def test_a_pause_that_meets_a_claim_finds_it_running(many_writers: Stage) -> Non
     def hold() -> Done:
         assert is_claimed.wait(10)
 
-        def act(tx: Any, now: Any) -> Done:
-            tx.all("lock_runs", ids=[run_id])
+        def act(act) -> Done:
+            act.tx.all("lock_runs", ids=[run_id])
             is_locked.set()
-            return pause_run(stage.store, tx, run_id, now)
+            return pause_run(act, run_id)
 
         return stage.engine.act(act)
 

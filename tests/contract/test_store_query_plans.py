@@ -15,11 +15,12 @@ import pytest
 from psycopg import sql
 
 from segue.store import named, postgres_sql
-from tests.contract.acting import TASK, Stage, connect, node, plan
+from tests.contract.stage import TASK, Stage, connect, node, plan
 
 STEPS = 50_000
 ASIDE = 100_000  # delayed, or on a queue that nobody asks for
 WAITING = 100_000  # for a message
+ENDED_WORKERS = 20_000
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -40,6 +41,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         _fill(connection, url, "elsewhere", ASIDE // 2, "ready", None, queue="elsewhere")
         _fill(connection, url, "waiting", WAITING, "ready", "event")
         _fill_waits(connection)
+        _fill_workers(connection, url)
         connection.commit()
         connection.execute("ANALYZE")
         connection.commit()
@@ -103,6 +105,25 @@ def _fill_waits(connection: Any) -> None:
     connection.execute("INSERT INTO segue_events (id, at, kind, run_id) SELECT id, created_at, 'x', id FROM segue_runs")
 
 
+def _fill_workers(connection: Any, url: str) -> None:
+    """A process for each minute of two weeks, all ended."""
+    if url.startswith("sqlite"):
+        id_ = "printf('50000000-0000-7000-8000-%012d', n)"
+        numbers = f"SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {ENDED_WORKERS}"
+        source = f"WITH RECURSIVE g(n) AS ({numbers}) SELECT n FROM g"
+    else:
+        id_, source = (
+            "('50000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid",
+            f"SELECT * FROM generate_series(1, {ENDED_WORKERS}) AS g(n)",
+        )
+    then = "'2026-01-01 00:00:00'"
+    connection.execute(
+        "INSERT INTO segue_workers (id, name, queues, tasks, pool, concurrency, version, status, started_at, "
+        f"heartbeat_at, lease_until) SELECT {id_}, 'host:1', '[]', '[]', 'none', 1, '0', 'stopped', {then}, {then}, "
+        f"{then} FROM ({source}) AS numbers"
+    )
+
+
 FIRST = {"rank": -9, "since": "0001-01-01 00:00:00"}  # from where a claim looks
 RUN = "20000000-0000-7000-8000-000000000001"
 RUN_THAT_WAITS = "40000000-0000-7000-8000-000000000001"
@@ -110,8 +131,9 @@ WORKER = "019b7701-17d8-7125-b7a7-fa6e8e8c256b"
 CHOSEN: dict[str, Any] = {
     "statuses": None, "workflow": None, "key": None, "error_type": None, "name": "customer", "value": "42",
     "names": [], "values": [], "ids": [RUN], "since": "00000000-0000-0000-0000-000000000000",
-    "before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10,
+    "before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10, "prefix": "",
 }  # fmt: skip
+MINE = {"prefix": "", "namespace": ""}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "claim": {
         "queue": "default",
@@ -132,18 +154,29 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "due_timers": {"now": "2026-01-01 00:00:00", "limit": 100},
     "next_timer": {},
     "lock_runs": {"ids": [RUN]},
-    "cancel_waiting_steps": {"run_id": RUN, "now": "2026-01-01 00:00:00"},
+    "cancel_waiting_steps": {"run_id": RUN, "but": -1, "now": "2026-01-01 00:00:00"},
+    "overdue_steps": {"executor": "hpc", "now": "2026-01-01 00:00:00", "limit": 100},
+    "next_overdue": {"executor": "hpc"},
     "request_cancel": {"run_id": RUN},
-    "count_busy": {"run_id": RUN},
+    "is_busy": {"run_id": RUN},
     "unhandled_failure": {"run_id": RUN, "scope": -1},
+    "wake": {},
+    "lose_workers": {"now": "2026-01-01 00:00:00"},
+    "list_workers": {},
     "cancel_requests": {"worker_id": WORKER},
     "steps_of_worker": {"worker_id": WORKER},
-    "lost_steps": {"limit": 100},
+    "lost_steps": {"limit": 100, "only": None, "aside": []},
     "load_results": {"run_id": RUN, "steps": [1, 2]},
     "run_of_key": {"workflow": "w", "key": "k"},
-    "prunable_runs": {"horizon": "00000001-0000-7000-8000-000000000000", "before": "2026-01-01 00:00:00", "limit": 10},
+    "prunable_runs": {
+        "horizon": "00000001-0000-7000-8000-000000000000",
+        "before": "2026-01-01 00:00:00",
+        "limit": 10,
+        "prefix": "",
+    },
     "list_steps": {"run_id": RUN, "after": -1, "status": None, "name": None, "limit": 100},
     "page_of_all": CHOSEN,
+    "page_of_namespace": CHOSEN | {"prefix": "shop\x1f"},
     "page_of_live": CHOSEN,
     "page_of_failed": CHOSEN,
     "page_of_workflow": CHOSEN | {"workflow": "w"},
@@ -162,16 +195,18 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "next_messages": {"run_id": RUN_THAT_WAITS, "name": "never", "limit": 1},
     "find_message": {"run_id": RUN_THAT_WAITS, "name": "never", "key": "k7"},
     "wait_rows": {"run_id": RUN_THAT_WAITS, "steps": [1, 2]},
-    "list_waits": {"workflow": None, "name": None, "limit": 10},
-    "list_events": {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10, "kinds": [], "every_kind": True},
+    "list_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
+    "list_events": {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10, "kinds": [], "every_kind": True}
+    | MINE,
     "list_events_of_run": {
         "run_id": RUN,
         "before": "ffffffff-ffff-ffff-ffff-ffffffffffff",
         "limit": 10,
         "kinds": ["x"],
         "every_kind": False,
-    },
-    "due_alarms": {"now": "2026-01-01 00:00:00", "limit": 200},
+    }
+    | MINE,
+    "due_alarms": {"now": "2026-01-01 00:00:00", "limit": 200, "only": None, "aside": []},
     "next_alarm": {},
     "alarm_subject": {"run_id": RUN_THAT_WAITS, "step": 3},
     "has_event": {"run_id": RUN, "kind": "run.late_end", "step": -1},
@@ -187,14 +222,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "discard_alarms": {"run_id": RUN, "steps": [1, 2]},
     "fork_steps": {"run_id": RUN, "new_id": WORKER},
     "fork_labels": {"run_id": RUN, "new_id": WORKER},
-    "run_of_fork": {"run_id": RUN, "key": "k"},
     "event_recorded": {"id": WORKER},
 }
 INDEXES = {
     "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",
     "cancel_requests": "segue_steps_running", "steps_of_worker": "segue_steps_running",
-    "lost_steps": "segue_steps_running",
-    "run_of_key": "segue_runs_key", "page_of_key": "segue_runs_key", "page_of_live": "segue_runs_live",
+    "overdue_steps": "segue_steps_sent", "next_overdue": "segue_steps_sent",
+    "lost_steps": "segue_steps_running", "lose_workers": "segue_workers_live", "list_workers": "segue_workers_live",
+    "page_of_key": "segue_runs_key",
+    "page_of_namespace": "segue_runs_namespace", "page_of_live": "segue_runs_live",
     "page_of_failed": "segue_runs_failed", "last_event": "segue_events_run", "has_event": "segue_events_run",
     "step_waiting": "segue_steps_event", "list_waits": "segue_steps_event", "next_messages": "segue_messages_waiting",
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
@@ -208,6 +244,19 @@ def test_statements_go_through_their_indexes(large: Stage, statement: str) -> No
     plan_text = PLAN[large.store.dialect](large, statement)
     if statement in INDEXES:
         assert INDEXES[statement] in plan_text
+
+
+def test_a_start_looks_for_sleeping_workers_among_those_that_live(large: Stage) -> None:
+    """With the planner as users have it: each start on PostgreSQL asks."""
+    if large.store.dialect == "sqlite":
+        return  # a start sends no notification there
+    with psycopg.connect(large.store.url) as connection:
+        [(found,)] = connection.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {named.load('postgres')['wake'].sql}"
+        ).fetchall()
+    steps = list(_plan_steps(found[0]["Plan"]))
+    assert "segue_workers_live" in [step.get("Index Name") for step in steps]
+    assert sum(step.get("Rows Removed by Filter", 0) for step in steps) <= 2
 
 
 def _sqlite_plan(stage: Stage, statement: str) -> str:
@@ -288,8 +337,8 @@ def test_a_finish_touches_the_steps_that_it_names(large: Stage) -> None:
         statements = named.load("sqlite")
         with connect(large.store.url) as connection:
             for name in (
-                "finish_step", "finish_steps", "release_plain_step", "release_step", "make_ready", "end_plain_run",
-                "release_run",
+                "finish_step", "finish_steps", "release_plain_step", "release_plain_steps", "release_step",
+                "make_ready", "end_plain_run", "release_run",
             ):  # fmt: skip
                 count = len(set(re.findall(r"\?\d+", statements[name].sql)))
                 rows = connection.execute("EXPLAIN QUERY PLAN " + statements[name].sql, [1] * count).fetchall()
@@ -315,3 +364,23 @@ def test_a_finish_touches_the_steps_that_it_names(large: Stage) -> None:
     for step in _plan_steps(found[0]["Plan"]):
         assert step["Node Type"] != "Seq Scan"
         assert step.get("Rows Removed by Filter", 0) <= MOST_ROWS_THROWN_AWAY
+
+
+@pytest.mark.parametrize("name", ["finish_plain", "finish_plain_one", "finish_plain_link"])
+def test_a_plain_finish_finds_steps_by_their_run_and_number(stage: Stage, name: str) -> None:
+    """As the plan that is made once, for whatever parameters, while the tables are empty."""
+    if stage.store.dialect == "sqlite":
+        return  # it has no such statement
+    with stage.store.transaction() as tx:
+        text, order, *_ = postgres_sql.compiled(name)
+        nulls = ", ".join("NULL" for _ in order)
+        tx._wire.send(f"PREPARE plain_plan AS {text}", ()).rows()
+        found = tx._wire.send(f"EXPLAIN (COSTS OFF) EXECUTE plain_plan ({nulls})", ()).rows()
+        tx._wire.send("DEALLOCATE plain_plan", ()).rows()
+    lines = [line for (line,) in found]
+    assert not [line for line in lines if "Seq Scan" in line]
+    conditions = [line for line in lines if "Index Cond" in line and "step" in line]
+    assert conditions
+    assert all("run_id" in line for line in conditions), "\n".join(lines)
+    by_run = [line for line in lines if "Index Cond: (run_id =" in line]
+    assert len(by_run) <= 2  # whether a step of the run has failed, and when its first step began

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta
+import sqlite3
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import sql
 
 from segue.client.retention import Retention
-from segue.engine import retention
+from segue.engine import chores, retention
+from segue.engine.act import Act
+from segue.engine.audit import record_event
 from segue.engine.chores import delete_runs
-from segue.engine.events import record_event
 from segue.engine.ids import first_id_at
 from segue.engine.reopening.retry import retry_run
-from segue.engine.retention import BUILT_IN, FIRST_ID, Rule, Sweeper
+from segue.engine.retention import BUILT_IN, Rule
 from segue.engine.views import look
 from segue.engine.views.select import RunFilter
 from segue.errors import ConfigError
+from segue.scheduler import sweeping
+from segue.scheduler.sweeping import FIRST_ID, Sweeper
 from segue.store import named, postgres_sql
 from segue.store.protocol import Transaction
-from tests.contract.acting import Stage, connect, failed, node, plan
 from tests.contract.scheduling import NAME, Clockwork
+from tests.contract.stage import Stage, connect, failed, node, plan
 
 DAY = 24 * 3600
 
@@ -41,7 +46,7 @@ def end(stage: Stage, workflow: str = "flow", *, fails: bool = False, steps: int
 
 def left(stage: Stage) -> list[str]:
     with stage.engine.reading() as tx:
-        return [run.id for run in look.list_runs(stage.store, tx, RunFilter(), limit=1000)][::-1]
+        return [run.id for run in look.list_runs(tx, RunFilter(), limit=1000)][::-1]
 
 
 def test_without_a_rule_runs_are_kept_for_thirty_days(stage: Stage, rules: Retention) -> None:
@@ -110,8 +115,8 @@ def test_only_so_many_are_kept_of_each_workflow(stage: Stage, rules: Retention) 
 
 
 def test_a_sweep_goes_on_in_small_portions(stage: Stage, rules: Retention, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "STEPS_AT_ONCE", 4)
-    monkeypatch.setattr(retention, "WALKED_AT_ONCE", 3)
+    monkeypatch.setattr(chores, "STEPS_AT_ONCE", 4)
+    monkeypatch.setattr(sweeping, "WALKED_AT_ONCE", 3)
     runs = [end(stage, "poll", steps=3, fails=number % 2 == 0) for number in range(8)]
     rules.set("poll", "succeeded", max_age=0.0)
     rules.set("poll", "failed", max_age=None)
@@ -147,7 +152,7 @@ def test_what_is_kept_longer_is_not_looked_at_in_every_sweep(stage: Stage, rules
 def test_a_run_that_is_retried_meanwhile_is_not_deleted(stage: Stage, rules: Retention) -> None:
     run_id = end(stage, fails=True)
     with stage.store.transaction() as tx:
-        retry_run(stage.store, tx, run_id, stage.store.now())
+        retry_run(Act(tx, stage.store.now()), run_id)
     with stage.store.transaction() as tx:
         assert delete_runs(tx, [run_id]) == 0
     assert left(stage) == [run_id]
@@ -185,8 +190,8 @@ def test_rules_that_make_no_sense_are_refused(rules: Retention, wrong: dict[str,
 
 
 def test_events_of_no_run_go_when_runs_of_their_time_go(stage: Stage, rules: Retention) -> None:
-    def tell(tx: Transaction, now: datetime) -> None:
-        record_event(tx, now, "schedule.stuck", schedule="nightly")
+    def tell(act) -> None:
+        record_event(act, "schedule.stuck", schedule="nightly")
 
     for _ in range(3):
         stage.engine.act(tell)
@@ -236,3 +241,100 @@ def _on_postgres(connection: Any, statement: str, values: dict[str, Any]) -> str
 
 MARK = {"sqlite": "?", "postgres": "%s"}
 EXPLAINED = {"sqlite": _on_sqlite, "postgres": _on_postgres}
+
+
+def test_a_large_run_goes_at_once_and_its_steps_little_by_little(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "STEPS_AT_ONCE", 4)
+    large, small = end(stage, steps=10), end(stage)
+    stage.advance(10)
+    assert stage.engine.prune(older_than=timedelta(seconds=1), at_once=False) == 1
+    assert left(stage) == [small]  # and nobody sees a half of the other one
+    assert stage.is_sound()
+    assert rows_of(stage, large) == 10
+    deleted = [stage.engine.act(chores.delete_steps) for _ in range(4)]
+    assert deleted == [1, 1, 1, 0]
+    assert rows_of(stage, large) == 0
+    assert rows_of(stage, small) == 1
+    assert stage.is_sound()
+
+
+def test_the_next_sweep_deletes_what_one_that_died_had_left(
+    stage: Stage, rules: Retention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chores, "STEPS_AT_ONCE", 4)
+    large = end(stage, steps=10)
+    stage.advance(10)
+    stage.engine.prune(older_than=timedelta(seconds=1), at_once=False)
+    assert rows_of(stage, large) == 10
+    assert rules.sweep() == 0
+    assert rows_of(stage, large) == 0
+
+
+def test_one_transaction_deletes_no_more_steps_than_it_may(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "STEPS_AT_ONCE", 4)
+    for steps in (3, 2, 1, 1, 9):
+        end(stage, steps=steps)
+    stage.advance(10)
+    assert [stage.engine.prune(older_than=timedelta(seconds=1)) for _ in range(4)] == [1, 3, 1, 0]
+    assert stage.is_sound()
+
+
+def rows_of(stage: Stage, run_id: str) -> int:
+    with connect(stage.store.url) as connection:
+        rows = connection.execute(f"SELECT count(*) FROM segue_steps WHERE run_id = '{run_id}'").fetchone()
+        return int(rows[0])
+
+
+DAMAGED_NUMBERS = ("many", "", "-1", "1e999", b"\x00")
+
+
+@pytest.mark.parametrize("column", ["max_age", "max_count"])
+def test_a_rule_that_cannot_be_read_keeps_what_it_is_about_and_the_others_count(
+    stage: Stage, rules: Retention, column: str
+) -> None:
+    """And no more general rule takes its place: that might keep less."""
+    rules.set(max_age=DAY)
+    for number in range(len(DAMAGED_NUMBERS)):
+        rules.set(f"flow-{number}", max_age=DAY)
+    kept = []
+    for number, value in enumerate(DAMAGED_NUMBERS):
+        run_id = end(stage, f"flow-{number}")
+        if damage(stage, f"flow-{number}", column, value):
+            kept.append(run_id)
+    gone = [end(stage, "other"), end(stage, "a-first"), end(stage, "z-last")]
+    assert kept
+    stage.advance(2 * DAY)
+    assert rules.sweep() == len(gone) + len(DAMAGED_NUMBERS) - len(kept)
+    assert left(stage) == kept
+    assert {rule.workflow for rule in rules.list()} == {"", *(f"flow-{at}" for at in range(len(DAMAGED_NUMBERS)))}
+
+
+def damage(stage: Stage, workflow: str, column: str, value: str | bytes) -> bool:
+    """False when the database refuses to hold it."""
+    with connect(stage.store.url) as connection:
+        mark = "?" if stage.store.dialect == "sqlite" else "%s"
+        statement = f"UPDATE segue_retention SET {column} = {mark} WHERE workflow = {mark}"
+        try:
+            connection.execute(statement, [value, workflow])
+            connection.commit()
+        except (sqlite3.Error, psycopg.Error):
+            return False
+    return True
+
+
+def test_a_workflow_whose_runs_cannot_be_deleted_holds_up_no_other(
+    stage: Stage, rules: Retention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules.set(max_age=DAY)
+    stuck, gone = end(stage, "b-stuck"), [end(stage, "a-first"), end(stage, "c-last")]
+    delete_runs = sweeping.delete_runs
+
+    def refuse(tx: Transaction, ids: list[str]) -> int:
+        if stuck in ids:
+            raise ValueError("a row that nobody can read")
+        return delete_runs(tx, ids)
+
+    monkeypatch.setattr(sweeping, "delete_runs", refuse)
+    stage.advance(2 * DAY)
+    assert rules.sweep() == len(gone)
+    assert left(stage) == [stuck]

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from segue import workflow
-from segue.authoring import registry
+from segue.authoring import declared
 from segue.authoring.schedule import Schedule
 from segue.errors import ConfigError, DefinitionError, ScheduleNotFoundError
 from segue.scheduler.declared import declare_schedules
-from tests.contract.acting import Stage
-from tests.contract.scheduling import NAME, PLAN, Clockwork, begin_anew
+from tests.contract.scheduling import NAME, PLAN, Clockwork
+from tests.contract.stage import Stage
 from tests.contract.test_store_schedules import broken, nightly, note
 
 
 @pytest.fixture
 def clockwork(one_stage: Stage) -> Iterator[Clockwork]:
-    begin_anew(one_stage)
+    one_stage.renew()
     yield Clockwork(one_stage)
     assert one_stage.engine.broken_invariants() == []
 
@@ -52,7 +52,7 @@ def test_a_schedule_tells_what_it_is(clockwork: Clockwork) -> None:
         ({"timezone": "Europe/Pariss"}, "Europe/Paris"),
         ({"overlap": "never"}, "skip, queue_one"),
         ({"catch_up": "some"}, "none, latest, all"),
-        ({"jitter": -1}, "no length of time"),
+        ({"jitter": -1}, "is not a duration"),
         ({"ends_at": datetime(2025, 1, 1, tzinfo=UTC)}, "no tick after now"),
     ],
 )
@@ -67,7 +67,7 @@ def test_names_are_given_once_and_must_be_known(clockwork: Clockwork) -> None:
     clockwork.stage.advance(1)
     with pytest.raises(ConfigError, match="There is a schedule every-minute already"):
         clockwork.create()
-    with pytest.raises(ConfigError, match="no name"):
+    with pytest.raises(ConfigError, match="is not a name for a schedule"):
         clockwork.create(" ")
     schedules = clockwork.schedules
     for verb in (schedules.get, schedules.activate, schedules.deactivate, schedules.remove, schedules.run_now,
@@ -93,7 +93,7 @@ def test_names_that_no_database_can_hold_are_refused_and_known_to_be_nobodys(clo
 @pytest.mark.parametrize("limit", [-1, 0, 2**40, 2**70])
 def test_a_number_of_ticks_that_makes_no_sense_is_refused(clockwork: Clockwork, limit: int) -> None:
     clockwork.create()
-    with pytest.raises(ConfigError, match=f"limit={limit} is no number of ticks. Give 1 to 100,000"):
+    with pytest.raises(ConfigError, match=f"limit={limit} is not a number of ticks. Give 1 to 100,000"):
         clockwork.schedules.ticks(NAME, limit=limit)
     with pytest.raises(ConfigError, match="no time zone"):
         clockwork.schedules.ticks(NAME, before=datetime(2026, 1, 1))  # noqa: DTZ001
@@ -110,7 +110,7 @@ def test_a_schedule_that_has_no_tick_any_more_says_that_it_ended(
     assert clockwork.schedules.next(NAME) == []
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"schedule {NAME} is over by this change" in record.getMessage()
+    assert f"schedule {NAME} has ended by this change" in record.getMessage()
     clockwork.tick(600)
     assert clockwork.fates() == {1: "started"}
     assert clockwork.schedules.deactivate(NAME).state == "inactive"
@@ -128,7 +128,7 @@ def test_a_schedule_whose_last_tick_is_decided_says_that_it_ended(
     clockwork.tick()
     info = clockwork.schedules.get(NAME)
     assert (info.state, info.next_tick) == ("ended", None)
-    assert f"schedule {NAME} is over" in caplog.text
+    assert f"schedule {NAME} has ended" in caplog.text
 
 
 def test_changing_when_it_ticks_makes_it_go_on_from_now(clockwork: Clockwork) -> None:
@@ -271,7 +271,7 @@ def declare(clockwork: Clockwork) -> Any:
         return declare_schedules(clockwork.stage.engine)
 
     yield declare
-    registry.workflows.pop("tests.declared.hourly", None)
+    declared.workflows.pop("tests.declared.hourly", None)
 
 
 DECLARED = "tests.declared.hourly"
@@ -292,10 +292,10 @@ def test_what_the_code_no_longer_declares_is_deleted_by_who_knows_the_workflow(
     clockwork: Clockwork, declare: Any
 ) -> None:
     declare("@hourly")
-    found = registry.workflows.pop(DECLARED)
+    found = declared.workflows.pop(DECLARED)
     assert declare_schedules(clockwork.stage.engine) == 0
     assert len(clockwork.schedules.list()) == 1
-    registry.workflows[DECLARED] = found
+    declared.workflows[DECLARED] = found
     assert declare(None) == 1
     assert clockwork.schedules.list() == []
 
@@ -330,7 +330,7 @@ def test_a_declaration_that_cannot_be_is_logged_and_holds_up_no_other(
             return note(one + two)
 
         assert declare("@hourly") == 1
-    assert "is not given one, two" in caplog.text
+    assert "has no value for one, two" in caplog.text
     assert [info.name for info in clockwork.schedules.list()] == [DECLARED]
 
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 
 import msgspec
 import pytest
 
 from segue import task, workflow
-from segue.authoring import registry
+from segue.authoring import declared
+from segue.engine.act import Act
 from segue.engine.reopening.retry import retry_run
 from segue.errors import DefinitionError, SerializationError
 from segue.model import RunStatus, Verdict
 from segue.scheduler.deciding import Plans, decide, start_queued_tick
 from segue.scheduler.firing import _fire, fire_due, start_queued
 from segue.scheduler.ticking import TICKS_AT_ONCE
-from tests.contract.acting import Stage, connect, ended, failed
-from tests.contract.scheduling import NAME, PLAN, Clockwork, begin_anew
+from tests.contract.scheduling import NAME, PLAN, Clockwork
+from tests.contract.stage import Stage, connect, ended, failed
 
 ONE_DAY = 24 * 3600
 
 
 @pytest.fixture
 def clockwork(one_stage: Stage) -> Iterator[Clockwork]:
-    begin_anew(one_stage)
+    one_stage.renew()
     yield Clockwork(one_stage)
     assert one_stage.engine.broken_invariants() == []
 
@@ -154,7 +154,7 @@ def test_without_catching_up_only_a_tick_of_the_last_minute_starts(clockwork: Cl
     clockwork.finish()
     clockwork.tick(20 * 60 + 2)
     assert clockwork.fates() == {10: "started", 20: "skipped"}
-    assert "nobody did the chores" in str(clockwork.ticks()[-1].reason)
+    assert "no process did the chores" in str(clockwork.ticks()[-1].reason)
     clockwork.tick(9 * 60)
     assert clockwork.fates() == {10: "started", 20: "skipped", 40: "started"}
 
@@ -269,8 +269,7 @@ def test_a_run_that_began_meanwhile_is_cancelled_first(clockwork: Clockwork) -> 
     seen = clockwork.row()
     batch = seen.ticking().batch(clockwork.at(1), clockwork.stage.store.now())
     plans: Plans = dict.fromkeys(batch.ticks, PLAN)
-    decided = partial(decide, clockwork.stage.store, seen, batch, plans)
-    assert clockwork.stage.engine.act(partial(decided, set())) == 0
+    assert clockwork.stage.engine.act(decide, seen, batch, plans, set()) == 0
     assert clockwork.row().next_tick == clockwork.at(1)
     clockwork.decide()
     assert [run.status for run in clockwork.runs()] == ["cancelled", "pending"]
@@ -280,11 +279,11 @@ def test_a_queued_tick_waits_for_a_run_that_began_meanwhile(clockwork: Clockwork
     clockwork.create(overlap="queue_all")
     clockwork.tick()
     clockwork.tick()
-    start = partial(start_queued_tick, clockwork.stage.store, clockwork.row())
-    assert clockwork.stage.engine.act(partial(start, clockwork.at(2), PLAN)) == 0
+    row = clockwork.row()
+    assert clockwork.stage.engine.act(start_queued_tick, row, clockwork.at(2), PLAN) == 0
     clockwork.finish()
-    assert clockwork.stage.engine.act(partial(start, clockwork.at(3), PLAN)) == 0
-    assert clockwork.stage.engine.act(partial(start, clockwork.at(2), PLAN)) == 1
+    assert clockwork.stage.engine.act(start_queued_tick, row, clockwork.at(3), PLAN) == 0
+    assert clockwork.stage.engine.act(start_queued_tick, row, clockwork.at(2), PLAN) == 1
 
 
 def test_what_is_open_are_the_few_ticks_that_matter(clockwork: Clockwork) -> None:
@@ -327,7 +326,7 @@ def test_a_run_that_is_retried_counts_as_running_again(clockwork: Clockwork) -> 
     clockwork.decide()
     clockwork.tick(30)
     with clockwork.stage.store.transaction() as tx:
-        retry_run(clockwork.stage.store, tx, first.id, clockwork.stage.store.now())
+        retry_run(Act(tx, clockwork.stage.store.now()), first.id)
     clockwork.tick(30)
     assert clockwork.fates() == {1: "started", 2: "started", 3: "skipped"}
     assert clockwork.ticks()[-1].reason == f"run {first.id} has not ended"
@@ -410,7 +409,7 @@ def test_the_tags_of_the_workflow_and_of_the_schedule_are_the_runs(clockwork: Cl
 
 
 def test_more_than_one_parameter_that_nobody_gave_is_refused(clockwork: Clockwork) -> None:
-    with pytest.raises(DefinitionError, match="it is not given region, day"):
+    with pytest.raises(DefinitionError, match="it has no value for region, day"):
         clockwork.create("nightly", nightly)
     with pytest.raises(DefinitionError, match="takes"):
         clockwork.create("nightly", note.s(1, 2, 3))
@@ -441,7 +440,7 @@ def test_a_workflow_that_raises_from_the_queue_skips_its_tick(clockwork: Clockwo
 
 def test_a_workflow_that_nobody_here_knows_is_left_to_others(clockwork: Clockwork) -> None:
     clockwork.create("nightly", nightly.s("north"))
-    known = registry.workflows.pop(nightly.name)
+    known = declared.workflows.pop(nightly.name)
     try:
         clockwork.tick()
         assert clockwork.ticks("nightly") == []
@@ -450,7 +449,7 @@ def test_a_workflow_that_nobody_here_knows_is_left_to_others(clockwork: Clockwor
         clockwork.tick(30)
         assert "no process does the chores" in str(clockwork.schedules.get("nightly").problem)
     finally:
-        registry.workflows[nightly.name] = known
+        declared.workflows[nightly.name] = known
     assert fire_due(clockwork.stage.engine, late_seconds=3) == 1
     assert clockwork.fates("nightly") == {1: "started"}
     assert clockwork.schedules.get("nightly").problem is None
@@ -458,9 +457,9 @@ def test_a_workflow_that_nobody_here_knows_is_left_to_others(clockwork: Clockwor
 
 def test_a_plan_is_started_by_those_who_have_no_code(clockwork: Clockwork) -> None:
     clockwork.create("noted", note)
-    known = registry.tasks.pop(note.name)
+    known = declared.tasks.pop(note.name)
     try:
         clockwork.tick()
         assert clockwork.fates("noted") == {1: "started"}
     finally:
-        registry.tasks[note.name] = known
+        declared.tasks[note.name] = known

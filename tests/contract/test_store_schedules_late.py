@@ -14,8 +14,8 @@ from segue.engine.reopening.retry import retry_run
 from segue.errors import ConfigError
 from segue.scheduler.editing import delete_schedule
 from segue.scheduler.firing import _fire, fire_due
-from tests.contract.acting import Stage, connect, failed
-from tests.contract.scheduling import NAME, Clockwork, begin_anew
+from tests.contract.scheduling import NAME, Clockwork
+from tests.contract.stage import Stage, connect, failed
 from tests.contract.test_store_lock_order import at_once
 
 ONE_DAY = 24 * 3600
@@ -28,7 +28,7 @@ def ends_it() -> None:
 
 @pytest.fixture
 def clockwork(one_stage: Stage) -> Iterator[Clockwork]:
-    begin_anew(one_stage)
+    one_stage.renew()
     yield Clockwork(one_stage)
     assert one_stage.engine.broken_invariants() == []
 
@@ -54,7 +54,7 @@ def test_one_that_comes_late_cancels_nothing_of_a_schedule_that_was_switched_off
     if becomes == "inactive":
         clockwork.schedules.deactivate(NAME)
     else:
-        clockwork.stage.engine.act(lambda tx, now: delete_schedule(clockwork.stage.store, tx, now, NAME))
+        clockwork.stage.engine.act(delete_schedule, NAME)
     assert _fire(clockwork.stage.engine, seen, now) == 0
     assert [(run.status, run.ending) for run in clockwork.runs()] == [("pending", None)]
 
@@ -138,7 +138,7 @@ def test_a_run_that_is_retried_while_a_tick_is_decided_counts_as_running(clockwo
         run = clockwork.runs()[-1]
         stage.advance(60)
         at_once(
-            lambda run=run: stage.engine.act(lambda tx, now: retry_run(stage.store, tx, run.id, now)),
+            lambda run=run: stage.engine.act(retry_run, run.id),
             lambda: fire_due(rival),
         )
         assert stage.engine.broken_invariants() == []
@@ -153,11 +153,11 @@ def test_two_who_change_different_things_of_a_schedule_both_have_their_way(
     act: Any = clockwork.stage.engine.act
     calls: list[int] = []
 
-    def slow(what: Any) -> Any:
+    def slow(verb: Any, *args: Any, **fields: Any) -> Any:
         if not calls:
             calls.append(1)
             clockwork.schedules.update(NAME, jitter=5)
-        return act(what)
+        return act(verb, *args, **fields)
 
     monkeypatch.setattr(clockwork.stage.engine, "act", slow)
     clockwork.schedules.update(NAME, overlap="allow")

@@ -11,29 +11,29 @@ from typing import Any
 import pytest
 
 from segue import workflow
-from segue.engine import bundles, waiting
-from segue.engine.bundles import BundleTerms, Keep, NewStart
+from segue.engine import debounce
+from segue.engine.debounce import DebounceTerms, Keep, NewStart
 from segue.engine.engine import Engine
-from segue.engine.ids import new_id
 from segue.engine.subscriptions import put_subscription
+from segue.engine.views import waiting
 from segue.errors import ConfigError, StoreError
 from segue.plan.graph import Plan
-from segue.scheduler import bundling, calling, deciding, firing
-from segue.scheduler.bundling import start_due_bundles
+from segue.scheduler import debouncing, deciding, firing, user_calls
 from segue.scheduler.chores import CHORES, Chores
+from segue.scheduler.debouncing import start_due_debounces
 from segue.scheduler.firing import fire_due
 from segue.scheduler.stuck import LONGEST_SECONDS, Work, stuck_of
-from tests.contract.acting import Stage, connect, node, plan
-from tests.contract.scheduling import NAME, Clockwork, begin_anew
+from tests.contract.scheduling import NAME, Clockwork
+from tests.contract.stage import Stage, connect, node, plan
 from tests.contract.test_store_schedules import note
-from tests.crash.crew import eventually
+from tests.crash.worker_processes import eventually
 
 MANY = 101  # more than are looked at at once
 
 
 @pytest.fixture
 def clockwork(one_stage: Stage) -> Iterator[Clockwork]:
-    begin_anew(one_stage)
+    one_stage.renew()
     yield Clockwork(one_stage)
     assert one_stage.engine.broken_invariants() == []
 
@@ -55,7 +55,7 @@ def mend(clockwork: Clockwork) -> None:
 
 def alerts(clockwork: Clockwork) -> list[waiting.EventInfo]:
     with clockwork.stage.engine.reading() as tx:
-        return waiting.list_events(clockwork.stage.store, tx, kinds=["schedule.stuck"])
+        return waiting.list_events(tx, kinds=["schedule.stuck"])
 
 
 class Hanging:
@@ -68,7 +68,7 @@ class Hanging:
         def hang(day: Any) -> str:
             self.calls += 1
             self.may_return.wait(30)
-            return note(day)
+            return note(str(day))
 
         self.workflow = workflow(name=name)(hang)
 
@@ -77,14 +77,14 @@ class Hanging:
 
     def let_go(self) -> None:
         self.may_return.set()
-        for call in list(calling._unanswered):
+        for call in list(user_calls._unanswered):
             assert call.wait(10)
 
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
     monkeypatch.setattr(firing, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(bundling, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(debouncing, "PATIENCE_SECONDS", 0.05)
     made = Hanging()
     yield made
     made.let_go()
@@ -133,7 +133,7 @@ def test_those_that_step_back_leave_the_next_tick_of_the_others_to_be_seen(clock
     with clockwork.stage.store.reading() as tx:
         now = clockwork.stage.store.now()
         [[due]] = tx.all("next_schedule", **chores._parameters(CHORES[0], now))
-    assert clockwork.stage.store.datetime(due) == clockwork.at(60)
+    assert tx.datetime(due) == clockwork.at(60)
 
 
 def test_what_was_missed_is_caught_up_when_it_is_mended(clockwork: Clockwork) -> None:
@@ -202,9 +202,7 @@ def test_it_is_told_once_and_seen_until_it_is_mended(clockwork: Clockwork, caplo
 
 def test_who_subscribes_to_it_is_told_by_a_run(clockwork: Clockwork) -> None:
     target = Plan("segue.notification", (node("tell"),))
-    clockwork.stage.engine.act(
-        lambda tx, now: put_subscription(tx, now, "on-call", events=["schedule.*"], workflow=None, target=target)
-    )
+    clockwork.stage.engine.act(put_subscription, "on-call", events=["schedule.*"], workflow=None, target=target)
     clockwork.stage.engine.watch.forget()
     clockwork.create("broken", overlap="allow")
     spoil(clockwork)
@@ -217,7 +215,7 @@ def test_who_subscribes_to_it_is_told_by_a_run(clockwork: Clockwork) -> None:
 def test_what_another_process_can_decide_is_not_told(clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch) -> None:
     """The leader's machine lacks the zone; one that helps out has it, and starts each tick three seconds late."""
     clockwork.create("zoned", overlap="allow")
-    helper = Engine(clockwork.stage.store)
+    helper = Engine(clockwork.stage.store, ids=clockwork.stage.engine.ids)
     leader = clockwork.stage.engine
     for minute in range(1, 20):
         clockwork.stage.advance(60 if minute == 1 else 57)
@@ -297,11 +295,11 @@ def refusing(patch: pytest.MonkeyPatch, error: Exception, ticks: set[Any]) -> No
     """Let the engine refuse the runs of these ticks."""
     start: Callable[..., Any] = deciding.start_runs
 
-    def picky(store: Any, tx: Any, runs: Any, now: Any) -> Any:
+    def picky(act, runs: Any) -> Any:
         for run in runs:
             if any(tick.isoformat() in run.plan.terms.metadata for tick in ticks):
                 raise error
-        return start(store, tx, runs, now)
+        return start(act, runs)
 
     patch.setattr(deciding, "start_runs", picky)
 
@@ -350,16 +348,16 @@ def test_a_schedule_that_is_given_something_else_does_not_wait_for_what_does_not
 def test_calls_that_do_not_return_are_few(clockwork: Clockwork, hanging: Hanging) -> None:
     other = Hanging("tests.stuck.other")
     other.may_return.set()
-    for number in range(calling.MOST_OF_ONE + 3):
+    for number in range(user_calls.MOST_OF_ONE + 3):
         clockwork.create(f"hanging-{number}", hanging.workflow)
     clockwork.create("other", other.workflow, schedule=60, starts_at=clockwork.at(1.5))
     for _ in range(5):
         clockwork.tick(90)
-    assert hanging.calls == calling.MOST_OF_ONE
+    assert hanging.calls == user_calls.MOST_OF_ONE
     assert "started" in clockwork.fates("other").values()
     hanging.let_go()
     clockwork.tick(LONGEST_SECONDS)
-    assert len({run.metadata["schedule"] for run in clockwork.runs()}) == calling.MOST_OF_ONE + 4
+    assert len({run.metadata["schedule"] for run in clockwork.runs()}) == user_calls.MOST_OF_ONE + 4
 
 
 def test_the_leader_goes_on_leading_and_opening_timers(clockwork: Clockwork, hanging: Hanging) -> None:
@@ -374,24 +372,24 @@ def test_the_leader_goes_on_leading_and_opening_timers(clockwork: Clockwork, han
         assert chores.is_leading
 
 
-def test_a_bundle_whose_workflow_does_not_return_holds_up_no_other(clockwork: Clockwork, hanging: Hanging) -> None:
+def test_a_debounce_whose_workflow_does_not_return_holds_up_no_other(clockwork: Clockwork, hanging: Hanging) -> None:
     stage = clockwork.stage
 
     def begin(name: str, *, needs_code: bool) -> str:
         made = Plan(name, (node("a", args='[["x"],{}]'),))
-        new = NewStart(new_id(stage.store.now()), made, '[["x"],{}]', needs_code=needs_code)
-        terms = BundleTerms("k", 5.0, Keep.ALL)
-        return stage.engine.act(lambda tx, now: bundles.add_start(stage.store, tx, new, terms, now))
+        new = NewStart(stage.engine.new_id(), made, '[["x"],{}]', needs_code=needs_code)
+        terms = DebounceTerms("k", 5.0, Keep.ALL)
+        return stage.engine.act(debounce.add_start, new, terms)
 
     stuck = begin(hanging.workflow.name, needs_code=True)
     whole = begin("whole", needs_code=False)
     stage.advance(5)
     for _ in range(3):
-        start_due_bundles(stage.engine)
+        start_due_debounces(stage.engine)
     assert (stage.run(stuck).steps, stage.run(whole).steps) == (0, 1)
     assert hanging.calls == 1
     hanging.let_go()
-    start_due_bundles(stage.engine)
+    start_due_debounces(stage.engine)
     assert stage.run(stuck).steps == 1
     assert hanging.calls == 1
 
@@ -401,7 +399,7 @@ def test_a_schedule_that_is_whole_is_not_slower_for_those_that_are_not(clockwork
     clockwork.create("broken")
     spoil(clockwork)
     clockwork.tick()
-    clockwork.stage.engine.act(lambda tx, now: tx.all("delete_schedule", name="broken"))
+    clockwork.stage.engine.act(lambda act: act.tx.all("delete_schedule", name="broken"))
     clockwork.create(NAME)
     clockwork.tick(2 * LONGEST_SECONDS)
     assert all(stuck_of(clockwork.stage.engine, work)._cases == {} for work in Work)
@@ -437,7 +435,7 @@ def test_a_queue_goes_on_while_ticks_join_it(clockwork: Clockwork, hanging: Hang
         decide_after(60 if minute == 1 else 58)
         hanging.let_go()
         decide_after(2)
-    clockwork.stage.engine.cancel(str(clockwork.ticks("slow")[0].run_id))
+    clockwork.stage.cancel(str(clockwork.ticks("slow")[0].run_id))
     hanging.hold()
     decide_after(0)  # calls it for the queue
     decide_after(58)  # ... and for the third tick

@@ -5,16 +5,25 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from segue.engine.act import Act
+from segue.engine.engine import Engine
 from segue.engine.start import NewRun, start_runs
 from segue.model import Gather, Hook, JoinRule, Ref
 from segue.store.sqlite_wide import WIDTH
-from tests.contract.acting import Stage, connect, node, plan, value
+from tests.contract.stage import Stage, connect, node, plan, value
+from tests.crash.faults import FaultyStore
 
 CHAIN = plan(node("a"), node("b", 0), result=Ref(1))
+
+
+@pytest.fixture
+def stage(renewed_stage: Stage) -> Stage:
+    return renewed_stage
 
 
 def test_a_started_run_is_there_with_its_steps(stage: Stage) -> None:
@@ -91,7 +100,7 @@ def test_a_start_that_is_repeated_under_its_id_happens_once(stage: Stage) -> Non
     ]
     for _ in range(2):
         with stage.store.transaction() as tx:
-            assert start_runs(stage.store, tx, runs, stage.store.now()) == [run.id for run in runs]
+            assert start_runs(Act(tx, stage.store.now()), runs) == [run.id for run in runs]
     assert stage.statuses(runs[0].id) == {"none": "succeeded", "a": "ready"}
     assert stage.run(runs[1].id).status == "succeeded"
 
@@ -160,7 +169,7 @@ def test_nothing_is_left_of_a_start_whose_transaction_fails(stage: Stage) -> Non
 
     def start_and_break() -> None:
         with stage.store.transaction() as tx:
-            start_runs(stage.store, tx, [run], stage.store.now())
+            start_runs(Act(tx, stage.store.now()), [run])
             raise RuntimeError("the process thinks better of it")
 
     with pytest.raises(RuntimeError, match="thinks better"):
@@ -168,3 +177,19 @@ def test_nothing_is_left_of_a_start_whose_transaction_fails(stage: Stage) -> Non
     with connect(stage.store.url) as connection:
         assert connection.execute("SELECT count(*) FROM segue_runs").fetchall() == [(0,)]
         assert connection.execute("SELECT count(*) FROM segue_steps").fetchall() == [(0,)]
+
+
+def test_a_start_under_the_key_of_a_run_that_is_deleted_just_then_is_a_new_run(stage: Stage) -> None:
+    older = stage.start(CHAIN, key="monday")
+
+    def prune(tx: Any) -> None:
+        tx.all("prune_steps", ids=[older])
+        tx.all("prune_runs", ids=[older])
+
+    faulty = FaultyStore(stage.store, prune, "run_of_key")  # between the insertion and the look
+    [newer] = Engine(faulty, ids=stage.engine.ids).start([(CHAIN, "monday")])
+    assert newer != older
+    assert faulty.has_struck
+    assert stage.run(newer).steps == 2
+    assert stage.start(CHAIN, key="monday") == newer
+    assert stage.is_sound()

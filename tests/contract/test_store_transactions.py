@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from segue.errors import ConfigError
 from segue.model import Ref
-from tests.contract.acting import Stage, connect, node, plan, value
+from tests.contract.stage import Stage, connect, node, plan, value
 
 # Joins, a condition and an empty plan: starting it runs every statement that a start can.
 FLOWS = (plan(node("j", task=None, result=value(1)), node("a", 0), result=Ref(0)), plan(name="empty"))
@@ -189,6 +189,19 @@ def test_a_connection_of_another_kind_is_refused(stage: Stage) -> None:
     strange: Any = object() if stage.store.dialect == "sqlite" else sqlite3.connect(":memory:")
     with pytest.raises(ConfigError, match="connection= is a"):
         stage.engine.start([(FLOWS[0], None)], connection=strange)
+
+
+def test_what_is_no_connection_is_refused_with_what_to_pass(stage: Stage) -> None:
+    engine = sqlalchemy.create_engine(_alchemy_url(stage.store.url))
+    with connect(stage.store.url) as connection:
+        strange_ones: list[tuple[Any, str]] = [
+            (engine, r"engine\.begin\(\)"), (connection.cursor(), r"cursor\.connection"),
+            (stage.store.url, "Pass an open connection"), (7, "Pass an open connection"),
+        ]  # fmt: skip
+        for strange, remedy in strange_ones:
+            with pytest.raises(ConfigError, match=remedy):
+                stage.engine.start([(FLOWS[0], None)], connection=strange)
+    engine.dispose()
 
 
 def test_autocommit_without_a_transaction_is_refused(stage: Stage) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from segue.store import migrate, open_store
-from tests.contract.acting import Stage, connect, succeeded
+from tests.contract.stage import Stage, connect, succeeded
 
 AT = "2026-01-01 00:00:00.000000"
 LIVE = "019b76da-a800-7000-8000-000000000001"
@@ -61,9 +64,9 @@ OLD_ROWS = [
 
 
 @pytest.fixture
-def old_url(fresh_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
+def old_url(bare_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
     """A database as version 0.1 left it."""
-    url = fresh_url()
+    url = bare_url()
     real = migrate.migrations
     with monkeypatch.context() as patched:
         patched.setattr(migrate, "migrations", lambda dialect: real(dialect)[:1])
@@ -107,3 +110,27 @@ def test_work_of_an_older_version_goes_on(old_url: str) -> None:
     assert stage.run(DONE).tags == ()
     assert stage.is_sound()
     stage.close()
+
+
+def test_an_upgrade_that_meets_a_worker_in_a_deadlock_is_repeated(postgres_url: str) -> None:
+    """It waits for a table that the worker uses, and the worker for one that the upgrade has read."""
+    store = open_store(postgres_url)
+    newest = migrate.latest("postgres")
+    with psycopg.connect(postgres_url) as worker:
+        worker.execute("ALTER TABLE segue_steps DROP COLUMN mirrored_at")
+        worker.execute(f"DELETE FROM segue_schema WHERE version = {newest}")
+        worker.commit()
+        worker.execute("LOCK TABLE segue_steps IN ROW EXCLUSIVE MODE")
+        done: list[list[int]] = []
+        upgrade = threading.Thread(target=lambda: done.append(store.upgrade()))
+        upgrade.start()
+        while not worker.execute(
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'segue_steps'::regclass"
+        ).fetchall():
+            time.sleep(0.01)
+        worker.execute("LOCK TABLE segue_schema IN ACCESS EXCLUSIVE MODE")  # until the server ends the upgrade
+        assert not done
+        worker.commit()
+        upgrade.join(timeout=30)
+    assert done == [[newest]]
+    store.close()

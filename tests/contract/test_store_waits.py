@@ -12,7 +12,7 @@ from segue.engine.sending import Sent, send_message
 from segue.errors import RunNotFoundError, RunStateError
 from segue.model import RUN, SLEEP, WAIT_FOR, Gate, Gather, Hole, Ref, RunStatus, Span
 from segue.plan.graph import LimitTerms, LimitUse, Node, RunTerms
-from tests.contract.acting import Stage, expanded, failed, node, plan, succeeded
+from tests.contract.stage import Stage, expanded, failed, node, plan, succeeded
 from tests.contract.test_store_lock_order import at_once
 
 WORKERS_TASKS = ("app.work", SLEEP)
@@ -44,7 +44,7 @@ def send(stage: Stage, run_id: str, name: str, value: Any = None, *, key: str | 
     stage.sent = getattr(stage, "sent", 0) + 1
     key = key or f"the {stage.sent}th"
     return stage.engine.act(
-        lambda tx, now: send_message(stage.store, tx, run_id, now, name=name, value=text, key=key)
+        send_message, run_id, name=name, value=text, key=key
     )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def test_the_same_key_is_one_message_also_when_it_was_taken_and_the_run_ended(st
 
 def test_a_run_that_is_over_takes_no_message(stage: Stage) -> None:
     run_id = stage.start(plan(wait("approved")))
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     assert stage.statuses(run_id) == {"approved": "cancelled"}
     with pytest.raises(RunStateError, match="which cancelled"):
         send(stage, run_id, "approved")
@@ -236,14 +236,14 @@ def test_a_message_to_a_paused_run_is_taken_and_nothing_starts(stage: Stage) -> 
 
     nap = sleep("nap", 0, seconds=10)
     run_id = stage.start(plan(wait("approved"), node("b", 0), nap, node("late", 2)))
-    stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now))
+    stage.engine.act(pause_run, run_id)
     assert stage.step(run_id, "approved").gate == Gate.EVENT
     send(stage, run_id, "approved")
     assert {step.name: step.gate for step in stage.steps(run_id)} == {
         "approved": None, "b": Gate.PAUSED, "nap": Gate.PAUSED, "late": None
     }  # fmt: skip
     assert stage.claim() == []
-    stage.engine.act(lambda tx, now: resume_run(stage.store, tx, run_id, now))
+    stage.engine.act(resume_run, run_id)
     assert (stage.step(run_id, "b").gate, stage.step(run_id, "nap").gate) == (None, Gate.TIMER)
 
 
@@ -334,7 +334,7 @@ def test_what_was_sent_goes_with_its_run(stage: Stage) -> None:
     run_id = stage.start(plan(wait("approved", timeout=5)))
     send(stage, run_id, "approved")
     send_to = stage.start(plan(wait("approved", timeout=5)))
-    stage.engine.cancel(send_to)
+    stage.cancel(send_to)
     stage.advance(10)
     assert stage.engine.prune(older_than=timedelta(seconds=1)) == 2
     with stage.engine.reading() as tx:

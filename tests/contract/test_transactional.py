@@ -12,14 +12,14 @@ import psycopg
 import pytest
 
 from segue import Skip, group, task
+from segue.attempt.runner import run_job
 from segue.engine import transactional
 from segue.engine.transactional import TaskTransactions
 from segue.errors import DefinitionError, StoreError
 from segue.model import Verdict
 from segue.store import open_store
-from segue.worker.runner import run_job
-from tests.contract.acting import Stage, connect, expanded, node, plan, succeeded, value
 from tests.contract.lending import ATTEMPT, Orders, job_of, record
+from tests.contract.stage import Stage, connect, expanded, node, plan, succeeded, value
 
 # Both or neither ------------------------------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ def test_a_result_counts_in_a_run_that_is_being_cancelled_and_a_plan_does_not(
 ) -> None:
     run_id = stage.start(plan(node("a"), node("b", 0)))
     [job] = stage.claim()
-    stage.engine.cancel(run_id)
+    stage.cancel(run_id)
     told = record(transactions, expanded(job, plan(node("x"))) if grows else succeeded(job), 1)
     if grows:
         assert told.verdict == Verdict.CANCELLED
@@ -366,7 +366,7 @@ def test_an_attempt_that_ended_its_transaction_is_not_tried_again(
     else:
         assert (outcome.verdict, outcome.retryable) == (Verdict.FAILED, False)
         assert outcome.error.type == "DefinitionError"
-        assert "stays and must be looked at" in outcome.error.message
+        assert "stays and must be checked" in outcome.error.message
         assert "KeyError: 'after that'" in outcome.error.traceback
 
 
@@ -374,7 +374,7 @@ def test_without_a_database_the_attempt_fails_and_says_why(stage: Stage, orders:
     outcome = run_job(job_of(stage, order, 7))
     assert outcome.verdict == Verdict.FAILED
     assert outcome.error is not None
-    assert "knows no database" in outcome.error.message
+    assert "without a database" in outcome.error.message
 
 
 def test_an_attempt_that_cannot_begin_is_handed_back(

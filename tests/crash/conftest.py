@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from segue.worker import pace
-from tests.crash import deeds
+from segue.loop import pace
+from tests.crash import crash_tasks
 from tests.crash.ledger import Ledger
 
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     found = Ledger(tmp_path / "ledger")
-    monkeypatch.setenv(deeds.LEDGER, str(found.path))
+    monkeypatch.setenv(crash_tasks.LEDGER, str(found.path))
     return found
 
 
 @pytest.fixture
-def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of this process come back at once after an error, and know soon that there is nothing left."""
     monkeypatch.setattr(pace, "LONGEST_BACK_OFF_SECONDS", 0.001)
     monkeypatch.setattr(pace, "TIMERS_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "TIMERS_APART_SECONDS", 0.0)

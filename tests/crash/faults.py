@@ -125,13 +125,13 @@ class _FaultyLoan:
 
 
 class _Watched:
-    journal: Any = None
-    ended_runs: Any = None
-
     def __init__(self, tx: Any, store: FaultyStore, prefix: str = "") -> None:
         self._tx = tx
         self._store = store
         self._prefix = prefix
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         self._store.reach(self._prefix + statement, self._tx)
@@ -149,6 +149,10 @@ class _Watched:
     def finish(self, batch: Sequence[Finish], now: datetime) -> Any:
         self._store.reach(f"{self._prefix}finish", self._tx)
         return self._tx.finish(batch, now)
+
+    def tell(self, run_id: str, step: int, told: int, now: datetime) -> Any:
+        self._store.reach(f"{self._prefix}tell_children", self._tx)
+        return self._tx.tell(run_id, step, told, now)
 
 
 def lose(_: Any) -> NoReturn:

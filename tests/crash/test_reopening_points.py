@@ -12,15 +12,17 @@ from typing import Any
 
 import pytest
 
+from segue.client.step import retrying
 from segue.engine import engine, ids
 from segue.engine.engine import Engine
-from segue.engine.reopening import by_hand as verbs
+from segue.engine.reopening import alike
+from segue.engine.reopening import manual as verbs
 from segue.engine.reopening.edit import NewArguments, edit_step
 from segue.engine.reopening.fork import fork_run
 from segue.engine.reopening.retry import retry_from, retry_run
 from segue.errors import StoreError
-from tests.contract.acting import Stage, connect, expanded, failed, node, plan, succeeded
 from tests.contract.by_hand import fails, unknown
+from tests.contract.stage import Stage, expanded, failed, node, plan, succeeded
 from tests.crash.faults import Died, FaultyStore, die, lose
 from tests.crash.test_points import sampled
 
@@ -43,6 +45,7 @@ VERBS: dict[str, Verb] = {
 @pytest.fixture
 def stage(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(ids, "os", SimpleNamespace(urandom=bytes))  # ids are the same each time
+    monkeypatch.setattr(alike, "ALIKE", 1)  # what becomes of a step is written by the statement for very many
     monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=lambda _: None))  # what was lost is said again at once
     stage = Stage(database_url)
     yield stage
@@ -68,7 +71,7 @@ def failed_run(stage: Stage) -> str:
 
 
 def say(by: Engine, verb: Verb, run_id: str) -> None:
-    by.act(lambda tx, now: verb(by.store, tx, run_id, now))
+    by.act(verb, run_id)
 
 
 def everything(stage: Stage) -> list[Any]:
@@ -77,11 +80,7 @@ def everything(stage: Stage) -> list[Any]:
         "runs": "*", "steps": "*", "attempts": "*", "progress": "*", "labels": "*", "alarms": "*",
         "events": "kind, run_id, step, detail",
     }  # fmt: skip
-    with connect(stage.store.url) as connection:
-        return [
-            sorted(map(repr, connection.execute(f"SELECT {columns} FROM segue_{table}").fetchall()))
-            for table, columns in tables.items()
-        ]
+    return [sorted(map(repr, stage.read(f"SELECT {columns} FROM segue_{table}"))) for table, columns in tables.items()]
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -126,3 +125,19 @@ def test_a_late_word_of_before_comes_while_a_retry_is_unsure(stage: Stage) -> No
     stage.work()
     assert stage.run(run_id).status == "succeeded"
     assert stage.is_sound()
+
+
+def test_a_retry_whose_answer_was_lost_is_not_done_again_when_its_step_failed_again(stage: Stage) -> None:
+    stage.renew()
+    run_id = stage.start(plan(node("a", retries=0)))
+    [job] = stage.claim()
+    stage.turn(failed(job, retryable=False))
+    verb = retrying()
+    say(stage.engine, verb, run_id)
+    [again] = stage.claim()
+    stage.turn(failed(again, retryable=False))
+    said_again = stage.engine.act(verb, run_id)
+    assert said_again == ("failed", True)
+    assert stage.statuses(run_id) == {"a": "failed"}
+    say(stage.engine, retrying(), run_id)  # another one counts
+    assert stage.statuses(run_id) == {"a": "ready"}

@@ -11,10 +11,10 @@ import pytest
 from segue.engine.engine import Engine
 from segue.errors import StoreError
 from segue.scheduler.chores import Chores
-from tests.contract.acting import Stage
 from tests.contract.scheduling import NAME, Clockwork
-from tests.crash.crew import eventually
+from tests.contract.stage import Stage
 from tests.crash.faults import Died, FaultyStore, die, lose
+from tests.crash.worker_processes import eventually
 
 FEWEST_POINTS = 8
 
@@ -38,7 +38,7 @@ def test_deciding_ticks_breaks_at_every_point(clockwork: Clockwork, overlap: str
             faulty = FaultyStore(clockwork.stage.store, strike, number)
             clockwork.stage.advance(120)
             with suppress(Died, StoreError):
-                clockwork.decide(by=Engine(faulty))
+                clockwork.decide(by=Engine(faulty, ids=clockwork.stage.engine.ids))
             eventually(partial(is_all_decided, clockwork, minutes))
             assert_each_tick_has_one_run(clockwork, minutes)
             while any(not run.status.is_final for run in clockwork.runs()):
@@ -76,7 +76,7 @@ def test_a_backfill_breaks_at_every_point_and_is_said_again(clockwork: Clockwork
                 clockwork.stage.clock.now() - clockwork.at(3) + clockwork.begun_at,
                 clockwork.stage.clock.now(),
             )
-            clockwork.schedules._engine = Engine(faulty)
+            clockwork.schedules._engine = Engine(faulty, ids=clockwork.stage.engine.ids)
             with suppress(Died, StoreError):
                 clockwork.schedules.backfill(NAME, since, until, overlap="allow")
             clockwork.schedules._engine = clockwork.stage.engine
@@ -92,7 +92,7 @@ def test_the_chores_lose_their_connection_at_every_point_and_go_on(clockwork: Cl
     clockwork.create(overlap="allow", catch_up="all")
     for number in range(1, 60, 5):
         faulty = FaultyStore(clockwork.stage.store, lose, number, number + 1)
-        chores = Chores(Engine(faulty), monotonic=clockwork.stage.clock.monotonic)
+        chores = Chores(Engine(faulty, ids=clockwork.stage.engine.ids), monotonic=clockwork.stage.clock.monotonic)
         end = clockwork.stage.clock.monotonic() + 70
         while clockwork.stage.clock.monotonic() < end:
             clockwork.stage.advance(min(max(chores.do_round(), 0.001), 10.0))

@@ -15,15 +15,7 @@ import pytest
 from segue import Run, Segue
 from segue.engine import transactional
 from segue.engine.engine import Engine
-from tests.crash.acting import (
-    SOAKING,
-    assert_ended_well,
-    finish_after_a_death,
-    forget_ended_runs,
-    work,
-    work_in_spite_of,
-)
-from tests.crash.bookings import (
+from tests.crash.booking_tasks import (
     BOOKED,
     DIES,
     RESULT,
@@ -34,10 +26,18 @@ from tests.crash.bookings import (
     journey,
 )
 from tests.crash.faults import BEGIN, COMMIT, COMMITTED, LENT, Died, FaultyStore, cut, deafen, die, lose
+from tests.crash.killable import KillableProcesses
 from tests.crash.ledger import Ledger
-from tests.crash.mortal import Mortals
+from tests.crash.working import (
+    assert_ended_well,
+    finish_after_a_death,
+    forget_ended_runs,
+    work,
+    work_in_spite_of,
+)
+from tests.thorough import IS_THOROUGH
 
-pytestmark = pytest.mark.usefixtures("brisk")
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 ATTEMPTS = 3
 FEWEST_POINTS = 25
@@ -78,8 +78,8 @@ def check_and_forget(segue: Segue, bookings: Bookings, run: Run) -> None:
 
 
 def some(points: list[str]) -> list[str]:
-    """Every other one; all of them when soaking. The last may not come again: some things are said once a second."""
-    return points[: -1 : 1 if SOAKING else 2]
+    """Every other one; in `make proof` all of them. The last may not come again: some things are said once a second."""
+    return points[: -1 : 1 if IS_THOROUGH else 2]
 
 
 def test_a_worker_dies_at_every_point_of_its_tasks(segue: Segue, bookings: Bookings, ledger: Ledger) -> None:
@@ -122,12 +122,12 @@ def test_a_real_connection_breaks_at_every_point_of_its_tasks(
 
 
 def test_a_worker_is_killed(segue: Segue, bookings: Bookings, ledger: Ledger) -> None:
-    """Real processes; every point when soaking."""
+    """Real processes; at every point in `make proof`."""
     points = lent_points(segue, bookings)
-    with Mortals() as mortals:
-        for point in points[: -1 : 1 if SOAKING else 5]:
+    with KillableProcesses() as killable:
+        for point in points[: -1 : 1 if IS_THOROUGH else 5]:
             run = segue.start(journey)
-            assert mortals.is_killed_at(point, segue.url, "work")
+            assert killable.is_killed_at(point, segue.url, "work")
             finish_after_a_death(segue)
             ledger.check(run)
             check_and_forget(segue, bookings, run)
@@ -138,10 +138,10 @@ def test_a_worker_dies_after_the_commit_and_before_it_knows(
     segue: Segue, bookings: Bookings, ledger: Ledger, pool: str
 ) -> None:
     """Where attempts share the worker's process: its next life finds the step final."""
-    with Mortals() as mortals:
+    with KillableProcesses() as killable:
         for point in (COMMIT, COMMITTED):
             run = segue.start(journey)
-            assert mortals.is_killed_at(LENT + point, segue.url, "work-in", pool)
+            assert killable.is_killed_at(LENT + point, segue.url, "work-in", pool)
             finish_after_a_death(segue)
             lost = [attempt for attempt in run.attempts() if attempt.status == "lost"]
             assert len(lost) == (1 if point == COMMIT else 0)

@@ -13,7 +13,7 @@ from segue.cli.root import COMMANDS, segue
 from tests.docs.pages import ROOT, blocks, code_words, doc, pages
 
 FOREIGN = {"bench"}  # has a parser of its own
-EVERYWHERE = {"--database", "--app", "--debug", "--json", "--help"}
+EVERYWHERE = {"--database", "--namespace", "--app", "--debug", "--json", "--help"}
 
 
 def commands_on(page: Path) -> list[list[str]]:

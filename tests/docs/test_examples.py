@@ -8,14 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from segue.authoring import registry
-from tests.conftest import only_tasks_of
 from tests.docs.pages import ROOT, Block, blocks, pages
 
 PROMISED = "#> "
@@ -26,23 +23,6 @@ def runnable(page: Path) -> list[Block]:
 
 
 PAGES = [page for page in pages() if runnable(page)]
-
-
-@pytest.fixture
-def fresh_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty working directory and a database of its own; what the page registers is forgotten afterwards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SEGUE_DATABASE_URL", f"sqlite:///{tmp_path}/segue.db")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    tasks, workflows, modules = dict(registry.tasks), dict(registry.workflows), set(sys.modules)
-    with only_tasks_of():
-        yield tmp_path
-    for known, before in ((registry.tasks, tasks), (registry.workflows, workflows)):
-        known.clear()
-        known.update(before)
-    for name in set(sys.modules) - modules:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import DOCS, README, ROOT, anchors, links, pages
 
+SOURCE = ROOT / "src/segue"
 OUTSIDE = ("http://", "https://", "mailto:")
 
 
@@ -37,6 +39,16 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         targets = [(page.parent / path).resolve() for path in paths if path.endswith(".md")]
         waiting += [target for target in targets if target.is_relative_to(DOCS)]
     assert set(pages()) - reached == set()
+
+
+@pytest.mark.parametrize(
+    "text", [DOCS / "architecture.md", ROOT / "src/segue/engine/__init__.py"], ids=lambda path: path.name
+)
+def test_every_file_that_a_map_of_the_code_names_is_there(text: Path) -> None:
+    named = set(re.findall(r"(?<![\w/.*])((?:\w+/)*\w+\.py|(?:\w+/)+)(?=[\s`;:,.)])", text.read_text(encoding="utf-8")))
+    assert len(named) > 20
+    places = [text.parent, SOURCE, ROOT]
+    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
 
 
 def test_no_page_is_left_unfinished() -> None:

@@ -7,6 +7,8 @@ import re
 import sqlite3
 
 from segue import errors
+from segue.attempt import outcomes
+from segue.attempt.outcomes import RESULT_LIMIT_BYTES
 from segue.authoring import Cancelled, NoStepError, ShellError
 from segue.authoring.command import DEFAULT_TAIL_BYTES
 from segue.authoring.options import StepOptions, TaskOptions
@@ -15,11 +17,11 @@ from segue.authoring.workflow import WorkflowOptions
 from segue.client import Segue
 from segue.engine.chores import PRUNE_AT_ONCE
 from segue.engine.views import explain
+from segue.given import MESSAGE_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES
 from segue.model import Gate, Hook, JoinRule, JoinVerdict, Policy, RunStatus, StepStatus, Verdict, judge_join
 from segue.plan import check
 from segue.store import named
-from segue.worker.pool import capture, endings, process
-from segue.worker.runner import MESSAGE_LIMIT_BYTES, RESULT_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES
+from segue.worker.pool import capture, process
 from tests.docs.pages import DOCS, code_words, doc, rows, text_of
 
 MIB, KIB = 2**20, 2**10
@@ -56,7 +58,7 @@ def test_the_builtins_of_errors_are_right() -> None:
 
 
 def test_every_error_of_the_pools_is_documented() -> None:
-    assert {endings.PROCESS_DIED, endings.TIMED_OUT, "worker_lost"} - documented("errors") == set()
+    assert {outcomes.PROCESS_DIED, outcomes.TIMED_OUT, outcomes.NOT_SENT, "worker_lost"} - documented("errors") == set()
 
 
 def test_every_reason_of_explain_is_documented() -> None:
@@ -115,7 +117,7 @@ def test_every_option_of_workflows_is_in_its_table() -> None:
 
 
 def test_the_truth_table_of_join_rules_is_right() -> None:
-    table = [row for row in rows(section("writing-workflows", "## Join rules")) if len(row) == 6]
+    table = [row for row in rows(section("writing-workflows", "## Join rules")) if len(row) == 7]
     rules = [cell.strip("`") for cell in table[0][1:]]
     assert set(rules) == set(JoinRule)
     verdicts = {"starts": JoinVerdict.START, "skipped": JoinVerdict.SKIP}
@@ -156,7 +158,7 @@ def test_every_invariant_is_listed() -> None:
 
 def test_every_promise_names_a_test() -> None:
     numbers = re.findall(r"^### (\d+)\. ", doc("promises"), re.MULTILINE)
-    assert numbers == [str(number) for number in range(1, 15)]
+    assert numbers == [str(number) for number in range(1, 16)]
     for part in re.split(r"^### \d+\. ", doc("promises"), flags=re.MULTILINE)[1:]:
         assert "*Proven by*" in part or "There are no schedules yet" in part or "There is no pause yet" in part, part[
             :60

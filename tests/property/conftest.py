@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import Phase, settings
 
-from tests.contract.acting import Stage
+from tests.contract.stage import Stage
 
 # For mutants.py: it is enough to know that an example fails, not which is the smallest.
-settings.register_profile("mutants", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate])
+settings.register_profile(
+    "mutants", settings.get_profile("default"), max_examples=50, phases=[Phase.explicit, Phase.generate]
+)
 
 
 @pytest.fixture

@@ -208,6 +208,8 @@ class ReopenableRun(ModelRun):
             self._reopen(step, along, refuse=refuse)
 
     def _throw_away(self, step: Step, refuse: bool) -> None:
+        if step.called is not None:
+            self._recall(step, refuse)
         if step.grown is None:
             return
         for member in step.grown.members:
@@ -216,6 +218,17 @@ class ReopenableRun(ModelRun):
             self._throw_away(member, refuse)
             member.status = GONE
         step.grown = None
+
+    def _recall(self, step: Step, refuse: bool) -> None:
+        """Throw away the step that took its place, and the one that took that one's, and so on."""
+        group, called = self._group_of(step), step.called
+        assert called is not None
+        if called.status == "running" and refuse:
+            raise RefusedError
+        self._throw_away(called, refuse)
+        called.status, step.called = GONE, None
+        group.members.remove(called)
+        group.result_of = step.number
 
     def _forget(self, step: Step) -> None:
         step.failures = step.losses = 0

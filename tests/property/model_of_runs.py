@@ -33,6 +33,7 @@ class Step:
     is_asked_to_end: bool = False
     result: Any = None
     grown: Group | None = None  # the plan that its task returned
+    called: Step | None = None  # or the step that took its place, as that plan was nothing but its call
 
     @property
     def is_final(self) -> bool:
@@ -44,7 +45,8 @@ class Group:
     """A run or a step that returned a plan: steps with one outcome, and the hooks that wait for it."""
 
     number: int
-    result: Any
+    result: Any  # that of the step `result_of`, when there is one
+    result_of: int | None = None
     members: list[Step] = field(default_factory=list)
     outcome: str | None = None
     is_done: bool = False
@@ -113,7 +115,13 @@ class ModelRun:
         step = self.steps[number]
         if step.node.task is None and step.status == "succeeded":
             return [self.result(parent) for parent in step.parents]
+        if step.grown is not None:
+            return self.result_of(step.grown) if step.status == "succeeded" else None
         return step.result
+
+    def result_of(self, group: Group) -> Any:
+        """What a run, or a step that returned a plan, has as its result."""
+        return group.result if group.result_of is None else self.result(group.result_of)
 
     def apply(self, outcomes: list[Outcome]) -> None:
         """Outcomes of one turn: successes first, then the others in order, then everything that follows."""
@@ -182,8 +190,11 @@ class ModelRun:
                 self._back(step)
             case Verdict.EXPANDED:
                 plan = codec.decode(outcome.result or "")
-                step.status = "blocked"
-                step.grown = self._grow(plan, step.number)
+                if self._is_passed_on(step, plan):
+                    self._pass_on(step, plan)
+                else:
+                    step.status = "blocked"
+                    step.grown = self._grow(plan, step.number)
             case Verdict.FAILED:
                 step.failures += 1
                 if outcome.retryable and step.failures <= step.node.policy.retries:
@@ -210,12 +221,33 @@ class ModelRun:
 
     def _grow(self, plan: Plan, scope: int) -> Group:
         base = len(self.steps)
-        group = Group(scope, None if plan.result is None else _known(plan.result))
+        if isinstance(plan.result, Ref):
+            group = Group(scope, None, base + plan.result.step)
+        else:
+            group = Group(scope, None if plan.result is None else _known(plan.result))
         for number, node in enumerate(plan.nodes):
             step = Step(base + number, base, scope, node, tuple(base + parent for parent in node.parents))
             self.steps.append(step)
             group.members.append(step)
         return group
+
+    def _is_passed_on(self, step: Step, plan: Plan) -> bool:
+        """The plan is one call, and so is the plan that the step is of."""
+        group = self._group_of(step)
+        return (
+            len(plan.nodes) == 1 and plan.nodes[0].hook is None and plan.result == Ref(0)
+            and step.scope != RUN and not group.hooks and group.result_of == step.number
+            and step.node.hook is None and not step.node.policy.may_fail
+            and step.node.rule not in (JoinRule.ANY_FAILED, JoinRule.ANY_SUCCEEDED)
+            and all(other is step or other.called is not None for other in group.members)
+        )  # fmt: skip
+
+    def _pass_on(self, step: Step, plan: Plan) -> None:
+        group, number = self._group_of(step), len(self.steps)
+        step.status, step.called = "succeeded", Step(number, number, step.scope, plan.nodes[0], ())
+        self.steps.append(step.called)
+        group.members.append(step.called)
+        group.result_of = number
 
     # What follows -----------------------------------------------------------------------------------------------
 
@@ -255,6 +287,8 @@ class ModelRun:
                 return "wait" if waits else "skip" if bad or "skipped" in above else "start"
             case JoinRule.NONE_FAILED:
                 return "wait" if waits else "skip" if bad else "start"
+            case JoinRule.SOME_FAILED:
+                return "wait" if waits else "start" if bad or not above else "skip"
             case JoinRule.ALL_DONE:
                 return "wait" if waits else "start"
 
@@ -291,7 +325,6 @@ class ModelRun:
         else:
             above = self.steps[group.number]
             above.status = "succeeded" if group.outcome == "succeeded" else "failed"
-            above.result = group.result if group.outcome == "succeeded" else None
         return True
 
     def _counts(self, step: Step, group: Group) -> bool:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from segue.model import Gather, Hole, Hook, JoinRule, Ref
 from segue.plan.graph import Node, Plan
-from tests.contract.acting import TASK, node, value
+from tests.contract.stage import TASK, node, value
 
 ALWAYS = JoinRule.ALL_SUCCEEDED
 EARLY = (JoinRule.ANY_SUCCEEDED, JoinRule.ANY_FAILED)
@@ -20,8 +20,16 @@ def plans(draw: st.DrawFn, *, most: int = 7, least: int = 0, prefix: str = "s", 
         nodes.append(draw(_steps(f"{prefix}{number}", number, tuple(range(number)))))
     for number in range(draw(st.sampled_from([0, 0, 0, 1, 2, 3]))):
         nodes.append(draw(_hooks(f"{prefix}hook{number}", nodes)))
-    result = draw(st.sampled_from([None, value(1), value(0)]))
+    plain = [Ref(number) for number, each in enumerate(nodes) if each.hook is None]
+    result = draw(st.sampled_from([None, value(1), value(0), *plain[-1:] * 2]))
     return Plan("flow", tuple(nodes), result, fail_fast=fail_fast and draw(st.sampled_from([False, False, True])))
+
+
+@st.composite
+def calls(draw: st.DrawFn, *, name: str = "call") -> Plan:
+    """What a task returns that ends with the call of another one, or of itself."""
+    called = draw(_steps(name, 0, ()))
+    return Plan("called", (called,), draw(st.sampled_from([Ref(0), Ref(0), Ref(0), value(1)])))
 
 
 @st.composite

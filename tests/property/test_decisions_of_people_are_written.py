@@ -1,4 +1,4 @@
-"""What `decide` says of `Reset` and `Said` is what the verbs write, whatever state the step is in, on both stores."""
+"""What `decide` says of `Reset` and `SetByHand` is what the verbs write, in every state of a step, on both stores."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.engine.transitions import Change, Facts, Reset, Said, decide
+from segue.engine.transitions import Change, Facts, Reset, SetByHand, decide
 from segue.engine.verbs import Done
 from segue.errors import RunStateError
 from segue.model import StepStatus
 from tests.contract import by_hand
-from tests.contract.acting import Stage, connect, node, plan
+from tests.contract.stage import Stage, connect, node, plan
 
-STATUSES = ("running", "ready", "succeeded", "failed", "skipped", "cancelled")
+STATUSES = ("running", "sent", "ready", "succeeded", "failed", "skipped", "cancelled")
 FEW = st.integers(0, 2)
 
 
@@ -31,8 +31,8 @@ def test_the_verbs_write_what_decide_says(
     facts = Facts(StepStatus(status), attempt, failures, losses, waiting_on=has_parent)
     said = {
         "retry": (Reset(), lambda: by_hand.retry(stage, run_id, "s")),
-        "skip": (Said(StepStatus.SKIPPED), lambda: by_hand.skip(stage, run_id, "s")),
-        "mark": (Said(StepStatus.SUCCEEDED), lambda: by_hand.mark(stage, run_id, "s", 7)),
+        "skip": (SetByHand(StepStatus.SKIPPED), lambda: by_hand.skip(stage, run_id, "s")),
+        "mark": (SetByHand(StepStatus.SUCCEEDED), lambda: by_hand.mark(stage, run_id, "s", 7)),
     }  # fmt: skip
     event, act = said[verb]
     change = decide(facts, event)
@@ -64,6 +64,9 @@ def _put(stage: Stage, run_id: str, status: str, attempt: int, failures: int, lo
     with connect(stage.store.url) as connection:
         mark = "?" if stage.store.dialect == "sqlite" else "%s"
         connection.execute(sql.replace("?", mark), values)
+        if status == "sent":
+            sent = "UPDATE segue_steps SET executor = 'outside', sent_until = ready_at WHERE run_id = ? AND step = 1"
+            connection.execute(sent.replace("?", mark), (run_id,))
         connection.execute(run.replace("?", mark), (1 if is_final else 0, run_id))
         if has_parent:  # whoever lets a step go before its parent sees to it that its scope waits for that
             edges = "[1, -1]" if stage.store.dialect == "sqlite" else "{1,-1}"

@@ -11,15 +11,19 @@ from copy import deepcopy
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segue.engine import engine, propagate
 from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.identity import WorkerIdentity
+from segue.engine.reopening import ahead, alike, run_graph
 from segue.errors import RunStateError
+from segue.model import Ref
 from segue.plan.graph import Plan
 from tests.contract import by_hand
-from tests.contract.acting import Stage, node
+from tests.contract.stage import Stage, node
 from tests.property.model_of_reopening import RefusedError, ReopenableRun
 from tests.property.plans import plans, races
 from tests.property.test_runs_follow_the_model import ENDS, MOST_EVENTS, Play
@@ -55,6 +59,67 @@ def test_reopened_races_follow_the_model(stage: Stage, data: st.DataObject) -> N
         play.compare()
     play.finish()
     play.verbs_on_ended_runs()
+
+
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_reopened_calls_follow_the_model(stage: Stage, data: st.DataObject) -> None:
+    """Tasks that return nothing but a call, again and again: they do not nest, and each of them may begin anew."""
+    play = ReopeningPlay(stage, data, ends=("call", "call", "call", "good", "hopeless", "skip"))
+    play.start(data.draw(callers(), label="plan"))
+    worker = play.workers[0]
+    for _ in range(data.draw(st.integers(3, 8), label="events")):
+        play.claim(worker)
+        play.report(worker)
+        play.compare()
+        verbs = [
+            play.idle,
+            play.retry_from,
+            play.retry_from,
+            play.retry_from,
+            play.retry,
+            play.skip,
+            play.mark,
+            play.fork,
+        ]
+        data.draw(st.sampled_from(verbs), label="verb")(worker)
+        play.compare()
+    play.finish()
+    play.verbs_on_ended_runs()
+
+
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_large_runs_follow_the_model(stage: Stage, data: st.DataObject) -> None:
+    """What is done to them is done in parts, and worked out before they are locked; here each run counts as large."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(propagate, "PART", 1)
+        patched.setattr(propagate, "AT_ONCE", 1)
+        patched.setattr(ahead, "AT_ONCE", 2)
+        patched.setattr(run_graph, "LARGE_RUN", 0)
+        patched.setattr(alike, "ALIKE", data.draw(st.integers(1, 3), label="so many become the same at once"))
+        patched.setattr(alike, "MOST_SPANS", data.draw(st.sampled_from([0, 1, 8]), label="spans"))
+        patched.setattr(engine, "TURN_SECONDS", 600.0)
+        patched.setattr(engine, "CARRY_SECONDS", 600.0)
+        play = ReopeningPlay(stage, data)
+        play.start(data.draw(plans(least=2) | callers(), label="plan"))
+        for _ in range(data.draw(st.integers(0, MOST_EVENTS // 2), label="events")):
+            play.event()
+        play.finish()
+        play.verbs_on_ended_runs()
+
+
+@st.composite
+def callers(draw: st.DrawFn) -> Plan:
+    """A step that calls others, alone or with some about it, and perhaps a hook."""
+    nodes = [node("before"), node("caller", 0)] if draw(st.booleans()) else [node("caller")]
+    caller = len(nodes) - 1
+    if draw(st.booleans()):
+        rule = draw(st.sampled_from(["all_succeeded", "all_done", "any_failed"]))
+        nodes.append(node("after", caller, rule=rule))
+    if draw(st.booleans()):
+        nodes.append(node("hook", hook=draw(st.sampled_from(["on_success", "on_failure", "finally"]))))
+    return Plan("caller", tuple(nodes), Ref(caller), fail_fast=draw(st.sampled_from([False, False, True])))
 
 
 @st.composite

@@ -7,7 +7,6 @@ After every example the database breaks no invariant, and every run has ended.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import groupby
 
 import msgspec
@@ -20,9 +19,9 @@ from segue.engine.turn import TurnRequest
 from segue.model import RUN, Job, Outcome, Verdict
 from segue.plan import codec
 from segue.plan.graph import Plan
-from tests.contract.acting import LEASE_SECONDS, Stage, ended, expanded, failed, succeeded
+from tests.contract.stage import LEASE_SECONDS, Stage, ended, expanded, failed, succeeded
 from tests.property.model_of_runs import ModelRun
-from tests.property.plans import plans, races
+from tests.property.plans import calls, plans, races
 
 WORKERS = 3
 RACES = 2 * settings.default.max_examples
@@ -132,7 +131,7 @@ class Play:
     def cancel(self, worker: WorkerIdentity) -> None:
         run_id = self.draw(st.sampled_from(sorted(self.models)), label="run")
         self.models[run_id].cancel()
-        assert self.stage.engine.cancel(run_id) == self.models[run_id].status
+        assert self.stage.cancel(run_id) == self.models[run_id].status
         self.hear(worker)
 
     def pause(self, worker: WorkerIdentity) -> None:
@@ -148,8 +147,7 @@ class Play:
             self.turn(worker, [succeeded(job, 1)], 3)
 
     def hold(self, run_id: str, *, stop: bool) -> None:
-        verb = partial(pause_run, self.stage.store, run_id=run_id, stop_running=stop)
-        done = self.stage.engine.act(lambda tx, now: verb(tx=tx, now=now))
+        done = self.stage.engine.act(pause_run, run_id, stop_running=stop)
         changed = self.models[run_id].pause(stop_running=stop)
         assert done == (self.models[run_id].shown_status(), changed)
 
@@ -158,7 +156,7 @@ class Play:
         self.go_on(run_id)
 
     def go_on(self, run_id: str) -> None:
-        done = self.stage.engine.act(lambda tx, now: resume_run(self.stage.store, tx, run_id, now))
+        done = self.stage.engine.act(resume_run, run_id)
         changed = self.models[run_id].resume()
         assert done == (self.models[run_id].shown_status(), changed)
 
@@ -217,9 +215,10 @@ class Play:
                 return ended(job, Verdict.CANCELLED)
             case _:
                 self.grown += 1
-                if self.grown > 4:
+                if self.grown > 4 * (1 + (kind == "call")):
                     return succeeded(job, 2)
-                return expanded(job, self.draw(plans(most=3, prefix=f"g{self.grown}."), label="returned plan"))
+                call, plan = calls(name=f"g{self.grown}"), plans(most=3, prefix=f"g{self.grown}.")
+                return expanded(job, self.draw(call if kind == "call" else call | plan, label="returned plan"))
 
     def compare(self) -> None:
         for run_id, model in self.models.items():
@@ -228,6 +227,8 @@ class Play:
             run = self.stage.run(run_id)
             assert run.status.is_final == model.is_final
             assert not model.is_final or run.status == model.status
+            if model.status == "succeeded":
+                assert self.stage.result(run_id) == model.result_of(model.whole)
             assert (run.status == "paused") == (model.shown_status() == "paused")
             if not model.is_final:
                 assert "stuck" not in self.stage.codes(run_id)

@@ -15,7 +15,7 @@ from segue.engine.sending import send_message
 from segue.errors import RunStateError
 from segue.model import WAIT_FOR
 from segue.plan.graph import Plan
-from tests.contract.acting import Stage, node, plan, succeeded
+from tests.contract.stage import Stage, node, plan, succeeded
 
 NAMES = ("x", "x", "x", "y")
 EXAMPLES = 2 * settings.default.max_examples  # examples are small and quick
@@ -140,12 +140,12 @@ def test_who_takes_what_is_as_the_model_says(stage: Stage, waits: list[Wait], ac
                 if not told[1]:
                     continue  # nobody rings
                 model.ring()
-                while stage.engine.act(lambda tx, now: ring_alarms(stage.store, tx, now)):
+                while stage.engine.act(ring_alarms):
                     pass
             case "pause":
-                stage.engine.act(lambda tx, now: pause_run(stage.store, tx, run_id, now))
+                stage.engine.act(pause_run, run_id)
             case "resume":
-                stage.engine.act(lambda tx, now: resume_run(stage.store, tx, run_id, now))
+                stage.engine.act(resume_run, run_id)
         check(stage, run_id, model)
     assert stage.is_sound()
 
@@ -154,7 +154,7 @@ def send(stage: Stage, run_id: str, name: str, value: int, key: str) -> bool:
     """True when the run refuses it."""
     try:
         stage.engine.act(
-            lambda tx, now: send_message(stage.store, tx, run_id, now, name=name, value=str(value), key=key)
+            send_message, run_id, name=name, value=str(value), key=key
         )  # fmt: skip
     except RunStateError:
         return True

@@ -9,10 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers import postgres
+from tests.servers import pgbouncer, postgres, redis
 
+POLICY = Path("/usr/sbin/policy-rc.d")
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
 
 
@@ -28,6 +31,45 @@ def ensure_postgres() -> None:
         print("Installing PostgreSQL for the tests ...", flush=True)
         install_postgres()
         postgres.find_programs()
+
+
+def ensure_pgbouncer() -> None:
+    """Find PgBouncer or install it; without root its tests are left out."""
+    with suppress(pgbouncer.PgBouncerMissingError):
+        ensure(pgbouncer.find_program, "PgBouncer", "pgbouncer")
+
+
+def ensure_redis() -> None:
+    """Find Redis or install it; raise `RedisMissingError` when neither can be done."""
+    ensure(redis.find_program, "Redis", "redis-server")
+
+
+def ensure(find: Callable[[], str], name: str, package: str) -> None:
+    """Find a program or install its package, with no service that Debian would start; raises what `find` raises."""
+    try:
+        find()
+    except RuntimeError:
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise
+        print(f"Installing {name} for the tests ...", flush=True)
+        apt("update")
+        with kept_from_starting():
+            apt("install", package)
+        find()
+
+
+@contextmanager
+def kept_from_starting() -> Iterator[None]:
+    """While this lasts, Debian's packages start no services."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 def install_postgres() -> None:
@@ -52,5 +94,7 @@ def apt(verb: str, *packages: str) -> None:
 if __name__ == "__main__":
     try:
         ensure_postgres()
+        ensure_pgbouncer()
+        ensure_redis()
     except RuntimeError as error:
         sys.exit(str(error))

@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,9 +24,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from tests.servers.folders import temporary_folder
 from tests.servers.guard import Guarded
+from tests.servers.ports import free_port, unprivileged_user
 
 URL_VARIABLE = "SEGUE_TEST_POSTGRES_URL"
+HOSTILE_VARIABLE = "SEGUE_TEST_POSTGRES_HOSTILE"
+"""Set to anything, it has the whole suite run on a server with hostile settings."""
 OLDEST_VERSION = 13
 START_SECONDS = 60
 SETTINGS = {
@@ -36,10 +39,41 @@ SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "on",
+    "autovacuum": "off",  # or plans would depend on when it comes by: a table that it saw empty is taken for empty
     "shared_buffers": "64MB",
     "timezone": "UTC",
     "lc_messages": "C",
 }
+HOSTILE = {
+    "DateStyle": "'German, DMY'",
+    "IntervalStyle": "sql_standard",
+    "TimeZone": "'Pacific/Chatham'",
+    "array_nulls": "off",
+    "backslash_quote": "off",
+    "bytea_output": "escape",
+    "check_function_bodies": "off",
+    "client_encoding": "LATIN1",
+    "client_min_messages": "log",
+    "default_transaction_deferrable": "on",
+    "default_transaction_isolation": "serializable",
+    "enable_bitmapscan": "off",
+    "enable_indexscan": "off",
+    "enable_nestloop": "off",
+    "exit_on_error": "on",
+    "extra_float_digits": "-15",
+    "idle_in_transaction_session_timeout": "'300ms'",
+    "join_collapse_limit": "1",
+    "lock_timeout": "'1ms'",
+    "plan_cache_mode": "force_custom_plan",
+    "search_path": "nowhere, pg_temp, public",
+    "session_replication_role": "replica",
+    "standard_conforming_strings": "off",
+    "statement_timeout": "'200ms'",
+    "transform_null_equals": "on",
+    "xmloption": "document",
+}
+"""Settings that a server, a database or a role may have, each of which changes something for a program that trusts in
+the defaults."""
 FOLDERS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -85,19 +119,14 @@ def _version(folder: Path) -> int:
     return int(number[1]) if number else 0
 
 
-def _unprivileged_user() -> str | None:
-    """Whom the server runs as: it refuses root. None means the present user."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody", "daemon") if name in known)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _for_all_tests() -> dict[str, str]:
+    """Hostile settings that the tests' own connections do not stumble over."""
+    left_out = {"client_encoding", "default_transaction_isolation", "exit_on_error", "search_path"}
+    return {
+        name: value.strip("'")
+        for name, value in HOSTILE.items()
+        if name not in left_out and not name.endswith("_timeout")
+    }
 
 
 @dataclass(frozen=True)
@@ -124,14 +153,15 @@ class PostgresServer:
         self._programs = programs
         self._folder = folder
         self._account = account
-        self._user = _unprivileged_user()
-        self._port = _free_port()
+        self._user = unprivileged_user()
+        self._port = free_port()
         self._process: Guarded | None = None
+        self.is_hostile = bool(os.environ.get(HOSTILE_VARIABLE))
 
     @classmethod
     def create(cls) -> PostgresServer:
         """Make a new cluster and start it."""
-        folder = Path(tempfile.mkdtemp(prefix="segue-pg-", dir="/tmp"))  # short: a socket's path is limited
+        folder = Path(tempfile.mkdtemp(prefix="segue-pg-", dir=temporary_folder()))
         server = cls(find_programs(), folder, Account("segue", secrets.token_hex(8)))
         try:
             server._make_cluster()
@@ -148,7 +178,8 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = SETTINGS | (_for_all_tests() if self.is_hostile else {})
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [
             str(self._programs / "postgres"),
             "-D",
@@ -231,6 +262,13 @@ def drop_database(url: str) -> None:
 def with_database(url: str, name: str) -> str:
     """Return the URL with another database in it."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def make_hostile(url: str) -> None:
+    """Give a database the settings that a program which trusts in the defaults would stumble over."""
+    with psycopg.connect(with_database(url, "postgres"), autocommit=True) as connection:
+        for name, value in HOSTILE.items():
+            connection.execute(f'ALTER DATABASE "{database_of(url)}" SET {name} = {value}')
 
 
 def database_of(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import ctypes
 import logging
 import os
@@ -14,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from segue.authoring import chain, progress, task
+from segue.authoring import Cancelled, chain, progress, task
 from segue.errors import Abort, Retry, Skip
 
 
@@ -155,6 +156,76 @@ def raise_base(kind: str) -> None:
 
 
 @task
+def be_cancelled(how: str) -> None:
+    """Raises what looks like a cancellation, and is none: nobody asked for it."""
+    raise {"ours": Cancelled, "asyncio": asyncio.CancelledError, "futures": concurrent.futures.CancelledError}[how]
+
+
+@task
+async def be_cancelled_async(how: str) -> int:
+    """The same in a coroutine, in the ways in which that happens."""
+    loop, mine = asyncio.get_running_loop(), asyncio.current_task()
+    assert mine is not None
+    match how:
+        case "ours":
+            raise Cancelled
+        case "part":  # as a client library does at its own timeout
+            part = asyncio.create_task(asyncio.sleep(60))
+            loop.call_soon(part.cancel)
+            await part
+        case "itself":
+            mine.cancel()
+            await asyncio.sleep(60)
+        case "all":
+            for other in asyncio.all_tasks():
+                other.cancel()
+            await asyncio.sleep(60)
+        case "timeout":
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(60)
+        case "group":
+            async with asyncio.TaskGroup() as together:
+                together.create_task(asyncio.sleep(60)).cancel()
+                together.create_task(be_cancelled_async.fn("ours"))
+        case "too late":
+            mine.cancel()
+    return 1
+
+
+@task
+async def disturb_loop(how: str) -> int:
+    """Does to the event loop what takes other attempts on it along."""
+    loop = asyncio.get_running_loop()
+    match how:
+        case "stop":
+            loop.stop()
+        case "exit":
+            loop.call_soon(sys.exit, 3)
+        case "interrupt":
+            loop.call_soon(_interrupt)
+        case "factory":
+            loop.set_task_factory(_no_task)
+        case "handler":
+            loop.set_exception_handler(_no_task)
+            loop.call_soon(_fail)
+    if how != "factory":
+        await asyncio.sleep(0.02)
+    return 1
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _fail() -> None:
+    raise ValueError("in a callback")
+
+
+def _no_task(*_: Any, **__: Any) -> Any:
+    raise SystemExit("no tasks here")
+
+
+@task
 def my_pid() -> int:
     return os.getpid()
 
@@ -198,6 +269,12 @@ def clean_up(ready: str, cleaned: str) -> None:
 @task
 def leave_grandchild() -> int:
     return subprocess.Popen(["sleep", "300"]).pid
+
+
+@task
+def leave_orphan() -> None:
+    """A process whose parent has ended: somebody must adopt it."""
+    subprocess.run(["sh", "-c", "sleep 0.01 &"], check=True)
 
 
 @task

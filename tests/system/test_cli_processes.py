@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -108,7 +108,7 @@ def test_the_first_signal_finishes_what_runs_and_hands_back_the_rest(
     assert worker.stderr is not None
     read_until(worker.stderr.fileno(), READY)
     worker.send_signal(signal.SIGTERM)
-    read_until(worker.stderr.fileno(), b"what runs is finished first")
+    read_until(worker.stderr.fileno(), b"running steps are finished first")
     (tmp_path / "go").touch()
     finish(worker)
     assert statuses(run) == ["succeeded", "ready", "ready"]
@@ -123,10 +123,10 @@ def test_the_second_signal_hands_back_what_runs(
     run, worker = begin_holding(lone_segue, lone_spawn, tmp_path, "--pool", pool)
     assert worker.stderr is not None
     worker.send_signal(signal.SIGTERM)
-    read_until(worker.stderr.fileno(), b"what runs is finished first")
+    read_until(worker.stderr.fileno(), b"running steps are finished first")
     worker.send_signal(signal.SIGTERM)
     _, err = finish(worker, exit_code=128 + signal.SIGTERM)
-    assert "what runs is ended and handed back" in err
+    assert "running steps are ended and handed back" in err
     assert statuses(run) == ["ready", "ready", "ready"]
     assert [step.failures + step.losses for step in run.steps()] == [0, 0, 0]
     assert lone_segue.workers() == []
@@ -225,3 +225,44 @@ def test_a_reader_that_leaves_early_is_no_error(lone_segue: Segue, lone_spawn: S
     assert show.stderr is not None
     assert show.stderr.read() == b""
     show.wait(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("closed", ["1>&- 2>&- 0<&-", "1>/dev/full 2>/dev/full"])
+def test_output_that_goes_nowhere_is_no_traceback(lone_segue: Segue, sqlite_url: str, closed: str) -> None:
+    lone_segue.start(cli_tasks.square, 2)
+    environment = os.environ | {"SEGUE_DATABASE_URL": sqlite_url, "SEGUE_APP": APP}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for words in ("worker --burst", "db check --json", "--help"):
+        command = f"{sys.executable} -m segue {words} {closed}"
+        done = subprocess.run(["sh", "-c", command], env=environment, cwd=ROOT, capture_output=True, timeout=60)
+        assert b"Traceback" not in done.stderr + done.stdout
+        assert done.returncode in (0, 1)
+    assert [run.status for run in lone_segue.runs()] == ["succeeded"]
+
+
+@pytest.mark.parametrize("command", [["result", "--wait"], ["show", "--follow"]])
+def test_a_command_that_waits_is_interrupted_with_130(sqlite_url: str, command: list[str]) -> None:
+    with Segue(sqlite_url) as segue:
+        run = segue.start(cli_tasks.square, 2)
+    words = [sys.executable, "-m", "segue", command[0], run.id, *command[1:]]
+    environment = os.environ | {"SEGUE_DATABASE_URL": sqlite_url}
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_waiting(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=30)
+    assert (process.returncode, complaint) == (130, "")
+
+
+def is_waiting(pid: int) -> bool:
+    """It has opened the database and sleeps between two looks."""
+    return any(name.endswith(".db") for name in open_files(pid)) and " S " in Path(f"/proc/{pid}/stat").read_text()
+
+
+def open_files(pid: int) -> Iterator[str]:
+    """What this process has open at the moment; it opens and closes files while they are listed."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(descriptor)

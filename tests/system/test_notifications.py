@@ -14,7 +14,7 @@ import pytest
 
 from segue import Segue, webhook
 from segue.engine.subscriptions import NOTIFICATION
-from tests.crash.acting import let_leases_run_out
+from tests.crash.working import let_leases_run_out
 from tests.servers.receiver import HANG_UP, HOLD, Receiver
 from tests.system import notification_tasks
 

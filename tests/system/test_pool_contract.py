@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from segue.loop.self_pipe import Wakeup
 from segue.model import Job, Outcome, Verdict
 from segue.plan import codec
 from segue.worker.pool import Pool
@@ -15,7 +16,6 @@ from segue.worker.pool.coroutine import AsyncPool
 from segue.worker.pool.inline import InlinePool
 from segue.worker.pool.process import ProcessPool
 from segue.worker.pool.thread import ThreadPool
-from segue.worker.pool.waiting import Doorbell
 from tests.system import pool_tasks
 from tests.system.pool_driving import TASKS, Driver, job
 
@@ -111,6 +111,60 @@ def test_whatever_is_raised_is_one_failure(driver: Driver) -> None:
     assert driver.run_one("add", 1).result == "11"
 
 
+@pytest.mark.parametrize("how", ["ours", "asyncio", "futures"])
+def test_a_cancellation_that_nobody_asked_for_is_a_failure(driver: Driver, how: str) -> None:
+    outcome = driver.run_one("be_cancelled", how)
+    assert (outcome.verdict, outcome.retryable) == (Verdict.FAILED, True)
+    assert outcome.error is not None
+    assert outcome.error.type.endswith("Cancelled" if how == "ours" else "CancelledError")
+
+
+@pytest.mark.parametrize("how", ["ours", "part", "itself", "all", "timeout", "group"])
+def test_nor_is_one_of_a_coroutine(driver: Driver, how: str) -> None:
+    outcome = driver.run_one("be_cancelled_async", how)
+    assert (outcome.verdict, outcome.retryable) == (Verdict.FAILED, True)
+    assert outcome.error is not None
+    wanted = {"ours": "segue.authoring.context.Cancelled", "timeout": "TimeoutError", "group": "BaseExceptionGroup"}
+    assert outcome.error.type == wanted.get(how, "asyncio.exceptions.CancelledError")
+    assert driver.run_one("add", 1).result == "11"
+
+
+def test_a_coroutine_that_completed_has_succeeded_in_the_async_pool() -> None:
+    """A loop of its own, in the other pools, raises the cancellation once the coroutine has returned."""
+    pool = AsyncPool(2)
+    pool.start()
+    outcome = Driver(pool).run_one("be_cancelled_async", "too late")
+    pool.kill()
+    assert outcome.verdict == Verdict.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["stop", "exit", "interrupt", "factory", "handler"])
+def test_the_loop_of_the_async_pool_goes_on_whatever_tasks_do_to_it(how: str) -> None:
+    pool = AsyncPool(4)
+    pool.start()
+    driver = Driver(pool)
+    beside = job("nap_async", 0.1)
+    outcomes = driver.run(job("disturb_loop", how), beside)
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.SUCCEEDED] * 2
+    assert driver.run_one("echo_async", "on").result == '"on"'
+    pool.kill()
+
+
+def test_a_function_that_waits_for_a_thread_is_not_begun_once_it_is_cancelled() -> None:
+    pool = AsyncPool(8, sync_threads=1)
+    pool.start()
+    driver = Driver(pool)
+    running, waiting = job("nap", 0.3), [job("my_pid") for _ in range(4)]
+    pool.submit([running, *waiting])
+    for each in waiting:
+        pool.cancel("run", each.step)
+    outcomes = driver.outcomes(5)
+    assert [outcome.verdict for outcome in outcomes[:4]] == [Verdict.CANCELLED] * 4
+    assert all(outcome.output == "" and outcome.seconds == 0 for outcome in outcomes[:4])
+    assert (outcomes[4].step, outcomes[4].verdict) == (running.step, Verdict.SUCCEEDED)
+    pool.kill()
+
+
 def test_an_unknown_task_may_be_tried_elsewhere(driver: Driver) -> None:
     outcome = driver.run_one("nowhere.at_all")
     assert (outcome.verdict, outcome.retryable) == (Verdict.FAILED, True)
@@ -156,7 +210,7 @@ def test_a_wake_up_ends_the_wait(driver: Driver) -> None:
 
 
 def test_an_extra_descriptor_ends_the_wait(driver: Driver) -> None:
-    bell = Doorbell()
+    bell = Wakeup()
     bell.ring()
     assert driver.pool.collect(20, [bell.fileno()]) == []
     bell.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -153,22 +154,42 @@ def test_a_child_is_replaced_after_its_share_of_jobs(pool: ProcessPool) -> None:
     pool.kill()
 
 
-def test_the_zygote_is_replaced(pool: ProcessPool, driver: Driver) -> None:
+def test_the_zygote_is_replaced(pool: ProcessPool, driver: Driver, tmp_path: Path) -> None:
     old, children = pool.zygote_pid, pool.child_pids
-    long = job("nap", 30)
+    begun = tmp_path / "begun"
+    long = job("ignore_sigterm", str(begun))
     pool.submit([long])
-    driver.until(lambda: len(pool.child_pids) == 2)
+    driver.until(lambda: begun.exists() and len(pool.child_pids) == 2)
     children = pool.child_pids
     os.kill(old, signal.SIGKILL)
     [outcome] = driver.outcomes(1)
     assert outcome.step == long.step
-    assert "zygote" in message_of(outcome)
+    assert outcome.verdict == Verdict.LOST
+    assert outcome.error is not None
+    assert "zygote" in outcome.error.message
     assert driver.run_one("add", 1).result == "11"
     assert pool.zygote_pid != old
     wait_until_dead(*children)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_child_that_dies_with_the_zygote_but_by_itself_has_failed(
+    pool: ProcessPool, driver: Driver, tmp_path: Path
+) -> None:
+    """What the zygote said before it died counts."""
+    zygote = pool.zygote_pid
+    begun = [tmp_path / "first", tmp_path / "second"]
+    pool.submit([job("ignore_sigterm", str(path)) for path in begun])
+    driver.until(lambda: all(path.exists() for path in begun))
+    guilty, other = pool.child_pids
+    os.kill(guilty, signal.SIGKILL)
+    assert select.select([pool._children._zygote], [], [], 30)[0]  # its report is written, and not read
+    os.kill(zygote, signal.SIGKILL)
+    found = sorted(outcome.verdict for outcome in driver.outcomes(2))
+    assert found == [Verdict.FAILED, Verdict.LOST]
+    wait_until_dead(other)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_the_zygote_leaves_signals_to_the_worker(pool: ProcessPool, driver: Driver, signal_number: int) -> None:
     zygote = pool.zygote_pid
     os.kill(zygote, signal_number)
@@ -199,7 +220,7 @@ driver = Driver(pool)
 grandchild = driver.run_one("leave_grandchild").result
 driver.until(lambda: len(pool.child_pids) == 2)
 pool.submit([job("nap", 60), job("ignore_sigterm", sys.argv[1])])
-print(pool.zygote_pid, *pool.child_pids, grandchild, pool._nursery._folder, flush=True)
+print(pool.zygote_pid, *pool.child_pids, grandchild, pool._children._folder, flush=True)
 pool.collect(60)
 """
 

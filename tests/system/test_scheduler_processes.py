@@ -16,7 +16,7 @@ import pytest
 from segue import Segue
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import TickInfo
-from tests.crash.crew import eventually
+from tests.crash.worker_processes import eventually, freeze
 from tests.system import cli_tasks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ class Office:
 
     def leader_info(self) -> LeaderInfo | None:
         with self.segue.engine.reading() as tx:
-            return leader_info(self.segue.engine.store, tx)
+            return leader_info(tx)
 
     def ticks(self) -> list[TickInfo]:
         return self.segue.schedules.ticks("seconds", limit=1000)[::-1]
@@ -107,8 +107,8 @@ def test_leaders_are_stopped_continued_and_killed_and_each_tick_has_one_run(offi
     frozen = [eventually(office.leader) for office in offices]
     for office in offices:
         office.wait_for_ticks(1)
-    for leader in frozen:
-        leader.send_signal(signal.SIGSTOP)
+    for office, leader in zip(offices, frozen, strict=True):
+        freeze(office.segue, leader.send_signal)
     others = [office.wait_for_leader(other_than=leader) for office, leader in zip(offices, frozen, strict=True)]
     for office in offices:
         office.wait_for_ticks(1)

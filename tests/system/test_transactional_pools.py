@@ -12,9 +12,9 @@ from segue.model import RunStatus
 from segue.worker import worker as worker_module
 from segue.worker.launch import make_worker
 from segue.worker.worker import WorkerOptions
-from tests.contract.acting import connect
-from tests.crash.crew import eventually
-from tests.system import till
+from tests.contract.stage import connect
+from tests.crash.worker_processes import eventually
+from tests.system import payment_tasks
 
 POOLS = ["process", "thread", "async", "inline"]
 
@@ -43,15 +43,15 @@ def payments(segue: Segue) -> Payments:
 
 def work(segue: Segue, pool: str) -> None:
     options = WorkerOptions(pool=pool, concurrency=2, burst=True)
-    make_worker(segue.engine, options, modules=["tests.system.till"]).run()
+    make_worker(segue.engine, options, modules=["tests.system.payment_tasks"]).run()
 
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_everything_is_paid_once(segue: Segue, payments: Payments, pool: str) -> None:
-    run = segue.start(till.day)
+    run = segue.start(payment_tasks.day)
     work(segue, pool)
     assert run.status is RunStatus.SUCCEEDED, [str(reason) for reason in run.explain()]
-    assert (payments(), run.result()) == (till.PAID, till.RESULT)
+    assert (payments(), run.result()) == (payment_tasks.PAID, payment_tasks.RESULT)
     assert {step.name: str(step.status) for step in run.steps()}["change_mind"] == "skipped"
     on_record = {(attempt.status, (attempt.output or "").strip()) for attempt in run.attempts()}
     assert {("succeeded", "paid 7"), ("failed", ""), ("skipped", "")} <= on_record
@@ -59,8 +59,8 @@ def test_everything_is_paid_once(segue: Segue, payments: Payments, pool: str) ->
 
 
 def test_a_run_in_this_process(segue: Segue, payments: Payments) -> None:
-    assert segue.run(till.day) == till.RESULT
-    assert payments() == till.PAID
+    assert segue.run(payment_tasks.day) == payment_tasks.RESULT
+    assert payments() == payment_tasks.PAID
 
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
@@ -69,13 +69,13 @@ def test_what_timed_out_was_never_written(
 ) -> None:
     """Even where the task cannot be ended: its transaction is, and the next try can write at once."""
     monkeypatch.setattr(worker_module, "LOCK_SECONDS", 0.1)
-    till.let_go.clear()
+    payment_tasks.let_go.clear()
     before = set(threading.enumerate())
-    run = segue.start(till.hang, 7)
+    run = segue.start(payment_tasks.hang, 7)
     work(segue, pool)
     assert run.status is RunStatus.SUCCEEDED, [str(reason) for reason in run.explain()]
     assert [attempt.error and attempt.error.type for attempt in run.attempts()] == ["TimeoutError"]
-    till.let_go.set()
+    payment_tasks.let_go.set()
     eventually(lambda: not any(t.name == "segue-attempt" for t in set(threading.enumerate()) - before))
     assert (payments(), run.result()) == ([7], 7)
 
@@ -84,9 +84,9 @@ def test_what_was_cancelled_was_never_written(postgres_url: str) -> None:
     """Not on SQLite: who asks for it must wait for the lock that the task holds."""
     with Segue(postgres_url) as segue:
         payments = open_till(segue)
-        run = segue.start(till.pay_slowly, 7)
+        run = segue.start(payment_tasks.pay_slowly, 7)
         options = WorkerOptions(pool="process", concurrency=1)
-        worker = make_worker(segue.engine, options, modules=["tests.system.till"])
+        worker = make_worker(segue.engine, options, modules=["tests.system.payment_tasks"])
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:

@@ -13,7 +13,7 @@ import pytest
 from segue import Segue
 from segue.errors import RunFailedError
 from segue.model import Gate
-from tests.contract.acting import connect
+from tests.contract.stage import connect
 from tests.system import waiting_tasks
 from tests.system.cli_tasks import PATIENCE_SECONDS
 from tests.system.test_cli_processes import READY, Spawn, finish, read_until, spawning

@@ -1,22 +1,23 @@
-"""How work is written: tasks, workflows, chains, groups, and what a running task may ask.
+"""How users write work: tasks, workflows, chains, groups, and the functions that a running task may call.
 
-Everything here describes. Importing a module full of tasks connects to nothing and starts nothing.
+Everything here only describes. Importing a module full of tasks connects to nothing and starts nothing.
 """
 
 from segue.authoring import builtin as _builtin  # noqa: F401 - registers the tasks that every worker knows
 from segue.authoring.command import ShellError, shell
 from segue.authoring.compose import Chain, Element, Group, Signature, chain, group
 from segue.authoring.context import Cancelled, Context, NoStepError, current, progress, use
+from segue.authoring.declared import declared_limits, find_task, find_workflow, tasks, workflows
 from segue.authoring.handle import Handle
 from segue.authoring.limits import Limit
 from segue.authoring.notify import notify
-from segue.authoring.registry import find_task, find_workflow, tasks, workflows
+from segue.authoring.planning import is_plan, register_planner, to_plan
 from segue.authoring.schedule import Schedule
 from segue.authoring.task import Task, is_retryable, task
 from segue.authoring.values import decode, decode_arguments, decode_result, encode
 from segue.authoring.waiting import sleep, wait_for
 from segue.authoring.webhook import webhook
-from segue.authoring.workflow import Workflow, WorkflowSignature, is_plan, to_plan, workflow
+from segue.authoring.workflow import Workflow, WorkflowSignature, workflow
 
 __all__ = [
     "Cancelled",
@@ -35,6 +36,7 @@ __all__ = [
     "WorkflowSignature",
     "chain",
     "current",
+    "declared_limits",
     "decode",
     "decode_arguments",
     "decode_result",
@@ -46,6 +48,7 @@ __all__ = [
     "is_retryable",
     "notify",
     "progress",
+    "register_planner",
     "shell",
     "sleep",
     "task",

@@ -1,18 +1,20 @@
-"""The tasks that every worker knows: fan-out (`segue.map` and its kin).
+"""The tasks that every worker knows: fan-out (`segue.map` and related tasks).
 
-They are registered by importing `segue.authoring`, under names of their own. `segue.shell` is in `command`.
+Importing `segue.authoring` registers them. Their names begin with `segue.`. `segue.shell` is in `command`.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import chain as chained
 from typing import Any
 
 from segue.authoring.compose import Element
 from segue.authoring.mapping import FLATTEN, MAP, MAP_BATCH, MAP_BATCH_ASYNC, Named, checked_items, mapped
 from segue.authoring.options import Placement
-from segue.authoring.registry import find_task, tasks
-from segue.authoring.task import Task, is_retryable, task
+from segue.authoring.task import Task, is_retryable, task, tasks
+from segue.errors import DefinitionError
+from segue.model import REFUSABLE_TASKS
 
 
 @task(name=MAP)
@@ -28,15 +30,17 @@ def map_step(
 ) -> Element:
     """Return the group of one step of `target` for each item: the step is replaced by it."""
     short_name = target.rpartition(".")[2]
-    items = checked_items(f"{short_name}.{'starmap' if star else 'map'}", xs)
-    known = tasks.get(target) or Named(target, short_name)
-    return mapped(known, items, fixed=fixed, batch=batch, star=star, placement=placement, is_async=is_async)
+    items = checked_items(f"{short_name}.{'starmap' if star else 'map'}", xs, star=star)
+    known = tasks.get(target)  # an invalid item fails its own step, not this one
+    parameters = None if known is None else known.parameters
+    member = Named(target, short_name if known is None else known.short_name, parameters)
+    return mapped(member, items, fixed=fixed, batch=batch, star=star, placement=placement, is_async=is_async)
 
 
 @task(name=MAP_BATCH)
 def map_batch(items: list[Any], *, target: str, fixed: dict[str, Any], star: bool) -> list[Any]:
     """Call `target` for each of a few items, one after another; the first error ends the attempt."""
-    wanted = find_task(target)
+    wanted = _wanted(target)
     results = []
     for item in items:
         args, kwargs = _arguments(wanted, item, fixed, star)
@@ -51,7 +55,7 @@ def map_batch(items: list[Any], *, target: str, fixed: dict[str, Any], star: boo
 @task(name=MAP_BATCH_ASYNC)
 async def map_batch_async(items: list[Any], *, target: str, fixed: dict[str, Any], star: bool) -> list[Any]:
     """Await `target` for each of a few items, one after another; the first error ends the attempt."""
-    wanted = find_task(target)
+    wanted = _wanted(target)
     results = []
     for item in items:
         args, kwargs = _arguments(wanted, item, fixed, star)
@@ -69,6 +73,13 @@ def flatten(lists: list[list[Any]]) -> list[Any]:
     return list(chained.from_iterable(lists))
 
 
+def _wanted(target: str) -> Task[..., Any]:
+    """The task that a batch calls. Invariant: a worker that was started without a task does not call it here either."""
+    if target in REFUSABLE_TASKS.values():
+        raise DefinitionError(f"a batch cannot call {target!r}; leave out batch=, so that each item gets its own step")
+    return tasks.find(target)
+
+
 def _arguments(
     wanted: Task[..., Any], item: Any, fixed: dict[str, Any], star: bool
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -76,6 +87,7 @@ def _arguments(
 
 
 def _judge(wanted: Task[..., Any], error: Exception) -> None:
-    """Let the error say whether the batch may be tried again: the target's own `retry_on` and `give_up_on` decide."""
+    """Mark whether the batch may be tried again: the target's own `retry_on` and `give_up_on` decide."""
     if not is_retryable(wanted, error):
-        error.segue_retryable = False  # type: ignore[attr-defined]
+        with suppress(BaseException):  # the user's `__setattr__` may raise, and must not replace the error
+            error.segue_retryable = False  # type: ignore[attr-defined]

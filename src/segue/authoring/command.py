@@ -1,15 +1,15 @@
 """`shell("...")`: a command as a step.
 
-This only describes it and fills its placeholders; `command_process` runs it.
+This module describes the command and fills its placeholders; `command_process` runs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from shlex import quote
 from string import Formatter
 from typing import Any
 
+from segue.authoring.command_quoting import check_places, quoted
 from segue.authoring.compose import Signature
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.task import task
@@ -17,32 +17,37 @@ from segue.authoring.trace import current_trace
 from segue.errors import DefinitionError, SegueError
 
 DEFAULT_TAIL_BYTES = 4096
+MOST_COMMAND_BYTES = 131_071
+"""Linux's limit for one argument of a program; the command is one argument of /bin/sh."""
+
 GRACE_SECONDS = 5.0
 
 
 class ShellError(SegueError, RuntimeError):
-    """A command ended with an exit code other than 0; `tail` is the end of what it printed."""
+    """A command ended with an exit code other than 0; `tail` is the end of its output."""
 
     def __init__(self, exit_code: int, tail: str = "") -> None:
         self.exit_code = exit_code
         self.tail = tail
         how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
         super().__init__(
-            f"the command {how}; its output ends with:\n{tail}" if tail else f"the command {how}, silently"
+            f"the command {how}; its output ends with:\n{tail}" if tail else f"the command {how}, without output"
         )
 
 
 class Shell:
-    """What `segue.shell` is: call it for a step, `shell.s` for a signature."""
+    """The type of `segue.shell`: call it for a step, `shell.s` for a signature."""
 
     def __call__(self, command: str, /, *args: Any, **options: Any) -> Any:
-        """A command as a step: inside a workflow it is added at once, elsewhere this is a signature.
+        """A command as a step: inside a workflow it is added as a step, elsewhere this is a signature.
 
         `{...}` in the command are filled when it runs, each value quoted as one word (a list as several): from the
         arguments given here, which may be results of other steps, and in a chain `{}` from the previous result, or
-        `{key}` when that is a dict. Write `{{` and `}}` for braces. `cwd`, `env` (added to this process's), `check`
-        (False: an exit code other than 0 is no error) and `tail_bytes` are about the command; `timeout`, `retries`,
-        `queue`, `name` and so on are those of any step; every other keyword is a value.
+        `{key}` if that is a dict. Write no quotes around them: a placeholder inside quotes is refused. Most commands
+        read a value that begins with `-` as an option, unless `--` stands before it. Write `{{` and `}}` for braces.
+        `cwd`, `env` (added to this process's), `check` (False: an exit code other than 0 is not an error) and
+        `tail_bytes` belong to the command; `timeout`, `retries`, `queue`, `name` and so on are options of any step;
+        every other keyword is a value.
 
         The result is `{"exit_code": 0, "output": "the last lines"}`. Raises `ShellError` in the step.
 
@@ -55,7 +60,7 @@ class Shell:
         return made if current_trace.get() is None else made()
 
     def s(self, command: str, /, *args: Any, **options: Any) -> Signature:
-        """The command as a signature, for chain and group, inside of workflows too."""
+        """The command as a signature, for chain and group, also inside workflows."""
         return _signature(command, args, options)
 
     def si(self, command: str, /, *args: Any, **options: Any) -> Signature:
@@ -92,22 +97,36 @@ def run_command(
 
 
 def filled(command: str, args: tuple[Any, ...], values: Mapping[str, Any]) -> str:
-    """The command with its placeholders replaced, each value quoted for the shell."""
+    """The command with its placeholders replaced, each value quoted for the shell. Raises DefinitionError."""
+    check_places(command)
     named = {**args[0], **values} if args and isinstance(args[0], dict) else values
     try:
-        return _Quoting().vformat(command, args, named)
-    except (KeyError, IndexError, AttributeError, TypeError) as exc:
+        text = _Quoting().vformat(command, args, named)
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise DefinitionError(
+            f"a value of the command {command!r} holds half of a surrogate pair, which is not text; correct the value"
+        ) from None
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as exc:
         raise DefinitionError(
             f"the command {command!r} has a placeholder without a value ({exc}); name it: shell(..., path=...), "
             "or write {{ and }} for braces"
         ) from None
+    if "\0" in text:
+        raise DefinitionError(f"a value of the command {command!r} holds a NUL character, which no command can take")
+    if size > MOST_COMMAND_BYTES:
+        raise DefinitionError(
+            f"the command {command!r} is {size:,} bytes long with its values, and may be {MOST_COMMAND_BYTES:,}; write "
+            "the values to a file and give the command its path"
+        )
+    return text
 
 
 class _Quoting(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, (list, tuple)):
-            return " ".join(quote(format(item, format_spec)) for item in value)
-        return quote(format(value, format_spec))
+            return " ".join(quoted(format(item, format_spec)) for item in value)
+        return quoted(format(value, format_spec))
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
         if "." in field_name:
@@ -123,7 +142,7 @@ def _signature(command: object, args: tuple[Any, ...], options: dict[str, Any]) 
     label = "shell(...)"
     if not isinstance(command, str) or not command.strip():
         raise DefinitionError(
-            f"{label} needs a command as text and was given {command!r}; write shell('gzip {{path}}')"
+            f"{label} needs a command as text and was given a {type(command).__name__}; write shell('gzip {{path}}')"
         )
     placement = placed(
         Placement(name="shell"), {key: value for key, value in options.items() if key in _STEP_OPTIONS}, of=label
@@ -135,6 +154,9 @@ def _signature(command: object, args: tuple[Any, ...], options: dict[str, Any]) 
         kwargs["timeout"] = placement.policy.timeout
         placement = placed(placement, {"timeout": placement.policy.timeout + 2 * GRACE_SECONDS}, of=label)
     wants_previous = _open_fields(command, len(args), values)
+    check_places(command)
+    if any(isinstance(value, str) and "\0" in value for value in (*args, *values.values())):
+        raise DefinitionError(f"a value of the command {command!r} holds a NUL character, which no command can take")
     return Signature(run_command, args, kwargs, placement, not wants_previous)
 
 

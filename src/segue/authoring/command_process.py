@@ -1,7 +1,7 @@
-"""Runs the command of a step under /bin/sh, in a process group of its own.
+"""Runs the command of a step under /bin/sh, in a separate process group.
 
 Its output is copied to standard output as it comes, so that the worker keeps its tail with the attempt. However the
-step ends (done, timeout, cancelled, this process killed), the whole group is ended with it.
+step ends (done, timeout, cancelled, this process killed), the whole group ends with it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from segue.authoring.context import Cancelled, Context, NoStepError, current
 from segue.clock import SystemClock
 
 LOOK_EVERY_SECONDS = 0.2
 
-# The first shell watches file descriptor 3, a pipe whose other end only this process holds: when that end is closed by
-# the death of this process, the guard kills the group, so that no command outlives the step that it belonged to.
-_GUARDED = (
-    "exec 3<&0; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 </dev/null 3<&3 & "
-    'exec 3<&- </dev/null; exec /bin/sh -c "$0"'
-)
+REAP_SECONDS = 1.0
+
+# The guard leads the group and waits on a pipe whose other end only this process holds. When this process dies, the
+# pipe closes and the guard kills the group, so that no command outlives its step. The guard is a child of this process,
+# not of the command: the command would leave it an orphan, and in a container often no process reaps orphans.
+_GUARD = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0"
 
 _clock = SystemClock()
 
@@ -32,40 +34,70 @@ def run_in_group(
     text: str, *, timeout: float | None, cwd: str | None, env: dict[str, str] | None, tail_bytes: int,
     grace_seconds: float,
 ) -> tuple[int, str]:  # fmt: skip
-    """Run a command until it ends; returns its exit code and the last `tail_bytes` of its output as text.
+    """Run a command until it ends. Returns its exit code and the last `tail_bytes` of its output as text.
 
-    `env` is added to this process's. After `timeout` seconds, or when the step is to end, the group is told to end, and
-    `grace_seconds` later killed. Raises TimeoutError and Cancelled.
+    `env` is added to this process's. After `timeout` seconds, or when the step is to end, the group gets a SIGTERM, and
+    a SIGKILL `grace_seconds` later. Raises TimeoutError and Cancelled.
     """
-    guard, ours = os.pipe()
-    try:
+    with _guarded_group() as group:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARDED, text],
-            stdin=guard,
+            ["/bin/sh", "-c", text],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=cwd,
             env=None if env is None else {**os.environ, **env},
+            process_group=group,
+        )
+        try:
+            tail = _follow(process, timeout, tail_bytes)
+            return process.wait(), tail
+        except BaseException:
+            _end(process, group, grace_seconds)
+            raise
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@contextmanager
+def _guarded_group() -> Iterator[int]:
+    """A process group that ends with the block, or with this process; not even a zombie is left of it."""
+    theirs, ours = os.pipe()
+    try:
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             process_group=0,
         )
-    finally:
-        os.close(guard)
-    try:
-        tail = _follow(process, timeout, tail_bytes)
-        return process.wait(), tail
     except BaseException:
-        _end(process, grace_seconds)
+        os.close(ours)
         raise
     finally:
-        _signal(process, signal.SIGKILL)  # what the command left behind, and the guard
+        os.close(theirs)
+    try:
+        yield guard.pid
+    finally:
+        _signal(guard.pid, signal.SIGKILL)  # the guard, and the processes that the command left running
         os.close(ours)
-        if process.stdout is not None:
-            process.stdout.close()
+        _reap(guard.pid)
+        guard.wait()
+
+
+def _reap(group: int) -> None:
+    """Reap the processes of the group that are this process's children, some by adoption, if it adopts orphans."""
+    deadline = _clock.monotonic() + REAP_SECONDS
+    with suppress(ChildProcessError):
+        while _clock.monotonic() < deadline:
+            if os.waitpid(-group, os.WNOHANG)[0] == 0:
+                select.select([], [], [], 0.001)  # killed, but not dead yet
 
 
 def _follow(process: subprocess.Popen[bytes], timeout: float | None, tail_bytes: int) -> str:
     """Copy the output as it comes until the command ends; return its last bytes as text."""
-    assert process.stdout is not None  # Popen was told to make a pipe
+    assert process.stdout is not None  # Popen made a pipe
     source = process.stdout.fileno()
     context = _context()
     deadline = None if timeout is None else _clock.monotonic() + timeout
@@ -80,7 +112,7 @@ def _follow(process: subprocess.Popen[bytes], timeout: float | None, tail_bytes:
             sys.stdout.write(text_of.decode(block))
             sys.stdout.flush()
         elif process.poll() is not None:
-            break  # something that it left behind still holds the pipe
+            break  # a process that the command left running still holds the pipe
         if context is not None and context.cancelled():
             raise Cancelled
         if deadline is not None and _clock.monotonic() >= deadline:
@@ -89,7 +121,7 @@ def _follow(process: subprocess.Popen[bytes], timeout: float | None, tail_bytes:
 
 
 def _wait_until(process: subprocess.Popen[bytes], deadline: float | None, timeout: float | None, tail: bytes) -> str:
-    """A command may close its output and go on."""
+    """Wait for the end; a command may close its output and continue."""
     try:
         process.wait(None if deadline is None else max(0.0, deadline - _clock.monotonic()))
     except subprocess.TimeoutExpired:
@@ -104,18 +136,16 @@ def _context() -> Context | None:
         return None
 
 
-def _end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
-    """SIGTERM to the group, some time to obey, then SIGKILL."""
-    _signal(process, signal.SIGTERM)
+def _end(process: subprocess.Popen[bytes], group: int, grace_seconds: float) -> None:
+    """SIGTERM to the group, some time to react, then SIGKILL."""
+    _signal(group, signal.SIGTERM)
     try:
         process.wait(grace_seconds)
     except subprocess.TimeoutExpired:
-        _signal(process, signal.SIGKILL)
+        _signal(group, signal.SIGKILL)
         process.wait()
 
 
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
+def _signal(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -1,6 +1,6 @@
 """Signatures, chains and groups: graphs written as values.
 
-Each of them can lay itself out in a trace: given the handle of what comes before (or None), it adds its steps and
+Each of them can add itself to a trace: given the handle of the preceding result (or None), it adds its steps and
 returns the handle of its result. A chain's result is its last element's; a group's is the list of its members', for 0,
 1, 2, ... members.
 """
@@ -13,13 +13,15 @@ from typing import Any, Protocol, Unpack, runtime_checkable
 from segue.authoring.handle import Handle, gathered, share
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.trace import Trace, current_trace
+from segue.authoring.values import Converters
 from segue.errors import DefinitionError
+from segue.given import shown
 from segue.model import Expr, Gather, Ref
-from segue.plan.check import Parameters
+from segue.plan.check import MAX_NESTING, Parameters
 
 
 class Target(Protocol):
-    """What a signature needs to know about its task."""
+    """The parts of a task that a signature needs."""
 
     @property
     def name(self) -> str:
@@ -33,7 +35,12 @@ class Target(Protocol):
 
     @property
     def parameters(self) -> Parameters | None:
-        """What it takes; None when that cannot be known here."""
+        """Its parameters; None if they are not known here."""
+        ...
+
+    @property
+    def converters(self) -> Converters | None:
+        """The converters of its arguments; None if they are not checked here."""
         ...
 
 
@@ -43,10 +50,11 @@ class _AsSignature(Protocol):
 
 
 class Element:
-    """Something that can be laid out as steps: a signature, a chain, a group, a workflow with its arguments."""
+    """Something that adds steps to a plan: a signature, a chain, a group, a workflow with its arguments."""
 
     __slots__ = ()
 
+    depth = 0  # groups inside each other
     json_remedy = "return it alone, inside chain(...) or group(...), so that it can be run"
 
     def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
@@ -96,7 +104,7 @@ class Signature(Element):
         self.immutable = immutable
 
     def options(self, **changes: Unpack[StepOptions]) -> Signature:
-        """A copy that is placed or tried in another way.
+        """A copy with other options.
 
         Example::
 
@@ -121,13 +129,14 @@ class Signature(Element):
             kwargs=self.arguments(trace),
             placement=self.placement,
             given=None if self.immutable else given,
+            converters=task.converters,
         )
         if given is not None and self.immutable:
             trace.wait(number, given)
         return number
 
     def arguments(self, trace: Trace) -> dict[str, Any]:
-        """The named arguments, as the trace around them makes them."""
+        """The named arguments, completed with options of the trace."""
         return self.kwargs
 
     def __repr__(self) -> str:
@@ -138,7 +147,7 @@ class Signature(Element):
 class Chain(Element):
     """Elements that run one after another, each given the result of the one before."""
 
-    __slots__ = ("elements",)
+    __slots__ = ("depth", "elements")
 
     def __init__(self, elements: Iterable[Any]) -> None:
         flat: list[Element] = []
@@ -151,9 +160,10 @@ class Chain(Element):
         if not flat:
             raise DefinitionError("chain() of nothing has no result; give it at least one signature")
         self.elements: tuple[Element, ...] = tuple(flat)
+        self.depth = max(element.depth for element in flat)
 
     def options(self, **changes: Unpack[StepOptions]) -> Chain:
-        """A copy, each of whose steps has these options; those about the start (delay, when, ...) go to the first."""
+        """A copy, each of whose steps has these options; options for the start (delay, when, ...) go to the first."""
         every, first = _split(changes)
         elements = [element.options(**every) for element in self.elements]
         elements[0] = elements[0].options(**first)
@@ -175,12 +185,18 @@ class Chain(Element):
 
 
 class Group(Element):
-    """Members that run side by side; the result is the list of theirs, in order."""
+    """Members that run concurrently; the result is the list of their results, in order."""
 
-    __slots__ = ("members",)
+    __slots__ = ("depth", "members")
 
     def __init__(self, members: Iterable[Any]) -> None:
         self.members = tuple([as_element(item, "group") for item in members])
+        self.depth = 1 + max([member.depth for member in self.members], default=0)
+        if self.depth > MAX_NESTING:
+            raise DefinitionError(
+                f"groups are nested more than {MAX_NESTING} deep; let a task return the inner ones, which then replace "
+                "it while the run continues"
+            )
 
     def options(self, **changes: Unpack[StepOptions]) -> Group:
         """A copy, each of whose members has these options."""
@@ -222,7 +238,7 @@ def chain(*elements: Any) -> Chain:
     """Run elements one after another; each gets the result of the one before as its first argument.
 
     An element is a signature, a task (as `task.s()`), a chain, a group or a workflow's `s(...)`. The first receives
-    nothing, the result is the last one's. Inside a workflow, calling the chain adds its steps.
+    nothing; the result is the last one's. Inside a workflow, calling the chain adds its steps.
 
     Example::
 
@@ -232,7 +248,7 @@ def chain(*elements: Any) -> Chain:
 
 
 def group(*members: Any) -> Group:
-    """Run members side by side; the result is the list of their results, in the order written, for any number of them.
+    """Run members concurrently; the result is the list of their results, in the order written, for any number of them.
 
     Takes the members one by one, or one iterable of them.
 
@@ -250,23 +266,26 @@ def group(*members: Any) -> Group:
 
 
 def as_element(item: Any, inside: str) -> Element:
-    """The item as something that can be laid out; raises `DefinitionError` that says what to write instead."""
+    """The item as an element. Raises `DefinitionError` that says what to write instead."""
     if isinstance(item, Element):
         return item
     if isinstance(item, Handle):
         raise DefinitionError(
-            f"{inside}(...) was given a step that was added already, {item!r}; inside a workflow write task.s(...) for "
-            f"what goes into {inside}(...), or leave {inside} away and pass the handle on"
+            f"{inside}(...) was given a step that was added already, {shown(item)}; inside a workflow write "
+            f"task.s(...) for the members of {inside}(...), or leave out {inside} and pass the handle on"
         )
     if not isinstance(item, type) and isinstance(item, _AsSignature):
         return item.s()
     if callable(item):
-        raise DefinitionError(f"{inside}(...) was given {item!r}, which is no task; put @task on it and write .s(...)")
+        raise DefinitionError(
+            f"{inside}(...) was given {shown(item)}, which is not a task; put @task on it and write .s(...)"
+        )
     raise DefinitionError(
-        f"{inside}(...) was given {item!r} ({type(item).__name__}); use task.s(...), chain(...), group(...)"
+        f"{inside}(...) was given {shown(item)} ({type(item).__name__}); use task.s(...), chain(...), group(...)"
     )
 
 
+SHOWN_DEEP = 5  # groups inside each other
 _ABOUT_THE_START = ("delay", "run_at", "rule", "when", "after")
 
 
@@ -276,5 +295,8 @@ def _split(changes: Any) -> tuple[Any, Any]:
 
 
 def _shown(elements: tuple[Element, ...]) -> str:
-    text = ", ".join(repr(element) for element in elements[:3])
+    text = ", ".join(
+        repr(element) if element.depth < SHOWN_DEEP else f"{type(element).__name__.lower()}(...)"
+        for element in elements[:3]
+    )
     return text if len(elements) <= 3 else f"{text}, ... {len(elements) - 3} more"

@@ -1,36 +1,38 @@
-"""What a task may ask and say while it runs: who it is, how far it is, whether it should stop.
+"""What a task may ask and report while it runs: its step, its progress, and whether it should stop.
 
-The runner makes a `Context` for each attempt and puts it in place with `use`; tasks see it through `current` and
+The runner makes a `Context` for each attempt and activates it with `use`; tasks see it through `current` and
 `progress`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Number
 from typing import Final, TypeVar, overload
 
 import msgspec
 
 from segue.clock import SystemClock
-from segue.errors import SegueError
+from segue.errors import DefinitionError, SegueError
+from segue.given import finite, shown
 
 T = TypeVar("T")
 
 REPORT_EVERY_SECONDS = 0.1
-"""How often a loop over `progress(iterable)` reports at most."""
+"""The shortest time between two reports of a loop over `progress(iterable)`."""
 
 
 class Cancelled(BaseException):
     """Raised inside a task, by `progress`, when its run was cancelled or its attempt is to stop.
 
-    Not an `Exception`, so that a task's own `except Exception` lets it through.
+    It is not an `Exception`, so that a task's own `except Exception` lets it through. A task that raises it by itself
+    cancels nothing: its attempt has failed.
     """
 
 
 class NoStepError(SegueError, RuntimeError):
-    """`current()` was asked outside of a step."""
+    """`current()` was called outside of a step."""
 
 
 def _never() -> bool:
@@ -38,7 +40,7 @@ def _never() -> bool:
 
 
 class Context(msgspec.Struct, frozen=True):
-    """The attempt that is running now."""
+    """The running attempt."""
 
     run_id: str
     step: int
@@ -52,7 +54,7 @@ class Context(msgspec.Struct, frozen=True):
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt at this step, and for no other step: for asking another service to do it once."""
+        """The same for every attempt at this step, and for no other: lets other services detect repeated requests."""
         return f"{self.run_id}:{self.step}"
 
 
@@ -61,7 +63,7 @@ _clock = SystemClock()
 
 
 def current() -> Context:
-    """The attempt that is running; raises `NoStepError` outside of a step.
+    """The running attempt. Raises `NoStepError` outside of a step.
 
     Example::
 
@@ -70,20 +72,29 @@ def current() -> Context:
     context = _context.get()
     if context is None:
         raise NoStepError(
-            "current() was asked where no step is running; call it inside a task that Segue runs, "
-            "or give what it would tell as an argument"
+            "current() was called where no step is running; call it inside a task that Segue runs, "
+            "or pass its values as arguments"
         )
     return context
 
 
-@contextmanager
-def use(context: Context) -> Iterator[Context]:
-    """Make this the current attempt, for the runner."""
-    token = _context.set(context)
-    try:
-        yield context
-    finally:
-        _context.reset(token)
+class use:  # noqa: N801 - used as `with use(context):`
+    """Make this the current attempt within the block, for the runner.
+
+    A class, because the context manager of a generator sets attributes of an exception that passes it.
+    """
+
+    __slots__ = ("_before", "_context")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> Context:
+        self._before = _context.set(self._context)
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        _context.reset(self._before)
 
 
 @overload
@@ -91,10 +102,10 @@ def progress(done: float, total: float | None = None, message: str = "") -> None
 @overload
 def progress(done: Iterable[T], total: float | None = None, message: str = "") -> Iterator[T]: ...
 def progress(done: float | Iterable[T], total: float | None = None, message: str = "") -> Iterator[T] | None:
-    """Say how far the step is; or go through an iterable and say it on the way.
+    """Report the progress of the step, or iterate over an iterable and report it on the way.
 
-    Rate and time left are worked out from what is said. Raises `Cancelled` when the step is to stop. Outside of a step
-    it says nothing, so the task remains a plain function.
+    Rate and remaining time are computed from the reports. Raises `Cancelled` if the step is to stop. Outside of a step
+    it reports nothing, so the task remains a plain function.
 
     Example::
 
@@ -102,12 +113,40 @@ def progress(done: float | Iterable[T], total: float | None = None, message: str
             parse(path)
         progress(30, 120, "rows")
     """
-    if isinstance(done, (int, float)):
+    if isinstance(done, (int, float)) or not _is_iterable(done):
+        said = checked_progress(done, total, message)
         context = _context.get()
         if context is not None:
-            _say(context, done, total, message)
+            _report(context, *said)
         return None
+    _, total, message = checked_progress(0, total, message)
     return _going_through(done, total, message)
+
+
+def checked_progress(done: object, total: object, message: object) -> tuple[float, float | None, str]:
+    """The progress in its stored form. Raises DefinitionError for values that are not numbers or text."""
+    how_far, of = finite(done), None if total is None else finite(total)
+    if how_far is None or (of is None and total is not None):
+        name, value = ("done", done) if how_far is None else ("total", total)
+        raise DefinitionError(
+            f"progress({name}={shown(value)}) was called; give a finite number"
+            + (", or an iterable that is not a text" if name == "done" else ", or leave it out")
+        )
+    if type(message) is str:
+        return how_far, of, message
+    if message is None:
+        return how_far, of, ""
+    if not issubclass(type(message), str):
+        raise DefinitionError(f"progress(message={shown(message)}) was called; give a text")
+    return how_far, of, str.__str__(message)
+
+
+def _is_iterable(value: object) -> bool:
+    """Whether `progress` iterates over it. It does not iterate over a number, nor over the letters of a text."""
+    kind = type(value)
+    if issubclass(kind, (str, bytes, Number)):
+        return False
+    return hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
 
 
 def _going_through(items: Iterable[T], total: float | None, message: str) -> Iterator[T]:
@@ -118,7 +157,7 @@ def _going_through(items: Iterable[T], total: float | None, message: str) -> Ite
     if total is None and isinstance(items, Sized):
         total = len(items)
     count = 0
-    _say(context, count, total, message)
+    _report(context, count, total, message)
     said_at = _clock.monotonic()
     said = 0
     for item in items:
@@ -134,7 +173,7 @@ def _going_through(items: Iterable[T], total: float | None, message: str) -> Ite
         context.report(count, total, message)
 
 
-def _say(context: Context, done: float, total: float | None, message: str) -> None:
+def _report(context: Context, done: float, total: float | None, message: str) -> None:
     if context.cancelled():
         raise Cancelled
     context.report(done, total, message)

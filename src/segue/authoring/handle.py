@@ -1,20 +1,20 @@
-"""What a step's call stands for while a workflow is being traced: its future result.
+"""Stands for the future result of a step while a workflow is traced.
 
-A `Handle` may be passed on, indexed, and put in order with others. Anything that would need the result itself (a
-condition, a loop, arithmetic) raises `DefinitionError` that says what to write instead.
+A `Handle` may be passed on, indexed, and ordered with others. An operation that needs the result itself (a condition, a
+loop, arithmetic) raises `DefinitionError` that says what to write instead.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, assert_never
 
 from segue.errors import DefinitionError
-from segue.model import RUN, Expr, Gather, JoinRule, Mapping, Ref, Span
+from segue.model import RUN, Expr, Gather, JoinRule, Mapping, Ref, Span, Value
 from segue.plan.codec import steps_in
 
 
 class Graph(Protocol):
-    """What a handle needs of the trace that it belongs to."""
+    """The parts of a trace that a handle needs."""
 
     def join(self, expr: Expr, steps: tuple[int, ...]) -> int:
         """Add a virtual step that waits for `steps` and has `expr` as its result."""
@@ -25,7 +25,7 @@ class Graph(Protocol):
         ...
 
     def condition(self, steps: tuple[int, ...], when: Any) -> None:
-        """Let `steps` be skipped when `when` turns out to be false."""
+        """Skip `steps` if `when` turns out to be false."""
         ...
 
 
@@ -43,7 +43,7 @@ class Handle:
 
     __slots__ = ("_ends", "_expr", "_graph", "_joined", "_roots", "_shared", "_steps")
 
-    json_remedy = "it stands for a result that is not known yet, and only means something inside its workflow"
+    json_remedy = "it stands for a result that is not known yet, and has a meaning only inside its workflow"
 
     def __init__(
         self,
@@ -57,22 +57,22 @@ class Handle:
         self._expr = expr
         self._steps = steps  # those that are final when the value is known
         self._roots = steps if roots is None else roots  # those that begin it
-        self._ends = steps if ends is None else ends  # those that are final when all of it is over
+        self._ends = steps if ends is None else ends  # those that are final when all of it has ended
         self._shared = False  # whether more than one step waits for it
         self._joined: int | None = None
 
     def after(self, *others: Any, rule: JoinRule | str | None = None) -> Handle:
-        """Start only when `others` (handles) are done too, as `rule` says; returns this handle.
+        """Start only after `others` (handles) are done too, according to `rule`. Returns this handle.
 
-        The rule counts for all parents of the step: those that it has by its arguments and those named here.
+        The rule applies to all parents of the step: those that come from its arguments and those named here.
         """
         self._graph.order(self._roots, others, rule)
         return self
 
     def when(self, condition: Any) -> Handle:
-        """Skip this step, and what needs it, when `condition` (a handle) turns out false; returns this handle.
+        """Skip this step, and the steps that need it, if `condition` (a handle) is false. Returns this handle.
 
-        False are `false`, `None`, 0, "", [] and {}.
+        `false`, `None`, 0, "", [] and {} count as false.
         """
         self._graph.condition(self._roots, condition)
         return self
@@ -90,7 +90,7 @@ class Handle:
         if name.startswith("__"):
             raise AttributeError(name)
         raise DefinitionError(
-            f".{name} was asked of {self!r}, whose result is not known yet; write handle[{name!r}] for a part of it, "
+            f".{name} was read from {self!r}, whose result is not known yet; write handle[{name!r}] for a part of it, "
             "or a task that takes the result and does the rest"
         )
 
@@ -112,15 +112,15 @@ class Handle:
 
 
 def share(handle: Handle) -> None:
-    """Say that several steps are about to wait for this handle, so that they do it through one join."""
+    """Announce that several steps will wait for this handle, so that they do it through one join."""
     handle._shared = True
 
 
 def source_of(handle: Handle, *, direct: bool = False) -> tuple[Expr, tuple[int, ...]]:
-    """What stands for the handle in a step's arguments, and the steps to wait for.
+    """The expression for the handle in a step's arguments, and the steps to wait for.
 
-    From the second use on, a handle of many steps goes through a virtual join, so that n steps needed by m others cost
-    n + m edges. `direct` avoids that, for a rule that must see the steps themselves.
+    From its second use on, a handle of many steps goes through a virtual join, so that n steps needed by m others cost
+    n + m edges. `direct` avoids the join, for a rule that must see the steps themselves.
     """
     if len(handle._steps) < 2 or direct:
         return handle._expr, handle._steps
@@ -138,7 +138,7 @@ def steps_needed(expr: Expr) -> tuple[int, ...]:
 
 
 def gathered(exprs: list[Expr]) -> Expr:
-    """A list of expressions, as a `Span` when they are the whole results of consecutive steps."""
+    """A list of expressions, as a `Span` if they are the whole results of consecutive steps."""
     if len(exprs) > 1:
         first = exprs[0]
         if isinstance(first, Ref) and first.step >= 0:
@@ -152,7 +152,7 @@ def gathered(exprs: list[Expr]) -> Expr:
 
 
 def part_of(expr: Expr, key: str | int) -> Expr:
-    """What lies under a key in what an expression stands for; raises `DefinitionError` when that is not there."""
+    """The part of an expression under a key. Raises `DefinitionError` if it does not exist."""
     match expr:
         case Ref():
             return Ref(expr.step, (*expr.path, key))
@@ -162,7 +162,7 @@ def part_of(expr: Expr, key: str | int) -> Expr:
             return expr.items[key]
         case Mapping() if isinstance(key, str) and key in expr.keys:
             return expr.items[expr.keys.index(key)]
-    raise DefinitionError(f"[{key!r}] is not in {_described(expr)}; ask for a part that it has")
+    raise DefinitionError(f"[{key!r}] is not in {_described(expr)}; use a part that exists")
 
 
 def _width(span: Span) -> int:
@@ -177,5 +177,7 @@ def _described(expr: Expr) -> str:
             return f"a list of {len(expr.items)} results"
         case Mapping():
             return f"a dict with the keys {', '.join(expr.keys)}"
-        case _:
+        case Ref() | Value():
             return "a value that is known already"
+        case unknown:
+            assert_never(unknown)

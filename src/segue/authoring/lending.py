@@ -1,7 +1,7 @@
-"""The parameter `connection` of a transactional task: who runs the task fills it, and callers never do.
+"""The parameter `connection` of a transactional task: the process that runs the task fills it, callers never do.
 
-Of `def pay(connection, order)` a workflow calls `pay(7)`. Outside of one the task is the plain function, and
-`pay(connection, 7)` calls that.
+For `def pay(connection, order)` a workflow calls `pay(7)`. Outside of a workflow the task is the plain function, and is
+called as `pay(connection, 7)`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ CONNECTION = "connection"
 
 
 def check_lendable(label: str, fn: Callable[..., Any]) -> None:
-    """Raise `DefinitionError` for a function that could not be given a connection, or could not use one."""
+    """Raise `DefinitionError` for a function that could not receive a connection, or could not use one."""
     if iscoroutinefunction(fn):
         raise DefinitionError(
-            f"{label}: transactional=True was asked of an async def, but its connection is synchronous and would hold "
-            "up the event loop; write it as def, and do what must be awaited in a task before it"
+            f"{label}: transactional=True was set on an async def, but its connection is synchronous and would block "
+            "the event loop; write it as def, and await in a task before it"
         )
     parameter = signature(fn).parameters.get(CONNECTION)
     if parameter is None:
@@ -36,12 +36,12 @@ def check_lendable(label: str, fn: Callable[..., Any]) -> None:
 
 
 def without_connection(of: Signature) -> Signature:
-    """What callers see of a transactional task."""
+    """The signature of a transactional task for its callers."""
     return of.replace(parameters=[p for p in of.parameters.values() if p.name != CONNECTION])
 
 
 def place_of_connection(of: Signature) -> int | None:
-    """Its place among the positional parameters; None when it is given by name."""
+    """Its place among the positional parameters; None if it is given by name."""
     parameters = list(of.parameters.values())
     index = next(index for index, parameter in enumerate(parameters) if parameter.name == CONNECTION)
     return None if parameters[index].kind is Parameter.KEYWORD_ONLY else index
@@ -50,7 +50,7 @@ def place_of_connection(of: Signature) -> int | None:
 def lend(
     connection: Any, place: int | None, args: list[Any], kwargs: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of the function: those of the callers, and the connection."""
+    """The arguments of the function: those of the caller, and the connection."""
     if place is None or place > len(args):
         return args, {**kwargs, CONNECTION: connection}
     return [*args[:place], connection, *args[place:]], kwargs

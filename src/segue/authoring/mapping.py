@@ -1,8 +1,8 @@
-"""Fan-out: what `task.map` and `task.starmap` make of a list, now or when it is known.
+"""Fan-out: `task.map` and `task.starmap` over a list, either now or when the list is known.
 
-A list that is known becomes a group at once. One that is not becomes a step of the built-in task `segue.map`, which
-returns that group when it runs. The built-in steps need not know the target task: they are told its name and how its
-steps are to be placed.
+A known list becomes a group immediately. A future list becomes a step of the built-in task `segue.map`, which returns
+that group when it runs. The built-in steps need not know the target task: they receive its name and the options of its
+steps.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import msgspec
 
 from segue.authoring.compose import Chain, Element, Group, Signature, Target
 from segue.authoring.handle import Handle
+from segue.authoring.known import holds_unknown
 from segue.authoring.options import Placement
 from segue.authoring.trace import Trace, current_trace
 from segue.errors import DefinitionError
+from segue.given import shown
 from segue.model import Policy
 from segue.plan.check import Parameters
 
@@ -27,11 +29,11 @@ FLATTEN = "segue.flatten"
 
 
 class MapTarget(Target, Protocol):
-    """What mapping needs to know about the task that is mapped."""
+    """The parts of a task that mapping needs."""
 
     @property
     def placement(self) -> Placement:
-        """How its steps are placed."""
+        """The options of its steps."""
         ...
 
     @property
@@ -41,20 +43,21 @@ class MapTarget(Target, Protocol):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A task of which only the name is known here."""
+    """A task of which only the name is known here, or whose arguments must not be checked here."""
 
     name: str
     short_name: str
     parameters: Parameters | None = None
+    converters: None = None
 
 
 class MapSignature(Signature):
-    """The step that fans out when its list is known; tells it how the workflow around it places steps."""
+    """The step that fans out when its list is known, with the options of the workflow around it."""
 
     __slots__ = ()
 
     def arguments(self, trace: Trace) -> dict[str, Any]:
-        """Tell the step the queue and priority of the workflow around it, for the steps that it will make."""
+        """Add the queue and priority of the workflow around it to the arguments, for the steps that it will make."""
         own = self.placement
         members = msgspec.structs.replace(
             self.kwargs["placement"],
@@ -71,14 +74,14 @@ def map_over(
     word = "starmap" if star else "map"
     if batch is not None and (type(batch) is not int or batch < 1):
         raise DefinitionError(
-            f"{target.short_name}.{word}: batch={batch!r} is not a whole number of items; give 1 or more"
+            f"{target.short_name}.{word}: batch={shown(batch)} is not a whole number of items; give 1 or more"
         )
     trace = current_trace.get()
     if given_later:
         return _later(target, (), fixed, batch, star)
     if isinstance(xs, Handle):
         return _later(target, (xs,), fixed, batch, star)()
-    items = checked_items(f"{target.short_name}.{word}", xs)
+    items = checked_items(f"{target.short_name}.{word}", xs, star=star)
     element = mapped(
         target, items, fixed=fixed, batch=batch, star=star, placement=target.placement, is_async=target.is_async
     )
@@ -98,11 +101,11 @@ def mapped(
     """The group of one step for each item, or for each `batch` of them."""
     if batch is None:
         kwargs = dict(fixed)
-        if star:
-            return Group([Signature(target, tuple(item), kwargs, placement, True) for item in items])
-        return Group([Signature(target, (item,), kwargs, placement, True) for item in items])
+        return Group([Signature(target, item if star else (item,), kwargs, placement, True) for item in items])
     if placement.name is None:
         placement = msgspec.structs.replace(placement, name=target.short_name)
+    for item in items:
+        _check(target, item if star else (item,), fixed)
     step = Named(MAP_BATCH_ASYNC if is_async else MAP_BATCH, target.short_name)
     told = {"target": target.name, "fixed": dict(fixed), "star": star}
     batches = [
@@ -114,19 +117,37 @@ def mapped(
     return Chain((Group(batches), Signature(Named(FLATTEN, "flatten"), (), {}, flat, False)))
 
 
-def checked_items(label: str, xs: Any) -> list[Any]:
-    """The items to map over; raises `DefinitionError` for what is not a list of things."""
-    if isinstance(xs, (list, tuple)):
-        return list(xs)
-    if not isinstance(xs, Iterable) or isinstance(xs, (str, bytes, Mapping)):
+def _check(target: Target, args: tuple[Any, ...], fixed: Mapping[str, Any]) -> None:
+    """Refuse arguments that would not reach the target unchanged; the steps are made from the stored values."""
+    if target.converters is not None and not any(holds_unknown(item, Handle) for item in args):
+        known = {name: value for name, value in fixed.items() if not holds_unknown(value, Handle)}
+        target.converters.check(target.short_name, args, known)
+
+
+def checked_items(label: str, xs: Any, *, star: bool) -> list[Any]:
+    """The items to map over; with `star` each is a tuple. Raises `DefinitionError` for a value that is not a list."""
+    if not _is_list(xs):
         raise DefinitionError(
-            f"{label} needs a list and was given {type(xs).__name__} {str(xs)[:60]!r}; "
+            f"{label} needs a list and was given {type(xs).__name__} {shown(xs, 60)}; "
             "give it a list, for example [x] for a single item"
         )
-    return list(xs)
+    items = list(xs)
+    for number, item in enumerate(items if star else ()):
+        if not _is_list(item):
+            raise DefinitionError(
+                f"{label} needs a list of the arguments of each step, and item {number} is {type(item).__name__} "
+                f"{shown(item, 60)}; give it a tuple, for example (x, y)"
+            )
+        items[number] = tuple(item)
+    return items
+
+
+def _is_list(xs: object) -> bool:
+    return isinstance(xs, (list, tuple)) or (isinstance(xs, Iterable) and not isinstance(xs, (str, bytes, Mapping)))
 
 
 def _later(target: MapTarget, args: tuple[Any, ...], fixed: dict[str, Any], batch: int | None, star: bool) -> Signature:
+    _check(target, (), fixed)
     placement = target.placement
     members = msgspec.structs.replace(placement, when=None, after=(), rule=Placement().rule, delay=None, run_at=None)
     told = {

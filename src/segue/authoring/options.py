@@ -1,6 +1,6 @@
-"""What may be said about a step besides its arguments: where it goes, when it starts, how often it is tried.
+"""The options of a step, besides its arguments: where it runs, when it starts, how often it is tried.
 
-`Placement` holds it; `placed` makes a changed copy and refuses what makes no sense, saying what was found.
+`Placement` contains them; `placed` makes a changed copy and refuses invalid values, with what was found.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import msgspec
 from segue.authoring.limits import Fairness, Limit, Rate, checked_limits
 from segue.authoring.schedule import Schedule
 from segue.errors import DefinitionError
+from segue.given import shown
 from segue.model import JoinRule, Policy
 from segue.plan.graph import Node, Sla
+from segue.plan.indexed import name_problem
 from segue.plan.labels import encoded_metadata, joined_metadata
 
-DEFAULT_POLICY: Policy = Node(name="", task=None).policy  # the very object, so that plans leave it out when encoded
+DEFAULT_POLICY: Policy = Node(name="", task=None).policy  # this very object, so that plans leave it out when encoded
 
 Errors = type[Exception] | tuple[type[Exception], ...]
 Seconds = float | timedelta
@@ -26,7 +28,7 @@ Limits = Limit | list[Limit] | tuple[Limit, ...]
 
 
 class PolicyOptions(TypedDict, total=False):
-    """How often and how long; the same words as `segue.model.Policy`."""
+    """How often and how long; the same names as in `segue.model.Policy`."""
 
     retries: int
     retry_delay: Seconds
@@ -40,9 +42,11 @@ class PolicyOptions(TypedDict, total=False):
 
 
 class TaskOptions(PolicyOptions, total=False):
-    """What `@task` takes."""
+    """The options of `@task`."""
 
     name: str
+    title: str
+    description: str
     queue: str
     priority: int
     delay: Seconds
@@ -62,7 +66,7 @@ class TaskOptions(PolicyOptions, total=False):
 
 
 class StepOptions(PolicyOptions, total=False):
-    """What `.options(...)` takes."""
+    """The options of `.options(...)`."""
 
     name: str
     queue: str
@@ -80,7 +84,7 @@ class StepOptions(PolicyOptions, total=False):
 
 
 class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a step is given besides its arguments; None means "as the workflow says"."""
+    """The options of a step besides its arguments; None means "as the workflow sets it"."""
 
     name: str | None = None
     queue: str | None = None
@@ -101,7 +105,7 @@ class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def sla(self) -> Sla | None:
-        """By when the step should have started and ended; None when nothing was said."""
+        """The times by which the step should have started and ended; None if none were set."""
         return None if self.sla_start is self.sla_end is None else Sla(self.sla_start, self.sla_end)
 
 
@@ -110,7 +114,7 @@ _PLACEMENT_FIELDS = frozenset(Placement.__struct_fields__) - {"policy", "own_lim
 
 
 def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
-    """A copy of `placement` with `changes`; raises `DefinitionError` naming `of` when one makes no sense."""
+    """A copy of `placement` with `changes`. Raises `DefinitionError` naming `of` for an invalid one."""
     if not changes:
         return placement
     unknown = sorted(changes.keys() - _POLICY_FIELDS - _PLACEMENT_FIELDS)
@@ -122,19 +126,20 @@ def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
     if policy:
         changed = msgspec.structs.replace(placement.policy, **policy)
         checked["policy"] = DEFAULT_POLICY if changed == DEFAULT_POLICY else changed
-    if "metadata" in checked:  # added to what the task has already
+    if "metadata" in checked:  # added to the task's own
         added = checked["metadata"]
         checked["metadata"] = joined_metadata(placement.metadata, None if added is None else str(added))
     return msgspec.structs.replace(placement, **{k: v for k, v in checked.items() if k not in _POLICY_FIELDS})
 
 
 def check_errors(of: str, key: str, value: object) -> tuple[type[Exception], ...]:
-    """Exception classes as a tuple; raises `DefinitionError` for anything else."""
+    """Exception classes as a tuple. Raises `DefinitionError` for anything else."""
     given = value if isinstance(value, tuple) else (value,)
     for item in given:
         if not (isinstance(item, type) and issubclass(item, Exception)):
             raise DefinitionError(
-                f"{of}: {key}={value!r} is not an exception class or a tuple of them; write {key}=(OSError, ValueError)"
+                f"{of}: {key}={shown(value)} is not an exception class or a tuple of them; "
+                f"write {key}=(OSError, ValueError)"
             )
     return given
 
@@ -157,7 +162,7 @@ def _check(of: str, key: str, value: object) -> object:
             return _number(of, key, value, low=0.0, high=1.0)
         case "may_fail":
             if not isinstance(value, bool):
-                raise DefinitionError(f"{of}: may_fail={value!r} is not a boolean; write may_fail=True or False")
+                raise DefinitionError(f"{of}: may_fail={shown(value)} is not a boolean; write may_fail=True or False")
             return value
         case "run_at":
             return _aware(of, value)
@@ -177,46 +182,51 @@ def _check(of: str, key: str, value: object) -> object:
 
 def _text(of: str, key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > 200:
-        raise DefinitionError(f"{of}: {key}={value!r} is not a text of 1 to 200 characters; write {key}='...'")
+        raise DefinitionError(f"{of}: {key}={shown(value)} is not a text of 1 to 200 characters; write {key}='...'")
+    problem = name_problem(value, 4 * len(value))
+    if problem is not None:
+        raise DefinitionError(
+            f"{of}: {key}={shown(value)} {problem}, which no database can store; write another {key}='...'"
+        )
     return value
 
 
 def _integer(of: str, key: str, value: object, *, low: int, high: int, remedy: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise DefinitionError(f"{of}: {key}={value!r} is not a whole number from {low} to {high}; {remedy}")
+        raise DefinitionError(f"{of}: {key}={shown(value)} is not a whole number from {low} to {high}; {remedy}")
     return value
 
 
 def _number(of: str, key: str, value: object, *, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise DefinitionError(f"{of}: {key}={value!r} is out of range; give a number from {low:g} to {high:g}")
+        raise DefinitionError(f"{of}: {key}={shown(value)} is out of range; give a number from {low:g} to {high:g}")
     return float(value)
 
 
 def seconds_of(of: str, key: str, value: object, *, above_zero: bool) -> float:
-    """A length of time in seconds; raises `DefinitionError` for what is none, or out of range."""
+    """A duration in seconds. Raises `DefinitionError` for an invalid one, or one out of range."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise DefinitionError(f"{of}: {key}={value!r} is not a time; give seconds or a timedelta")
+        raise DefinitionError(f"{of}: {key}={shown(value)} is not a duration; give seconds or a timedelta")
     if not 0 <= seconds < 1e10 or (above_zero and seconds == 0):
         bound = "more than 0" if above_zero else "0 or more"
-        raise DefinitionError(f"{of}: {key}={value!r} is out of range; give {bound} seconds")
+        raise DefinitionError(f"{of}: {key}={shown(value)} is out of range; give {bound} seconds")
     return float(seconds)
 
 
 def _aware(of: str, value: object) -> datetime:
     if not isinstance(value, datetime):
-        raise DefinitionError(f"{of}: run_at={value!r} is not a datetime; give an aware one, or delay= in seconds")
+        raise DefinitionError(f"{of}: run_at={shown(value)} is not a datetime; give an aware one, or delay= in seconds")
     if value.tzinfo is None:
-        raise DefinitionError(f"{of}: run_at={value!r} has no time zone; add one, for example tzinfo=UTC")
+        raise DefinitionError(f"{of}: run_at={shown(value)} has no time zone; add one, for example tzinfo=UTC")
     return value
 
 
 def _rule(of: str, value: object) -> JoinRule:
     try:
-        return JoinRule(str(value))
+        return JoinRule(value if isinstance(value, str) else "")
     except ValueError:
-        raise DefinitionError(f"{of}: rule={value!r} is not known; choose {_listed(JoinRule)}") from None
+        raise DefinitionError(f"{of}: rule={shown(value)} is not known; choose {_listed(JoinRule)}") from None
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -1,59 +1,72 @@
-"""Which tasks and workflows the imported code defines, by name.
+"""The names of one kind of definition, tasks or workflows, in the imported code.
 
-The decorators write here and nothing else does. It only describes: looking something up never imports or connects.
+Only the decorators write here. A lookup never imports or connects.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
+from inspect import unwrap
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
+from segue.authoring.naming import check_imported_once, module_of, name_of
 from segue.errors import DefinitionError, UnknownTaskError
-
-if TYPE_CHECKING:
-    from segue.authoring.task import Task
-    from segue.authoring.workflow import Workflow
-
-tasks: dict[str, Task[..., Any]] = {}
-workflows: dict[str, Workflow[..., Any]] = {}
+from segue.given import shown
+from segue.plan.indexed import MOST_NAME_BYTES, name_problem
 
 
-def find_task(name: str) -> Task[..., Any]:
-    """The task of this name; raises `UnknownTaskError` when no imported module defines it."""
-    found = tasks.get(name)
-    if found is None:
-        raise UnknownTaskError(_unknown("task", name, tasks))
-    return found
+class Defined(Protocol):
+    """What a decorator makes of a function."""
+
+    @property
+    def name(self) -> str:
+        """Its name in all places."""
+        ...
+
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """The function."""
+        ...
 
 
-def find_workflow(name: str) -> Workflow[..., Any]:
-    """The workflow of this name; raises `UnknownTaskError` when no imported module defines it."""
-    found = workflows.get(name)
-    if found is None:
-        raise UnknownTaskError(_unknown("workflow", name, workflows))
-    return found
+T = TypeVar("T", bound=Defined)
 
 
-def register_task(task: Task[..., Any]) -> None:
-    """Write a task down under its name."""
-    known = tasks.get(task.name)
-    if known is not None:
-        _refuse_other("task", task.name, known.fn, task.fn)
-    tasks[task.name] = task
+class Registry(dict[str, T]):
+    """The definitions of one kind by name, in the order in which they were made.
 
+    Example::
 
-def register_workflow(workflow: Workflow[..., Any]) -> None:
-    """Write a workflow down under its name."""
-    known = workflows.get(workflow.name)
-    if known is not None:
-        _refuse_other("workflow", workflow.name, known.fn, workflow.fn)
-    workflows[workflow.name] = workflow
+        tasks: Registry[Task[..., Any]] = Registry("task")
+        tasks.register(defined)
+        tasks.find("shop.pay")
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def find(self, name: str) -> T:
+        """The definition of this name. Raises `UnknownTaskError` if no imported module defines it."""
+        found = self.get(name)
+        if found is None:
+            raise UnknownTaskError(_unknown(self._kind, name, self))
+        return found
+
+    def register(self, defined: T) -> None:
+        """Register a definition under its name."""
+        _check_name(self._kind, defined.name)
+        known = self.get(defined.name)
+        if known is not None:
+            _refuse_other(self._kind, defined.name, known.fn, defined.fn)
+        if defined.name == name_of(defined.fn):
+            check_imported_once(self._kind, defined.fn)
+        self[defined.name] = defined
 
 
 def check_function(decorator: str, fn: object, *, named: bool) -> FunctionType:
-    """The function, if a worker can find it again by importing its module; otherwise raise, saying what to do."""
+    """The function, if a worker can find it again by importing its module. Otherwise raises, with what to do."""
     if not isinstance(fn, FunctionType):
         kind = "a class" if isinstance(fn, type) else f"{type(fn).__name__} object"
         raise DefinitionError(f"@{decorator} was put on {kind} ({fn!r}); write a function (def ...) and decorate that")
@@ -67,33 +80,34 @@ def check_function(decorator: str, fn: object, *, named: bool) -> FunctionType:
             f"@{decorator} was put on {fn.__qualname__}, a function inside a function, which a worker cannot import; "
             "move it to the top of its module, or give it name=... if it only ever runs in this process"
         )
+    if _is_method(fn):
+        raise DefinitionError(
+            f"@{decorator} was put on {fn.__qualname__}, a method, and a worker has no object to call it on; "
+            "make it a function at the top of the module that receives what it needs, or remove its first parameter "
+            f"and write @staticmethod above @{decorator}"
+        )
     return fn
 
 
-def name_of(fn: Callable[..., Any]) -> str:
-    """The name "module.qualname", the same whether the module is run as a script or imported."""
-    return f"{_module_of(fn)}.{fn.__qualname__}"
+def _check_name(kind: str, name: str) -> None:
+    problem = name_problem(name, MOST_NAME_BYTES)
+    if problem is not None:
+        raise DefinitionError(
+            f"the name {shown(name)} of a {kind} {problem}, so no database can store it; choose another name=..."
+        )
 
 
-def _module_of(fn: Callable[..., Any]) -> str:
-    module = fn.__module__
-    if module not in ("__main__", "__mp_main__"):
-        return module
-    main = sys.modules.get(module)
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name).removesuffix(".__main__")
-    path = getattr(main, "__file__", None)
-    if not path:
-        return module
-    from pathlib import PurePath  # noqa: PLC0415 - takes a millisecond; only scripts need it
-
-    return PurePath(path).stem
+def _is_method(fn: FunctionType) -> bool:
+    """Whether it is a function in a class that receives an object, or the class."""
+    if "." not in fn.__qualname__.rpartition("<locals>.")[2]:
+        return False
+    written = getattr(unwrap(fn), "__code__", fn.__code__)
+    return written.co_argcount > 0 and written.co_varnames[0] in ("self", "cls")
 
 
 def _refuse_other(kind: str, name: str, known: Callable[..., Any], new: Callable[..., Any]) -> None:
-    """The same function may be defined again (a reload, a script imported under its own name), another one may not."""
-    if known.__qualname__ == new.__qualname__ and _module_of(known) == _module_of(new):
+    """The same function may be defined again (a reload, a script imported under its own name); another one may not."""
+    if known.__qualname__ == new.__qualname__ and module_of(known) == module_of(new):
         return
     if "<locals>" in known.__qualname__:
         return
@@ -108,4 +122,4 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(known), n=1)
     guess = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"no {kind} is called {name!r}{guess}; import the module that defines it (-A package.module)"
+    return f"no {kind} is named {name!r}{guess}; import the module that defines it (-A package.module)"

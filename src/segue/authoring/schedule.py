@@ -1,39 +1,40 @@
-"""`Schedule`: when work is started by itself, and what happens when ticks are late or overlap.
+"""`Schedule`: when work starts by itself, and what happens if ticks are late or overlap.
 
-It only describes. Processes that do the chores write the schedules of the code that they know into the database.
+It only describes. The processes that do the chores store the schedules of the code that they know in the database.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from segue.errors import ConfigError, DefinitionError
+from segue.given import shown
 from segue.model import CatchUp, Overlap
 
 if TYPE_CHECKING:
     from segue.timetable import Timetable
 
 Word = TypeVar("Word", bound=StrEnum)
-_LONGEST = timedelta(days=36_525)  # a hundred years: from there on, times end
+_LONGEST = timedelta(days=36_525)  # a hundred years; longer times may overflow
 
 
 class _Expressed(msgspec.Struct, frozen=True):
-    expression: str | timedelta | float  # the only one that may be given by position
+    expression: str | timedelta | float  # the only argument that may be given by position
 
 
 class Schedule(_Expressed, frozen=True, kw_only=True):
-    """When to start, for `@workflow(schedule=...)` and `@task(schedule=...)`; raises ConfigError saying what is wrong.
+    """When to start, for `@workflow(schedule=...)` and `@task(schedule=...)`. Raises ConfigError for invalid values.
 
     `expression` is cron ("0 2 * * *"), a shorthand ("@daily"), or an interval ("every 15 minutes", timedelta, seconds).
-    Between `starts_at` and `ends_at`, both inclusive. A tick starts up to `jitter` seconds late, always the same.
-    `overlap` says what happens while a run of the schedule has not ended: skip, queue_one, queue_all, cancel_running,
-    allow. `catch_up` says which ticks start that nobody was there for: none, latest, all; none of them older than
-    `catch_up_window` seconds. Times may also be timedeltas.
+    It ticks between `starts_at` and `ends_at`, both inclusive. A tick starts up to `jitter` seconds late; the delay of
+    a given tick is always the same. `overlap` decides what a tick does while a run of the schedule has not ended: skip,
+    queue_one, queue_all, cancel_running, allow. `catch_up` decides which ticks start that were missed while no process
+    did the chores: none, latest, all, but none that are older than `catch_up_window` seconds. Times may also be
+    timedeltas.
 
     Example::
 
@@ -74,30 +75,32 @@ def declared(of: str, schedule: object, timezone: object) -> Schedule | None:
     """The schedule that a decorator was given; raises `DefinitionError` naming `of`."""
     if schedule is None:
         if timezone is not None:
-            raise DefinitionError(f"{of}: timezone={timezone!r} is for a schedule; add schedule='...' or leave it out")
+            raise DefinitionError(
+                f"{of}: timezone={shown(timezone)} is for a schedule; add schedule='...' or leave it out"
+            )
         return None
     if isinstance(schedule, Schedule):
         if timezone is not None:
-            raise DefinitionError(f"{of}: write timezone={timezone!r} into Schedule(..., timezone=...)")
+            raise DefinitionError(f"{of}: write timezone={shown(timezone)} into Schedule(..., timezone=...)")
         return schedule
     zone: Any = "UTC" if timezone is None else timezone
     try:
         return Schedule(schedule, timezone=zone)  # type: ignore[arg-type]
     except ConfigError as error:
-        raise DefinitionError(f"{of}: schedule={schedule!r}: {error}") from error
+        raise DefinitionError(f"{of}: schedule={shown(schedule)}: {error}") from error
 
 
 def _seconds(name: str, value: float | timedelta) -> float:
     seconds: Any = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds) or seconds < 0:
-        raise ConfigError(f"{name}={value!r} is no length of time. Give seconds, 0 or more, or a timedelta.")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise ConfigError(f"{name}={shown(value)} is not a duration. Give seconds, 0 or more, or a timedelta.")
     if seconds > _LONGEST.total_seconds():
-        raise ConfigError(f"{name}={value!r} is longer than {_LONGEST.days:,} days. Give less, or leave it out.")
+        raise ConfigError(f"{name}={shown(value)} is longer than {_LONGEST.days:,} days. Give less, or leave it out.")
     return float(seconds)
 
 
 def _word(words: type[Word], name: str, value: object) -> Word:
     try:
-        return words(str(value))
+        return words(value if isinstance(value, str) else "")
     except ValueError:
-        raise ConfigError(f"{name}={value!r} is not known. Choose {', '.join(words)}.") from None
+        raise ConfigError(f"{name}={shown(value)} is not known. Choose {', '.join(words)}.") from None

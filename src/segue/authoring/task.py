@@ -1,9 +1,9 @@
 """`@task`: a function as a unit of work.
 
-The decorator only describes. Called outside of a workflow, a task is the plain function; called while a workflow is
-traced, it adds a step and returns the handle of its result. To type checkers a call has the function's own return type
-in both places, so that `total(count.map(paths))` is checked like plain Python; `.map(...)` has the type `Any`. What
-only a handle can do (`after`, `when`) can be written, typed, as `task.options(after=..., when=...)(...)`.
+The decorator only describes. Outside of a workflow, calling a task calls the plain function. While a workflow is
+traced, the call adds a step and returns the handle of its result. To type checkers a call has the function's own return
+type in both cases, so that `total(count.map(paths))` is checked like plain Python; `.map(...)` has the type `Any`. The
+methods of a handle (`after`, `when`) have a typed form: `task.options(after=..., when=...)(...)`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from segue.authoring.compose import Signature
 from segue.authoring.lending import CONNECTION, check_lendable, lend, place_of_connection, without_connection
 from segue.authoring.limits import check_key, fairness, own_limits
 from segue.authoring.mapping import map_over
+from segue.authoring.naming import name_of
 from segue.authoring.options import Placement, StepOptions, TaskOptions, check_errors, placed
-from segue.authoring.registry import check_function, name_of, register_task
+from segue.authoring.registry import Registry, check_function
 from segue.authoring.schedule import Schedule, declared
+from segue.authoring.titles import description_of, first_paragraph, humanised, title_of
 from segue.authoring.trace import current_trace
 from segue.authoring.values import Converters
 from segue.errors import Abort, DefinitionError, PlanError, Retry, SerializationError
+from segue.given import attribute, is_a, shown
 from segue.model import Policy
 from segue.plan.check import Parameters
 
@@ -43,7 +46,7 @@ class Task(Generic[P, R]):
         @task(retries=3, timeout=60)
         def fetch(url: str) -> str: ...
 
-        fetch("https://example.org")          # outside of a workflow: runs it here and now
+        fetch("https://example.org")          # outside of a workflow: runs it in this process
         fetch.s("https://example.org")        # a signature, for chain and group
         fetch.options(queue="net").map(urls)  # one step for each
     """
@@ -57,10 +60,12 @@ class Task(Generic[P, R]):
         self.short_name = name.rpartition(".")[2]
         self.placement = placement
         self.is_async = iscoroutinefunction(fn)
-        self.retry_on: tuple[type[Exception], ...] | None = None  # None: whatever it raises
+        self.retry_on: tuple[type[Exception], ...] | None = None  # None: any exception
         self.give_up_on: tuple[type[Exception], ...] = ()
         self.transactional = transactional
         self.schedule: Schedule | None = None
+        self.title = humanised(name)
+        self.description = first_paragraph(fn.__doc__)
         told = signature(fn)
         self._place_of_connection = place_of_connection(told) if transactional else None
         self.parameters = Parameters.of(without_connection(told) if transactional else told)
@@ -73,10 +78,10 @@ class Task(Generic[P, R]):
 
     @property
     def policy(self) -> Policy:
-        """How often and how long a step of this task is tried, unless the step says otherwise."""
+        """The policy of this task's steps, unless a step changes it."""
         return self.placement.policy
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         trace = current_trace.get()
         if trace is None:
             return self.fn(*args, **kwargs)
@@ -84,20 +89,20 @@ class Task(Generic[P, R]):
         result: R = handle
         return result
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
         """The task with arguments; in a chain it receives the previous result before them."""
         return Signature(self, args, kwargs, self.placement, False)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
         """The task with all its arguments; in a chain it waits for the previous element and ignores its result."""
         return Signature(self, args, kwargs, self.placement, True)
 
     def map(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
-        """One step for each item of `xs`; the result is the list of theirs, in order.
+        """One step for each item of `xs`; the result is the list of their results, in order.
 
         `xs` may be a list, a future result (the steps are then added when it is known) or left out in a chain, where it
-        is the previous result. `fixed` goes to every step. With `batch=n` a step takes up to n items, one after
-        another; the result is the same flat list. Inside a workflow, with `xs`, the steps are added at once.
+        is the previous result. `fixed` arguments go to every step. With `batch=n` a step takes up to n items, one after
+        another; the result is the same flat list. Inside a workflow with a known list, the steps are part of its plan.
 
         Example::
 
@@ -113,7 +118,7 @@ class Task(Generic[P, R]):
         return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=True)
 
     def options(self, **changes: Unpack[StepOptions]) -> Task[P, R]:
-        """A copy whose steps are placed or tried in another way; the task itself stays as it is.
+        """A copy whose steps have other options; the task itself does not change.
 
         Example::
 
@@ -126,12 +131,17 @@ class Task(Generic[P, R]):
     def _check_batch(self, batch: int | None) -> None:
         if batch is not None and self.transactional:
             raise DefinitionError(
-                f"{self.short_name} is transactional, so each item is a transaction of its own and batch={batch!r} "
-                "cannot be; leave batch out, or write a transactional task that takes the list of items"
+                f"{self.short_name} is transactional, so each item needs a separate transaction, and "
+                f"batch={shown(batch)} cannot be; leave batch out, or write a transactional task that takes the list "
+                "of items"
             )
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
+
+
+tasks: Registry[Task[..., Any]] = Registry("task")
+"""The tasks of the imported code, by name."""
 
 
 class _Decorator:
@@ -149,7 +159,7 @@ class _Decorator:
 
 
 class _TransactionalDecorator(_Decorator):
-    """The same; in a workflow a task is called without its connection, so type checkers leave its arguments alone."""
+    """The same. In a workflow a task is called without its connection, so type checkers ignore its arguments."""
 
     def __call__(self, fn: Callable[..., R], /) -> Task[..., R]:  # type: ignore[override]
         return _define(fn, self._options)
@@ -166,14 +176,15 @@ def task(**options: Unpack[TaskOptions]) -> _Decorator: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function, plain or `async def`, a task.
 
-    `retries` more tries follow a failed one, n after `retry_delay * retry_factor ** (n - 1)` seconds (at most
-    `retry_max_delay`, less up to `retry_jitter` of it). `retry_on` limits that to these exceptions, `give_up_on`
+    After a failed try, `retries` more follow, number n after `retry_delay * retry_factor ** (n - 1)` seconds (at most
+    `retry_max_delay`, less up to `retry_jitter` of it). `retry_on` limits retries to these exceptions, `give_up_on`
     excludes some. `timeout` ends one attempt. `may_fail`: its failure does not fail the run. Times are seconds or
-    timedeltas. `schedule` starts it by itself, see `Schedule`. `transactional`: the task has a parameter `connection`,
-    which nobody gives it; what it writes through that is committed together with its outcome, once. `concurrency`,
-    `rate`, `limits`, `cost` and `fair_by` say how many may run at once, and who goes first; see `Limit`.
+    timedeltas. `schedule` starts it at given times, see `Schedule`. `transactional`: Segue fills the task's parameter
+    `connection`, and commits the task's writes through it together with its outcome, exactly once. `concurrency`,
+    `rate`, `limits`, `cost` and `fair_by` limit how many may run at the same time, and decide the order; see `Limit`.
+    `title` and `description` are for people; by default they are made of the task's name and its docstring.
 
-    Raises `DefinitionError` for options that make no sense and for functions that a worker could not import.
+    Raises `DefinitionError` for invalid options and for functions that a worker could not import.
 
     Example::
 
@@ -185,22 +196,30 @@ def task(fn: Any = None, /, **options: Any) -> Any:
 
 
 _NOT_OF_STEPS = (
-    "name", "retry_on", "give_up_on", "transactional", "schedule", "timezone", "concurrency", "rate", "burst",
-    "fair_by", "fair_weights",
+    "name", "title", "description", "retry_on", "give_up_on", "transactional", "schedule", "timezone", "concurrency",
+    "rate", "burst", "fair_by", "fair_weights",
 )  # fmt: skip
-_HOPELESS = (Abort, DefinitionError, PlanError, SerializationError)  # the next try would meet the same code and values
+_HOPELESS = (Abort, DefinitionError, PlanError, SerializationError)  # the next try would use the same code and values
 
 
 def is_retryable(task: Task[..., Any], error: BaseException) -> bool:
-    """Whether an attempt that ended with this error may be followed by another one, as far as the task is concerned."""
-    decided = getattr(error, "segue_retryable", None)
-    if decided is not None:
-        return bool(decided)
-    if isinstance(error, Retry):
+    """Whether the task allows another attempt after one that ended with this error."""
+    decided = attribute(error, "segue_retryable")
+    if isinstance(decided, bool):
+        return decided
+    if is_a(error, Retry):
         return True
-    if isinstance(error, (*_HOPELESS, *task.give_up_on)):
+    if is_a(error, *_HOPELESS) or _is_among(error, task.give_up_on):
         return False
-    return task.retry_on is None or isinstance(error, task.retry_on)
+    return task.retry_on is None or _is_among(error, task.retry_on)
+
+
+def _is_among(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether it is of one of these kinds. If a class's own check raises, the real base classes decide."""
+    try:
+        return isinstance(error, kinds)
+    except BaseException:  # noqa: BLE001 - the user's `__class__` or `__instancecheck__`
+        return is_a(error, *kinds)
 
 
 def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
@@ -229,12 +248,14 @@ def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
     if "give_up_on" in options:
         defined.give_up_on = check_errors(label, "give_up_on", options["give_up_on"])
     defined.schedule = declared(label, options.get("schedule"), options.get("timezone"))
-    register_task(defined)
+    defined.title = title_of(label, options.get("title"), name)
+    defined.description = description_of(label, options.get("description"), fn.__doc__)
+    tasks.register(defined)
     return defined
 
 
 def _limited(label: str, defined: Task[..., Any], options: TaskOptions) -> Placement:
-    """The placement with the limits that are the task's own, and by whom its steps take turns."""
+    """The placement with the task's own limits, and the key of its fair share."""
     placement = defined.placement
     own, named = own_limits(
         label, defined.name, defined.parameters, concurrency=options.get("concurrency"), rate=options.get("rate"),
@@ -248,7 +269,9 @@ def _limited(label: str, defined: Task[..., Any], options: TaskOptions) -> Place
 
 def _asks_for_connection(label: str, transactional: object, function: Callable[..., Any]) -> bool:
     if not isinstance(transactional, bool):
-        raise DefinitionError(f"{label}: transactional={transactional!r} is not a boolean; write transactional=True")
+        raise DefinitionError(
+            f"{label}: transactional={shown(transactional)} is not a boolean; write transactional=True"
+        )
     if transactional:
         check_lendable(label, function)
     return transactional

@@ -1,82 +1,36 @@
-"""Collects the steps of one plan while a workflow is traced or a chain is laid out, and makes the plan of them.
+"""Collects the steps of one plan while a workflow is traced or a chain is laid out, and makes the plan.
 
 Steps are `Draft`s, numbered in the order in which they were added. That is a topological order already, unless `after`
-named a later step; then `finish` sorts, and reports a cycle with the names on it.
+named a later step; then `finish` sorts them, and reports a cycle with the names of its steps.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from heapq import heapify, heappop, heappush
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from segue.authoring.drafts import Draft, Scope, names_of, node_of, sorted_numbers
 from segue.authoring.handle import Handle, gathered, source_of
-from segue.authoring.limits import NoArgumentError, collect, finder, limit_uses, turns_of
+from segue.authoring.known import holds_unknown
+from segue.authoring.limits import NoArgumentError, collect, finder, key_source, limit_uses, share_of
 from segue.authoring.options import Placement
-from segue.authoring.values import encode
+from segue.authoring.renumbering import renumbered
+from segue.authoring.templates import Templates, Where
+from segue.authoring.values import Converters, encode, key_text
 from segue.errors import DefinitionError, PlanError, Problem, SerializationError
-from segue.model import DEFAULT_PRIORITY, DEFAULT_QUEUE, Expr, Gather, Hole, Hook, JoinRule, Mapping, Ref, Span, Value
-from segue.plan.check import Parameters, find_problems
-from segue.plan.graph import LimitTerms, LimitUse, Node, Plan, Turns
+from segue.model import Expr, Hole, Hook, JoinRule, Mapping, Value
+from segue.plan.check import MAX_NESTING, Parameters, find_problems
+from segue.plan.graph import LimitTerms, Plan
+from segue.plan.writing import key_step
 
 MAX_DEPTH = 100
 
-Where = tuple[str | int, ...]
 current_trace: ContextVar[Trace | None] = ContextVar("segue_trace", default=None)
 
 _PLAIN = Placement()
-_NO_NAMES: dict[str, Any] = {}
-
-
-class Scope:
-    """The workflow that steps belong to while it is traced: where their names begin and what they get by default."""
-
-    __slots__ = ("depth", "index", "name", "parent", "priority", "queue", "turns")
-
-    def __init__(self, name: str, parent: Scope | None, queue: str | None, priority: int | None) -> None:
-        self.name = name
-        self.parent = parent
-        self.queue: str | None = queue or (parent.queue if parent else None)
-        self.priority: int | None = priority if priority is not None else (parent.priority if parent else None)
-        self.depth: int = parent.depth + 1 if parent else 0
-        self.index: int | None = None  # of several of the same name
-        self.turns: Turns | None = parent.turns if parent else None
-
-
-class Draft:
-    """A step that is not a node yet."""
-
-    __slots__ = (
-        "args", "base", "holes", "hook", "parents", "placement", "result", "rule", "scope", "task", "turns", "uses",
-        "when",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        base: str,
-        task: str | None,
-        args: str,
-        holes: tuple[Hole, ...],
-        parents: tuple[int, ...],
-        placement: Placement,
-        scope: Scope,
-        hook: Hook | None,
-    ) -> None:
-        self.base = base
-        self.task = task
-        self.args = args
-        self.holes = holes
-        self.parents = parents
-        self.placement = placement
-        self.scope = scope
-        self.hook = hook
-        self.rule = placement.rule
-        self.when: Expr | None = None
-        self.result: Expr | None = None
-        self.uses: tuple[LimitUse, ...] = ()
-        self.turns: Turns | None = scope.turns if task is not None else None
 
 
 class Trace:
@@ -87,11 +41,9 @@ class Trace:
         self.drafts: list[Draft] = []
         self.scope = Scope("", None, queue, priority)
         self.hook: Hook | None = None
-        self._seen: list[Handle] = []
-        self._encoder = msgspec.json.Encoder(enc_hook=self._note_handle)
+        self._templates = Templates(self, partial(self._own, expected=""))
         self._known: dict[str, Parameters | None] = {}
         self._unwritable: list[tuple[int, str]] = []
-        self._whys: list[str] = []  # of the step that is being added
         self._needs_sorting = False
         self._limits: dict[str, LimitTerms] = {}
 
@@ -105,12 +57,19 @@ class Trace:
         kwargs: dict[str, Any],
         placement: Placement = _PLAIN,
         given: Handle | None = None,
+        converters: Converters | None = None,
     ) -> int:
-        """Add a step and return its number; `given` becomes its first argument, handles in the arguments holes."""
+        """Add a step and return its number; `given` becomes its first argument, handles in the arguments become holes.
+
+        An argument that would not come back equal, according to `converters`, is noted as a problem of the plan.
+        """
         if task not in self._known:
             self._known[task] = parameters
         template = [None, *args] if given is not None else args
-        text, found = self._template(template, kwargs)
+        text, found, whys = self._templates.write(template, kwargs, converters)
+        if converters is not None and not whys:
+            faults = converters.find_changed(text, template, kwargs, unknown=Handle, first=len(template) - len(args))
+            whys += [f"argument {name}{fault.path}: {fault.why}" for name, fault in faults]
         direct = placement.rule is not JoinRule.ALL_SUCCEEDED
         holes: list[Hole] = []
         parents: list[int] = []
@@ -121,11 +80,9 @@ class Trace:
         draft = Draft(base, task, text, tuple(holes), tuple(dict.fromkeys(parents)), placement, self.scope, self.hook)
         if placement.own_limit is not None or placement.limits or placement.fair is not None:
             self._limit(draft, parameters, args, kwargs, given)
-        number = len(self.drafts)  # a join may have come before
+        number = len(self.drafts)  # a join may have been added before it
         self.drafts.append(draft)
-        if self._whys:
-            self._unwritable.extend((number, why) for why in self._whys)
-            self._whys.clear()
+        self._unwritable.extend((number, why) for why in whys)
         if placement.after:
             self.order((number,), placement.after, None)
         if placement.when is not None:
@@ -136,18 +93,19 @@ class Trace:
         self, draft: Draft, parameters: Parameters | None, args: tuple[Any, ...], kwargs: dict[str, Any],
         given: Handle | None,
     ) -> None:  # fmt: skip
-        """Find the keys of the step's limits, and of its turn, among its arguments."""
+        """Compute the keys of the step's limits, and of its fair share, from its arguments."""
         placement = draft.placement
         find = finder(parameters, args, kwargs, given)
         limits = [limit for limit in (placement.own_limit, *placement.limits) if limit is not None]
         try:
-            draft.uses = limit_uses(limits, placement.cost, find, self._expr_of)
+            source_of = partial(key_source, parameters=parameters, kwargs=kwargs)
+            draft.uses = limit_uses(limits, placement.cost, find, self._expr_of, source_of)
             if placement.fair is not None:
-                draft.turns = turns_of(placement.fair, find, self._expr_of)
+                draft.share = share_of(placement.fair, find, self._expr_of, source_of(placement.fair.by))
         except NoArgumentError as missing:
             if parameters is None or missing.args[0] not in parameters.required:
                 raise DefinitionError(
-                    f"{draft.base}: a limit, or fair_by, is counted by {missing.args[0]!r}, which cannot be told here: "
+                    f"{draft.base}: a limit, or fair_by, is counted by {missing.args[0]!r}, which is not known here: "
                     "with batch= a step has several items, and of a task that is not imported nothing is known"
                 ) from None
         self._limits = collect([*self._limits.values(), *(limit.terms for limit in limits)])
@@ -171,11 +129,11 @@ class Trace:
         return len(self.drafts) - 1
 
     def order(self, steps: tuple[int, ...], others: tuple[Any, ...], rule: JoinRule | str | None) -> None:
-        """Let `steps` wait for `others`; `rule` is about all parents of each of them."""
+        """Let `steps` wait for `others`; `rule` applies to all parents of each of them."""
         new_rule = None if rule is None else _known_rule(rule)
         parents: list[int] = []
         for other in others:
-            handle = self._own(other, "after(...) takes handles, what a task returns when it is called in a workflow")
+            handle = self._own(other, "after(...) takes handles, which a task returns when it is called in a workflow")
             direct = len(steps) < 2 or (new_rule or JoinRule.ALL_SUCCEEDED) is not JoinRule.ALL_SUCCEEDED
             parents.extend(handle._ends if direct or handle._ends != handle._steps else source_of(handle)[1])
         for step in steps:
@@ -186,31 +144,44 @@ class Trace:
             self._needs_sorting = self._needs_sorting or any(parent >= step for parent in parents)
 
     def condition(self, steps: tuple[int, ...], when: Any) -> None:
-        """Let `steps` be skipped when `when`, a handle or a literal, turns out to be false."""
-        expr, parents = self.lift(when)
+        """Skip `steps` if `when`, a handle or a literal, turns out to be false."""
+        expr, parents = self.lift(when, "when")
         for step in steps:
             draft = self.drafts[step]
             draft.when = expr
             draft.parents = tuple(dict.fromkeys((*draft.parents, *parents)))
             self._needs_sorting = self._needs_sorting or any(parent >= step for parent in parents)
 
-    def lift(self, value: Any) -> tuple[Expr, tuple[int, ...]]:
-        """A value that may hold handles, as an expression and the steps that it needs."""
+    def lift(self, value: Any, what: str = "value", depth: int = 0) -> tuple[Expr, tuple[int, ...]]:
+        """A value that may contain handles, as an expression and the steps that it needs; messages call it `what`."""
         if isinstance(value, Handle):
             return self._own(value, "")._expr, value._steps
-        if isinstance(value, (list, tuple)):
-            parts = [self.lift(item) for item in value]
-            if any(not isinstance(expr, Value) for expr, _ in parts):
-                return gathered([expr for expr, _ in parts]), _merged(parts)
-        elif isinstance(value, dict):
-            parts = [self.lift(item) for item in value.values()]
-            if any(not isinstance(expr, Value) for expr, _ in parts):
-                keys = tuple(_text_key(key) for key in value)
+        if depth > MAX_NESTING:
+            return self._lift_plain(value)
+        if holds_unknown(value, Handle):
+            if isinstance(value, dict):
+                keys = tuple(map(key_text, value))
+                parts = [
+                    self.lift(item, f"{what}{key_step(key)}", depth + 1)
+                    for key, item in zip(keys, value.values(), strict=True)
+                ]
                 return Mapping(keys, tuple(expr for expr, _ in parts)), _merged(parts)
-        return Value(msgspec.Raw(encode(value).encode())), ()
+            parts = [self.lift(item, f"{what}[{index}]", depth + 1) for index, item in enumerate(value)]
+            return gathered([expr for expr, _ in parts]), _merged(parts)
+        return Value(msgspec.Raw(encode(value, what).encode())), ()
+
+    def _lift_plain(self, value: Any) -> tuple[Expr, tuple[int, ...]]:
+        """A value that lies too deep for a search for handles."""
+        try:
+            return Value(msgspec.Raw(encode(value).encode())), ()
+        except SerializationError as error:
+            raise DefinitionError(
+                f"{self.name}: a value that lies {MAX_NESTING} lists and dicts deep cannot be a future result "
+                f"({error}); let a task build it"
+            ) from None
 
     def ends(self, since: int) -> tuple[int, ...]:
-        """The steps added from number `since` on that no other of them waits for."""
+        """The steps added from number `since` on for which no other of them waits."""
         waited = {parent for draft in self.drafts[since:] for parent in draft.parents}
         return tuple(number for number in range(since, len(self.drafts)) if number not in waited)
 
@@ -223,15 +194,17 @@ class Trace:
         )
 
     def finish(self, result: Expr | None, *, fail_fast: bool = False) -> Plan:
-        """The plan; raises `PlanError` with everything that is wrong with it."""
-        names = self._names()
-        order = self._sorted(names) if self._needs_sorting else None
-        nodes = tuple(map(self._node, self.drafts, names))
+        """The plan. Raises `PlanError` with all its problems."""
+        names = names_of(self.drafts)
+        order = sorted_numbers(self.drafts, names) if self._needs_sorting else None
+        if isinstance(order, Problem):
+            raise PlanError(self.name, [order])
+        nodes = tuple(map(node_of, self.drafts, names))
         if order is not None:
-            nodes, result = _renumbered(nodes, result, order)
+            nodes, result = renumbered(nodes, result, order)
         plan = Plan(self.name, nodes, result, fail_fast, limits=tuple(self._limits.values()))
         problems = [
-            Problem(names[number], what, "Pass a value that JSON can hold, or where to find it")
+            Problem(names[number], what, "Pass a value that JSON can hold, or its location")
             for number, what in self._unwritable
         ]
         unwritable = frozenset(names[number] for number, _ in self._unwritable)
@@ -240,69 +213,6 @@ class Trace:
             raise PlanError(self.name, problems)
         return plan
 
-    def _template(self, args: Any, kwargs: dict[str, Any]) -> tuple[str, list[tuple[Where, Handle]]]:
-        try:
-            text = self._encoder.encode((args, kwargs)).decode()
-        except DefinitionError:
-            raise
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            self._seen.clear()
-            return self._placeholder(args, kwargs), []
-        if not self._seen:
-            return text, []
-        count = len(self._seen)
-        self._seen.clear()
-        found: list[tuple[Where, Handle]] = []
-        reached, template = self._without_handles((list(args), kwargs), (), found)
-        if reached != count:
-            why = "a future result lies inside an object that is not a list, tuple or dict"
-            self._whys.append(why)
-            return encode(([None] * len(args), dict.fromkeys(kwargs))), []
-        return self._encoder.encode(template).decode(), found
-
-    def _placeholder(self, args: Any, kwargs: dict[str, Any]) -> str:
-        """Arguments of the right shape for the other checks, once it is noted which ones cannot be written."""
-        named = [(f"argument {index}", value) for index, value in enumerate(args)]
-        for label, value in (*named, *((f"argument {key!r}", value) for key, value in kwargs.items())):
-            try:
-                self._encoder.encode(value)
-            except (TypeError, ValueError, OverflowError, RecursionError):
-                self._whys.append(f"{label}: {_why_unwritable(value)}")
-        self._seen.clear()
-        return encode(([None] * len(args), dict.fromkeys(kwargs)))
-
-    def _note_handle(self, value: Any) -> Any:
-        if isinstance(value, Handle):
-            self._seen.append(self._own(value, ""))
-            return None
-        return msgspec.Raw(encode(value).encode())
-
-    def _without_handles(self, value: Any, where: Where, found: list[tuple[Where, Handle]]) -> tuple[int, Any]:
-        """How many handles were reached in `value`, and a copy with null in their places."""
-        if isinstance(value, Handle):
-            found.append((where, value))
-            return 1, None
-        if isinstance(value, (list, tuple)):
-            if where and len(value) > 1 and len(where) > 1 and all(isinstance(item, Handle) for item in value):
-                exprs, steps = zip(*((item._expr, item._steps) for item in value), strict=True)
-                merged = tuple(dict.fromkeys(step for part in steps for step in part))
-                found.append((where, Handle(self, gathered(list(exprs)), merged)))
-                return len(value), None
-            pairs: list[tuple[Any, Any]] = list(enumerate(value))
-        elif isinstance(value, dict):
-            pairs = [(str(key), item) for key, item in value.items()]
-        else:
-            return 0, value
-        reached = 0
-        copies = []
-        for key, item in pairs:
-            count, copy = self._without_handles(item, (*where, key), found)
-            reached += count
-            copies.append(copy)
-        if isinstance(value, dict):
-            return reached, dict(zip((key for key, _ in pairs), copies, strict=True))
-        return reached, copies
-
     def _open(self, holes: list[Hole], parents: list[int], where: Where, handle: Handle, direct: bool) -> None:
         expr, steps = source_of(self._own(handle, ""), direct=direct)
         holes.append(Hole(where, expr))
@@ -310,154 +220,16 @@ class Trace:
 
     def _own(self, value: Any, expected: str) -> Handle:
         if not isinstance(value, Handle):
-            raise DefinitionError(f"{expected}; found {value!r}")
+            raise DefinitionError(f"{expected}; found {value if isinstance(value, str) else type(value).__name__!r}")
         if value._graph is not self:
             raise DefinitionError(
-                f"{value!r} belongs to another workflow than {self.name}; hand results on with arguments and returns"
+                f"{value!r} belongs to another workflow than {self.name}; pass results as arguments and return values"
             )
         return value
-
-    def _names(self) -> list[str]:
-        self._number_scopes()
-        counts: dict[tuple[int, str], int] = {}
-        for draft in self.drafts:
-            key = (id(draft.scope), draft.base)
-            counts[key] = counts.get(key, 0) + 1
-        prefixes: dict[int, str] = {}
-        taken: dict[tuple[int, str], int] = {}
-        names = []
-        for draft in self.drafts:
-            key = (id(draft.scope), draft.base)
-            prefix = prefixes.get(key[0])
-            if prefix is None:
-                prefix = prefixes[key[0]] = _prefix(draft.scope)
-            if counts[key] == 1:
-                names.append(f"{prefix}{draft.base}")
-            else:
-                index = taken.get(key, 0)
-                taken[key] = index + 1
-                names.append(f"{prefix}{draft.base}[{index}]")
-        return names
-
-    def _number_scopes(self) -> None:
-        scopes: dict[int, Scope] = {}
-        for draft in self.drafts:
-            scope: Scope | None = draft.scope
-            while scope is not None and id(scope) not in scopes:
-                scopes[id(scope)] = scope
-                scope = scope.parent
-        same: dict[tuple[int, str], list[Scope]] = {}
-        for scope in scopes.values():
-            same.setdefault((id(scope.parent), scope.name), []).append(scope)
-        for group in same.values():
-            for index, scope in enumerate(group):
-                scope.index = index if len(group) > 1 else None
-
-    def _node(self, draft: Draft, name: str) -> Node:
-        placement = draft.placement
-        scope = draft.scope
-        priority = placement.priority if placement.priority is not None else scope.priority
-        return Node(
-            name=name,
-            task=draft.task,
-            args=draft.args,
-            holes=draft.holes,
-            parents=draft.parents,
-            rule=draft.rule,
-            when=draft.when,
-            result=draft.result,
-            hook=draft.hook,
-            queue=placement.queue or scope.queue or DEFAULT_QUEUE,
-            priority=DEFAULT_PRIORITY if priority is None else priority,
-            uses=draft.uses,
-            turns=draft.turns,
-            cost=placement.cost,
-            delay=placement.delay,
-            run_at=placement.run_at,
-            policy=placement.policy,
-            metadata=placement.metadata,
-            sla=placement.sla,
-        )
-
-    def _sorted(self, names: list[str]) -> list[int]:
-        """The numbers of the drafts in topological order, as near to the written order as it goes."""
-        missing = [len(draft.parents) for draft in self.drafts]
-        children: dict[int, list[int]] = {}
-        for number, draft in enumerate(self.drafts):
-            for parent in draft.parents:
-                children.setdefault(parent, []).append(number)
-        ready = [number for number, count in enumerate(missing) if count == 0]
-        heapify(ready)
-        order: list[int] = []
-        while ready:
-            number = heappop(ready)
-            order.append(number)
-            for child in children.get(number, ()):
-                missing[child] -= 1
-                if missing[child] == 0:
-                    heappush(ready, child)
-        if len(order) < len(self.drafts):
-            raise PlanError(self.name, [_cycle(self.drafts, names, set(order))])
-        return order
-
-
-def _renumbered(nodes: tuple[Node, ...], result: Expr | None, order: list[int]) -> tuple[tuple[Node, ...], Expr | None]:
-    new = [0] * len(order)
-    for position, number in enumerate(order):
-        new[number] = position
-    replace = msgspec.structs.replace
-    moved = tuple(
-        replace(
-            node,
-            parents=tuple(new[parent] for parent in node.parents),
-            holes=tuple(Hole(hole.where, _moved(hole.what, new)) for hole in node.holes),
-            uses=tuple(use if use.key is None else replace(use, key=_moved(use.key, new)) for use in node.uses),
-            turns=None if node.turns is None else replace(node.turns, key=_moved(node.turns.key, new)),
-            when=None if node.when is None else _moved(node.when, new),
-            result=None if node.result is None else _moved(node.result, new),
-        )
-        for node in (nodes[number] for number in order)
-    )
-    return moved, None if result is None else _moved(result, new)
-
-
-def _moved(expr: Expr, new: list[int]) -> Expr:
-    match expr:
-        case Ref():
-            return Ref(new[expr.step], expr.path) if expr.step >= 0 else expr
-        case Span():
-            return gathered([Ref(new[step]) for step in range(expr.first, expr.last + 1)])
-        case Gather():
-            return Gather(tuple(_moved(item, new) for item in expr.items))
-        case Mapping():
-            return Mapping(expr.keys, tuple(_moved(item, new) for item in expr.items))
-        case _:
-            return expr
-
-
-def _cycle(drafts: list[Draft], names: list[str], sorted_already: set[int]) -> Problem:
-    number = next(step for step in range(len(drafts)) if step not in sorted_already)
-    path: list[int] = []
-    while number not in path:  # every step left over has a parent that is left over, so this must come round
-        path.append(number)
-        number = next(parent for parent in drafts[number].parents if parent not in sorted_already)
-    circle = [names[step] for step in reversed([*path[path.index(number) :], number])]
-    return Problem(
-        circle[0], f"it waits for itself: {' -> '.join(circle)}", "Take out one of the after(...) on this way"
-    )
 
 
 def _merged(parts: list[tuple[Expr, tuple[int, ...]]]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(step for _, steps in parts for step in steps))
-
-
-def _prefix(scope: Scope) -> str:
-    parts: list[str] = []
-    at: Scope | None = scope
-    while at is not None and at.parent is not None:
-        parts.append(at.name if at.index is None else f"{at.name}[{at.index}]")
-        at = at.parent
-    return "".join(f"{part}/" for part in reversed(parts))
 
 
 def _known_rule(rule: JoinRule | str) -> JoinRule:
@@ -465,19 +237,3 @@ def _known_rule(rule: JoinRule | str) -> JoinRule:
         return JoinRule(rule)
     except ValueError:
         raise DefinitionError(f"rule={rule!r} is not known; choose {', '.join(JoinRule)}") from None
-
-
-def _text_key(key: object) -> str:
-    if not isinstance(key, str):
-        raise DefinitionError(
-            f"a workflow returned a dict with the key {key!r}; use text as keys beside future results"
-        )
-    return key
-
-
-def _why_unwritable(value: object) -> str:
-    try:
-        encode(value)
-    except SerializationError as exc:
-        return str(exc)
-    return f"a {type(value).__name__} holds something that cannot be written as JSON"

@@ -1,32 +1,34 @@
 """Values as JSON and back, typed by annotations. No pickle, and no library is imported for a type that is not used.
 
-`encode` writes arguments and results; `decode_arguments` fills the holes of a step's arguments and builds what the
-task's annotations name: dataclasses, datetime, UUID, Decimal, Enum, TypedDict, pydantic models, lists and unions of
-them.
-NaN and infinity are not JSON: they are written as null.
+`encode` writes arguments and results; `decode_arguments` fills the holes of a step's arguments and builds the types of
+the task's annotations: dataclasses, datetime, UUID, Decimal, Enum, TypedDict, pydantic models, lists and unions of
+them. Every value comes back equal, by the annotation of the function that takes it, or is refused when it is passed:
+`encode` refuses values that are not JSON, `Converters.find_changed` refuses values that would come back different.
 """
 
 from __future__ import annotations
 
-import sys
-from collections import abc, deque
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from collections import UserString, abc, deque
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from inspect import Parameter, signature
-from types import SimpleNamespace
-from typing import Any, Protocol, get_origin, get_type_hints
+from typing import Any, Protocol, assert_never
 
 import msgspec
 
+from segue.authoring.annotations import Shapes, annotation_of, annotations_of, is_model, is_path, returned
+from segue.authoring.known import find_changed
+from segue.authoring.records import dumped
+from segue.authoring.shapes import Anything, MisfitError, Shape
 from segue.errors import SerializationError
 from segue.model import Hole
 from segue.plan.codec import NULL, decode_holes, evaluate
-
-Convert = Callable[[Any], Any]
+from segue.plan.writing import Fault, Writer, kind_of
 
 
 class Callee(Protocol):
-    """What decoding needs to know about a task."""
+    """The parts of a task that decoding needs."""
 
     @property
     def name(self) -> str:
@@ -35,40 +37,36 @@ class Callee(Protocol):
 
     @property
     def converters(self) -> Converters:
-        """How its arguments are typed."""
+        """The converters of its arguments."""
         ...
 
 
-def encode(value: object) -> str:
-    """A value as JSON text; raises `SerializationError` that names the type and says what to do."""
-    try:
-        return _encoder.encode(value).decode()
-    except SerializationError:
-        raise
-    except RecursionError:
-        raise SerializationError(f"a {_kind(value)} holds itself, or is nested too deeply; flatten it") from None
-    except (TypeError, ValueError, OverflowError) as exc:
-        raise SerializationError(f"a {_kind(value)} cannot be written as JSON: {exc}; {_GENERAL_REMEDY}") from exc
+def encode(value: object, what: str = "value") -> str:
+    """A value as JSON text. Raises `SerializationError` that calls it `what`, and names the part at fault and a remedy.
+
+    Example::
+
+        encode({"day": date(2026, 11, 20)}, "result")
+    """
+    return _writer.write(value, what)
+
+
+def key_text(key: object) -> str:
+    """The text of a dict's key in JSON. Raises `SerializationError` for a key that JSON cannot have."""
+    return _writer.key_text(key)
 
 
 def decode(text: str) -> Any:
-    """JSON text as plain Python values; raises `SerializationError` when it is not JSON."""
+    """JSON text as plain Python values. Raises `SerializationError` if it is not JSON."""
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, ValueError) as exc:
-        raise SerializationError(f"not JSON: {exc}; it begins with {text[:60]!r}") from exc
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        raise SerializationError(f"not JSON that can be read: {exc}; it begins with {text[:60]!r}") from exc
 
 
 def decode_result(annotation: Any, text: str) -> Any:
-    """JSON text as the type that an annotation names."""
-    value = decode(text)
-    convert = converter(annotation)
-    if convert is None:
-        return value
-    try:
-        return convert(value)
-    except (msgspec.ValidationError, ValueError, TypeError) as exc:
-        raise SerializationError(f"the result cannot be read as {_spell(annotation)}: {exc}") from exc
+    """JSON text as a value of an annotation."""
+    return _read_result(_shapes.of(annotation), text)
 
 
 def fill(args: str, holes: tuple[Hole, ...], values: Mapping[int, str]) -> tuple[list[Any], dict[str, Any]]:
@@ -86,11 +84,12 @@ def fill(args: str, holes: tuple[Hole, ...], values: Mapping[int, str]) -> tuple
 def decode_arguments(
     task: Callee, args: str, holes: str | None, values: Mapping[int, str]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of one attempt, typed by the task's annotations.
+    """The arguments of one attempt, converted by the task's annotations.
 
-    One that is given both by position and by name was changed by somebody who did not know the task: the name counts.
+    An argument that is given both by position and by name was changed by a person without the task's code: the name
+    wins.
 
-    Raises `SerializationError` that names the task, the argument, and what was found instead.
+    Raises `SerializationError` that names the task, the argument, and the value that was found.
     """
     if holes is None:
         positional, named = decode(args)
@@ -102,194 +101,231 @@ def decode_arguments(
 
 
 class Converters:
-    """How the arguments of one function are typed. Annotations are resolved at the first use, once."""
+    """Converts the arguments and the result of one function. Annotations are resolved once, at the first use."""
 
-    __slots__ = ("_either", "_filled", "_fn", "_named", "_positional", "_ready", "_rest", "_rest_named", "_wanted")
+    __slots__ = ("_either", "_filled", "_fn", "_named", "_positional", "_ready", "_rest", "_rest_named", "_result")
 
     def __init__(self, fn: Callable[..., Any], *, filled: str | None = None) -> None:
         self._fn = fn
-        self._filled = filled  # the parameter that no caller gives
+        self._filled = filled  # the parameter that Segue fills
         self._ready = False
-        self._positional: list[tuple[str, Convert | None]] = []
-        self._either: dict[str, int] = {}  # what may be given by position or by name, with its place
-        self._named: dict[str, Convert | None] = {}
-        self._rest: Convert | None = None
-        self._rest_named: Convert | None = None
-        self._wanted = False  # whether anything needs converting at all
+        self._positional: list[tuple[str, Shape]] = []
+        self._either: dict[str, int] = {}  # parameters that may be given by position or by name, with their places
+        self._named: dict[str, Shape] = {}
+        self._rest = _ANYTHING
+        self._rest_named = _ANYTHING
+        self._result = _ANYTHING
 
     def apply(self, task: str, positional: list[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """The same arguments, each converted to the type that its annotation names."""
-        if not self._ready:
-            self._resolve()
-        if not self._wanted:
-            return positional, named
-        known = self._positional
+        """The same arguments, each converted to the type of its annotation."""
         for index, value in enumerate(positional):
-            name, convert = known[index] if index < len(known) else (f"*{index}", self._rest)
-            if convert is not None:
-                positional[index] = _converted(convert, value, task, name)
+            name, shape = self._at(index)
+            if shape is not _ANYTHING and shape.annotation is not type(value):
+                positional[index] = _converted(shape, value, task, name)
         for name, value in named.items():
-            convert = self._named.get(name, self._rest_named)
-            if convert is not None:
-                named[name] = _converted(convert, value, task, name)
+            shape = self._called(name)
+            if shape is not _ANYTHING and shape.annotation is not type(value):
+                named[name] = _converted(shape, value, task, name)
         return positional, named
 
+    def find_changed(
+        self,
+        text: str | None,
+        args: abc.Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        unknown: type | None = None,
+        first: int = 0,
+    ) -> list[tuple[str, Fault]]:
+        """The arguments that would not come back equal: the name of each, and its fault.
+
+        `text` is their JSON, if it exists already. Values of the type `unknown` are ignored, and so are positional
+        arguments before the `first`.
+        """
+        doubtful: list[tuple[str, Shape, Any, int, int | str]] = []
+        for index in range(first, len(args)):
+            name, shape = self._at(index)
+            if not shape.trusts(args[index]):
+                doubtful.append((name, shape, args[index], 0, index))
+        for name, value in kwargs.items():
+            shape = self._called(name)
+            if not shape.trusts(value):
+                doubtful.append((name, shape, value, 1, name))
+        if not doubtful:
+            return []
+        plain = decode(encode((args, kwargs), "arguments") if text is None else text)
+        faults = [
+            (name, find_changed(shape, value, plain[part][key], unknown)) for name, shape, value, part, key in doubtful
+        ]
+        return [(name, fault) for name, fault in faults if fault is not None]
+
+    def check(self, task: str, args: abc.Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise `SerializationError` for the first argument that would not come back equal."""
+        for name, fault in self.find_changed(None, args, kwargs):
+            raise SerializationError(f"argument {name}{fault.path} of {task}: {fault.why}")
+
+    def check_result(self, task: str, value: Any, text: str) -> None:
+        """Raise `SerializationError` if the result of the function, written as `text`, would come back changed."""
+        if not self._ready:
+            self._resolve()
+        if self._result.trusts(value):
+            return
+        fault = self._result.verify(value, decode(text))
+        if fault is not None:
+            raise SerializationError(f"result{fault.path} of {task}: {fault.why}")
+
+    def read_result(self, text: str) -> Any:
+        """JSON text as a value of the function's return annotation."""
+        if not self._ready:
+            self._resolve()
+        return _read_result(self._result, text)
+
+    def name_at(self, index: int) -> str:
+        """The function's name for its positional argument of this number."""
+        return self._at(index)[0]
+
     def prefer_named(self, positional: list[Any], named: dict[str, Any]) -> None:
-        """Put what is given by name as well into its place among the positional ones."""
+        """Move arguments that are given by name as well into their places among the positional ones."""
         if not self._ready:
             self._resolve()
         for name in [name for name in named if self._either.get(name, len(positional)) < len(positional)]:
             positional[self._either[name]] = named.pop(name)
 
+    def _at(self, index: int) -> tuple[str, Shape]:
+        if not self._ready:
+            self._resolve()
+        known = self._positional
+        return known[index] if index < len(known) else (f"*{index}", self._rest)
+
+    def _called(self, name: str) -> Shape:
+        if not self._ready:
+            self._resolve()
+        return self._named.get(name, self._rest_named)
+
     def _resolve(self) -> None:
         hints = annotations_of(self._fn)
-        positional: list[tuple[str, Convert | None]] = []
+        positional: list[tuple[str, Shape]] = []
         for parameter in signature(self._fn).parameters.values():
             if parameter.name == self._filled:
                 continue
-            convert = converter(_annotation(parameter, hints))
+            shape = shape_of(annotation_of(parameter, hints))
             match parameter.kind:
                 case Parameter.VAR_POSITIONAL:
-                    self._rest = convert
+                    self._rest = shape
                 case Parameter.VAR_KEYWORD:
-                    self._rest_named = convert
+                    self._rest_named = shape
                 case Parameter.KEYWORD_ONLY:
-                    self._named[parameter.name] = convert
-                case _:
+                    self._named[parameter.name] = shape
+                case Parameter.POSITIONAL_OR_KEYWORD | Parameter.POSITIONAL_ONLY:
                     if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD:
                         self._either[parameter.name] = len(positional)
-                    positional.append((parameter.name, convert))
-                    self._named[parameter.name] = convert
-            self._wanted = self._wanted or convert is not None
+                        self._named[parameter.name] = shape
+                    positional.append((parameter.name, shape))
+                case unknown:
+                    assert_never(unknown)
         self._positional = positional
+        self._result = shape_of(returned(hints.get("return", Any)))
         self._ready = True
 
 
-def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function as types; one that cannot be resolved counts as `Any`."""
+def shape_of(annotation: Any) -> Shape:
+    """The shape of an annotation, by which arguments and results are read."""
+    if annotation is Parameter.empty:
+        return _ANYTHING
+    shape = _shapes.of(annotation)
+    return _ANYTHING if isinstance(shape, Anything) else shape
+
+
+def _converted(shape: Shape, value: Any, task: str, name: str) -> Any:
     try:
-        return get_type_hints(fn, include_extras=True)
-    except Exception:  # noqa: BLE001 - annotations are arbitrary code; one that fails only loses its own type
-        names = getattr(fn, "__globals__", {})
-        hints: dict[str, Any] = {}
-        for name, annotation in getattr(fn, "__annotations__", {}).items():
-            try:
-                alone = SimpleNamespace(__annotations__={name: annotation})
-                hints.update(get_type_hints(alone, globalns=names, include_extras=True))
-            except Exception:  # noqa: BLE001 - as above
-                hints[name] = Any
-        return hints
-
-
-def converter(annotation: Any) -> Convert | None:
-    """What turns a plain value into the annotated type; None when there is nothing to do."""
-    if annotation is Any or annotation is object or annotation is Parameter.empty or annotation is None:
-        return None
-    try:
-        msgspec.json.Decoder(annotation, dec_hook=_build)
-    except (TypeError, RuntimeError, AttributeError):
-        return _pydantic_converter(annotation)
-    return partial(msgspec.convert, type=annotation, strict=True, str_keys=True, dec_hook=_build)
-
-
-def _pydantic_converter(annotation: Any) -> Convert | None:
-    """For what msgspec does not know, such as a union of two models."""
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is None:
-        return None
-    try:
-        validate: Convert = pydantic.TypeAdapter(annotation).validate_python
-    except Exception:  # noqa: BLE001 - not a type that pydantic knows either
-        return None
-    return validate
-
-
-def _annotation(parameter: Parameter, hints: Mapping[str, Any]) -> Any:
-    annotation = hints.get(parameter.name, Any)
-    if parameter.default is None and annotation is not Any:
-        try:
-            return annotation | None
-        except TypeError:
-            return Any
-    return annotation
-
-
-def _converted(convert: Convert, value: Any, task: str, name: str) -> Any:
-    try:
-        return convert(value)
-    except SerializationError as exc:
-        raise SerializationError(f"argument {name!r} of {task}: {exc}") from exc
-    except (msgspec.ValidationError, ValueError, TypeError) as exc:
+        return shape.read(value)
+    except MisfitError as misfit:
         raise SerializationError(
-            f"argument {name!r} of {task} was given {_shown(value)}, which does not fit its annotation: {exc}; "
-            "give a value of that type, or change the annotation"
-        ) from exc
+            f"argument {name}{misfit.path} of {task}: {misfit.why}; give a value of that type, or change the annotation"
+        ) from misfit
 
 
-def _build(wanted: Any, value: Any) -> Any:
-    """Make what msgspec does not know, from the plain value that stands for it."""
-    origin = get_origin(wanted) or wanted
-    if not isinstance(origin, type) or isinstance(value, origin):
-        return value
-    validate = getattr(origin, "model_validate", None)
-    if validate is not None:
-        return validate(value)
-    if _is_path(origin) and isinstance(value, str):
-        return origin(value)
-    if isinstance(value, list) and issubclass(origin, deque):
-        return origin(value)
-    raise SerializationError(
-        f"a {origin.__module__}.{origin.__qualname__} cannot be built from {_shown(value)}; annotate a dataclass, "
-        "a pydantic model or a plain JSON type, and build the object inside the task"
-    )
+class _Language:
+    """How shapes write values, and how msgspec calls them back."""
+
+    def spell(self, value: Any) -> str:
+        return _writer.write(value)
+
+    def ask(self, wanted: Any, plain: Any) -> Any:
+        return _shapes.of(wanted).build(plain)
 
 
 _GENERAL_REMEDY = (
-    "use JSON types, dataclasses, datetime, UUID, Decimal, Enum or pydantic models, or store it and pass where it is"
+    "use JSON types, dataclasses, datetime, UUID, Decimal, Enum or pydantic models, or store it and pass its location"
 )
 
 
-def _plain(value: Any) -> Any:
-    """What stands in JSON for a value that msgspec does not know."""
-    remedy = getattr(type(value), "json_remedy", None)  # our own objects say what to do instead
+def plain_of(value: Any) -> Any:
+    """The JSON of a value that msgspec does not know."""
+    kind = type(value)
+    remedy = getattr(kind, "json_remedy", None)  # Segue's own classes say what to do instead
     if remedy is not None:
-        raise SerializationError(f"a {type(value).__name__} cannot be written as JSON; {remedy}")
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is not None and isinstance(value, pydantic.BaseModel):
-        return value.model_dump(mode="json")
-    if _is_path(type(value)):
+        raise SerializationError(f"a value of type {kind.__name__} cannot be written as JSON; {remedy}")
+    if is_model(kind):
+        return dumped(value)
+    if is_path(kind):
         return str(value)
-    if isinstance(value, (list, tuple, dict)):  # msgspec writes these itself, except as the keys of a dict
-        raise SerializationError(f"a dict has the key {value!r}; JSON has only text and numbers as keys")
+    if isinstance(value, (list, tuple, dict, set, frozenset, bool, type(None))):  # as the keys of a dict
+        raise SerializationError(f"a dict has a {kind_of(value)} as a key; JSON has only text and numbers as keys")
+    for base, exact in _EXACT.items():
+        if base in kind.__mro__ and kind is not base:
+            return exact(value)
+    if isinstance(value, UserString):
+        return value.data
     if isinstance(value, abc.Mapping):
         return dict(value)
     if isinstance(value, (range, deque, abc.KeysView, abc.ValuesView, abc.Sequence, abc.Set)):
         return list(value)
-    raise SerializationError(f"a {_kind(value)} cannot be written as JSON; {_GENERAL_REMEDY}")
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        raise SerializationError(
+            f"a value of type {kind_of(value)} cannot be written as JSON; pass the result of its .tolist()"
+        )
+    raise SerializationError(f"a value of type {kind_of(value)} cannot be written as JSON; {_GENERAL_REMEDY}")
 
 
-def _kind(value: object) -> str:
-    cls = type(value)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+def _moment(value: datetime) -> datetime:
+    parts = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+    return datetime(*parts, tzinfo=value.tzinfo, fold=value.fold)
+
+
+_EXACT: dict[type, Callable[[Any], Any]] = {
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    bytes: lambda value: bytes(memoryview(value)),
+    bytearray: lambda value: bytes(memoryview(value)),
+    datetime: _moment,
+    date: lambda value: date(value.year, value.month, value.day),
+    time: lambda value: time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold),
+    timedelta: lambda value: timedelta(value.days, value.seconds, value.microseconds),
+    Decimal: lambda value: Decimal(value.as_tuple()),
+}
+"""For a class derived from one of these, converts a value to the base class."""
+
+
+def _read_result(shape: Shape, text: str) -> Any:
+    plain = decode(text)
+    try:
+        return shape.read(plain)
+    except MisfitError as misfit:
+        name, where = _spell(shape.annotation), f", at {misfit.path}" if misfit.path else ""
+        raise SerializationError(f"the result cannot be read as {name}{where}: {misfit.why}") from misfit
 
 
 def _spell(annotation: Any) -> str:
     return getattr(annotation, "__qualname__", None) or str(annotation)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    short = text if len(text) <= 80 else f"{text[:77]}..."
-    size = f" of {len(value)}" if isinstance(value, Collection) and not isinstance(value, str) else ""
-    return f"{short} ({type(value).__name__}{size})"
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
+_writer = Writer(plain_of)
 _decoder = msgspec.json.Decoder()
-__all__ = ["NULL", "Converters", "converter", "decode", "decode_arguments", "decode_result", "encode", "fill"]
-
-
-def _is_path(kind: type) -> bool:
-    """Whether it is one of pathlib's, which nobody has who did not import that."""
-    pathlib = sys.modules.get("pathlib")
-    return pathlib is not None and issubclass(kind, pathlib.PurePath)
+_shapes = Shapes(_Language())
+_ANYTHING: Shape = Anything(Any, _Language())
+__all__ = [
+    "NULL", "Converters", "annotations_of", "decode", "decode_arguments", "decode_result", "encode", "fill", "key_text",
+    "plain_of", "shape_of",
+]  # fmt: skip

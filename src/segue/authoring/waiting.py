@@ -1,7 +1,7 @@
-"""`wait_for` and `sleep`: steps that wait for a message or for a time, and hold no worker while they do.
+"""`wait_for` and `sleep`: steps that wait for a message or for a time, without a worker.
 
-Here they are only described; `segue.engine.waits` begins and ends them. Both are told their arguments as any step is,
-so a name or a time may be the result of another step.
+They are only described here; `segue.engine.waits` begins and ends them. They take their arguments as any step does, so
+a name or a time may be the result of another step.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from segue.authoring.options import Placement, StepOptions, placed, seconds_of
 from segue.authoring.task import task
 from segue.authoring.trace import current_trace
 from segue.errors import DefinitionError
+from segue.given import shown
 from segue.model import MESSAGE_NAME_LENGTH, SLEEP, WAIT_FOR, is_message_name
 
 _NOTHING: Final[Any] = object()
@@ -29,16 +30,16 @@ _ABOUT_WORK = frozenset(
 @task(name=WAIT_FOR)
 def wait_step(name: Any, /, *, timeout: Any = None, default: Any = None) -> Any:
     """Never called: the engine begins and ends these steps itself."""
-    raise DefinitionError(f"{WAIT_FOR} ({name!r}) was called; it is worked by the engine, not by workers")
+    raise DefinitionError(f"{WAIT_FOR} ({name!r}) was called; the engine executes it, not a worker")
 
 
 @task(name=SLEEP)
 def sleep_step(seconds: Any = None, /, *, until: Any = None) -> None:
-    """The step of a sleep that is over."""
+    """The step of a sleep that has ended."""
 
 
 class WaitFor:
-    """What `segue.wait_for` is: call it for a step, `wait_for.s` for a signature."""
+    """The type of `segue.wait_for`: call it for a step, `wait_for.s` for a signature."""
 
     __slots__ = ("_placement",)
 
@@ -46,12 +47,12 @@ class WaitFor:
         self._placement = placement or Placement()
 
     def __call__(self, name: Any, /, *, timeout: Any = None, default: Any = _NOTHING) -> Any:
-        """Wait until `name` is sent to the run (`run.send(name, value)`, `segue send`); the result is what was sent.
+        """Wait until `name` is sent to the run (`run.send(name, value)`, `segue send`); the result is the value sent.
 
-        It holds no worker and survives every restart. What was sent before counts, too: each message is taken by one
-        step, in the order of sending. After `timeout` (seconds, or a timedelta) the step fails with `WaitTimeout`, or
-        takes `default` when one is given. Name, timeout and default may be results of other steps. Inside a workflow
-        the step is added at once, elsewhere this is a signature.
+        It occupies no worker and survives every restart. Messages that were sent earlier count, too: each message is
+        taken by one step, in the order in which they were sent. After `timeout` (seconds, or a timedelta) the step
+        fails with `WaitTimeout`, or takes `default` if one is given. Name, timeout and default may be results of other
+        steps. Inside a workflow it is added as a step, elsewhere this is a signature.
 
         Example::
 
@@ -87,7 +88,7 @@ class WaitFor:
             wait_for.options(after=[mail], rule="all_done", name="approval")("approved")
         """
         refused = changes.keys() & (_ABOUT_WORK | {"delay", "run_at"})
-        _refuse("wait_for", refused, "a wait is no attempt at anything, and its timeout is an argument of wait_for")
+        _refuse("wait_for", refused, "a wait has no attempts, and its timeout is an argument of wait_for")
         return WaitFor(placed(self._placement, changes, of="wait_for"))
 
     def __repr__(self) -> str:
@@ -95,7 +96,7 @@ class WaitFor:
 
 
 class Sleep:
-    """What `segue.sleep` is: call it for a step, `sleep.s` for a signature."""
+    """The type of `segue.sleep`: call it for a step, `sleep.s` for a signature."""
 
     __slots__ = ("_placement",)
 
@@ -103,10 +104,10 @@ class Sleep:
         self._placement = placement or Placement()
 
     def __call__(self, seconds: Any = _NOTHING, /, *, until: Any = None) -> Any:
-        """Sleep so many seconds (or a timedelta) from the moment at which the step could begin, or `until` a datetime.
+        """Sleep for some seconds (or a timedelta) from the time at which the step could begin, or `until` a datetime.
 
-        It holds no worker and survives every restart; the result is None. Both may be results of other steps. Inside
-        a workflow the step is added at once, elsewhere this is a signature.
+        It occupies no worker and survives every restart; the result is None. Both arguments may be results of other
+        steps. Inside a workflow it is added as a step, elsewhere this is a signature.
 
         Example::
 
@@ -114,7 +115,7 @@ class Sleep:
             sleep(until=datetime(2027, 1, 1, tzinfo=UTC))
         """
         if seconds is _NOTHING and until is None:
-            raise DefinitionError("sleep() was not told how long; write sleep(60) or sleep(until=...)")
+            raise DefinitionError("sleep() has no time; write sleep(60) or sleep(until=...)")
         made = self.s(seconds, until=until)
         return made if current_trace.get() is None else made()
 
@@ -126,7 +127,7 @@ class Sleep:
             chain(order.s(7), sleep.s(3600), remind.si(7))
         """
         if seconds is not _NOTHING and until is not None:
-            raise DefinitionError(f"sleep was given {seconds!r} and until={until!r}; give one of them")
+            raise DefinitionError(f"sleep was given {shown(seconds)} and until={shown(until)}; give one of them")
         if until is not None:
             return Signature(sleep_step, (), {"until": _moment(until)}, self._placement, True)
         if seconds is _NOTHING:
@@ -137,7 +138,7 @@ class Sleep:
 
     def options(self, **changes: Unpack[StepOptions]) -> Sleep:
         """A copy whose steps have another name, rule, condition, order or queue."""
-        _refuse("sleep", changes.keys() & _ABOUT_WORK, "a sleep is no attempt at anything")
+        _refuse("sleep", changes.keys() & _ABOUT_WORK, "a sleep has no attempts")
         return Sleep(placed(self._placement, changes, of="sleep"))
 
     def __repr__(self) -> str:
@@ -148,14 +149,15 @@ wait_for = WaitFor()
 """A step that waits for a message; see `WaitFor.__call__`."""
 
 sleep = Sleep()
-"""A step that lets time pass; see `Sleep.__call__`."""
+"""A step that waits for a time; see `Sleep.__call__`."""
 
 
 def check_name(of: str, name: object) -> str:
-    """The name of a message; raises `DefinitionError` for what is none."""
+    """The name of a message. Raises `DefinitionError` for an invalid name."""
     if not isinstance(name, str) or not is_message_name(name):
         raise DefinitionError(
-            f"{of} was given the name {name!r}; give a text of 1 to {MESSAGE_NAME_LENGTH} letters, as in 'approved'"
+            f"{of} was given the name {shown(name)}; give a text of 1 to {MESSAGE_NAME_LENGTH} letters, as in "
+            "'approved'"
         )
     return name
 
@@ -165,7 +167,7 @@ def _name(name: object) -> object:
 
 
 def _named(placement: Placement, name: object) -> Placement:
-    """The step is called as what it waits for, unless it was given a name."""
+    """The step is named after the message that it waits for, unless it has a name."""
     if placement.name is not None or not isinstance(name, str):
         return placement
     return placed(placement, {"name": name}, of="wait_for")
@@ -179,10 +181,12 @@ def _moment(value: Any) -> Any:
     if isinstance(value, Handle):
         return value
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise DefinitionError(f"sleep was given until={value!r}; give a datetime that has a time zone (tzinfo=UTC)")
+        raise DefinitionError(
+            f"sleep was given until={shown(value)}; give a datetime that has a time zone (tzinfo=UTC)"
+        )
     return value
 
 
 def _refuse(of: str, options: set[str], why: str) -> None:
     if options:
-        raise DefinitionError(f"{of}.options({', '.join(sorted(options))}) makes no sense: {why}; leave it out")
+        raise DefinitionError(f"{of}.options({', '.join(sorted(options))}) has no effect: {why}; leave it out")

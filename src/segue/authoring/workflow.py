@@ -1,7 +1,7 @@
-"""`@workflow`: a function that is run once, with its arguments as they are, to collect a plan.
+"""`@workflow`: a function that is run once, with its actual arguments, to collect a plan.
 
-The function's calls of tasks become steps, and what it returns becomes the result of the run. `to_plan` makes a plan of
-anything that can be run; a task may return such a thing too, and is then replaced by it.
+The function's calls of tasks become steps, and its return value becomes the result of the run.
+`segue.authoring.planning` makes plans of workflows and of everything else that can be run.
 """
 
 from __future__ import annotations
@@ -13,33 +13,39 @@ from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
-from segue.authoring import registry
-from segue.authoring.compose import Chain, Element, Group, Signature, as_element
+from segue.authoring.compose import Element, as_element
+from segue.authoring.drafts import Scope
 from segue.authoring.handle import Handle
-from segue.authoring.limits import Fairness, check_key, check_places, fairness, finder, key_expr, turns_of
+from segue.authoring.limits import Fairness, check_key, check_places, fairness, finder, key_expr, share_of
+from segue.authoring.naming import name_of
 from segue.authoring.options import Placement, Seconds, StepOptions, placed, seconds_of
-from segue.authoring.registry import check_function, name_of, register_workflow
+from segue.authoring.registry import Registry, check_function
 from segue.authoring.schedule import Schedule, declared
 from segue.authoring.task import Task
-from segue.authoring.trace import MAX_DEPTH, Scope, Trace, current_trace
-from segue.authoring.values import encode
+from segue.authoring.titles import description_of, title_of
+from segue.authoring.trace import MAX_DEPTH, Trace, current_trace
+from segue.authoring.values import Converters, encode
 from segue.errors import DefinitionError, SerializationError
+from segue.given import shown
 from segue.model import RUN, Expr, Hook, Ref, Value
-from segue.plan.check import Parameters, check
-from segue.plan.graph import LimitTerms, LimitUse, Plan, RunTerms, Sla, Turns
+from segue.plan.check import Parameters
+from segue.plan.graph import FairShare, LimitTerms, LimitUse, Plan, RunTerms, Sla
+from segue.plan.indexed import MOST_NAME_BYTES, name_problem
 from segue.plan.labels import checked_tags
 
 MAX_KEPT_BYTES = 2**20
-"""Larger arguments of a run are not kept with it; its steps have theirs."""
+"""Larger arguments of a run are not stored with the run; its steps have theirs."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class WorkflowOptions(TypedDict, total=False):
-    """What `@workflow` takes."""
+    """The options of `@workflow`."""
 
     name: str
+    title: str
+    description: str
     schedule: Schedule | str
     timezone: str
     on_success: Any
@@ -78,6 +84,8 @@ class Workflow(Generic[P, R]):
         self.name = name
         self.short_name = name.rpartition(".")[2]
         self.schedule = declared(f"@workflow {fn.__qualname__}", options.get("schedule"), options.get("timezone"))
+        self.title = title_of(f"@workflow {fn.__qualname__}", options.get("title"), name)
+        self.description = description_of(f"@workflow {fn.__qualname__}", options.get("description"), fn.__doc__)
         self.fail_fast = options.get("fail_fast", False)
         self.deadline, sla_start, sla_end = _times(f"@workflow {fn.__qualname__}", options)
         self.sla = None if sla_start is sla_end is None else Sla(sla_start, sla_end)
@@ -90,10 +98,11 @@ class Workflow(Generic[P, R]):
             if options.get(key) is not None
         }
         self.parameters = Parameters.of(signature(fn))
+        self.converters = Converters(fn)
         self.limit, self.limit_key = self._limit_of(options)
         self.fair = self._fairness(options)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         trace = current_trace.get()
         if trace is None:
             raise DefinitionError(
@@ -104,23 +113,25 @@ class Workflow(Generic[P, R]):
         result: R = handle
         return result
 
-    def s(self, *args: Any, **kwargs: Any) -> WorkflowSignature:
+    def s(self, /, *args: Any, **kwargs: Any) -> WorkflowSignature:
         """The workflow with arguments; in a chain it receives the previous result before them."""
         return WorkflowSignature(self, args, kwargs, immutable=False)
 
-    def si(self, *args: Any, **kwargs: Any) -> WorkflowSignature:
+    def si(self, /, *args: Any, **kwargs: Any) -> WorkflowSignature:
         """The workflow with all its arguments; in a chain it waits for the previous element and ignores its result."""
         return WorkflowSignature(self, args, kwargs, immutable=True)
 
-    def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
-        """What a run with these arguments would do, as data; raises `PlanError` with every problem found."""
-        terms = self._terms(args, kwargs)  # before the function runs, which may change what it is given
+    def plan(self, /, *args: P.args, **kwargs: P.kwargs) -> Plan:
+        """The plan of a run with these arguments, as data. Raises `PlanError` with every problem found."""
+        terms = self._terms(args, kwargs)  # before the function runs, which may modify its arguments
         trace = Trace(self.name, queue=self.queue, priority=self.priority)
-        trace.scope.turns = self._turns(trace, args, kwargs)
+        trace.scope.share = self._share(trace, args, kwargs)
         returned = self._run(trace, args, kwargs)
         result: Expr | None = None
         if returned is not None:
-            result, _ = trace.lift(returned)
+            result, _ = trace.lift(returned, "result")
+            if isinstance(result, Value):
+                self.converters.check_result(self.short_name, returned, bytes(result.json).decode())
         for hook, element in self.hooks.items():
             trace.hook = hook
             element.lay_out(trace, Handle(trace, Ref(RUN), ()))
@@ -132,33 +143,33 @@ class Workflow(Generic[P, R]):
         """Add this workflow's steps to another's trace, as a sub-workflow."""
         if self.hooks:
             raise DefinitionError(
-                f"{self.short_name} has {', '.join(self.hooks)}, which only a run of its own can have; "
-                "start it by itself, or move those steps into the outer workflow"
+                f"{self.short_name} has {', '.join(self.hooks)}, which only a separate run can have; "
+                "start it as a run, or move those steps into the outer workflow"
             )
         if self.fail_fast:
             raise DefinitionError(
-                f"{self.short_name} has fail_fast=True, which ends a whole run at once; start it by itself, or give "
-                "fail_fast to the outer workflow"
+                f"{self.short_name} has fail_fast=True, which ends a whole run at the first failure; start it as "
+                "a run, or give fail_fast to the outer workflow"
             )
         if self.deadline is not None or self.sla is not None:
             raise DefinitionError(
-                f"{self.short_name} has a deadline or an SLA, which are about a whole run; start it by itself, or give "
+                f"{self.short_name} has a deadline or an SLA, which are about a whole run; start it as a run, or give "
                 "them to the outer workflow, or options(sla_end=...) to a step"
             )
         if self.limit is not None:
             raise DefinitionError(
-                f"{self.short_name} has a concurrency, which is about whole runs of it; start it by itself, or limit "
+                f"{self.short_name} has a concurrency, which is about whole runs of it; start it as a run, or limit "
                 "the tasks inside it"
             )
         outer = trace.scope
         if outer.depth >= MAX_DEPTH:
             raise DefinitionError(
                 f"workflows call each other {MAX_DEPTH} deep at {self.short_name}; for a loop or recursion let a task "
-                f"return {self.short_name}.s(...), which then replaces it while the run goes on"
+                f"return {self.short_name}.s(...), which then replaces it while the run continues"
             )
         since = len(trace.drafts)
         trace.scope = Scope(self.short_name, outer, self.queue, self.priority)
-        trace.scope.turns = self._turns(trace, args, kwargs) or outer.turns
+        trace.scope.share = self._share(trace, args, kwargs) or outer.share
         try:
             returned = self._run(trace, args, kwargs)
         finally:
@@ -168,7 +179,7 @@ class Workflow(Generic[P, R]):
         return Handle(trace, expr, needed or ends, trace.begins(since), ends)
 
     def _terms(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> RunTerms:
-        """What is said of a run as a whole, when the workflow is started with these arguments."""
+        """The terms of a run as a whole, if the workflow is started with these arguments."""
         kept = kept_arguments(args, kwargs)
         return RunTerms(
             arguments=kept, tags=self.tags, deadline=self.deadline, sla=self.sla, limit=self._place(args, kwargs)
@@ -180,7 +191,7 @@ class Workflow(Generic[P, R]):
         check_places(label, "concurrency", concurrency)
         if concurrency is None:
             if key is not None:
-                raise DefinitionError(f"{label}: concurrency_key= without concurrency=; say how many runs of each")
+                raise DefinitionError(f"{label}: concurrency_key= needs concurrency=, the number of runs for each key")
             return None, None
         if key is not None:
             check_key(label, key, self.parameters)
@@ -203,24 +214,24 @@ class Workflow(Generic[P, R]):
             key = key_expr(self.limit_key, finder(self.parameters, args, kwargs), lambda value: lift(value)[0])
         return LimitUse(self.limit.name, key)
 
-    def _turns(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Turns | None:
-        """Whose turn the steps use, unless their tasks say so themselves."""
+    def _share(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FairShare | None:
+        """The fair share that the steps use, unless their tasks have one."""
         if self.fair is None or self.parameters.mistake(len(args), kwargs.keys()) is not None:
             return None
-        turns = turns_of(self.fair, finder(self.parameters, args, kwargs), lambda value: trace.lift(value)[0])
-        if not isinstance(turns.key, Value):
+        share = share_of(self.fair, finder(self.parameters, args, kwargs), lambda value: trace.lift(value)[0])
+        if not isinstance(share.key, Value):
             raise DefinitionError(
-                f"{self.short_name}: its steps take turns by {self.fair.by}, which is a result that is not known yet; "
-                "start it by itself, or let a task return it"
+                f"{self.short_name}: its steps share the queue by {self.fair.by}, a result that is not known yet; "
+                "start it as a run, or let a task return it"
             )
-        return turns
+        return share
 
     def _run(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         mistake = self.parameters.mistake(len(args), kwargs.keys())
         if mistake is not None:
             raise DefinitionError(
                 f"the workflow {self.short_name} cannot start: {mistake}; "
-                f"call it as {self.short_name}{self.parameters.text}"
+                f"{self.parameters.remedy(self.short_name, [*self.parameters.positional[: len(args)], *kwargs])}"
             )
         token = current_trace.set(trace)
         try:
@@ -264,12 +275,12 @@ class WorkflowSignature(Element):
         return WorkflowSignature(self.workflow, self.args, self.kwargs, immutable=self.immutable, placement=placement)
 
     def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
-        """Add the workflow's steps, each that would begin it after `given`."""
+        """Add the workflow's steps; each of its first steps waits for `given`."""
         first: tuple[Any, ...] = () if given is None or self.immutable else (given,)
         handle = self.workflow.inline(trace, (*first, *self.args), self.kwargs)
         if given is not None:
             trace.order(handle._roots, (given,), None)
-            if not handle._roots:  # it has no steps, so whatever follows it waits for what came before it
+            if not handle._roots:  # it has no steps, so the steps after it wait for those before it
                 ends = given._ends
                 handle = Handle(trace, handle._expr, handle._steps or ends, (), ends)
         if self.placement.after:
@@ -282,6 +293,10 @@ class WorkflowSignature(Element):
         return f"{self.workflow.short_name}.{'si' if self.immutable else 's'}(...)"
 
 
+workflows: Registry[Workflow[..., Any]] = Registry("workflow")
+"""The workflows of the imported code, by name."""
+
+
 @overload
 def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
@@ -289,11 +304,11 @@ def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Callable[P, R]], W
 def workflow(fn: Any = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     """Make a function a workflow: it is run once at the start of each run, and its task calls become steps.
 
-    Its arguments are there as they are; results of tasks are not, they are handles that can only be passed on.
-    `on_success`, `on_failure` and `finally_` are signatures that run when everything else is over: `s(...)` receives
+    Its arguments have their actual values; results of tasks do not, they are handles that can only be passed on.
+    `on_success`, `on_failure` and `finally_` are signatures that run after everything else has ended: `s(...)` receives
     the run's result (`on_success`) or a dict with run_id, workflow, status and error, `si(...)` nothing. `fail_fast`
-    ends the run at the first failure, `deadline` so long after its start; `sla_start` and `sla_end` raise an alert when
-    it has not started or ended by then. `queue` and `priority` are for steps whose tasks do not name their own.
+    ends the run at the first failure, `deadline` after a time from its start; `sla_start` and `sla_end` raise an alert
+    if it has not started or ended by then. `queue` and `priority` are for steps whose tasks do not set their own.
 
     Example::
 
@@ -306,58 +321,13 @@ def workflow(fn: Any = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     return lambda function: _define(function, options)
 
 
-def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:
-    """The plan of anything that can be run: a workflow or task with its arguments, a signature, chain or group, a plan.
-
-    Raises `PlanError` with every problem found, `DefinitionError` when it cannot be run at all.
-
-    Example::
-
-        to_plan(nightly, "2026-11-20")
-        to_plan(chain(extract.s("2026-11-20"), total.s()))
-    """
-    if isinstance(work, Workflow):
-        return work.plan(*args, **kwargs)
-    if isinstance(work, Task):
-        return _plan_of(work.s(*args, **kwargs), work.name, RunTerms(kept_arguments(args, kwargs)))
-    if args or kwargs:
-        raise DefinitionError(f"{work!r} has its arguments already; put these into its signature: task.s(...)")
-    if isinstance(work, Plan):
-        check(work, parameters=_takes)
-        return work
-    if isinstance(work, WorkflowSignature) and not work.placement.after and work.placement.when is None:
-        return work.workflow.plan(*work.args, **work.kwargs)
-    if isinstance(work, Signature):
-        return _plan_of(work, work.task.name, RunTerms(kept_arguments(work.args, work.kwargs)))
-    if isinstance(work, (Chain, Group)):
-        return _plan_of(work, "chain" if isinstance(work, Chain) else "group")
-    return _plan_of(as_element(work, "start"), "workflow")
-
-
-def is_plan(value: object) -> bool:
-    """Whether a task that returned this value asks to be replaced by it."""
-    return isinstance(value, (Element, Plan))
-
-
-def _takes(task: str) -> Parameters | None:
-    found = registry.tasks.get(task)
-    return None if found is None else found.parameters
-
-
 def kept_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """What a run was called with, as JSON `[args, kwargs]`; None when that is not JSON, or more than is kept."""
+    """The arguments of a run, as JSON `[args, kwargs]`; None if they are not JSON, or larger than the limit."""
     try:
         text = encode((args, kwargs))
     except SerializationError:
-        return None  # a workflow may be called with anything, for it is read here and now
+        return None  # a workflow may take any value, because it is run in this process
     return text if len(text) <= MAX_KEPT_BYTES else None
-
-
-def _plan_of(element: Element, name: str, terms: RunTerms | None = None) -> Plan:
-    trace = Trace(name)
-    expr = element.lay_out(trace, None)._expr
-    plan = trace.finish(expr)
-    return plan if terms is None else msgspec.structs.replace(plan, terms=terms)
 
 
 _HOOK_OPTIONS = {Hook.ON_SUCCESS: "on_success", Hook.ON_FAILURE: "on_failure", Hook.FINALLY: "finally_"}
@@ -365,12 +335,12 @@ _HOOK_OPTIONS = {Hook.ON_SUCCESS: "on_success", Hook.ON_FAILURE: "on_failure", H
 
 def _define(fn: Callable[P, R], options: WorkflowOptions) -> Workflow[P, R]:
     if isinstance(fn, (Task, Workflow)):
-        raise DefinitionError(f"@workflow was put on {fn!r}; decorate the plain function, and only once")
+        raise DefinitionError(f"@workflow was put on {shown(fn)}; decorate the plain function, and only once")
     function = check_function("workflow", fn, named="name" in options)
     label = f"@workflow {function.__qualname__}"
     if iscoroutinefunction(function) or isgeneratorfunction(function) or isasyncgenfunction(function):
         raise DefinitionError(
-            f"{label} is async or yields, but it only describes a graph and is run once to read it; "
+            f"{label} is async or yields, but it only describes a graph and is run once to collect it; "
             "write a plain def, the tasks in it may be async"
         )
     known = WorkflowOptions.__annotations__.keys()
@@ -379,13 +349,17 @@ def _define(fn: Callable[P, R], options: WorkflowOptions) -> Workflow[P, R]:
         raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     placed(Placement(), {key: options[key] for key in ("name", "queue", "priority") if key in options}, of=label)
     _check_words(label, options)
-    defined = Workflow(fn, options.get("name", name_of(function)), options)
-    register_workflow(defined)
+    name = options.get("name", name_of(function))
+    problem = name_problem(name, MOST_NAME_BYTES)
+    if problem is not None:
+        raise DefinitionError(f"{label}: its name {shown(name)} {problem}; give it another one with name='...'")
+    defined = Workflow(fn, name, options)
+    workflows.register(defined)
     return defined
 
 
 def _times(label: str, options: WorkflowOptions) -> tuple[float | None, float | None, float | None]:
-    """The deadline, and by when a run should have started and ended, in seconds from its start."""
+    """The deadline, and the times by which a run should have started and ended, in seconds from its start."""
     deadline, start, end = (
         None if options.get(key) is None else seconds_of(label, key, options.get(key), above_zero=True)
         for key in ("deadline", "sla_start", "sla_end")
@@ -395,4 +369,4 @@ def _times(label: str, options: WorkflowOptions) -> tuple[float | None, float | 
 
 def _check_words(label: str, options: WorkflowOptions) -> None:
     if not isinstance(options.get("fail_fast", False), bool):
-        raise DefinitionError(f"{label}: fail_fast={options['fail_fast']!r} is not a boolean; write True or False")
+        raise DefinitionError(f"{label}: fail_fast={shown(options['fail_fast'])} is not a boolean; write True or False")

@@ -1,4 +1,4 @@
-"""The command line of `segue bench`, and the order of what it does."""
+"""The command line of `segue bench`, and its sequence of steps."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from pathlib import Path
 
 from rich.console import Console
 
-from segue.bench import machine, quiet, workloads
+from segue.bench import idle, machine, timers, workloads
 from segue.bench.flatness import flat
 from segue.bench.goals import goal_of
-from segue.bench.ground import Ground, WorkerChoice, ground_at
 from segue.bench.limiting import limits
-from segue.bench.marks import MeasureError
 from segue.bench.readings import Reading
+from segue.bench.report import show
 from segue.bench.scratch import Site
-from segue.bench.showing import show
+from segue.bench.setting import Setting, WorkerChoice, ground_at
+from segue.bench.timestamps import MeasureError
 from segue.bench.workloads import QUICK, Figure, Sizes
 from segue.demo.crew import sigterm_as_interrupt
 from segue.errors import ConfigError, SegueError
+from segue.output import fit_streams
+from segue.terminal import PrintableConsole
 
 FILE_WIDTH = 150
 INTERRUPTED = 130
-Workload = Callable[[Ground, Sizes, int | None], Iterator[Figure]]
+Workload = Callable[[Setting, Sizes, int | None], Iterator[Figure]]
 Comparison = Callable[[Site, WorkerChoice, Sizes, int | None], Iterator[Figure]]
 
 ON_A_GROUND: dict[str, Workload] = {
@@ -35,25 +37,26 @@ ON_A_GROUND: dict[str, Workload] = {
     "fanout": workloads.fanout,
     "diamonds": workloads.diamonds,
     "drain": workloads.drain,
-    "idle": quiet.idle,
+    "timers": timers.timers,
+    "idle": idle.idle,
 }
 ON_TWO_GROUNDS: dict[str, Comparison] = {"limits": limits, "flat": flat}
 WORKS = (*ON_A_GROUND, "import", *ON_TWO_GROUNDS)
 
 _DESCRIPTION = (
-    "Measures Segue with no-op tasks and a real worker process, everything durable, in databases that are made for it "
-    "and removed. Run it on a machine that does nothing else. All of it takes about ten minutes for each database, "
-    "without 'flat' three."
+    "Measures Segue with no-op tasks and a real worker process, everything durable, in databases that it creates "
+    "and removes. Run it on an otherwise idle machine. It takes about ten minutes for each database, without "
+    "'flat' three."
 )
 _DATABASE_HELP = (
-    "a PostgreSQL server to measure as well, where the user may create databases; or sqlite:////folder/any.db to have "
-    "the SQLite file in that folder instead of among the temporary files (may be given several times)"
+    "a PostgreSQL server to measure as well, where the user may create databases; or sqlite:////folder/any.db to put "
+    "the SQLite file in that folder instead of the folder for temporary files (may be given several times)"
 )
 
 
 @dataclass(slots=True)
 class Session:
-    """What is measured, and what came of it so far."""
+    """What to measure, and the results so far."""
 
     sites: dict[str, Site]  # by the name in the table
     works: tuple[str, ...]
@@ -65,9 +68,9 @@ class Session:
     problems: list[str] = field(default_factory=list)
 
     def measure(self) -> None:
-        """Measure everything; what fails is a problem, and the rest goes on."""
+        """Measure everything. A workload that fails becomes a problem, and the rest continues."""
         if "import" in self.works:
-            self._take("import", "", quiet.import_times(self.sizes.import_times))
+            self._take("import", "", idle.import_times(self.sizes.import_times))
         for work in self.works:
             for name, site in self.sites.items():
                 if work in ON_A_GROUND:
@@ -76,8 +79,8 @@ class Session:
                     self._take(work, name, ON_TWO_GROUNDS[work](site, self.worker, self.sizes, self.repeat))
 
     def _on_a_ground(self, work: str, name: str, site: Site) -> None:
-        with ground_at(site, self.worker) as ground:
-            self._take(work, name, ON_A_GROUND[work](ground, self.sizes, self.repeat))
+        with ground_at(site, self.worker) as setting:
+            self._take(work, name, ON_A_GROUND[work](setting, self.sizes, self.repeat))
 
     def _take(self, work: str, database: str, figures: Iterator[Figure]) -> None:
         self.say(f"{work} {database}")
@@ -99,7 +102,8 @@ class Session:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Parse, measure, show; see `segue.bench.main`."""
-    console, errors = Console(), Console(stderr=True)
+    fit_streams()
+    console, errors = PrintableConsole(), PrintableConsole(stderr=True)
     if not console.is_terminal:
         console.width = FILE_WIDTH
     try:
@@ -116,12 +120,12 @@ def run(argv: Sequence[str] | None = None) -> int:
         session.say = lambda what: status.update(f"measuring: {what}")
         try:
             session.measure()
-        except KeyboardInterrupt:  # everything that was made for it is gone by now
+        except KeyboardInterrupt:  # all scratch databases are removed by now
             interrupted = True
-            session.problems.append("what is not in the table: interrupted")
+            session.problems.append("interrupted: the table is incomplete")
     show(console, facts, session.readings, list(session.sites), session.problems)
     if asked.json is not None:
-        asked.json.write_text(_json(asked, facts, session))
+        asked.json.write_text(_json(asked, facts, session), encoding="utf-8")
     return INTERRUPTED if interrupted else 1 if session.problems else 0
 
 
@@ -135,7 +139,7 @@ def _prepare(asked: argparse.Namespace, errors: Console) -> tuple[dict[str, str]
 
 
 def sites_of(urls: Sequence[str], *, with_sqlite: bool) -> dict[str, Site]:
-    """Where to measure, by the names that the table gives them."""
+    """Where to measure, by the names used in the table."""
     found = [Site(url) for url in urls]
     if with_sqlite and all(site.name != "SQLite" for site in found):
         found.insert(0, Site(None))
@@ -149,11 +153,11 @@ def sites_of(urls: Sequence[str], *, with_sqlite: bool) -> dict[str, Site]:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments; SystemExit when they are wrong, or only help was asked for."""
+    """Parse the arguments; raises SystemExit if they are wrong, or after showing help."""
     parser = argparse.ArgumentParser(prog="segue bench", description=_DESCRIPTION)
     add = parser.add_argument
     add("--database", action="append", default=[], metavar="URL", help=_DATABASE_HELP)
-    add("--no-sqlite", action="store_true", help="measure only the databases that were named")
+    add("--no-sqlite", action="store_true", help="measure only the databases given with --database")
     add("--only", type=_works, default=WORKS, metavar="WORK,...", help=f"some of: {', '.join(WORKS)}")
     add("--repeat", type=_count, metavar="N", help="repetitions of each workload (default: 3 to 10)")
     add("--pool", choices=("process", "thread"), default="process", help="the worker's pool (default: process)")

@@ -1,7 +1,7 @@
-"""Whether a step costs the same in a large run, beside a long history, and beside many steps that wait for their time.
+"""Measures whether a step costs the same in a large run, beside a long history, and beside many delayed steps.
 
-Each is a ratio of times for the same work: in the full database against an empty one, the two in turns; in a large run
-against a small one; at the end of a long chain against its beginning. 1 is flat.
+Each figure is a ratio of times for the same work: in the full database against an empty one, alternating; in a large
+run against a small one; at the end of a long chain against its beginning. 1 is flat.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from segue.bench.filling import DELAYED, FINISHED, fill
-from segue.bench.ground import Ground, WorkerChoice, ground_at
-from segue.bench.marks import check_chain
+from segue.bench.growth import DELAYED, FINISHED, fill
 from segue.bench.scratch import Site
+from segue.bench.setting import Setting, WorkerChoice, ground_at
 from segue.bench.tasks import line
+from segue.bench.timestamps import check_chain
 from segue.bench.workloads import Figure, Sizes, one_chain, one_drain, one_fan, per_step_ms
 
-SHARE = 10  # a run is large when it is so many times the one that it is compared with
+SHARE = 10  # a large run has this many times the steps of the small one
 
 
 def flat(site: Site, worker: WorkerChoice, sizes: Sizes, repeat: int | None) -> Iterator[Figure]:
-    """All of them. Makes its own grounds, since it compares two."""
+    """Measure all of them. Creates its own settings, because it compares two."""
     with ground_at(site, worker) as empty:
         yield from _large_runs(empty, sizes)
     for what in (FINISHED, DELAYED):
@@ -29,39 +29,39 @@ def flat(site: Site, worker: WorkerChoice, sizes: Sizes, repeat: int | None) -> 
             yield from beside(empty, full, f"{sizes.filling:,} {what}", sizes, repeat or 5)
 
 
-def _large_runs(ground: Ground, sizes: Sizes) -> Iterator[Figure]:
-    ground.warm_up()
+def _large_runs(setting: Setting, sizes: Sizes) -> Iterator[Figure]:
+    setting.warm_up()
     small, large = sizes.largest_fan // SHARE, sizes.largest_fan
     times = {}
     for width in (small, large):
-        figures = list(one_fan(ground, width))
+        figures = list(one_fan(setting, width))
         yield from figures
         times[width] = figures[0][2] / (width + 2)
     yield f"a step of {large:,} side by side, against {small:,}", "×", times[large] / times[small]
-    number = ground.next_run()
+    number = setting.next_run()
     count, share = sizes.longest_chain, sizes.longest_chain // SHARE
-    run = ground.segue.start(line(number, count))
-    marks = ground.marks(number, count, timeout_seconds=120 + count / 100)
+    run = setting.segue.start(line(number, count))
+    marks = setting.marks(number, count, timeout_seconds=120 + count / 100)
     check_chain(marks)
-    ground.settle([run])
+    setting.wait_for_end([run])
     yield f"chain of {count:,}, per step", "ms", per_step_ms(marks)
     yield f"the last {share:,} steps of a chain of {count:,}, against the first", "×", (
         per_step_ms(marks[-share:]) / per_step_ms(marks[:share])
     )  # fmt: skip
 
 
-def beside(empty: Ground, full: Ground, what: str, sizes: Sizes, repeat: int) -> Iterator[Figure]:
-    """Chains and drains in a database that is full of `what`, and in an empty one, in turns.
+def beside(empty: Setting, full: Setting, what: str, sizes: Sizes, repeat: int) -> Iterator[Figure]:
+    """Measure chains and drains in a database full of `what`, and in an empty one, alternating.
 
-    Only one worker lives at a time.
+    Only one worker runs at a time.
     """
-    chains: dict[Ground, list[float]] = {empty: [], full: []}
-    drains: dict[Ground, list[float]] = {empty: [], full: []}
+    chains: dict[Setting, list[float]] = {empty: [], full: []}
+    drains: dict[Setting, list[float]] = {empty: [], full: []}
     for _ in range(repeat):
-        for ground in (empty, full):
-            ground.warm_up()
-            chains[ground] += [next(one_chain(ground, sizes.chain))[2] for _ in range(2)]
-            drains[ground].append(1 / next(one_drain(ground, sizes.drain))[2])
+        for setting in (empty, full):
+            setting.warm_up()
+            chains[setting] += [next(one_chain(setting, sizes.chain))[2] for _ in range(2)]
+            drains[setting].append(1 / next(one_drain(setting, sizes.drain))[2])
     yield f"chain beside {what}, per step", "ms", median(chains[full])
     yield f"chain beside {what}, against an empty database", "×", median(chains[full]) / median(chains[empty])
     yield f"drain beside {what}", "/s", 1 / median(drains[full])

@@ -1,4 +1,4 @@
-"""What the figures depend on: the machine, the versions, and what its disk asks for a durable write."""
+"""What the figures depend on: the machine, the versions, and the time of a durable write to its disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def describe(databases: Iterable[str]) -> dict[str, str]:
 
 
 def fdatasync_ms(folder: Path | None = None) -> float:
-    """How long a small write takes until the disk has it, in the folder for temporary files unless another is named."""
+    """How long a small durable write takes, in the folder for temporary files or the given one."""
     flush = getattr(os, "fdatasync", os.fsync)
     with tempfile.TemporaryFile(dir=folder) as file:
         descriptor = file.fileno()

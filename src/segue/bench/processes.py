@@ -1,4 +1,4 @@
-"""CPU time of process trees, as Linux tells it in /proc; elsewhere nothing is known."""
+"""CPU time of process trees, from Linux's /proc; unknown on other systems."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _PROC = Path("/proc")
 
 
 def is_known() -> bool:
-    """Whether this system tells."""
+    """Whether this system provides it."""
     return (_PROC / "self" / "stat").exists()
 
 
 def name_of(pid: int) -> str | None:
-    """What the process calls itself; None when there is no such process here."""
+    """The name of the process; None if it does not exist here."""
     try:
         return (_PROC / str(pid) / "comm").read_text().strip()
     except OSError:
@@ -22,18 +22,18 @@ def name_of(pid: int) -> str | None:
 
 
 def parent_of(pid: int) -> int:
-    """The process that started it."""
+    """The parent process."""
     return int(_fields(pid)[1])
 
 
 def tree_cpu_seconds(root: int) -> float:
-    """CPU seconds of a process, of those under it, and of those that ended and were waited for."""
+    """CPU seconds of a process, of its descendants, and of those that have ended and were waited for."""
     ticks = 0
     for pid in _tree(root):
         try:
             ticks += sum(int(field) for field in _fields(pid)[11:15])
         except OSError:
-            continue  # it ended just now; its parent will tell
+            continue  # it has just ended; its parent counts it
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -54,5 +54,5 @@ def _tree(root: int) -> list[int]:
 
 
 def _fields(pid: int) -> list[str]:
-    """What follows the name in `stat`: state, parent ... user and system ticks, those of waited-for children."""
+    """The fields after the name in `stat`: state, parent ... user and system ticks, those of waited-for children."""
     return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

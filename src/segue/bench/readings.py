@@ -1,4 +1,4 @@
-"""What was measured: figures with their spread, and the goal that each is held against."""
+"""The measured figures with their spread, and the goals that they are compared with."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A limit that the median is to keep."""
+    """A limit for the median."""
 
     limit: float
     at_least: bool = False  # otherwise at most
 
     def is_met(self, value: float) -> bool:
-        """Whether the value keeps it."""
+        """Whether the value meets it."""
         return value >= self.limit if self.at_least else value <= self.limit
 
     def __str__(self) -> str:
@@ -25,23 +25,23 @@ class Goal:
 
 @dataclass(slots=True)
 class Reading:
-    """One figure on one database: a value for each repetition."""
+    """One figure on one database, with a value for each repetition."""
 
     work: str  # "chain"
     what: str  # "chain of 40, per step"
     unit: str
-    database: str  # "SQLite", "PostgreSQL", or "" when it is about none
+    database: str  # "SQLite", "PostgreSQL", or "" if it concerns no database
     values: list[float] = field(default_factory=list)
     goal: Goal | None = None
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return median(self.values)
 
     @property
     def verdict(self) -> str:
-        """Pass, miss, or nothing when there is no goal."""
+        """Pass, miss, or empty without a goal."""
         if self.goal is None:
             return ""
         return "pass" if self.goal.is_met(self.median) else "miss"
@@ -69,7 +69,7 @@ class Reading:
 
 
 def number(value: float) -> str:
-    """Three digits that count, and thousands set apart."""
+    """The number with three significant digits and thousands separators."""
     if value == 0:
         return "0"
     size = abs(value)
@@ -82,7 +82,7 @@ def number(value: float) -> str:
 
 
 def rows_of(readings: Sequence[Reading]) -> list[list[Reading]]:
-    """The readings of the same figure together, in the order in which figures first came."""
+    """Group the readings of each figure, in the order in which figures first appeared."""
     rows: dict[tuple[str, str], list[Reading]] = {}
     for reading in readings:
         rows.setdefault((reading.work, reading.what), []).append(reading)

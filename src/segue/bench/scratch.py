@@ -1,13 +1,14 @@
-"""Databases that exist only while something is measured in them.
+"""Databases that exist only for a measurement.
 
-Promises: nothing is ever written into a database that was there before. For SQLite a folder is made, beside the file
-that a URL names or among the temporary files; for PostgreSQL a database is made beside the one that a URL names. Both
-are removed.
+Promises: an existing database is never written to. For SQLite a folder is created, beside the file that a URL names or
+in the folder for temporary files. For PostgreSQL a database is created beside the one that a URL names. Both are
+removed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -16,51 +17,52 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from segue.config import without_password
 from segue.errors import ConfigError
+from segue.store import names_postgres
+from segue.store.sqlite_path import names_sqlite, path_of
 
 SQLITE = "sqlite"
 POSTGRES = "postgres"
 
 
 class Scratch:
-    """A database of our own. `run_sql` is for filling it: the store's own statements have no business with that."""
+    """A scratch database. `run_sql` is for filling it, which the store's own statements do not support."""
 
     def __init__(self, dialect: str, url: str, folder: Path) -> None:
         self.dialect = dialect
         self.url = url
-        self.folder = folder  # for whatever belongs to it; on the same disk, if it is SQLite
+        self.folder = folder  # for files that belong to it; for SQLite on the same disk
 
     def run_sql(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Run statements one by one, each committed by itself; returns the rows of the last."""
+        """Run statements one by one, each in its own transaction; returns the rows of the last."""
         if self.dialect == SQLITE:
-            with closing(sqlite3.connect(urlsplit(self.url).path[1:], isolation_level=None, timeout=60)) as connection:
+            with closing(sqlite3.connect(path_of(self.url), isolation_level=None, timeout=60)) as connection:
                 return [connection.execute(statement).fetchall() for statement in statements][-1]
         return run_on_server(self.url, *statements)
 
 
 class Site:
-    """Where scratch databases are made: a folder for SQLite files, or a PostgreSQL server."""
+    """Where scratch databases are created: a folder for SQLite files, or a PostgreSQL server."""
 
     def __init__(self, url: str | None) -> None:
-        scheme = urlsplit(url).scheme if url else SQLITE
-        if scheme not in (SQLITE, "postgres", "postgresql"):
+        if url and not names_sqlite(url) and not names_postgres(url):
             raise ConfigError(
-                f"{url!r} is not a database that can be measured. Give postgresql://user@host/name, where the user may "
-                "create databases, or sqlite:////folder/any.db for a scratch file in that folder."
+                f"{without_password(url)!r} is not a database that can be measured. Give postgresql://user@host/name, "
+                "where the user may create databases, or sqlite:////folder/any.db for a scratch file in that folder."
             )
-        self.dialect = SQLITE if scheme == SQLITE else POSTGRES
+        self.dialect = POSTGRES if url and names_postgres(url) else SQLITE
         self._url = url
-        self._parent = Path(urlsplit(url).path[1:] or ".").parent if url and self.dialect == SQLITE else None
+        self._parent = path_of(url).parent if url and self.dialect == SQLITE else None
 
     @property
     def name(self) -> str:
-        """How people call this kind of database."""
+        """The display name of this kind of database."""
         return "SQLite" if self.dialect == SQLITE else "PostgreSQL"
 
     def describe(self) -> str:
-        """Its version, and what decides how durable a commit is."""
+        """Its version, and the settings that decide how durable a commit is."""
         if self.dialect == SQLITE:
             return f"SQLite {sqlite3.sqlite_version}, WAL, synchronous=FULL"
         row = run_on_server(
@@ -71,7 +73,7 @@ class Site:
 
     @contextmanager
     def scratch(self) -> Iterator[Scratch]:
-        """A new, empty database, removed at the end of the block."""
+        """Create an empty database, removed at the end of the block."""
         folder = Path(tempfile.mkdtemp(prefix="segue-bench-", dir=self._parent))
         try:
             if self.dialect == SQLITE:
@@ -88,26 +90,43 @@ def _database(server_url: str) -> Iterator[str]:
     name = f"segue_bench_{os.getpid()}_{secrets.token_hex(3)}"
     run_on_server(server_url, f"CREATE DATABASE {name}")
     try:
-        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+        yield _beside(server_url, name)
     finally:
         run_on_server(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+def _beside(url: str, name: str) -> str:
+    """The URL of another database on the same server, parsed by libpq, since a password may have any character."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return f"{url} dbname={name}"
+    found = re.match(r"[^@/]*@", rest)
+    user = found[0] if found else ""
+    place, question, query = rest[len(user) :].partition("?")
+    return f"{scheme}://{user}{place.partition('/')[0]}/{name}{question}{query}"
+
+
 def run_on_server(url: str | None, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements one by one on PostgreSQL, each committed by itself; returns the rows of the last."""
+    """Run statements one by one on PostgreSQL, each in its own transaction; returns the rows of the last."""
     try:
         import psycopg  # noqa: PLC0415 - optional: SQLite is measured without it
     except ImportError as error:
-        raise ConfigError(f"measuring on {url} needs psycopg ({error}). Run: pip install 'segue[postgres]'") from error
+        raise ConfigError(f"PostgreSQL needs psycopg ({error}). Run: pip install 'segue[postgres]'") from error
+    from segue.store.postgres_address import address_of  # noqa: PLC0415 - needs psycopg, too
+    from segue.store.postgres_errors import silence  # noqa: PLC0415 - needs psycopg, too
+
+    address = address_of(str(url))
     rows: list[tuple[Any, ...]] = []
     try:
-        with psycopg.connect(str(url), autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(address.lent, autocommit=True) as connection:
             for statement in statements:
                 cursor = connection.execute(statement.encode())
                 rows = cursor.fetchall() if cursor.description else []
     except psycopg.Error as error:
+        if address.has_doubtful_password:
+            silence(error)
         raise ConfigError(
-            f"PostgreSQL at {url} would not do what measuring needs: {str(error).strip()}. "
-            "Name a server that runs, and a user who may create databases."
+            f"{address.place} refused what measuring needs: {str(error).strip()}. "
+            "Name a running server, and a user who may create databases."
         ) from error
     return rows

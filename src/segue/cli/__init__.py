@@ -1,17 +1,17 @@
-"""The command `segue`: one small module for each sub-command, imported when it is asked for.
+"""The command `segue`: one small module for each sub-command, imported when the sub-command is used.
 
 ==============  ====================================================================
-`root`          the command itself: which sub-commands there are, how errors are told
-`options`       what every sub-command takes: `--database`, `-A`, `--json`, `--debug`
+`root`          the command itself: the list of sub-commands, and how errors are shown
+`options`       the options of every sub-command: `--database`, `-A`, `--json`, `--debug`
 `application`   imports the user's modules and finds a workflow by its name
-`durations`     lengths of time as they are typed, the same in every option
-`wording`       times, durations, counts, glyphs and colours, the same everywhere
+`durations`     durations on the command line, written the same in every option
+`wording`       statuses with their glyphs and colours, the same everywhere
 `printing`      tables and text for people, JSON for programs
-`records`       runs, steps, attempts and workers as JSON objects
-`branches`      the steps of a run as a tree: scopes as branches, large groups folded
-`pictures`      that tree, progress bars and headings as they are drawn
+`rendering`     draws the tree of a run's steps, progress bars and headings
 `board`         the newest runs, as `segue dev` shows them while it works
 ==============  ====================================================================
+
+What web pages need as well is in `segue.client`: `records` (JSON), `step_tree` and `wording`.
 
 Importing this package imports none of them.
 """
@@ -21,6 +21,17 @@ from __future__ import annotations
 
 def main() -> None:
     """The entry point of the command line."""
-    from segue.cli.root import segue  # noqa: PLC0415 - the package stays free to import without click
+    from segue.worker import own_process  # noqa: PLC0415 - see below
 
-    segue(prog_name="segue")
+    own_process.open_standard_descriptors()  # before anything opens a file
+    from segue.cli.root import segue  # noqa: PLC0415 - the package can be imported without click
+
+    try:
+        segue(prog_name="segue")
+    except SystemExit as leaving:
+        from segue.output import end_streams  # noqa: PLC0415 - see above
+
+        end_streams()
+        code = leaving.code
+        own_process.leave_within(own_process.LEAVE_SECONDS, code if isinstance(code, int) else int(code is not None))
+        raise

@@ -1,4 +1,4 @@
-"""The user's code: imported by the name given with -A, and what it defines found by name."""
+"""The user's code: imports the modules given with -A, and finds workflows and tasks by name."""
 
 from __future__ import annotations
 
@@ -11,33 +11,43 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from segue.authoring import Element, Task, Workflow, registry
+from segue.authoring import Element, Task, Workflow, declared
 from segue.errors import ConfigError, SegueError, UnknownTaskError
 
 TRACEBACK_LINES = 12
-NAMED = 8  # workflows that are named when one is not found
+NAMED = 8  # workflows listed in the message when one is not found
 _SEGUE = str(Path(__file__).parents[1]) + os.sep
 
 
 def import_modules(names: Iterable[str]) -> None:
-    """Import modules with the working directory on the path; raises ConfigError that shows where one broke."""
-    here = str(Path.cwd())
+    """Import modules, with the working directory on the path. Raises ConfigError that shows where a module failed."""
+    here = _current_folder()
     if here not in sys.path:
         sys.path.insert(0, here)
     for name in names:
         _import(name)
 
 
-def find_work(name: str) -> Any:
-    """What `segue start NAME` means: a workflow or task by its full or short name, or `module.attribute`.
+def _current_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError as error:
+        raise ConfigError(
+            f"The current folder is not accessible: {error.strerror or error}. It was removed, or you may not read it; "
+            "change to another folder (cd) and try again."
+        ) from error
 
-    The attribute may be whatever `Segue.start` takes, and its module is imported when it is not yet. Raises
-    UnknownTaskError when nothing, or more than one thing, has this name.
+
+def find_work(name: str) -> Any:
+    """The work that `segue start NAME` starts: a workflow or task by its full or short name, or `module.attribute`.
+
+    The attribute may be anything that `Segue.start` accepts; its module is imported if necessary. Raises
+    UnknownTaskError if the name matches nothing, or more than one workflow or task.
     """
-    known: dict[str, Any] = {**registry.tasks, **registry.workflows}
+    known: dict[str, Any] = {**declared.tasks, **declared.workflows}
     if name in known:
         return known[name]
-    for kind in (registry.workflows, registry.tasks):
+    for kind in (declared.workflows, declared.tasks):
         found = _by_short_name(kind, name)
         if found is not None:
             return found
@@ -48,20 +58,20 @@ def find_work(name: str) -> Any:
     near = get_close_matches(name, short, n=1)
     guess = f" Did you mean {near[0]!r} ({short[near[0]]})?" if near else _known_workflows()
     raise UnknownTaskError(
-        f"No workflow or task is called {name!r}.{guess} "
+        f"No workflow or task is named {name!r}.{guess} "
         "Import the module that defines it with -A, or write package.module.name."
     )
 
 
 def _known_workflows() -> str:
-    names = sorted(name for name in registry.workflows if not name.startswith("segue."))
+    names = sorted(name for name in declared.workflows if not name.startswith("segue."))
     more = f", … {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f" Known here: {', '.join(names[:NAMED])}{more}." if names else ""
 
 
 def _by_short_name(known: Mapping[str, Any], name: str) -> Any:
     full = [known_name for known_name in known if known_name.rpartition(".")[2] == name]
-    full = [found for found in full if not found.startswith("segue.")] or full  # what is built in is in nobody's way
+    full = [found for found in full if not found.startswith("segue.")] or full  # built-in names yield to the user's
     if len(full) > 1:
         raise UnknownTaskError(f"{name!r} may mean {' or '.join(sorted(full))}; write the full name.")
     return known[full[0]] if full else None
@@ -72,7 +82,7 @@ def _attribute(module: str, attribute: str) -> Any:
     try:
         found = getattr(sys.modules[module], attribute)
     except AttributeError:
-        raise UnknownTaskError(f"The module {module} has nothing called {attribute!r}.") from None
+        raise UnknownTaskError(f"The module {module} has no attribute {attribute!r}.") from None
     if not isinstance(found, Workflow | Task | Element):
         raise UnknownTaskError(
             f"{module}.{attribute} is {type(found).__name__}, which cannot be started; "
@@ -91,15 +101,17 @@ def _import(name: str) -> None:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise _broken(name, error) from error
         raise ConfigError(
-            f"There is no module {error.name!r} (for -A {name}) on the path or in {Path.cwd()}. "
-            "Go to the folder that holds it, or install the package."
+            f"There is no module {error.name!r} (for -A {name}) on the path or in {_current_folder()}. "
+            "Change to the folder that contains it, or install the package."
         ) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, and what pytest and others derive from BaseException
         raise _broken(name, error) from error
 
 
 def _broken(name: str, error: BaseException) -> ConfigError:
-    is_ours = isinstance(error, SegueError)  # refused by Segue: where it stands in the user's code says it all
+    is_ours = isinstance(error, SegueError)  # raised by Segue: its place in the user's code is enough
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -114,5 +126,5 @@ def _broken(name: str, error: BaseException) -> ConfigError:
 
 
 def _is_machinery(filename: str) -> bool:
-    """Frames of the import itself, which tell nobody anything."""
+    """Frames of the import machinery, which are of no use to the user."""
     return filename.startswith("<frozen ") or filename in (__file__, importlib.__file__)

@@ -1,4 +1,4 @@
-"""`segue approvals`: what waits for a message, that is mostly for a person."""
+"""`segue approvals`: the steps that wait for a message, usually from a person."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
-from segue.cli.records import wait_record
+from segue.cli.rendering import DIM
 from segue.cli.runs import WIDE, shortest
-from segue.cli.wording import ago
-from segue.engine.waiting import WaitInfo
+from segue.client.records import wait_record
+from segue.client.views import WaitInfo
+from segue.client.wording import ago
 
 
 @click.command(short_help="List the steps that wait for a message.")
 @with_setup
-@click.option("--workflow", metavar="NAME", help="Only those of this workflow (its full name).")
-@click.option("--name", metavar="NAME", help="Only those that wait for a message of this name.")
+@click.option("--workflow", metavar="NAME", help="Only steps of this workflow (its full name).")
+@click.option("--name", metavar="NAME", help="Only steps that wait for a message of this name.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=100, show_default=True, help="How many at most."
 )
@@ -30,8 +31,8 @@ from segue.engine.waiting import WaitInfo
 def command(setup: Setup, workflow: str | None, name: str | None, limit: int, as_json: bool) -> None:
     """List the steps that wait for a message (segue.wait_for), those of the oldest runs first.
 
-    `segue send RUN NAME [VALUE]` lets one go on. With --json: a list of {run, workflow, key, step, step_name, name,
-    since, until}.
+    `segue send RUN NAME [VALUE]` lets a step continue. With --json: a list of {run, workflow, key, step, step_name,
+    name, since, until}.
 
     \b
     Example:
@@ -42,19 +43,17 @@ def command(setup: Setup, workflow: str | None, name: str | None, limit: int, as
         waits = segue.approvals.list(workflow=workflow, name=name, limit=limit)
         now = segue.engine.store.now()
     if as_json:
-        print_json([wait_record(wait) for wait in waits])
+        print_json(records(setup, waits, wait_record))
         return
     out = console()
     if not waits:
         is_filtered = workflow is not None or name is not None
-        out.print(
-            Text("Nothing like that waits for a message." if is_filtered else "Nothing waits for a message.", DIM)
-        )
+        out.print(Text("No matching step waits for a message." if is_filtered else "No step waits for a message.", DIM))
         return
-    put(out, _table(waits, now, width=out.width))
+    put(out, with_namespaces(setup, _table(waits, now, width=out.width), waits))
     if len(waits) == limit:
         out.print(Text(f"only the first {limit:,} are shown; --limit shows more", DIM))
-    out.print(Text(setup.follow_up("one goes on with: segue send RUN NAME [VALUE]"), DIM), soft_wrap=True)
+    out.print(Text(setup.follow_up("let one continue with: segue send RUN NAME [VALUE]"), DIM), soft_wrap=True)
 
 
 def _table(waits: Sequence[WaitInfo], now: datetime, *, width: int) -> Table:
@@ -70,7 +69,7 @@ def _table(waits: Sequence[WaitInfo], now: datetime, *, width: int) -> Table:
         workflow = Text(wait.workflow)
         if wait.key is not None:
             workflow.append(f" {wait.key}", DIM)
-        until = Text("for ever" if wait.until is None else ago(wait.until, now), DIM)
+        until = Text("forever" if wait.until is None else ago(wait.until, now), DIM)
         since = Text(ago(wait.since, now), DIM)
         table.add_row(wait.run_id[:length], workflow, Text(wait.name, "bold"), wait.step_name, since, until)
     return table

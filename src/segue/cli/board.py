@@ -1,6 +1,6 @@
-"""What `segue dev` shows of the newest runs while it works: a picture on a terminal, elsewhere a line for each change.
+"""The newest runs, as `segue dev` shows them while it works: a live picture on a terminal, otherwise a line per change.
 
-It looks in a thread of its own, and only at the newest runs, so that a large database costs it nothing.
+It reads the database in a separate thread, and only the newest runs, so that a large database does not slow it down.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from segue.cli.pictures import DIM, bar, first_line, spent, step_line
 from segue.cli.printing import say_now
-from segue.cli.wording import GLYPHS, STYLES, ago, counted, counts_text, duration
+from segue.cli.rendering import DIM, bar, first_line, spent, step_line
+from segue.cli.wording import GLYPHS, STYLES, counts_text
 from segue.client import Run, Segue
-from segue.engine.views.look import RunInfo, StepInfo
+from segue.client.views import RunInfo, StepInfo
+from segue.client.wording import ago, counted, duration
 from segue.errors import SegueError
 from segue.model import RunStatus, StepStatus
+from segue.observing.harmless_log import get_logger
 
 LOOK_SECONDS = 0.5
 RUNS_LOOKED_AT = 50
@@ -34,22 +36,22 @@ STEPS_SHOWN = 6
 HELD_SHOWN = 4
 TO_START = "segue start -A <module> <workflow>"
 
-logger = logging.getLogger("segue.dev")
+logger = get_logger("segue.dev")
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The newest runs at one moment, with the counts and running steps of those that are not over."""
+    """The newest runs at one moment, with the counts and running steps of those that have not ended."""
 
     now: datetime
     runs: Sequence[RunInfo]
     counts: Mapping[str, Mapping[StepStatus, int]] = field(default_factory=dict)
     running: Sequence[tuple[RunInfo, StepInfo]] = ()
-    held: Sequence[tuple[RunInfo, StepInfo]] = ()  # of runs in which nothing runs, a step that something holds back
+    held: Sequence[tuple[RunInfo, StepInfo]] = ()  # of runs in which nothing runs, a step that is held back
 
     @classmethod
     def at(cls, segue: Segue, *, in_detail: bool) -> Moment:
-        """Look now; `in_detail` also at the steps of what is shown."""
+        """Read them now. With `in_detail` also read the steps of the runs that are shown."""
         runs = segue.runs(limit=RUNS_LOOKED_AT)
         active = _active_first(runs)[:ACTIVE_SHOWN] if in_detail else []
         counts = {run.id: Run(segue.engine, run.id).counts() for run in active}
@@ -70,7 +72,7 @@ class Moment:
 
 
 class Board(Protocol):
-    """Where the newest runs are shown while its block lasts."""
+    """Shows the newest runs while its `with` block lasts."""
 
     in_detail: bool
 
@@ -78,7 +80,7 @@ class Board(Protocol):
         """Show them."""
 
     def note(self, text: str) -> None:
-        """Say something from a signal handler."""
+        """Show a text from a signal handler."""
 
     def __enter__(self) -> Self: ...
 
@@ -94,7 +96,7 @@ class LogBoard:
         self._seen: dict[str, RunStatus] | None = None
 
     def show(self, moment: Moment) -> None:
-        """Log what has changed since the last time."""
+        """Log the changes since the last call."""
         before, self._seen = self._seen, {run.id: run.status for run in moment.runs}
         if before is None:
             return
@@ -113,18 +115,18 @@ class LogBoard:
                 logger.info("%s %s is %s", run.workflow, run.id, run.status)
 
     def note(self, text: str) -> None:
-        """Write it at once."""
+        """Write it now."""
         say_now(text)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Nothing is left behind."""
+        """Nothing to clean up."""
 
 
 class LiveBoard:
-    """A picture at the foot of the terminal; log lines go above it."""
+    """A live picture at the bottom of the terminal; log lines go above it."""
 
     in_detail = True
 
@@ -137,11 +139,11 @@ class LiveBoard:
         )
 
     def show(self, moment: Moment) -> None:
-        """Draw it anew."""
+        """Draw the picture again."""
         self._live.update(board(moment, self._note, to_start=self._to_start), refresh=True)
 
     def note(self, text: str) -> None:
-        """Shown from the next picture on; at once when there is none yet."""
+        """Show a text in the next picture; if there is no picture yet, print it now."""
         self._note = text
         if not self._live.is_started:
             say_now(text)
@@ -157,7 +159,7 @@ class LiveBoard:
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints log records through a console, so that a live picture below stays whole."""
+    """Prints log records through a console, so that they do not damage a live picture below."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -170,7 +172,7 @@ class ConsoleHandler(logging.Handler):
 
 
 class Watch:
-    """Looks again and again while its block lasts, and shows what there is."""
+    """Reads and shows the newest runs again and again while its `with` block lasts."""
 
     def __init__(self, segue: Segue, board: Board) -> None:
         self._segue = segue
@@ -192,14 +194,14 @@ class Watch:
             try:
                 self._board.show(Moment.at(self._segue, in_detail=self._board.in_detail))
             except SegueError as error:
-                logger.debug("could not look at the runs: %s", error)
+                logger.debug("could not read the runs: %s", error)
             if is_last:
                 return
             self._ended.wait(LOOK_SECONDS)
 
 
 def board(moment: Moment, note: str = "", *, to_start: str = TO_START) -> RenderableType:
-    """The picture: active runs, the steps that run, what holds others back, runs that ended last."""
+    """The picture: active runs, running steps, what holds others back, and the runs that ended last."""
     active = _active_first(moment.runs)
     ended = [run for run in moment.runs if run.status.is_final]
     ended.sort(key=lambda run: run.finished_at or run.created_at, reverse=True)
@@ -221,7 +223,7 @@ def board(moment: Moment, note: str = "", *, to_start: str = TO_START) -> Render
 
 
 def _active_first(runs: Sequence[RunInfo]) -> list[RunInfo]:
-    """Those that have not ended: what runs before what waits to begin, and that before what is paused."""
+    """The runs that have not ended: running ones first, then those that wait to begin, then paused ones."""
     order = (RunStatus.RUNNING, RunStatus.PENDING, RunStatus.PAUSED)
     return sorted((run for run in runs if not run.status.is_final), key=lambda run: order.index(run.status))
 
@@ -231,7 +233,7 @@ def _grid() -> Table:
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=32)
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
-    grid.add_column()  # the one that gives way in a narrow terminal
+    grid.add_column()  # the column that shrinks in a narrow terminal
     return grid
 
 
@@ -247,7 +249,7 @@ def _active(runs: Sequence[RunInfo], moment: Moment) -> Table:
         total = sum(counts.values())
         done = sum(count for status, count in counts.items() if status.is_final)
         since = duration((moment.now - (run.started_at or run.created_at)).total_seconds())
-        line = Text("waits for more starts", "cyan")  # a bundle has no steps yet
+        line = Text("waits for more starts", "cyan")  # a debounce has no steps yet
         if total:
             line = bar(done, total).append(f" {done:,}/{total:,}  ").append_text(_open(counts))
         grid.add_row(_name(run), Text(_short(run), DIM), Text(since, DIM), _one_line(line))
@@ -260,7 +262,7 @@ def _open(counts: Mapping[StepStatus, int]) -> Text:
 
 
 def _steps(moment: Moment) -> Table:
-    """Steps that run, and what holds others back."""
+    """Running steps, and what holds others back."""
     grid = _grid()
     for run, step in moment.running:
         name = Text.assemble(("    ▸ ", STYLES["running"]), step.name)

@@ -1,19 +1,19 @@
-"""Verbs that are said to runs: `segue pause`, `resume`, `cancel` and the like share their options and their report.
+"""Verbs for many runs: `segue pause`, `resume`, `cancel`, `retry` share their options and their report.
 
 A command is written so::
 
     @click.command(short_help="Pause runs.")
     @with_setup
     @bulk_options                                   # RUN..., the filters, --dry-run, --yes, --reason, --json
-    @click.option("--stop-running", is_flag=True)   # what is the verb's own
+    @click.option("--stop-running", is_flag=True)   # options of this verb only
     @pass_setup
-    def command(setup: Setup, asked: Asked, stop_running: bool) -> None:
-        verb = partial(pause_run, stop_running=stop_running, actor=asked.actor, reason=asked.reason)
-        say(setup, asked, Saying("pause", "paused", verb, among=LIVE))
+    def command(setup: Setup, arguments: RunArguments, stop_running: bool) -> None:
+        verb = partial(pause_run, stop_running=stop_running, actor=arguments.actor, reason=arguments.reason)
+        apply_verb(setup, arguments, BulkVerb("pause", "paused", verb, among=LIVE))
 
-The verb is of the engine: `(store, tx, run_id, now) -> Done`. With ids it is said to each of those runs; with filters
-to those that match and have a status in `among`, which are told before and must be confirmed on a terminal. Each run is
-a transaction of its own.
+The verb belongs to the engine: `(act, run_id) -> Done`. With ids it is applied to each of these runs. With filters it
+is applied to the matching runs with a status in `among`; on a terminal they are listed first and the user must confirm.
+Each run is changed in a separate transaction.
 """
 
 from __future__ import annotations
@@ -29,26 +29,27 @@ from typing import Any
 import click
 from rich.text import Text
 
-from segue.cli.choosing import filter_options
+from segue.cli.filters import filter_options
 from segue.cli.options import AnyCallable, Setup, json_option
-from segue.cli.printing import console, print_json, put
-from segue.cli.records import run_record
+from segue.cli.printing import console, print_json, print_line, put
 from segue.cli.runs import runs_table
-from segue.cli.wording import counted, status_text
+from segue.cli.wording import status_text
 from segue.client import Segue
+from segue.client.records import run_record
 from segue.client.selection import Applied, Selection
-from segue.engine.verbs import Done, Verb
-from segue.engine.views.look import run_info
+from segue.client.verbs import Done, Verb
+from segue.client.views import run_info
+from segue.client.wording import counted
 from segue.errors import RunNotFoundError, SegueError
 from segue.model import RunStatus
 
-SHOWN = 10  # runs that are listed before a verb is said to them
-TOLD = 50  # and afterwards; further ones are only counted
+SHOWN = 10  # runs that are listed before the confirmation
+TOLD = 50  # runs that are listed afterwards; further ones are only counted
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What was typed: which runs, and how to go about it."""
+class RunArguments:
+    """The arguments as typed: which runs, and how to proceed."""
 
     run_ids: tuple[str, ...]
     filters: dict[str, Any]  # as `Segue.select` takes them; only those that were given
@@ -59,27 +60,27 @@ class Asked:
 
     @property
     def actor(self) -> str:
-        """Who says it, for the verb."""
+        """The person who runs the command, for the verb."""
         return this_person()
 
 
 def _no_remark(done: Done) -> str:
-    return "" if done.changed else "it was so already"
+    return "" if done.changed else "no change"
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
-    """A verb, and how it is told: "pause", "paused"."""
+class BulkVerb:
+    """A verb, with its words for messages: "pause", "paused"."""
 
     name: str
     participle: str
     verb: Verb
-    among: Sequence[RunStatus]  # filters choose among runs with one of these statuses
-    remark: Callable[[Done], str] = field(default=_no_remark)  # behind a run's status
+    among: Sequence[RunStatus]  # filters select only runs with one of these statuses
+    remark: Callable[[Done], str] = field(default=_no_remark)  # shown after a run's status
 
 
 def this_person() -> str:
-    """user@host: who is written down as having said it."""
+    """user@host: recorded as the person who did it."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container without a name for this user
@@ -88,7 +89,7 @@ def this_person() -> str:
 
 
 def bulk_options(function: AnyCallable) -> AnyCallable:
-    """The arguments and options of a verb; the function takes them as `asked`."""
+    """The arguments and options of a verb; the function takes them as `arguments`."""
 
     @wraps(function)
     def gathered(
@@ -97,17 +98,17 @@ def bulk_options(function: AnyCallable) -> AnyCallable:
     ) -> Any:  # fmt: skip
         if bool(run_ids) == bool(filters):
             raise click.UsageError(
-                "Name the runs by their ids, or choose them by filters such as --workflow and --status"
+                "Name the runs by their ids, or select them by filters such as --workflow and --status"
                 + ("; not both." if run_ids else ".")
             )
-        asked = Asked(run_ids, filters, is_dry_run, is_sure, reason, as_json)
-        return function(*args, asked=asked, **options)
+        arguments = RunArguments(run_ids, filters, is_dry_run, is_sure, reason, as_json)
+        return function(*args, arguments=arguments, **options)
 
     for option in (
         json_option,
-        click.option("--reason", metavar="TEXT", help="Why; it is written down with who did it."),
-        click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask before runs that filters chose."),
-        click.option("--dry-run", "is_dry_run", is_flag=True, help="Only tell which runs it would be."),
+        click.option("--reason", metavar="TEXT", help="Why; recorded together with who did it."),
+        click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask for confirmation of filtered runs."),
+        click.option("--dry-run", "is_dry_run", is_flag=True, help="Only show which runs would be changed."),
         filter_options,
         click.argument("run_ids", metavar="[RUN]...", nargs=-1),
     ):
@@ -115,30 +116,32 @@ def bulk_options(function: AnyCallable) -> AnyCallable:
     return gathered  # type: ignore[return-value]
 
 
-def say(setup: Setup, asked: Asked, saying: Saying) -> None:
-    """Say the verb to the runs that were asked for, and tell what came of it; exit code 1 when it failed for some."""
+def apply_verb(setup: Setup, arguments: RunArguments, bulk_verb: BulkVerb) -> None:
+    """Apply the verb to the requested runs and print the outcome; exit code 1 if it failed for any."""
     with setup.segue() as segue:
-        ids, missing = _named(segue, asked.run_ids)
-        selection = segue.select(ids=ids) if asked.run_ids else segue.select(**asked.filters).among(saying.among)
-        if asked.is_dry_run:
-            _rehearse(setup, segue, selection, asked, saying, missing)
+        ids, missing = _named(segue, arguments.run_ids)
+        selection = (
+            segue.select(ids=ids) if arguments.run_ids else segue.select(**arguments.filters).among(bulk_verb.among)
+        )
+        if arguments.is_dry_run:
+            _rehearse(setup, segue, selection, arguments, bulk_verb, missing)
             sys.exit(1 if missing else 0)
-        if asked.filters and not _is_confirmed(segue, selection, asked, saying):
+        if arguments.filters and not _is_confirmed(segue, selection, arguments, bulk_verb):
             return
-        report = _Report(setup, asked, saying)
-        applied = selection.apply(saying.verb, among=saying.among, on_each=report.note)
+        report = _Report(setup, arguments, bulk_verb)
+        applied = selection.apply(bulk_verb.verb, among=bulk_verb.among, on_each=report.note)
     report.finish(applied, missing)
     if missing or applied.errors:
         sys.exit(1)
 
 
 class _Report:
-    """Tells each run as it is dealt with, and the sum at the end."""
+    """Prints a line for each run as it is changed, and the totals at the end."""
 
-    def __init__(self, setup: Setup, asked: Asked, saying: Saying) -> None:
+    def __init__(self, setup: Setup, arguments: RunArguments, bulk_verb: BulkVerb) -> None:
         self._setup = setup
-        self._asked = asked
-        self._saying = saying
+        self._asked = arguments
+        self._saying = bulk_verb
         self._out = console()
         self._records: list[dict[str, Any]] = []
         self._told = 0
@@ -148,7 +151,7 @@ class _Report:
             said = {"error": str(came)} if isinstance(came, SegueError) else came._asdict()
             self._records.append({"id": run_id} | said)
         elif isinstance(came, SegueError):
-            _tell_problem(self._setup, came)
+            _print_error(self._setup, came)
         elif came.changed or self._asked.run_ids:
             self._told += 1
             if self._told <= TOLD:
@@ -162,21 +165,21 @@ class _Report:
         elif self._told > TOLD:
             self._out.print(Text(f"… {self._told - TOLD:,} more"))
         for problem in missing:
-            _tell_problem(self._setup, problem)
+            _print_error(self._setup, problem)
         if not self._asked.as_json and (self._asked.filters or len(applied) > 1):
             self._out.print(Text(self._sum(applied)))
 
     def _sum(self, applied: Applied) -> str:
         parts = [f"{counted(applied.changed, 'run')} {self._saying.participle}"]
         if applied.unchanged:
-            parts.append(f"{applied.unchanged:,} left as they were")
+            parts.append(f"{applied.unchanged:,} unchanged")
         if applied.errors:
             parts.append(f"{len(applied.errors):,} failed")
         return ", ".join(parts)
 
 
 def _named(segue: Segue, starts: Sequence[str]) -> tuple[list[str], list[RunNotFoundError]]:
-    """The full ids of runs that were named by the beginnings of theirs, and what is wrong with the others."""
+    """The full ids of runs that were given by the beginnings of their ids, and the errors for the others."""
     ids: list[str] = []
     missing: list[RunNotFoundError] = []
     for start in starts:
@@ -188,32 +191,37 @@ def _named(segue: Segue, starts: Sequence[str]) -> tuple[list[str], list[RunNotF
 
 
 def _rehearse(
-    setup: Setup, segue: Segue, selection: Selection, asked: Asked, saying: Saying, missing: Sequence[RunNotFoundError]
+    setup: Setup,
+    segue: Segue,
+    selection: Selection,
+    arguments: RunArguments,
+    bulk_verb: BulkVerb,
+    missing: Sequence[RunNotFoundError],
 ) -> None:
     count = selection.count()
     first = _first(segue, selection)
-    if asked.as_json:
+    if arguments.as_json:
         print_json({"count": count, "runs": [run_record(run) for run in first]})
     else:
         _list(segue, first, count)
-        console().print(Text(f"{counted(count, 'run')} would be {saying.participle}; nothing was done."))
+        console().print(Text(f"{counted(count, 'run')} would be {bulk_verb.participle}; nothing was changed."))
     for problem in missing:
-        _tell_problem(setup, problem)
+        _print_error(setup, problem)
 
 
-def _tell_problem(setup: Setup, error: SegueError) -> None:
-    click.echo(f"segue: {setup.follow_up(str(error))}", err=True)
+def _print_error(setup: Setup, error: SegueError) -> None:
+    print_line(f"segue: {setup.follow_up(str(error))}", to_stderr=True)
 
 
-def _is_confirmed(segue: Segue, selection: Selection, asked: Asked, saying: Saying) -> bool:
-    """Ask, where there is somebody to answer."""
-    if asked.is_sure or asked.as_json or not _is_terminal():
+def _is_confirmed(segue: Segue, selection: Selection, arguments: RunArguments, bulk_verb: BulkVerb) -> bool:
+    """Ask for confirmation if there is a terminal."""
+    if arguments.is_sure or arguments.as_json or not _is_terminal():
         return True
     count = selection.count()
     if not count:
-        return True  # which says that there are none
+        return True  # the report then says that there are none
     _list(segue, _first(segue, selection), count)
-    return click.confirm(f"{saying.name.capitalize()} {counted(count, 'run')}?", default=False)
+    return click.confirm(f"{bulk_verb.name.capitalize()} {counted(count, 'run')}?", default=False)
 
 
 def _is_terminal() -> bool:
@@ -223,7 +231,7 @@ def _is_terminal() -> bool:
 def _first(segue: Segue, selection: Selection) -> list[Any]:
     ids = [id_ for id_, _ in zip(selection.ids(), range(SHOWN), strict=False)]
     with segue.engine.reading() as tx:
-        return [run_info(segue.engine.store, tx, id_) for id_ in ids]
+        return [run_info(tx, id_) for id_ in ids]
 
 
 def _list(segue: Segue, runs: Sequence[Any], count: int) -> None:

@@ -1,4 +1,4 @@
-"""`segue db`: the tables and what is in them: upgrade, check, prune, info."""
+"""`segue db`: upgrades, checks, prunes and measures the database."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from rich.text import Text
 from segue.cli.durations import duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
-from segue.cli.wording import ago, counted, counts_text
+from segue.cli.wording import counts_text
 from segue.client import Segue
+from segue.client.views import LeaderInfo, leader_info
+from segue.client.wording import ago, counted
 from segue.config import without_password
 from segue.errors import SchemaError
 from segue.model import RunStatus
-from segue.scheduler.leader import LeaderInfo, leader_info
+from segue.plan.namespaces import EVERY
 from segue.store.migrate import latest
 
 BROKEN_SHOWN = 50
@@ -34,12 +36,12 @@ def command() -> None:
     """
 
 
-@command.command("upgrade", short_help="Make the tables, or bring them up to date.")
+@command.command("upgrade", short_help="Create the tables, or update them.")
 @with_setup
 @json_option
 @pass_setup
 def upgrade(setup: Setup, as_json: bool) -> None:
-    """Make the tables, or bring them up to this version of Segue. Safe to run at any time, and by many at once.
+    """Create the tables, or update them to this version of Segue. Safe at any time, also from many processes at once.
 
     \b
     Example:
@@ -61,9 +63,9 @@ def upgrade(setup: Setup, as_json: bool) -> None:
 @json_option
 @pass_setup
 def check(setup: Setup, as_json: bool) -> None:
-    """Check that the tables are of this version, and that nothing in them contradicts what Segue promises.
+    """Check that the tables have this version, and that nothing in them contradicts what Segue promises.
 
-    Exit code 1 when something is broken. With --json: {database, schema_version, broken: [{run, what}]}.
+    Exit code 1 if something is broken. With --json: {database, schema_version, broken: [{run, what}]}.
 
     \b
     Example:
@@ -97,7 +99,7 @@ def check(setup: Setup, as_json: bool) -> None:
 @json_option
 @pass_setup
 def prune(setup: Setup, older_than: float, as_json: bool) -> None:
-    """Delete the runs that ended longer ago, with their steps, in small transactions.
+    """Delete runs that ended longer ago than this, with their steps, in small transactions.
 
     \b
     Example:
@@ -111,12 +113,12 @@ def prune(setup: Setup, older_than: float, as_json: bool) -> None:
         console().print(Text(f"{counted(pruned, 'run')} pruned"))
 
 
-@command.command("info", short_help="Say what this database is and holds.")
+@command.command("info", short_help="Show what this database is and contains.")
 @with_setup
 @json_option
 @pass_setup
 def info(setup: Setup, as_json: bool) -> None:
-    """Say which database this is, which version its tables have, and how many runs and workers there are.
+    """Show which database this is, which version its tables have, and how many runs and workers it contains.
 
     \b
     Example:
@@ -126,7 +128,7 @@ def info(setup: Setup, as_json: bool) -> None:
         version = _schema_version(segue)
         with segue.engine.reading() as tx:
             counts = {RunStatus(status).value: count for status, count in tx.all("count_runs")}
-            leader = leader_info(segue.engine.store, tx)
+            leader = leader_info(tx, "" if segue.namespace == EVERY else segue.namespace)
         now = segue.engine.store.now()
         workers = len(segue.workers())
         dialect, database = segue.engine.store.dialect, without_password(segue.url)
@@ -155,20 +157,20 @@ def info(setup: Setup, as_json: bool) -> None:
 
 
 def _who_leads(leader: LeaderInfo | None, now: datetime) -> str:
-    """Who does the chores, and since when."""
+    """The process that does the chores, and since when."""
     if leader is None or leader.lease_until <= now:
-        return "done by nobody"
+        return "done by no process"
     return f"done by {leader.host}, begun {ago(leader.since, now)}"
 
 
 def _schema_version(segue: Segue) -> int:
-    """The version of the tables; raises SchemaError when there are none, or others than this Segue's."""
+    """The version of the tables. Raises SchemaError if there are none, or if this Segue needs another version."""
     version = segue.engine.store.schema_version()
     if version == 0:
         raise SchemaError(f"{without_password(segue.url)} has no tables of Segue. Run: segue db upgrade")
     if version < latest(segue.engine.store.dialect):
         raise SchemaError(
-            f"{without_password(segue.url)} has schema version {version}, this Segue needs "
+            f"{without_password(segue.url)} has schema version {version}, but this Segue needs "
             f"{latest(segue.engine.store.dialect)}. Run: segue db upgrade"
         )
     return version

@@ -13,7 +13,7 @@ from segue.demo.drive import DEFAULT_FOLDER, run_demo
 
 @click.command(short_help="Measure Python's standard library with a workflow.")
 @with_setup
-@click.option("--crash", is_flag=True, help="Kill the worker half-way with SIGKILL, and see what becomes of the run.")
+@click.option("--crash", is_flag=True, help="Kill the worker half-way with SIGKILL, and watch the run recover.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -26,7 +26,7 @@ from segue.demo.drive import DEFAULT_FOLDER, run_demo
     "-c",
     type=click.IntRange(min=1),
     metavar="NUMBER",
-    help="Attempts at once. [default: the number of CPUs]",
+    help="Attempts at the same time. [default: the number of CPUs]",
 )
 @click.option(
     "--batch-size",
@@ -34,7 +34,7 @@ from segue.demo.drive import DEFAULT_FOLDER, run_demo
     metavar="NUMBER",
     help="Files for each step. [default: 4, with --crash 1]",
 )
-@click.option("--quiet", is_flag=True, help="Show only the end.")
+@click.option("--quiet", is_flag=True, help="Show only the summary at the end.")
 @json_option
 @pass_setup
 def command(
@@ -42,7 +42,7 @@ def command(
 ) -> None:  # fmt: skip
     """Measure Python's standard library with a workflow.
 
-    It lists the modules, fans out over them, parses each, adds the figures up and writes an HTML report. The database
+    It lists the modules, fans out over them, parses each, adds up the figures and writes an HTML report. The database
     is a SQLite file in the output folder unless --database names another one.
 
     \b

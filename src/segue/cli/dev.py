@@ -1,6 +1,6 @@
-"""`segue dev`: a worker and the chores in one process, for developing and for small installations.
+"""`segue dev`: a worker and the chores in one process, for development and for small installations.
 
-Promise: what the database needs is done, too, unless another process does it or `--no-chores` says no.
+Promise: it also does the chores, unless another process does them or `--no-chores` is given.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import click
 from segue.cli.board import TO_START, ConsoleHandler, LiveBoard, LogBoard, Watch
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
-from segue.cli.worker import LOG_FORMAT, Banner, Hiring, log_to_stderr, with_hiring, work
+from segue.cli.worker import LOG_FORMAT, Banner, WorkerArguments, log_to_stderr, with_worker_arguments, words, work
 from segue.config import without_password
 from segue.scheduler.chores import Chores
 
 
 @click.command(short_help="A worker and the chores in one process, with a live view.")
 @with_setup
-@with_hiring
+@with_worker_arguments
 @json_option
 @pass_setup
-def command(setup: Setup, /, as_json: bool, **hiring: Any) -> None:
-    """Run a worker and the chores in one process. On a terminal it shows what the runs do; elsewhere it logs.
+def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
+    """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
 
     It stops as `segue worker` does.
 
@@ -34,7 +34,7 @@ def command(setup: Setup, /, as_json: bool, **hiring: Any) -> None:
     Example:
       segue dev -A shop.tasks --database sqlite:///segue.db
     """
-    hired = Hiring(**hiring)
+    hired = WorkerArguments(**worker_arguments)
     err = console(to_stderr=True)
     is_live = err.is_terminal and not as_json
     if is_live:
@@ -44,7 +44,7 @@ def command(setup: Setup, /, as_json: bool, **hiring: Any) -> None:
     modules = setup.import_apps(required=True)
     with setup.segue() as segue:
         worker = hired.make(segue, modules)
-        banner = Banner(worker, hired.options(), without_password(segue.url))
+        banner = Banner(worker, hired.options(), without_password(setup.url), words(hired.without))
         board = LiveBoard(err, to_start=setup.follow_up(TO_START)) if is_live else LogBoard()
         with contextlib.ExitStack() as beside_it:
 

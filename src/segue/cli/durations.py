@@ -1,4 +1,4 @@
-"""Lengths of time as they are typed: every option that takes one takes the same words, and says so in the same words.
+"""Durations on the command line: all options accept the same notation, and describe it with the same words.
 
 `90` and `90s` are seconds, `5m` (or `5min`) minutes, then `2h`, `1d`, `2w`; fractions are allowed: `1.5h`.
 """
@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from segue.cli.wording import duration
+from segue.client.wording import duration
 
 HOW = "90 or 90s, 5m, 2h, 1d"
-"""What every help says of a duration; a bare number is seconds."""
+"""How every help text describes a duration; a bare number is seconds."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPELLED = ("d", "h", "m")
@@ -23,10 +23,10 @@ _LONGEST = timedelta.max.total_seconds()
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A parameter that is a length of time; its value is seconds as a float.
+    """A parameter that is a duration; its value is seconds as a float.
 
-    `word` is one that may stand instead, such as "forever"; its value is that word. `least` is the shortest one that
-    makes sense; with `above` it is itself too short.
+    `word` may be typed instead, such as "forever"; its value is the word itself. `least` is the shortest valid
+    duration; with `above` the duration must be longer than `least`.
     """
 
     name = "duration"
@@ -37,7 +37,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         self.word = word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        """The seconds; fails with what may be typed."""
+        """The seconds. Fails with a message that shows the notation."""
         if isinstance(value, (int, float)):
             return float(value)
         if self.word is not None and value == self.word:
@@ -45,9 +45,9 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         seconds = parsed(value)
         if seconds is None:
             instead = "" if self.word is None else f", or {self.word}"
-            self.fail(f"{value!r} is no length of time; write it like {HOW} or 1.5h{instead}.", param, ctx)
+            self.fail(f"{value!r} is not a duration; write it like {HOW} or 1.5h{instead}.", param, ctx)
         if seconds > _LONGEST:
-            self.fail(f"{value!r} is longer than there has been time.", param, ctx)
+            self.fail(f"{value!r} is too long: longer than the calendar.", param, ctx)
         if seconds < self.least or (self.above and seconds == self.least):
             wanted = f"more than {self.least:g} s" if self.above else f"at least {duration(self.least)}"
             self.fail(f"{value!r} is too short; give {wanted}.", param, ctx)
@@ -55,13 +55,13 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 
 
 def parsed(text: str) -> float | None:
-    """A length of time in seconds; None when it is none."""
+    """A duration in seconds; None if the text is not one."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)", text.strip().lower())
     return None if match is None or match[2] not in _UNITS else float(match[1]) * _UNITS[match[2]]
 
 
 def typed_duration(seconds: float) -> str:
-    """Seconds as they may be typed, in the largest unit that is whole: "30d", "90s"."""
+    """Seconds as they are typed, in the largest unit that gives a whole number: "30d", "90s"."""
     for unit in _SPELLED:
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
@@ -72,9 +72,9 @@ def duration_option(
     *names: str, help: str, kind: Duration | None = None, default: str | None = None, otherwise: str | None = None,
     **options: Any,
 ) -> Callable[[Any], Any]:  # fmt: skip
-    """An option that takes a length of time; its help ends with how one is typed, and with what counts without it.
+    """An option that takes a duration. Its help ends with the notation, and with the default.
 
-    `default` is typed as by the user, `otherwise` only told.
+    `default` is a duration as typed. `otherwise` describes what happens without the option, and is only shown.
     """
     kind = kind or Duration()
     how = f"({HOW})" if kind.word is None else f"({HOW}, {kind.word})"

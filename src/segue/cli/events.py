@@ -11,13 +11,14 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
-from segue.cli.records import event_record
+from segue.cli.rendering import DIM
 from segue.cli.runs import WIDE, shortest
-from segue.cli.wording import ago
-from segue.engine.waiting import ALERTS, EventInfo
+from segue.client.records import event_record
+from segue.client.views import ALERTS, EventInfo
+from segue.client.wording import ago
 
 ALERT = "alert"
 
@@ -38,7 +39,7 @@ ALERT = "alert"
 def command(
     setup: Setup, run_id: str | None, kinds: tuple[str, ...], before: str | None, limit: int, as_json: bool
 ) -> None:
-    """List what was written down about runs, or about one RUN, the newest first: what people did, and alerts.
+    """List the recorded events of all runs, or of one RUN, the newest first: what people did, and alerts.
 
     Alerts are run.late_start, run.late_end, run.deadline, step.late_start, step.late_end, step.schedule_to_start and
     schedule.stuck.
@@ -56,13 +57,13 @@ def command(
         events = segue.events.list(about, kinds=wanted, before=before, limit=limit)
         now = segue.engine.store.now()
     if as_json:
-        print_json([event_record(event) for event in events])
+        print_json(records(setup, events, event_record))
         return
     out = console()
     if not events:
         out.print(Text("No such events." if kinds or before else "No events.", DIM))
         return
-    put(out, _table(events, now, width=out.width))
+    put(out, with_namespaces(setup, _table(events, now, width=out.width), events))
     if len(events) == limit:
         words = [
             "segue events",
@@ -94,7 +95,7 @@ def _table(events: Sequence[EventInfo], now: datetime, *, width: int) -> Table:
 
 
 def detail_text(event: EventInfo) -> str:
-    """What else is known of an event, on one line."""
+    """The other facts of an event, on one line."""
     return ", ".join(
         f"{key}={value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
         for key, value in event.detail.items()

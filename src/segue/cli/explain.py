@@ -7,11 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
-from segue.cli.records import reason_record
+from segue.cli.rendering import DIM
 from segue.cli.show import named_steps
 from segue.cli.wording import GLYPHS, STYLES, status_text
+from segue.client.records import reason_record
 
 WORDS = {
     "running": ("▶", "yellow"),
@@ -19,18 +19,18 @@ WORDS = {
     "delayed": ("◷", "cyan"),
     "waiting_for_event": ("◷", "cyan"),
     "waiting_for_place": ("○", "cyan"),
-    "waiting_for_turn": ("○", "cyan"),
+    "waiting_for_share": ("○", "cyan"),
     "waiting_for_admission": ("○", "cyan"),
     "limited": ("○", "cyan"),
     "rate_limited": ("◷", "cyan"),
-    "bundled": ("◷", "cyan"),
+    "debounced": ("◷", "cyan"),
     "blocked": ("·", DIM),
     "ending": ("▶", "yellow"),
     "paused": ("‖", "blue"),
     "final": (" ", ""),
 }
 INDENT = 4  # of reasons
-ATTENTION = ("!", "bold red")  # what moves only when somebody does something
+ATTENTION = ("!", "bold red")  # a reason that only a person can remove
 
 
 @click.command(short_help="Say why a run or a step is not moving.")
@@ -71,12 +71,12 @@ def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> 
         grid.add_column(overflow="fold")
         grid.add_row(Text(f"  {glyph}", style), _reason(reason.step, said))
         put(out, grid)
-        if command:  # on a line of its own, which can be copied
+        if command:  # on a separate line, to be copied
             out.print(Text(" " * INDENT + command), soft_wrap=True)
 
 
 def _without_command(text: str) -> tuple[str, str]:
-    """A reason and the command that it ends with, if it does."""
+    """A reason, and the command at its end if there is one."""
     said, colon, command = text.partition(": segue ")
     return (f"{said}:", f"segue {command}") if colon else (text, "")
 

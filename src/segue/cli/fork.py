@@ -1,4 +1,4 @@
-"""`segue fork`: starts a new run from one of the steps of another."""
+"""`segue fork`: starts a new run from a step of another run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import click
 
 from segue.cli.bulk import this_person
 from segue.cli.edit import new_arguments
-from segue.cli.one_step import reason_option, run_argument, step_argument
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import print_json
-from segue.cli.records import run_record
 from segue.cli.start import metadata_of, tell_started
+from segue.cli.step_verbs import reason_option, run_argument, step_argument
+from segue.client.records import run_record
 
 
 @click.command(short_help="Start a new run from a step of another.")
@@ -19,10 +19,14 @@ from segue.cli.start import metadata_of, tell_started
 @step_argument
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
-@click.option("--key", help="A second fork with the same key starts nothing and tells the run that has it.")
+@click.option("--key", help="A second fork with the same key starts nothing and shows the run that has it.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the new run by (repeatable).")
 @click.option(
-    "--meta", "metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the new run, to find it by (repeatable)."
+    "--meta",
+    "metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Stored with the new run, to find it by (repeatable).",
 )
 @reason_option
 @json_option
@@ -31,11 +35,12 @@ def command(
     setup: Setup, run_id: str, step: str, arguments: tuple[str, ...], named: tuple[str, ...], key: str | None,
     tags: tuple[str, ...], metadata: tuple[str, ...], reason: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Start a new run that takes over what RUN has done, and goes another way from the STEP of this name or number.
+    """Start a new run that takes over the work of RUN and differs from the STEP of this name or number on.
 
-    The STEP, everything below it and whatever has not succeeded begin anew in the new run. RUN itself is not changed,
-    and may still be under way. ARGUMENTs and --arg are other arguments for the STEP, as `segue edit` takes them. With
-    --json: the new run as an object, as `segue runs` prints it, and `is_new`, false when the key had a run already.
+    In the new run, the STEP, all steps below it and all steps that have not succeeded start from the beginning. RUN
+    itself does not change, and may still be running. ARGUMENTs and --arg are new arguments for the STEP, as for `segue
+    edit`. With --json: the new run as an object, as `segue runs` prints it, and `is_new`, false if a run had the key
+    already.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`segue limits`: how many may run at once, how often they may start, and who gets how much of a queue."""
+"""`segue limits`: how many may run at the same time, how often they may start, and how keys share a queue."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
-from segue.engine.limits import LimitInfo, TurnInfo
+from segue.cli.rendering import DIM
+from segue.client.views import LimitInfo, ShareInfo
 from segue.errors import SegueError
 from segue.model import DEFAULT_QUEUE
 
 
 @click.group(short_help="See and set limits, rates and weights.")
 def command() -> None:
-    """See and set limits, rates and weights. NAME is task:NAME, queue:NAME, workflow:NAME, or a name of your own.
+    """See and set limits, rates and weights. NAME is task:NAME, queue:NAME, workflow:NAME, or the name of a Limit.
 
     \b
     Example:
@@ -30,48 +31,48 @@ def command() -> None:
     """
 
 
-@command.command("list", short_help="List limits, what is taken, and what waits.")
+@command.command("list", short_help="List limits, the places taken, and the steps that wait.")
 @with_setup
-@click.option("--turns", is_flag=True, help="List the keys that share queues as well, with their weights.")
+@click.option("--shares", is_flag=True, help="Also list the keys that share queues, with their weights.")
 @json_option
 @pass_setup
-def list_(setup: Setup, turns: bool, as_json: bool) -> None:
+def list_(setup: Setup, shares: bool, as_json: bool) -> None:
     """List limits, how many of their places are taken, and how many steps or runs wait. With --json: an object.
 
     \b
     Example:
-      segue limits list --turns
+      segue limits list --shares
     """
     with setup.segue() as segue:
         limits = segue.limits.list()
-        keys = segue.limits.turns() if turns else []
+        keys = segue.limits.shares() if shares else []
     if as_json:
-        print_json({"limits": [_record(each) for each in limits], "turns": [_record(each) for each in keys]})
+        print_json({"limits": records(setup, limits, _record), "shares": records(setup, keys, _record)})
         return
     out = console()
     if limits:
-        put(out, _limits_table(limits))
+        put(out, with_namespaces(setup, _limits_table(limits), limits))
     else:
         out.print(
             Text(setup.follow_up("No limits. Set one: segue limits set queue:NAME --concurrency 10"), DIM),
             soft_wrap=True,
         )
     if keys:
-        put(out, Text(), _turns_table(keys))
+        put(out, Text(), with_namespaces(setup, _shares_table(keys), keys))
 
 
 @command.command("set", short_help="Set the size of a limit.")
 @with_setup
 @click.argument("name")
-@click.option("--concurrency", type=int, metavar="PLACES", help="How many may run at once; 0 lets nothing start.")
+@click.option("--concurrency", type=int, metavar="PLACES", help="How many may run at the same time; 0: none.")
 @click.option("--rate", metavar="RATE", help="How many may start in a period: 10/s, 100/min, 5/30s.")
-@click.option("--burst", type=float, metavar="STARTS", help="How many starts may be saved up.")
+@click.option("--burst", type=float, metavar="STARTS", help="How many unused starts may accumulate.")
 @json_option
 @pass_setup
 def set_(
     setup: Setup, name: str, concurrency: int | None, rate: str | None, burst: float | None, as_json: bool
 ) -> None:
-    """Set the size of a limit, whatever the code says. Workers go by it within about a second.
+    """Set the size of a limit; it overrides the code. Workers use it within about a second.
 
     \b
     Example:
@@ -86,13 +87,13 @@ def set_(
         console().print(Text(f"{name}: {_size(found)}"), soft_wrap=True)
 
 
-@command.command("remove", short_help="Take a limit away.")
+@command.command("remove", short_help="Remove a limit.")
 @with_setup
 @click.argument("name")
 @json_option
 @pass_setup
 def remove(setup: Setup, name: str, as_json: bool) -> None:
-    """Take a limit away. What the code says of it counts again when a worker or a run that names it starts.
+    """Remove a limit. The value in the code applies again when a worker or a run that uses the limit starts.
 
     \b
     Example:
@@ -101,14 +102,14 @@ def remove(setup: Setup, name: str, as_json: bool) -> None:
     with setup.segue() as segue:
         removed = segue.limits.remove(name)
     if not removed:
-        raise SegueError(f"There is no limit {name!r}. `segue limits list` lists those there are.")
+        raise SegueError(f"There is no limit {name!r}. `segue limits list` lists the limits.")
     if as_json:
         print_json({"name": name, "did": "remove"})
     else:
         console().print(Text(f"{name} is removed"), soft_wrap=True)
 
 
-@command.command("weight", short_help="Give a key more or less of a queue.")
+@command.command("weight", short_help="Set the weight of a key in a queue.")
 @with_setup
 @click.argument("key")
 @click.argument("weight", type=float, required=False)
@@ -118,7 +119,7 @@ def remove(setup: Setup, name: str, as_json: bool) -> None:
 @json_option
 @pass_setup
 def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: bool) -> None:
-    """Give a key (of fair_by) so much of a queue beside others, which have 1. Without WEIGHT: what the code says.
+    """Set the weight of a key (of fair_by) in a queue; other keys have weight 1. Without WEIGHT: as in the code.
 
     \b
     Example:
@@ -129,12 +130,12 @@ def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: b
     if as_json:
         print_json({"queue": queue, "key": key, "weight": weight})
         return
-    told = "has the weight that the code says" if weight is None else f"has the weight {weight:g}"
+    told = "has the weight from the code" if weight is None else f"has the weight {weight:g}"
     console().print(Text(f"{key} {told} on queue {queue}"), soft_wrap=True)
 
 
-def _record(info: LimitInfo | TurnInfo) -> dict[str, Any]:
-    return msgspec.structs.asdict(info)
+def _record(info: LimitInfo | ShareInfo) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(info).items() if name != "namespace"}
 
 
 def _size(limit: LimitInfo) -> str:
@@ -147,7 +148,7 @@ def _size(limit: LimitInfo) -> str:
 
 def _limits_table(limits: list[LimitInfo]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
-    for name in ("limit", "size", "taken", "keys", "waiting", "said by"):
+    for name in ("limit", "size", "taken", "keys", "waiting", "set by"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("taken", "keys", "waiting") else "left")
     for limit in limits:
         table.add_row(
@@ -157,10 +158,12 @@ def _limits_table(limits: list[LimitInfo]) -> Table:
     return table
 
 
-def _turns_table(turns: list[TurnInfo]) -> Table:
+def _shares_table(shares: list[ShareInfo]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     for name in ("queue", "key", "weight", "served"):
         table.add_column(name, no_wrap=True, justify="left" if name in ("queue", "key") else "right")
-    for turn in turns:
-        table.add_row(turn.queue, turn.key, "" if turn.weight is None else f"{turn.weight:g}", f"{turn.served:,.1f}")
+    for share in shares:
+        table.add_row(
+            share.queue, share.key, "" if share.weight is None else f"{share.weight:g}", f"{share.served:,.1f}"
+        )
     return table

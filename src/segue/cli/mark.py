@@ -1,4 +1,4 @@
-"""`segue mark`: gives a step a result."""
+"""`segue mark`: sets the result of a step."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import partial
 import click
 
 from segue.cli.bulk import this_person
-from segue.cli.one_step import reason_option, run_argument, say_to_step, step_argument
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.start import value_of
+from segue.cli.step_verbs import reason_option, run_argument, say_to_step, step_argument
 from segue.client.step import result_text
-from segue.engine.reopening.by_hand import mark_step
+from segue.client.verbs import mark_step
 
 
-@click.command(short_help="Give a step a result.")
+@click.command(short_help="Set the result of a step.")
 @with_setup
 @run_argument
 @step_argument
@@ -23,12 +23,12 @@ from segue.engine.reopening.by_hand import mark_step
 @json_option
 @pass_setup
 def command(setup: Setup, run_id: str, step: str, result: str | None, reason: str | None, as_json: bool) -> None:
-    """Let the STEP of this name or number have succeeded with this RESULT: one that has not begun, waits for a message,
-    or failed, was cancelled or skipped.
+    """Make the STEP of this name or number succeeded with this RESULT: a step that has not begun, waits for a message,
+    failed, was cancelled or was skipped.
 
-    The RESULT is JSON, and what is not valid JSON is taken as a string; without one it is null. What was skipped or
-    failed below the step comes back, and a run that had ended goes on. With --json: {id, status, changed, step, name,
-    step_status}. Exit code 1 when the step runs, or succeeded with another result.
+    The RESULT is JSON; a text that is not valid JSON is a string; without RESULT it is null. Steps below it that were
+    skipped or failed are planned again, and a run that had ended continues. With --json: {id, status, changed, step,
+    name, step_status}. Exit code 1 if the step is running, or succeeded with another result.
 
     \b
     Example:

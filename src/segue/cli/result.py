@@ -1,4 +1,4 @@
-"""`segue result`: what a run returned."""
+"""`segue result`: prints the result of a run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 from segue.authoring import encode
 from segue.cli.durations import duration_option
 from segue.cli.options import Setup, pass_setup, with_setup
+from segue.cli.printing import say_json
 
 
 @click.command(short_help="Print the result of a run as JSON.")
@@ -14,10 +15,10 @@ from segue.cli.options import Setup, pass_setup, with_setup
 @click.argument("run_id", metavar="RUN")
 @click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which it always does.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run.")
-@duration_option("--timeout", help="How long --wait waits, which it implies.", otherwise="for ever")
+@duration_option("--timeout", help="How long to wait; implies --wait.", otherwise="forever")
 @pass_setup
 def command(setup: Setup, run_id: str, wait: bool, timeout: float | None) -> None:
-    """Print the result of a run as JSON; exit code 1 when it has none, because it failed or has not ended.
+    """Print the result of a run as JSON; exit code 1 if it has none, because it failed or has not ended.
 
     \b
     Example:
@@ -27,4 +28,4 @@ def command(setup: Setup, run_id: str, wait: bool, timeout: float | None) -> Non
         run = segue.get(run_id)
         if wait or timeout is not None:
             run.wait(timeout)
-        click.echo(encode(run.result()))
+        say_json(encode(run.result()))

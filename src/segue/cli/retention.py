@@ -8,31 +8,32 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.across import records, with_namespaces
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
-from segue.cli.wording import counted, duration
-from segue.engine.retention import BUILT_IN, Rule
+from segue.cli.rendering import DIM
+from segue.client.retention import BUILT_IN, Rule
+from segue.client.wording import counted, duration
 from segue.errors import SegueError
 from segue.model import FINAL_RUN_STATUSES
 
 FOR_EVER = "forever"
 
 
-_of_workflow = click.option("--workflow", default="", metavar="NAME", help="Of this workflow (its full name). [all]")
+_of_workflow = click.option("--workflow", default="", metavar="NAME", help="For this workflow (its full name). [all]")
 _of_status = click.option(
     "--status",
     default="",
     type=click.Choice(["", *sorted(status.value for status in FINAL_RUN_STATUSES)]),
     metavar="STATUS",
-    help="Of runs that ended so: succeeded, failed or cancelled. [all]",
+    help="For runs with this final status: succeeded, failed or cancelled. [all]",
 )
 
 
-@click.group(short_help="Say how long runs are kept.")
+@click.group(short_help="Set how long runs are kept.")
 def command() -> None:
-    """Say how long runs that have ended are kept. The most specific rule counts; without any it is 30 days.
+    """Set how long runs that have ended are kept. The most specific rule applies; without a rule it is 30 days.
 
     \b
     Example:
@@ -56,7 +57,7 @@ def list_command(setup: Setup, as_json: bool) -> None:
     with setup.segue() as segue:
         rules = segue.retention.list()
     if as_json:
-        print_json([_record(rule) for rule in rules])
+        print_json(records(setup, rules, _record))
         return
     out = console()
     if not any((rule.workflow, rule.status) == ("", "") for rule in rules):
@@ -66,14 +67,14 @@ def list_command(setup: Setup, as_json: bool) -> None:
         table.add_column(title, overflow="fold")
     for rule in rules:
         table.add_row(*(Text(word, DIM) if word == "all" else word for word in _words(rule)))
-    put(out, table)
+    put(out, with_namespaces(setup, table, rules))
 
 
-@command.command("set", short_help="Make or change a rule.")
+@command.command("set", short_help="Create or change a rule.")
 @with_setup
 @_of_workflow
 @_of_status
-@duration_option("--max-age", kind=Duration(word=FOR_EVER), required=True, help="How long after its end.")
+@duration_option("--max-age", kind=Duration(word=FOR_EVER), required=True, help="How long a run is kept after its end.")
 @click.option(
     "--max-count", type=click.IntRange(min=0), metavar="NUMBER", help="The newest runs of each workflow. [any number]"
 )
@@ -82,7 +83,7 @@ def list_command(setup: Setup, as_json: bool) -> None:
 def set_command(
     setup: Setup, workflow: str, status: str, max_age: float | str, max_count: int | None, as_json: bool
 ) -> None:
-    """Make a rule, or change it. With --json: the rule as in `list`.
+    """Create or change a rule. With --json: the rule as in `list`.
 
     \b
     Example:
@@ -110,7 +111,7 @@ def set_command(
 @json_option
 @pass_setup
 def remove_command(setup: Setup, workflow: str, status: str, as_json: bool) -> None:
-    """Remove a rule, so that a more general one counts. With --json: {removed}.
+    """Remove a rule, so that a more general one applies. With --json: {removed}.
 
     \b
     Example:
@@ -119,7 +120,7 @@ def remove_command(setup: Setup, workflow: str, status: str, as_json: bool) -> N
     with setup.segue() as segue:
         removed = segue.retention.remove(workflow, status)
     if not removed:
-        raise SegueError("There is no such rule. `segue retention list` lists those there are.")
+        raise SegueError("There is no such rule. `segue retention list` lists the rules.")
     if as_json:
         print_json({"removed": removed})
     else:
@@ -133,7 +134,7 @@ def remove_command(setup: Setup, workflow: str, status: str, as_json: bool) -> N
 def sweep_command(setup: Setup, as_json: bool) -> None:
     """Delete now what is due by the rules, in small transactions. With --json: {deleted}.
 
-    Whoever does the chores deletes it anyway, about once a minute.
+    The process that does the chores deletes it anyway, about once a minute.
 
     \b
     Example:

@@ -1,14 +1,16 @@
-"""The command `segue` itself: its sub-commands, loaded when they are asked for, and how errors reach a person.
+"""The command `segue` itself: its sub-commands, loaded when they are used, and how errors are shown.
 
-Promises: `segue --help` imports no sub-command. Every `SegueError` is one readable message on stderr, with exit code 2
-when what was asked makes no sense (configuration, unknown names, a plan that cannot run) and 1 otherwise; `--debug`
-shows the traceback.
+Promises: `segue --help` imports no sub-command. Every `SegueError` is one readable message on stderr. The exit code is
+2 if the request makes no sense (configuration, unknown names, a plan that cannot run) and 1 otherwise; `--debug` shows
+the traceback.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NoReturn
@@ -17,6 +19,8 @@ import click
 
 from segue.cli.options import Setup, with_setup
 from segue.errors import ConfigError, DefinitionError, PlanError, SegueError, UnknownTaskError
+from segue.output import fit_streams, leave_output, print_line
+from segue.printable import printable
 from segue.version import __version__
 
 WRONGLY_ASKED = (ConfigError, DefinitionError, PlanError, UnknownTaskError)
@@ -24,7 +28,7 @@ WRONGLY_ASKED = (ConfigError, DefinitionError, PlanError, UnknownTaskError)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a sub-command lives, and what the list of commands says of it."""
+    """The module of a sub-command, and its line in the list of commands."""
 
     module: str
     section: str
@@ -41,51 +45,56 @@ COMMANDS = {
     "show": Entry("segue.cli.show", LOOK, "Show a run and its steps."),
     "explain": Entry("segue.cli.explain", LOOK, "Say why a run or a step is not moving."),
     "result": Entry("segue.cli.result", LOOK, "Print the result of a run as JSON."),
-    "pause": Entry("segue.cli.pause", LOOK, "Let nothing new of runs start."),
-    "resume": Entry("segue.cli.resume", LOOK, "Let paused runs go on."),
-    "cancel": Entry("segue.cli.cancel", LOOK, "End runs."),
-    "retry": Entry("segue.cli.retry", LOOK, "Run again what failed."),
+    "pause": Entry("segue.cli.pause", LOOK, "Pause runs: start nothing new."),
+    "resume": Entry("segue.cli.resume", LOOK, "Continue paused runs."),
+    "cancel": Entry("segue.cli.cancel", LOOK, "Cancel runs."),
+    "retry": Entry("segue.cli.retry", LOOK, "Run failed steps again."),
     "fork": Entry("segue.cli.fork", LOOK, "Start a new run from a step of another."),
-    "skip": Entry("segue.cli.skip", LOOK, "Let a step be skipped."),
-    "mark": Entry("segue.cli.mark", LOOK, "Give a step a result."),
-    "edit": Entry("segue.cli.edit", LOOK, "Give a step other arguments."),
+    "skip": Entry("segue.cli.skip", LOOK, "Skip a step."),
+    "mark": Entry("segue.cli.mark", LOOK, "Set the result of a step."),
+    "edit": Entry("segue.cli.edit", LOOK, "Change the arguments of a step."),
     "approvals": Entry("segue.cli.approvals", LOOK, "List the steps that wait for a message."),
     "send": Entry("segue.cli.send", LOOK, "Send a message to a run."),
     "events": Entry("segue.cli.events", LOOK, "List what people did to runs, and alerts."),
-    "subscriptions": Entry("segue.cli.subscriptions", LOOK, "Tell somebody when something happens."),
-    "schedules": Entry("segue.cli.schedules", LOOK, "See and change what starts by itself."),
+    "subscriptions": Entry("segue.cli.subscriptions", LOOK, "Send notifications of events."),
+    "schedules": Entry("segue.cli.schedules", LOOK, "See and change schedules."),
     "limits": Entry("segue.cli.limits", LOOK, "See and set limits, rates and weights."),
+    "definitions": Entry("segue.cli.definitions", LOOK, "List the tasks and workflows that the code defines."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
-    "retention": Entry("segue.cli.retention", CARE, "Say how long runs are kept."),
+    "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),
     "demo": Entry("segue.cli.demo", TRY, "Measure Python's standard library with a workflow."),
     "bench": Entry("segue.cli.bench", TRY, "Measure how fast Segue is on this machine."),
 }
 
 
+INTERRUPTED = 130  # the exit code after Ctrl-C, as in shells
+
+
 class Failure(click.ClickException):
-    """An error of Segue's, on its way to the terminal."""
+    """An error of Segue, on its way to the terminal."""
 
     def show(self, file: Any = None) -> None:
         """Print the message on stderr."""
-        click.echo(f"{click.style('segue:', fg='red', bold=True)} {self.format_message()}", err=True)
+        click.echo(click.style("segue:", fg="red", bold=True), err=True, nl=False)
+        print_line(f" {self.format_message()}", to_stderr=True)
 
 
 class Misuse(Failure):
-    """What was asked makes no sense, whatever the database says."""
+    """The request itself makes no sense, regardless of the database."""
 
     exit_code = 2
 
 
 class Root(click.Group):
-    """Loads a sub-command when it is named, and lists them by section without loading any."""
+    """Loads a sub-command when it is named, and lists all by section without loading any."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All there are, in the order of the list."""
+        """All sub-commands, in the order of the list."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of a sub-command, whose attribute `command` it is."""
+        """Import the module of a sub-command; its attribute `command` is the command."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -99,17 +108,41 @@ class Root(click.Group):
             with formatter.section(section):
                 formatter.write_dl(rows, col_max=16)
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line; from here on, text that is printed fits the output's encoding."""
+        fit_streams()
+        with _errors_as_messages(Setup()):
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the sub-command; an error of Segue's becomes a message and an exit code."""
-        try:
+        """Run the sub-command. An error of Segue becomes a message and an exit code."""
+        with _errors_as_messages(ctx.ensure_object(Setup)):
             return super().invoke(ctx)
-        except SegueError as error:
-            _fail(error, ctx.ensure_object(Setup))
 
 
-def _fail(error: SegueError, setup: Setup) -> NoReturn:
+@contextmanager
+def _errors_as_messages(setup: Setup) -> Iterator[None]:
+    """Show errors as messages. Click's messages quote what was typed, so they are made printable, too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader has closed the pipe
+        leave_output()
+        sys.exit(1)
+    except UnicodeEncodeError as error:  # bytes of the command line that are not text
+        what = f"{error.object[:80]!r} contains bytes that are not UTF-8 text; write it in UTF-8"
+        raise Misuse(what) from error
+    except (SegueError, OSError) as error:
+        _fail(error, setup)
+    except click.ClickException as error:
+        vars(error)["message"] = printable(error.message)
+        raise
+
+
+def _fail(error: SegueError | OSError, setup: Setup) -> NoReturn:
     if setup.debug:
-        traceback.print_exception(error, file=sys.stderr)
+        print_line("".join(traceback.format_exception(error)).rstrip(), to_stderr=True)
     kind = Misuse if isinstance(error, WRONGLY_ASKED) else Failure
     raise kind(setup.follow_up(str(error))) from error
 
@@ -127,5 +160,5 @@ def segue() -> None:
       segue dev                        in one terminal
       segue start nightly 2026-11-20 --wait    in another
 
-    `segue COMMAND --help` tells more about each.
+    `segue COMMAND --help` describes each command.
     """

@@ -1,4 +1,4 @@
-"""`segue runs`: the runs there are."""
+"""`segue runs`: lists runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from segue.cli.choosing import filter_options, typed
+from segue.cli.across import records, with_namespaces
+from segue.cli.filters import filter_options, typed
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM, bar
 from segue.cli.printing import console, print_json, put
-from segue.cli.records import run_record
-from segue.cli.wording import ago, duration, status_text
+from segue.cli.rendering import DIM, bar
+from segue.cli.wording import status_text
 from segue.client import Run
-from segue.engine.views.look import RunInfo
+from segue.client.records import run_record
+from segue.client.views import RunInfo
+from segue.client.wording import ago, duration
 from segue.model import FINAL_STEP_STATUSES, StepStatus
 
-WIDE = 100  # columns from which on ids are written in full
-SHORTEST_ID = 13  # of a short id: the millisecond in which the run was created
+WIDE = 100  # from this many columns on, ids are written in full
+SHORTEST_ID = 13  # characters of a short id: the millisecond in which the run was created
 BAR_CELLS = 10
 Counts = Mapping[StepStatus, int]
 
@@ -32,13 +34,13 @@ Counts = Mapping[StepStatus, int]
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=20, show_default=True, help="How many at most."
 )
-@click.option("--before", metavar="RUN", help="The page before: only runs older than this one.")
+@click.option("--before", metavar="RUN", help="The next page: only runs older than this one.")
 @json_option
 @pass_setup
 def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | None, as_json: bool) -> None:
     """List runs, the newest first. With --json: a list of objects.
 
-    In a narrow terminal ids are cut to what tells these runs apart; every command takes the beginning of an id.
+    In a narrow terminal ids are shortened as far as they stay distinct; every command accepts the beginning of an id.
 
     \b
     Example:
@@ -51,13 +53,13 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
         counts = {run.id: Run(segue.engine, run.id).counts() for run in runs if as_json or not run.status.is_final}
         now = segue.engine.store.now()
     if as_json:
-        print_json([run_record(run, counts[run.id]) for run in runs])
+        print_json(records(setup, runs, lambda run: run_record(run, counts[run.id])))
         return
     out = console()
     if not runs:
-        out.print(Text("No runs." if not (filters or before) else "No such runs.", DIM))
+        out.print(Text("No runs." if not (filters or before) else "No matching runs.", DIM))
         return
-    put(out, runs_table(runs, counts, now, width=out.width))
+    put(out, with_namespaces(setup, runs_table(runs, counts, now, width=out.width), runs))
     if len(runs) == limit:
         more = " ".join(["segue runs", f"--before {runs[-1].id}", *([typed(filters)] if filters else [])])
         out.print(Text(f"older ones: {setup.follow_up(more)}", DIM), soft_wrap=True)
@@ -86,7 +88,7 @@ def runs_table(runs: Sequence[RunInfo], counts: Mapping[str, Counts], now: datet
 
 
 def shortest(ids: Sequence[str]) -> int:
-    """How many characters of these ids tell them apart; at least SHORTEST_ID."""
+    """The number of characters that tells these ids apart; at least SHORTEST_ID."""
     for length in range(SHORTEST_ID, 36):
         if len({id_[:length] for id_ in ids}) == len(ids):
             return length
@@ -97,7 +99,7 @@ def _steps(run: RunInfo, counts: Counts | None) -> tuple[str, Text | None]:
     if counts is None or run.status.is_final:
         return f"{run.steps:,}", None
     total = sum(counts.values())
-    if not total:  # a bundle, which is planned when its window ends
+    if not total:  # a debounced run, which is planned when its window ends
         return "", None
     done = sum(count for status, count in counts.items() if status in FINAL_STEP_STATUSES)
     return f"{done:,}/{total:,}", bar(done, total, cells=BAR_CELLS)

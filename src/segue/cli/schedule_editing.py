@@ -13,26 +13,26 @@ from segue.authoring import Element
 from segue.cli.application import find_work
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
+from segue.cli.rendering import DIM
 from segue.cli.schedule_looking import local, schedule_record, tick_record, ticks_table
 from segue.cli.start import by_name, positional, tell_started
-from segue.cli.wording import counted
+from segue.client.views import ScheduleInfo
+from segue.client.wording import counted
 from segue.errors import ConfigError
 from segue.model import CatchUp, Overlap
-from segue.scheduler.looking import ScheduleInfo
 from segue.timetable.zones import zone_named
 
-TICKS_TOLD = 50  # of a backfill; further ones are only counted
-NONE = "none"  # as a value: take a bound away
+TICKS_TOLD = 50  # ticks of a backfill that are listed; further ones are only counted
+NONE = "none"  # a value that removes a bound
 _MAY_BE_NONE = ("starts_at", "ends_at", "catch_up_window")
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 
 def when_options(*, is_new: bool) -> Callable[[AnyCallable], AnyCallable]:
-    """The options that say when a schedule ticks and under which policies; the function takes them as `**when`.
+    """The options for the times and policies of a schedule; the function receives them as `**when`.
 
-    What is not given has a default when the schedule `is_new`, else it stays as it is.
+    An option that is not given has a default if the schedule `is_new`; otherwise it stays as it is.
     """
 
     def default(value: str) -> str:
@@ -43,19 +43,19 @@ def when_options(*, is_new: bool) -> Callable[[AnyCallable], AnyCallable]:
             "--schedule", required=is_new, metavar="WHEN", help="Cron ('0 2 * * *'), '@daily', or 'every 15 minutes'."
         ),
         click.option("--timezone", metavar="ZONE", help=f"An IANA name, such as Europe/Paris.{default('UTC')}"),
-        click.option("--starts-at", metavar="MOMENT", help="The first moment at which it may tick, in its zone."),
-        click.option("--ends-at", metavar="MOMENT", help="The last moment at which it may tick, in its zone."),
-        duration_option("--jitter", help="Start up to so much late, always the same."),
+        click.option("--starts-at", metavar="MOMENT", help="It does not tick before this, in its time zone."),
+        click.option("--ends-at", metavar="MOMENT", help="It does not tick after this, in its time zone."),
+        duration_option("--jitter", help="Start each tick late by up to this; a tick's delay is always the same."),
         click.option(
             "--overlap", type=click.Choice([word.value for word in Overlap]),
-            help=f"What happens while a run has not ended.{default('skip')}",
+            help=f"What a tick does while an earlier run has not ended.{default('skip')}",
         ),
         click.option(
             "--catch-up", type=click.Choice([word.value for word in CatchUp]),
-            help=f"Which ticks start that nobody was there for.{default('latest')}",
+            help=f"Which missed ticks start after an outage.{default('latest')}",
         ),
         duration_option(
-            "--catch-up-window", kind=Duration(above=True, word=NONE), help="Of those, none that are older than this."
+            "--catch-up-window", kind=Duration(above=True, word=NONE), help="Do not catch up ticks older than this."
         ),
         click.option("--tag", "tags", multiple=True, metavar="TAG", help="Given to its runs (repeatable)."),
     )  # fmt: skip
@@ -68,24 +68,24 @@ def when_options(*, is_new: bool) -> Callable[[AnyCallable], AnyCallable]:
     return with_options
 
 
-@click.command("create", short_help="Start something by a schedule.")
+@click.command("create", short_help="Create a schedule.")
 @with_setup
 @click.argument("name", metavar="NAME")
 @click.argument("workflow", metavar="WORKFLOW")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
 @when_options(is_new=True)
-@click.option("--inactive", is_flag=True, help="Make it, but let it rest until it is activated.")
+@click.option("--inactive", is_flag=True, help="Create it switched off; `activate` switches it on.")
 @json_option
 @pass_setup
 def create_command(
     setup: Setup, /, name: str, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...],
     inactive: bool, as_json: bool, **when: Any,
 ) -> None:  # fmt: skip
-    """Make a schedule that starts WORKFLOW with these arguments; both are read as `segue start` reads them.
+    """Create a schedule that starts WORKFLOW with these arguments; both are read as by `segue start`.
 
-    One required parameter may be left out: it receives the tick, as the date in the schedule's zone. With --json: the
-    schedule as in `list`.
+    One required parameter may be left out: it receives the tick, as the date in the schedule's time zone. With --json:
+    the schedule as in `list`.
 
     \b
     Example:
@@ -97,7 +97,7 @@ def create_command(
     options = _changes(when, "UTC")
     with setup.segue() as segue:
         each = segue.schedules.create(name, work, active=not inactive, **options)
-    _tell(each, as_json=as_json)
+    _print_schedule(each, as_json=as_json)
 
 
 @click.command("update", short_help="Change a schedule.")
@@ -107,9 +107,9 @@ def create_command(
 @json_option
 @pass_setup
 def update_command(setup: Setup, /, name: str, as_json: bool, **when: Any) -> None:
-    """Change what is given; `none` takes a bound or window away. When its ticks change, it goes on from now.
+    """Change the given options; `none` removes a bound or window. If the ticks change, they continue from now.
 
-    A schedule that the code declares is changed there. With --json: the schedule as in `list`.
+    A schedule that the code declares is changed in the code. With --json: the schedule as in `list`.
 
     \b
     Example:
@@ -118,9 +118,9 @@ def update_command(setup: Setup, /, name: str, as_json: bool, **when: Any) -> No
     with setup.segue() as segue:
         changes = _changes(when, segue.schedules.get(name).timezone)
         if not changes:
-            raise click.UsageError("Nothing to change was given.")
+            raise click.UsageError("No change was given.")
         each = segue.schedules.update(name, **changes)
-    _tell(each, as_json=as_json)
+    _print_schedule(each, as_json=as_json)
 
 
 @click.command("activate", short_help="Switch a schedule on.")
@@ -129,7 +129,7 @@ def update_command(setup: Setup, /, name: str, as_json: bool, **when: Any) -> No
 @json_option
 @pass_setup
 def activate_command(setup: Setup, name: str, as_json: bool) -> None:
-    """Switch a schedule on, from now. What it would have started meanwhile is not caught up; see backfill.
+    """Switch a schedule on. The ticks that passed while it was off are not caught up; see backfill.
 
     \b
     Example:
@@ -137,7 +137,7 @@ def activate_command(setup: Setup, name: str, as_json: bool) -> None:
     """
     with setup.segue() as segue:
         each = segue.schedules.activate(name)
-    _tell(each, as_json=as_json)
+    _print_schedule(each, as_json=as_json)
 
 
 @click.command("deactivate", short_help="Switch a schedule off.")
@@ -146,9 +146,9 @@ def activate_command(setup: Setup, name: str, as_json: bool) -> None:
 @json_option
 @pass_setup
 def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
-    """Switch a schedule off, until it is activated: what runs goes on, ticks that are queued start nothing.
+    """Switch a schedule off until it is activated. Running runs continue; queued ticks start nothing.
 
-    A schedule that the code declares stays off, too, whatever restarts.
+    A schedule that the code declares also stays off, even when workers restart.
 
     \b
     Example:
@@ -156,7 +156,7 @@ def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
     """
     with setup.segue() as segue:
         each = segue.schedules.deactivate(name)
-    _tell(each, as_json=as_json)
+    _print_schedule(each, as_json=as_json)
 
 
 @click.command("remove", short_help="Remove a schedule.")
@@ -165,7 +165,7 @@ def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
 @json_option
 @pass_setup
 def remove_command(setup: Setup, name: str, as_json: bool) -> None:
-    """Remove a schedule; its runs stay. One that the code declares comes back with the next start of a worker.
+    """Remove a schedule; its runs stay. A schedule that the code declares comes back when a worker starts.
 
     \b
     Example:
@@ -184,13 +184,13 @@ def remove_command(setup: Setup, name: str, as_json: bool) -> None:
         )
 
 
-@click.command("run", short_help="Start a schedule's work now.")
+@click.command("run", short_help="Start a run of a schedule now.")
 @with_setup
 @click.argument("name", metavar="NAME")
 @json_option
 @pass_setup
 def run_command(setup: Setup, name: str, as_json: bool) -> None:
-    """Start a run of a schedule at once, whatever else of it runs; the tick is this moment.
+    """Start a run of a schedule now, also while others of it run; its tick is the current time.
 
     A workflow must be known here: name its module with -A. With --json: {run}.
 
@@ -207,22 +207,22 @@ def run_command(setup: Setup, name: str, as_json: bool) -> None:
         tell_started(setup, run)
 
 
-@click.command("backfill", short_help="Start ticks of the past.")
+@click.command("backfill", short_help="Start missing ticks of the past.")
 @with_setup
 @click.argument("name", metavar="NAME")
 @click.option("--since", required=True, metavar="MOMENT", help="The first: 2026-11-01, or '2026-11-01 02:00'.")
-@click.option("--until", required=True, metavar="MOMENT", help="The last; a day counts to its end.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be started.")
+@click.option("--until", required=True, metavar="MOMENT", help="The last; a date includes the whole day.")
+@click.option("--dry-run", is_flag=True, help="Only show what would start.")
 @click.option(
     "--overlap", type=click.Choice([Overlap.QUEUE_ALL.value, Overlap.ALLOW.value]),
-    help="One after another, or all at once. [default: as the schedule, or queue_all]",
+    help="One after another, or all at the same time. [default: as the schedule, or queue_all]",
 )  # fmt: skip
 @json_option
 @pass_setup
 def backfill_command(
     setup: Setup, name: str, since: str, until: str, dry_run: bool, overlap: str | None, as_json: bool
 ) -> None:
-    """Start the ticks of a stretch of time that started nothing yet. Moments without a zone are in the schedule's.
+    """Start the ticks of a past period that have not started a run yet. Times without a zone are in the schedule's.
 
     With --json: a list of {tick, status, reason, run, run_status, decided_at}; of a dry run the status is "planned".
 
@@ -247,7 +247,7 @@ def backfill_command(
         planned = sum(tick.status == "planned" for tick in ticks)
         out.print(Text(f"{counted(planned, 'tick')} would start; without --dry-run they do.", DIM))
     elif not ticks:
-        out.print(Text("It has no ticks there.", DIM))
+        out.print(Text("It has no ticks in this period.", DIM))
 
 
 def _with_arguments(work: Any, words: tuple[str, ...], named: tuple[str, ...]) -> Any:
@@ -259,7 +259,7 @@ def _with_arguments(work: Any, words: tuple[str, ...], named: tuple[str, ...]) -
 
 
 def _changes(when: dict[str, Any], zone: str) -> dict[str, Any]:
-    """What was given, as keyword arguments of `create` and `update`."""
+    """The given options, as keyword arguments of `create` and `update`."""
     zone = when.get("timezone") or zone
     changes = {name: value for name, value in when.items() if value not in (None, ())}
     for name, value in changes.items():
@@ -275,18 +275,18 @@ def _option(name: str) -> str:
 
 
 def _moment(option: str, text: str, zone: str, *, is_end: bool = False) -> datetime:
-    """A date or moment as typed; without a zone it is in `zone`, and a date means its beginning or its end."""
+    """A date or time as typed. Without a zone it is in `zone`; a date means its beginning, or its end with `is_end`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        said = f"{text!r} is no moment; write 2026-11-20, or '2026-11-20 02:00'."
+        said = f"{text!r} is not a date or time; write 2026-11-20, or '2026-11-20 02:00'."
         raise click.BadParameter(said, param_hint=f"'{option}'") from None
     if is_end and len(text) <= len("2026-11-20"):
         moment += timedelta(days=1, microseconds=-1)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone_named(zone))
 
 
-def _tell(each: ScheduleInfo, *, as_json: bool) -> None:
+def _print_schedule(each: ScheduleInfo, *, as_json: bool) -> None:
     if as_json:
         print_json(schedule_record(each))
         return

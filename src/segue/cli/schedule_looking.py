@@ -1,7 +1,8 @@
-"""`segue schedules list|show|next|ticks`: what starts by itself, when, and what came of it."""
+"""`segue schedules list|show|next|ticks`: the schedules, their next ticks, and what happened to past ticks."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,12 +12,15 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
+from segue.cli.rendering import DIM
 from segue.cli.runs import WIDE, shortest
-from segue.cli.wording import STYLES, ago, duration, status_text
-from segue.scheduler.looking import ScheduleInfo, TickInfo
+from segue.cli.wording import STYLES, status_text
+from segue.client.views import ScheduleInfo, TickInfo
+from segue.client.wording import ago, duration
+from segue.errors import ConfigError
 from segue.timetable.zones import zone_named
 
 TICKS_SHOWN = 5
@@ -29,7 +33,7 @@ _ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")  # of a run
 @json_option
 @pass_setup
 def list_command(setup: Setup, workflow: str | None, as_json: bool) -> None:
-    """List the schedules: when each ticks next, in UTC and in its own zone, and what came of its last tick.
+    """List the schedules: the next tick of each, in UTC and in its own time zone, and the outcome of its last tick.
 
     With --json: a list of objects.
 
@@ -41,7 +45,7 @@ def list_command(setup: Setup, workflow: str | None, as_json: bool) -> None:
         found = segue.schedules.list(workflow=workflow)
         now = segue.engine.store.now()
     if as_json:
-        print_json([schedule_record(each) for each in found])
+        print_json(records(setup, found, schedule_record))
         return
     out = console()
     if not found:
@@ -51,12 +55,12 @@ def list_command(setup: Setup, workflow: str | None, as_json: bool) -> None:
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
-    is_wide = out.width >= WIDE  # else there is no room for the next tick in the schedule's own zone
+    is_wide = out.width >= WIDE  # otherwise there is no room for the next tick in the schedule's own time zone
     for title in ("name", "when", "next (UTC)", *(["there"] if is_wide else []), "last"):
         table.add_column(title, no_wrap=title not in ("name", "when"), overflow="fold")
     for each in found:
         table.add_row(each.name, each.description, *_next(each)[: 2 if is_wide else 1], _last(each.last, now))
-    put(out, table)
+    put(out, with_namespaces(setup, table, found))
     for each in found:
         if each.problem is not None:
             out.print(Text(f"{each.name}: {setup.follow_up(each.problem)}", "red"), soft_wrap=True)
@@ -86,7 +90,7 @@ def show_command(setup: Setup, name: str, as_json: bool) -> None:
         print_json(schedule_record(each) | {"next": following, "ticks": [tick_record(tick) for tick in ticks]})
         return
     out = console()
-    for label, value in _told(each, now):
+    for label, value in _facts(each, now):
         out.print(Text(f"{label:<10} ", DIM).append_text(Text(value)), soft_wrap=True)
     if each.problem is not None:
         out.print(Text(setup.follow_up(each.problem), "red"), soft_wrap=True)
@@ -97,7 +101,7 @@ def show_command(setup: Setup, name: str, as_json: bool) -> None:
             put(out, table)
 
 
-@click.command("next", short_help="Tell the next ticks.")
+@click.command("next", short_help="Show the next ticks.")
 @with_setup
 @click.argument("name", metavar="NAME")
 @click.option(
@@ -112,7 +116,7 @@ def show_command(setup: Setup, name: str, as_json: bool) -> None:
 @json_option
 @pass_setup
 def next_command(setup: Setup, name: str, count: int, as_json: bool) -> None:
-    """Tell the next ticks of a schedule, in UTC and in its own zone.
+    """Show the next ticks of a schedule, in UTC and in its own time zone.
 
     With --json: a list of {tick, local}.
 
@@ -131,7 +135,7 @@ def next_command(setup: Setup, name: str, count: int, as_json: bool) -> None:
         put(console(), _upcoming(ticks, each))
 
 
-@click.command("ticks", short_help="Tell what became of ticks.")
+@click.command("ticks", short_help="Show what happened to past ticks.")
 @with_setup
 @click.argument("name", metavar="NAME")
 @click.option(
@@ -140,7 +144,7 @@ def next_command(setup: Setup, name: str, count: int, as_json: bool) -> None:
 @json_option
 @pass_setup
 def ticks_command(setup: Setup, name: str, limit: int, as_json: bool) -> None:
-    """Tell what became of the ticks of a schedule, the newest first.
+    """Show what happened to the ticks of a schedule, the newest first.
 
     With --json: a list of {tick, status, reason, run, run_status, decided_at}.
 
@@ -202,12 +206,12 @@ def tick_record(tick: TickInfo) -> dict[str, Any]:
 
 
 def tick_times(tick: datetime, timezone: str) -> dict[str, Any]:
-    """A tick that is to come as JSON."""
+    """A future tick as JSON."""
     return {"tick": _iso(tick), "local": _iso(_there(tick, timezone))}
 
 
 def ticks_table(ticks: Sequence[TickInfo], timezone: str, *, width: int) -> Table:
-    """Ticks with what became of them; in a narrow terminal ids are cut to what tells these runs apart."""
+    """Ticks and what happened to them; in a narrow terminal ids are shortened as far as they stay distinct."""
     named = {id_ for tick in ticks for id_ in (tick.run_id, *_ID.findall(tick.reason or "")) if id_}
     length = 36 if width >= WIDE else shortest(sorted(named))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
@@ -224,7 +228,7 @@ def ticks_table(ticks: Sequence[TickInfo], timezone: str, *, width: int) -> Tabl
 
 
 def local(moment: datetime, timezone: str) -> str:
-    """A moment as clocks in a zone show it, with the zone's abbreviation."""
+    """A time as clocks in a zone show it, with the zone's abbreviation."""
     return f"{_there(moment, timezone):%a %Y-%m-%d %H:%M:%S %Z}"
 
 
@@ -243,13 +247,13 @@ def _last(tick: TickInfo | None, now: datetime) -> Text:
 
 
 def _fate(tick: TickInfo) -> Text:
-    """The status of the run that a tick started, else its own."""
+    """The status of the run that a tick started, or the tick's own status."""
     if tick.status == "started":
         return status_text(tick.run_status) if tick.run_status is not None else Text("started, run pruned", DIM)
     return Text(tick.status, STYLES["skipped"] if tick.status == "skipped" else STYLES["pending"])
 
 
-def _told(each: ScheduleInfo, now: datetime) -> list[tuple[str, str]]:
+def _facts(each: ScheduleInfo, now: datetime) -> list[tuple[str, str]]:
     window = "" if each.catch_up_window is None else f", within {duration(each.catch_up_window)}"
     told = [
         ("schedule", f"{each.name}{'' if each.is_active else '  (inactive)'}"),
@@ -286,7 +290,9 @@ def _utc(moment: datetime) -> str:
 
 
 def _there(moment: datetime, timezone: str) -> datetime:
-    return moment.astimezone(zone_named(timezone))
+    with contextlib.suppress(ConfigError):  # this machine does not know the zone; the other schedules are still shown
+        return moment.astimezone(zone_named(timezone))
+    return moment
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -1,11 +1,10 @@
-"""`segue scheduler`: does the chores of a database, and nothing else, until it is stopped.
+"""`segue scheduler`: does only the chores of a database, until it is stopped.
 
-Exit codes: 0 stopped as asked; 1 the database could not be reached or has other tables; 2 wrongly asked.
+Exit codes: 0 stopped as requested; 1 the database is unreachable or has the wrong tables; 2 invalid usage.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import time
@@ -13,20 +12,23 @@ import time
 import click
 from rich.text import Text
 
+from segue.authoring import declared
 from segue.cli.durations import Duration, duration_option, typed_duration
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
-from segue.cli.wording import counted
 from segue.cli.worker import log_to_stderr
 from segue.client import Segue
+from segue.client.wording import counted
 from segue.config import without_password
 from segue.errors import StoreUnavailableError
+from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
-from segue.scheduler.firing import known_workflows
 from segue.scheduler.leader import LEASE_SECONDS
 from segue.version import __version__
 
-logger = logging.getLogger("segue.chores")
+logger = get_logger("segue.chores")
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 @click.command(short_help="Do the chores: schedules, rescue, retention.")
@@ -40,22 +42,23 @@ logger = logging.getLogger("segue.chores")
 @duration_option(
     "--patience-seconds",
     default="30s",
-    help="How long to wait at the start for a database that cannot be reached.",
+    help="How long to wait at the start for an unreachable database.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
     show_default=True,
-    help="What is logged on stderr.",
+    help="The level of the log on stderr.",
 )
 @json_option
 @pass_setup
 def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_level: str, as_json: bool) -> None:
-    """Do the chores of a database until stopped: start what is scheduled, rescue steps, delete what is old.
+    """Do the chores of a database until stopped: start scheduled runs, rescue lost steps, delete old runs.
 
-    Workers do them, too, unless they are told not to; of all such processes one leads at a time, and another takes over
-    within seconds. With -A it knows the workflows that it is to call. With --json one line when it is ready.
+    Workers do the chores as well, unless they have --no-chores. One process leads at a time, and another takes over
+    within seconds. -A names the modules of the workflows that schedules start. With --json it prints one line when it
+    is ready.
 
     \b
     Example:
@@ -66,14 +69,15 @@ def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_lev
     with setup.segue() as segue:
         _wait_for_database(segue, patience_seconds)
         chores = Chores(segue.engine, lease_seconds=lease_seconds)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: _stop(chores))
+        for number in _STOP_SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, lambda *_: _stop(chores))
         _say_ready(segue, as_json=as_json)
         chores.run()
 
 
 def _stop(chores: Chores) -> None:
-    say_now("Stopping: another process may do the chores at once.")
+    say_now("Stopping: another process may do the chores now.")
     chores.stop()
 
 
@@ -86,12 +90,12 @@ def _wait_for_database(segue: Segue, seconds: float) -> None:
         except StoreUnavailableError as error:
             if time.monotonic() >= deadline:
                 raise
-            logger.warning("%s Trying again, for up to %.0f s more.", error, deadline - time.monotonic())
+            logger.warning("%s Trying again for up to %.0f s.", error, deadline - time.monotonic())
         time.sleep(1)
 
 
 def _say_ready(segue: Segue, *, as_json: bool) -> None:
-    database, workflows = without_password(segue.url), known_workflows()
+    database, workflows = without_password(segue.url), sorted(declared.workflows)
     if as_json:
         print_json({"pid": os.getpid(), "workflows": workflows, "database": database, "version": __version__})
         return

@@ -1,4 +1,4 @@
-"""`segue schedules`: what starts by itself."""
+"""`segue schedules`: work that starts by itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import click
 from segue.cli import schedule_editing, schedule_looking
 
 
-@click.group(short_help="See and change what starts by itself.")
+@click.group(short_help="See and change schedules.")
 def command() -> None:
-    """See and change what starts by itself. Workers and `segue scheduler` start it.
+    """See and change schedules. Workers and `segue scheduler` start the runs.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`segue show`: a run and its steps, once or until it ends."""
+"""`segue show`: a run and its steps, once or until the run ends."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from segue.cli.branches import grow
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM, details, heading, tree
 from segue.cli.printing import console, print_json, put
-from segue.cli.records import attempt_record, event_record, run_record, step_record
-from segue.cli.wording import counts_text, duration, status_text
+from segue.cli.rendering import DIM, details, heading, tree
+from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
-from segue.engine.views.look import AttemptInfo, RunInfo, StepInfo
+from segue.client.records import attempt_record, event_record, run_record, step_record
+from segue.client.step_tree import grow
+from segue.client.views import AttemptInfo, RunInfo, StepInfo
+from segue.client.wording import duration
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 
 PAGE = 5000
-MOST_STEPS = 100_000  # read for one picture
+MOST_STEPS = 100_000  # steps read for one picture
 UNCUT = 1000
 MOST_EVENTS = 20  # the latest ones
 MOST_LINES = 300  # unless --all
 FOLLOW_SECONDS = 0.5
 PLAIN_SECONDS = 2.0
-RESTS = 4  # times as long as a look took, before the next one
+RESTS = 4  # the pause before the next reading, in multiples of the time that the last one took
 STEPS_OF_ONE_NAME = 20
 
 
@@ -49,13 +50,13 @@ STEPS_OF_ONE_NAME = 20
     "--attempts", "with_attempts", is_flag=True, help="Add the attempts that failed, were lost or printed something."
 )
 @click.option("--all", "show_all", is_flag=True, help="Show every step of large groups.")
-@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends; exit code 1 when it did not succeed.")
+@click.option("--follow", "-f", is_flag=True, help="Follow the run until it ends; exit code 1 unless it succeeded.")
 @json_option
 @pass_setup
 def command(
     setup: Setup, run_id: str, step_name: str | None, with_attempts: bool, show_all: bool, follow: bool, as_json: bool
 ) -> None:  # fmt: skip
-    """Show a run, its steps, and what people and clocks did to it. RUN is its id, or the beginning of it.
+    """Show a run, its steps, and the actions of people and timers on it. RUN is its id, or the beginning of it.
 
     With --json: one object {run, steps, events, attempts}; with --follow one line {run} for each change.
 
@@ -80,7 +81,7 @@ def command(
 
 
 def named_steps(run: Run, name: str) -> list[StepInfo]:
-    """The steps of this name, or of this number; raises StepNotFoundError."""
+    """The steps of this name or number. Raises StepNotFoundError."""
     found = run.steps(name=name, limit=STEPS_OF_ONE_NAME)
     if not found and name.lstrip("#").isdigit():
         number = int(name.lstrip("#"))
@@ -103,7 +104,7 @@ def all_steps(run: Run) -> list[StepInfo]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A run as it stood at one moment."""
+    """A run as it was at one moment."""
 
     now: datetime
     run: RunInfo
@@ -112,13 +113,13 @@ class Look:
 
     @classmethod
     def at(cls, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
-        """Look at a run now."""
+        """Read a run now."""
         info = run.info()
         steps = all_steps(run) if with_steps else []
         return cls(segue.engine.store.now(), info, run.counts(), steps)
 
     def picture(self, out: Console, *, show_all: bool) -> RenderableType:
-        """The run's heading and the tree of its steps, as wide as this console."""
+        """The run's heading and the tree of its steps, in the width of this console."""
         parts: list[RenderableType] = [heading(self.run, self.counts, self.now), Text()]
         branches = grow(self.steps, fold=not show_all)
         parts.append(
@@ -130,7 +131,7 @@ class Look:
             )
         )
         if len(self.steps) >= MOST_STEPS:
-            parts.append(Text(f"… only the first {MOST_STEPS:,} steps were looked at", DIM))
+            parts.append(Text(f"… only the first {MOST_STEPS:,} steps were read", DIM))
         return Group(*parts)
 
 
@@ -159,7 +160,7 @@ def _show_run(segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as
     names = {step.step: step.name for step in look.steps}
     for attempt in attempts:
         out.print()
-        _print_attempt(out, attempt, names.get(attempt.step, f"step {attempt.step}, which a retry has thrown away"))
+        _print_attempt(out, attempt, names.get(attempt.step, f"step {attempt.step}, which a retry has removed"))
 
 
 def _show_steps(

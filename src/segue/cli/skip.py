@@ -1,4 +1,4 @@
-"""`segue skip`: lets a step be skipped."""
+"""`segue skip`: skips a step."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from functools import partial
 import click
 
 from segue.cli.bulk import this_person
-from segue.cli.one_step import say_to_step, step_options
 from segue.cli.options import Setup, pass_setup, with_setup
-from segue.engine.reopening.by_hand import skip_step
+from segue.cli.step_verbs import say_to_step, step_options
+from segue.client.verbs import skip_step
 
 
-@click.command(short_help="Let a step be skipped.")
+@click.command(short_help="Skip a step.")
 @with_setup
 @step_options
 @pass_setup
 def command(setup: Setup, run_id: str, step: str, reason: str | None, as_json: bool) -> None:
     """Skip the STEP of this name or number: one that has not begun, or one that failed or was cancelled.
 
-    What depends on it is judged by its join rule, as when a task raises Skip; a run that had ended goes on. With
-    --json: {id, status, changed, step, name, step_status}. Exit code 1 when the step runs, or succeeded.
+    Its join rule decides each step that depends on it, as when a task raises Skip; a run that had ended continues. With
+    --json: {id, status, changed, step, name, step_status}. Exit code 1 if the step is running, or succeeded.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`segue start`: starts a run, and waits for it or works it here if asked to."""
+"""`segue start`: starts a run, and optionally waits for it or executes it in this process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from segue.authoring.values import annotations_of
 from segue.cli.application import find_work
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.printing import console, print_json
-from segue.cli.records import run_record
-from segue.cli.wording import duration, status_text
+from segue.cli.printing import console, print_json, say_json
+from segue.cli.wording import status_text
 from segue.client import Debounce, Run, Segue
-from segue.engine.bundles import Keep
+from segue.client.debounce import Keep
+from segue.client.records import run_record
+from segue.client.wording import duration
 from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
 from segue.worker.inline import work_run
@@ -31,22 +32,22 @@ from segue.worker.inline import work_run
 @click.argument("workflow")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
-@click.option("--key", help="A second start of this workflow with the same key starts nothing and tells the first run.")
-@click.option(
-    "--wait", is_flag=True, help="Wait for its end and print the result; exit code 1 when it did not succeed."
-)
-@duration_option("--timeout", help="How long --wait waits; the run goes on.", otherwise="for ever")
+@click.option("--key", help="A second start of this workflow with the same key starts nothing and shows the first run.")
+@click.option("--wait", is_flag=True, help="Wait for its end and print the result; exit code 1 if it did not succeed.")
+@duration_option("--timeout", help="How long --wait waits; the run continues.", otherwise="forever")
 @duration_option(
-    "--deadline", kind=Duration(above=True), help="It fails when it has not ended so long after its start."
+    "--deadline", kind=Duration(above=True), help="The run fails if it has not ended this long after its start."
 )
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the run by (repeatable).")
 @click.option(
-    "--meta", "metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the run, to find it by (repeatable)."
+    "--meta", "metadata", multiple=True, metavar="KEY=VALUE", help="Stored with the run, to find it by (repeatable)."
 )
-@click.option("--run", "work_here", is_flag=True, help="Work it here and now, in this process, and print the result.")
-@click.option("--debounce", metavar="KEY", help="Put it together with other starts of this workflow under this key.")
-@duration_option("--window", kind=Duration(above=True), help="How long --debounce waits for more.")
-@click.option("--keep", type=click.Choice([keep.value for keep in Keep]), help="Whose arguments count. [default: last]")
+@click.option("--run", "work_here", is_flag=True, help="Execute it now in this process, and print the result.")
+@click.option("--debounce", metavar="KEY", help="Combine it with other starts of this workflow under this key.")
+@duration_option("--window", kind=Duration(above=True), help="How long --debounce waits for more starts.")
+@click.option(
+    "--keep", type=click.Choice([keep.value for keep in Keep]), help="Whose arguments to use. [default: last]"
+)
 @json_option
 @pass_setup
 def command(
@@ -56,12 +57,12 @@ def command(
 ) -> None:  # fmt: skip
     """Start a run of a workflow. It is durable when this returns; a worker runs its steps.
 
-    WORKFLOW is the full name ("shop.tasks.nightly"), the short one if only one workflow has it, or package.module.name
-    of a task, signature, chain or group. Each ARGUMENT is read as the type that the workflow annotates its parameter
-    with. Without one it is JSON, and what is not valid JSON is taken as a string: 3 is a number, 2026-11-20 a string,
-    and '"3"' the string 3.
+    WORKFLOW is the full name ("shop.tasks.nightly"), the short name if only one workflow has it, or package.module.name
+    of a task, signature, chain or group. Each ARGUMENT is converted to the type of its parameter's annotation. Without
+    an annotation it is JSON; a text that is not valid JSON is a string: 3 is a number, 2026-11-20 a string, and '"3"'
+    the string 3.
 
-    With --json: the run as an object, as `segue runs` prints it, and `is_new`, false when it was there already.
+    With --json: the run as an object, as `segue runs` prints it, and `is_new`, false if it existed already.
 
     \b
     Example:
@@ -70,7 +71,7 @@ def command(
       segue start -A shop.tasks nightly 2026-11-20 --run
     """
     if work_here and timeout is not None:
-        raise click.UsageError("--timeout is for --wait; a run that is worked here takes as long as it takes.")
+        raise click.UsageError("--timeout needs --wait; a run that is executed here cannot have a timeout.")
     how = _debounce(debounce, window, keep, waits=wait or work_here)
     setup.import_apps()
     work = find_work(workflow)
@@ -89,7 +90,7 @@ def command(
 
 
 def metadata_of(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """KEY=VALUE as metadata: the values are JSON if they can be that, else text."""
+    """KEY=VALUE as metadata: a value that is not valid JSON is text."""
     told = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -102,19 +103,19 @@ def metadata_of(pairs: tuple[str, ...]) -> dict[str, Any]:
 def _debounce(key: str | None, window: float | None, keep: str | None, *, waits: bool) -> Debounce | None:
     if key is None:
         if window is not None or keep is not None:
-            raise click.UsageError("--window and --keep are about --debounce KEY, which is missing.")
+            raise click.UsageError("--window and --keep belong to --debounce KEY, which is missing.")
         return None
     if window is None:
         raise click.UsageError("--debounce needs --window DURATION: how long it waits for more starts.")
     if waits:
         raise click.UsageError(
-            "--debounce starts the run later, by the process that does the chores: leave --wait and --run."
+            "--debounce starts the run later, in the process that does the chores: leave out --wait and --run."
         )
     return Debounce(key=key, window=window, keep=keep or Keep.LAST)
 
 
 def value_of(text: str, annotation: Any = Any) -> Any:
-    """A word of the command line as the annotation wants it: JSON if it can be that, else the text itself."""
+    """A word of the command line, converted by the annotation: JSON if it is valid JSON, otherwise the text itself."""
     try:
         return decode_result(annotation, text)
     except SerializationError as as_json:
@@ -134,7 +135,7 @@ def _is_json(text: str) -> bool:
 
 
 def positional(work: Any, words: tuple[str, ...], *, of_list: bool = False) -> list[Any]:
-    """Words of the command line as the positional arguments of a workflow or task; with `of_list` as items of lists."""
+    """Words of the command line as positional arguments of a workflow or task; with `of_list` as items of lists."""
     kinds = list(_annotations(work).values())
     if of_list:
         kinds = [(*get_args(kind), Any)[0] for kind in kinds]
@@ -142,7 +143,7 @@ def positional(work: Any, words: tuple[str, ...], *, of_list: bool = False) -> l
 
 
 def by_name(work: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Words like `day=2026-11-20` as its keyword arguments."""
+    """Words like `day=2026-11-20` as keyword arguments of a workflow or task."""
     kinds, named = _annotations(work), {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -153,7 +154,7 @@ def by_name(work: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _annotations(work: Any) -> dict[str, Any]:
-    """What each parameter of a task or workflow is annotated with, in order; nothing for chains and groups."""
+    """The annotation of each parameter of a task or workflow, in order; empty for chains and groups."""
     if not isinstance(work, Task | Workflow):
         return {}
     hints = annotations_of(work.fn)
@@ -161,7 +162,7 @@ def _annotations(work: Any) -> dict[str, Any]:
 
 
 def tell_started(setup: Setup, run: Run, key: str | None = None) -> None:
-    """Say which run a start or fork gave back, and on a terminal how to look at it."""
+    """Print which run a start or fork returned, and on a terminal the command that shows it."""
     out = console()
     was_there = f" was there already under key {key}" if run.is_new is False else ""
     out.print(Text.assemble(("run ", "bright_black"), (run.id, "bold"), (was_there, "cyan")), soft_wrap=True)
@@ -173,17 +174,17 @@ def _wait(run: Run, setup: Setup, timeout: float | None) -> None:
     try:
         run.wait(timeout)
     except KeyboardInterrupt:
-        _tell_interrupted(setup, run, "It goes on without this command.")
+        _tell_interrupted(setup, run, "It continues without this command.")
 
 
 def _work(segue: Segue, run: Run, setup: Setup, *, is_quiet: bool) -> None:
     try:
-        # what the tasks print would stand in the way of the JSON
+        # the output of the tasks would mix with the JSON
         with contextlib.redirect_stdout(sys.stderr) if is_quiet else contextlib.nullcontext():
             work_run(segue.engine, run.id)
             run.wait()
     except KeyboardInterrupt:
-        _tell_interrupted(setup, run, "Any worker goes on with it.")
+        _tell_interrupted(setup, run, "Any worker can continue it.")
 
 
 def _tell_interrupted(setup: Setup, run: Run, what: str) -> None:
@@ -213,6 +214,6 @@ def _finish(run: Run, *, is_over: bool, as_json: bool) -> None:
                 Text(f"{info.error.step} failed with {info.error.type}: {info.error.message}", "red"), soft_wrap=True
             )
         if has_result:
-            click.echo(result)
+            say_json(result)
     if is_over and info.status is not RunStatus.SUCCEEDED:
         sys.exit(1)

@@ -1,30 +1,31 @@
-"""`segue subscriptions`: who is told of events, at least once."""
+"""`segue subscriptions`: sends notifications of events, at least once."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from segue.authoring import notify, webhook
 from segue.authoring.compose import Element, as_element
+from segue.authoring.secrets import Typed
 from segue.authoring.webhook import WebhookOptions, place_of
+from segue.cli.across import records, with_namespaces
 from segue.cli.application import find_work
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
+from segue.cli.rendering import DIM
 from segue.cli.wording import STYLES
-from segue.engine.subscriptions import SubscriptionInfo
+from segue.client.views import SubscriptionInfo, arguments_of
+from segue.errors import Abort, PlanError
 from segue.plan import codec
 
 
-@click.group(short_help="Tell somebody when something happens.")
+@click.group(short_help="Send notifications of events.")
 def command() -> None:
-    """Tell somebody when something happens: a webhook, a mail, a chat. Each event is a run of `segue.notification`.
+    """Send notifications of events: webhooks, mails, chat messages. Each event starts a run of `segue.notification`.
 
     \b
     Example:
@@ -38,7 +39,7 @@ def command() -> None:
 @json_option
 @pass_setup
 def list_command(setup: Setup, as_json: bool) -> None:
-    """List the subscriptions. Of where a message goes only what is no secret is shown.
+    """List the subscriptions. The secret parts of a target are not shown.
 
     With --json: a list of {name, events, workflow, to, is_active, created_at}.
 
@@ -49,7 +50,7 @@ def list_command(setup: Setup, as_json: bool) -> None:
     with setup.segue() as segue:
         found = segue.subscriptions.list()
     if as_json:
-        print_json([subscription_record(each) for each in found])
+        print_json(records(setup, found, subscription_record))
         return
     out = console()
     if not found:
@@ -69,7 +70,7 @@ def list_command(setup: Setup, as_json: bool) -> None:
     for each in found:
         status = Text("active", STYLES["succeeded"]) if each.is_active else Text("inactive", DIM)
         table.add_row(each.name, status, ", ".join(each.events), each.workflow or Text("all", DIM), destination(each))
-    put(out, table)
+    put(out, with_namespaces(setup, table, found))
 
 
 @command.command("add", short_help="Add or replace a subscription.")
@@ -87,7 +88,7 @@ def list_command(setup: Setup, as_json: bool) -> None:
     "--to",
     metavar="TARGET",
     required=True,
-    help="An http(s) URL gets a webhook, any other an Apprise message; or the name of a task, given the event.",
+    help="An http(s) URL gets a webhook, any other URL an Apprise message; or a task, which receives the event.",
 )
 @click.option("--workflow", metavar="NAME", help="Only runs of this workflow.")
 @click.option("--header", "headers", metavar="'NAME: VALUE'", multiple=True, help="Sent with the webhook (repeatable).")
@@ -99,14 +100,15 @@ def add_command(
     setup: Setup, name: str, events: tuple[str, ...], to: str, workflow: str | None, headers: tuple[str, ...],
     secret_env: str | None, queue: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Add a subscription; one of this name is replaced. It counts from about a second later on.
+    """Add a subscription, or replace the one of this name. It takes effect within about a second.
 
-    Write '${NAME}' in a URL or header for what is secret: it is filled from the environment of the worker that sends.
+    Write '${SEGUE_SECRET_NAME}' for a secret in a URL or header: the worker that sends it fills it in from its
+    environment.
     With --json: the subscription as in `list`.
 
     \b
     Example:
-      segue subscriptions add on-call --event run.failed --to 'slack://${SLACK_TOKEN}/#ops'
+      segue subscriptions add on-call --event run.failed --to 'slack://${SEGUE_SECRET_SLACK}/#ops'
       segue subscriptions add billing --event run.succeeded --workflow shop.invoice \\
           --to https://example.org/hooks --secret-env HOOK_SECRET
     """
@@ -138,8 +140,8 @@ def _verb(verb: str, what: str, said: str) -> None:
             console().print(Text(f"{name} {said}"), soft_wrap=True)
 
 
-_verb("remove", "Remove a subscription; notifications that were started go on.", "is removed")
-_verb("deactivate", "Switch a subscription off; what happens meanwhile is not told later.", "is inactive")
+_verb("remove", "Remove a subscription; notifications that have started continue.", "is removed")
+_verb("deactivate", "Switch a subscription off; events that happen meanwhile are never sent.", "is inactive")
 _verb("activate", "Switch a subscription on, from now.", "is active")
 
 
@@ -156,34 +158,44 @@ def subscription_record(each: SubscriptionInfo) -> dict[str, Any]:
 
 
 def destination(each: SubscriptionInfo) -> str:
-    """Where a subscription leads, without what may be secret: a path, a query, a password, an Apprise URL's tokens."""
-    shown = []
-    for node in codec.decode(each.target).nodes:
-        if node.task is None:
-            continue
-        url = msgspec.json.decode(node.args)[1].get("url", "")
-        place = place_of(url) if urlsplit(url).scheme in ("http", "https") else f"{url.partition('://')[0]}://…"
-        shown.append(f"{node.task.removeprefix('segue.')} {place}" if url else node.task)
-    return ", ".join(shown)
+    """The target of a subscription, without its secret parts: a path, a query, a password, an Apprise URL's tokens."""
+    try:
+        nodes = codec.decode(each.target).nodes
+    except PlanError:
+        return "(cannot be read)"
+    return ", ".join(_place(node.task, node.args) for node in nodes if node.task is not None)
+
+
+def _place(task: str, args: str) -> str:
+    try:
+        found = arguments_of(args)
+        if found is None:
+            raise LookupError
+        url = str(found[1].get("url", ""))
+        is_web = url.lower().startswith(("http://", "https://"))
+        place = place_of(url) if is_web else f"{url.partition('://')[0]}://…"
+    except (LookupError, TypeError, AttributeError, Abort):
+        return f"{task.removeprefix('segue.')} (cannot be read)"
+    return f"{task.removeprefix('segue.')} {place}" if url else task
 
 
 def _target(setup: Setup, to: str, headers: tuple[str, ...], secret_env: str | None) -> Element:
     scheme = to.partition("://")[0] if "://" in to else ""
     if scheme not in ("http", "https") and (headers or secret_env):
-        raise click.UsageError("--header and --secret-env are for webhooks; --to is no http(s) URL.")
+        raise click.UsageError("--header and --secret-env are for webhooks; --to is not an http(s) URL.")
     if not scheme:
         setup.import_apps()
         return as_element(find_work(to), "to")
     if scheme not in ("http", "https"):
-        return notify.s(to)
+        return notify.s(Typed(to))
     options: WebhookOptions = {"headers": dict(map(_header, headers))}
     if secret_env is not None:
         options["secret_env"] = secret_env
-    return webhook.s(to, **options)
+    return webhook.s(Typed(to), **options)
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise click.BadParameter(f"{text!r} is no header; write it like 'X-Shop: north'.", param_hint="--header")
-    return name.strip(), value.strip()
+        raise click.BadParameter(f"{text!r} is not a header; write it like 'X-Shop: north'.", param_hint="--header")
+    return name.strip(), Typed(value.strip())

@@ -1,7 +1,7 @@
 """`segue worker`: runs steps until it is stopped.
 
-Exit codes: 0 stopped as asked, what ran was finished or handed back; 1 it could not work; 2 wrongly asked; 128 + the
-number of the signal when a second one made it leave what ran.
+Exit codes: 0 stopped as requested, running steps were finished or handed back; 1 it could not work; 2 invalid usage;
+128 + the number of the signal if a second one, or SIGQUIT, made it abandon running steps.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from rich.text import Text
 
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.printing import console, print_json, say_now
-from segue.cli.wording import counted
+from segue.cli.printing import PrintableFormatter, console, print_json, say_now
 from segue.client import Segue
+from segue.client.wording import counted
 from segue.config import without_password
 from segue.model import DEFAULT_QUEUE
 from segue.scheduler.chores import Chores
 from segue.version import __version__
 from segue.worker import launch
-from segue.worker.worker import Worker, WorkerOptions
+from segue.worker.options import WorkerOptions
+from segue.worker.worker import Worker
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Hiring:
+class WorkerArguments:
     """The options of a worker, as typed."""
 
     concurrency: int | None
@@ -47,14 +48,12 @@ class Hiring:
     max_rss_mb: int | None
     log_level: str
     no_chores: bool = False
+    without: tuple[str, ...] = ()
 
     def options(self, *, burst: bool = False) -> WorkerOptions:
-        """What the worker is told."""
-        queues = tuple(
-            dict.fromkeys(name.strip() for given in self.queues for name in given.split(",") if name.strip())
-        )
+        """The worker's options."""
         return WorkerOptions(
-            queues=queues or (DEFAULT_QUEUE,),
+            queues=words(self.queues) or (DEFAULT_QUEUE,),
             concurrency=self.concurrency or launch.default_concurrency(self.pool),
             pool=self.pool,
             lease_seconds=self.lease_seconds,
@@ -71,7 +70,13 @@ class Hiring:
             modules=modules,
             max_jobs=self.max_jobs,
             max_rss_mb=self.max_rss_mb,
+            without=words(self.without),
         )
+
+
+def words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The values given as `a,b` or by repeating the option, without duplicates."""
+    return tuple(dict.fromkeys(word.strip() for each in given for word in each.split(",") if word.strip()))
 
 
 _POSITIVE = click.IntRange(min=1)
@@ -81,7 +86,7 @@ _HIRING = (
         "-c",
         type=_POSITIVE,
         metavar="NUMBER",
-        help="Attempts at once. [default: the number of CPUs; 100 for async]",
+        help="Attempts at the same time. [default: the number of CPUs; 100 for async]",
     ),
     click.option(
         "--pool",
@@ -102,38 +107,48 @@ _HIRING = (
         "--lease-seconds",
         kind=Duration(least=0.1),
         default="30s",
-        help="How long the worker may be silent before its steps are given to others.",
+        help="How long the worker may be silent before its steps go to other workers.",
     ),
     duration_option(
-        "--grace-seconds", default="30s", help="How long what runs may take to finish when the worker is stopped."
+        "--grace-seconds", default="30s", help="How long running steps may take to finish when the worker is stopped."
     ),
     duration_option(
         "--patience-seconds",
         default="30s",
-        help="How long to wait at the start for a database that cannot be reached.",
+        help="How long to wait at the start for an unreachable database.",
     ),
     click.option(
-        "--max-jobs", type=_POSITIVE, metavar="NUMBER", help="Replace a child process after so many attempts. [process]"
+        "--max-jobs",
+        type=_POSITIVE,
+        metavar="NUMBER",
+        help="Replace a child process after this many attempts. [process]",
     ),
     click.option(
         "--max-rss-mb",
         type=_POSITIVE,
         metavar="MIB",
-        help="Replace a child process that has grown beyond this. [process]",
+        help="Replace a child process that uses more memory than this. [process]",
     ),
     click.option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
         default="info",
         show_default=True,
-        help="What is logged on stderr.",
+        help="The level of the log on stderr.",
+    ),
+    click.option(
+        "--without",
+        multiple=True,
+        metavar="TASKS",
+        envvar="SEGUE_WITHOUT",
+        help="Leave these tasks to other workers: some of shell,webhook,notify. [env: SEGUE_WITHOUT]",
     ),
     click.option("--no-chores", is_flag=True, help="Leave schedules, retention and the like to other processes."),
 )
 
 
-def with_hiring(function: AnyCallable) -> AnyCallable:
-    """Give a command the options of `Hiring`."""
+def with_worker_arguments(function: AnyCallable) -> AnyCallable:
+    """Give a command the options of `WorkerArguments`."""
     for option in reversed(_HIRING):
         function = option(function)
     return function
@@ -141,15 +156,16 @@ def with_hiring(function: AnyCallable) -> AnyCallable:
 
 @click.command(short_help="Run steps until stopped.")
 @with_setup
-@with_hiring
-@click.option("--burst", is_flag=True, help="Stop when there is nothing left to do, timers included. Does no chores.")
+@with_worker_arguments
+@click.option("--burst", is_flag=True, help="Stop when nothing is left to do, including timers. Does no chores.")
 @json_option
 @pass_setup
-def command(setup: Setup, /, burst: bool, as_json: bool, **hiring: Any) -> None:
+def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any) -> None:
     """Run steps until stopped.
 
-    SIGTERM or Ctrl-C stops it warm: what runs is finished, within the grace, and what has not begun is handed back. A
-    second one stops it cold: what runs is ended and handed back, too. Neither counts as a try of the step.
+    SIGTERM, Ctrl-C or a closed terminal (SIGHUP) is a warm stop: running steps may finish within the grace period, and
+    steps that have not begun are handed back. A second SIGTERM or Ctrl-C, or SIGQUIT, is a cold stop: running steps are
+    ended and handed back, too. Neither counts as a try of the step.
 
     \b
     Example:
@@ -157,12 +173,12 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **hiring: Any) -> None:
       segue worker -A shop.tasks --pool async -c 200
       segue worker -A shop.tasks --burst           work until nothing is left
     """
-    hired = Hiring(**hiring)
+    hired = WorkerArguments(**worker_arguments)
     log_to_stderr(hired.log_level)
     modules = setup.import_apps(required=True)
     with setup.segue() as segue:
         worker = hired.make(segue, modules, burst=burst)
-        banner = Banner(worker, hired.options(burst=burst), without_password(segue.url))
+        banner = Banner(worker, hired.options(burst=burst), without_password(setup.url), words(hired.without))
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
@@ -177,24 +193,27 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **hiring: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """What a worker says of itself when it is ready."""
+    """The description of a worker that is printed when it is ready."""
 
     worker: Worker
     options: WorkerOptions
     database: str
+    without: tuple[str, ...] = ()
 
     def print(self) -> None:
         """For people, on stderr, where the log goes."""
-        console(to_stderr=True).print(self.text(), soft_wrap=True)
+        with contextlib.suppress(OSError):  # work continues even if nothing can be printed
+            console(to_stderr=True).print(self.text(), soft_wrap=True)
 
     def text(self) -> Text:
-        """A title and one line for each thing."""
+        """A title and one line for each fact."""
         options = self.options
         rows = (
             ("worker", self.worker.id),
             ("pool", f"{options.pool}, {counted(options.concurrency, 'attempt')} at once"),
             (counted(len(options.queues), "queue").partition(" ")[2], ", ".join(options.queues)),
             ("tasks", _named(launch.user_tasks())),
+            *((("without", ", ".join(self.without)),) if self.without else ()),
             ("database", self.database),
         )
         text = Text.assemble(("segue", "bold"), f" {__version__}  ", ("ready", "bold green"))
@@ -213,6 +232,7 @@ class Banner:
                 "concurrency": options.concurrency,
                 "queues": list(options.queues),
                 "tasks": launch.user_tasks(),
+                "without": list(self.without),
                 "database": self.database,
                 "version": __version__,
             }
@@ -220,9 +240,9 @@ class Banner:
 
 
 def work(worker: Worker, *, on_ready: Callable[[], None], say: Callable[[str], object] | None = None) -> int:
-    """Run the worker until it ends; returns the number of the signal that made it leave what ran, or 0.
+    """Run the worker until it ends. Returns the number of the signal that made it abandon running steps, or 0.
 
-    `say` is called in the signal handler; without it the words go straight to stderr.
+    `say` is called in the signal handler; without it the text goes straight to stderr.
     """
     forced = 0
     tell = say or say_now
@@ -230,23 +250,29 @@ def work(worker: Worker, *, on_ready: Callable[[], None], say: Callable[[str], o
     def heard(number: int, count: int) -> None:
         nonlocal forced
         if count == 1:
-            tell("Stopping: what runs is finished first. Once more (Ctrl-C or SIGTERM) ends it at once.")
+            tell("Stopping: running steps are finished first. Ctrl-C or SIGTERM again ends them immediately.")
         elif count == 2:
             forced = number
-            tell("Stopping at once: what runs is ended and handed back.")
+            tell("Stopping now: running steps are ended and handed back.")
+
+    def leave() -> None:
+        tell("The database does not answer. Running steps go to other workers when the lease has expired.")
+        os._exit(128 + forced)
 
     with launch.stopping_on_signals(worker, say=heard):
-        worker.run(on_ready=on_ready)
+        worker.run(on_ready=on_ready, on_stuck=leave)
     return forced
 
 
 def log_to_stderr(level: str) -> None:
-    """Send the log to stderr, as lines with the time."""
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    """Send the log to stderr, one line per record, with the time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def _named(tasks: list[str]) -> str:
-    """How many tasks, and the first few names."""
+    """The number of tasks, and the first few names."""
     first = ", ".join(tasks[:4])
     more = f", … {len(tasks) - 4} more" if len(tasks) > 4 else ""
     return f"{len(tasks):,}" + (f" ({first}{more})" if tasks else " (the modules define none)")

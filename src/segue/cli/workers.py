@@ -1,4 +1,4 @@
-"""`segue workers`: who works."""
+"""`segue workers`: lists the workers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
-from segue.cli.pictures import DIM
 from segue.cli.printing import console, print_json, put
-from segue.cli.records import worker_record
-from segue.cli.wording import STYLES, ago, counted
-from segue.engine.views.look import WorkerInfo
+from segue.cli.rendering import DIM
+from segue.cli.wording import STYLES
+from segue.client.records import worker_record
+from segue.client.views import WorkerInfo
+from segue.client.wording import ago, counted
 
 
 @click.command(short_help="List the workers that are alive.")
@@ -31,7 +33,7 @@ def command(setup: Setup, as_json: bool) -> None:
         workers = segue.workers()
         now = segue.engine.store.now()
     if as_json:
-        print_json([worker_record(worker) for worker in workers])
+        print_json(records(setup, workers, worker_record))
         return
     out = console()
     if not workers:
@@ -40,19 +42,25 @@ def command(setup: Setup, as_json: bool) -> None:
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
-    for name in ("worker", "status", "pool", "queues", "tasks", "started", "heard of"):
+    for name in ("worker", "status", "pool", "queues", "tasks", "code", "started", "heard of"):
         table.add_column(
             name, no_wrap=name != "queues", overflow="fold", justify="right" if name == "tasks" else "left"
         )
     for worker in workers:
         table.add_row(
             worker.name, _status(worker, now), f"{worker.pool} × {worker.concurrency}", ", ".join(worker.queues),
-            f"{len(worker.tasks):,}", Text(ago(worker.started_at, now), DIM), Text(ago(worker.heartbeat_at, now), DIM),
+            f"{len(worker.tasks):,}", _code(worker), Text(ago(worker.started_at, now), DIM),
+            Text(ago(worker.heartbeat_at, now), DIM),
         )  # fmt: skip
-    put(out, table)
+    put(out, with_namespaces(setup, table, workers))
     silent = sum(worker.lease_until < now for worker in workers)
     if silent:
-        out.print(Text(f"{counted(silent, 'worker')} let the lease run out; the steps will be rescued.", "red"))
+        out.print(Text(f"{counted(silent, 'worker')} let the lease expire; the steps will be rescued.", "red"))
+
+
+def _code(worker: WorkerInfo) -> Text:
+    """The beginning of the version of its code, as much as tells versions apart."""
+    return Text((worker.code_version or "-")[:8], DIM)
 
 
 def _status(worker: WorkerInfo, now: datetime) -> Text:

@@ -1,4 +1,4 @@
-"""The objects that users hold: `Segue`, a database of workflows, and what it gives out."""
+"""The objects that users work with: `Segue`, which is a database of workflows, and the objects it returns."""
 
 from segue.client.debounce import Debounce
 from segue.client.run import Run

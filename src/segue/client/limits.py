@@ -1,24 +1,25 @@
-"""`segue.limits`: how many may run at once, how often they may start, and who gets how much of a queue."""
+"""`segue.limits`: how many may run at the same time, how often they may start, and how keys share a queue."""
 
 from __future__ import annotations
 
 import builtins
-from functools import partial
 
 from segue.authoring.limits import Rate, rate_of
-from segue.engine import limits
+from segue.client.given import guarded
 from segue.engine.engine import Engine
-from segue.engine.limits import LimitInfo, TurnInfo
+from segue.engine.limiting import limits
+from segue.engine.limiting.limits import LimitInfo, ShareInfo
 from segue.errors import ConfigError, DefinitionError
 from segue.model import DEFAULT_QUEUE
 from segue.plan.graph import LimitTerms
 
 
+@guarded
 class Limits:
-    """The limits of a database. What is set here wins over the code, and counts within about a second.
+    """The limits of a database. A limit set here overrides the code, and takes effect within about a second.
 
-    Names: `task:NAME` and `queue:NAME` bind every step of that task or queue, `workflow:NAME` the runs of a workflow
-    whose code has a `concurrency`; a name without a colon is that of a `Limit` which tasks name.
+    Names: `task:NAME` and `queue:NAME` limit every step of that task or queue. `workflow:NAME` limits the runs of a
+    workflow whose code sets a `concurrency`. A name without a colon is a `Limit` that tasks refer to by name.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -27,9 +28,9 @@ class Limits:
     def set(
         self, name: str, *, concurrency: int | None = None, rate: Rate | None = None, burst: float | None = None
     ) -> None:
-        """Say how large a limit is: places that may be taken at once, starts in a period ("100/min"), or both.
+        """Set the size of a limit: the steps or runs at the same time, the starts in a period ("100/min"), or both.
 
-        0 places let nothing start. What runs already is left alone. Raises ConfigError. Example::
+        With 0 places nothing new starts. Steps that run already continue. Raises ConfigError. Example::
 
             segue.limits.set("queue:net", concurrency=10)
             segue.limits.set("mail", rate="100/min", burst=20)
@@ -41,30 +42,33 @@ class Limits:
             except DefinitionError as error:
                 raise ConfigError(str(error)) from None
         terms = LimitTerms(name, concurrency, starts, seconds, burst)
-        self._engine.act(partial(limits.set_limit, terms=terms))
+        self._engine.act(limits.set_limit, terms=terms, namespace=self._engine.namespace)
 
     def list(self) -> list[LimitInfo]:
-        """Every limit, with how many places are taken, and how many steps or runs wait."""
+        """Every limit, with the number of places taken, and the number of steps or runs that wait."""
         with self._engine.reading() as tx:
-            return limits.list_limits(tx)
+            return limits.list_limits(tx, prefix=self._engine.prefix)
 
     def remove(self, name: str) -> bool:
-        """Take a limit away; False when there is none.
+        """Remove a limit; False if it does not exist.
 
-        What the code says of it counts again when a worker or a run that names it starts.
+        The value in the code applies again when a worker or a run that uses the limit starts.
         """
-        return self._engine.act(partial(limits.remove_limit, name=name))
+        return self._engine.act(limits.remove_limit, name=name, namespace=self._engine.namespace)
 
     def weight(self, key: str, weight: float | None, *, queue: str = DEFAULT_QUEUE) -> None:
-        """Give a key (of `fair_by`) so much of a queue beside others, which have 1; None: what the code says.
+        """Set the weight of a key (of `fair_by`) in a queue. Other keys have weight 1. None restores the weight in the
+        code.
 
         Example::
 
             segue.limits.weight("gold", 3, queue="net")
         """
-        self._engine.act(partial(limits.set_weight, queue=queue, key=key, weight=weight))
+        self._engine.act(
+            limits.set_weight, queue=queue, key=key, weight=weight, namespace=self._engine.namespace
+        )  # fmt: skip
 
-    def turns(self) -> builtins.list[TurnInfo]:
-        """The keys that share queues, with the weights that were set; those not served for an hour are forgotten."""
+    def shares(self) -> builtins.list[ShareInfo]:
+        """The keys that share queues, with the weights that were set. A key not served for an hour is forgotten."""
         with self._engine.reading() as tx:
-            return limits.list_turns(tx)
+            return limits.list_shares(tx, prefix=self._engine.prefix)

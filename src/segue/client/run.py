@@ -1,4 +1,4 @@
-"""One run, as users hold it: what it is doing, and what is done to it."""
+"""One run, as users work with it: its state, and the operations on it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from segue.authoring import decode_result, registry
-from segue.authoring.values import annotations_of
-from segue.client.step import StepHandle, fork
+from segue.authoring import declared, decode
+from segue.client.given import guarded
+from segue.client.step import StepHandle, fork, retrying
 from segue.client.waiting import send
 from segue.engine import control
 from segue.engine.engine import Engine
 from segue.engine.patience import Patience
 from segue.engine.sending import Sent
+from segue.engine.verbs import say_to
 from segue.engine.views import explain as explaining
 from segue.engine.views import look
 from segue.errors import NotFinishedError, RunFailedError, WaitTimeoutError
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
 _FIRST_LOOK_SECONDS = 0.002
 _LAST_LOOK_SECONDS = 0.1
 _DATABASE_AWAY_SECONDS = 30.0
-"""How long `Run.wait` puts up with a database that does not answer."""
+"""How long `Run.wait` tolerates a database that does not answer."""
 
 
+@guarded
 class Run:
-    """One run. Reading an attribute asks the database anew; nothing here is remembered but the id.
+    """One run. Each attribute is read from the database when it is used; the object itself keeps only the id.
 
-    `is_new` is False when the start or fork that returned it found it there, under the same key; None when it was
-    looked up.
+    `is_new` is False if the start or fork that returned this object found an existing run under the same key, and None
+    if the run was looked up.
     """
 
     def __init__(self, engine: Engine, id_: str, *, is_new: bool | None = None) -> None:
@@ -46,9 +48,9 @@ class Run:
         return f"<Run {self.id}>"
 
     def info(self) -> look.RunInfo:
-        """Everything about the run itself, at one moment."""
+        """All fields of the run, read at one moment."""
         with self._look() as tx:
-            return look.run_info(self._store, tx, self.id)
+            return look.run_info(tx, self.id)
 
     @property
     def status(self) -> RunStatus:
@@ -56,24 +58,24 @@ class Run:
         return self.info().status
 
     def counts(self) -> dict[StepStatus, int]:
-        """How many of its steps have each status."""
+        """The number of its steps in each status."""
         with self._look() as tx:
             return look.count_steps(tx, self.id)
 
     def steps(
         self, *, status: str | None = None, name: str | None = None, after: int = -1, limit: int = 1000
     ) -> list[look.StepInfo]:
-        """Its steps by number, `limit` of them after number `after`."""
+        """Its steps in order of their numbers: at most `limit`, with numbers greater than `after`."""
         with self._look() as tx:
-            return look.list_steps(self._store, tx, self.id, status=status, name=name, after=after, limit=limit)
+            return look.list_steps(tx, self.id, status=status, name=name, after=after, limit=limit)
 
     def attempts(self, *, step: int | None = None) -> list[look.AttemptInfo]:
         """The attempts that failed, were lost or printed something, with their errors and output."""
         with self._look() as tx:
-            return look.list_attempts(self._store, tx, self.id, step=step)
+            return look.list_attempts(tx, self.id, step=step)
 
     def wait(self, timeout: float | None = None) -> Run:
-        """Wait until it is final, at most `timeout` seconds (WaitTimeoutError); returns itself."""
+        """Wait until it is final, at most `timeout` seconds (then WaitTimeoutError). Returns itself."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _FIRST_LOOK_SECONDS
         patience = Patience(_DATABASE_AWAY_SECONDS)
@@ -87,58 +89,57 @@ class Run:
         return self
 
     def result(self) -> Any:
-        """What the workflow returned, typed by its annotation; raises NotFinishedError, or RunFailedError."""
+        """The return value of the workflow, converted by its annotation. Raises NotFinishedError or RunFailedError."""
         with self._look() as tx:
-            info = look.run_info(self._store, tx, self.id)
+            info = look.run_info(tx, self.id)
             text = look.run_result(tx, self.id) if info.status is RunStatus.SUCCEEDED else None
         if text is not None:
-            return decode_result(_result_annotation(info.workflow), text)
+            return _read_result(info.workflow, text)
         if not info.status.is_final:
             raise NotFinishedError(f"run {self.id} is {info.status}; wait for it first: run.wait(timeout=60)")
         why = f": {info.error.step} failed with {info.error.type}: {info.error.message}" if info.error else ""
         raise RunFailedError(f"run {self.id} of {info.workflow} {info.status}{why}")
 
     def pause(self, *, stop_running: bool = False, actor: str | None = None, reason: str | None = None) -> RunStatus:
-        """Let nothing new of it start; returns its status. A final run is left as it is.
+        """Start none of its steps from now on. Returns its status. A final run is left as it is.
 
-        What runs goes on. With `stop_running` it is asked to end, and starts again with the same arguments after
-        `resume`; that is not counted as a try. `actor` and `reason` are written down.
+        Running steps continue. With `stop_running` they are asked to end, and start again with the same arguments after
+        `resume`; this does not count as a try. `actor` and `reason` are recorded.
         """
-        return self._say(partial(control.pause_run, stop_running=stop_running, actor=actor, reason=reason))
+        return self._apply(partial(control.pause_run, stop_running=stop_running, actor=actor, reason=reason))
 
     def resume(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
-        """Go on exactly where it was paused; returns its status. A run that is not paused is left as it is."""
-        return self._say(partial(control.resume_run, actor=actor, reason=reason))
+        """Continue where it was paused. Returns its status. A run that is not paused is left as it is."""
+        return self._apply(partial(control.resume_run, actor=actor, reason=reason))
 
     def cancel(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
-        """End it: what has not begun never will, what runs is ended, finalizers still run. Returns its status."""
-        return self._say(partial(control.cancel_run, actor=actor, reason=reason))
+        """End it: steps not begun never will, running steps are ended, finalizers still run. Returns its status."""
+        return self._apply(partial(control.cancel_run, actor=actor, reason=reason))
 
     def retry(
         self, from_: str | int | None = None, *, actor: str | None = None, reason: str | None = None
     ) -> RunStatus:
-        """Run again whatever failed or was cancelled, then go on; returns its status.
+        """Run again all steps that failed or were cancelled, and continue. Returns its status.
 
-        Arguments are as they were (`run.step(...).edit(...)` gives others), what succeeded stays, and what had been
-        skipped over a failure comes back. A run that succeeded is left as it is. With `from_`, the name or number of a
-        step, that step and everything below it run again instead, also what succeeded.
+        Arguments stay the same (`run.step(...).edit(...)` changes them), succeeded steps stay succeeded, and steps that
+        were skipped because of a failure are planned again. A run that succeeded is left as it is. With `from_`, the
+        name or number of a step, that step and all steps below it run again instead, including those that succeeded.
         """
         if from_ is not None:
             return self.step(from_).retry(actor=actor, reason=reason)
-        from segue.engine.reopening.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
-
-        return self._say(partial(retry_run, actor=actor, reason=reason))
+        return self._apply(retrying(actor=actor, reason=reason))
 
     def fork(
         self, step: str | int, *, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
         key: str | None = None, tags: Iterable[str] = (), metadata: Mapping[str, Any] | None = None,
         actor: str | None = None, reason: str | None = None,
     ) -> Run:  # fmt: skip
-        """A new run that takes over what this one has done, and goes another way from this step on; returns it.
+        """Start a new run that takes over the work of this one and differs from the given step on. Returns the new run.
 
-        The step, everything below it and whatever has not succeeded begin anew there; `args` and `kwargs` are other
-        arguments for the step, as `edit` takes them. This run is not changed, and may still be under way. With `key`, a
-        second fork starts nothing and returns the run that has it. `tags` and `metadata` are added to this run's.
+        In the new run, the step, all steps below it and all steps that have not succeeded start from the beginning.
+        `args` and `kwargs` are new arguments for the step, as for `edit`. This run does not change, and may still be
+        running. With `key`, a second fork starts nothing and returns the run that has the key. `tags` and `metadata`
+        are added to those of this run.
 
         Example::
 
@@ -151,15 +152,15 @@ class Run:
         return Run(self._engine, made, is_new=is_new)
 
     def step(self, step: str | int) -> StepHandle:
-        """Its step of this name or number, to look at, skip, mark, edit or retry."""
+        """The step of this name or number, to read, skip, mark, edit or retry."""
         return StepHandle(self._engine, self.id, step)
 
     def send(self, name: str, value: Any = None, *, key: str | None = None) -> Sent:
-        """Send it a message: the step that waits for this name takes it, or the first one that will.
+        """Send it a message: a step that waits for this name takes it, now or later.
 
-        Each message is taken by one step, those of one name in the order of sending. `value` is what JSON can hold, and
-        becomes that step's result. With `key` the same message may be sent again, and counts once. Raises
-        RunStateError when the run is over.
+        Each message is taken by one step, and messages of one name are taken in the order in which they were sent.
+        `value` is any JSON value, and becomes the result of that step. With `key`, sending the same message again has
+        no further effect. Raises RunStateError if the run has ended.
 
         Example::
 
@@ -168,14 +169,14 @@ class Run:
         return send(self._engine, self.id, name, value, key)
 
     def explain(self, step: str | int | None = None) -> list[explaining.Reason]:
-        """Why the run, or its step of this name or number, is where it is."""
+        """Why the run, or its step of this name or number, is in its current state."""
         now = self._store.now()
         with self._look() as tx:
-            return explaining.explain(self._store, tx, self.id, now, step=step)
+            return explaining.explain(tx, self.id, now, step=step)
 
-    def _say(self, verb: control.Verb) -> RunStatus:
-        """Say a verb of the engine to it; returns its status afterwards."""
-        return RunStatus(self._engine.act(lambda tx, now: verb(self._store, tx, self.id, now)).status)
+    def _apply(self, verb: control.Verb) -> RunStatus:
+        """Apply a verb of the engine to it. Returns its status afterwards."""
+        return RunStatus(say_to(self._engine, verb, self.id).status)
 
     def _is_final(self) -> bool:
         with self._look() as tx:
@@ -192,6 +193,6 @@ class Run:
             yield tx
 
 
-def _result_annotation(workflow: str) -> Any:
-    found = registry.workflows.get(workflow) or registry.tasks.get(workflow)
-    return annotations_of(found.fn).get("return", Any) if found is not None else Any
+def _read_result(workflow: str, text: str) -> Any:
+    found = declared.workflows.get(workflow) or declared.tasks.get(workflow)
+    return decode(text) if found is None else found.converters.read_result(text)

@@ -1,38 +1,46 @@
-"""The object that users hold: a database, and what is done with it.
+"""The object that users work with: a database, and the operations on it.
 
-`Segue(url)` connects to nothing until it is first used. It may be shared by threads; after a fork make a new one.
+`Segue(url)` does not connect until it is first used. Threads may share it; after a fork make a new one. Objects for the
+same database share its connections, which are closed with the last of these objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
+from uuid import UUID
 
 from segue.authoring import sleep, to_plan, wait_for
 from segue.client.debounce import Debounce, debounced_start
+from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
 from segue.client.retention import Retention
 from segue.client.run import Run
 from segue.client.selection import RunFilters, Selection, run_filter
+from segue.client.stores import shared_engine
 from segue.client.subscriptions import Subscriptions
 from segue.client.waiting import Approvals, Events, seconds_until, send
-from segue.config import database_url
-from segue.engine.engine import Engine
+from segue.config import database_url, namespace_name
+from segue.engine.definitions import write_code_version
 from segue.engine.labels import annotate
 from segue.engine.sending import Sent
 from segue.engine.views import look
+from segue.engine.views.definitions import DefinitionInfo, list_definitions
 from segue.errors import ConfigError
+from segue.given import shown
 from segue.observing.observers import observers, on
 from segue.plan.graph import Plan, RunTerms
+from segue.plan.indexed import check_key
 from segue.plan.labels import checked_tags, encoded_metadata, with_terms
-from segue.store import open_store
+from segue.plan.namespaces import check_namespace
 
 if TYPE_CHECKING:
     from segue.client.schedules import Schedules
 
 
+@guarded
 class Segue:
     """A database of workflows.
 
@@ -42,11 +50,18 @@ class Segue:
         run = segue.start(nightly, "2026-11-20", key="2026-11-20")
         run.wait(timeout=60)
         print(run.result())
+
+    `namespace` (SEGUE_NAMESPACE when left out) separates applications that share a database: each sees only its own
+    runs, schedules, limits and workers. With '*' it sees all namespaces, and can pause, cancel and otherwise change
+    their runs, but can start nothing.
     """
 
-    def __init__(self, url: str | None = None) -> None:
-        self.url = database_url(url)
-        self.engine = Engine(open_store(self.url))
+    def __init__(self, url: str | None = None, *, namespace: str | None = None) -> None:
+        if url is not None and not isinstance(url, str):
+            raise ConfigError(f"Segue({shown(url)}) names no database. Give a text, for example sqlite:///segue.db.")
+        self.engine, self._use = shared_engine(database_url(url), check_namespace(namespace_name(namespace)))
+        self.namespace = self.engine.namespace
+        self.url = self.engine.store.url  # with an absolute path, for SQLite
         self.subscriptions = Subscriptions(self.engine)
         self.retention = Retention(self.engine)
         self.approvals = Approvals(self.engine)
@@ -54,17 +69,17 @@ class Segue:
         self.limits = Limits(self.engine)
 
     on = staticmethod(on)
-    """The same as `segue.on`: an observer is of the process, whatever database things happen in."""
+    """The same as `segue.on`: an observer belongs to the process and receives events of every database."""
 
     wait_for = wait_for
     """The same as `segue.wait_for`: a step that waits for a message."""
 
     sleep = sleep
-    """The same as `segue.sleep`: a step that lets time pass."""
+    """The same as `segue.sleep`: a step that waits for a duration."""
 
     @cached_property
     def schedules(self) -> Schedules:
-        """What is started by itself, and when."""
+        """Work that starts by itself at given times."""
         from segue.client.schedules import Schedules  # noqa: PLC0415 - takes milliseconds; few processes ask
 
         return Schedules(self.engine)
@@ -78,18 +93,23 @@ class Segue:
 
         With `key`, a second start of the same workflow under the same key starts nothing and returns the first run; its
         `is_new` is False.
-        `tags` (words) and `metadata` (a JSON object) are kept with the run, and runs are found by them: see `select`.
-        At its `deadline` (seconds or a timedelta from its start, or a datetime) a run that has not ended fails.
+        `tags` (words) and `metadata` (a JSON object) are stored with the run, and `select` finds runs by them.
+        If the run has not ended at its `deadline` (seconds or a timedelta from its start, or a datetime), it fails.
         With `debounce` all starts under its key within a window become one run.
         With `connection` (a DBAPI connection, a SQLAlchemy Connection or Session, Django's `connection`, open on the
-        same database) the run begins when the caller commits, and never existed when he rolls back.
+        same database) the run begins when the caller commits; after a rollback it never existed.
         Raises PlanError, listing every problem, before anything is written.
         """
-        _check_key(key)
+        check_key("key", key, tells_apart="one run from another")
         seconds = None if deadline is None else seconds_until(deadline, self.engine.store.now())
         terms = _terms(tags, metadata, seconds)
         if debounce is not None:
+            if not isinstance(debounce, Debounce):
+                raise ConfigError(
+                    f"debounce={shown(debounce)} is not a Debounce. Give a segue.Debounce(key=..., window=...)."
+                )
             _refuse_beside_debounce(key=key, connection=connection)
+            self.engine.in_one_namespace("start a run")
             joined, is_first = debounced_start(self.engine, work, args, kwargs, debounce, terms)
             return Run(self.engine, joined, is_new=is_first)
         plan = self._plan(work, args, kwargs, terms)
@@ -98,37 +118,42 @@ class Segue:
         return Run(self.engine, id_, is_new=id_ in begun)
 
     def start_many(
-        self, work: Any, arguments: Iterable[Sequence[Any]], /, *, keys: Iterable[str] | None = None,
+        self, work: Any, arguments: Iterable[Sequence[Any]], /, *,
+        keys: Iterable[str | None] | None = None,
         tags: Iterable[str] = (), metadata: Mapping[str, Any] | None = None, connection: Any | None = None,
     ) -> list[Run]:  # fmt: skip
-        """Start one run for each tuple of positional arguments, in as few transactions as can be (1,000 runs each).
+        """Start one run for each tuple of positional arguments, in few transactions (1,000 runs each).
 
-        `keys` gives a key for each; `tags` and `metadata` are those of every run. Example::
+        `keys` gives a key, or None, for each run. `tags` and `metadata` apply to every run. Example::
 
             segue.start_many(import_file, [(path,) for path in paths], keys=paths)
         """
         terms = _terms(tags, metadata)
+        if not isinstance(arguments, Iterable):
+            raise ConfigError(f"start_many: arguments={shown(arguments)} is not a list. Write [(value,), ...].")
         plans = [self._plan(work, _as_tuple(args), {}, terms) for args in arguments]
         names: list[str | None] = [None] * len(plans) if keys is None else list(keys)
         if len(names) != len(plans):
-            raise ValueError(
+            raise ConfigError(
                 f"start_many was given {len(plans)} arguments and {len(names)} keys; give one key for each."
             )
+        for name in names:
+            check_key("key", name, tells_apart="one run from another")
         begun: set[str] = set()
         ids = self.engine.start(list(zip(plans, names, strict=True)), connection=connection, begun=begun)
         runs = []
         for id_ in ids:
             runs.append(Run(self.engine, id_, is_new=id_ in begun))
-            begun.discard(id_)  # a second one under its key is not new
+            begun.discard(id_)  # a second start under the same key is not new
         return runs
 
     def run(
         self, work: Any, /, *args: Any, key: str | None = None, tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None, **kwargs: Any,
     ) -> Any:  # fmt: skip
-        """Start a run, work it here and now in this process, and return its result; raises RunFailedError.
+        """Start a run, execute it in this process, and return its result. Raises RunFailedError.
 
-        Every step is as durable as on a worker: when this process dies, any worker goes on with the run.
+        Every step is as durable as on a worker: if this process dies, any worker continues the run.
         """
         from segue.worker.inline import work_run  # noqa: PLC0415 - most users of this module never run a worker
 
@@ -138,74 +163,121 @@ class Segue:
 
     def send(self, run: Run | str, name: str, value: Any = None, *, key: str | None = None) -> Sent:
         """Send a message to a run, or to the one with this id; see `Run.send`."""
-        return send(self.engine, self.get(run).id if isinstance(run, str) else run.id, name, value, key)
+        return send(self.engine, self._mine(run), name, value, key)
 
-    def get(self, run_id: str) -> Run:
-        """The run with this id, or whose id begins so; raises RunNotFoundError."""
+    def get(self, run_id: str | UUID) -> Run:
+        """The run with this id, or with an id that begins with it. Raises RunNotFoundError."""
         with self.engine.reading() as tx:
-            return Run(self.engine, look.find_run(tx, run_id))
+            return Run(self.engine, look.find_run(tx, str(run_id), prefix=self.engine.prefix))
 
     def runs(self, *, before: str | None = None, limit: int = 50, **chosen: Unpack[RunFilters]) -> list[look.RunInfo]:
-        """The newest runs first, of those that `select` chooses; for the next page give the last id as `before`."""
-        wanted = run_filter(self.engine.store.now(), chosen)
+        """The runs that match, as for `select`, the newest first. For the next page give the last id as `before`."""
+        wanted = run_filter(self.engine.store.now(), chosen, namespace=self.namespace)
         with self.engine.reading() as tx:
-            return look.list_runs(self.engine.store, tx, wanted, before=before, limit=limit)
+            return look.list_runs(tx, wanted, before=before, limit=limit)
 
     def select(self, **chosen: Unpack[RunFilters]) -> Selection:
-        """The runs for which all of this holds, to pause, resume or cancel them, or to count and list them.
+        """The runs that match all of these filters, to count and list them, or to pause, resume, cancel or retry them.
 
-        `workflow` is the full name, `status` and `tag` a text or a list of them (any of the statuses, all of the tags),
-        `older_than` and `newer_than` are timedeltas since a run was created, `error_type` is that of the failure that
-        decided, `metadata` what the run or a step of it was given. `ids` names the runs.
+        `workflow` is the full name. `status` and `tag` are a text or a list (any of the statuses, all of the tags).
+        `older_than` and `newer_than` are timedeltas since the creation of a run. `error_type` is the type of the error
+        that decided the outcome. `metadata` matches the metadata of the run or of one of its steps. `ids` names the
+        runs.
 
         Example::
 
             segue.select(workflow="shop.nightly", status="running", metadata={"customer": 42}).pause()
         """
-        return Selection(self.engine, run_filter(self.engine.store.now(), chosen))
+        return Selection(self.engine, run_filter(self.engine.store.now(), chosen, namespace=self.namespace))
 
     def annotate(
         self, run: Run | str, *, tags: Iterable[str] = (), without: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None, step: str | int | None = None,
     ) -> None:  # fmt: skip
-        """Add tags to a run and take those in `without` away; set keys of its metadata, where None removes one.
+        """Add tags to a run and remove those in `without`. Set keys of its metadata, where None removes a key.
 
-        With `step`, a name or a number, the metadata are that step's. Raises RunNotFoundError, StepNotFoundError.
+        With `step`, a name or a number, set the metadata of that step. Raises RunNotFoundError or StepNotFoundError.
 
         Example::
 
             segue.annotate(run, tags=["looked-at"], metadata={"ticket": "OPS-17"})
         """
-        changes = partial(annotate, tags=tags, without=without, metadata=metadata, step=step)
-        id_ = run if isinstance(run, str) else run.id
-        self.engine.act(lambda tx, now: changes(self.engine.store, tx, id_, now))
+        id_ = self._mine(checked("annotate", "run", run, run_id) if isinstance(run, str) else run)
+        self.engine.act(annotate, id_, tags=tags, without=without, metadata=metadata, step=step)
 
     def workers(self) -> list[look.WorkerInfo]:
         """The workers that have not ended."""
         with self.engine.reading() as tx:
-            return look.list_workers(self.engine.store, tx)
+            return look.list_workers(tx, prefix=self.engine.prefix)
+
+    def definitions(self, *, version: str | None = None) -> list[DefinitionInfo]:
+        """The tasks and workflows that live workers and schedulers define, by name, with their parameters.
+
+        If several versions of the code are alive, the newest one decides for each name. If none is alive, the result is
+        what the newest version defined. With `version` (`WorkerInfo.code_version`), the result is what that version
+        defines; it is empty for an unknown version.
+
+        Example::
+
+            for each in segue.definitions():
+                print(each.kind, each.name, each.title, list(each.parameters["properties"]))
+        """
+        with self.engine.reading() as tx:
+            return list_definitions(tx, self.engine.store.now(), version=version, namespace=self.namespace)
+
+    def publish_definitions(self) -> str | None:
+        """Store the definitions in the code that this process has imported. Returns its version, or None if it defines
+        nothing.
+
+        Workers and schedulers do this when they start. Use it if the definitions must be in the database before then,
+        for example during a deployment. Starting a run does not do it: a script often imports only a part of the code.
+
+        Example::
+
+            import shop.tasks
+
+            Segue(url).publish_definitions()
+        """
+        from segue.authoring.describing.describe import code_version  # noqa: PLC0415 - takes milliseconds
+
+        code = code_version()
+        if code is None:
+            return None
+        self.engine.in_one_namespace("publish definitions")
+        self.engine.act(write_code_version, code, self.namespace)
+        return code.version
 
     def upgrade(self) -> list[int]:
-        """Bring the tables up to this version of Segue; returns the migrations applied (none when all is well)."""
+        """Create or update the tables for this version of Segue. Returns the migrations applied."""
         return self.engine.store.upgrade()
 
     def prune(self, *, older_than: timedelta) -> int:
-        """Delete the runs that ended longer ago than this, in small transactions; returns how many."""
+        """Delete the runs that ended longer ago than this, in small transactions. Returns their number."""
         total = 0
-        while deleted := self.engine.prune(older_than=older_than):
+        while deleted := self.engine.prune(older_than=older_than, prefix=self.engine.prefix):
             total += deleted
         return total
 
     def close(self) -> None:
-        """Close the connections of this object, once observers were given a moment to hear what happened."""
+        """Close its connections, unless other objects use them. Observers get a moment to receive the remaining events.
+
+        An object that is garbage-collected closes itself in the same way. An object that is used again connects again.
+        """
         observers.flush()
-        self.engine.store.close()
+        self._use.give_back()
 
     def __enter__(self) -> Segue:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _mine(self, run: Run | str) -> str:
+        """The id of a run. Raises RunNotFoundError for a run in another namespace."""
+        if isinstance(run, str):
+            return self.get(run).id
+        id_ = _id_of(run)
+        return id_ if run._engine.namespace == self.namespace else self.get(id_).id
 
     def _plan(self, work: Any, args: tuple[Any, ...], kwargs: dict[str, Any], terms: RunTerms | None) -> Plan:
         plan = to_plan(work, *args, **kwargs)
@@ -215,7 +287,7 @@ class Segue:
 def _terms(
     tags: Iterable[str], metadata: Mapping[str, Any] | None, deadline: float | None = None
 ) -> RunTerms | None:  # fmt: skip
-    """What a start says of its run besides the work; None when it says nothing."""
+    """The terms of a run: what a start sets besides the work. None if it sets nothing."""
     if not tags and metadata is None and deadline is None:
         return None
     kept = encoded_metadata("start", metadata or {})
@@ -231,16 +303,15 @@ def _refuse_beside_debounce(**others: object) -> None:
             )
 
 
-def _check_key(key: str | None) -> None:
-    if key == "":
-        raise ConfigError(
-            f"key={key!r} cannot tell one run from another. Give a text that is not empty, or leave it out."
-        )
+def _id_of(run: Run) -> str:
+    if not isinstance(run, Run):
+        raise ConfigError(f"run={shown(run)} is not a run. Give the object that `start` returned, or the run's id.")
+    return run.id
 
 
 def _as_tuple(args: Any) -> tuple[Any, ...]:
     if not isinstance(args, (tuple, list)):
         raise ConfigError(
-            f"start_many takes a tuple of arguments for each run, not {args!r}. Write [(value,) for value in ...]."
+            f"start_many takes a tuple of arguments for each run, not {shown(args)}. Write [(value,) for value in ...]."
         )
     return tuple(args)

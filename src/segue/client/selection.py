@@ -1,6 +1,6 @@
-"""Many runs at once: chosen by a filter, and a verb said to each of them.
+"""Operations on many runs: a filter selects them, and a verb is applied to each.
 
-`segue.select(...)` gives a `Selection`. Nothing is read until it is used, and it is read anew each time.
+`segue.select(...)` returns a `Selection`. It reads nothing until it is used, and reads again each time it is used.
 """
 
 from __future__ import annotations
@@ -13,53 +13,57 @@ from uuid import UUID
 
 import msgspec
 
+from segue.client.given import checked, guarded, mapping, texts_or_ids
+from segue.client.step import retrying
 from segue.clock import earlier
 from segue.engine.control import cancel_run, pause_run, resume_run
 from segue.engine.engine import Engine
 from segue.engine.ids import first_id_at
-from segue.engine.verbs import LIVE, Done, Verb
+from segue.engine.verbs import LIVE, Done, Verb, say_to
 from segue.engine.views.select import FIRST_ID, LAST_ID, RunFilter, ids_of
-from segue.errors import ConfigError, SegueError, StoreError
+from segue.errors import ConfigError, RunNotFoundError, SegueError, StoreError
+from segue.given import shown
 from segue.model import RunStatus
 from segue.plan.labels import TAG, label_value
-from segue.store.protocol import Store, Transaction
+from segue.plan.namespaces import DEFAULT, prefix_of, stored
 
 MANY = 5000  # ids in a page when nothing is done to them
 RETRIED = (RunStatus.FAILED,)
-"""The statuses of the runs that `retry` chooses by itself: who cancelled a run meant it."""
+"""The statuses of the runs that `retry` selects by default. A cancelled run was cancelled on purpose."""
 
 
 class RunFilters(TypedDict, total=False):
-    """What runs may be chosen by; all that is given must hold."""
+    """The filters for runs. A run must match all that are given."""
 
-    workflow: str | None  # its full name
+    workflow: str | None  # the full name
     status: str | Iterable[str] | None  # one of these
     tag: str | Iterable[str] | None  # all of these
     key: str | None
     older_than: timedelta | None  # created longer ago
     newer_than: timedelta | None
-    error_type: str | None  # of the failure that decided: "TimeoutError"
-    metadata: Mapping[str, Any] | None  # the run has it, or a step of it
+    error_type: str | None  # of the failure that decided the outcome: "TimeoutError"
+    metadata: Mapping[str, Any] | None  # of the run, or of one of its steps
     ids: Iterable[str] | None
 
 
 class Applied(msgspec.Struct):
-    """What came of a verb said to many runs."""
+    """The effect of a verb on many runs."""
 
     changed: int = 0  # runs on which it had an effect
-    unchanged: int = 0  # runs that were so already, or to which it means nothing
-    errors: dict[str, str] = {}  # run id → why it could not be done
+    unchanged: int = 0  # runs that were in that state already, or in one where the verb has no effect
+    errors: dict[str, str] = {}  # run id → why the verb failed
 
     def __len__(self) -> int:
         return self.changed + self.unchanged + len(self.errors)
 
 
+@guarded
 class Selection:
-    """Runs that match a filter; the newest first. Made by `segue.select(...)`.
+    """Runs that match a filter, the newest first. Made by `segue.select(...)`.
 
-    A verb is said to one run after another, each in a transaction of its own. So it never holds up others for long, may
-    be interrupted at any time, and when it is said again it deals with what was left. Runs that are started meanwhile
-    are not among them.
+    A verb is applied to one run after another, each in a separate transaction. It therefore never blocks other
+    processes for long, and may be interrupted at any time: applying it again finishes the rest. Runs that are started
+    meanwhile are not included.
 
     Example::
 
@@ -75,37 +79,35 @@ class Selection:
         return f"<Selection {', '.join(f'{name}={value!r}' for name, value in asked.items() if value != LAST_ID)}>"
 
     def ids(self) -> Iterator[str]:
-        """The ids of the runs, the newest first; ids that were given, as they were given."""
+        """The ids of the runs, the newest first. Ids that were given stay in the given order."""
         return self._ids(self._chosen)
 
     def count(self) -> int:
-        """How many they are now."""
+        """The number of runs that match now."""
         return sum(1 for _ in self.ids())
 
     def pause(self, *, stop_running: bool = False, actor: str | None = None, reason: str | None = None) -> Applied:
-        """Let nothing new of them start; with `stop_running` what runs is ended, and starts again after `resume`."""
+        """Start none of their steps from now on; with `stop_running`, running ones end and restart after `resume`."""
         return self.apply(partial(pause_run, stop_running=stop_running, actor=actor, reason=reason), among=LIVE)
 
     def resume(self, *, actor: str | None = None, reason: str | None = None) -> Applied:
-        """Let those that are paused go on."""
+        """Continue those that are paused."""
         return self.apply(partial(resume_run, actor=actor, reason=reason), among=[RunStatus.PAUSED])
 
     def cancel(self, *, actor: str | None = None, reason: str | None = None) -> Applied:
-        """End them: what has not begun never will, what runs is ended, finalizers still run."""
+        """End them: steps that have not begun never will, running steps are ended, finalizers still run."""
         return self.apply(partial(cancel_run, actor=actor, reason=reason), among=LIVE)
 
     def retry(self, *, actor: str | None = None, reason: str | None = None) -> Applied:
-        """Run again whatever failed in those of them that failed; or in all of them, when statuses were chosen."""
-        from segue.engine.reopening.retry import retry_run  # noqa: PLC0415 - keeps `import segue` quick; few processes retry
-
+        """Run again all steps that failed or were cancelled, in failed runs; in all runs if statuses were given."""
         among = RETRIED if self._chosen.statuses is None else tuple(RunStatus)
-        return self.apply(partial(retry_run, actor=actor, reason=reason), among=among)
+        return self.apply(retrying(actor=actor, reason=reason), among=among)
 
     def among(self, statuses: Iterable[RunStatus]) -> Selection:
-        """Those of them that have one of these statuses. Runs that were named by their ids all stay."""
+        """The runs among them that have one of these statuses. Runs that were given by their ids are all included."""
         if _is_named(self._chosen):
             return self
-        wanted = tuple(status.value for status in statuses)
+        wanted = _statuses(statuses) or ()
         if self._chosen.statuses is not None:
             wanted = tuple(status for status in wanted if status in self._chosen.statuses)
         return Selection(self._engine, msgspec.structs.replace(self._chosen, statuses=wanted))
@@ -113,17 +115,20 @@ class Selection:
     def apply(
         self, verb: Verb, *, among: Iterable[RunStatus], on_each: Callable[[str, Done | SegueError], None] | None = None
     ) -> Applied:
-        """Say a verb of the engine, `(store, tx, run_id, now) -> Done`, to each run that has one of these statuses.
+        """Apply a verb of the engine, `(act, run_id) -> Done`, to each run that has one of these statuses.
 
-        `on_each` is called with the id and what came of it. What cannot be done to one run is noted and the next one
-        taken; an error of the database ends it, with what was done until then done.
+        `on_each` is called with the id and the outcome. A verb that fails on one run is recorded, and the next run
+        follows. An error of the database ends the loop; the changes made until then stay.
         """
         applied = Applied()
         engine = self._engine
+        foreign = self._foreign()
         for run_id in self.among(among).ids():
             came: Done | SegueError
             try:
-                came = engine.act(partial(_say, verb, engine.store, run_id))
+                if run_id in foreign:
+                    raise RunNotFoundError(f"No run has the id {run_id}.")
+                came = say_to(engine, verb, run_id)
             except StoreError:
                 raise
             except SegueError as error:
@@ -136,39 +141,47 @@ class Selection:
                 on_each(run_id, came)
         return applied
 
+    def _foreign(self) -> set[str]:
+        """The runs in other namespaces, among those that were given by their ids."""
+        if self._chosen.prefix is None or not _is_named(self._chosen):
+            return set()
+        everywhere = msgspec.structs.replace(self._chosen, prefix=None)
+        return set(ids_of(self._engine, everywhere)) - set(ids_of(self._engine, self._chosen))
+
     def _ids(self, chosen: RunFilter) -> Iterator[str]:
         if _is_named(chosen):
             return iter(dict.fromkeys(chosen.ids or ()))
         return ids_of(self._engine, chosen, page=MANY)
 
 
-def _say(verb: Verb, store: Store, run_id: str, tx: Transaction, now: datetime) -> Done:
-    return verb(store, tx, run_id, now)
-
-
-def run_filter(now: datetime, chosen: RunFilters) -> RunFilter:
-    """What was asked, as the engine takes it; raises ConfigError for what cannot be."""
+def run_filter(now: datetime, chosen: RunFilters, *, namespace: str = DEFAULT) -> RunFilter:
+    """The filters as the engine takes them. Raises ConfigError for an invalid one."""
     unknown = sorted(chosen.keys() - RunFilters.__annotations__.keys())
     if unknown:
         known = ", ".join(sorted(RunFilters.__annotations__))
-        raise ConfigError(f"Runs cannot be chosen by {', '.join(unknown)}; they can by {known}.")
+        raise ConfigError(f"Unknown filter for runs: {', '.join(unknown)}. Filters are: {known}.")
+    workflow, key, error_type = (
+        None if chosen.get(name) is None else checked("runs", name, chosen[name])
+        for name in ("workflow", "key", "error_type")
+    )
     older_than, newer_than = _age("older_than", chosen), _age("newer_than", chosen)
     return RunFilter(
         statuses=_statuses(chosen.get("status")),
-        workflow=chosen.get("workflow"),
-        key=chosen.get("key"),
-        error_type=chosen.get("error_type"),
-        labels=(*((TAG, tag) for tag in _several(chosen.get("tag"))), *_searched(chosen.get("metadata") or {})),
+        workflow=None if workflow is None else stored(namespace, workflow),
+        key=key,
+        error_type=error_type,
+        labels=(*((TAG, tag) for tag in _several("tag", chosen.get("tag"))), *_searched(chosen.get("metadata"))),
         since=FIRST_ID if newer_than is None else first_id_at(earlier(now, newer_than)),
         before=LAST_ID if older_than is None else first_id_at(earlier(now, older_than)),
         ids=_ids(chosen.get("ids")),
+        prefix=prefix_of(namespace),
     )
 
 
 def _age(name: Literal["older_than", "newer_than"], chosen: RunFilters) -> timedelta | None:
     given = chosen.get(name)
     if given is not None and not isinstance(given, timedelta):
-        raise ConfigError(f"{name}={given!r} is no length of time. Give a timedelta, for example timedelta(days=2).")
+        raise ConfigError(f"{name}={shown(given)} is not a duration. Give a timedelta, for example timedelta(days=2).")
     return given
 
 
@@ -176,34 +189,42 @@ def _ids(given: Iterable[str] | None) -> tuple[str, ...] | None:
     if given is None:
         return None
     try:
-        return tuple(str(UUID(id_)) for id_ in _several(given))
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(f"ids={given!r}: not all of these are ids of runs. `segue runs --json` has them.") from None
+        return tuple(str(UUID(str(id_))) for id_ in _several("ids", given))
+    except ValueError:
+        raise ConfigError(
+            f"ids={shown(given)}: not all of these are ids of runs. `segue runs --json` shows whole ids."
+        ) from None
 
 
 def _statuses(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
     if given is None:
         return None
-    for word in _several(given):
+    words = _several("status", given)
+    for word in words:
         if word not in tuple(RunStatus):
-            raise ConfigError(f"{word!r} is no status of a run. Those are: {', '.join(RunStatus)}.")
-    return tuple(RunStatus(word).value for word in _several(given))
+            raise ConfigError(f"{word!r} is not a status of a run. Choose from: {', '.join(RunStatus)}.")
+    return tuple(RunStatus(word).value for word in words)
 
 
-def _several(given: str | Iterable[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+def _several(name: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return tuple(checked("runs", name, [given] if isinstance(given, (str, UUID)) else given, texts_or_ids))
 
 
-def _searched(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in metadata.items():
+def _searched(metadata: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if metadata is None:
+        return
+    for name, value in checked("runs", "metadata", metadata, mapping).items():
         text = label_value(value)
         if text is None:
             raise ConfigError(
-                f"metadata={{{name!r}: {value!r}}} cannot be searched; search by a text, a number, a boolean or None."
+                f"metadata={{{shown(name)}: {shown(value)}}} cannot be searched. Search by a text, a number, a boolean "
+                "or None."
             )
         yield name, text
 
 
 def _is_named(chosen: RunFilter) -> bool:
-    """Whether nothing is asked but that these be the runs: then one that is not there is an error, not a gap."""
-    return chosen.ids is not None and chosen == RunFilter(ids=chosen.ids)
+    """Whether the filter consists of ids only: then an unknown id is an error instead of a gap."""
+    return chosen.ids is not None and chosen == RunFilter(ids=chosen.ids, prefix=chosen.prefix)

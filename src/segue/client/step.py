@@ -1,30 +1,37 @@
-"""One step of a run, as users hold it: what it is doing, and what a person does to it. Forking a run is here, too.
+"""One step of a run, as users work with it: its state, and what a person can do to it. Also forks a run.
 
-Arguments and results are written as JSON, as a start writes them; the task's annotations type them again.
+Arguments and results are written as JSON, as for a start; the annotations of the task convert them back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from segue.authoring import encode, registry
+from segue.authoring import declared, encode
+from segue.client.given import guarded
 from segue.client.waiting import MESSAGE_LIMIT_BYTES
+from segue.engine.act import Act
 from segue.engine.engine import Engine
-from segue.engine.ids import new_id
-from segue.engine.verbs import Done, Verb
+from segue.engine.reopening.edit import NewArguments, edit_step
+from segue.engine.reopening.fork import fork_run
+from segue.engine.reopening.manual import mark_step, skip_step
+from segue.engine.reopening.retry import retry_from, retry_run
+from segue.engine.reopening.run_graph import find_step
+from segue.engine.verbs import Done, Verb, say_to
 from segue.engine.views import look
-from segue.errors import ConfigError, ResultTooLargeError
+from segue.errors import ConfigError, ResultTooLargeError, StoreError
+from segue.given import shown
 from segue.model import RunStatus
 from segue.plan.check import Parameters
-
-if TYPE_CHECKING:
-    from segue.engine.reopening.edit import NewArguments
+from segue.plan.indexed import check_key
 
 
+@guarded
 class StepHandle:
-    """One step of one run. Made by `run.step(...)`; nothing is looked up until it is used.
+    """One step of one run. Made by `run.step(...)`. It reads nothing until it is used.
 
     Example::
 
@@ -40,64 +47,58 @@ class StepHandle:
         return f"<StepHandle {self.step!r} of {self.run_id}>"
 
     def info(self) -> look.StepInfo:
-        """Everything about it, at one moment; raises StepNotFoundError."""
-        from segue.engine.reopening.run_graph import find_step  # noqa: PLC0415 - keeps `import segue` quick, here and below
-
+        """All fields of the step, read at one moment. Raises StepNotFoundError."""
         with self._engine.reading() as tx:
             number = find_step(tx, self.run_id, self.step)
-            return look.list_steps(self._engine.store, tx, self.run_id, after=number - 1, limit=1)[0]
+            return look.list_steps(tx, self.run_id, after=number - 1, limit=1)[0]
 
     def retry(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
-        """Run it and everything below it again, also what succeeded; returns the status of the run."""
-        return self._say(retrying_from(self.step, actor=actor, reason=reason))
+        """Run it and all steps below it again, including those that succeeded. Returns the status of the run."""
+        return self._apply(retrying(self.step, actor=actor, reason=reason))
 
     def skip(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
-        """Let it be skipped; returns the status of the run.
+        """Make it skipped. Returns the status of the run.
 
-        When it had failed or was cancelled, what follows is judged anew, and a run that had ended goes on. Raises
-        RunStateError when it runs, or succeeded.
+        If it had failed or was cancelled, the steps after it are decided again, and a run that had ended continues.
+        Raises RunStateError if it is running or succeeded.
         """
-        from segue.engine.reopening.by_hand import skip_step  # noqa: PLC0415 - as above
-
-        return self._say(partial(skip_step, step=self.step, actor=actor, reason=reason))
+        return self._apply(partial(skip_step, step=self.step, actor=actor, reason=reason))
 
     def mark(self, result: Any = None, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
-        """Let it have succeeded with this result, which is what JSON can hold; returns the status of the run.
+        """Make it succeeded with this result, which is any JSON value. Returns the status of the run.
 
-        What was skipped, or failed, below it comes back, and a run that had ended goes on. Raises RunStateError when it
-        runs, or succeeded with another result.
+        Steps below it that were skipped or failed are planned again, and a run that had ended continues. Raises
+        RunStateError if it is running, or succeeded with another result.
         """
-        from segue.engine.reopening.by_hand import mark_step  # noqa: PLC0415 - as above
+        return self._apply(partial(mark_step, step=self.step, result=result_text(result), actor=actor, reason=reason))
 
-        return self._say(partial(mark_step, step=self.step, result=result_text(result), actor=actor, reason=reason))
+    def edit(self, /, *args: Any, **kwargs: Any) -> RunStatus:
+        """Change its arguments; for a failed step they apply when it is retried. Returns the status of the run.
 
-    def edit(self, *args: Any, **kwargs: Any) -> RunStatus:
-        """Give it other arguments; those of a step that failed count when it is retried. Returns the run's status.
-
-        Positional arguments take the place of all that it had, keyword arguments are set one by one. Where a new
-        one stands, no other step's result is filled in any more. Raises PlanError when its task does not take
-        them, and RunStateError when it runs or succeeded.
+        Positional arguments replace all that it had. Keyword arguments are set one by one. A new argument also replaces
+        a result of another step that would have been filled in there. Raises PlanError if the task does not accept the
+        arguments, and RunStateError if the step is running or succeeded.
 
         Example::
 
             run.step("load").edit("s3://bucket/other.csv", chunk=500)
             run.retry()
         """
-        return self._say(editing(self.step, args, kwargs))
+        return self._apply(editing(self.step, args, kwargs))
 
-    def _say(self, verb: Verb) -> RunStatus:
-        return RunStatus(self._engine.act(lambda tx, now: verb(self._engine.store, tx, self.run_id, now)).status)
+    def _apply(self, verb: Verb) -> RunStatus:
+        return RunStatus(say_to(self._engine, verb, self.run_id).status)
 
 
-def retrying_from(step: str | int, *, actor: str | None = None, reason: str | None = None) -> Verb:
-    """The verb `retry from a step`, which takes effect once on each run however often its transaction is repeated."""
-    from segue.engine.reopening.retry import retry_from  # noqa: PLC0415 - as above
-
+def retrying(step: str | int | None = None, *, actor: str | None = None, reason: str | None = None) -> Verb:
+    """The verb `retry`, optionally from a step. It acts once on each run, even if the transaction is repeated."""
     begun: dict[str, str] = {}
 
-    def verb(store: Any, tx: Any, run_id: str, now: Any) -> Done:
-        act_id = begun.setdefault(run_id, new_id(now))
-        return retry_from(store, tx, run_id, now, step=step, act_id=act_id, actor=actor, reason=reason)
+    def verb(act: Act, run_id: str) -> Done:
+        act_id = begun.setdefault(run_id, act.new_id())
+        if step is None:
+            return retry_run(act, run_id, act_id=act_id, actor=actor, reason=reason)
+        return retry_from(act, run_id, step=step, act_id=act_id, actor=actor, reason=reason)
 
     return verb
 
@@ -107,8 +108,6 @@ def editing(
     reason: str | None = None,
 ) -> Verb:  # fmt: skip
     """The verb `edit`."""
-    from segue.engine.reopening.edit import edit_step  # noqa: PLC0415 - as above
-
     return partial(
         edit_step, step=step, new=_new(args or None, kwargs), parameters=parameters_of, actor=actor, reason=reason
     )  # fmt: skip
@@ -119,42 +118,46 @@ def fork(
     kwargs: Mapping[str, Any] | None = None, key: str | None = None, tags: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None, actor: str | None = None, reason: str | None = None,
 ) -> tuple[str, bool]:  # fmt: skip
-    """Start a new run from a run, at a step; returns its id, and False when a run of that key was there already."""
-    from segue.engine.reopening.fork import fork_run  # noqa: PLC0415 - as above
-
-    if key == "":
-        raise ConfigError(
-            f"key={key!r} cannot tell one run from another. Give a text that is not empty, or leave it out."
-        )
-    id_ = new_id(engine.store.now())
+    """Start a new run from a step of a run. Returns its id, and False if a run with the key existed already."""
+    check_key("key", key, tells_apart="one run from another")
+    id_ = engine.new_id()
     new = None if args is None and not kwargs else _new(args, kwargs or {})
     made = engine.act(
-        lambda tx, now: fork_run(
-            engine.store, tx, run_id, now, new_id=id_, step=step, key=key, tags=tags, metadata=metadata, new=new,
-            parameters=parameters_of, actor=actor, reason=reason,
-        )
+        fork_run, run_id, new_id=id_, step=step, key=key, tags=tags, metadata=metadata, new=new,
+        parameters=parameters_of, actor=actor, reason=reason,
     )  # fmt: skip
+    with suppress(StoreError):  # the run is committed, and any worker can do the rest
+        engine.finish(made)
     return made, made == id_
 
 
 def result_text(value: Any) -> str:
-    """A result that a person gives, as JSON text; raises ResultTooLargeError."""
-    text = encode(value)
+    """A result given by a person, as JSON text. Raises ResultTooLargeError."""
+    text = encode(value, "result")
     if len(text) > MESSAGE_LIMIT_BYTES:
         raise ResultTooLargeError(
-            f"the result is {len(text):,} bytes and may be {MESSAGE_LIMIT_BYTES:,}; store it, and give where it is"
+            f"the result is {len(text):,} bytes and may be {MESSAGE_LIMIT_BYTES:,}; store it elsewhere, and give its "
+            "location"
         )
     return text
 
 
 def parameters_of(task: str) -> Parameters | None:
-    """What a task takes, when this process knows it."""
-    found = registry.tasks.get(task)
+    """The parameters of a task, if this process knows it."""
+    found = declared.tasks.get(task)
     return None if found is None else found.parameters
 
 
 def _new(args: Sequence[Any] | None, kwargs: Mapping[str, Any]) -> NewArguments:
-    from segue.engine.reopening.edit import NewArguments  # noqa: PLC0415 - as above
+    if args is not None and not isinstance(args, (list, tuple)):
+        raise ConfigError(f"args={shown(args)} is not a list of arguments. Write args=[value].")
+    given = () if args is None else args
+    positional = [encode(value, f"argument {index}") for index, value in enumerate(given)]
+    named = {name: encode(value, f"argument {name}") for name, value in kwargs.items()}
 
-    positional = None if args is None else [encode(value) for value in args]
-    return NewArguments(positional, {name: encode(value) for name, value in kwargs.items()})
+    def check(task: str) -> None:
+        found = declared.tasks.get(task)
+        if found is not None:
+            found.converters.check(found.short_name, given, kwargs)
+
+    return NewArguments(None if args is None else positional, named, check)

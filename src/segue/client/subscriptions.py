@@ -1,4 +1,4 @@
-"""Subscriptions, as users hold them: `segue.subscriptions`."""
+"""Subscriptions: `segue.subscriptions`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from typing import Any
 
 import msgspec
 
-from segue.authoring import notify, webhook
 from segue.authoring.compose import Element, as_element
 from segue.authoring.handle import Handle
+from segue.authoring.notify import notify
 from segue.authoring.trace import Trace
+from segue.authoring.webhook import webhook
+from segue.client.given import guarded
 from segue.engine import subscriptions as engine_subscriptions
 from segue.engine.engine import Engine
 from segue.engine.subscriptions import NOTIFICATION, SubscriptionInfo
 from segue.errors import ConfigError
+from segue.given import shown
 from segue.model import RUN, Hook, Ref
 from segue.plan.graph import Plan
+from segue.plan.indexed import name_problem
+from segue.plan.namespaces import plan_in
 
 MOST_NAME_LENGTH = 200
-Infos = list[SubscriptionInfo]  # under a name, because a method is called `list`
+Infos = list[SubscriptionInfo]  # an alias, because a method is called `list`
 
 
+@guarded
 class Subscriptions:
-    """Who is told of events, at least once, by a run of its own (`segue.notification`) for each event.
+    """Sends events to targets, at least once: each event starts a run (`segue.notification`) that delivers it.
 
-    What is said here counts for every process within about a second. Example::
+    Changes take effect in every process within about a second. Example::
 
-        segue.subscriptions.add("on-call", events=["run.failed", "run.late_end"], to="slack://${SLACK_TOKEN}/#ops")
+        segue.subscriptions.add("on-call", events=["run.failed", "run.late_end"], to="slack://${SEGUE_SECRET_SLACK}/#ops")
         segue.subscriptions.add(
             "billing", events=["run.succeeded"], workflow="shop.invoice",
             to=segue.webhook.s("https://example.org/hooks", secret_env="HOOK_SECRET"),
@@ -38,52 +44,56 @@ class Subscriptions:
         self._engine = engine
 
     def add(self, name: str, *, events: Sequence[str], to: Any, workflow: str | None = None) -> None:
-        """Tell `to` of these events; a subscription of this name is replaced, and stays as active as it was.
+        """Send these events to `to`. An existing subscription of this name is replaced, and stays active or inactive.
 
-        `events` are kinds or patterns (`run.*`). `to` is a URL (http and https: a webhook, any other: Apprise), or a
-        signature, task or chain, which is given the event as a dict. `workflow`: only of its runs. Raises ConfigError
-        for events that do not exist, PlanError and DefinitionError for a target that cannot be run.
+        `events` are kinds or patterns (`run.*`). `to` is a URL (http and https: a webhook; any other: Apprise), or a
+        signature, task or chain that receives the event as a dict. `workflow` restricts it to the runs of one workflow.
+        Raises ConfigError for unknown kinds, and PlanError or DefinitionError for a target that cannot be run.
         """
-        if not name.strip() or len(name) > MOST_NAME_LENGTH:
-            raise ConfigError(f"name={name!r} is no name for a subscription; give 1 to {MOST_NAME_LENGTH} characters.")
-        if isinstance(events, str) or not events:
-            raise ConfigError(f"events={events!r} is not a list of kinds of events; write events=['run.failed'].")
-        target = target_plan(to)
-        self._engine.act(
-            lambda tx, now: engine_subscriptions.put_subscription(
-                tx, now, name, events=list(events), workflow=workflow, target=target
+        wrong = name_problem(name, 4 * MOST_NAME_LENGTH)
+        if wrong is not None or not name.strip() or len(name) > MOST_NAME_LENGTH:
+            raise ConfigError(
+                f"name={shown(name)} is not a name for a subscription; give 1 to {MOST_NAME_LENGTH} characters."
             )
-        )
+        if not events:
+            raise ConfigError(f"events={shown(events)} is not a list of kinds of events; write events=['run.failed'].")
+        target = target_plan(to)
+        plan_in(target, self._engine.namespace)  # reports an invalid target now, not when it is started
+        stored = self._engine.stored
+        self._engine.act(
+            engine_subscriptions.put_subscription, stored(name), events=list(events),
+            workflow=None if workflow is None else stored(workflow), target=target,
+        )  # fmt: skip
         self._engine.watch.forget()
 
     def list(self) -> Infos:
-        """All of them, by name."""
+        """All of them, in order of their names."""
         with self._engine.reading() as tx:
-            return engine_subscriptions.list_subscriptions(self._engine.store, tx)
+            return engine_subscriptions.list_subscriptions(tx, prefix=self._engine.prefix)
 
     def deactivate(self, name: str) -> None:
-        """Let it rest: events that happen meanwhile are not told later. Raises SubscriptionNotFoundError."""
+        """Switch it off: events that happen meanwhile are never sent. Raises SubscriptionNotFoundError."""
         self._set_active(name, False)
 
     def activate(self, name: str) -> None:
-        """Let it go on. Raises SubscriptionNotFoundError."""
+        """Switch it on. Raises SubscriptionNotFoundError."""
         self._set_active(name, True)
 
     def remove(self, name: str) -> None:
-        """Delete it; notifications that were started go on. Raises SubscriptionNotFoundError."""
-        self._engine.act(lambda tx, _: engine_subscriptions.delete_subscription(tx, name))
+        """Delete it; notifications that have started continue. Raises SubscriptionNotFoundError."""
+        self._engine.act(engine_subscriptions.delete_subscription, self._engine.stored(name))
         self._engine.watch.forget()
 
     def _set_active(self, name: str, is_active: bool) -> None:
-        self._engine.act(lambda tx, _: engine_subscriptions.set_active(tx, name, is_active))
+        self._engine.act(engine_subscriptions.set_active, self._engine.stored(name), is_active)
         self._engine.watch.forget()
 
 
 def target_plan(to: Any) -> Plan:
-    """What a notification runs, with `Ref(RUN)` where the event goes."""
+    """The plan of a notification, with `Ref(RUN)` in the place of the event."""
     element = _element(to)
     trace = Trace(NOTIFICATION)
-    trace.hook = Hook.FINALLY  # only a hook may be given what `Ref(RUN)` stands for, so it is checked as one
+    trace.hook = Hook.FINALLY  # `Ref(RUN)` is valid only in a hook, so check it as one
     result = element.lay_out(trace, Handle(trace, Ref(RUN), ()))._expr
     plan = trace.finish(result)
     return msgspec.structs.replace(plan, nodes=tuple(msgspec.structs.replace(node, hook=None) for node in plan.nodes))

@@ -1,4 +1,4 @@
-"""What runs wait for from outside: messages, and until when they may run; and what was written down about them."""
+"""What comes to runs from outside: messages and deadlines. Also lists waiting steps and recorded events."""
 
 from __future__ import annotations
 
@@ -7,54 +7,53 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from segue.authoring import encode
-from segue.engine import waiting
+from segue.client.given import checked, guarded
 from segue.engine.engine import Engine
-from segue.engine.ids import new_id
 from segue.engine.sending import Sent, send_message
-from segue.engine.waiting import EventInfo, WaitInfo
+from segue.engine.views import waiting
+from segue.engine.views.waiting import EventInfo, WaitInfo
 from segue.errors import ConfigError, ResultTooLargeError
+from segue.given import shown
 from segue.model import MESSAGE_NAME_LENGTH, is_message_name
 from segue.observing.kinds import expand
+from segue.plan.indexed import check_key
 
 MESSAGE_LIMIT_BYTES = 16 * 2**20
 
 
 def send(engine: Engine, run_id: str, name: str, value: Any, key: str | None) -> Sent:
     """Send a message to a run; see `Run.send`."""
-    if not is_message_name(name):
-        raise ConfigError(f"A message was named {name!r}. Give a text of 1 to {MESSAGE_NAME_LENGTH} characters.")
-    if key == "":
-        raise ConfigError(f"key={key!r} cannot tell one message from another. Give a text that is not empty.")
-    text = encode(value)
+    if not is_message_name(checked("send", "name", name)):
+        raise ConfigError(f"{shown(name)} is not a message's name. Give 1 to {MESSAGE_NAME_LENGTH} characters.")
+    check_key("key", key, tells_apart="one message from another")
+    text = encode(value, f"value of the message {name!r}")
     if len(text) > MESSAGE_LIMIT_BYTES:
         raise ResultTooLargeError(
             f"The message {name!r} is {len(text):,} bytes of JSON, more than the limit of {MESSAGE_LIMIT_BYTES:,}; "
             "store the value elsewhere and send where it is."
         )
-    told_by = key or new_id(engine.store.now())  # so that a sending whose answer was lost is repeated, not done twice
-    return engine.act(
-        lambda tx, now: send_message(
-            engine.store, tx, run_id, now, name=name, value=text, key=told_by, shows_key=key is not None
-        )
-    )  # fmt: skip
+    told_by = key or engine.new_id()  # so that a sending whose answer was lost is repeated, not done twice
+    return engine.act(send_message, run_id, name=name, value=text, key=told_by, shows_key=key is not None)
 
 
 def seconds_until(deadline: float | timedelta | datetime, now: datetime) -> float:
-    """A deadline in seconds from now; raises ConfigError for what is none, or has passed."""
+    """A deadline in seconds from now. Raises ConfigError for an invalid or past one."""
     seconds: object = deadline
     if isinstance(deadline, datetime):
         if deadline.tzinfo is None:
-            raise ConfigError(f"deadline={deadline!r} has no time zone. Add one, for example tzinfo=UTC.")
+            raise ConfigError(f"deadline={shown(deadline)} has no time zone. Add one, for example tzinfo=UTC.")
         seconds = (deadline - now).total_seconds()
     elif isinstance(deadline, timedelta):
         seconds = deadline.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < 1e10:
         raise ConfigError(
-            f"deadline={deadline!r} is no time to come. Give seconds, a timedelta, or a datetime that has a time zone."
+            f"deadline={shown(deadline)} is not in the future. Give seconds, a timedelta, or a datetime with a "
+            "time zone."
         )
     return float(seconds)
 
 
+@guarded
 class Approvals:
     """The steps that wait for a message, as `segue.wait_for` makes them."""
 
@@ -62,19 +61,21 @@ class Approvals:
         self._engine = engine
 
     def list(self, *, workflow: str | None = None, name: str | None = None, limit: int = 1000) -> list[WaitInfo]:
-        """Those of a workflow (its full name), or that wait for a name; of the oldest runs first.
+        """Those of a workflow (its full name), or those that wait for a name; the steps of the oldest runs first.
 
         Example::
 
             for wait in segue.approvals.list(name="approved"):
-                segue.send(wait.run_id, wait.name, ask_somebody(wait))
+                segue.send(wait.run_id, wait.name, ask_a_person(wait))
         """
         with self._engine.reading() as tx:
-            return waiting.list_waits(self._engine.store, tx, workflow=workflow, name=name, limit=limit)
+            of = None if workflow is None else self._engine.stored(workflow)
+            return waiting.list_waits(tx, workflow=of, name=name, limit=limit, prefix=self._engine.prefix)
 
 
+@guarded
 class Events:
-    """What was written down: what people did to runs, and alerts."""
+    """The events that were recorded: what people did to runs, and alerts."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -82,7 +83,7 @@ class Events:
     def list(
         self, run_id: str | None = None, *, kinds: Iterable[str] = (), before: str | None = None, limit: int = 50
     ) -> list[EventInfo]:
-        """The newest first, of one run or all; for the next page give the last id of this one as `before`.
+        """The newest first, of one run or all. For the next page give the last id of this one as `before`.
 
         `kinds` are names, or patterns of them: "run.*", "*.late_end".
 
@@ -93,5 +94,5 @@ class Events:
         wanted = sorted(expand(kinds))
         with self._engine.reading() as tx:
             return waiting.list_events(
-                self._engine.store, tx, run_id=run_id, kinds=wanted, before=before, limit=limit
+                tx, run_id=run_id, kinds=wanted, before=before, limit=limit, prefix=self._engine.prefix
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The demo: a real workflow over the source of Python's own standard library, which every machine has.
+"""The demo: a real workflow on the source of Python's own standard library, which every machine has.
 
 `segue demo` lists the modules, fans out over them, parses each, adds the figures up and writes a report.
 

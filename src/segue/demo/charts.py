@@ -1,8 +1,8 @@
-"""Charts as SVG text: bars, columns and a treemap, drawn without any library.
+"""Charts as SVG text: bars, columns and a treemap, without a library.
 
 Promises: every text is escaped; colours and fonts come from the page's style sheet by class; each chart has a title and
-a description for those who cannot see it. Bars and columns are laid out in per cent, so that they follow the width of
-the page while their text keeps its size.
+a description for readers who cannot see it. Bars and columns are laid out in per cent: they follow the width of the
+page while their text keeps its size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CHARACTER_WIDTH = 0.58  # of the font's size, on average
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """One value with its name, and what to say when the pointer rests on it."""
+    """One value with its name and its tooltip."""
 
     name: str
     value: int
@@ -62,7 +62,7 @@ def bars(data: Sequence[Datum], *, title: str, unit: str) -> str:
 
 
 def columns(data: Sequence[Datum], *, title: str, unit: str, height: int = 260) -> str:
-    """Upright columns side by side, as a histogram has them: the value above, the name below."""
+    """Vertical columns, as in a histogram: the value above, the name below."""
     most = max((datum.value for datum in data), default=0) or 1
     pitch = 100 / max(len(data), 1)
     room_above, room_below = 22, 26
@@ -85,7 +85,7 @@ def columns(data: Sequence[Datum], *, title: str, unit: str, height: int = 260) 
 
 
 def treemap(data: Sequence[Datum], *, title: str, unit: str, width: int, height: int) -> str:
-    """Rectangles whose areas are the values, close to squares, from the top left in the order given."""
+    """Rectangles with the values as areas, nearly square, from the top left in the given order."""
     ordered = [datum for datum in data if datum.value > 0]
     boxes = squarify([datum.value for datum in ordered], Box(0, 0, width, height))
     cells = [_cell(datum, box, unit) for datum, box in zip(ordered, boxes, strict=True)]
@@ -96,7 +96,7 @@ def treemap(data: Sequence[Datum], *, title: str, unit: str, width: int, height:
 
 
 def squarify(values: Sequence[int], area: Box) -> list[Box]:
-    """Divide `area` among `values`, which are positive, so that parts are close to squares if the values descend."""
+    """Divide `area` among positive values; the parts are nearly square if the values descend."""
     scale = area.width * area.height / (sum(values) or 1)
     sizes = [value * scale for value in values]
     boxes: list[Box] = []
@@ -113,7 +113,7 @@ def squarify(values: Sequence[int], area: Box) -> list[Box]:
 
 
 def _worst(sizes: Sequence[float], side: float) -> float:
-    """How far from a square the worst of a row is that is laid along `side`."""
+    """How far the worst part of a row along `side` is from a square."""
     if side <= 0:
         return 0.0
     thickness = sum(sizes) / side
@@ -121,7 +121,7 @@ def _worst(sizes: Sequence[float], side: float) -> float:
 
 
 def _lay(sizes: Sequence[float], area: Box) -> tuple[list[Box], Box]:
-    """A row along the shorter side of `area`, and what of the area is left."""
+    """Fill a row along the shorter side of `area`; returns it and the rest of the area."""
     total = sum(sizes)
     boxes: list[Box] = []
     if area.width >= area.height:
@@ -150,7 +150,7 @@ def _cell(datum: Datum, box: Box, unit: str) -> str:
 
 
 def _words(datum: Datum, box: Box) -> str:
-    """The name of a cell, as large as it deserves, smaller if it must be, left out if it would not be readable."""
+    """The name of a cell: as large as its area allows, and omitted if it would be unreadable."""
     fitting = (box.width - 14) / (max(len(datum.name), 4) * _CHARACTER_WIDTH)
     font = min((box.width * box.height) ** 0.5 / 7, fitting, _LARGEST_FONT)
     font = max(font, min(fitting, _PLAIN_FONT))

@@ -1,4 +1,4 @@
-"""What the terminal shows when the run has ended: the findings, the proof, and how to look further."""
+"""What the terminal shows after the run has ended: the findings, the proof, and commands to explore further."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METER_CELLS = 14
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What came of the demo, besides the findings."""
+    """The outcome of the demo, apart from the findings."""
 
     run_id: str
     database: str
@@ -36,7 +36,7 @@ class Ending:
 
 
 def print_ending(console: Console, findings: Findings, ending: Ending) -> None:
-    """Print the findings as tables, what the crash cost if there was one, and the commands to look further."""
+    """Print the findings as tables, the cost of the crash if there was one, and the commands to explore further."""
     console.print()
     console.print(_figures(findings))
     console.print(_tables(findings))
@@ -50,7 +50,7 @@ def print_ending(console: Console, findings: Findings, ending: Ending) -> None:
 
 
 def print_commands(console: Console, run_id: str, database: str) -> None:
-    """Print the commands that look at a run."""
+    """Print the commands that show a run."""
     option = database_option(database)
     console.print(Text("Look further", style="dim"))
     for command in (f"segue show {run_id}", f"segue explain {run_id}", "segue runs"):
@@ -84,7 +84,7 @@ def _tables(findings: Findings) -> RenderableType:
 
 def _ranking(title: str, rows: Iterable[tuple[str, int]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
-    table.add_column()  # the one that gives way in a narrow terminal
+    table.add_column()  # the column that shrinks in a narrow terminal
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     ranked = list(rows)
@@ -124,7 +124,7 @@ def _proof(findings: Findings, ending: Ending) -> RenderableType:
 
 def _cost(repeated: Sequence[str]) -> Text:
     if not repeated:
-        return Text("  the killed worker held no step at that moment: none had to be run again")
+        return Text("  the killed worker held no step at that moment: no step had to run again")
     names = ", ".join(repeated[:4]) + (", …" if len(repeated) > 4 else "")
     return Text(f"  the crash cost {_counted(len(repeated), 'step')} a second attempt: {names}; all others kept theirs")
 

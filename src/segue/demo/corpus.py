@@ -1,7 +1,6 @@
-"""Which files the demo reads: the modules of Python's own standard library, the same set on every distribution.
+"""Selects the files that the demo reads: the modules of Python's standard library, the same on every distribution.
 
-Tests, caches, installed packages and what the build left behind are left out, because some distributions ship them and
-others do not.
+Tests, caches, installed packages and build artefacts are left out, because not all distributions ship them.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ BUILD_PREFIX = "config-"
 
 
 def standard_library_root() -> Path:
-    """The folder that holds the source of the standard library of this Python."""
+    """The folder with the source of this Python's standard library."""
     return Path(sysconfig.get_path("stdlib"))
 
 
 def list_files(root: Path, *, with_tests: bool = False) -> list[str]:
     """The Python files under `root`, sorted, relative to it, with forward slashes.
 
-    Links are not followed: what they lead to is not part of the library, or is listed under its own name.
+    Links are not followed: their targets are not part of the library, or are listed under their own names.
     """
     if not root.is_dir():
         raise FileNotFoundError(

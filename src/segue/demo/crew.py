@@ -1,7 +1,7 @@
-"""The demo's workers: separate processes, which may be stopped warm or killed.
+"""The demo's workers: separate processes, which can be stopped warm or killed.
 
-Promises: no worker outlives the `with` block of its `Crew`. What a worker logs goes to a file, whose tail tells why it
-ended, if it should.
+Promises: no worker outlives the `with` block of its `Crew`. Workers log to a file, whose tail shows why a worker ended
+unexpectedly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TAIL_LINES = 12
 
 
 class Crew:
-    """One worker at a time, and how many there have been.
+    """Runs one worker at a time, and counts them.
 
     Example::
 
@@ -34,10 +34,11 @@ class Crew:
 
     def __init__(self, command: list[str], *, database: str, log: Path) -> None:
         self._command = command
-        # By the environment, because a command line is open to everyone on the machine and a URL may hold a password.
+        # In the environment, because every user of the machine can see a command line, and a URL may contain a
+        # password.
         self._environment = os.environ | {"SEGUE_DATABASE_URL": database}
         self._log = log
-        self._log_begins_at = log.stat().st_size if log.exists() else 0  # of this crew; older lines are not its own
+        self._log_begins_at = log.stat().st_size if log.exists() else 0  # of this crew; older lines belong to others
         self._worker: subprocess.Popen[bytes] | None = None
         self.hired = 0
 
@@ -58,16 +59,16 @@ class Crew:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the worker there is."""
+        """The process id of the current worker."""
         return self._worker.pid if self._worker else None
 
     @property
     def exit_code(self) -> int | None:
-        """How the worker ended; None while it lives."""
+        """How the worker ended; None while it runs."""
         return self._worker.poll() if self._worker else None
 
     def kill(self) -> int:
-        """End the worker with SIGKILL, which it cannot notice, and return the process id that it had."""
+        """Kill the worker with SIGKILL, which it cannot catch, and return its process id."""
         if self._worker is None:
             raise RuntimeError("there is no worker to kill; hire one first")
         self._worker.kill()
@@ -75,7 +76,7 @@ class Crew:
         return self._worker.pid
 
     def stop(self) -> None:
-        """Let the worker finish what it runs and hand back the rest; kill it if that takes too long."""
+        """Let the worker finish running steps and hand back the others; kill it if that takes too long."""
         if self._worker is None or self._worker.poll() is not None:
             return
         self._worker.send_signal(signal.SIGTERM)
@@ -86,7 +87,7 @@ class Crew:
             self._worker.wait()
 
     def last_words(self) -> str:
-        """The last lines that the workers logged."""
+        """The last lines of the workers' log."""
         try:
             text = self._log.read_bytes()[self._log_begins_at :].decode(errors="replace")
         except FileNotFoundError:
@@ -101,7 +102,7 @@ class Crew:
 
 
 def worker_command(*, module: str, queue: str, concurrency: int, lease_seconds: float) -> list[str]:
-    """The command line of a worker of the demo, run by this very Python."""
+    """The command line of a demo worker, run by this Python."""
     return [
         *(sys.executable, "-m", "segue", "worker", "-A", module, "--queue", queue),
         *("-c", str(concurrency), "--lease-seconds", f"{lease_seconds:g}"),
@@ -110,9 +111,9 @@ def worker_command(*, module: str, queue: str, concurrency: int, lease_seconds: 
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, so that no worker and no database is left behind."""
+    """Treat SIGTERM like Ctrl-C, so that no worker and no database is left behind."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may set signal handlers
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,13 +1,12 @@
-"""`segue demo`: starts the run, hires a worker, shows how it goes, and tells what came of it.
+"""`segue demo`: starts the run, starts a worker, shows the progress, and reports the outcome.
 
-With `crash` the worker is killed half-way with SIGKILL and another one is hired, which is all that is done about it:
-the engine notices that the lease of the dead worker ran out and gives its steps to the new one.
+With `crash` the worker is killed half-way with SIGKILL and another is started. The demo does nothing else: the engine
+notices that the dead worker's lease has expired and gives its steps to the new one.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -29,21 +27,23 @@ from segue.demo.report import read_findings
 from segue.demo.workflow import MODULE, QUEUE, standard_library
 from segue.errors import ConfigError, SegueError
 from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
+from segue.output import fit_streams, print_json
+from segue.terminal import PrintableConsole
 
 DEFAULT_FOLDER = Path("segue-demo")
 BATCH_SIZE = 4
-CRASH_BATCH_SIZE = 1  # more and smaller steps, so that there is time to crash in between
-CRASH_AT = 0.5  # the share of the steps that are done when the worker is killed
+CRASH_BATCH_SIZE = 1  # more and smaller steps, so that the crash has time to happen in between
+CRASH_AT = 0.5  # the share of finished steps at which the worker is killed
 LEASE_SECONDS = 2.0  # short, so that the rescue can be watched; a real worker keeps the default
 POLL_SECONDS = 0.1
-STANDSTILL_SECONDS = 10.0  # of no step finished and none running, after which the demo says why
-FEW_STEPS = 10  # there are never so few once the fan-out is known, so half of them is not yet half-way
+STANDSTILL_SECONDS = 10.0  # without a finished or running step, after which the demo says why
+FEW_STEPS = 10  # once the fan-out is known there are more, so half of fewer is not yet half-way
 
 FAILED, INTERRUPTED = 1, 130
 
 
 class WatchedRun(Protocol):
-    """What the demo needs of a run while it watches."""
+    """What the demo needs to know about a run while it watches."""
 
     @property
     def id(self) -> str: ...
@@ -59,12 +59,12 @@ class WatchedRun(Protocol):
 
 
 class WorkerEndedError(SegueError, RuntimeError):
-    """The demo's worker ended although nobody asked it to."""
+    """The demo's worker ended unexpectedly."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """Follows a run until it ends; kills the worker on the way when `crash` asks for it."""
+    """Follows a run until it ends. With `crash` it kills the worker half-way."""
 
     run: WatchedRun
     crew: Crew
@@ -72,13 +72,13 @@ class Watch:
     crash: bool
     concurrency: int
     killed: bool = False
-    moved_at: float = 0.0  # when the number of finished steps changed last
+    moved_at: float = 0.0  # when the number of finished steps last changed
     done: int = 0
 
     def follow(
         self, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> float:
-        """Show the run until it is final; returns the seconds that it took."""
+        """Show the run until it is final; returns the duration in seconds."""
         pulse = Pulse()
         began = clock()
         while True:
@@ -91,8 +91,8 @@ class Watch:
                 self._crash()
             elif (code := self.crew.exit_code) is not None:
                 raise WorkerEndedError(
-                    f"the worker (process {self.crew.pid}) was to work on run {self.run.id} and ended with exit code "
-                    f"{code}. What it said last:\n{self.crew.last_words() or '(nothing)'}"
+                    f"the worker (process {self.crew.pid}) that was working on run {self.run.id} ended with exit code "
+                    f"{code}. Its last output:\n{self.crew.last_words() or '(nothing)'}"
                 )
             self._explain_standstill(frame)
             sleep(POLL_SECONDS)
@@ -110,7 +110,7 @@ class Watch:
         )
 
     def _explain_standstill(self, frame: Frame) -> None:
-        """Say why nothing moves when nothing has for long, and again after as long."""
+        """Say why nothing has changed for a while, and repeat it after as long."""
         if frame.done != self.done or frame.running:
             self.done, self.moved_at = frame.done, frame.elapsed_seconds
         elif frame.elapsed_seconds - self.moved_at >= STANDSTILL_SECONDS:
@@ -137,7 +137,7 @@ class Watch:
         self.view.say(
             Text.assemble(
                 ("▶ worker ", "bold green"),
-                f"{new} takes over; what the dead one held is free when its lease of {LEASE_SECONDS:g} s has run out",
+                f"{new} takes over; the dead worker's steps are free when its lease of {LEASE_SECONDS:g} s has expired",
             )
         )
 
@@ -154,11 +154,11 @@ def run_demo(
     as_json: bool = False,
     console: Console | None = None,
 ) -> int:
-    """Run the demo and return the exit code: 0, 1 when the run failed, 130 when it was interrupted.
+    """Run the demo and return the exit code: 0, 1 if the run failed, 130 after an interrupt.
 
-    `output` is the folder for the report, the log of the workers and, unless `database` is a URL, the SQLite file.
-    `root` is another folder of Python files than the standard library. `quiet` shows only the end; `as_json` prints
-    nothing but one JSON object.
+    `output` is the folder for the report, the workers' log and, unless `database` is a URL, the SQLite file. `root` is
+    a folder of Python files to read instead of the standard library. `quiet` shows only the end; `as_json` prints only
+    one JSON object.
 
     Example::
 
@@ -169,10 +169,11 @@ def run_demo(
     url = database or f"sqlite:///{folder / 'segue.db'}"
     slots = concurrency or os.cpu_count() or 1
     size = batch_size or (CRASH_BATCH_SIZE if crash else BATCH_SIZE)
-    out = console or Console(quiet=as_json)
+    fit_streams()
+    out = console or PrintableConsole(quiet=as_json)
     segue = Segue(url)
     try:
-        segue.upgrade()  # the demo is one command, also on a database that has no tables yet
+        segue.upgrade()  # the demo is a single command, even on a database without tables
         run = _start(segue, folder, url, batch_size=size, root=root)
         _print_opening(out, run.id, url, slots)
         command = worker_command(module=MODULE, queue=QUEUE, concurrency=slots, lease_seconds=LEASE_SECONDS)
@@ -234,9 +235,7 @@ def _close(watch: Watch, run: Run, out: Console, *, url: str, seconds: float, as
     else:
         print_ending(out, findings, ending)
     if watch.crash and not watch.killed:
-        out.print(
-            Text("The run was over before it was half-way seen: nothing was killed. Try --batch-size 1.", "yellow")
-        )
+        out.print(Text("The run ended before half of it was seen: no worker was killed. Try --batch-size 1.", "yellow"))
         return FAILED
     return 0 if findings.coverage.is_exact else FAILED
 
@@ -246,8 +245,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(
-            f"the folder {folder} was to be made for the report, and it cannot: {exc.strerror}. "
-            "Give another folder with --output"
+            f"the folder {folder} for the report cannot be created: {exc.strerror}. Give another folder with --output"
         ) from exc
 
 
@@ -273,9 +271,12 @@ def _print_opening(out: Console, run_id: str, url: str, slots: int) -> None:
 
 def _print_interrupted(out: Console, run_id: str, url: str) -> None:
     out.print(
-        Text("\nInterrupted. The worker finished what it ran and handed back the rest; what is done stays.", "yellow")
+        Text(
+            "\nInterrupted. The worker finished its running steps and handed back the rest; finished work stays.",
+            "yellow",
+        )
     )
-    out.print(Text("Go on where it stopped:"))
+    out.print(Text("Continue where it stopped:"))
     out.print(
         Text(f"  segue worker -A {MODULE} --queue {QUEUE} {database_option(url)}".rstrip()),
         soft_wrap=True,
@@ -305,4 +306,4 @@ def _print_json(findings: Findings, ending: Ending) -> None:
         "exact": findings.coverage.is_exact,
         "totals": findings.totals,
     }
-    sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    print_json(answer)

@@ -1,6 +1,6 @@
-"""What the demo measures, as plain data that travels between steps as JSON.
+"""The demo's findings, as plain data that steps exchange as JSON.
 
-Promises: every figure adds up. `code + docstrings + comments + blank == lines`, for one file and for all of them.
+Promise: the figures add up. `code + docstrings + comments + blank == lines`, for each file and for all of them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TypedDict
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some files under a folder, small enough to be one step. The paths are relative to `root`."""
+    """Some files under a folder, few enough for one step. The paths are relative to `root`."""
 
     root: str
     files: list[str]
 
 
 class Listing(TypedDict):
-    """The files that were found, cut into batches. A dict, so that a workflow may take a part of it by key."""
+    """The files found, divided into batches. A dict, so that a workflow can select a part of it by key."""
 
     root: str
     python: str
@@ -27,7 +27,7 @@ class Listing(TypedDict):
 
 
 class Summary(TypedDict):
-    """What the run answers: the key figures, and where the rest is."""
+    """The result of the run: the key figures, and where to find the rest."""
 
     report: str
     findings: str
@@ -40,7 +40,7 @@ class Summary(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class FunctionFacts:
-    """One function or method. `branches` counts the ways through it, as cyclomatic complexity does."""
+    """One function or method. `branches` counts the paths through it, as cyclomatic complexity does."""
 
     name: str
     file: str
@@ -51,7 +51,7 @@ class FunctionFacts:
 
 @dataclass(frozen=True, slots=True)
 class LineCounts:
-    """Lines by kind. A line that holds code and a comment is code; an empty line in a docstring is docstring."""
+    """Lines by kind. A line with code and a comment is code; an empty line in a docstring is docstring."""
 
     code: int = 0
     docstrings: int = 0
@@ -74,7 +74,7 @@ class LineCounts:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What one file holds. `problem` says why it could not be parsed; then only its lines are counted."""
+    """The figures of one file. `problem` says why it could not be parsed; then only its lines are counted."""
 
     path: str
     lines: LineCounts
@@ -92,7 +92,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class BatchFacts:
-    """What the files of one batch hold, and which attempt found it out."""
+    """The figures of the files of one batch, and the attempt that computed them."""
 
     files: list[FileFacts]
     attempt: int = 1
@@ -119,7 +119,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How long functions are: `bins` holds how many are at most so many lines long, and longer than the bin before."""
+    """The lengths of functions: `bins` counts functions up to so many lines that are too long for the bin before."""
 
     bins: list[Count]
     median: int
@@ -129,7 +129,7 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The proof that each file was counted exactly once: what was listed against what came back."""
+    """The proof that each file was counted exactly once: compares what was listed with what came back."""
 
     listed: int
     counted: int
@@ -139,7 +139,7 @@ class Coverage:
 
     @property
     def is_exact(self) -> bool:
-        """True when each file that was listed was counted, once, and nothing else was."""
+        """True if each listed file was counted once, and no other file was."""
         return self.listed == self.counted and not (self.duplicates or self.missing or self.unlisted)
 
 
@@ -164,7 +164,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything that the report shows."""
+    """Everything shown in the report."""
 
     python: str
     root: str

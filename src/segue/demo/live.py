@@ -1,7 +1,7 @@
-"""What the terminal shows while the demo works: how many steps are where, how fast, what runs now.
+"""What the terminal shows while the demo runs: the number of steps by status, the rate, and what runs now.
 
-`Pulse` turns counts into figures and needs no terminal; `screen` draws them; `LiveView` keeps the drawing up to date in
-a terminal and `PlainView` prints lines where there is none.
+`Pulse` turns counts into rates and needs no terminal; `screen` draws them; `LiveView` updates the drawing in a
+terminal, and `PlainView` prints lines elsewhere.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RATE_WINDOW_SECONDS = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A step that a worker runs now."""
+    """A step that a worker is running."""
 
     name: str
     attempt: int
@@ -65,7 +65,7 @@ class Frame:
 
     @property
     def eta_seconds(self) -> float | None:
-        """How long the rest takes at the present rate; None when nothing moves."""
+        """The time for the rest at the present rate; None while the rate is zero."""
         return (self.total - self.done) / self.per_second if self.per_second > 0 else None
 
 
@@ -76,7 +76,7 @@ class Pulse:
         self._seen: deque[tuple[float, int]] = deque()
 
     def beat(self, at_seconds: float, done: int) -> float:
-        """Note that `done` steps are final, and return the steps per second."""
+        """Record that `done` steps are final, and return the steps per second."""
         self._seen.append((at_seconds, done))
         while len(self._seen) > 2 and at_seconds - self._seen[0][0] > RATE_WINDOW_SECONDS:
             self._seen.popleft()
@@ -85,13 +85,13 @@ class Pulse:
 
 
 class View(Protocol):
-    """Where the demo shows itself."""
+    """Where the demo shows its progress."""
 
     def show(self, frame: Frame) -> None:
         """Show this moment."""
 
     def say(self, message: Text) -> None:
-        """Show something that happened, and leave it there."""
+        """Show an event permanently."""
 
     def __enter__(self) -> Self: ...
 
@@ -101,7 +101,7 @@ class View(Protocol):
 
 
 class LiveView:
-    """A picture at the foot of the terminal that is redrawn, with what happened above it."""
+    """A picture at the bottom of the terminal that is redrawn, below a log of events."""
 
     def __init__(self, console: Console, concurrency: int) -> None:
         self._console = console
@@ -113,7 +113,7 @@ class LiveView:
         self._live.update(screen(frame, width=self._console.width, rows=self._concurrency))
 
     def say(self, message: Text) -> None:
-        """Print above the picture."""
+        """Print an event above the picture."""
         self._console.print(message)
 
     def __enter__(self) -> Self:
@@ -125,7 +125,7 @@ class LiveView:
 
 
 class PlainView:
-    """Lines, one a second, for logs and pipes."""
+    """Prints one line a second, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -146,7 +146,7 @@ class PlainView:
         )
 
     def say(self, message: Text) -> None:
-        """Print what happened."""
+        """Print an event."""
         self._console.print(message, soft_wrap=True)
 
     def __enter__(self) -> Self:
@@ -157,12 +157,12 @@ class PlainView:
 
 
 def view_for(console: Console, *, concurrency: int) -> View:
-    """The view that fits where `console` prints to."""
+    """The view that suits the output of `console`."""
     return LiveView(console, concurrency) if console.is_terminal else PlainView(console)
 
 
 def screen(frame: Frame, *, width: int, rows: int) -> RenderableType:
-    """The picture of one moment; `rows` lines are kept for running steps, so that it does not jump."""
+    """The picture of one moment; `rows` lines are reserved for running steps, so that it does not jump."""
     figures = Text()
     figures.append(f"{frame.done:,}", style="bold")
     figures.append(f" of {frame.total:,} steps", style="dim")
@@ -181,7 +181,7 @@ def screen(frame: Frame, *, width: int, rows: int) -> RenderableType:
 
 
 def bar(counts: Mapping[StepStatus, int], width: int) -> Text:
-    """One line of `width` cells, shared by the statuses; each that has steps gets at least one cell."""
+    """One line of `width` cells, divided among the statuses; a status with steps gets at least one cell."""
     present = _ordered(counts)
     total = sum(count for _, count in present)
     text = Text(no_wrap=True)
@@ -196,7 +196,7 @@ def bar(counts: Mapping[StepStatus, int], width: int) -> Text:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 4.2 s, 1 min 12 s."""
+    """Seconds as people write them: 4.2 s, 1 min 12 s."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"

@@ -1,6 +1,7 @@
 """The figures of one source file, from its syntax tree and its tokens.
 
-Promises: never raises for what a file holds. A file that cannot be parsed is counted by its lines, with the reason.
+Promise: never raises because of a file's content. For a file that cannot be parsed, the lines are counted and the
+reason is recorded.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def measure_file(root: Path, path: str) -> FileFacts:
     source = (root / path).read_bytes()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old modules hold escapes and literals that newer Pythons warn of
+            warnings.simplefilter("ignore")  # old modules contain escapes and literals that newer Pythons warn about
             tree = ast.parse(source, filename=path)
         lines = _line_counts(source, tree)
     except _UNREADABLE as exc:
@@ -90,7 +91,7 @@ def _rough_line_counts(source: bytes) -> LineCounts:
 
 
 def _number_of_lines(source: bytes) -> int:
-    return len(io.BytesIO(source).readlines())  # as the tokenizer reads them, which knows only "\n"
+    return len(io.BytesIO(source).readlines())  # as the tokenizer does, for which only "\n" ends a line
 
 
 def _docstring_lines(tree: ast.Module) -> Iterator[int]:
@@ -101,7 +102,7 @@ def _docstring_lines(tree: ast.Module) -> Iterator[int]:
 
 
 def _definitions(tree: ast.Module, path: str) -> Iterator[ast.Module | ast.ClassDef | _Function]:
-    """What a reader may expect a docstring of: the public names of a module and of its classes."""
+    """What should have a docstring: the public names of a module and of its classes."""
     if not any(part.startswith("_") and part != "__init__.py" for part in path.split("/")):
         yield tree
     pending: list[ast.Module | ast.ClassDef] = [tree]
@@ -114,7 +115,7 @@ def _definitions(tree: ast.Module, path: str) -> Iterator[ast.Module | ast.Class
 
 
 def _named_functions(tree: ast.Module) -> Iterator[tuple[str, _Function, bool]]:
-    """Every function with its dotted name, and whether it is a method; nested ones, too."""
+    """Every function with its dotted name, and whether it is a method; includes nested functions."""
     pending: list[tuple[ast.AST, str, bool]] = [(tree, "", False)]
     while pending:
         parent, prefix, in_class = pending.pop()
@@ -129,7 +130,7 @@ def _named_functions(tree: ast.Module) -> Iterator[tuple[str, _Function, bool]]:
 
 
 def _branches(function: _Function) -> int:
-    """One, and one more for every place where the way may part; nested functions count for themselves."""
+    """One, plus one for every place where the path may branch; nested functions count separately."""
     count = 1
     pending: list[ast.AST] = list(ast.iter_child_nodes(function))
     while pending:

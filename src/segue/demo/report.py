@@ -1,7 +1,7 @@
-"""The report: one HTML file that needs nothing else, and the same figures as JSON.
+"""The report: one self-contained HTML file, and the same figures as JSON.
 
-Promises: a file appears whole or not at all, also when two attempts write it at once; every text from the corpus is
-escaped; the page loads nothing, runs no script and reads well in light, dark, wide and narrow.
+Promises: a file appears whole or not at all, even if two attempts write it at once; every text from the corpus is
+escaped; the page loads nothing, runs no script, and is readable in light, dark, wide and narrow.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ ROWS = 12
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How a report came to be: printed at its foot."""
+    """How a report was made: printed at its foot."""
 
     run_id: str
     database: str  # "SQLite", "PostgreSQL"
     written_at: str
-    seconds: float | None = None  # since the run was asked for
+    seconds: float | None = None  # since the run was started
 
 
 def write_files(findings: Findings, folder: Path, provenance: Provenance) -> tuple[Path, Path]:
-    """Write `report.html` and `findings.json` into `folder`, which is made if need be; answers where they are."""
+    """Write `report.html` and `findings.json` into `folder`, which is created if necessary; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     html, json = folder / HTML_NAME, folder / JSON_NAME
     _write(json, msgspec.json.format(msgspec.json.encode(findings), indent=2) + b"\n")
@@ -49,7 +49,7 @@ def write_files(findings: Findings, folder: Path, provenance: Provenance) -> tup
 
 
 def read_findings(path: Path) -> Findings:
-    """The findings that `write_files` wrote."""
+    """Read the findings that `write_files` wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Findings)
 
 
@@ -133,7 +133,7 @@ def _package_note(size: Size) -> str:
 
 
 def _shade(size: Size) -> str:
-    """The class of a package by the share of its public names that have a docstring, in quarters."""
+    """The style class of a package by the share of its public names that have a docstring, in quarters."""
     if not size.documentable:
         return "doc0"
     return f"doc{min(4 * size.documented // size.documentable, 3)}"
@@ -208,7 +208,7 @@ def _facts(findings: Findings, provenance: Provenance) -> str:
     facts = [
         ("Run", provenance.run_id),
         ("Database", provenance.database),
-        ("Steps", f"{findings.batches:,} batches found at run time, {findings.repeated_batches:,} of them tried again"),
+        ("Steps", f"{findings.batches:,} batches found at run time, {findings.repeated_batches:,} of them retried"),
         ("Read", f"Python {findings.python}, {findings.root}"),
         ("Written", provenance.written_at),
     ]
@@ -218,7 +218,7 @@ def _facts(findings: Findings, provenance: Provenance) -> str:
 
 
 def _breakable(name: str) -> str:
-    """A name as HTML that may be broken where its parts meet."""
+    """A name as HTML that may wrap between its parts."""
     text = escape(name)
     for mark in "._/":
         text = text.replace(mark, f"{mark}<wbr>")
@@ -235,7 +235,7 @@ def _some(paths: Iterable[str], most: int = 5) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write beside the place and move it there, so that nobody ever reads half a file."""
+    """Write a file beside the path and move it there, so that a reader never sees half a file."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,7 +1,7 @@
-"""The figures of all files together.
+"""Combines the figures of all files.
 
-Promises: the answer does not depend on the order of the batches, and says of each file whether it was counted once.
-A file that came back twice is added up once and named as a duplicate.
+Promises: the result does not depend on the order of the batches, and says of each file whether it was counted once. A
+file that came back twice is counted once and reported as a duplicate.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LENGTH_BINS = (2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def tally_up(listing: Listing, batches: list[BatchFacts]) -> Findings:
-    """Add up what was found in `batches` of the files in `listing`."""
+    """Add up the findings in `batches` for the files in `listing`."""
     returned = [facts for batch in batches for facts in batch.files]
     files = sorted({facts.path: facts for facts in returned}.values(), key=lambda facts: facts.path)
     notable = [function for facts in files for function in facts.notable]
@@ -50,7 +50,7 @@ def tally_up(listing: Listing, batches: list[BatchFacts]) -> Findings:
 
 
 def package_of(path: str) -> str:
-    """The top-level package or module that a file belongs to: `json` for `json/decoder.py`, `abc` for `abc.py`."""
+    """The top-level package or module of a file: `json` for `json/decoder.py`, `abc` for `abc.py`."""
     return path.partition("/")[0].removesuffix(".py")
 
 

@@ -1,6 +1,6 @@
 """The workflow of the demo: list the modules, measure them in parallel, add up, write the report.
 
-Run it by hand as any other workflow::
+Run it by hand like any other workflow::
 
     segue worker -A segue.demo.workflow --queue segue-demo
     segue start segue.demo.workflow.standard_library '"/tmp/report"'
@@ -24,7 +24,7 @@ MODULE = "segue.demo.workflow"
 
 @task(queue=QUEUE)
 def list_modules(root: str | None, batch_size: int) -> Listing:
-    """List the files under `root`, Python's own standard library when it is None, and cut them into batches."""
+    """List the files under `root` (None: Python's own standard library) and divide them into batches."""
     return corpus.list_corpus(Path(root) if root else corpus.standard_library_root(), batch_size=batch_size)
 
 
@@ -74,7 +74,7 @@ def standard_library(
 ) -> Summary:
     """Measure the source of Python's own standard library and write a report into `folder`."""
     listing = list_modules(root, batch_size)
-    batches = parse.map(listing["batches"])  # one step for each batch, added when the listing is known
+    batches = parse.map(listing["batches"])  # one step for each batch, added after the listing is known
     findings = add_up(listing, batches)
     return write_report(findings, folder, database, asked_at)
 

@@ -1,15 +1,15 @@
-"""Alarms: moments at which somebody must look at a run or a step. The leader rings those that are due.
+"""Alarms: times at which a run or a step must be checked. The leader handles those that are due.
 
     deadline            of a run: it is ended as failed
-    late_start          of a run or step: it should have begun, which is told once
-    late_end            of a run or step: it should have ended, which is told once
-    schedule_to_start   of a step: it should have been claimed by now, and fails if it could have been all the time
+    late_start          of a run or step: it should have begun, which is reported once
+    late_end            of a run or step: it should have ended, which is reported once
+    schedule_to_start   of a step: it should have begun by now, and fails if it could have begun all the time
     wait                of a step that waits for a message: it fails, or succeeds with its default
 
-Promises: a row here is a hint, written when the steps are and only where something was asked for; what it means is
-decided under the run's lock from the run's own rows, so it may be rung late, twice, and by two at once. An alarm that
-comes too early is set anew. One that has done its work rests, so that a retry of the run or step can set it anew, too;
-that of a wait is deleted, because each wait has its own.
+Promises: an alarm's row is only a hint, written together with the steps, and only if a time was set. Its meaning is
+decided under the run's lock from the run's own rows, so it may fire late, twice, and in two processes at the same time.
+An alarm that fires early is rescheduled. A spent alarm is parked, not deleted, so that a retry of the run or step can
+schedule it again; the alarm of a wait is deleted, because each wait has a new one.
 """
 
 from __future__ import annotations
@@ -17,24 +17,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
-from segue.engine.ending import end_early, fail_fast
-from segue.engine.events import record_event
-from segue.engine.locking import lock_runs
-from segue.engine.pausing import hold_steps, unpause
-from segue.engine.settle import Settler
+from segue.engine.act import Act
+from segue.engine.acts import Acts
+from segue.engine.attempts import LockedRuns, end_attempt
+from segue.engine.audit import record_event
+from segue.engine.ending import end_early
+from segue.engine.locking import LockedRun, hold_steps, lock_free_runs
+from segue.engine.pausing import unpause
+from segue.engine.propagate import Propagation
+from segue.engine.scope import ALL_RUNS, Scope
+from segue.engine.stored import moment_of, storable
+from segue.engine.transitions import Expired
 from segue.engine.waits import WAIT_ALARM, event_of, wait_rows
 from segue.errors import SerializationError
-from segue.model import ENGINE_TASKS, RUN, ErrorInfo, FailureInfo, Gate, RunStatus, StepStatus
+from segue.model import ENGINE_TASKS, RUN, ErrorInfo, FailureInfo, Gate, Outcome, RunStatus, StepStatus, Verdict
 from segue.plan.graph import Plan, RunTerms
-from segue.store.protocol import Finish, Row, Store, Transaction
+from segue.store.protocol import Finish, Row, Transaction
 
 ALARMS_AT_ONCE = 200
 AT_REST = datetime(9999, 1, 1, tzinfo=UTC)
-"""When an alarm rings that has done its work."""
+"""The time of a spent alarm."""
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 SCHEDULE_TO_START_TIMEOUT = "ScheduleToStartTimeout"
 WAIT_TIMEOUT = "WaitTimeout"
@@ -43,7 +49,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Kind(StrEnum):
-    """What an alarm is about."""
+    """The kinds of alarms."""
 
     DEADLINE = "deadline"
     LATE_START = "late_start"
@@ -53,7 +59,7 @@ class Kind(StrEnum):
 
 
 class Subject(NamedTuple):
-    """The run that an alarm is about, and the step when it is about one, as `alarm_subject` tells them."""
+    """The run of an alarm, and the step if it is about one, as the statement `alarm_subject` returns them."""
 
     run_status: str
     run_started_at: Any
@@ -71,20 +77,15 @@ class Subject(NamedTuple):
     may_fail: bool
     started_at: Any  # of the first attempt
 
-    @property
-    def fails_the_run(self) -> bool:
-        """Whether the step's failure ends its run at once."""
-        return bool(self.is_fail_fast) and self.hook is None and not self.may_fail
-
 
 # Setting --------------------------------------------------------------------------------------------------------------
 
 
-def alarms_of(store: Store, plan: Plan, *, run_id: str, base: int | None = None, now: datetime) -> list[Row]:
-    """What is inserted for the plan of a new run, or, with `base`, for one that a task returned: its first number."""
+def alarms_of(act: Act, plan: Plan, *, run_id: str, base: int | None = None) -> list[Row]:
+    """The rows to insert for the plan of a run; `base` is the first number of a plan that a task returned."""
     found = [*_of_run(plan), *_of_steps(plan, 0)] if base is None else [*_of_steps(plan, base)]
     return [
-        (run_id, step, kind.value, store.time(now + timedelta(seconds=seconds)), seconds)
+        (run_id, step, kind.value, act.tx.time(act.now + timedelta(seconds=seconds)), seconds)
         for step, kind, seconds in found
     ]  # fmt: skip
 
@@ -115,40 +116,63 @@ def _of_steps(plan: Plan, base: int) -> Iterator[tuple[int, Kind, float]]:
 # Ringing --------------------------------------------------------------------------------------------------------------
 
 
-def ring_alarms(store: Store, tx: Transaction, now: datetime) -> int:
-    """Deal with a batch of the alarms that are due; returns how many. Safe for two at once."""
-    seen = tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE)
-    if not seen:
-        return 0
-    locked = lock_runs(tx, {row[0] for row in seen})
-    ids = {run.id for run in locked}
-    gone = [row for row in seen if row[0] not in ids]
-    for run_id, step, kind, _, _ in gone:
-        tx.later("drop_alarm", run_id=run_id, step=step, kind=kind)
-    # Read again: somebody else may have rung them before their runs were locked.
-    due = [row for row in tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE) if row[0] in ids]
-    ringing = _Ringing(store, tx, now, {run.id for run in locked if run.is_held})
+def ring_alarms(act: Act, scope: Scope = ALL_RUNS) -> int:
+    """Handle a batch of the alarms that are due. Returns how many. Safe for two processes at the same time.
+
+    Alarms of runs that another transaction holds are left for the next time.
+    """
+    locked: dict[str, LockedRun] = {}
+    aside, gone = list(scope.aside), 0
+    while True:
+        # Read again each time: another process may have handled them before their runs were locked.
+        due = act.tx.all("due_alarms", now=act.now, limit=ALARMS_AT_ONCE, only=scope.only, aside=aside)
+        new = {row[0] for row in due} - locked.keys()
+        if not new:
+            break
+        free, held = lock_free_runs(act.tx, new)
+        locked |= {run.id: run for run in free}
+        aside += sorted(held)
+        for run_id, step, kind, _, _ in due:
+            if run_id in new and run_id not in held and run_id not in locked:
+                act.tx.later("drop_alarm", run_id=run_id, step=step, kind=kind)
+                gone += 1
+    ringing = _Ringing(act, {run.id for run in locked.values() if run.is_held})
     for run_id, step, kind, due_at, seconds in due:
         ringing.ring(run_id, step, Kind(kind), due_at, seconds or 0.0)
-    hold_steps(tx, ringing.held)
+    hold_steps(act.tx, ringing.held)
     if ringing.has_moved_something:
-        tx.later("wake")
-    return len(due) + len(gone)
+        act.tx.later("wake")
+    return len(due) + gone
+
+
+def ringing_runs(tx: Transaction, now: datetime, scope: Scope) -> list[str]:
+    """The runs whose alarms are due."""
+    rows = tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE, only=scope.only, aside=list(scope.aside))
+    return sorted({row[0] for row in rows})
+
+
+def give_up_ringing(engine: Acts, run_id: str, error: Exception) -> None:
+    """The last resort for a run whose alarms cannot be handled: a passed deadline is enforced, others are parked."""
+    with engine.reading() as tx:
+        now = engine.store.now()
+        rows = tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE, only=run_id, aside=[])
+    if any(row[2] == Kind.DEADLINE for row in rows):
+        text = f"it had not ended at its deadline, and cannot end in order, because its rows are damaged: {error}"
+        engine.break_run(run_id, RUN, ErrorInfo(DEADLINE_EXCEEDED, storable(text)))
+    engine.act(lambda act: act.tx.all("rest_alarms", run_id=run_id, due_at=AT_REST, now=act.now))
 
 
 class _Ringing:
-    """The alarms of one transaction, one after another: what one does, the next one sees."""
+    """Handles the alarms of one transaction one after another: each sees the effects of those before it."""
 
-    def __init__(self, store: Store, tx: Transaction, now: datetime, held: set[str]) -> None:
-        self._store = store
-        self._tx = tx
-        self._now = now
+    def __init__(self, act: Act, held: set[str]) -> None:
+        self._act = act
         self.held = held  # runs in which nothing may start: paused ones, and those that wait for their place
         self.has_moved_something = False
 
     def ring(self, run_id: str, step: int, kind: Kind, due_at: Any, seconds: float) -> None:
-        """Do what the alarm is for, then set it to another time, or delete it."""
-        rows = self._tx.all("alarm_subject", run_id=run_id, step=step)
+        """Do what the alarm is for, then reschedule it, or delete it."""
+        rows = self._act.tx.all("alarm_subject", run_id=run_id, step=step)
         again: datetime | None = None
         if rows and (step == RUN or rows[0][5] is not None):
             subject = Subject(*rows[0])
@@ -161,40 +185,42 @@ class _Ringing:
                     again = self._schedule_to_start(run_id, step, subject, seconds)
                 case Kind.WAIT:
                     again = self._wait(run_id, step, subject)
+                case _:
+                    assert_never(kind)
         if again is None:
-            self._tx.later("drop_alarm", run_id=run_id, step=step, kind=kind)
+            self._act.tx.later("drop_alarm", run_id=run_id, step=step, kind=kind)
         else:
-            self._tx.later("move_alarm", run_id=run_id, step=step, kind=kind, due_at=again)
+            self._act.tx.later("move_alarm", run_id=run_id, step=step, kind=kind, due_at=again)
 
     def _deadline(self, run_id: str, subject: Subject, seconds: float) -> datetime:
         if RunStatus(subject.run_status).is_final:
             return AT_REST
         text = f"it had not ended {seconds:g} s after its start"
         failure = FailureInfo("(run)", DEADLINE_EXCEEDED, text)
-        if not end_early(self._tx, run_id, RunStatus.FAILED, self._now, error=_encode(failure).decode()):
+        if not end_early(self._act, run_id, RunStatus.FAILED, error=_encode(failure).decode()):
             return AT_REST  # it ends already
         if subject.run_status == RunStatus.PAUSED:
-            unpause(self._tx, run_id, self._now)
-        self.held.discard(run_id)  # neither a pause nor the wait for a place keeps finalizers waiting
-        Settler(self._store, self._tx, self._now).settle([], ending=[run_id])
-        record_event(self._tx, self._now, "run.deadline", run_id=run_id, seconds=seconds)
+            unpause(self._act, run_id)
+        self.held.discard(run_id)  # neither a pause nor the wait for a place delays finalizers
+        Propagation(self._act).run([], ending=[run_id])
+        record_event(self._act, "run.deadline", run_id=run_id, seconds=seconds)
         self.has_moved_something = True
         return AT_REST
 
     def _late(self, run_id: str, step: int, kind: Kind, subject: Subject, due_at: datetime, seconds: float) -> datetime:
-        """Tell it once. What counts is when it should have happened, not when somebody looked."""
+        """Report it once. The time at which it should have happened counts, not the time of this check."""
         if step == RUN:
             started, finished = subject.run_started_at, subject.run_finished_at
         else:
             started, finished = subject.started_at, subject.finished_at
-        happened = self._store.datetime(finished if kind is Kind.LATE_END else (started or finished))
+        happened = moment_of(self._act.tx, finished if kind is Kind.LATE_END else (started or finished))
         if happened is not None and happened <= due_at:
             return AT_REST
         name = f"{'run' if step == RUN else 'step'}.{kind}"
-        if not self._tx.all("has_event", run_id=run_id, kind=name, step=step):
+        if not self._act.tx.all("has_event", run_id=run_id, kind=name, step=step):
             about = None if step == RUN else step
             told = due_at.isoformat()
-            record_event(self._tx, self._now, name, run_id=run_id, step=about, due_at=told, seconds=seconds)
+            record_event(self._act, name, run_id=run_id, step=about, due_at=told, seconds=seconds)
         return AT_REST
 
     def _schedule_to_start(self, run_id: str, step: int, subject: Subject, seconds: float) -> datetime:
@@ -202,40 +228,49 @@ class _Ringing:
         status = StepStatus(subject.status or "")
         if status.is_final:
             return AT_REST
-        if status is not StepStatus.READY or subject.gate in (Gate.PAUSED, Gate.ADMISSION, Gate.EVENT):
-            return self._now + window
-        claimable_at = max(self._moment(moment) for moment in self._claimable_since(run_id, subject))
-        if subject.gate == Gate.TIMER or claimable_at + window > self._now:
+        is_sent = status is StepStatus.SENT
+        is_held = subject.gate in (Gate.PAUSED, Gate.ADMISSION, Gate.EVENT)
+        if (
+            is_held
+            or (is_sent and subject.run_status == RunStatus.PAUSED)
+            or not (is_sent or status is StepStatus.READY)
+        ):
+            return self._act.now + window
+        claimable_at = max(
+            (self._moment(moment) for moment in self._claimable_since(run_id, subject)), default=self._act.now
+        )
+        if subject.gate == Gate.TIMER or claimable_at + window > self._act.now:
             return claimable_at + window
+        did_not = "its executor did not begin it" if is_sent else "no worker took it"
         error = ErrorInfo(
             SCHEDULE_TO_START_TIMEOUT,
-            f"no worker took it within {seconds:g} s of its being ready on queue {subject.queue!r}",
+            f"{did_not} within {seconds:g} s of its being ready on queue {subject.queue!r}",
         )
         if not self._end(run_id, step, subject, StepStatus.FAILED, error=error):
-            return self._now + window  # somebody has just claimed it
+            return self._act.now + window  # it has just begun, or may have
         told: dict[str, Any] = {"queue": subject.queue, "seconds": seconds}
-        record_event(self._tx, self._now, "step.schedule_to_start", run_id=run_id, step=step, **told)
+        record_event(self._act, "step.schedule_to_start", run_id=run_id, step=step, **told)
         return AT_REST
 
     def _claimable_since(self, run_id: str, subject: Subject) -> list[Any]:
-        """Moments of which the latest counts: a pause, or a wait for the run's place, was nobody's delay."""
-        resumed = self._tx.all("last_event", run_id=run_id, kind="run.resumed")
+        """Times of which the latest counts: a pause, or a wait for the run's place, is not a delay of the queue."""
+        resumed = self._act.tx.all("last_event", run_id=run_id, kind="run.resumed")
         moments = [subject.ready_at, subject.admitted_at, resumed[0][0] if resumed else None]
         return [moment for moment in moments if moment is not None]
 
     def _wait(self, run_id: str, step: int, subject: Subject) -> datetime | None:
         if subject.status != StepStatus.READY or subject.gate != Gate.EVENT:
             return None
-        [row] = wait_rows(self._tx, run_id, [step])
+        [row] = wait_rows(self._act.tx, run_id, [step])
         try:
-            event = event_of(self._tx, run_id, row)
+            event = event_of(self._act.tx, run_id, row)
         except SerializationError as problem:
             self._end(run_id, step, subject, StepStatus.FAILED, error=ErrorInfo("SerializationError", str(problem)))
             return None
         if event.timeout is None:
             return None
         due = self._moment(subject.ready_at) + timedelta(seconds=event.timeout)
-        if due > self._now:  # it waits anew
+        if due > self._act.now:  # it waits again
             return due
         if event.default is not None:
             self._end(run_id, step, subject, StepStatus.SUCCEEDED, result=event.default)
@@ -248,18 +283,18 @@ class _Ringing:
         self, run_id: str, step: int, subject: Subject, status: StepStatus, *, result: str | None = None,
         error: ErrorInfo | None = None,
     ) -> bool:  # fmt: skip
-        """End a step that is ready, with all that follows; False when it is not ready any more."""
-        text = None if error is None else _encode(error).decode()
-        settler = Settler(self._store, self._tx, self._now)
-        finish = Finish(run_id, step, subject.attempt, StepStatus.READY, status, result, text)
-        if not settler.settle([finish]):
+        """End a step that has not begun, with all consequences; False if it has begun meanwhile."""
+        self._act.tx.later("lock_step", run_id=run_id, step=step)  # no claim can take it now
+        runs = LockedRuns()
+        if subject.is_fail_fast:
+            runs.failing_fast.add(run_id)
+        outcome = Outcome(run_id, step, subject.attempt, Verdict(status), result, error)
+        end = end_attempt(self._act, runs, outcome, Expired(failed=status is StepStatus.FAILED))
+        if not isinstance(end, Finish):
             return False
+        Propagation(self._act).run([end], ending=sorted(runs.ending))
         self.has_moved_something = True
-        if error is not None and subject.fails_the_run and fail_fast(self._tx, run_id, subject.name, error, self._now):
-            settler.settle([], ending=[run_id])
         return True
 
     def _moment(self, value: Any) -> datetime:
-        moment = self._store.datetime(value)
-        assert moment is not None  # asked only of what is there
-        return moment
+        return moment_of(self._act.tx, value) or self._act.now  # the value exists, but it may be damaged

@@ -1,37 +1,36 @@
-"""What a person does to a run. Each verb is one transaction, and may be said twice."""
+"""Operations of people on a run. Each verb is one transaction, and may be applied twice."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from segue.engine.act import Act
+from segue.engine.audit import record_event
 from segue.engine.ending import end_early
-from segue.engine.events import record_event
 from segue.engine.locking import lock_run
 from segue.engine.pausing import pause_run, resume_run, unpause
-from segue.engine.settle import Settler
-from segue.engine.verbs import Done, Verb, said
+from segue.engine.propagate import Propagation
+from segue.engine.unfinished import refuse_unfinished
+from segue.engine.verbs import Done, Verb, audit_detail
 from segue.model import RunStatus
-from segue.store.protocol import Store, Transaction
 
 __all__ = ["Done", "Verb", "cancel_run", "pause_run", "resume_run"]
 
 
-def cancel_run(
-    store: Store, tx: Transaction, run_id: str, now: datetime, *, actor: str | None = None, reason: str | None = None
-) -> Done:
-    """End a run: what has not begun is cancelled now, what runs is asked to end, finalizers still run.
+def cancel_run(act: Act, run_id: str, *, actor: str | None = None, reason: str | None = None) -> Done:
+    """End a run: steps that have not begun are cancelled now, running steps are asked to end, finalizers still run.
 
-    A run that is final, or that ends already, is left as it is; but a paused one always goes on, to its end.
+    A run that is final, or that is ending already, is left as it is; but a paused one always continues, to its end.
     """
-    status = lock_run(tx, run_id).status
+    status = lock_run(act.tx, run_id).status
+    if status == RunStatus.PENDING:  # it may be a fork that is only half-written
+        refuse_unfinished(act.tx, run_id)
     was_paused = status == RunStatus.PAUSED
     if was_paused:
-        unpause(tx, run_id, now)
-    ends_early = end_early(tx, run_id, RunStatus.CANCELLED, now)
+        unpause(act, run_id)
+    ends_early = end_early(act, run_id, RunStatus.CANCELLED)
     if ends_early:
-        Settler(store, tx, now).settle([], ending=[run_id])
-        tx.later("wake")  # workers look for what they are asked to end
+        Propagation(act).run([], ending=[run_id])
+        act.tx.later("wake")  # workers check which steps they must end
     if ends_early or was_paused:
         kind = "run.cancel_requested" if ends_early else "run.resumed"  # it is run.cancelled when it has ended
-        record_event(tx, now, kind, run_id=run_id, **said(actor, reason))
-    return Done(tx.all("run_status", run_id=run_id)[0][0], ends_early or was_paused)
+        record_event(act, kind, run_id=run_id, **audit_detail(actor, reason))
+    return Done(act.tx.all("run_status", run_id=run_id)[0][0], ends_early or was_paused)

@@ -1,38 +1,37 @@
-"""Bringing a run to an early end: somebody cancels it, or it was planned to fail fast and a step failed."""
+"""Ends a run early: because a person cancels it, or because a step failed and the run is to fail fast."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
-from segue.model import ErrorInfo, FailureInfo, RunStatus
-from segue.store.protocol import Transaction
+from segue.engine.act import Act
+from segue.model import RUN, ErrorInfo, FailureInfo, RunStatus
 
 
-def end_early(tx: Transaction, run_id: str, intent: RunStatus, now: datetime, *, error: str | None = None) -> bool:
-    """Cancel what has not begun, ask what runs to end; the caller holds the run's lock. False when it ends already.
+def end_early(act: Act, run_id: str, intent: RunStatus, *, error: str | None = None, but: int = RUN) -> bool:
+    """Cancel steps that have not begun, ask running ones to end. The caller holds the run's lock. False if it ends
+    already.
 
-    `error` is the JSON of a `FailureInfo`.
+    `error` is the JSON of a `FailureInfo`. The step `but` is left as it is: its own end is about to be written.
     """
-    if not tx.all("set_intent", run_id=run_id, intent=intent, error=error):
+    if not act.tx.all("set_intent", run_id=run_id, intent=intent, error=error):
         return False
-    _cancel_waiting_steps(tx, run_id, now)
-    tx.later("request_cancel", run_id=run_id)
+    _cancel_waiting_steps(act, run_id, but)
+    act.tx.later("request_cancel", run_id=run_id)
     return True
 
 
-def fail_fast(tx: Transaction, run_id: str, step: str, error: ErrorInfo | None, now: datetime) -> bool:
-    """End a run early because this step failed."""
-    failure = FailureInfo(step, error.type, error.message) if error else FailureInfo(step, "Failed", "")
-    return end_early(tx, run_id, RunStatus.FAILED, now, error=msgspec.json.encode(failure).decode())
+def fail_fast(act: Act, run_id: str, name: str, error: ErrorInfo | None, *, step: int = RUN) -> bool:
+    """End a run early because the step of this name failed; give its number as `step` if its end is not written yet."""
+    failure = FailureInfo(name, error.type, error.message) if error else FailureInfo(name, "Failed", "")
+    return end_early(act, run_id, RunStatus.FAILED, error=msgspec.json.encode(failure).decode(), but=step)
 
 
-def _cancel_waiting_steps(tx: Transaction, run_id: str, now: datetime) -> None:
-    journal = tx.journal
+def _cancel_waiting_steps(act: Act, run_id: str, but: int) -> None:
+    journal = act.journal
     if journal is None or "step.cancelled" not in journal.wanted:
-        tx.later("cancel_waiting_steps", run_id=run_id, now=now)
+        act.tx.later("cancel_waiting_steps", run_id=run_id, but=but, now=act.now)
         return
-    for step, attempt, task in tx.all("cancel_waiting_steps_told", run_id=run_id, now=now):
+    for step, attempt, task in act.tx.all("cancel_waiting_steps_told", run_id=run_id, but=but, now=act.now):
         if task is not None:
             journal.note("step.cancelled", run_id, step, attempt)

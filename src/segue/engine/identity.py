@@ -1,4 +1,4 @@
-"""Who a worker is to the database."""
+"""The identity of a worker in the database."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import msgspec
 
 
 class WorkerIdentity(msgspec.Struct, frozen=True):
-    """Who claims, what it may claim, and for how long it has a right to what it claimed."""
+    """Which worker claims, what it may claim, and how long its lease is."""
 
     id: str
     name: str
-    queues: tuple[str, ...]
+    queues: tuple[str, ...]  # stored names
     tasks: tuple[str, ...]
     lease_seconds: float = 30.0
     run_id: str | None = None  # claim steps of this run only
+    namespace: str = ""

@@ -1,6 +1,6 @@
-"""Ids that are made without asking anybody: UUIDv7, so that ids sort by time.
+"""Ids that are created without a central authority: UUIDv7, so that ids sort by time.
 
-Made by the client, a start whose answer was lost can be repeated under the same id and happens once.
+The client creates them, so a start whose answer was lost can be repeated under the same id and happens once.
 """
 
 from __future__ import annotations
@@ -9,27 +9,34 @@ import os
 import threading
 from datetime import datetime
 
-_lock = threading.Lock()
-_last = 0
+
+class Ids:
+    """Makes ids that are strictly ascending, also within a millisecond. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def new(self, now: datetime) -> str:
+        """An id of the time `now`."""
+        # 48 bits of milliseconds and 12 of a fraction, which are counted up if the clock stands still or goes back.
+        stamp = int(now.timestamp() * 1000 * 4096)
+        with self._lock:
+            self._last = stamp = max(stamp, self._last + 1)
+        return _format(stamp, os.urandom(8))
 
 
-def new_id(now: datetime) -> str:
-    """A new id. Ids of one process are strictly ascending, also within a millisecond."""
-    global _last
-    # 48 bits of milliseconds and 12 of a fraction, counted up when the clock stands still or goes back.
-    stamp = int(now.timestamp() * 1000 * 4096)
-    with _lock:
-        _last = stamp = max(stamp, _last + 1)
-    return _format(stamp, os.urandom(8))
+process_ids = Ids()
+"""The ids of this process, which all engines share that are not given others."""
 
 
 def chance() -> float:
-    """A number from 0 to 1, another one in each process. (The module `random` takes milliseconds to import.)"""
+    """A number from 0 to 1, different in each process. (The module `random` takes milliseconds to import.)"""
     return int.from_bytes(os.urandom(2), "big") / 65_536
 
 
 def first_id_at(moment: datetime) -> str:
-    """The smallest id of `moment`: everything older sorts before it."""
+    """The smallest id of `moment`: all older ids sort before it."""
     return _format(int(moment.timestamp() * 1000 * 4096), bytes(8))
 
 

@@ -1,27 +1,27 @@
 """Tags and metadata of runs and steps in the database: written with the plan, changed later, found by search.
 
-The run's and step's own columns hold them as they are; `segue_labels` has a row for each tag and each plain value, and
-is what searches go by. Invariant: the labels of a run are those of its columns and of its steps' columns.
+The columns of the run and its steps store them unchanged; `segue_labels` has a row for each tag and each plain value,
+and searches use these rows. Invariant: the labels of a run equal those in its columns and in its steps' columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from segue.engine.act import Act
 from segue.engine.locking import lock_run
 from segue.errors import ConfigError, StepNotFoundError
 from segue.model import RUN
 from segue.plan.graph import Plan
 from segue.plan.labels import checked_tags, decoded_metadata, encoded_metadata, labels_of
-from segue.store.protocol import Row, Store, Transaction
+from segue.store.protocol import Row, Transaction
 
 
 def put_labels(tx: Transaction, rows: Sequence[Row]) -> None:
-    """Write rows of `labels_of_plan` and its like; a row that is there already stays."""
+    """Write rows of `labels_of_plan` and the like; existing rows stay."""
     if rows:
         tx.each("put_labels", rows)
 
@@ -29,8 +29,9 @@ def put_labels(tx: Transaction, rows: Sequence[Row]) -> None:
 def labels_of_plan(plan: Plan, *, run_id: str, base: int | None = None) -> list[Row]:
     """The labels of a new run with this plan; with `base`, of steps that a task added, the first of which has it."""
     terms = plan.terms if base is None else None
-    is_labelled = terms is not None and (terms.tags or terms.metadata)
-    rows = _rows(run_id, RUN, terms.tags, terms.metadata) if terms is not None and is_labelled else []
+    rows: list[Row] = []
+    if terms is not None and (terms.tags or terms.metadata):
+        rows += _rows(run_id, RUN, terms.tags, terms.metadata)
     for number, node in enumerate(plan.nodes, base or 0):
         if node.metadata is not None:
             rows += _rows(run_id, number, (), node.metadata)
@@ -38,37 +39,35 @@ def labels_of_plan(plan: Plan, *, run_id: str, base: int | None = None) -> list[
 
 
 def annotate(
-    store: Store,
-    tx: Transaction,
+    act: Act,
     run_id: str,
-    now: datetime,
     *,
     tags: Iterable[str] = (),
     without: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
     step: str | int | None = None,
 ) -> None:
-    """Add tags to a run and take those in `without` away; set keys of its metadata, or of a step's; None removes a key.
+    """Add tags to a run and remove those in `without`; set keys of its metadata, or of a step's; None removes a key.
 
-    Raises RunNotFoundError, StepNotFoundError, and ConfigError for what is no tag or metadata.
+    Raises RunNotFoundError, StepNotFoundError, and ConfigError for invalid tags or metadata.
     """
-    lock_run(tx, run_id)
+    lock_run(act.tx, run_id)
     if step is not None:
         if tags or without:
-            raise ConfigError("annotate: tags are of runs, a step has metadata; leave step= or tags= out")
-        _annotate_step(tx, run_id, step, metadata or {})
+            raise ConfigError("annotate: a step has metadata, but no tags; leave out step= or tags=")
+        _annotate_step(act.tx, run_id, step, metadata or {})
         return
     added, gone = checked_tags("annotate", tags), checked_tags("annotate", without)
-    old_tags, old_metadata = tx.all("run_labels", run_id=run_id)[0]
+    old_tags, old_metadata = act.tx.all("run_labels", run_id=run_id)[0]
     kept: list[str] = msgspec.json.decode(old_tags) if old_tags else []
     new_tags = checked_tags("annotate", [tag for tag in (*kept, *added) if tag not in gone])
     text = _changed("annotate", old_metadata, metadata or {})
-    tx.later("set_run_labels", run_id=run_id, tags=encode_tags(new_tags), metadata=text)
-    _replace(tx, run_id, RUN, _rows(run_id, RUN, new_tags, text))
+    act.tx.later("set_run_labels", run_id=run_id, tags=encode_tags(new_tags), metadata=text)
+    _replace(act.tx, run_id, RUN, _rows(run_id, RUN, new_tags, text))
 
 
 def encode_tags(tags: Iterable[str]) -> str | None:
-    """Tags as the run's column has them."""
+    """Tags in the format of the run's column."""
     found = list(tags)
     return msgspec.json.encode(found).decode() if found else None
 

@@ -1,4 +1,4 @@
-"""Putting up with a database that is away for a while."""
+"""Tolerates an unreachable database for a while."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from segue.errors import StoreBusyError, StoreUnavailableError
+from segue.errors import PASSING_ERRORS
 
 T = TypeVar("T")
 
 
 class Patience:
-    """Asks again and again; a database that has not answered for `seconds` in a row is an error after all.
+    """Repeats a question; if the database has not answered for `seconds` in a row, its error is raised.
 
     Example::
 
@@ -27,10 +27,10 @@ class Patience:
         self._away_since: float | None = None
 
     def ask(self, question: Callable[[], T], *, otherwise: T) -> T:
-        """The answer, or `otherwise` while the database is away; raises its error when the patience is at an end."""
+        """The answer, or `otherwise` while the database is away. Raises its error after `seconds` without an answer."""
         try:
             answer = question()
-        except (StoreUnavailableError, StoreBusyError):
+        except PASSING_ERRORS:
             now = self._monotonic()
             if self._away_since is None:
                 self._away_since = now

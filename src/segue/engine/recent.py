@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class RecentIds:
-    """Remembers the ids that were added last, up to twice `size` of them; forgetting one only costs a repetition."""
+    """Remembers the ids that were added last, up to twice `size` of them. Forgetting one only costs a repetition."""
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size

@@ -1,188 +1,142 @@
-"""Recording outcomes: what came of attempts is written down, and everything that follows from it.
+"""Records outcomes of attempts, with all their consequences.
 
-Plain successes, nearly all of them, go through one set-based `finish`. The others are looked at one by one: `decide`
-says what they mean.
+Plain successes, nearly all of them, go through one set-based `finish`. The others are handled one by one
+(`end_attempt`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
-import msgspec
+from segue.engine.act import Act
+from segue.engine.attempts import Growth, LockedRuns, end_attempt, record_attempts
+from segue.engine.expand import LargePlan, expand
+from segue.engine.foresight import foresee
+from segue.engine.locking import LockedRun, begun_runs, hold_paused, unusual_runs
+from segue.engine.notes import note_finishes
+from segue.engine.propagate import Propagation
+from segue.engine.transitions import REFUSED, Ended
+from segue.engine.unfinished import Item
+from segue.model import Attempt, Outcome, StepStatus, Verdict
+from segue.store.protocol import Finish, Later, LaterFinished
 
-from segue.engine.attempts import record_attempts
-from segue.engine.ending import fail_fast
-from segue.engine.expand import expand
-from segue.engine.happenings import note_finishes, note_retry
-from segue.engine.locking import unusual_runs
-from segue.engine.pausing import hold_paused
-from segue.engine.rows import decode_policy
-from segue.engine.settle import Settler
-from segue.engine.transitions import Change, Ended, Facts, decide
-from segue.model import ErrorInfo, Outcome, StepStatus, Verdict
-from segue.store.protocol import Finish, Finished, Later, LaterFinished, Store, Transaction
+NO_PLANS: Mapping[Attempt, LargePlan] = MappingProxyType({})
 
-_encode = msgspec.json.Encoder().encode
+
+class Recorded(NamedTuple):
+    """The effects of outcomes."""
+
+    refused: int = 0  # outcomes that came too late
+    started: int = 0  # steps that became claimable
+    started_late: int = 0  # ... after the first round, and therefore not seen by a claim sent right after it
+    results: Mapping[tuple[str, int], str] = MappingProxyType({})  # the recorded results, for the claim that follows
+    locked: frozenset[str] = frozenset()  # the runs whose lock this transaction holds
+    begun: frozenset[str] = frozenset()  # those among them that are known to have begun
+    ended_limited: Sequence[str] = ()  # the runs that ended and gave back a place of their limit
+
+
+def sorted_out(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """The plain successes among outcomes, and the others, without duplicates.
+
+    A duplicate in one report would be examined before the first is written.
+    """
+    plain: list[Outcome] = []
+    others: dict[Attempt, Outcome] = {}
+    for outcome in outcomes:
+        if outcome.verdict == Verdict.SUCCEEDED:
+            plain.append(outcome)
+        else:
+            others.setdefault((outcome.run_id, outcome.step, outcome.attempt), outcome)
+    return plain, list(others.values())
 
 
 class Recording:
-    """The outcomes of one turn: `send` what needs no look, then `settle` all of them."""
+    """Plain successes that were sent: their runs, and those of `others`, are being locked, without waiting yet.
 
-    def __init__(self, store: Store, tx: Transaction, worker: str, outcomes: Sequence[Outcome], now: datetime) -> None:
-        self._store = store
-        self._tx = tx
-        self._worker = worker
-        self._now = now
-        self._plain = [outcome for outcome in outcomes if outcome.verdict == Verdict.SUCCEEDED]
-        # Once each: the same said twice in one turn is looked at before the first is written.
-        others: dict[tuple[str, int, int], Outcome] = {}
-        for outcome in outcomes:
-            if outcome.verdict != Verdict.SUCCEEDED:
-                others.setdefault((outcome.run_id, outcome.step, outcome.attempt), outcome)
-        self._others = list(others.values())
-        self._repeated = len(outcomes) - len(self._plain) - len(others)
-        self._run_ids = sorted({outcome.run_id for outcome in outcomes})
-        self._locked: Later | None = None
+    `plans` are the large ones among the results of `others`. `from_status` is the status that the successes have now.
+    """
+
+    def __init__(
+        self, act: Act, by: str, plain: Sequence[Outcome], others: Sequence[Outcome],
+        plans: Mapping[Attempt, LargePlan] = NO_PLANS, from_status: StepStatus = StepStatus.RUNNING,
+    ) -> None:  # fmt: skip
+        self._act = act
+        self._from_status = from_status.value
+        self._by = by
+        self._plain = plain
+        ids, tx = sorted({outcome.run_id for outcome in (*plain, *others)}), act.tx
+        self._locked: Later = tx.later("lock_run", id=ids[0]) if len(ids) == 1 else tx.later("lock_runs", ids=ids)
         self._batch: list[Finish] = []
         self._sent: LaterFinished | None = None
-        self._failing_fast: set[str] = set()  # runs that end at the first failure
-        self._ending: set[str] = set()  # runs that are failing fast or being cancelled
-        self._limited: set[str] = set()  # runs that have a place of a limit
-        self.refused = 0
-        self.ended: list[str] = []
-        self.started = 0  # steps that became claimable
-        self.started_late = 0  # ... after the first round, and so unseen by a claim sent behind it
-        self.results: dict[tuple[str, int], str] = {}  # what was recorded, for the claim that follows
-
-    def send(self) -> None:
-        """Lock the runs and record the successes, without waiting for the answers."""
-        self._locked = self._tx.later("lock_runs", ids=self._run_ids)
         if self._plain:
             self._batch = [
-                Finish(o.run_id, o.step, o.attempt, "running", "succeeded", o.result, None, o.seconds)
+                Finish(o.run_id, o.step, o.attempt, self._from_status, "succeeded", o.result, None, o.seconds)
                 for o in self._plain
             ]  # fmt: skip
-            self._sent = self._tx.finish(self._batch, self._now)
+            self._sent = tx.finish(self._batch, act.now)
+        self._plans = plans
+        self._foreseen = foresee(tx, plain, others, plans) if others else {}
 
-    @property
-    def is_plain(self) -> bool:
-        """True when no outcome needs a look, so that settling them waits for no step that another turn may hold."""
-        return not self._others
-
-    @property
-    def ended_limited(self) -> list[str]:
-        """The runs that ended and gave back a place of their limit."""
-        return [run_id for run_id in self.ended if run_id in self._limited] if self._limited else []
-
-    @property
-    def locked(self) -> set[str]:
-        """The runs whose lock this transaction holds."""
-        return set(self._run_ids)
-
-    def settle(self) -> None:
-        """Deal with what came of it, and with the outcomes that are not plain successes."""
-        if self._locked is None:
-            return
+    def propagate(self, others: Sequence[Outcome]) -> Recorded:
+        """Deal with what came of the successes, and with the other outcomes."""
         rows = self._locked.rows()
         unusual = unusual_runs(rows)
-        self.refused = self._repeated
-        settler = Settler(self._store, self._tx, self._now)
+        propagation = Propagation(self._act)
+        refused, first = 0, 0
+        unheard: list[Outcome] = []
+        results: dict[tuple[str, int], str] = {}
         if self._sent is not None:
-            self._settle_plain(settler, self._sent.result())
-        if unusual or self._others:
-            self._failing_fast = {row[0] for row in rows if row[4]}
-            self._ending = {run.id for run in unusual if run.is_ending}
-            self._limited = {run.id for run in unusual if run.limit_name is not None}
-            finishes = [finish for outcome in self._others for finish in self._decide(settler, outcome)]
-            settler.settle(finishes, ending=sorted(self._ending))
-            hold_paused(self._tx, unusual)
-        self.ended = settler.ended
-        self.started_late = settler.started - self.started
-        self.started = settler.started
+            finished = self._sent.result()
+            if self._act.journal is not None:
+                note_finishes(self._act, self._batch, finished.recorded)
+            if finished.recorded == len(self._plain):
+                results = {(o.run_id, o.step): o.result or "null" for o in self._plain}
+            else:
+                unheard = [outcome for outcome in self._plain if self._is_unheard(outcome)]
+                refused += len(self._plain) - finished.recorded - len(unheard)
+            propagation.run((), first=finished)
+            first = finished.started
+            with_output = [outcome for outcome in self._plain if outcome.output and outcome not in unheard]
+            if with_output:
+                record_attempts(self._act, self._by, with_output)
+        if unusual or others or unheard:
+            runs = LockedRuns(LockedRun(*row) for row in rows)
+            if unheard:  # before the others: what succeeded counts, though one of these fails the run
+                refused += self._end(propagation, runs, unheard)
+            refused += self._end(propagation, runs, others)
+            hold_paused(self._act.tx, unusual)
+        limited = {run.id for run in unusual if run.limit_name is not None}
+        ended_limited = [run_id for run_id in self._act.ended_runs if run_id in limited] if limited else ()
+        locked = frozenset([row[0] for row in rows])
+        started, begun = propagation.started, begun_runs(rows)
+        return Recorded(refused, started, started - first, results, locked, begun, ended_limited)
 
-    def _settle_plain(self, settler: Settler, first: Finished) -> None:
-        """Deal with what came of the successes."""
-        if self._tx.journal is not None:
-            note_finishes(self._tx, self._batch, first.recorded, self._now)
-        if first.recorded == len(self._plain):
-            self.results = {(o.run_id, o.step): o.result or "null" for o in self._plain}
-        else:
-            self.refused += len(self._plain) - first.recorded
-        settler.settle((), first=first)
-        self.started = first.started
-        with_output = [outcome for outcome in self._plain if outcome.output]
-        if with_output:
-            record_attempts(self._tx, self._now, self._worker, with_output)
+    def _end(self, propagation: Propagation, runs: LockedRuns, outcomes: Sequence[Outcome]) -> int:
+        """End attempts, and carry on what that sets off; returns how many were refused."""
+        refused = 0
+        items: list[Item] = []
+        for outcome in outcomes:  # one after another: a failure that ends the run cancels what a plan before it added
+            foreseen = self._foreseen.get((outcome.run_id, outcome.step, outcome.attempt))
+            state = foreseen.state if foreseen is not None else None
+            end = end_attempt(self._act, runs, outcome, _event(outcome), by=self._by, state=state)
+            if isinstance(end, Growth):
+                items += expand(self._act, propagation, end, plans=self._plans, foreseen=foreseen)
+            elif isinstance(end, Finish):
+                items.append(end)
+            else:
+                refused += end is REFUSED
+        propagation.note_started(runs.take_requeued())
+        propagation.run(items, ending=sorted(runs.ending))
+        return refused
 
-    def _decide(self, settler: Settler, outcome: Outcome) -> list[Finish]:
-        """Write down what an outcome means; returns what is to be finished."""
-        rows = self._tx.all("step_state", run_id=outcome.run_id, step=outcome.step)
-        if not rows:
-            self.refused += 1
-            return []
-        status, attempt, failures, losses, policy, hook, name, may_fail, rule, is_asked_to_end, lane = rows[0]
-        facts = Facts(
-            StepStatus(status), attempt, failures, losses, decode_policy(policy),
-            seed=f"{outcome.run_id}:{outcome.step}",
-        )  # fmt: skip
-        verdict = Verdict(outcome.verdict)
-        if outcome.run_id in self._ending:
-            verdict = _while_ending(verdict)
-        elif is_asked_to_end and verdict in (Verdict.CANCELLED, Verdict.FAILED):
-            # Its run was paused, and it was asked to end. Nobody can tell whether it failed for that: it starts again
-            # with the run, and that was no try.
-            verdict = Verdict.RELEASED
-            outcome = msgspec.structs.replace(outcome, verdict=verdict)
-        change = decide(facts, Ended(outcome.attempt, verdict, outcome.retryable, outcome.retry_after))
-        if not isinstance(change, Change):
-            self.refused += 1
-            return []
-        record_attempts(self._tx, self._now, self._worker, [outcome])
-        if verdict is Verdict.EXPANDED:
-            return expand(self._store, self._tx, settler, outcome, rule=rule, lane=lane, now=self._now)
-        if change.status is StepStatus.READY:
-            self._requeue(settler, outcome, change)
-            return []
-        if change.status is StepStatus.FAILED:
-            self._tx.later(
-                "count_tries", run_id=outcome.run_id, step=outcome.step, failures=change.failures, losses=change.losses
-            )  # fmt: skip
-            if hook is None and not may_fail:
-                self._fail_fast(outcome.run_id, name, outcome.error)
-        error = _json(outcome.error)
-        return [
-            Finish(
-                outcome.run_id, outcome.step, outcome.attempt, "running", change.status, None, error, outcome.seconds
-            )
-        ]  # fmt: skip
-
-    def _requeue(self, settler: Settler, outcome: Outcome, change: Change) -> None:
-        due = self._now + timedelta(seconds=change.after_seconds)
-        self._tx.later(
-            "requeue", run_id=outcome.run_id, step=outcome.step, attempt=outcome.attempt,
-            gate="timer" if due > self._now else None, ready_at=due,
-            failures=change.failures, losses=change.losses,
-            error=None if change.cause == "released" else _json(outcome.error),
-        )  # fmt: skip
-        if change.cause != "released":
-            note_retry(
-                self._tx, outcome.run_id, outcome.step, outcome.attempt, _json(outcome.error), change.after_seconds
-            )
-        settler.note_started(1)
-
-    def _fail_fast(self, run_id: str, name: str, error: ErrorInfo | None) -> None:
-        """Bring the whole run to an end, if it was planned so."""
-        if run_id not in self._failing_fast or run_id in self._ending:
-            return
-        if fail_fast(self._tx, run_id, name, error, self._now):
-            self._ending.add(run_id)
+    def _is_unheard(self, outcome: Outcome) -> bool:
+        """Whether the attempt is live in the other way: sent, if it was taken to be running, or running."""
+        rows = self._act.tx.all("step_state", run_id=outcome.run_id, step=outcome.step)
+        other = StepStatus.SENT if self._from_status == StepStatus.RUNNING else StepStatus.RUNNING
+        return bool(rows) and tuple(rows[0][:2]) == (other, outcome.attempt)
 
 
-def _json(error: ErrorInfo | None) -> str | None:
-    return None if error is None else _encode(error).decode()
-
-
-def _while_ending(verdict: Verdict) -> Verdict:
-    """A run that is being ended starts nothing more: a try that failed, was handed back or grew is its last."""
-    return Verdict.CANCELLED if verdict in (Verdict.RELEASED, Verdict.EXPANDED, Verdict.FAILED) else verdict
+def _event(outcome: Outcome) -> Ended:
+    return Ended(outcome.attempt, Verdict(outcome.verdict), outcome.retryable, outcome.retry_after)

@@ -1,7 +1,11 @@
-"""Turns references into the JSON they stand for, when a step is claimed or a result is read.
+"""Turns references into JSON values, when a step is claimed or a result is read.
 
-Results stay where they were produced. A join holds an expression over other steps; joins are followed with a worklist,
-never by recursion, so that graphs may be as deep as they like.
+Results stay where they were produced. A join contains an expression over other steps; joins are followed with a
+worklist, never by recursion, so that graphs may be arbitrarily deep.
+
+Promise: if one row makes a value impossible (a path that leads nowhere, a text that is not JSON, joins that refer to
+each other), only readers of that value get a `SerializationError`. `load` itself raises only the errors of the
+database.
 """
 
 from __future__ import annotations
@@ -11,80 +15,161 @@ from typing import Any
 
 import msgspec
 
+from segue.errors import SerializationError
 from segue.model import RUN, Expr, Hook, StepStatus
-from segue.plan.codec import decode_expr, decode_holes, evaluate, steps_in
+from segue.plan.codec import NULL, UNREADABLE, decode_expr, decode_holes, evaluate, steps_in, unreadable
 from segue.store.protocol import Transaction
 
+_STEP_LIMIT = 2**31  # of the column; a damaged reference may contain any number
 _decode = msgspec.json.decode
+_EVALUATING = (*UNREADABLE, LookupError, AttributeError)
 
 
-def load(tx: Transaction, run_id: str, wanted: Iterable[int], known: dict[int, str] | None = None) -> dict[int, str]:
+class Values(dict[int, str]):
+    """Results of steps as JSON text. `bad` has the reason for each result that cannot be read, where null stands in."""
+
+    __slots__ = ("bad",)
+
+    def __init__(self, known: Mapping[int, str] | None = None) -> None:
+        super().__init__(known or {})
+        self.bad: dict[int, SerializationError] = {}
+
+    def of(self, steps: Iterable[int]) -> dict[int, str]:
+        """The results of these steps. Raises the SerializationError of the first that cannot be read."""
+        found = {step: self[step] for step in steps}
+        if self.bad:
+            for step in found:
+                if step in self.bad:
+                    raise self.bad[step]
+        return found
+
+    def spoil(self, step: int, error: SerializationError) -> None:
+        """Mark this result as unreadable."""
+        self[step] = NULL
+        self.bad[step] = error
+
+
+def load(tx: Transaction, run_id: str, wanted: Iterable[int], known: Mapping[int, str] | None = None) -> Values:
     """The results of steps of a run as JSON text; null for those that have none (skipped, failed, not done)."""
-    values: dict[int, str] = dict(known or {})
-    exprs: dict[int, Expr] = {}
+    values = Values(known)
+    exprs: dict[int, tuple[Expr, list[int]]] = {}  # of joins, with the steps that each needs
     missing = {step for step in wanted if step not in values}
     while missing:
-        found: set[int] = set()
-        for step, status, result, is_join, result_expr in tx.all("load_results", run_id=run_id, steps=sorted(missing)):
-            found.add(step)
+        asked = sorted(step for step in missing if 0 <= step < _STEP_LIMIT)
+        values.update(dict.fromkeys(missing, NULL))
+        needed: set[int] = set()
+        for step, status, result, is_join, result_expr in tx.all("load_results", run_id=run_id, steps=asked):
             if result is not None:
-                values[step] = result
+                _take(values, step, result)
             elif is_join and result_expr is not None and status == StepStatus.SUCCEEDED:
-                exprs[step] = decode_expr(result_expr)
-            else:
-                values[step] = "null"
-        values.update(dict.fromkeys(missing - found, "null"))
-        missing = {
-            step for expr in (exprs[n] for n in found if n in exprs) for step in steps_in(expr)
-            if step not in values and step not in exprs
-        }  # fmt: skip
+                try:
+                    expr = decode_expr(result_expr)
+                    exprs[step] = (expr, list(steps_in(expr)))
+                except SerializationError as error:
+                    values.spoil(step, error)
+                    continue
+                del values[step]
+                needed.update(exprs[step][1])
+        missing = {step for step in needed if step not in values and step not in exprs}
     _compose(exprs, values)
     return values
 
 
-def _compose(exprs: dict[int, Expr], values: dict[int, str]) -> None:
-    """Give every join its value, those first that the others need."""
+def _take(values: Values, step: int, result: object) -> None:
+    if type(result) is str:
+        values[step] = result
+    else:
+        values.spoil(step, unreadable(f"the result of step {step}", result, TypeError("it is not a text")))
+
+
+def _compose(exprs: dict[int, tuple[Expr, list[int]]], values: Values) -> None:
+    """Compute the value of every join, in the order of their dependencies."""
     stack = list(exprs)
+    entered: set[int] = set()
     while stack:
         step = stack[-1]
         if step in values:
             stack.pop()
             continue
-        waiting = [needed for needed in steps_in(exprs[step]) if needed not in values]
-        if waiting:
+        expr, needs = exprs[step]
+        waiting = [needed for needed in needs if needed not in values]
+        if waiting and step not in entered:
+            entered.add(step)
             stack.extend(waiting)
-        else:
-            values[step] = evaluate(exprs[step], values)
-            stack.pop()
+            continue
+        stack.pop()
+        try:
+            if waiting:  # the search through its dependencies came back to it
+                circle = RecursionError("it refers to itself")
+                raise unreadable(f"the result of step {step}", f"made of steps {waiting[:5]}", circle)
+            values[step] = value_of(expr, values, needs)
+        except SerializationError as error:
+            values.spoil(step, error)
+
+
+def value_of(expr: Expr, values: Mapping[int, str], needs: Iterable[int] | None = None) -> str:
+    """The value of an expression. Raises SerializationError for anything that cannot be read."""
+    if isinstance(values, Values) and values.bad:
+        values.of(steps_in(expr) if needs is None else needs)
+    try:
+        return evaluate(expr, values)
+    except SerializationError:
+        raise
+    except _EVALUATING as error:
+        raise unreadable("a result", expr, error) from None
+
+
+def run_value(tx: Transaction, run_id: str, result_expr: str | None) -> str:
+    """The result of a run or scope for its expression; null if that is None. Raises SerializationError."""
+    if result_expr is None:
+        return NULL
+    expr = decode_expr(result_expr)
+    return value_of(expr, load(tx, run_id, steps_in(expr)))
 
 
 def filled(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a step that the engine itself works, as plain values."""
-    template = _decode(args)
-    for hole in decode_holes(holes):
-        place = template
-        for key in hole.where[:-1]:
-            place = place[key]
-        place[hole.where[-1]] = _decode(evaluate(hole.what, values))
-    return template[0], template[1]
+    """The arguments of a step that the engine itself executes, as plain values. Raises SerializationError."""
+    try:
+        template = _decode(args)
+        for hole in decode_holes(holes):
+            place = template
+            for key in hole.where[:-1]:
+                place = place[key]
+            place[hole.where[-1]] = _decode(value_of(hole.what, values))
+        positional, named = template
+        if not isinstance(positional, list) or not isinstance(named, dict):
+            raise TypeError("it is not [args, kwargs]")
+    except SerializationError:
+        raise
+    except _EVALUATING as error:
+        raise unreadable("the arguments of a step", args, error) from None
+    return positional, named
 
 
 def is_true(raw: str) -> bool:
-    """Python's truth of a JSON text."""
-    return bool(_decode(raw))
+    """The truth value, as in Python, of a JSON text. Raises SerializationError."""
+    try:
+        return bool(_decode(raw))
+    except UNREADABLE as error:
+        raise unreadable("whether a result is true", raw, error) from None
 
 
 def hook_value(tx: Transaction, run_id: str, step: int) -> str:
-    """What `Ref(RUN)` is to a hook: the result of its run or scope for `on_success`, else how that ended and why."""
-    hook, scope = tx.all("hook_scope", run_id=run_id, step=step)[0]
-    workflow, outcome, error, result_expr = tx.all("run_outcome", run_id=run_id)[0]
-    name = workflow
-    if scope != RUN:
-        name, outcome, error, result_expr = tx.all("scope_outcome", run_id=run_id, step=scope)[0]
-    if hook == Hook.ON_SUCCESS:
-        if result_expr is None:
-            return "null"
-        expr = decode_expr(result_expr)
-        return evaluate(expr, load(tx, run_id, steps_in(expr)))
-    info = {"run_id": run_id, "workflow": name, "status": outcome, "error": _decode(error) if error else None}
-    return msgspec.json.encode(info).decode()
+    """The value of `Ref(RUN)` for a hook: the result of its run or scope for `on_success`, otherwise how it ended and
+    why.
+
+    Raises SerializationError.
+    """
+    hooks = tx.all("hook_scope", run_id=run_id, step=step)
+    runs = tx.all("run_outcome", run_id=run_id)
+    scopes = tx.all("scope_outcome", run_id=run_id, step=hooks[0][1]) if hooks and hooks[0][1] != RUN else runs
+    if not hooks or not runs or not scopes:
+        raise SerializationError(f"the run {run_id} of this hook is no longer in the database")
+    name, outcome, error, result_expr = scopes[0]
+    if hooks[0][0] == Hook.ON_SUCCESS:
+        return run_value(tx, run_id, result_expr)
+    try:
+        info = {"run_id": run_id, "workflow": name, "status": outcome, "error": _decode(error) if error else None}
+        return msgspec.json.encode(info).decode()
+    except UNREADABLE as why:
+        raise unreadable("why its run failed", error, why) from None

@@ -1,42 +1,65 @@
-"""From a plan to the rows of a run: numbers, children, counters, what may start at once."""
+"""Makes the rows of a run from a plan: numbers, children, counters, and which steps may start immediately."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from segue.errors import SerializationError
 from segue.model import ENGINE_TASKS, Expr, Gate, JoinRule, Policy, StepStatus
 from segue.plan import codec
 from segue.plan.graph import Node, Plan
 from segue.plan.lanes import is_open, lane_of
-from segue.store.protocol import Row, Store
+from segue.store.protocol import Conversions, Row, Transaction
 
 _encoder = msgspec.json.Encoder()
 _policy_decoder = msgspec.json.Decoder(Policy)
 _DEFAULT_POLICY = Policy()
+_NO_TRIES = Policy(retries=0, lost_retries=0)
 _BLOCKED, _READY = StepStatus.BLOCKED.value, StepStatus.READY.value  # looking them up is slow
 EARLY_RULES = (JoinRule.ANY_SUCCEEDED, JoinRule.ANY_FAILED)
 
 
+class RowContext(NamedTuple):
+    """The input for the rows of a plan besides the plan. No transaction is needed to make them."""
+
+    conversions: Conversions
+    now: datetime
+
+
 class PlanRows(msgspec.Struct, frozen=True):
-    """What is inserted for a plan: `steps` as `insert_steps` wants them."""
+    """The rows to insert for a plan: `steps` in the format of `insert_steps`, or of `insert_executor_steps`."""
 
     steps: list[Row]
     waiting_on: int  # how many of them the scope waits for before its hooks
-    open_joins: list[int]  # joins without parents: passed through at once
+    open_joins: list[int]  # joins without parents: passed through immediately
     has_hooks: bool
     result_expr: str | None
-    claimable: int  # steps that may be claimed at once
+    claimable: int  # steps that may be claimed immediately
+    has_executor: bool = False  # some steps are run by executors
 
 
 @lru_cache(maxsize=4096)
 def decode_policy(text: str | None) -> Policy:
-    """A policy read from a column."""
-    return _DEFAULT_POLICY if text is None else _policy_decoder.decode(text)
+    """A policy from its column. Raises SerializationError for an invalid one."""
+    if text is None:
+        return _DEFAULT_POLICY
+    try:
+        return _policy_decoder.decode(text)
+    except codec.UNREADABLE as error:
+        raise codec.unreadable("how often a step is tried", text, error) from None
+
+
+def policy_or_none(text: str | None) -> Policy:
+    """The same for deciding what follows an attempt: a step whose policy cannot be read is not tried again."""
+    try:
+        return decode_policy(text)
+    except SerializationError:
+        return _NO_TRIES
 
 
 @lru_cache(maxsize=4096)
@@ -45,19 +68,21 @@ def _encode_policy(policy: Policy) -> str | None:
 
 
 def plan_rows(
-    store: Store, plan: Plan, *, run_id: str, base: int, scope: int, now: datetime, lane_above: str | None = None,
+    context: RowContext, plan: Plan, *, run_id: str, base: int, scope: int, lane_above: str | None = None,
     is_admitted: bool = True,
 ) -> PlanRows:  # fmt: skip
     """The rows of `plan`, numbered from `base`, inside `scope` (RUN, or the step that returned the plan).
 
-    `lane_above` is the lane of that step. What could start in a run that is not admitted has a gate.
+    `lane_above` is the lane of that step. Steps that could start in a run that is not admitted have a gate.
     """
     if base:
         plan = codec.shift(plan, base)
     children = _children(plan.nodes, base)
     ends = _ends(plan.nodes, base)
-    moment, steps, open_joins, claimable = store.time(now), [], [], 0
-    arrays = _Arrays(store)
+    time, now = context.conversions.time, context.now
+    steps: list[Row] = []
+    moment, open_joins, claimable = time(now), [], 0
+    arrays = _Arrays(context.conversions)
     for number, node in enumerate(plan.nodes):
         below = children[number]
         if ends[number]:
@@ -65,7 +90,7 @@ def plan_rows(
         waiting_on = len(node.parents) + (node.hook is not None)
         status, gate, ready_at = _BLOCKED, None, None
         if node.run_at is not None and node.run_at > now:
-            ready_at = store.time(node.run_at)
+            ready_at = time(node.run_at)
         lane = lane_of(node, lane_above)
         is_join = is_passed(node) or is_open(lane)
         if not waiting_on:
@@ -74,7 +99,7 @@ def plan_rows(
             else:
                 status, claimable = _READY, claimable + 1
                 due = due_at(now, node.delay, node.run_at)
-                gate, ready_at = (Gate.TIMER.value, store.time(due)) if due > now else (_gate(lane), moment)
+                gate, ready_at = (Gate.TIMER.value, time(due)) if due > now else (_gate(lane), moment)
                 if not is_admitted:
                     gate = Gate.ADMISSION.value
         steps.append(
@@ -87,11 +112,25 @@ def plan_rows(
         )  # fmt: skip
     waiting = sum(1 for number, node in enumerate(plan.nodes) if ends[number] and node.hook is None)
     has_hooks = any(node.hook is not None for node in plan.nodes)
-    return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable)
+    has_executor = any(node.executor is not None for node in plan.nodes)
+    if has_executor:
+        steps = [(*row, node.executor, node.spec, node.handle) for row, node in zip(steps, plan.nodes, strict=True)]
+    return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable, has_executor)
+
+
+def insert_steps(tx: Transaction, plans: Iterable[PlanRows]) -> None:
+    """Insert the steps of plans, those without executors by a statement that does not know of them."""
+    local: list[Row] = []
+    sent: list[Row] = []
+    for rows in plans:
+        (sent if rows.has_executor else local).extend(rows.steps)
+    tx.each("insert_steps", local)
+    if sent:
+        tx.each("insert_executor_steps", sent)
 
 
 def is_passed(node: Node) -> bool:
-    """Whether the engine deals with the step itself once its parents allow it, and no worker claims it then."""
+    """Whether the engine handles the step itself once its parents allow it, instead of a worker."""
     return node.task is None or node.task in ENGINE_TASKS
 
 
@@ -100,24 +139,27 @@ def _gate(lane: str | None) -> str | None:
 
 
 def due_at(now: datetime, delay: float | None, not_before: datetime | None) -> datetime:
-    """When a step that is ready now may be claimed."""
-    due = now + timedelta(seconds=delay) if delay else now
+    """The time from which a step that is ready now may be claimed."""
+    try:
+        due = now + timedelta(seconds=delay) if delay else now
+    except (TypeError, OverflowError):  # a damaged value: it does not wait
+        due = now
     return max(due, not_before) if not_before is not None else due
 
 
 class _Arrays:
-    """Array literals, remembering those of a single child: every member of a large group has the same one."""
+    """Array literals; those of a single child are cached, because every member of a large group has the same one."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, conversions: Conversions) -> None:
+        self._array = conversions.array
         self._single: dict[int, Any] = {}
 
     def of(self, numbers: list[int]) -> Any:
         if len(numbers) != 1:
-            return self._store.array(numbers)
+            return self._array(numbers)
         number = numbers[0]
         if number not in self._single:
-            self._single[number] = self._store.array(numbers)
+            self._single[number] = self._array(numbers)
         return self._single[number]
 
 

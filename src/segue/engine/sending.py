@@ -1,62 +1,60 @@
-"""Messages to runs: each is taken by one step that waits for its name, or kept until one does.
+"""Messages to runs: each is taken by one step that waits for its name, or kept until a step does.
 
-Promises: one message for each (run, name, key), however often it is sent, also when it was taken or the run ended
-meanwhile. Messages of one name are taken in the order of sending, by the step that has waited for the longest.
+Promises: one message for each (run, name, key), however often it is sent, also if it was taken or the run ended
+meanwhile. Messages of one name are taken in the order in which they were sent, by the step that has waited longest.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
-from segue.engine.events import record_event
-from segue.engine.locking import lock_run
-from segue.engine.pausing import hold_paused
-from segue.engine.settle import Settler
+from segue.engine.act import Act
+from segue.engine.audit import record_event
+from segue.engine.locking import hold_paused, lock_run
+from segue.engine.propagate import Propagation
 from segue.engine.waits import WAIT_ALARM, received
 from segue.errors import RunStateError
 from segue.model import RunStatus
-from segue.store.protocol import Store, Transaction
+from segue.store.protocol import Transaction
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What became of a message. `step` is the name of the step that took it; None: it is kept for one that will."""
+    """The effect of a message. `step` is the name of the step that took it; None: it is kept until a step does."""
 
     run_id: str
     name: str
     step: str | None
-    is_new: bool  # False: one of this name and key was sent before, so nothing was done
+    is_new: bool  # False: one of this name and key was sent before, so nothing was changed
 
 
 def send_message(
-    store: Store, tx: Transaction, run_id: str, now: datetime, *, name: str, value: str, key: str,
+    act: Act, run_id: str, *, name: str, value: str, key: str,
     shows_key: bool = True,
 ) -> Sent:  # fmt: skip
-    """Send `value` (JSON) to the run under a name. Raises RunNotFoundError, and RunStateError when it is final.
+    """Send `value` (JSON) to the run under a name. Raises RunNotFoundError, and RunStateError if the run is final.
 
-    The same name and key once more changes nothing, so that a sending whose answer was lost may be repeated. A key that
-    was made up for that only is not written down (`shows_key`).
+    Sending the same name and key again changes nothing, so a call whose answer was lost may be repeated. A key that was
+    generated only for that is not recorded (`shows_key`).
     """
-    run = lock_run(tx, run_id)
-    before = _sent_before(tx, run_id, name, key)
+    run = lock_run(act.tx, run_id)
+    before = _sent_before(act.tx, run_id, name, key)
     if before is not None:
         return before
     if RunStatus(run.status).is_final:
         raise RunStateError(
-            f"{name!r} was sent to run {run_id}, which {run.status}: nothing in it waits any more. "
+            f"{name!r} was sent to run {run_id}, which {run.status}: no step in it waits any more. "
             "Look at it with `segue show`; a new run must be sent its own messages."
         )
-    waiting = tx.all("step_waiting", run_id=run_id, name=name)
+    waiting = act.tx.all("step_waiting", run_id=run_id, name=name)
     step, attempt, step_name = waiting[0] if waiting else (None, 0, None)
-    tx.later("put_message", run_id=run_id, name=name, key=key, value=value, sent_at=now, taken_by=step)
+    act.tx.later("put_message", run_id=run_id, name=name, key=key, value=value, sent_at=act.now, taken_by=step)
     detail = {"name": name} | ({"key": key} if shows_key else {})
-    record_event(tx, now, "run.sent", run_id=run_id, step=step, **detail)
+    record_event(act, "run.sent", run_id=run_id, step=step, **detail)
     if step is not None:
-        tx.later("drop_alarm", run_id=run_id, step=step, kind=WAIT_ALARM)
-        Settler(store, tx, now).settle([received(run_id, step, attempt, value)])
-        hold_paused(tx, [run])
-        tx.later("wake")
+        act.tx.later("drop_alarm", run_id=run_id, step=step, kind=WAIT_ALARM)
+        Propagation(act).run([received(run_id, step, attempt, value)])
+        hold_paused(act.tx, [run])
+        act.tx.later("wake")
     return Sent(run_id, name, step_name, is_new=True)
 
 

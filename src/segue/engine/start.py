@@ -1,29 +1,32 @@
-"""Starting runs: from plans to committed rows, once for each key, in one transaction however many there are."""
+"""Starts runs: turns plans into committed rows, once for each key, any number of runs in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from segue.engine.admission import NONE, Admitted, admit
+from segue.engine.act import Act
 from segue.engine.alarms import alarms_of
-from segue.engine.claiming.places import Spot
-from segue.engine.claiming.standing import declare_limits
+from segue.engine.keys import mend_key, run_of_key, take_keys
 from segue.engine.labels import encode_tags, labels_of_plan, put_labels
-from segue.engine.rows import PlanRows, plan_rows
-from segue.engine.settle import Settler
+from segue.engine.limiting.admission import NONE, Admitted, admit_or_raise
+from segue.engine.limiting.limit_rows import declare_limits
+from segue.engine.limiting.places import LimitKey
+from segue.engine.propagate import Propagation
+from segue.engine.rows import PlanRows, RowContext, insert_steps, plan_rows
+from segue.errors import StoreConflictError
 from segue.model import RUN
 from segue.plan.graph import LimitUse, Plan, RunTerms
 from segue.plan.lanes import limit_key
-from segue.store.protocol import Row, Store, Transaction
+from segue.store.protocol import Row, Transaction
 
 _NO_TERMS = RunTerms()
+_TRIES = 5
 
 
 class NewRun(msgspec.Struct, frozen=True):
-    """A run to be: its id is made beforehand, so that a start whose answer was lost can be repeated."""
+    """A run to start. Its id is made beforehand, so that a start whose answer was lost can be repeated."""
 
     id: str
     plan: Plan
@@ -31,96 +34,114 @@ class NewRun(msgspec.Struct, frozen=True):
 
 
 def start_runs(
-    store: Store, tx: Transaction, runs: Sequence[NewRun], now: datetime, *, is_ours: bool = True,
-    missed: set[Spot] | None = None,
+    act: Act, runs: Sequence[NewRun], *, is_ours: bool = True,
+    missed: set[LimitKey] | None = None, made: Mapping[str, PlanRows] | None = None,
 ) -> list[str]:  # fmt: skip
-    """Insert the runs that are not there yet; returns the id of each, that of the older run where its key was taken.
+    """Insert the runs that do not exist yet. Returns the id of each; if its key was taken, that of the older run.
 
-    Everything here may be repeated under the same ids: rows that are there stay as they are, joins are passed once.
-    In a transaction of somebody else's no run is admitted, because he may keep it open for long. `missed` is told the
-    limits of runs that somebody else admits just now: to be asked again.
+    Everything here may be repeated under the same ids: existing rows stay as they are, joins are passed once. In a
+    borrowed transaction no run is admitted: its owner may keep it open for a long time. `missed` collects the limits of
+    runs that another transaction is admitting: they must be tried again. `made` are rows of these runs that were made
+    beforehand.
     """
-    made = {run.id: _rows(store, run.id, run.plan, now) for run in runs}
-    tx.each("insert_runs", [_run_row(store, run, made[run.id], now) for run in runs])
-    ids = _ids(tx, runs)
+    made = made or rows_of(RowContext(act.tx, act.now), runs)
+    ids = _insert(act.tx, runs, [_run_row(act, run, made[run.id]) for run in runs])
     fresh = [run for run, id_ in zip(runs, ids, strict=True) if run.id == id_]
-    put_labels(tx, [row for run in fresh for row in labels_of_plan(run.plan, run_id=run.id)])
-    _write_steps(store, tx, [(run.id, run.plan, made[run.id]) for run in fresh], now)
-    admitted = _admit(store, tx, [run.plan for run in fresh], now) if is_ours else NONE
+    put_labels(act.tx, [row for run in fresh for row in labels_of_plan(run.plan, run_id=run.id)])
+    _write_steps(act, [(run.id, run.plan, made[run.id]) for run in fresh])
+    admitted = _admit(act, [run.plan for run in fresh]) if is_ours else NONE
     if missed is not None:
         missed |= admitted.missed
     return ids
 
 
-def insert_run(store: Store, tx: Transaction, run: NewRun, now: datetime) -> None:
+def rows_of(context: RowContext, runs: Sequence[NewRun]) -> dict[str, PlanRows]:
+    """The rows of runs by their ids. For a large run, making them takes as long as writing: so this is done before."""
+    return {run.id: _rows(context, run.id, run.plan) for run in runs}
+
+
+def insert_run(act: Act, run: NewRun) -> None:
     """Insert a run that gets its steps later, by `write_steps`; until then it waits for nothing and cannot end."""
-    tx.each("insert_runs", [_run_row(store, run, _rows(store, run.id, run.plan, now), now)])
-    put_labels(tx, labels_of_plan(run.plan, run_id=run.id))
+    act.tx.each("insert_runs", [_run_row(act, run, _rows(RowContext(act.tx, act.now), run.id, run.plan))])
+    put_labels(act.tx, labels_of_plan(run.plan, run_id=run.id))
 
 
-def write_steps(store: Store, tx: Transaction, run_id: str, plan: Plan, now: datetime) -> bool:
-    """Give a run that was inserted without steps those of `plan`; the caller holds its lock. False when it has some."""
-    rows = _rows(store, run_id, plan, now)
-    filled = tx.all(
+def write_steps(act: Act, run_id: str, plan: Plan) -> bool:
+    """Give a run that was inserted without steps those of `plan`; the caller holds its lock. False if it has some."""
+    rows = _rows(RowContext(act.tx, act.now), run_id, plan)
+    filled = act.tx.all(
         "fill_run", run_id=run_id, waiting_on=rows.waiting_on, steps=len(rows.steps), fail_fast=plan.fail_fast,
         has_hooks=rows.has_hooks, result_expr=rows.result_expr, arguments=(plan.terms or _NO_TERMS).arguments,
     )  # fmt: skip
     if filled:
         limit = _limit_of(plan)
         if limit is not None:
-            tx.later("set_run_limit", run_id=run_id, name=limit.limit, key=limit_key(limit))
-        put_labels(tx, labels_of_plan(plan, run_id=run_id, base=0))  # those of the run are there, and may have changed
-        _write_steps(store, tx, [(run_id, plan, rows)], now)
-        _admit(store, tx, [plan], now)
+            act.tx.later("set_run_limit", run_id=run_id, name=limit.limit, key=limit_key(limit))
+        # The labels of the run exist already, and may have changed.
+        put_labels(act.tx, labels_of_plan(plan, run_id=run_id, base=0))
+        _write_steps(act, [(run_id, plan, rows)])
+        _admit(act, [plan])
     return bool(filled)
 
 
-def _write_steps(store: Store, tx: Transaction, runs: Sequence[tuple[str, Plan, PlanRows]], now: datetime) -> None:
-    """The steps of runs whose own rows are there, and everything that goes with them."""
-    tx.each("insert_steps", [row for _, _, rows in runs for row in rows.steps])
-    alarms = [row for run_id, plan, _ in runs for row in alarms_of(store, plan, run_id=run_id, now=now)]
+def _write_steps(act: Act, runs: Sequence[tuple[str, Plan, PlanRows]]) -> None:
+    """Insert the steps of runs whose own rows exist, with everything that belongs to them."""
+    insert_steps(act.tx, [rows for _, _, rows in runs])
+    alarms = [row for run_id, plan, _ in runs for row in alarms_of(act, plan, run_id=run_id)]
     if alarms:
-        tx.each("put_alarms", alarms)
-    settler = Settler(store, tx, now)
+        act.tx.each("put_alarms", alarms)
+    propagation = Propagation(act)
     for run_id, plan, rows in runs:
         if rows.open_joins and _limit_of(plan) is None:  # otherwise they are passed when it is admitted
-            settler.pass_joins(run_id, rows.open_joins)
+            propagation.pass_joins(run_id, rows.open_joins)
         if not rows.waiting_on:
-            settler.end_empty_run(run_id)
+            propagation.end_empty_run(run_id)
     if any(rows.claimable for _, _, rows in runs):
-        tx.later("wake")
-    declare_limits(tx, [terms for _, plan, _ in runs for terms in plan.limits], now)
+        act.tx.later("wake")
+    declare_limits(act.tx, [terms for _, plan, _ in runs for terms in plan.limits], act.now)
 
 
-def _rows(store: Store, run_id: str, plan: Plan, now: datetime) -> PlanRows:
-    return plan_rows(
-        store, plan, run_id=run_id, base=0, scope=RUN, now=now, is_admitted=_limit_of(plan) is None
-    )  # fmt: skip
+def _rows(context: RowContext, run_id: str, plan: Plan) -> PlanRows:
+    return plan_rows(context, plan, run_id=run_id, base=0, scope=RUN, is_admitted=_limit_of(plan) is None)
 
 
 def _limit_of(plan: Plan) -> LimitUse | None:
     return None if plan.terms is None else plan.terms.limit
 
 
-def _admit(store: Store, tx: Transaction, plans: Sequence[Plan], now: datetime) -> Admitted:
+def _admit(act: Act, plans: Sequence[Plan]) -> Admitted:
     limits = [limit for plan in plans if (limit := _limit_of(plan)) is not None]
-    return admit(store, tx, now, {(limit.limit, limit_key(limit)) for limit in limits})
+    return admit_or_raise(act, {(limit.limit, limit_key(limit)) for limit in limits})
 
 
-def _run_row(store: Store, run: NewRun, rows: PlanRows, now: datetime) -> Row:
+def _run_row(act: Act, run: NewRun, rows: PlanRows) -> Row:
     plan = run.plan
     terms = plan.terms or _NO_TERMS
     return (
         run.id, plan.name, run.key, rows.waiting_on, len(rows.steps), plan.fail_fast, rows.has_hooks,
-        rows.result_expr, store.time(now), terms.arguments, encode_tags(terms.tags), terms.metadata,
+        rows.result_expr, act.tx.time(act.now), terms.arguments, encode_tags(terms.tags), terms.metadata,
         terms.limit and terms.limit.limit, terms.limit and limit_key(terms.limit),
     )  # fmt: skip
 
 
-def _ids(tx: Transaction, runs: Sequence[NewRun]) -> list[str]:
-    """The id that stands in the database for each: another one where an older run has the key."""
-    asked = [
-        (run, tx.later("run_of_key", workflow=run.plan.name, key=run.key) if run.key is not None else None)
-        for run in runs
-    ]
-    return [run.id if later is None else str(later.rows()[0][0]) for run, later in asked]
+def _insert(tx: Transaction, runs: Sequence[NewRun], rows: Sequence[Row]) -> list[str]:
+    """Insert runs. Returns the stored id of each: another one if an older run has the key.
+
+    It repeats if an older run had the key at the insertion and was deleted before it was looked up.
+    """
+    wanted = [(run.plan.name, run.key, run.id) for run in runs if run.key is not None]
+    for _ in range(_TRIES):
+        take_keys(tx, wanted)
+        tx.each("insert_runs", rows)
+        asked = [run_of_key(tx, workflow, key) for workflow, key, _ in wanted]
+        found = [next(iter(later.rows()), None) for later in asked]
+        if None not in found:
+            answers = iter(found)
+            return [run.id if run.key is None else str(next(answers)[0]) for run in runs]  # type: ignore[index]
+        for (workflow, key, _), row in zip(wanted, found, strict=True):
+            if row is None:
+                mend_key(tx, workflow, key)
+    raise StoreConflictError(
+        "A run was started under a key whose run is being deleted, again and again. Nothing was written: start it "
+        "again."
+    )

@@ -1,7 +1,7 @@
-"""Subscriptions: who is told of events by a run of its own, at least once, whatever crashes.
+"""Subscriptions: each event starts a run that delivers it to a target, at least once, after any crash.
 
 The run is named `segue.notification`. Its key is the subscription and the event, so one event never starts two; it is
-written in the transaction of the event itself. What happens to such a run notifies nobody: there are no circles.
+written in the transaction of the event itself. Events of such a run start no notifications: there are no cycles.
 """
 
 from __future__ import annotations
@@ -12,104 +12,117 @@ from functools import lru_cache
 
 import msgspec
 
-from segue.engine.happenings import events_of, payload
-from segue.engine.ids import new_id
+from segue.engine.act import Act
+from segue.engine.notes import events_of, payload
 from segue.engine.start import NewRun, start_runs
-from segue.errors import PlanError, SubscriptionNotFoundError
+from segue.engine.stored import known_moment, names_of
+from segue.errors import ConfigError, PlanError, SubscriptionNotFoundError
 from segue.model import RUN, Ref
-from segue.observing.journal import Happening
+from segue.observing.journal import RawEvent
 from segue.observing.kinds import expand, matching
 from segue.observing.observers import Event
 from segue.plan import codec
 from segue.plan.graph import Node, Plan
-from segue.store.protocol import Row, Store, Transaction
+from segue.plan.namespaces import bare, is_in, namespace_of, plan_in
+from segue.store.protocol import Row, Transaction
 
 NOTIFICATION = "segue.notification"
 """The workflow of the runs that subscriptions start."""
 
 _encode = msgspec.json.Encoder().encode
 _GIVEN = Ref(RUN)
+_CANNOT_BE_READ = (PlanError, ConfigError, LookupError, AttributeError, *codec.UNREADABLE)
 
 
 class SubscriptionInfo(msgspec.Struct, frozen=True):
-    """A subscription as it stands in the database."""
+    """A subscription as it is stored."""
 
     name: str
     events: tuple[str, ...]  # patterns
     workflow: str | None  # None: all
-    tasks: tuple[str, ...]  # what a notification runs
+    tasks: tuple[str, ...]  # the tasks of a notification
     target: str  # JSON: the plan of a notification
     is_active: bool
     created_at: datetime
+    namespace: str = ""
 
 
 class Subscribed(msgspec.Struct, frozen=True):
-    """An active subscription, ready for use."""
+    """An active subscription, ready for use; its names are without their namespace."""
 
     name: str
+    namespace: str
     kinds: frozenset[str]
     workflow: str | None
     target: Plan
 
 
-def put_subscription(
-    tx: Transaction, now: datetime, name: str, *, events: Sequence[str], workflow: str | None, target: Plan
-) -> None:
-    """Add a subscription; one of this name gets these events and this target. Raises ConfigError for unknown events.
+def put_subscription(act: Act, name: str, *, events: Sequence[str], workflow: str | None, target: Plan) -> None:
+    """Add a subscription; an existing one of this name gets these events and this target. Raises ConfigError for
+    unknown events.
 
     In `target`, a hole that is `Ref(RUN)` stands for the event.
     """
     expand(events)
-    tx.all(
+    act.tx.all(
         "put_subscription", name=name, events=_encode(list(events)).decode(), workflow=workflow,
-        target=codec.encode(target), now=now,
+        target=codec.encode(target), now=act.now,
     )  # fmt: skip
 
 
-def set_active(tx: Transaction, name: str, is_active: bool) -> None:
-    """Let a subscription rest, or go on. Raises SubscriptionNotFoundError."""
-    if not tx.all("set_subscription_active", name=name, is_active=is_active):
+def set_active(act: Act, name: str, is_active: bool) -> None:
+    """Switch a subscription on or off. Raises SubscriptionNotFoundError."""
+    if not act.tx.all("set_subscription_active", name=name, is_active=is_active):
         raise _unknown(name)
 
 
-def delete_subscription(tx: Transaction, name: str) -> None:
-    """Delete a subscription; notifications that were started go on. Raises SubscriptionNotFoundError."""
-    if not tx.all("delete_subscription", name=name):
+def delete_subscription(act: Act, name: str) -> None:
+    """Delete a subscription; notifications that have started continue. Raises SubscriptionNotFoundError."""
+    if not act.tx.all("delete_subscription", name=name):
         raise _unknown(name)
 
 
-def list_subscriptions(store: Store, tx: Transaction) -> list[SubscriptionInfo]:
-    """All of them, by name."""
-    return [_info(store, row) for row in tx.all("list_subscriptions")]
+def list_subscriptions(tx: Transaction, *, prefix: str | None = None) -> list[SubscriptionInfo]:
+    """All subscriptions, or those of a namespace, by name."""
+    return [_info(tx, row) for row in tx.all("list_subscriptions") if is_in(prefix, row[0])]
 
 
 def active(tx: Transaction) -> list[Subscribed]:
-    """Those that are active; without what this version of Segue cannot read, which is logged and not raised."""
+    """The active ones. Those that this version of Segue cannot read are left out and logged."""
     return [each for row in tx.all("active_subscriptions") if (each := _subscribed(*row)) is not None]
 
 
-def start_notifications(
-    store: Store, tx: Transaction, subscribed: Sequence[Subscribed], happenings: Sequence[Happening], now: datetime
-) -> int:
-    """Start a run for each event and each subscription that wants it, once; returns how many."""
+def start_notifications(act: Act, subscribed: Sequence[Subscribed], raw_events: Sequence[RawEvent]) -> int:
+    """Start a run for each event and each subscription that wants it, once. Returns how many."""
     runs = [
-        NewRun(new_id(now), _filled(each.target, text), f"{each.name}:{event.id}")
-        for event in events_of(tx, happenings, now)
+        run
+        for event in events_of(act.tx, raw_events, act.now)
         if event.workflow != NOTIFICATION and (takers := [each for each in subscribed if _is_wanted(each, event)])
         for text in [_encode(payload(event)).decode()]
         for each in takers
+        if (run := _run_of(act, each, event, text)) is not None
     ]
     if runs:
-        start_runs(store, tx, runs, now)
+        start_runs(act, runs)
     return len(runs)
 
 
+def _run_of(act: Act, each: Subscribed, event: Event, text: str) -> NewRun | None:
+    """The run that delivers an event; None if it cannot be made, which must not undo the event."""
+    try:
+        return NewRun(act.new_id(), plan_in(_filled(each.target, text), each.namespace), f"{each.name}:{event.id}")
+    except _CANNOT_BE_READ as error:
+        _complain(each.name, error)
+        return None
+
+
 def _is_wanted(subscribed: Subscribed, event: Event) -> bool:
-    return event.kind in subscribed.kinds and subscribed.workflow in (None, event.workflow)
+    is_mine = subscribed.namespace == event.namespace
+    return is_mine and event.kind in subscribed.kinds and subscribed.workflow in (None, event.workflow)
 
 
 def _filled(target: Plan, event: str) -> Plan:
-    """The plan of one notification: the event as JSON in the places that stand for it."""
+    """The plan of one notification, with the JSON of the event in its holes."""
     return Plan(NOTIFICATION, tuple(_filled_node(node, event) for node in target.nodes), target.result)
 
 
@@ -129,34 +142,41 @@ def _filled_node(node: Node, event: str) -> Node:
 
 @lru_cache(maxsize=256)
 def _subscribed(name: str, events: str, workflow: str | None, target: str) -> Subscribed | None:
-    """The same row is read once, and complained of once."""
+    """Each row is read only once, and an error in it is logged only once."""
     try:
+        if "\\u0000" in target:
+            raise ValueError("a text in it has a NUL, which PostgreSQL cannot store")
         kinds = frozenset[str]().union(*(matching(pattern) for pattern in msgspec.json.decode(events, type=list[str])))
         plan = codec.decode(target)
         _filled(plan, "null")
-    except (PlanError, msgspec.DecodeError, LookupError, TypeError) as error:
-        import logging  # noqa: PLC0415 - takes milliseconds, and is wanted when something is wrong
-
-        logger = logging.getLogger("segue.engine")
-        logger.warning("the subscription %s is left out, because it cannot be read: %s", name, error)
+    except _CANNOT_BE_READ as error:
+        _complain(name, error)
         return None
-    return Subscribed(name, kinds, workflow, plan)
+    return Subscribed(bare(name), namespace_of(name), kinds, None if workflow is None else bare(workflow), plan)
+
+
+def _complain(name: str, error: Exception) -> None:
+    from segue.observing.harmless_log import get_logger  # noqa: PLC0415 - imports logging, see `Watch.publish`
+
+    logger = get_logger("segue.engine")
+    logger.warning("the subscription %s is left out, because it cannot be read: %s", name, error)
 
 
 def _tasks(target: str) -> tuple[str, ...]:
     try:
         return tuple(node.task for node in codec.decode(target).nodes if node.task is not None)
-    except PlanError:
+    except _CANNOT_BE_READ:
         return ()
 
 
 def _unknown(name: str) -> SubscriptionNotFoundError:
-    return SubscriptionNotFoundError(f"No subscription is called {name!r}. `segue subscriptions list` lists them.")
+    return SubscriptionNotFoundError(f"No subscription is named {bare(name)!r}. `segue subscriptions list` lists them.")
 
 
-def _info(store: Store, row: Row) -> SubscriptionInfo:
+def _info(tx: Transaction, row: Row) -> SubscriptionInfo:
     name, events, workflow, target, is_active, created_at = row
-    since = store.datetime(created_at)
-    assert since is not None  # NOT NULL
-    patterns = tuple(msgspec.json.decode(events))
-    return SubscriptionInfo(name, patterns, workflow, _tasks(target), target, bool(is_active), since)
+    since = known_moment(tx, created_at)
+    of = None if workflow is None else bare(workflow)
+    return SubscriptionInfo(
+        bare(name), names_of(events), of, _tasks(target), target, bool(is_active), since, namespace_of(name)
+    )

@@ -1,10 +1,11 @@
-"""Transactional attempts: the transaction in which a task wrote also records what came of it.
+"""Transactional attempts: the transaction in which a task wrote also records the outcome of its step.
 
-Either everything is there, the task's own rows, the outcome of its step, the steps that it released, the end of its
-run, or nothing is. The fence is what makes it exactly once: only the attempt that is still the step's own is committed.
+Either all of it is committed (the task's own rows, the outcome of its step, the steps that it released, the end of its
+run), or nothing. The fence makes it exactly once: only the current attempt of the step can commit.
 
-The run is locked when the task has returned, not before: nobody waits for it while the task works. (On SQLite a
-transaction that writes holds the database's one write lock from its beginning.)
+The run is locked after the task has returned, not before: no other transaction waits for it while the task runs. (On
+SQLite a transaction that writes holds the database's only write lock from its beginning. Its worker cannot renew its
+lease meanwhile, so a long transaction renews it, before or right after it releases the lock.)
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from segue.engine.admission import admit_after
+from segue.engine.act import Act
 from segue.engine.locking import lock_runs
-from segue.engine.record import Recording
+from segue.engine.reporting import report
 from segue.engine.watch import Watch
-from segue.errors import DefinitionError, StoreUnavailableError
-from segue.model import ErrorInfo, Outcome, Verdict
+from segue.errors import DefinitionError, StoreError, StoreUnavailableError
+from segue.model import WORKER_LOST, Attempt, ErrorInfo, Outcome, Verdict
 from segue.store.protocol import Loan, Store, Transaction
 
-PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Between the tries to begin while the database cannot be reached."""
+LONG_SECONDS = 0.25
+"""A transaction that holds SQLite's write lock for longer than this renews the lease of its worker."""
 
-Attempt = tuple[str, int, int]
-"""(run_id, step, attempt)"""
+PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""The pause between two tries to begin while the database is unreachable."""
 
 
 class TaskTransactions:
@@ -46,11 +48,11 @@ class TaskTransactions:
         self._store: tuple[Store, Watch] | None = None
         self._mine = threading.local()
         self._lock = threading.Lock()
-        self._loans: dict[Loan, Attempt | None] = {}  # and the attempt that has it now
+        self._loans: dict[Loan, Attempt | None] = {}  # and the attempt that uses it now
         self._is_closed = False
 
     def begin(self, attempt: Attempt) -> TaskTransaction:
-        """Open a transaction on this thread's connection, trying for some seconds; raises StoreErrors."""
+        """Open a transaction on this thread's connection, trying for some seconds. Raises StoreErrors."""
         loan = self._loan()
         with self._lock:
             self._loans[loan] = attempt
@@ -60,17 +62,17 @@ class TaskTransactions:
             self._take_back(loan)
             raise
         store, watch = self._opened()
-        return TaskTransaction(store, watch, loan, connection, self._take_back)
+        return TaskTransaction(store, watch, loan, connection, self._take_back, attempt)
 
     def revoke(self, attempt: Attempt) -> None:
-        """Undo what an attempt has written that does not end, from another thread; it cannot be recorded any more."""
+        """Undo the writes of an attempt that does not end, from another thread; it can no longer be recorded."""
         with self._lock:
             found = [loan for loan, who in self._loans.items() if who == attempt]
         for loan in found:
             loan.revoke()
 
     def close(self) -> None:
-        """Close the connections that no task has; the others close as their tasks end."""
+        """Close the connections that no task uses; the others close as their tasks end."""
         with self._lock:
             self._is_closed = True
             idle = [loan for loan, who in self._loans.items() if who is None]
@@ -103,62 +105,73 @@ class TaskTransaction:
     """One transaction, which ends with `record` or `undo`."""
 
     def __init__(
-        self, store: Store, watch: Watch, loan: Loan, connection: Any, take_back: Callable[[Loan], None]
-    ) -> None:
+        self, store: Store, watch: Watch, loan: Loan, connection: Any, take_back: Callable[[Loan], None],
+        attempt: Attempt,
+    ) -> None:  # fmt: skip
         self.connection = connection
+        self._attempt = attempt
+        self._begun_at = time.monotonic()
         self._store = store
         self._watch = watch
         self._loan = loan
         self._take_back = take_back
 
     def record(self, outcome: Outcome) -> Outcome:
-        """Write down that the task succeeded, or returned a plan, and commit; returns what the worker is to be told.
+        """Record that the task succeeded, or returned a plan, and commit. Returns the outcome for the worker.
 
-        That is `recorded`; or, with everything undone, `failed` when the attempt is not the step's own any more, and
-        `cancelled` for a plan that comes while its run is being ended. Raises what `Loan.recording` raises; then
-        nothing is there, except when the connection broke at the commit: nobody knows then, and the fence decides.
+        That is `recorded`; or, with everything undone, `failed` if the attempt is no longer the current one of its
+        step, and `cancelled` for a plan whose run is being ended. Raises what `Loan.recording` raises; then nothing is
+        committed, unless the connection broke at the commit: then it is unknown, and the fence decides.
         """
         try:
             with self._loan.recording() as tx:
                 now = self._store.now()  # not before: a child process has no other connection to ask for it
-                journal = self._watch.open(tx, now)
-                self._write(tx, outcome, now)
-                if journal is not None and self._watch.notify(tx, journal):
+                act = self._watch.begin(tx, now)
+                if self._has_held_the_lock():
+                    self._renew_lease(tx, now)
+                self._write(act, outcome)
+                if self._watch.notify(act):
                     tx.later("wake")
         except _Undone as undone:
             return undone.outcome
         finally:
             self._take_back(self._loan)
-        if journal is not None:
-            self._watch.publish(journal)
-        return _told(outcome, Verdict.RECORDED)
+        self._watch.publish(act)
+        return _outcome_for_worker(outcome, Verdict.RECORDED)
 
     def undo(self, *, close: bool = False) -> DefinitionError | None:
-        """Roll back; with `close`, for good. See `Loan.rollback` for what comes back."""
+        """Roll back; with `close`, also close the connection. `Loan.rollback` explains the return value."""
         try:
             return self._loan.rollback()
         finally:
             if close:
                 self._loan.close()
             self._take_back(self._loan)
+            if self._has_held_the_lock():
+                with suppress(StoreError), self._store.transaction() as tx:
+                    self._renew_lease(tx, self._store.now())
 
-    def _write(self, tx: Transaction, outcome: Outcome, now: datetime) -> None:
+    def _has_held_the_lock(self) -> bool:
+        return self._store.dialect == "sqlite" and time.monotonic() - self._begun_at > LONG_SECONDS
+
+    def _renew_lease(self, tx: Transaction, now: datetime) -> None:
+        run_id, step, _ = self._attempt
+        for worker_id, heartbeat_at, lease_until in tx.all("lease_of_step", run_id=run_id, step=step):
+            begun, until = tx.datetime(heartbeat_at), tx.datetime(lease_until)
+            if begun is not None and until is not None:
+                tx.all("renew_lease", worker_id=worker_id, now=now, lease_until=now + (until - begun))
+
+    def _write(self, act: Act, outcome: Outcome) -> None:
         may_grow = outcome.verdict == Verdict.EXPANDED
-        if may_grow and any(run.is_ending for run in lock_runs(tx, [outcome.run_id])):
-            raise _Undone(_told(outcome, Verdict.CANCELLED))
-        worker = tx.all("worker_of_step", run_id=outcome.run_id, step=outcome.step) if outcome.output else []
+        if may_grow and any(run.is_ending for run in lock_runs(act.tx, [outcome.run_id])):
+            raise _Undone(_outcome_for_worker(outcome, Verdict.CANCELLED))
+        worker = act.tx.all("worker_of_step", run_id=outcome.run_id, step=outcome.step) if outcome.output else []
         name = worker[0][0] if worker else "unknown"
-        recording = Recording(self._store, tx, name, [outcome], now)
-        recording.send()
-        recording.settle()
-        if recording.refused:
+        if report(act, [outcome], by=name).recorded.refused:
             raise _Undone(_too_late(outcome))
-        admit_after(self._store, tx, now, recording.ended_limited)
-        if recording.started:
-            tx.later("wake")
 
 
-class _Undone(Exception):  # noqa: N818 - it carries an outcome out of the transaction, which is rolled back on its way
+class _Undone(Exception):  # noqa: N818 - carries an outcome out of the transaction, which is rolled back on the way
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.verdict)
         self.outcome = outcome
@@ -173,7 +186,7 @@ def _begun(loan: Loan) -> Any:
     return loan.begin()
 
 
-def _told(outcome: Outcome, verdict: Verdict, error: ErrorInfo | None = None) -> Outcome:
+def _outcome_for_worker(outcome: Outcome, verdict: Verdict, error: ErrorInfo | None = None) -> Outcome:
     return Outcome(
         outcome.run_id, outcome.step, outcome.attempt, verdict, error=error, retryable=False, seconds=outcome.seconds
     )
@@ -181,6 +194,6 @@ def _told(outcome: Outcome, verdict: Verdict, error: ErrorInfo | None = None) ->
 
 def _too_late(outcome: Outcome) -> Outcome:
     message = (
-        f"attempt {outcome.attempt} was taken from its worker before its task returned; all that it wrote was undone"
+        f"attempt {outcome.attempt} was taken from its worker before its task returned; all its writes were undone"
     )
-    return _told(outcome, Verdict.FAILED, ErrorInfo("worker_lost", message))
+    return _outcome_for_worker(outcome, Verdict.FAILED, ErrorInfo(WORKER_LOST, message))

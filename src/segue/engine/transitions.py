@@ -1,26 +1,45 @@
-"""The state machine on one page: what an event means for one step. Pure; the engine writes down what it says.
+"""The state machine on one page: the effect of an event on one step. Pure.
 
     status     event            becomes
     ---------  ---------------  ------------------------------------------------------------------------
     blocked    ParentsDone      ready, skipped, or still blocked (its join rule decides)
     blocked    PlanDone         succeeded or failed (a step that waits for the plan its task returned)
     ready      Claimed          running, attempt + 1
+    ready      Sent             sent, attempt + 1
     ready      Received         succeeded (it waited for a message)
-    ready      Expired          failed, or succeeded (nobody claimed it in time, or its message did not come)
-    running    Ended            succeeded · skipped · cancelled · blocked (returned a plan) ·
-                                ready (failed with tries left, or handed back) · failed
-    running    Lost             ready, or failed when it lost too many workers
-    not final  Cancelled        cancelled at once; a running one is asked to end first
+    ready      Expired          failed, or succeeded (it was not begun in time, or its message did not come); sent: too
+    sent       Begun            running; in a paused run ready, to be sent again when the run is resumed
+    sent       Recalled         ready (its executor has not begun it and never will)
+    sent       Resent           sent, with the same attempt or the next
+    live       Ended            succeeded · skipped · cancelled · blocked (returned a plan; one that passes its place
+                                on to a call has succeeded, see engine/expand.py) ·
+                                ready (failed with tries left, lost, or handed back) · failed
+    live       Lost             ready, or failed when it lost too many workers
+    live       Retrying         ready, failures + 1; or sent, attempt + 1, where the executor's broker holds the delay
+    not final  Cancelled        cancelled immediately; a running one is asked to end first, and so is a sent one that is
+                                not fenced
     any        Reset            ready or blocked, with all its tries; not while an attempt is under way
-    any        Said             skipped or succeeded, because a person says so; not while an attempt is under way, and
-                                not where it succeeded already
+    any        SetByHand        skipped or succeeded, set by a person; not while an attempt is under way, and not if it
+                                                           succeeded already
 
-Everything else is refused: what is final changes only when a person says so, and what an older attempt says changes
+*Live* is running or sent: a sent step may have begun, and the report of that may have been lost. *Fenced* is a step
+whose executor asks before it begins (`Begun`), so that a late begin can be refused. In a run that is being ended, every
+step that would start again, continue elsewhere or grow is cancelled instead.
+
+Everything else is refused: a final step changes only if a person sets it, and reports of an older attempt change
 nothing.
-Two moves touch many rows and are SQL (claim, and release within `finish`); a property test holds them to this page.
+
+The engine executes this page where it handles steps one by one: `end_attempt` (engine/attempts.py) for every way in
+which an attempt ends and for what expires, engine/executing.py for reports of executors. Where SQL changes many rows at
+once (claims, releases and plain successes in `finish`, cancels, resets) or processes the consequences of a release,
+this page is the specification: tests/property/test_decisions_are_written.py checks the engine against it with every
+event and status.
 """
 
 from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
 
 import msgspec
 
@@ -29,9 +48,12 @@ from segue.model import JoinVerdict, Policy, StepStatus, Verdict, judge_join
 
 DEFAULT_POLICY = Policy()
 
+LIVE = frozenset({StepStatus.SENT, StepStatus.RUNNING})
+"""The statuses in which an attempt is, or may be, under way."""
+
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a decision may depend on: the row as it stands."""
+    """The facts on which a decision may depend: the current row."""
 
     status: StepStatus
     attempt: int = 0
@@ -43,10 +65,14 @@ class Facts(msgspec.Struct, frozen=True):
     failed_above: int = 0
     skipped_above: int = 0
     seed: str = ""  # its identity, for the jitter
+    is_fenced: bool = True  # of a sent step: its executor asks before it begins
+    is_asked_to_end: bool = False
+    run_is_ending: bool = False  # it is being cancelled, or fails fast
+    run_is_paused: bool = False
 
 
 class ParentsDone(msgspec.Struct, frozen=True):
-    """Parents became final just now, so many with each status."""
+    """Parents became final just now: how many with each status."""
 
     succeeded: int = 0
     failed: int = 0
@@ -54,7 +80,7 @@ class ParentsDone(msgspec.Struct, frozen=True):
 
 
 class PlanDone(msgspec.Struct, frozen=True):
-    """The plan that the task returned is done."""
+    """The plan that the task returned has ended."""
 
     failed: bool
 
@@ -63,18 +89,52 @@ class Claimed(msgspec.Struct, frozen=True):
     """A worker takes it."""
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """It is handed to an executor."""
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """An executor begins an attempt that was sent to it."""
+
+    attempt: int
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """An attempt that was sent will not begin: its message was withdrawn, or is gone."""
+
+    attempt: int
+
+
+class Resent(msgspec.Struct, frozen=True):
+    """An attempt that was sent is sent again. With `is_next` it is the next one, so that the first is refused."""
+
+    attempt: int
+    is_next: bool = False
+
+
+class Retrying(msgspec.Struct, frozen=True):
+    """An attempt failed, and its executor's own retry follows, as often as the executor decides.
+
+    It follows after a time; or the executor's broker holds it already, and it should have begun by `held_until`.
+    """
+
+    attempt: int
+    after_seconds: float = 0.0
+    held_until: datetime | None = None
+
+
 class Received(msgspec.Struct, frozen=True):
-    """The message that it waits for came."""
+    """The message for which it waits has come."""
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """Its time to be claimed, or to receive its message, is over; it may have a default for that."""
+    """Its time to begin, or to receive its message, is over; it may have a default for that."""
 
     failed: bool
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """An attempt reports."""
+    """An attempt reports its end."""
 
     attempt: int
     verdict: Verdict
@@ -83,9 +143,10 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """The worker of an attempt is gone."""
+    """The worker of an attempt is gone. If the attempt is known not to be to blame, it does not count as a loss."""
 
     attempt: int
+    is_counted: bool = True
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -93,27 +154,30 @@ class Cancelled(msgspec.Struct, frozen=True):
 
 
 class Reset(msgspec.Struct, frozen=True):
-    """A person has it, or something above it, done again."""
+    """A person resets it, or something above it, to be done again."""
 
 
-class Said(msgspec.Struct, frozen=True):
-    """A person says how it ended: skipped or succeeded."""
+class SetByHand(msgspec.Struct, frozen=True):
+    """A person sets its end: skipped or succeeded."""
 
     status: StepStatus
 
 
-Event = ParentsDone | PlanDone | Claimed | Received | Expired | Ended | Lost | Cancelled | Reset | Said
+AttemptEvent = Begun | Recalled | Resent | Retrying | Ended | Lost
+"""Events of one attempt; they are refused if another attempt is the current one."""
+
+Event = ParentsDone | PlanDone | Claimed | Sent | Received | Expired | AttemptEvent | Cancelled | Reset | SetByHand
 
 
 class Change(msgspec.Struct, frozen=True):
-    """The row as it becomes. `after_seconds`: not claimable before; `cause`: what the attempt's record says."""
+    """The new row. `after_seconds`: not claimable before; `cause`: why an attempt did not end in order."""
 
     status: StepStatus
     attempt: int
     failures: int
     losses: int
     after_seconds: float = 0.0
-    cause: str = ""
+    cause: str = ""  # failed, lost, released, recalled
     asked_to_end: bool = False
 
 
@@ -125,8 +189,8 @@ REFUSED = Refused()
 
 
 def decide(step: Facts, event: Event) -> Change | Refused:
-    """What `event` means for `step`."""
-    if isinstance(event, Reset | Said):
+    """The effect of `event` on `step`."""
+    if isinstance(event, Reset | SetByHand):
         return _by_hand(step, event)
     if step.status.is_final:
         return REFUSED
@@ -137,34 +201,78 @@ def decide(step: Facts, event: Event) -> Change | Refused:
             if step.status is not StepStatus.BLOCKED:
                 return REFUSED
             return _become(step, StepStatus.FAILED if failed else StepStatus.SUCCEEDED)
-        case Claimed():
+        case Claimed() | Sent():
             if step.status is not StepStatus.READY:
                 return REFUSED
-            return Change(StepStatus.RUNNING, step.attempt + 1, step.failures, step.losses)
+            status = StepStatus.SENT if isinstance(event, Sent) else StepStatus.RUNNING
+            return Change(status, step.attempt + 1, step.failures, step.losses)
         case Received():
             return _become(step, StepStatus.SUCCEEDED) if step.status is StepStatus.READY else REFUSED
         case Expired(failed=failed):
-            if step.status is not StepStatus.READY:
+            if step.status is not StepStatus.READY and not _can_be_refused(step):
                 return REFUSED
             return _become(step, StepStatus.FAILED if failed else StepStatus.SUCCEEDED)
-        case Ended():
-            if step.status is not StepStatus.RUNNING or event.attempt != step.attempt:
-                return REFUSED
-            return _ended(step, event)
-        case Lost(attempt=attempt):
-            if step.status is not StepStatus.RUNNING or attempt != step.attempt:
-                return REFUSED
-            losses = step.losses + 1
-            status = StepStatus.FAILED if losses > step.policy.lost_retries else StepStatus.READY
-            return Change(status, step.attempt, step.failures, losses, cause="lost")
         case Cancelled():
-            if step.status is StepStatus.RUNNING:
-                return Change(step.status, step.attempt, step.failures, step.losses, asked_to_end=True)
+            if step.status in LIVE and not _can_be_refused(step):
+                return _asked(step, step.status)
             return _become(step, StepStatus.CANCELLED)
+        case Begun() | Recalled() | Resent():
+            if step.status is not StepStatus.SENT or event.attempt != step.attempt:
+                return REFUSED
+            return _of_sent(step, event)
+        case Ended() | Lost() | Retrying():
+            if step.status not in LIVE or event.attempt != step.attempt:
+                return REFUSED
+            return _of_live(step, event)
+        case _:
+            assert_never(event)
 
 
-def _by_hand(step: Facts, event: Reset | Said) -> Change | Refused:
-    if step.status in (StepStatus.RUNNING, StepStatus.SENT):
+def _can_be_refused(step: Facts) -> bool:
+    """Whether it was sent to an executor that must still ask before it begins."""
+    return step.status is StepStatus.SENT and step.is_fenced
+
+
+def _of_sent(step: Facts, event: Begun | Recalled | Resent) -> Change | Refused:
+    match event:
+        case Begun():
+            if step.run_is_paused and step.is_fenced:
+                return _again(step, "recalled")
+            return _asked(step, StepStatus.RUNNING) if step.is_asked_to_end else _become(step, StepStatus.RUNNING)
+        case Recalled():
+            return _become(step, StepStatus.CANCELLED) if step.run_is_ending else _again(step, "recalled")
+        case Resent(is_next=is_next):
+            if step.run_is_ending or step.run_is_paused:
+                return REFUSED  # none of its steps starts any more, or now
+            return Change(StepStatus.SENT, step.attempt + is_next, step.failures, step.losses)
+        case _:
+            assert_never(event)
+
+
+def _of_live(step: Facts, event: Ended | Lost | Retrying) -> Change | Refused:
+    match event:
+        case Ended():
+            return _ended(step, event)
+        case Lost(is_counted=is_counted):
+            if step.run_is_ending:
+                return _become(step, StepStatus.CANCELLED)
+            return _lost(step) if is_counted else _again(step, "lost")
+        case Retrying():
+            if step.run_is_ending:
+                return _become(step, StepStatus.CANCELLED)
+            if step.is_asked_to_end:
+                return _again(step, "released")
+            failures = step.failures + 1
+            if event.held_until is not None:
+                return Change(StepStatus.SENT, step.attempt + 1, failures, step.losses, cause="failed")
+            after = max(event.after_seconds, 0.0)
+            return Change(StepStatus.READY, step.attempt, failures, step.losses, after, cause="failed")
+        case _:
+            assert_never(event)
+
+
+def _by_hand(step: Facts, event: Reset | SetByHand) -> Change | Refused:
+    if step.status in LIVE:
         return REFUSED
     if isinstance(event, Reset):
         return Change(StepStatus.BLOCKED if step.waiting_on else StepStatus.READY, step.attempt, 0, 0)
@@ -190,10 +298,19 @@ def _parents_done(step: Facts, event: ParentsDone) -> Change | Refused:
             return _become(step, StepStatus.SKIPPED)
         case JoinVerdict.WAIT:
             return _become(step, StepStatus.BLOCKED)
+        case _:
+            assert_never(verdict)
 
 
 def _ended(step: Facts, event: Ended) -> Change | Refused:
-    match event.verdict:
+    verdict = event.verdict
+    if step.run_is_ending and verdict in _STARTS_MORE:
+        verdict = Verdict.CANCELLED
+    elif not step.run_is_ending and step.is_asked_to_end and verdict in _MAY_BE_ITS_ANSWER:
+        # Its run was paused, and it was asked to end. It is unknown whether it failed because of that: it starts again
+        # with the run, and this does not count as a try.
+        verdict = Verdict.RELEASED
+    match verdict:
         case Verdict.SUCCEEDED:
             return _become(step, StepStatus.SUCCEEDED)
         case Verdict.SKIPPED:
@@ -205,15 +322,42 @@ def _ended(step: Facts, event: Ended) -> Change | Refused:
         case Verdict.RECORDED:
             return REFUSED  # nothing is left to be written
         case Verdict.RELEASED:
-            return Change(StepStatus.READY, step.attempt, step.failures, step.losses, cause="released")
+            return _again(step, "released")
+        case Verdict.LOST:
+            return _lost(step)
         case Verdict.FAILED:
-            failures = step.failures + 1
-            if not event.retryable or failures > step.policy.retries:
-                return Change(StepStatus.FAILED, step.attempt, failures, step.losses, cause="failed")
-            after = event.retry_after
-            if after is None:
-                after = delay_seconds(step.policy, failures, seed=step.seed)
-            return Change(StepStatus.READY, step.attempt, failures, step.losses, max(after, 0.0), cause="failed")
+            return _failed(step, event)
+        case _:
+            assert_never(verdict)
+
+
+_STARTS_MORE = frozenset({Verdict.RELEASED, Verdict.EXPANDED, Verdict.FAILED, Verdict.LOST})
+_MAY_BE_ITS_ANSWER = frozenset({Verdict.CANCELLED, Verdict.FAILED, Verdict.LOST})
+
+
+def _failed(step: Facts, event: Ended) -> Change:
+    failures = step.failures + 1
+    if not event.retryable or failures > step.policy.retries:
+        return Change(StepStatus.FAILED, step.attempt, failures, step.losses, cause="failed")
+    after = event.retry_after
+    if after is None:
+        after = delay_seconds(step.policy, failures, seed=step.seed)
+    return Change(StepStatus.READY, step.attempt, failures, step.losses, max(after, 0.0), cause="failed")
+
+
+def _lost(step: Facts) -> Change:
+    losses = step.losses + 1
+    status = StepStatus.FAILED if losses > step.policy.lost_retries else StepStatus.READY
+    return Change(status, step.attempt, step.failures, losses, cause="lost")
+
+
+def _again(step: Facts, cause: str) -> Change:
+    """It did not count as a try: it may start immediately, with the same number of tries left."""
+    return Change(StepStatus.READY, step.attempt, step.failures, step.losses, cause=cause)
+
+
+def _asked(step: Facts, status: StepStatus) -> Change:
+    return Change(status, step.attempt, step.failures, step.losses, asked_to_end=True)
 
 
 def _become(step: Facts, status: StepStatus) -> Change:

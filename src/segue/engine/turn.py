@@ -1,79 +1,136 @@
-"""The turn: everything that a worker tells the database and hears from it, in one transaction.
+"""The turn: everything that a worker reports to the database and receives from it, in one transaction.
 
 Outcomes are recorded, children released, runs ended, ready steps claimed, their references resolved; then one commit. A
 crash before the commit leaves everything as it was: the worker's steps are still running under its lease, and are
-rescued.
+rescued when it expires.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
-from segue.engine.admission import admit_after
+from segue.engine.act import Act
+from segue.engine.claiming.assembling import Assembly
+from segue.engine.claiming.candidates import Candidates
+from segue.engine.claiming.claimed import ClaimedRow
 from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.claiming.lane_memory import LaneMemory
-from segue.engine.claiming.laned import LanedClaim
-from segue.engine.claiming.places import Spot
-from segue.engine.happenings import begin_runs, note_starts
+from segue.engine.claiming.laned import Claim
+from segue.engine.expand import read_large_plans
 from segue.engine.identity import WorkerIdentity
+from segue.engine.limiting.places import LimitKey
+from segue.engine.locking import held_runs
+from segue.engine.notes import begin_runs, note_starts
+from segue.engine.plain import Exchanged, are_plain, exchange, heard
 from segue.engine.recent import RecentIds
-from segue.engine.record import Recording
+from segue.engine.record import Recorded
+from segue.engine.reporting import Reported, report
+from segue.engine.stored import moment_of, storable
 from segue.engine.watch import Watch
-from segue.model import Job, Outcome, Progress
-from segue.store.protocol import Store, Transaction
+from segue.errors import PASSING_ERRORS
+from segue.model import Attempt, ErrorInfo, Job, Outcome, Progress, Verdict
+from segue.store.protocol import Later, Store, Transaction
 
 TIMERS_AT_ONCE = 1000
+UNKNOWN_TIMER_SECONDS = 1.0
+FEW_STEPS, _MOST_CHILDREN = 4, 1000
 _MOST_WORKERS = 100  # that one process remembers
 
 
 class TurnRequest(msgspec.Struct):
-    """What the worker brings to a turn."""
+    """The worker's input for a turn."""
 
     outcomes: Sequence[Outcome] = ()
-    recorded: Sequence[Outcome] = ()  # of attempts that wrote down themselves what came of them
+    recorded: Sequence[Outcome] = ()  # of attempts that recorded their outcomes themselves
     progress: Sequence[Progress] = ()
     want: int = 0  # how many steps it could take
-    heartbeat: str | None = None  # its status, when the lease is to be renewed now
-    sleeping: bool = False  # said with the heartbeat: notify me
-    timers: bool = False  # look for timers that have come due, and when the next one will
+    heartbeat: str | None = None  # its status, if the lease is to be renewed now
+    sleeping: bool = False  # with the heartbeat: notify me
+    timers: bool = False  # check for timers that have come due, and when the next one will
     cancels: bool = False  # ask which of its steps are to end
+    comes_back: bool = False  # another turn follows within some ms: it may say what this one leaves unsaid
+    alone: bool = False  # outcomes that were in the way: leave those of runs that others hold, and admit nothing
+    apart: bool = False  # commit the claim before its rows are read: one of them may have been in the way
 
 
 class TurnResult(msgspec.Struct):
-    """What the worker takes from it."""
+    """The worker's result of a turn."""
 
     jobs: list[Job] = []
     outcomes: list[Outcome] = []  # of claimed steps that need not run: for the next turn
+    left: list[Outcome] = []  # with `alone`: outcomes of runs that another transaction holds
     refused: int = 0  # outcomes that came too late
     ended: list[str] = []  # runs that became final
     cancels: list[tuple[str, int, int]] = []  # (run, step, attempt) to be ended
-    timer_seconds: float | None = None  # until the next timer comes due, when asked and there is one
-    lease_lost: bool = False  # declared lost: nothing was done, and what it runs is no longer its own
+    knows_timers: bool = False  # it has checked for the next timer: if asked, and if it may have set one itself
+    timer_seconds: float | None = None  # until the next timer comes due, if it has checked and there is one
+    age_seconds: float = 0.0  # how long ago its times were right: a commit takes some time
+    lease_lost: bool = False  # declared lost: nothing was done, and its running steps belong to others
     again: bool = False  # there may be more to claim right now
-    missed: set[Spot] = set()  # limits of runs that ended, which somebody else had in hand: to be asked again
-    look_seconds: float | None = None  # until limits may let something start, though nobody says so
+    unsaid: bool = False  # runs have begun, which the next turn says: it should follow soon
+    unfinished: list[str] = []  # runs of which something is left to do in other transactions
+    missed: set[LimitKey] = set()  # limits of ended runs that another transaction had locked: to be asked again
+    look_seconds: float | None = None  # until limits may let something start without news of it
+
+
+def together(first: TurnResult, then: TurnResult) -> TurnResult:
+    """What came of two turns, the second of which looked after what the first had left."""
+    timed = then if then.knows_timers else first
+    return TurnResult(
+        jobs=first.jobs + then.jobs, outcomes=first.outcomes + then.outcomes, left=first.left + then.left,
+        refused=first.refused + then.refused, ended=first.ended + then.ended, cancels=first.cancels + then.cancels,
+        knows_timers=timed.knows_timers, timer_seconds=timed.timer_seconds,
+        age_seconds=timed.age_seconds, again=first.again or then.again, unfinished=first.unfinished + then.unfinished,
+        missed=first.missed | then.missed, unsaid=first.unsaid or then.unsaid, look_seconds=then.look_seconds,
+    )  # fmt: skip
 
 
 class TurnMemory:
-    """What a worker remembers from turn to turn. It only saves work; nothing depends on it."""
+    """A worker's memory from turn to turn. It only saves work; nothing depends on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self.begun = RecentIds()  # runs that are known to have begun
-        self.cursor = ClaimCursor(time.monotonic)
+        self.unsaid: dict[str, datetime] = {}  # runs that have begun, and when, which the database does not know yet
+        self.cursor = ClaimCursor(monotonic)
+        self.was_long = False  # the last claim took long to find too few: the next turn is to see why
         self._lanes: dict[tuple[str, str | None], LaneMemory] = {}
+        self._only_children: dict[Attempt, int] = {}
+
+    def remember_children(self, rows: Sequence[ClaimedRow]) -> None:
+        """Remember the only children of steps that were claimed, while a worker has few steps, as of a chain."""
+        if len(rows) > FEW_STEPS:
+            return
+        if len(self._only_children) > _MOST_CHILDREN:
+            self._only_children.clear()
+        for row in rows:
+            if row.only_child is not None and row.only_child >= 0:
+                self._only_children[row.run_id, row.step, row.attempt] = row.only_child
+
+    def take_only_child(self, outcomes: Sequence[Outcome]) -> int | None:
+        """The only child of the step of a single outcome, if it is remembered."""
+        if len(outcomes) != 1 or not self._only_children:
+            return None
+        [one] = outcomes
+        return self._only_children.pop((one.run_id, one.step, one.attempt), None)
+
+    def was_said(self, unsaid: Iterable[str]) -> None:
+        """The database knows that these runs have begun."""
+        for run_id in unsaid:
+            self.unsaid.pop(run_id, None)
 
     def lanes_of(self, worker: WorkerIdentity) -> LaneMemory:
-        """What this worker remembers of lanes."""
+        """This worker's memory of lanes."""
         who = (worker.id, worker.run_id)
         found = self._lanes.get(who)
         if found is None:
             if len(self._lanes) >= _MOST_WORKERS:
                 self._lanes.clear()
-            found = self._lanes[who] = LaneMemory(worker)
+            found = self._lanes[who] = LaneMemory(worker, monotonic=self._monotonic)
         return found
 
 
@@ -88,104 +145,290 @@ class Turn:
         self._request = request
         self._memory = memory
         self._watch = watch
+        self._lanes = memory.lanes_of(worker)
+        self._was_long = memory.was_long  # the last claim: this one is to see what it passes over
+        self._freed = 0  # how many of the outcomes gave places of limits back
+        self._knows_no_plain = False  # a claim has just found that no steps without lanes are ready
         self._result = TurnResult()
-        self._admitted = False
+        self._apart: list[ClaimedRow] = []
+        self._upcoming: Later | None = None
+        self._candidates: Candidates | None = None  # a look at lanes, in a plain exchange
 
     def take(self) -> TurnResult:
         """Take it. Raises StoreError when the database cannot do it; then nothing has happened, as far as is known."""
-        self._store.now()  # beforehand, because where it asks the database it is a transaction of its own
+        request, memory = self._request, self._memory
+        self._freed = self._lanes.give_back(request.outcomes) + self._lanes.give_back(request.recorded)
+        if self._may_be_plain():
+            unsaid = dict(memory.unsaid)
+            read_at = time.monotonic()
+            exchanged = exchange(
+                self._store, self._watch, self._worker, memory.cursor, request.outcomes, request.want, self._look,
+                only_child=memory.take_only_child(request.outcomes),
+            )  # fmt: skip
+            self._result.age_seconds = time.monotonic() - read_at
+            memory.was_said(unsaid)
+            return self._accept(self._have_looked(exchanged))
+        return self._take_whole()
+
+    # In one exchange ----------------------------------------------------------------------------------------------
+
+    def _may_be_plain(self) -> bool:
+        """Whether a plain exchange may do it all, judging without the database."""
+        request, worker = self._request, self._worker
+        return (
+            self._store.sends_commit_along
+            and request.heartbeat is None
+            and not (request.cancels or request.progress or request.alone or request.apart)
+            and (len(worker.queues) == 1 or worker.run_id is not None)
+            and not (self._freed or self._was_long)
+            and self._watch.is_quiet
+            and self._lanes.is_out_of_the_way(self._store.now())
+            and are_plain(request.outcomes)
+        )
+
+    def _look(self, act: Act) -> None:
+        """Look at timers and lanes now and then, and say what the last turn left unsaid, behind the outcomes."""
+        if self._request.timers:
+            self._tend_timers(act)
+        self._say_begun(act)
+        if self._request.want > 0 and self._lanes.is_due(act.now):
+            self._candidates = Candidates(act, self._worker, self._memory.cursor, self._lanes, want=self._request.want)
+            self._candidates.send_lanes()
+
+    def _have_looked(self, exchanged: Exchanged) -> Exchanged:
+        """What was seen meanwhile: if there are lanes, places that are left are shared among them."""
+        self._note_next_timer(exchanged.act)
+        if self._candidates is None:
+            return exchanged
+        if self._candidates.sees_anything():
+            self._lanes.saw_lanes()
+            return exchanged._replace(looks_further=len(exchanged.rows) < self._request.want)
+        self._lanes.looked(exchanged.act.now, is_active=False)
+        return exchanged._replace(looks_further=False)
+
+    def _accept(self, exchanged: Exchanged) -> TurnResult:
+        """Take what was claimed and committed together, say what may be said afterwards, and look after the rest."""
+        result, request = self._result, self._request
+        self._memory.begun.add_all(exchanged.begun)
+        self._memory.was_long = exchanged.was_long
+        result.ended = list(exchanged.ended)
+        result.again |= exchanged.is_full or exchanged.look_again
+        self._make_jobs(exchanged)
+        if not (exchanged.left or exchanged.looks_further):
+            return result
+        want = request.want - len(exchanged.rows)
+        rest = Turn(
+            self._store,
+            self._worker,
+            TurnRequest(outcomes=exchanged.left, want=want, comes_back=request.comes_back),
+            self._memory,
+            self._watch,
+        )
+        rest._knows_no_plain = not exchanged.left
+        try:
+            return together(result, rest._take_whole())
+        except Exception:
+            if not exchanged.rows and len(exchanged.left) == len(request.outcomes):
+                raise
+            result.outcomes += exchanged.left  # it did bring something: the next turn hears why the rest cannot be done
+            result.again = True
+            return result
+
+    def _make_jobs(self, exchanged: Exchanged) -> None:
+        """Make jobs of claimed rows, and say in the same transaction that runs begin and that there is more to do.
+
+        That a run begins may wait for the next turn, if this is soon: when the run has ended by then, it is never said.
+        """
+        result, rows = self._result, exchanged.rows
+        new = sorted({row.run_id for row in rows if row.run_id not in self._memory.begun})
+        is_more = exchanged.started > len(rows)
+        if new and self._request.comes_back:
+            self._memory.unsaid.update(dict.fromkeys(new, self._store.now()))
+            new, result.unsaid = [], True
+        self._memory.remember_children(rows)
+        assembly = Assembly(rows, exchanged.results)
+        made: tuple[list[Job], list[Outcome]] | None = None
+        try:
+            if not (new or is_more or assembly.needs_database):
+                made = assembly.jobs(None)
+            else:
+                with self._store.transaction() as tx:
+                    act = self._watch.begin(tx, self._store.now())
+                    if new:
+                        begin_runs(act, new)
+                    if is_more:
+                        tx.later("wake")
+                    if is_more and not exchanged.is_full and self._request.want > 0:
+                        self._upcoming = tx.later("next_timer")  # what it started may have to wait: a retry, a delay
+                    made = assembly.jobs(tx)
+                    self._note_next_timer(act)
+        except Exception:  # noqa: BLE001 - these steps are claimed, whatever it was: each is looked at for itself
+            if made is None:
+                self._make_jobs_apart(rows)
+        if made is not None:
+            result.jobs, result.outcomes = made
+
+    # With looks in between ----------------------------------------------------------------------------------------
+
+    def _take_whole(self) -> TurnResult:
+        if not self._knows_no_plain:
+            self._memory.was_long = False
+        before = self._store.now()  # because where it asks the database it is a transaction of its own
         request, result = self._request, self._result
+        plans = read_large_plans(self._store, request.outcomes, before)
         with self._store.transaction() as tx:
-            now = self._store.now()  # and again: the transaction may have been waited for, longer than a lease lasts
-            journal = self._watch.open(tx, now)
-            if request.heartbeat is not None and not self._renew(tx, now, request.heartbeat):
+            now = self._store.now()  # and again: the wait for the transaction may have been longer than a lease
+            read_at = time.monotonic()
+            act = self._watch.begin(tx, now)
+            result.unfinished = act.unfinished
+            if request.heartbeat is not None and not self._renew(act, request.heartbeat):
                 result.lease_lost = True
                 return result
-            self._attend(tx, now)
-            recording = Recording(self._store, tx, self._worker.name, request.outcomes, now)
-            if request.outcomes:
-                recording.send()
-            if not recording.is_plain:
-                recording.settle()
-            # Invariant: a turn that holds steps (come due, claimed) waits for nothing any more, so two never wait for
-            # each other. What plain successes set off touches no step that is ready.
-            if request.timers:
-                self._tend_timers(tx, now)
-            claim = self._claim(tx, now)
-            if request.want > 0:
-                claim.send()
-            if recording.is_plain:
-                recording.settle()
-            if recording.ended:
-                self._admit(tx, recording, now)
-            rows = claim.rows()
-            if rows:
-                self._begin({row[0] for row in rows}, recording.locked, tx, now)
-                result.jobs, result.outcomes = claim.jobs(rows, recording.results)
-                if journal is not None:
-                    note_starts(journal, [(job.run_id, job.step, job.attempt) for job in result.jobs])
-            result.refused, result.ended = recording.refused, recording.ended
-            result.again = (
-                claim.is_full
-                or claim.look_again
-                or ((self._admitted or (recording.is_plain and recording.started_late > 0)) and request.want > 0)
+            self._attend(act)
+            outcomes = request.outcomes
+            if request.alone:
+                tx.later("wait_shortly")
+                outcomes = self._of_free_runs(tx)
+            claim = self._claim(act)
+            unsaid = dict(self._memory.unsaid)
+
+            def look() -> None:
+                if request.timers:
+                    self._tend_timers(act)
+                self._say_begun(act)
+                if request.want > 0:
+                    claim.send()
+
+            reported = report(
+                act, outcomes, by=self._worker.name, plans=plans, meanwhile=look, admits=not request.alone, wakes=False
             )
-            result.look_seconds = claim.look_seconds
-            if recording.started > len(rows) or claim.leaves_places:
-                tx.later("wake")  # more than this worker takes now: others should hear of it
-            if journal is not None and self._watch.notify(tx, journal):
-                result.again = True
-        if journal is not None:
-            self._watch.publish(journal)
+            result.ended = list(act.ended_runs)
+            result.missed = reported.admitted.missed
+            result.refused = reported.recorded.refused
+            result.again = request.want > 0 and (reported.admitted.runs > 0 or reported.has_started_late)
+            plain = claim.plain if self._may_close_at_once(act, reported) else None
+            if plain is None:
+                self._take_claimed(act, claim, reported.recorded)
+        result.age_seconds = time.monotonic() - read_at
+        self._memory.was_said(unsaid)
+        self._watch.publish(act)
+        if plain is not None:
+            self._candidates = claim.look
+            exchanged = heard(act, plain, request.want, reported.recorded, ended=result.ended)
+            return self._accept(self._have_looked(exchanged))
+        if self._apart:
+            self._make_jobs_apart(self._apart)
         return result
 
-    def _renew(self, tx: Transaction, now: datetime, status: str) -> bool:
+    def _may_close_at_once(self, act: Act, reported: Reported) -> bool:
+        """Whether the claim is all that is still to be heard of, so that the commit may be sent along with it."""
+        return (
+            self._store.sends_commit_along
+            and not self._was_long
+            and reported.is_settled
+            and act.journal is None
+            and not (self._request.apart or self._request.alone)
+            and self._request.want > 0
+        )
+
+    def _take_claimed(self, act: Act, claim: Claim, recorded: Recorded) -> None:
+        """What was claimed, and what others should hear of."""
+        request, result = self._request, self._result
+        rows = claim.rows()
+        if request.want > 0 and not claim.is_full and recorded.started > len(rows):
+            self._upcoming = act.tx.later("next_timer")  # its own steps may have to wait: a retry, a delay, a sleep
+        self._note_next_timer(act)
+        if rows:
+            self._begin(act, {row.run_id for row in rows}, recorded.locked)
+            if request.apart:
+                self._apart = rows
+            else:
+                result.jobs, result.outcomes = Assembly(rows, recorded.results).jobs(act.tx)
+            if act.journal is not None:
+                note_starts(act.journal, [(job.run_id, job.step, job.attempt) for job in result.jobs])
+        result.again |= claim.is_full or claim.look_again
+        result.look_seconds = claim.look_seconds
+        if recorded.started > len(rows) or claim.leaves_places:
+            act.tx.later("wake")  # more than this worker takes now: notify others
+        if self._watch.notify(act):
+            result.again = True
+
+    def _make_jobs_apart(self, rows: list[ClaimedRow]) -> None:
+        """Look at what was claimed row by row, each in a transaction of its own: what a row breaks fails its step."""
+        for row in rows:
+            try:
+                with self._store.reading() as tx:
+                    jobs, outcomes = Assembly([row], {}).jobs(tx)
+            except PASSING_ERRORS:  # no fault of the row's
+                self._result.outcomes.append(Outcome(row.run_id, row.step, row.attempt, Verdict.RELEASED))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is charged to this attempt
+                info = ErrorInfo(type(error).__name__, storable(f"what it needs could not be read: {error}"))
+                self._result.outcomes.append(
+                    Outcome(row.run_id, row.step, row.attempt, Verdict.FAILED, error=info, retryable=False)
+                )
+            else:
+                self._result.jobs += jobs
+                self._result.outcomes += outcomes
+
+    def _of_free_runs(self, tx: Transaction) -> list[Outcome]:
+        """The outcomes except those of runs that another transaction holds, which are left. It does not wait."""
+        ids = sorted({outcome.run_id for outcome in self._request.outcomes})
+        held = held_runs(tx, ids) if ids else set()
+        self._result.left = [outcome for outcome in self._request.outcomes if outcome.run_id in held]
+        return [outcome for outcome in self._request.outcomes if outcome.run_id not in held]
+
+    def _renew(self, act: Act, status: str) -> bool:
         return bool(
-            tx.all(
-                "heartbeat", worker_id=self._worker.id, now=now, status=status, sleeping=self._request.sleeping,
-                lease_until=now + timedelta(seconds=self._worker.lease_seconds),
+            act.tx.all(
+                "heartbeat", worker_id=self._worker.id, now=act.now, status=status, sleeping=self._request.sleeping,
+                lease_until=act.now + timedelta(seconds=self._worker.lease_seconds),
             )
         )  # fmt: skip
 
-    def _attend(self, tx: Transaction, now: datetime) -> None:
-        """Progress, and what is to be cancelled: seldom, so each may cost a statement."""
+    def _attend(self, act: Act) -> None:
+        """Progress, and the steps to be cancelled: rare, so each may cost a statement."""
         for progress in self._request.progress:
-            tx.later(
+            act.tx.later(
                 "put_progress", run_id=progress.run_id, step=progress.step, attempt=progress.attempt,
-                done=progress.done, total=progress.total, message=progress.message, now=now,
+                done=progress.done, total=progress.total, message=progress.message, now=act.now,
             )  # fmt: skip
         if self._request.cancels:
-            found = tx.all("cancel_requests", worker_id=self._worker.id)
+            found = act.tx.all("cancel_requests", worker_id=self._worker.id)
             self._result.cancels = [(row[0], row[1], row[2]) for row in found]
 
-    def _admit(self, tx: Transaction, recording: Recording, now: datetime) -> None:
-        """Runs ended whose places others wait for. This waits for nothing, so it may follow a claim."""
-        ended = recording.ended_limited
-        if ended:
-            admitted = admit_after(self._store, tx, now, ended)
-            self._result.missed = admitted.missed
-            self._admitted = admitted.runs > 0
-
-    def _claim(self, tx: Transaction, now: datetime) -> LanedClaim:
-        lanes = self._memory.lanes_of(self._worker)
-        freed = lanes.give_back(self._request.outcomes) + lanes.give_back(self._request.recorded)
-        return LanedClaim(
-            self._store, tx, self._worker, self._memory.cursor, lanes, want=self._request.want, freed=freed, now=now
+    def _claim(self, act: Act) -> Claim:
+        return Claim(
+            act, self._worker, self._memory.cursor, self._lanes, want=self._request.want, freed=self._freed,
+            knows_no_plain=self._knows_no_plain,
         )  # fmt: skip
 
-    def _tend_timers(self, tx: Transaction, now: datetime) -> None:
-        tx.later("due_timers", now=now, limit=TIMERS_AT_ONCE)
-        upcoming = self._store.datetime(tx.all("next_timer")[0][0])
-        if upcoming is not None:
-            self._result.timer_seconds = max((upcoming - now).total_seconds(), 0.0)
+    def _tend_timers(self, act: Act) -> None:
+        act.tx.later("due_timers", now=act.now, limit=TIMERS_AT_ONCE)
+        self._upcoming = act.tx.later("next_timer")
 
-    def _begin(self, claimed: set[str], locked: set[str], tx: Transaction, now: datetime) -> None:
+    def _note_next_timer(self, act: Act) -> None:
+        if self._upcoming is not None:
+            found = self._upcoming.rows()[0][0]
+            upcoming = moment_of(act.tx, found)
+            self._result.knows_timers = True
+            if found is not None and upcoming is None:  # a damaged time sorts before all others: they come due anyway
+                self._result.timer_seconds = UNKNOWN_TIMER_SECONDS
+            if upcoming is not None:
+                self._result.timer_seconds = max((upcoming - act.now).total_seconds(), 0.0)
+
+    def _say_begun(self, act: Act) -> None:
+        """Say that runs have begun, behind the outcomes: of those that have ended it need not be said any more."""
+        unsaid = self._memory.unsaid
+        if unsaid:
+            begin_runs(act, list(unsaid), at=min(unsaid.values()))
+
+    def _begin(self, act: Act, claimed: set[str], locked: frozenset[str]) -> None:
         """Mark runs whose first step was claimed as running.
 
-        The statement leaves out a run that another turn holds, so only of runs that this turn holds is it certain;
-        until then it is said again with every claim.
+        The statement leaves out a run that another turn holds, so it is certain only for runs that this turn holds;
+        until then it is repeated with every claim.
         """
         new = sorted(run_id for run_id in claimed if run_id not in self._memory.begun)
         if new:
-            begin_runs(tx, new, now)
+            begin_runs(act, new)
             self._memory.begun.add_all(run_id for run_id in new if run_id in locked)

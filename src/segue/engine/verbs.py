@@ -1,32 +1,46 @@
-"""What all that people do to a run has in common: the run's lock, and the answer.
+"""The common part of all operations of people on a run: the run's lock, and the result.
 
-A *verb* is a function `(store, tx, run_id, now) -> Done`. It locks the run first, may be said twice, and writes down an
-event when it had an effect. `segue.client.selection` applies verbs to many runs, a transaction for each.
+A *verb* is a function `(act, run_id, ...) -> Done`. It locks the run first, may be applied twice, and records an event
+if it had an effect. `segue.client.selection` applies verbs to many runs, with a transaction for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, NamedTuple
 
+from segue.engine.act import Act
+from segue.engine.acts import Acts
+from segue.errors import RunStateError, SegueError
 from segue.model import RunStatus
-from segue.store.protocol import Store, Transaction
 
 LIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED)
 """The statuses of runs that are not final."""
 
 
 class Done(NamedTuple):
-    """What came of a verb on one run."""
+    """The effect of a verb on one run."""
 
     status: str  # of the run afterwards
-    changed: bool  # False: it was so already, or the verb means nothing to a run like this
+    changed: bool  # False: it was in that state already, or the verb has no effect in the run's state
 
 
-Verb = Callable[[Store, Transaction, str, datetime], Done]
+Verb = Callable[[Act, str], Done]
 
 
-def said(actor: str | None, reason: str | None) -> dict[str, Any]:
-    """Who did it and why, as the detail of an event; without what nobody said."""
+def say_to(engine: Acts, verb: Verb, run_id: str) -> Done:
+    """Apply a verb to a run. Raises RunStateError if the rows of the run cannot be processed."""
+    try:
+        return engine.act(verb, run_id)
+    except SegueError:
+        raise
+    except Exception as error:
+        raise RunStateError(
+            f"This cannot be done to run {run_id}: its rows were changed by hand or damaged "
+            f"({type(error).__name__}: {error}). A worker or the chores end it as failed when they meet them."
+        ) from error
+
+
+def audit_detail(actor: str | None, reason: str | None) -> dict[str, Any]:
+    """Who did it and why, as the detail of an event; without fields that were not given."""
     return {name: text for name, text in (("actor", actor), ("reason", reason)) if text}

@@ -1,11 +1,11 @@
-"""Who listens: observers in this process, and the subscriptions in the database.
+"""Delivers events: to the observers in this process, and to the subscriptions in the database.
 
-A transaction is given a journal only when somebody does. What it notes is told twice. Before the commit, every event
-that a subscription wants starts a run of its own, in the same transaction: it is there if and only if what happened is.
-After the commit the observers of this process are told.
+A transaction gets a journal only if there is an observer or subscription. Its notes are used twice. Before the commit,
+every event that a subscription wants starts a run, in the same transaction: the run exists if and only if the event
+happened. After the commit the observers of this process are called.
 
-The subscriptions are remembered, and read again after a second. So a new one counts from about a second later on, and
-a transaction pays for no look at them.
+The subscriptions are cached, and read again after a second. A new one is therefore used within about a second, and a
+transaction does not pay for reading them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 
-from segue.engine.happenings import describe
+from segue.engine.act import Act
+from segue.engine.ids import Ids, process_ids
+from segue.engine.notes import describe
 from segue.engine.subscriptions import Subscribed, active, start_notifications
 from segue.observing.journal import Journal
 from segue.observing.observers import observers
@@ -27,48 +29,63 @@ _NONE: frozenset[str] = frozenset()
 
 
 class Watch:
-    """What one process knows of those who listen to one database."""
+    """The observers and subscriptions of one database, as this process knows them."""
 
-    def __init__(self, store: Store, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, *, ids: Ids = process_ids, monotonic: Callable[[], float] = time.monotonic,
+        prefix: str | None = None,
+    ) -> None:  # fmt: skip
         self._store = store
+        self._prefix = prefix  # of the namespace of the observers; None: all
+        self._ids = ids
         self._monotonic = monotonic
         self._subscribed: list[Subscribed] = []
         self._kinds = _NONE  # that a subscription wants
         self._reread_at = float("-inf")
 
-    def open(self, tx: Transaction, now: datetime) -> Journal | None:
-        """Give the transaction a journal, when somebody listens."""
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there are no listeners, as read a short time ago."""
+        return not (observers.wanted or self._kinds) and self._monotonic() < self._reread_at
+
+    def begin(self, tx: Transaction, now: datetime) -> Act:
+        """An act in this transaction, with a journal if there is an observer or subscription."""
         if self._monotonic() >= self._reread_at:
             self._reread(tx)
         wanted = observers.wanted | self._kinds if self._kinds else observers.wanted
-        if wanted:
-            tx.journal = Journal(wanted, now)
-        return tx.journal
+        return Act(tx, now, Journal(wanted, now) if wanted else None, ids=self._ids)
 
-    def notify(self, tx: Transaction, journal: Journal) -> int:
-        """Start the runs that subscriptions ask for, in this transaction; returns how many."""
-        if not self._kinds:
+    def notify(self, act: Act) -> int:
+        """Start the runs of the subscriptions, in this transaction. Returns how many."""
+        if act.journal is None or not self._kinds:
             return 0
-        wanted = [each for each in journal.happenings if each.kind in self._kinds]
-        return start_notifications(self._store, tx, self._subscribed, wanted, journal.at) if wanted else 0
+        wanted = [each for each in act.journal.raw_events if each.kind in self._kinds]
+        return start_notifications(act, self._subscribed, wanted) if wanted else 0
 
-    def publish(self, journal: Journal) -> None:
-        """Have the observers of this process told, after the commit."""
-        if journal.happenings and observers.wanted:
-            observers.publish(journal.happenings, journal.at, partial(describe, self._store))
+    def publish(self, act: Act) -> None:
+        """Pass the events to the observers of this process, after the commit."""
+        journal = act.journal
+        if journal is None or not journal.raw_events or not observers.wanted:
+            return
+        try:
+            observers.publish(journal.raw_events, journal.at, partial(describe, self._store, prefix=self._prefix))
+        except Exception:  # noqa: BLE001 - the commit is done, whether observers can be called or not
+            # `logging` takes milliseconds to import, and is needed only after an error.
+            from segue.observing.harmless_log import get_logger  # noqa: PLC0415
+
+            get_logger("segue.engine").exception("the observers do not receive these events")
 
     @contextmanager
     def over(
         self, opened: AbstractContextManager[Transaction], now: datetime, *, is_ours: bool = True
-    ) -> Iterator[Transaction]:
-        """All of this around a transaction. One that its owner commits (not `is_ours`) tells no observers."""
+    ) -> Iterator[Act]:
+        """An act, with all of this around it. If its owner commits it (not `is_ours`), observers are not called."""
         with opened as tx:
-            journal = self.open(tx, now)
-            yield tx
-            if journal is not None:
-                self.notify(tx, journal)
-        if journal is not None and is_ours:
-            self.publish(journal)
+            act = self.begin(tx, now)
+            yield act
+            self.notify(act)
+        if is_ours:
+            self.publish(act)
 
     def forget(self) -> None:
         """Read the subscriptions at the next transaction: this process has changed them."""

@@ -1,4 +1,4 @@
-"""What happens to runs and steps, under names, and who in this process is told of it.
+"""Events of runs and steps, their kinds, and the observers of this process.
 
-Low in the house, so that the engine can say what happened and whoever works can register for it.
+A low layer, so that the engine can report events and any process can register observers.
 """

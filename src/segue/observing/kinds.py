@@ -1,7 +1,7 @@
-"""The kinds of events, and the patterns that people write for them.
+"""The kinds of events, and the patterns that select them.
 
-Every kind that the engine tells, or writes down in `segue_events`, is listed here: a name that is not is a mistake, and
-is refused where somebody asks for it.
+Every kind that the engine reports or writes to `segue_events` is listed here. A name that is not listed is a mistake,
+and is refused.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ KINDS = {
     "run.succeeded": "it ended",
     "run.failed": "it ended",
     "run.cancelled": "it ended",
-    "run.cancel_requested": "somebody asked for its end",
-    "run.paused": "somebody paused it",
-    "run.resumed": "somebody resumed it",
-    "run.retried": "somebody had it, or a part of it, done again",
-    "run.forked": "somebody started a new run from it",
-    "run.sent": "somebody sent it a message",
-    "run.late_start": "it had not begun by the time that its SLA allows",
-    "run.late_end": "it had not ended by the time that its SLA allows",
+    "run.cancel_requested": "its cancellation was requested",
+    "run.paused": "it was paused",
+    "run.resumed": "it was resumed",
+    "run.retried": "it, or a part of it, was reset to run again",
+    "run.forked": "a new run was forked from it",
+    "run.sent": "a message was sent to it",
+    "run.late_start": "it had not begun by the time of its SLA",
+    "run.late_end": "it had not ended by the time of its SLA",
     "run.deadline": "it was ended because its deadline had passed",
     "step.started": "an attempt began",
     "step.succeeded": "it ended",
@@ -31,21 +31,21 @@ KINDS = {
     "step.retrying": "an attempt failed or was lost, and another one will follow",
     "step.skipped": "it ended without having run, or its task raised `Skip`",
     "step.cancelled": "it ended with its run",
-    "step.skipped_by_hand": "somebody skipped it",
-    "step.marked": "somebody said how it ended",
-    "step.edited": "somebody changed its arguments or options",
-    "step.late_start": "it had not begun by the time that its SLA allows",
-    "step.late_end": "it had not ended by the time that its SLA allows",
-    "step.schedule_to_start": "it was ended because nobody began it in time",
+    "step.skipped_by_hand": "it was skipped by hand",
+    "step.marked": "its outcome was set by hand",
+    "step.edited": "its arguments or options were changed",
+    "step.late_start": "it had not begun by the time of its SLA",
+    "step.late_end": "it had not ended by the time of its SLA",
+    "step.schedule_to_start": "it was ended because no worker began it in time",
     "schedule.stuck": "its next tick, or its queue, cannot be decided; the detail has its name and the problem",
 }
-"""Every kind, and what it says of the run, step or schedule."""
+"""Every kind, and its meaning for the run, step or schedule."""
 
 _ALIKE = 3
 
 
 def expand(patterns: Iterable[str]) -> frozenset[str]:
-    """The kinds that these patterns mean; raises ConfigError, listing what there is, when one means none.
+    """The kinds that these patterns select. Raises ConfigError, listing the kinds, for a pattern that selects none.
 
     A pattern is a kind, or has `*` for any text: `run.*`, `*.late_start`, `*`. Example::
 
@@ -61,7 +61,7 @@ def expand(patterns: Iterable[str]) -> frozenset[str]:
 
 
 def matching(pattern: object) -> set[str]:
-    """The kinds that one pattern means; none when it is not known here."""
+    """The kinds that one pattern selects; none for an unknown pattern."""
     if not isinstance(pattern, str):
         return set()
     return {kind for kind in KINDS if fnmatchcase(kind, pattern)}
@@ -73,6 +73,6 @@ def _unknown(pattern: object) -> str:
     near = get_close_matches(pattern, list(KINDS), n=_ALIKE) if isinstance(pattern, str) else []
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
-        f"{pattern!r} is no kind of event and no pattern of one.{guess} There are {', '.join(KINDS)}; "
+        f"{pattern!r} is not a kind of event, nor a pattern for one.{guess} Kinds are {', '.join(KINDS)}; "
         "write * for any text, as in 'run.*'."
     )

@@ -1,7 +1,7 @@
-"""Finds everything that is wrong with a plan at once, each problem with its node and its remedy.
+"""Finds all problems of a plan together; each names its node and its remedy.
 
-`check` raises; `find_problems` returns the list. Both look at a plan of 10,000 steps of the same task about as fast as
-it was made: what a task takes is worked out once, and each shape of arguments is compared with it once.
+`check` raises; `find_problems` returns the list. Checking a plan of 10,000 steps of the same task takes about as long
+as making it: what a task takes is computed once, and each shape of arguments is compared with it once.
 """
 
 from __future__ import annotations
@@ -15,31 +15,38 @@ from typing import Any
 import msgspec
 
 from segue.errors import PlanError, Problem
-from segue.model import RUN, WAIT_FOR, Expr, Policy
-from segue.plan.codec import steps_in
+from segue.model import RUN, WAIT_FOR, Expr, Gather, Mapping, Policy
+from segue.plan.codec import depth_of, steps_in
 from segue.plan.graph import NO_ARGUMENTS, Node, Plan, Sla
+from segue.plan.indexed import MOST_NAME_BYTES, MOST_QUEUE_BYTES, name_problem, text_problem
 from segue.plan.lanes import keys_of, lane_problem
 
 MAX_NODES = 1_000_000
 MAX_ARGUMENT_BYTES = 16 * 1024 * 1024
 MAX_NAME_LENGTH = 500
 MAX_PROBLEMS = 100
+MAX_NESTING = 200
+"""How deep lists and dicts of future results, and groups, may be nested: a process that lays them out, stores them and
+reads them again has enough stack for this many levels.
+"""
+TAKEN_BY_START = ("key", "tags", "metadata", "deadline", "debounce", "connection")
+"""Keywords of `Segue.start`, which are not passed on to the task or workflow."""
 
 _arguments_decoder = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]])
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """What a task takes, as far as it can be checked before it runs.
+    """What a task takes, as far as that can be checked before it runs.
 
     Example::
 
         Parameters.of(inspect.signature(resize)).mistake(1, {"width"})  # None, or what is wrong
     """
 
-    positional: tuple[str, ...]  # in order; those that may be given by position
-    positional_only: int  # how many of them may not be given by name
+    positional: tuple[str, ...]  # in order; those that can be given by position
+    positional_only: int  # how many of them cannot be given by name
     required: tuple[str, ...]
-    named: frozenset[str]  # all that may be given by name
+    named: frozenset[str]  # all that can be given by name
     takes_more: bool  # *args
     takes_any_name: bool  # **kwargs
     text: str  # "(path: str, *, width: int = 80)"
@@ -47,7 +54,7 @@ class Parameters(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, signature: Signature) -> Parameters:
-        """Read them off a function's signature."""
+        """Take them from a function's signature."""
         parameters = list(signature.parameters.values())
         kinds = [parameter.kind for parameter in parameters]
         by_position = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -60,12 +67,12 @@ class Parameters(msgspec.Struct, frozen=True):
             named=frozenset(p.name for p in parameters if p.kind in by_name),
             takes_more=Parameter.VAR_POSITIONAL in kinds,
             takes_any_name=Parameter.VAR_KEYWORD in kinds,
-            text=str(signature).replace("'", ""),  # annotations that are text are shown as they were written
+            text=str(signature).replace("'", ""),  # annotations that are text are shown as written
             defaults={p.name: p.default for p in parameters if p.default is not Parameter.empty},
         )
 
     def mistake(self, count: int, names: Collection[str]) -> str | None:
-        """What is wrong with `count` positional and these named arguments; None when they fit."""
+        """The mistake in `count` positional and these named arguments; None if they fit."""
         if count > len(self.positional) and not self.takes_more:
             return f"it is given {count} positional arguments and takes {len(self.positional)}"
         by_position = set(self.positional[:count])
@@ -81,15 +88,24 @@ class Parameters(msgspec.Struct, frozen=True):
             return f"it is not given {', '.join(missing)}"
         return None
 
+    def remedy(self, name: str, given: Collection[str]) -> str:
+        """How to call it, under the last part of its name. A start keeps some names of parameters for itself."""
+        call = f"call it as {name}{self.text}"
+        kept = [word for word in self.required if word in TAKEN_BY_START and word not in given]
+        if not kept:
+            return call
+        words = ", ".join(f"{word}=" for word in kept)
+        return f"{call}, and start it as {name}.s({words}...), because start and run take {words} for themselves"
+
 
 Knows = Callable[[str], Parameters | None]
-"""What a task of this name takes; raises nothing, and returns None for a task that cannot be checked."""
+"""What a task of this name takes; never raises, and returns None for a task that cannot be checked."""
 
 
 def check(plan: Plan, *, parameters: Knows, is_known: Callable[[str], bool] | None = None) -> None:
-    """Raise `PlanError` with everything that is wrong with the plan; return when nothing is.
+    """Raise `PlanError` with all problems of the plan, if it has any.
 
-    `parameters` says what a task takes (None: not checked); `is_known`, when given, says which task names are known.
+    `parameters` tells what a task takes (None: not checked); `is_known`, if given, tells which task names are known.
     """
     problems = find_problems(plan, parameters, is_known)
     if problems:
@@ -97,7 +113,7 @@ def check(plan: Plan, *, parameters: Knows, is_known: Callable[[str], bool] | No
 
 
 def find_problems(plan: Plan, parameters: Knows, is_known: Callable[[str], bool] | None = None) -> list[Problem]:
-    """Everything that is wrong with the plan, at most `MAX_PROBLEMS` and a word on how many more."""
+    """All problems of the plan, at most `MAX_PROBLEMS`, and a note how many more there are."""
     count = len(plan.nodes)
     if count > MAX_NODES:
         remedy = "Give each step more to do, with map(..., batch=n), or start several runs"
@@ -107,13 +123,20 @@ def find_problems(plan: Plan, parameters: Knows, is_known: Callable[[str], bool]
     unknown: dict[str, bool] = {}
     names: set[str] = set()
     policies: set[int] = set()
+    queues: set[str] = set()
     for number, node in enumerate(plan.nodes):
         if node.name in names:
             found.append(Problem(node.name, "another step has the same name", "Give one of them options(name=...)"))
         names.add(node.name)
         found.extend(_number_problems(node, number, plan.nodes))
-        if not 0 <= node.priority <= 9 or node.delay is not None or node.run_at is not None or not node.queue:
+        if not 0 <= node.priority <= 9 or node.delay is not None or node.run_at is not None:
             found.extend(_placement_problems(node))
+        if node.queue not in queues:
+            wrong = name_problem(node.queue, MOST_QUEUE_BYTES)
+            if wrong is None:
+                queues.add(node.queue)
+            else:
+                found.append(Problem(node.name, f"the name of its queue {wrong}", "Leave it out for 'default'"))
         if node.sla is not None:
             found.extend(_time_problems(node.name, (("sla_start", node.sla.start), ("sla_end", node.sla.end))))
         if id(node.policy) not in policies:
@@ -126,14 +149,18 @@ def find_problems(plan: Plan, parameters: Knows, is_known: Callable[[str], bool]
             found.extend(_argument_problems(node, parameters, shapes))
     if len(found) > MAX_PROBLEMS:
         rest = len(found) - MAX_PROBLEMS
-        found[MAX_PROBLEMS:] = [Problem("(plan)", f"and {rest:,} more problems", "Mend these first")]
+        found[MAX_PROBLEMS:] = [Problem("(plan)", f"and {rest:,} more problems", "Correct these first")]
     return found
 
 
 def _plan_problems(plan: Plan) -> Iterator[Problem]:
-    if not plan.name or len(plan.name) > MAX_NAME_LENGTH:
-        yield Problem("(plan)", f"its name has {len(plan.name)} characters", f"Use 1 to {MAX_NAME_LENGTH}")
+    wrong = name_problem(plan.name, MOST_NAME_BYTES)
+    if wrong is None and len(plan.name) > MAX_NAME_LENGTH:
+        wrong = f"has {len(plan.name):,} characters"
+    if wrong is not None:
+        yield Problem("(plan)", f"its name {wrong}", f"Use 1 to {MAX_NAME_LENGTH} characters")
     if plan.result is not None:
+        yield from _depth_problems("(result)", [plan.result])
         for step in _out_of_range(plan.result, len(plan.nodes), allow_run=False):
             yield Problem("(result)", f"it refers to step {step}, which is not there", "Refer to a step of this plan")
     terms = plan.terms
@@ -144,9 +171,12 @@ def _plan_problems(plan: Plan) -> Iterator[Problem]:
 
 
 def _number_problems(node: Node, number: int, nodes: Sequence[Node]) -> Iterator[Problem]:
-    """References and parents: what a plan made by hand may get wrong."""
-    if not node.name or len(node.name) > MAX_NAME_LENGTH:
-        yield Problem(f"step {number}", f"its name has {len(node.name)} characters", f"Use 1 to {MAX_NAME_LENGTH}")
+    """Check references and parents, which a plan made by hand may get wrong."""
+    wrong = text_problem(node.name, 4 * MAX_NAME_LENGTH)
+    if wrong is None and len(node.name) > MAX_NAME_LENGTH:
+        wrong = f"has {len(node.name):,} characters"
+    if wrong is not None:
+        yield Problem(f"step {number}", f"its name {wrong}", f"Use 1 to {MAX_NAME_LENGTH} characters")
     for parent in node.parents:
         if not 0 <= parent < number:
             what = (
@@ -161,22 +191,33 @@ def _number_problems(node: Node, number: int, nodes: Sequence[Node]) -> Iterator
     if len(set(node.parents)) != len(node.parents):
         yield Problem(node.name, "it waits for the same step twice", "Name each parent once")
     if node.task is None and (node.holes or node.args != NO_ARGUMENTS):
-        yield Problem(node.name, "it is a join and has arguments", "Name a task, or leave the arguments out")
+        yield Problem(node.name, "it is a join and has arguments", "Name a task, or omit the arguments")
     exprs = [hole.what for hole in node.holes]
     if node.when is not None:
         exprs.append(node.when)
     if node.result is not None:
         exprs.append(node.result)
-    if node.uses or node.turns is not None or node.cost != 1:
+    if node.uses or node.share is not None or node.cost != 1:
         exprs += keys_of(node)
         wrong = lane_problem(node)
         if wrong is not None:
-            yield Problem(node.name, wrong, "See docs/limits.md for what limits and turns may be")
+            yield Problem(node.name, wrong, "See docs/limits.md for the rules of limits and fair shares")
+    if exprs:
+        yield from _depth_problems(node.name, exprs)
     for expr in exprs:
         for step in _out_of_range(expr, number, allow_run=node.hook is not None):
-            what = "the run's outcome, and is no hook" if step == RUN else f"step {step}, which does not come before it"
+            what = (
+                "the run's outcome and is not a hook" if step == RUN else f"step {step}, which does not come before it"
+            )
             yield Problem(node.name, f"it needs the result of {what}", "Refer to a step that it waits for")
             break
+
+
+def _depth_problems(where: str, exprs: list[Expr]) -> Iterator[Problem]:
+    for expr in exprs:
+        if isinstance(expr, (Gather, Mapping)) and (depth := depth_of(expr)) > MAX_NESTING:
+            what = f"it needs results that are nested {depth} lists deep; the limit is {MAX_NESTING}"
+            yield Problem(where, what, "Let a task combine them, or return a separate plan")
 
 
 def _out_of_range(expr: Expr, below: int, *, allow_run: bool) -> Iterator[int]:
@@ -187,8 +228,6 @@ def _out_of_range(expr: Expr, below: int, *, allow_run: bool) -> Iterator[int]:
 def _placement_problems(node: Node) -> Iterator[Problem]:
     if not 0 <= node.priority <= 9:
         yield Problem(node.name, f"its priority is {node.priority}", "Choose 0 to 9; 9 goes first")
-    if not node.queue:
-        yield Problem(node.name, "its queue has no name", "Name one, or leave it out for 'default'")
     if node.delay is not None and not 0 <= node.delay < 1e10:
         yield Problem(node.name, f"its delay is {node.delay} seconds", "Give 0 or more")
     if node.run_at is not None and node.run_at.tzinfo is None:
@@ -204,7 +243,7 @@ def _placement_problems(node: Node) -> Iterator[Problem]:
 
 
 def _is_in_utc(moment: datetime) -> bool:
-    """Whether there is such a time in UTC: what is beyond could be written down, and not be read."""
+    """Whether UTC has such a time: a later one could be written, but not read."""
     try:
         moment.astimezone(UTC)
     except OverflowError:
@@ -215,7 +254,7 @@ def _is_in_utc(moment: datetime) -> bool:
 def _time_problems(where: str, times: Iterable[tuple[str, float | None]]) -> Iterator[Problem]:
     for name, seconds in times:
         if seconds is not None and not 0 < seconds < 1e10:
-            yield Problem(where, f"its {name} is {seconds} seconds", "Give more than 0, or leave it out")
+            yield Problem(where, f"its {name} is {seconds} seconds", "Give more than 0, or omit it")
 
 
 def _policy_problems(node: Node) -> list[Problem]:
@@ -237,12 +276,18 @@ def _policy_mistakes(policy: Policy) -> list[tuple[str, str]]:
     return found
 
 
+def size_of(text: str) -> int:
+    """The bytes of a JSON text."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def _argument_problems(
     node: Node, parameters: Knows, shapes: dict[tuple[str, int, tuple[str, ...]], str | None]
 ) -> Iterator[Problem]:
-    if len(node.args) > MAX_ARGUMENT_BYTES:
-        what = f"its arguments are {len(node.args):,} bytes and may be {MAX_ARGUMENT_BYTES:,}"
-        yield Problem(node.name, what, "Store the data, and pass where it is")
+    size = size_of(node.args)
+    if size > MAX_ARGUMENT_BYTES:
+        what = f"its arguments are {size:,} bytes and may be {MAX_ARGUMENT_BYTES:,}"
+        yield Problem(node.name, what, "Store the data, and pass its location")
     task = node.task
     if task is None:
         return
@@ -257,14 +302,15 @@ def _argument_problems(
     key = (task, len(positional), tuple(named))
     mistake = shapes[key] if key in shapes else shapes.setdefault(key, takes.mistake(len(positional), named))
     if mistake is not None:
-        yield Problem(node.name, mistake, _remedy(task, takes, len(positional), node))
+        yield Problem(node.name, mistake, _remedy(task, takes, len(positional), named, node))
 
 
-def _remedy(task: str, takes: Parameters, count: int, node: Node) -> str:
-    call = f"Call it as {task.rpartition('.')[2]}{takes.text}"
+def _remedy(task: str, takes: Parameters, count: int, named: Collection[str], node: Node) -> str:
+    call = takes.remedy(task.rpartition(".")[2], [*takes.positional[:count], *named])
+    call = call[0].upper() + call[1:]
     fed = any(hole.where == (0, 0) for hole in node.holes)
     if fed and count == len(takes.positional) + 1:
-        return f"{call}, or use .si(...) if it is not to receive the previous result"
+        return f"{call}, or use .si(...) if it should not receive the previous result"
     return call
 
 

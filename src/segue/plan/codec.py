@@ -1,6 +1,7 @@
 """Plans and expressions as text: encode, decode, renumber, evaluate.
 
-Nothing here knows a clock or a database. `evaluate` is what an expression means; engine and tasks both use it.
+This module uses no clock and no database. `evaluate` defines what an expression means; the engine and tasks both use
+it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,17 @@ import msgspec
 
 from segue.errors import PlanError, Problem, SerializationError
 from segue.model import RUN, Expr, Gather, Hole, Mapping, Ref, Span, Value
-from segue.plan.graph import LimitUse, Node, Plan
+from segue.plan.graph import Node, Plan
 
 NULL = "null"
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, MemoryError)
+"""The exceptions that reading a stored text raises if Segue did not write it."""
+
+MOST_SPANNED = 10_000_000
+"""More than the steps of any run: a wider span is damaged, and must not exhaust the memory."""
+
+_TOO_WIDE = ValueError(f"more than {MOST_SPANNED:,} steps")
 
 _encoder = msgspec.json.Encoder()
 _plan_decoder = msgspec.json.Decoder(Plan)
@@ -25,64 +34,96 @@ _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def encode(plan: Plan) -> str:
-    """A plan as JSON text, defaults left out."""
+    """Write a plan as JSON text, without defaults."""
     return _encoder.encode(plan).decode()
 
 
 def decode(text: str) -> Plan:
-    """The plan that `encode` wrote; raises `PlanError` saying where the text is not a plan."""
+    """Read the plan that `encode` wrote. Raises `PlanError`, which says where the text is not a plan."""
     try:
         return _plan_decoder.decode(text)
-    except (msgspec.DecodeError, ValueError) as exc:
-        remedy = "It must be JSON that segue.plan.codec.encode wrote, by this or an older version of Segue"
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        remedy = "It must be JSON written by segue.plan.codec.encode, of this or an older version of Segue"
         raise PlanError("the plan", [Problem("(text)", f"it cannot be read: {exc}", remedy)]) from exc
 
 
 def encode_holes(holes: tuple[Hole, ...]) -> str | None:
-    """Holes as JSON text, None when there are none."""
+    """Write holes as JSON text; None if there are none."""
     return _encoder.encode(holes).decode() if holes else None
 
 
 def decode_holes(text: str | None) -> tuple[Hole, ...]:
-    """The holes that `encode_holes` wrote."""
-    return _holes_decoder.decode(text) if text else ()
+    """Read the holes that `encode_holes` wrote. Raises `SerializationError` for any other text."""
+    if not text:
+        return ()
+    try:
+        return _holes_decoder.decode(text)
+    except UNREADABLE as error:
+        raise unreadable("what fills its arguments", text, error) from None
 
 
 def encode_expr(expr: Expr) -> str:
-    """An expression as JSON text."""
+    """Write an expression as JSON text."""
     return _encoder.encode(expr).decode()
 
 
 def decode_expr(text: str) -> Expr:
-    """The expression that `encode_expr` wrote."""
-    return _expr_decoder.decode(text)
+    """Read the expression that `encode_expr` wrote. Raises `SerializationError` for any other text."""
+    try:
+        return _expr_decoder.decode(text)
+    except UNREADABLE as error:
+        raise unreadable("where a result is", text, error) from None
+
+
+def unreadable(what: str, text: object, error: BaseException) -> SerializationError:
+    """The error for a stored text that cannot be read."""
+    reason = str(error) or type(error).__name__
+    return SerializationError(
+        f"the database does not say {what}: {_shorten(str(text))!r} cannot be read ({reason}). "
+        "The row was changed by hand or damaged; write it again, or cancel the run"
+    )
 
 
 def steps_in(expr: Expr) -> abc.Iterator[int]:
-    """The numbers of the steps that an expression refers to; may repeat, and has `RUN` for the run itself."""
-    match expr:
-        case Ref():
-            yield expr.step
-        case Span():
-            yield from range(expr.first, expr.last + 1)
-        case Gather() | Mapping():
-            for item in expr.items:
-                yield from steps_in(item)
-        case Value():
-            return
-        case _:
-            assert_never(expr)
+    """The numbers of the steps that an expression refers to. May contain duplicates, and `RUN` for the run itself."""
+    if isinstance(expr, Ref):  # most of them
+        yield expr.step
+        return
+    waiting: list[Expr] = [expr]
+    while waiting:
+        match waiting.pop():
+            case Ref(step=step):
+                yield step
+            case Span(first=first, last=last):
+                if last - first > MOST_SPANNED:
+                    raise unreadable("which results a list is made of", f"steps {first} to {last}", _TOO_WIDE)
+                yield from range(first, last + 1)
+            case Gather(items=items) | Mapping(items=items):
+                waiting.extend(reversed(items))
+            case Value():
+                pass
+            case unknown:
+                assert_never(unknown)
+
+
+def depth_of(expr: Expr) -> int:
+    """How deep the lists and dicts of an expression are nested."""
+    depth = 0
+    level: list[Expr] = [expr]
+    while level := [item for each in level if isinstance(each, (Gather, Mapping)) for item in each.items]:
+        depth += 1
+    return depth
 
 
 def shift(plan: Plan, base: int) -> Plan:
-    """The plan with every number of a step raised by `base`, for inserting it into a run that has steps already."""
+    """Add `base` to every step number of a plan, to insert it into a run that already has steps."""
     nodes = tuple(_shift_node(node, base) for node in plan.nodes)
     result = None if plan.result is None else shift_expr(plan.result, base)
     return msgspec.structs.replace(plan, nodes=nodes, result=result)
 
 
 def shift_expr(expr: Expr, base: int) -> Expr:
-    """The expression with every number of a step raised by `base`; `RUN` stays."""
+    """Add `base` to every step number of an expression; `RUN` stays."""
     match expr:
         case Ref():
             return expr if expr.step == RUN else Ref(expr.step + base, expr.path)
@@ -99,10 +140,10 @@ def shift_expr(expr: Expr, base: int) -> Expr:
 
 
 def evaluate(expr: Expr, values: abc.Mapping[int, str]) -> str:
-    """What an expression stands for, as JSON text, given the results of the steps that it refers to.
+    """The value of an expression, as JSON text, given the results of the steps that it refers to.
 
-    A step that is not in `values` (it failed, or was skipped) counts as null. Raises `SerializationError` when a path
-    leads nowhere.
+    A step that is missing in `values` (it failed, or was skipped) counts as null. Raises `SerializationError` if a path
+    does not exist in a result.
     """
     match expr:
         case Ref():
@@ -134,10 +175,10 @@ def _shift_node(node: Node, base: int) -> Node:
         changes["result"] = shift_expr(node.result, base)
     if node.uses:
         changes["uses"] = tuple(
-            use if use.key is None else LimitUse(use.limit, shift_expr(use.key, base), use.cost) for use in node.uses
+            use if use.key is None else msgspec.structs.replace(use, key=shift_expr(use.key, base)) for use in node.uses
         )
-    if node.turns is not None:
-        changes["turns"] = msgspec.structs.replace(node.turns, key=shift_expr(node.turns.key, base))
+    if node.share is not None:
+        changes["share"] = msgspec.structs.replace(node.share, key=shift_expr(node.share.key, base))
     return msgspec.structs.replace(node, **changes) if changes else node
 
 
@@ -150,7 +191,9 @@ def _follow(text: str, ref: Ref) -> str:
     for depth, key in enumerate(ref.path):
         try:
             found = _fields_decoder.decode(found)[key] if isinstance(key, str) else _items_decoder.decode(found)[key]
-        except (KeyError, IndexError, msgspec.ValidationError):
+        except RecursionError:
+            raise SerializationError(f"the result of step {ref.step} is nested too deeply to be read") from None
+        except (KeyError, IndexError, *UNREADABLE):
             path = "".join(f"[{part!r}]" for part in ref.path)
             inner = "".join(f"[{part!r}]" for part in ref.path[:depth]) or "it"
             raise SerializationError(

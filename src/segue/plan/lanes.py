@@ -1,38 +1,42 @@
-"""Lanes: what the claim must know of a step with limits, as one short text.
+"""Lanes: what a claim must know about a step with limits, as one short text.
 
-Steps of a queue that need the same places and use the same turn stand in one lane, so the claim looks at lanes and not
-at each of their steps. A lane's text is canonical: the same needs give the same text.
+Steps of a queue that need the same places and use the same fair share are in one lane, so a claim reads lanes and not
+each of their steps. A lane's text is canonical: equal needs give equal text.
 
-A lane that depends on results of other steps is *open*: it says how its keys are found, and is closed when the step is
-about to become ready. Pure; nothing here knows a database.
+A lane that depends on results of other steps is *open*: it describes how to find its keys, and is closed when the step
+is about to become ready. Pure: uses no database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import TypeGuard
 
 import msgspec
 
 from segue.errors import SerializationError
-from segue.model import ENGINE_TASKS, RUN, Expr, Gather, Value
-from segue.plan.codec import evaluate, steps_in
-from segue.plan.graph import LimitUse, Node, Turns
+from segue.given import shown
+from segue.model import ENGINE_TASKS, RUN, Expr, Gather, Hole, Value
+from segue.plan.codec import UNREADABLE, evaluate, steps_in, unreadable
+from segue.plan.graph import FairShare, KeySource, LimitUse, Node
+from segue.plan.indexed import text_problem
+from segue.plan.key_sources import key_from, key_text
 
 MOST_USES = 5
 LONGEST_LIMIT_BYTES = 100
 LONGEST_KEY_BYTES = 100
-"""Of a key as JSON; a longer one is shortened, and told from others by its digest."""
+"""The maximum for a key as JSON; a longer key is shortened, with a digest to distinguish it."""
 
-LONGEST_LANE_BYTES = 2000
-"""So that an index of PostgreSQL can hold it, with its queue beside it."""
+LONGEST_LANE_BYTES = 2200
+"""Short enough for an index of PostgreSQL that also holds the queue."""
 
 _OPEN = "?"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True):
-    """A place of a limit for one value of its key ('' where there is none)."""
+    """A place of a limit for one value of its key ('' if it has none)."""
 
     limit: str
     key: str
@@ -45,15 +49,16 @@ class Lane(msgspec.Struct, frozen=True, array_like=True):
     task: str
     cost: int
     uses: tuple[Use, ...]
-    turn: str | None = None  # None: it takes its turn with all others that have no key
+    share: str | None = None  # None: it shares with all other steps that have no key
     weight: float = 1.0
+    sources: tuple[tuple[KeySource, ...], ...] = ()  # of the key of each use, then of the share; empty: none has any
 
 
 class _OpenLane(msgspec.Struct, frozen=True, array_like=True):
     task: str
     cost: int
     uses: tuple[LimitUse, ...]
-    turns: Turns | None
+    share: FairShare | None
 
 
 _decode_lane = msgspec.json.Decoder(Lane).decode
@@ -61,74 +66,74 @@ _decode_open = msgspec.json.Decoder(_OpenLane).decode
 
 
 def lane_of(node: Node, inherited: str | None = None) -> str | None:
-    """The lane of a step, None when it needs none.
+    """The lane of a step; None if it needs none.
 
-    `inherited` is the lane of the step whose task returned the plan: its turn counts for a step that has none itself.
+    `inherited` is the lane of the step whose task returned the plan: its share counts for a step that has none itself.
     """
     if node.task is None or node.task in ENGINE_TASKS:
         return None
-    turns = node.turns
-    if turns is None and inherited is not None:
-        turns = _turns_of(inherited)
-    if not node.uses and turns is None and node.cost == 1:
+    share = node.share
+    if share is None and inherited is not None:
+        share = _share_of(inherited)
+    if not node.uses and share is None and node.cost == 1:
         return None
-    lane = _OpenLane(node.task, node.cost, node.uses, turns)
+    lane = _OpenLane(node.task, node.cost, node.uses, share)
     return _OPEN + _encode(lane).decode() if _needs(lane) else _closed(lane, {})
 
 
-def is_open(lane: str | None) -> bool:
-    """Whether a lane's keys are still to be found."""
+def is_open(lane: str | None) -> TypeGuard[str]:
+    """Whether a lane's keys have yet to be found."""
     return lane is not None and lane.startswith(_OPEN)
 
 
 def needed_steps(lane: str) -> set[int]:
     """The steps whose results close an open lane."""
-    return _needs(_decode_open(lane[1:]))
+    return _needs(_opened(lane))
 
 
 def close(lane: str, values: Mapping[int, str]) -> str:
-    """The text of an open lane, given results as JSON; raises `SerializationError` when a path leads nowhere."""
-    return _closed(_decode_open(lane[1:]), values)
+    """Close an open lane, given results as JSON. Raises `SerializationError` if a path does not exist in a result."""
+    return _closed(_opened(lane), values)
 
 
 @lru_cache(maxsize=65_536)
 def read_lane(text: str) -> Lane:
-    """What a closed lane's text says."""
-    return _decode_lane(text)
+    """Read the text of a closed lane. Raises `SerializationError` for any other text."""
+    try:
+        return _decode_lane(text)
+    except UNREADABLE as error:
+        raise unreadable("which limits a step needs", text, error) from None
 
 
 def limit_key(use: LimitUse) -> str:
-    """The key of a run's place, which is known when the run starts; '' when it has none."""
+    """The key of a run's place, known when the run starts; '' if it has none."""
     return "" if use.key is None else _key(use.key, {})
 
 
 def lane_problem(node: Node) -> str | None:
-    """What is wrong with the limits of a step; None when nothing is."""
+    """The mistake in a step's limits; None if there is none."""
     if node.cost < 1 or any(use.cost < 1 for use in node.uses):
         return "its cost is less than 1"
     if len(node.uses) > MOST_USES:
-        return f"it uses {len(node.uses)} limits and may use {MOST_USES}"
+        return f"it uses {len(node.uses)} limits; the maximum is {MOST_USES}"
     for use in node.uses:
-        if not use.limit or (len(use.limit.encode()) > LONGEST_LIMIT_BYTES and ":" not in use.limit):
-            return f"the name of its limit {use.limit!r} is empty or longer than {LONGEST_LIMIT_BYTES} bytes"
-    if node.turns is not None and not 0 < node.turns.weight < float("inf"):
-        return f"its weight is {node.turns.weight}"
+        wrong = text_problem(use.limit, LONGEST_LANE_BYTES if ":" in use.limit else LONGEST_LIMIT_BYTES)
+        if wrong is not None:
+            return f"the name of its limit {shown(use.limit)} {wrong}"
+    if node.share is not None and not 0 < node.share.weight < float("inf"):
+        return f"its weight is {node.share.weight}"
     if any(RUN in steps_in(expr) for expr in keys_of(node)):
-        return "the key of a limit, or of its turn, depends on the outcome of the run"
-    longest = len(node.task or "") + sum(len(use.limit.encode()) + LONGEST_KEY_BYTES + 20 for use in node.uses) + 250
-    if (node.uses or node.turns) and longest > LONGEST_LANE_BYTES:
-        return f"the names of its task and limits are {longest - LONGEST_LANE_BYTES} bytes too long together"
+        return "the key of a limit or of its fair share depends on the outcome of the run"
+    keys = [source for source in (*(use.source for use in node.uses), node.share and node.share.source) if source]
+    longest = len((node.task or "").encode()) + 250 + (len(_encode(keys)) if keys else 0)
+    longest += sum(len(use.limit.encode()) + LONGEST_KEY_BYTES + 20 for use in node.uses)
+    if (node.uses or node.share) and longest > LONGEST_LANE_BYTES:
+        return f"the names of its task and limits together are {longest - LONGEST_LANE_BYTES} bytes too long"
     return None
 
 
-def key_text(value: str) -> str:
-    """A key's text, given its JSON: texts as they are, everything else as JSON."""
-    found = msgspec.json.decode(value)
-    return found if isinstance(found, str) else _encode(found).decode()
-
-
 def bounded(key: str) -> str:
-    """The key itself when it is short; otherwise its beginning and its digest."""
+    """The key itself if it is short; otherwise its beginning and its digest."""
     if len(_encode(key)) <= LONGEST_KEY_BYTES and "\0" not in key:
         return key
     from hashlib import sha256  # noqa: PLC0415 - takes milliseconds, and few keys are so long
@@ -139,32 +144,100 @@ def bounded(key: str) -> str:
 
 
 def keys_of(node: Node) -> list[Expr]:
-    """The keys of a step's limits and turn."""
-    return list(_keys(node.uses, node.turns))
+    """The keys of a step's limits and share."""
+    return list(_keys(node.uses, node.share))
 
 
-def _keys(uses: tuple[LimitUse, ...], turns: Turns | None) -> Iterator[Expr]:
+def _keys(uses: tuple[LimitUse, ...], share: FairShare | None) -> Iterator[Expr]:
     yield from (use.key for use in uses if use.key is not None)
-    if turns is not None:
-        yield turns.key
+    if share is not None:
+        yield share.key
+
+
+def _opened(lane: str) -> _OpenLane:
+    try:
+        return _decode_open(lane[1:])
+    except UNREADABLE as error:
+        raise unreadable("how the keys of a step's limits are found", lane, error) from None
 
 
 def _needs(lane: _OpenLane) -> set[int]:
-    return {step for expr in _keys(lane.uses, lane.turns) for step in steps_in(expr)}
+    return {step for expr in _keys(lane.uses, lane.share) for step in steps_in(expr)}
 
 
 def _closed(lane: _OpenLane, values: Mapping[int, str]) -> str:
-    uses = {
-        (use.limit, "" if use.key is None else _key(use.key, values)): use.cost for use in lane.uses
-    }  # a limit named twice with the same key is one use
-    turns = lane.turns
-    turn = None if turns is None else _key(turns.key, values)
-    weight = 1.0 if turns is None or turn is None else turns.weights.get(turn, turns.weight)
-    found = Lane(lane.task, lane.cost, tuple(Use(*use, cost) for use, cost in sorted(uses.items())), turn, weight)
-    text = _encode(found).decode()
+    costs: dict[tuple[str, str], int] = {}  # a limit used twice with the same key is one use
+    sources: dict[tuple[str, str], tuple[KeySource, ...]] = {}
+    for use in lane.uses:
+        limit_key = (use.limit, "" if use.key is None else _key(use.key, values))
+        costs[limit_key] = use.cost
+        sources[limit_key] = sources.get(limit_key, ()) + (() if use.source is None else (use.source,))
+    share = lane.share
+    turn = None if share is None else _key(share.key, values)
+    weight = 1.0 if share is None or turn is None else share.weights.get(turn, share.weight)
+    found = Lane(
+        lane.task, lane.cost, tuple(Use(*limit_key, costs[limit_key]) for limit_key in sorted(costs)), turn, weight
+    )
+    of_share = () if share is None or share.source is None else (share.source,)
+    text = _lane_text(found, (*(sources[limit_key] for limit_key in sorted(costs)), of_share))
     if len(text.encode()) > LONGEST_LANE_BYTES:
         raise SerializationError(f"the limits of {lane.task} take {len(text)} bytes; give them shorter names")
     return text
+
+
+def _lane_text(lane: Lane, sources: tuple[tuple[KeySource, ...], ...]) -> str:
+    plain = (lane.task, lane.cost, lane.uses, lane.share, lane.weight)
+    return _encode((*plain, sources) if any(sources) else plain).decode()
+
+
+def with_arguments(lane: str, args: str, holes: tuple[Hole, ...]) -> str:
+    """The lane of the same step with other arguments; an open lane stays open.
+
+    Keys that do not come from its arguments stay. Raises `SerializationError` if an argument that a key comes from is
+    gone.
+    """
+    if is_open(lane):
+        found = _opened(lane)
+        uses = tuple(_moved(use, args, holes) for use in found.uses)
+        share = None if found.share is None else _share_with(found.share, args, holes)
+        return _OPEN + _encode(msgspec.structs.replace(found, uses=uses, share=share)).decode()
+    closed = read_lane(lane)
+    if not closed.sources:
+        return lane
+    opened = _OpenLane(closed.task, closed.cost, tuple(_reopened(closed)), _share_of(lane))
+    if opened.share is not None and closed.sources[-1]:
+        share = msgspec.structs.replace(opened.share, source=closed.sources[-1][0])
+        opened = msgspec.structs.replace(opened, share=share)
+    uses = tuple(_moved(use, args, holes) for use in opened.uses)
+    turned = None if opened.share is None else _share_with(opened.share, args, holes)
+    if turned is not None and _key(turned.key, {}) != closed.share:
+        turned = msgspec.structs.replace(turned, weight=1.0)  # the weight belonged to the other key
+    return _closed(msgspec.structs.replace(opened, uses=uses, share=turned), {})
+
+
+def with_keys(node: Node) -> Node:
+    """The node with the keys for its current arguments; raises `SerializationError` as `with_arguments` does."""
+    uses = tuple(_moved(use, node.args, node.holes) for use in node.uses)
+    share = None if node.share is None else _share_with(node.share, node.args, node.holes)
+    return msgspec.structs.replace(node, uses=uses, share=share)
+
+
+def _reopened(lane: Lane) -> Iterator[LimitUse]:
+    """The uses of a closed lane, one for each source of a key, as when it was open."""
+    for use, sources in zip(lane.uses, lane.sources, strict=False):
+        key = Value(msgspec.Raw(_encode(use.key))) if use.key else None
+        for source in sources or (None,):
+            yield LimitUse(use.limit, key, use.cost, source)
+
+
+def _moved(use: LimitUse, args: str, holes: tuple[Hole, ...]) -> LimitUse:
+    return use if use.source is None else msgspec.structs.replace(use, key=key_from(use.source, args, holes))
+
+
+def _share_with(share: FairShare, args: str, holes: tuple[Hole, ...]) -> FairShare:
+    if share.source is None:
+        return share
+    return msgspec.structs.replace(share, key=key_from(share.source, args, holes))
 
 
 def _key(expr: Expr, values: Mapping[int, str]) -> str:
@@ -175,10 +248,11 @@ def _key(expr: Expr, values: Mapping[int, str]) -> str:
     return bounded(key_text(evaluate(expr, values)))
 
 
-def _turns_of(lane: str) -> Turns | None:
+def _share_of(lane: str) -> FairShare | None:
     if is_open(lane):
-        return _decode_open(lane[1:]).turns
+        share = _opened(lane).share
+        return None if share is None else msgspec.structs.replace(share, source=None)
     found = read_lane(lane)
-    if found.turn is None:
+    if found.share is None:
         return None
-    return Turns(Value(msgspec.Raw(_encode(found.turn))), found.weight)
+    return FairShare(Value(msgspec.Raw(_encode(found.share))), found.weight)

@@ -1,1 +1,1 @@
-"""The leader and what it does: the chores of a database."""
+"""The leader and its work: the chores of a database."""

@@ -1,19 +1,22 @@
-"""The chores: what must be done now and then by somebody, and the loop in which one process, the leader, does them.
+"""The chores: the periodic background work of a database, and the loop in which one process, the leader, does it.
 
-A chore finds by a query what is to be done, decides under row locks, and may be done twice, by two at once, and again
-after it died half-way. So leadership only saves work; nothing depends on there being one leader.
+A chore finds its work by a query and decides under row locks. It may be done twice, by two processes at the same time,
+and again after a process died half-way. Leadership therefore only saves work; nothing depends on there being one
+leader.
 
-Promises: a database that is away is waited for; a chore that fails holds up no other; `stop` is heard at once.
+Promises: an unreachable database is waited for; a chore that fails does not delay the others; after any error of the
+database in leading, looking or declaring, the chores continue with the next round; `stop` takes effect immediately.
+Each cause is logged once in a while.
 
-To add one, write a function `(store, tx, now) -> int` that does a batch and returns how many it dealt with, and a line
-in `CHORES`. It is repeated at once until it returns 0. One that is seldom needed names a statement that returns the
-moment at which there will be something to do (null: nothing); that is asked once a second, with all others of its kind
-in one round trip, and the chore is done at that moment. The statement may use the parameter `:now`.
+To add a chore, write a function `(act) -> int` that does a batch and returns how many rows it dealt with, and add a
+line to `CHORES`. It is repeated without a pause until it returns 0. A chore that is seldom needed names a statement
+that returns the time at which there will be work (null: none). Once a second, all statements of this kind are asked in
+one round trip, and the chore is done at the time that its statement returned. The statement may use the parameter
+`:now`.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -23,89 +26,114 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Self
 
-from segue.engine import chores
-from segue.engine.alarms import ring_alarms
+from segue.engine.act import Act
+from segue.engine.backoff import longer_wait
+from segue.engine.chores import prune_workers
+from segue.engine.debounce import forget_starts
+from segue.engine.definitions import SEEN_SECONDS, prune_code_versions, tell_code
 from segue.engine.engine import Engine
-from segue.engine.limits import prune_limits
-from segue.engine.retention import Sweeper
+from segue.engine.limiting.limits import prune_limits
+from segue.engine.scope import OF_ALL
+from segue.engine.stored import moment_of
 from segue.engine.turn import TIMERS_AT_ONCE
-from segue.errors import PASSING_ERRORS, SchemaError, SegueError, StoreError
-from segue.scheduler.bell import Bell
-from segue.scheduler.bundling import start_due_bundles
+from segue.errors import PASSING_ERRORS, SchemaError
+from segue.loop.self_pipe import Wakeup
+from segue.observing.harmless_log import get_logger
+from segue.observing.once import Once
+from segue.scheduler.debouncing import start_due_debounces
 from segue.scheduler.declared import declare_schedules
 from segue.scheduler.firing import fire_due, known_workflows, start_queued
 from segue.scheduler.leader import LEASE_SECONDS, Lead
 from segue.scheduler.stuck import Work, stuck_of
-from segue.store.protocol import Store, Transaction
+from segue.scheduler.sweeping import Sweeper
 
 LOOK_SECONDS = 1.0
-NO_TOO_SOON_SECONDS = 0.002  # a wait that ends a little early would find nothing to do, and come back much later
+NO_TOO_SOON_SECONDS = 0.002  # a wait that ended a little early would find nothing to do, and be repeated much later
 LONGEST_BACK_OFF_SECONDS = 5.0
 LEAVE_SECONDS = 5.0
-HELP_AFTER_SECONDS = 3.0  # so late may a tick be before others than the leader start it
-SLEPT_SECONDS = 1.0  # a wait that took so much longer means that the process was stopped
-AFTER_A_FAULT_SECONDS = 30.0  # until a chore that raised something unexpected is tried again
+HELP_AFTER_SECONDS = 3.0  # a tick must be this late before processes other than the leader start it
+SLEPT_SECONDS = 1.0  # a wait that took this much longer means that the process was stopped
+AFTER_A_FAULT_SECONDS = 30.0  # until a chore that raised an unexpected error is tried again
+AFTER_A_WAIT_SECONDS = 2.0  # until a chore that another session blocked is tried again
+DECLARE_AGAIN_SECONDS = 60.0
 
-logger = logging.getLogger("segue.chores")
+logger = get_logger("segue.chores")
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """One of the things that the leader does."""
+    """One kind of work of the leader."""
 
     name: str
-    every_seconds: float  # how soon after it found nothing to do it is done again, at the earliest
-    act: Callable[[Engine], int]  # does a batch, returns how many it dealt with
-    next_due: str | None = None  # a statement: when there will be something to do
-    work: Work = Work.TICKS  # of schedules: those that are stuck in it are no reason to look
-    late_seconds: float = 0.0  # for so long it is left to others, who do it as well
-    is_considerate: bool = False  # after each batch it rests for as long as that took
+    every_seconds: float  # the shortest time between two tries, after it found nothing to do
+    act: Callable[[Engine], int]  # does a batch, returns how many rows it dealt with
+    next_due: str | None = None  # a statement: when there will be work
+    work: Work = Work.TICKS  # of schedules: a schedule that is stuck in this work is no reason to look
+    late_seconds: float = 0.0  # work is left this long to other processes, which do it as well
+    is_considerate: bool = False  # after each batch it pauses for as long as the batch took
 
 
-def in_one(act: Callable[[Store, Transaction, datetime], int]) -> Callable[[Engine], int]:
-    """An act of the engine's as a chore's: one transaction for each batch."""
-    return lambda engine: engine.act(lambda tx, now: act(engine.store, tx, now))
+def in_one(verb: Callable[[Act], int]) -> Callable[[Engine], int]:
+    """Make a chore of a verb of the engine: one transaction for each batch."""
+    return lambda engine: engine.act(verb)
 
 
-def _open_timers(store: Store, tx: Transaction, now: datetime) -> int:
-    """Let the steps whose time has come be claimed, where no worker looks at the timers itself."""
-    upcoming = store.datetime(tx.all("next_timer")[0][0])
-    if upcoming is None or upcoming > now:
+def _open_timers(act: Act) -> int:
+    """Let the steps whose time has come be claimed, where no worker checks the timers itself."""
+    found = act.tx.all("next_timer")[0][0]
+    upcoming = moment_of(act.tx, found)
+    if found is None or (upcoming is not None and upcoming > act.now):
         return 0
-    tx.later("due_timers", now=now, limit=TIMERS_AT_ONCE)
-    tx.later("wake")
+    act.tx.later("due_timers", now=act.now, limit=TIMERS_AT_ONCE)
+    act.tx.later("wake")
     return 1
 
 
 def retention() -> Chore:
-    """Deletes what has been kept for long enough; it remembers how far it is."""
+    """Deletes runs that were kept long enough; it remembers its position."""
     return Chore("retention", 60.0, Sweeper().go_on, is_considerate=True)
+
+
+def say_code(engine: Engine) -> int:
+    """Record which code this process has, and that the process is alive. Returns 0: nothing is left to do."""
+    from segue.authoring.describing.describe import code_version  # noqa: PLC0415 - takes milliseconds
+
+    code = code_version()
+    if code is not None:
+        tell_code(engine, code)
+    return 0
 
 
 CHORES: tuple[Chore, ...] = (
     Chore("schedules", 1.0, fire_due, next_due="next_schedule"),
     Chore("queued ticks", 1.0, start_queued, next_due="next_queued", work=Work.QUEUE),
-    Chore("bundles", 1.0, start_due_bundles, next_due="next_bundle"),
-    Chore("rescue", 5.0, in_one(chores.rescue)),
-    Chore("alarms", 1.0, in_one(ring_alarms), next_due="next_alarm"),
+    Chore("debounces", 1.0, start_due_debounces, next_due="next_debounce"),
+    Chore("rescue", 5.0, Engine.rescue_steps),
+    Chore("unfinished runs", 5.0, Engine.carry_on),
+    Chore("alarms", 1.0, Engine.ring_alarms, next_due="next_alarm"),
     Chore("admission", 1.0, Engine.admit_waiting, next_due="next_admission"),
     Chore("unused limits", 60.0, in_one(prune_limits)),
+    Chore("remembered starts", 60.0, in_one(forget_starts)),
+    Chore("ended workers", 60.0, in_one(prune_workers)),
+    Chore("code", SEEN_SECONDS, say_code),
+    Chore("old code versions", 60.0, in_one(prune_code_versions)),
     Chore("timers", 1.0, in_one(_open_timers), next_due="next_timer", late_seconds=1.0),
 )
 
 HELP: tuple[Chore, ...] = (
-    # What those do who do not lead: the leader need not know every workflow.
+    # The chores of processes that do not lead: the leader need not know every workflow.
     Chore(
         "overdue schedules", 1.0, partial(fire_due, late_seconds=HELP_AFTER_SECONDS), next_due="next_schedule",
         late_seconds=HELP_AFTER_SECONDS,
     ),
     Chore("queued ticks", 1.0, start_queued, next_due="next_queued", work=Work.QUEUE),
-    Chore("overdue bundles", 1.0, start_due_bundles, next_due="next_bundle", late_seconds=HELP_AFTER_SECONDS),
+    Chore("overdue debounces", 1.0, start_due_debounces, next_due="next_debounce", late_seconds=HELP_AFTER_SECONDS),
+    Chore("code", SEEN_SECONDS, say_code),
 )  # fmt: skip
 
 
 class Chores:
-    """Does the chores of a database while its block lasts, in a thread of its own, or in `run`.
+    """Does the chores of a database in a separate thread while its `with` block lasts, or in `run`.
 
     Example::
 
@@ -122,15 +150,17 @@ class Chores:
         self._table: Sequence[Chore] = HELP
         self._monotonic = monotonic
         self._lead = Lead(engine, monotonic=monotonic, lease_seconds=lease_seconds)
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._thread: threading.Thread | None = None
         self._not_before: dict[str, float] = {}
-        self._told: dict[str, float] = {}  # when those that name a statement are due
+        self._told: dict[str, float] = {}  # when the chores that name a statement are due
         self._look_at = 0.0
         self._was_leading = False
         self._has_declared = False
         self._expected_at = math.inf  # when the next round should begin
         self._back_off_seconds = 0.0
+        self._declare_at = 0.0
+        self._once = Once(monotonic=monotonic)
 
     @property
     def is_leading(self) -> bool:
@@ -145,26 +175,26 @@ class Chores:
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
         if self._thread is not None:
-            self._thread.join(LEAVE_SECONDS)  # it may be waiting for a database that is away
+            self._thread.join(LEAVE_SECONDS)  # it may be waiting for an unreachable database
 
     def run(self) -> None:
-        """Do the chores until `stop` is called. Raises what no patience mends: an outdated schema, a wrong URL."""
+        """Do the chores until `stop` is called. Raises what waiting cannot fix: an outdated schema, a wrong URL."""
         try:
-            while not self._bell.is_rung:
-                self._bell.wait(self.do_round())
+            while not self._wakeup.is_rung:
+                self._wakeup.wait(self.do_round())
         finally:
             self._give_up()
-            self._bell.close()
+            self._wakeup.close()
 
     def stop(self) -> None:
         """Ask it to end. Safe in signal handlers and other threads."""
-        self._bell.ring()
+        self._wakeup.ring()
 
     def do_round(self) -> float:
-        """Do what is due now, if this process leads; returns the seconds until there may be more."""
+        """Do what is due now, if this process leads. Returns the seconds until there may be more."""
         if self._back_off_seconds or self._monotonic() > self._expected_at + SLEPT_SECONDS:
-            # Others may have been cut off or stopped as well, this process's own worker for one: they get the time to
-            # renew their leases before anybody is rescued.
+            # Other processes, and this process's own worker, may have been cut off or stopped as well: they get the
+            # time to renew their leases before any step is rescued.
             self._begin_slowly()
         pause = self._round()
         self._expected_at = self._monotonic() + pause
@@ -179,17 +209,19 @@ class Chores:
                 self._lead.ask()
             self._see_who_leads()
             pause = self._do_what_is_due()
-        except PASSING_ERRORS as error:
+        except SchemaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the next round may succeed
             return self._back_off(error)
         if self._back_off_seconds:
             self._back_off_seconds = 0.0
-            logger.info("the database is back")
+            logger.info("the database is reachable again")
         return min(pause, self._lead.wait_seconds)
 
     def _do_what_is_due(self) -> float:
         self._look()
         for chore in self._table:
-            if self._bell.is_rung:
+            if self._wakeup.is_rung:
                 break
             if not self._lead.wait_seconds and self._lead.ask() != self._was_leading:
                 return 0.0
@@ -203,33 +235,71 @@ class Chores:
         return max(told, self._not_before.get(chore.name, -math.inf))
 
     def _look(self) -> None:
-        """Ask when there will be something to do, all in one round trip."""
+        """Ask when there will be work, for all chores in one round trip."""
         begun = self._monotonic()
         asking = [chore for chore in self._table if chore.next_due is not None]
         if begun < self._look_at:
             return
-        store = self._engine.store
-        now = store.now()
-        with store.reading() as tx:
-            answers = [tx.later(str(chore.next_due), **self._parameters(chore, now)) for chore in asking]
-            rows = [answer.rows() for answer in answers]
-        for chore, found in zip(asking, rows, strict=True):
-            moment = store.datetime(found[0][0]) if found else None
-            seconds = math.inf if moment is None else (moment - now).total_seconds() + chore.late_seconds
+        now = self._engine.store.now()
+        try:
+            told = self._ask(asking, now)
+        except PASSING_ERRORS:
+            raise
+        except SchemaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one of the statements failed: the others are answered without it
+            told = self._ask_each(asking, now, error)
+        for chore, seconds in told.items():
             self._told[chore.name] = begun + seconds + NO_TOO_SOON_SECONDS
         self._look_at = begun + (LOOK_SECONDS if self._was_leading else HELP_AFTER_SECONDS)
 
+    def _ask(self, asking: Sequence[Chore], now: datetime) -> dict[Chore, float]:
+        """In how many seconds each of these will have work."""
+        with self._engine.reading() as tx:
+            answers = [tx.later(str(chore.next_due), **self._parameters(chore, now)) for chore in asking]
+            rows = [answer.rows() for answer in answers]
+            found = [rows_of_one[0][0] if rows_of_one else None for rows_of_one in rows]
+            moments = [moment_of(tx, due) for due in found]
+        told = {}
+        for chore, due, moment in zip(asking, found, moments, strict=True):
+            if due is not None and moment is None:  # a damaged time: the chore finds the row, and sets it aside
+                moment = now
+            told[chore] = math.inf if moment is None else (moment - now).total_seconds() + chore.late_seconds
+        return told
+
+    def _ask_each(self, asking: Sequence[Chore], now: datetime, error: Exception) -> dict[Chore, float]:
+        if self._once.is_news(("look", type(error))):
+            logger.error("asking for due work failed, asking for one chore at a time", exc_info=error)
+        told: dict[Chore, float] = {}
+        for chore in asking:
+            try:
+                told |= self._ask([chore], now)
+            except PASSING_ERRORS:
+                raise
+            except Exception as why:  # noqa: BLE001
+                if self._once.is_news((chore.name, type(why))):
+                    logger.error("the time of %s cannot be read, the chore is done anyway: %s", chore.name, why)
+                told[chore] = 0.0
+        return told
+
     def _parameters(self, chore: Chore, now: datetime) -> dict[str, Any]:
-        return {"now": now, "known": known_workflows(), "aside": stuck_of(self._engine, chore.work).aside(now)}
+        aside = stuck_of(self._engine, chore.work).aside(now)
+        return {"now": now, "known": known_workflows(self._engine), "aside": aside}
 
     def _do(self, chore: Chore) -> None:
         begun = self._monotonic()
         try:
             done = chore.act(self._engine)
-        except (*PASSING_ERRORS, SchemaError):
+        except OF_ALL:
             raise
-        except Exception:  # a fault in one chore must not hold up the others
-            logger.exception("%s failed, will try again in %g s", chore.name, AFTER_A_FAULT_SECONDS)
+        except PASSING_ERRORS as error:  # another session holds what this chore needs; the others may succeed
+            if self._once.is_news((chore.name, type(error))):
+                logger.warning("%s waits for another session, the other chores continue: %s", chore.name, error)
+            self._not_before[chore.name] = self._monotonic() + AFTER_A_WAIT_SECONDS
+            return
+        except Exception as error:  # an error in one chore must not delay the others
+            if self._once.is_news((chore.name, type(error), str(error)[:200])):
+                logger.exception("%s failed, trying again every %g s", chore.name, AFTER_A_FAULT_SECONDS)
             self._not_before[chore.name] = begun + AFTER_A_FAULT_SECONDS
             return
         ended = self._monotonic()
@@ -240,9 +310,15 @@ class Chores:
         self._not_before[chore.name] = ended + (ended - begun) if chore.is_considerate else ended
         self._look_at = -math.inf
 
-    def _back_off(self, error: StoreError) -> float:
-        self._back_off_seconds = min(max(self._back_off_seconds * 2, 0.2), LONGEST_BACK_OFF_SECONDS)
-        logger.warning("%s Next try in %.1f s.", error, self._back_off_seconds)
+    def _back_off(self, error: Exception) -> float:
+        self._back_off_seconds = longer_wait(
+            self._back_off_seconds, first_seconds=0.2, longest_seconds=LONGEST_BACK_OFF_SECONDS
+        )
+        is_known = isinstance(error, PASSING_ERRORS)
+        if is_known or self._once.is_news((type(error), str(error)[:200])):
+            logger.warning(
+                "%s Next try in %.1f s.", error, self._back_off_seconds, exc_info=None if is_known else error
+            )
         return self._back_off_seconds
 
     def _begin_slowly(self) -> None:
@@ -258,29 +334,45 @@ class Chores:
         self._table = self._of_the_leader if leads else HELP
         self._begin_slowly()
         if leads:
-            logger.info("does the chores from now on (term %d)", self._lead.term)
+            logger.info("is now the leader (term %d): runs schedules, timeouts and clean-up", self._lead.term)
         else:
-            logger.warning("another process does the chores from now on")
+            logger.warning("another process is now the leader")
 
     def _declare(self) -> None:
-        if self._has_declared:
+        if self._has_declared or self._monotonic() < self._declare_at:
             return
         try:
             declare_schedules(self._engine)
-        except (*PASSING_ERRORS, SchemaError):
+            say_code(self._engine)
+        except OF_ALL:
             raise
-        except SegueError:
-            logger.exception("the schedules of the code could not be written down")
+        except Exception:  # the other chores continue
+            self._declare_at = self._monotonic() + DECLARE_AGAIN_SECONDS
+            if self._once.is_news("declare"):
+                logger.exception(
+                    "the schedules of the code could not be stored, trying again every %g s", DECLARE_AGAIN_SECONDS
+                )
+            return
         self._has_declared = True
 
     def _give_up(self) -> None:
         try:
             self._lead.give_up()
-        except StoreError as error:
-            logger.warning("could not give up the lead, its lease will run out: %s", error)
+        except Exception as error:  # noqa: BLE001 - this process ends
+            logger.warning("could not give up the lead, its lease will expire: %s", error)
 
     def _run_and_say(self) -> None:
+        """In a thread, an error would go unnoticed: log it, and try again later, as the tables may be upgraded."""
         try:
-            self.run()
-        except Exception:
-            logger.exception("the chores are no longer done by this process")
+            while not self._wakeup.is_rung:
+                try:
+                    self._wakeup.wait(self.do_round())
+                except Exception as error:
+                    if self._once.is_news(("thread", str(error)[:200])):
+                        logger.exception(
+                            "this process cannot do the chores, trying again every %g s", AFTER_A_FAULT_SECONDS
+                        )
+                    self._wakeup.wait(AFTER_A_FAULT_SECONDS)
+        finally:
+            self._give_up()
+            self._wakeup.close()

@@ -1,53 +1,67 @@
-"""The schedules that the code declares, brought into the table by every process that knows the code and does chores.
+"""Stores the schedules that the code declares; every process that knows the code and does chores does this.
 
-Promises: only what changed is written; a schedule made by a person is never touched; a schedule that a person switched
-off stays off; one that the code no longer declares is deleted, by a process that knows its workflow.
+Promises: only changes are written; a schedule created by a person is never touched; a schedule that a person switched
+off stays off; a schedule that the code no longer declares is deleted by a process that knows its workflow.
 """
 
 from __future__ import annotations
 
-import logging
-from datetime import datetime
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from segue.authoring import Task, Workflow, registry
+from segue.authoring import Task, Workflow, declared
 from segue.authoring.schedule import Schedule
+from segue.engine.act import Act
 from segue.engine.engine import Engine
-from segue.errors import SegueError, StoreError
-from segue.scheduler.definition import Definition, define
+from segue.errors import SegueError, SerializationError, StoreError
+from segue.observing.harmless_log import get_logger
+from segue.scheduler.definition import Definition, define, definition_in
 from segue.scheduler.editing import change_schedule, create_schedule, delete_schedule
 from segue.scheduler.rows import read_schedule
-from segue.store.protocol import Store, Transaction
+from segue.store.protocol import Row, Transaction
 
-logger = logging.getLogger("segue.chores")
+logger = get_logger("segue.chores")
 
 
 def declare_schedules(engine: Engine) -> int:
-    """Write the schedules of the code that this process knows into the table. Returns how many changed.
+    """Store the schedules of the code that this process knows. Returns how many changed.
 
-    One that makes no sense (two parameters that nobody gives) is logged, and left out.
+    An invalid schedule (for example, two parameters without a value) is logged, and left out.
     """
     wanted: dict[str, Definition | None] = {}
-    declaring: list[Workflow[..., Any] | Task[..., Any]] = [*registry.workflows.values(), *registry.tasks.values()]
+    declaring: list[Workflow[..., Any] | Task[..., Any]] = [*declared.workflows.values(), *declared.tasks.values()]
     for work in declaring:
         if work.schedule is not None:
-            wanted[work.name] = _defined(work, work.schedule)
-    known = {*registry.workflows, *registry.tasks}
+            definition = _defined(work, work.schedule)
+            wanted[engine.stored(work.name)] = definition and definition_in(definition, engine.namespace)
+    known = {engine.stored(name) for name in (*declared.workflows, *declared.tasks)}
     with engine.reading() as tx:
-        found = {row[0]: read_schedule(engine.store, row) for row in tx.all("list_schedules", workflow=None)}
+        found = {row[0]: _Seen.of(tx, row) for row in tx.all("list_schedules", workflow=None)}
     changed = 0
     for name in sorted(known):
         row, definition = found.get(name), wanted.get(name)
         if row is not None and row.source != "code":
             if name in wanted:
-                logger.warning("the schedule that %s declares is left out: somebody made one of that name", name)
+                logger.warning("the schedule that %s declares is left out: a person created one of that name", name)
         elif definition is not None:
             if row is None or row.definition != definition:
-                changed += engine.act(partial(_declare, engine.store, name, definition))
+                changed += engine.act(_declare, name, definition)
         elif row is not None and name not in wanted:
-            changed += engine.act(partial(_declare, engine.store, name, None))
+            changed += engine.act(_declare, name, None)
     return changed
+
+
+class _Seen(NamedTuple):
+    """A schedule as it is stored; without a definition if that cannot be read."""
+
+    source: str
+    definition: Definition | None
+
+    @classmethod
+    def of(cls, tx: Transaction, row: Row) -> _Seen:
+        try:
+            return cls(row[16], read_schedule(tx, row).definition)
+        except SerializationError:
+            return cls(row[16], None)
 
 
 def _defined(work: Workflow[..., Any] | Task[..., Any], schedule: Schedule) -> Definition | None:
@@ -60,13 +74,13 @@ def _defined(work: Workflow[..., Any] | Task[..., Any], schedule: Schedule) -> D
         return None
 
 
-def _declare(store: Store, name: str, definition: Definition | None, tx: Transaction, now: datetime) -> int:
-    rows = tx.all("hold_schedule", name=name)
+def _declare(act: Act, name: str, definition: Definition | None) -> int:
+    rows = act.tx.all("hold_schedule", name=name)
     if not rows:
         if definition is None:
             return 0
         try:
-            create_schedule(store, tx, now, name, definition, source="code")
+            create_schedule(act, name, definition, source="code")
         except SegueError as error:
             if isinstance(error, StoreError):
                 raise
@@ -74,13 +88,17 @@ def _declare(store: Store, name: str, definition: Definition | None, tx: Transac
             return 0
         logger.info("schedule %s: %s", name, definition.timetable().describe())
         return 1
-    row = read_schedule(store, rows[0])
+    row = _Seen.of(act.tx, rows[0])
+    if row.source == "code" and row.definition is None:
+        logger.warning("schedule %s cannot be read, and is written again", name)
+        delete_schedule(act, name)
+        return max(_declare(act, name, definition), 1)
     if row.source != "code" or row.definition == definition:
         return 0
     if definition is None:
-        delete_schedule(store, tx, now, name)
+        delete_schedule(act, name)
         logger.info("schedule %s is deleted: the code no longer declares it", name)
     else:
-        change_schedule(store, tx, now, name, lambda _: definition)
+        change_schedule(act, name, lambda _: definition)
         logger.info("schedule %s: %s", name, definition.timetable().describe())
     return 1

@@ -1,10 +1,13 @@
-"""What a schedule is: what it starts, when, and under which policies. From the user's objects to what can be stored.
+"""The definition of a schedule: what it starts, when, and under which policies. Converts the user's objects for
+storage.
 
 A task, signature, chain or group is stored as its plan, so that any leader can start it, also one without the code. A
-workflow is called anew at each tick, because its plan may depend on its arguments; whoever starts it must know it.
+workflow is called again at each tick, because its plan may depend on its arguments; the process that starts it must
+know it.
 
-The tick itself can be an argument: the one required parameter that nobody gave is given it, as its annotation asks: an
-aware datetime in the schedule's zone, a date there, or (anything else) that date as text, "2026-11-20".
+The tick itself can be an argument: the one required parameter without a value receives it, in the form of its
+annotation: an aware datetime in the schedule's time zone, a date there, or (any other annotation) that date as text,
+"2026-11-20".
 """
 
 from __future__ import annotations
@@ -12,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, assert_never, get_args, get_origin
 
 import msgspec
 
-from segue.authoring import Signature, Task, Workflow, WorkflowSignature, decode, encode, registry, to_plan
+from segue.authoring import Signature, Task, Workflow, WorkflowSignature, declared, decode, encode, to_plan
 from segue.authoring.schedule import Schedule
 from segue.authoring.values import annotations_of
 from segue.errors import DefinitionError
@@ -24,6 +27,7 @@ from segue.plan import codec
 from segue.plan.check import Parameters
 from segue.plan.graph import NO_ARGUMENTS, Plan, RunTerms
 from segue.plan.labels import checked_tags, with_terms
+from segue.plan.namespaces import DEFAULT, bare, namespace_of, plan_in, stored
 from segue.timetable import Every, Timetable, parse_timetable
 from segue.timetable.interval import EPOCH
 from segue.timetable.zones import zone_named
@@ -39,9 +43,9 @@ class TickArgument(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule without its name and its state; two that are equal do the same."""
+    """A schedule without its name and its state. Equal definitions do the same."""
 
-    workflow: str  # the name of what it starts
+    workflow: str  # the stored name of the workflow or task; names in the plan are stored names, too
     plan: str | None  # None: the workflow is called at each tick
     tick_argument: str | None
     arguments: str
@@ -63,23 +67,32 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def plan_at(self, tick: datetime, name: str) -> Plan:
-        """The plan of the run for a tick of the schedule `name`. Calls the user's workflow, so anything may be raised.
+        """The plan of the run for a tick of the schedule `name`. It calls the user's workflow, which may raise
+        anything.
 
-        Raises UnknownTaskError when it is a workflow that this process does not know.
+        Raises UnknownTaskError for a workflow that this process does not know.
         """
         if self.plan is not None:
             plan = codec.decode(self.plan)
             if self.tick_argument is not None:
                 plan = _with_tick(plan, _decode_argument(self.tick_argument), tick, self.timezone)
         else:
-            found = registry.find_workflow(self.workflow)
-            args, kwargs = decode(self.arguments)
+            found = declared.find_workflow(bare(self.workflow))
+            args, kwargs = found.converters.apply(found.name, *decode(self.arguments))
             parameter = tick_parameter(found.short_name, found.parameters, args, kwargs)
             if parameter is not None:
-                kwargs[parameter] = _told(tick, kind_of(found.fn, parameter), self.timezone)
-            plan = to_plan(found, *args, **kwargs)
-        metadata = encode({"schedule": name, "tick": tick.isoformat()})
+                kwargs[parameter] = _tick_value(tick, kind_of(found.fn, parameter), self.timezone)
+            plan = plan_in(to_plan(found, *args, **kwargs), namespace_of(self.workflow))
+        metadata = encode({"schedule": bare(name), "tick": tick.isoformat()})
         return with_terms(plan, RunTerms(tags=self.tags, metadata=metadata))
+
+
+def definition_in(definition: Definition, namespace: str) -> Definition:
+    """The definition with stored names."""
+    if namespace == DEFAULT:
+        return definition
+    plan = None if definition.plan is None else codec.encode(plan_in(codec.decode(definition.plan), namespace))
+    return msgspec.structs.replace(definition, workflow=stored(namespace, definition.workflow), plan=plan)
 
 
 def define(
@@ -87,7 +100,7 @@ def define(
 ) -> Definition:
     """The definition of a schedule that starts `work` with these arguments.
 
-    Raises DefinitionError, PlanError or SerializationError when that cannot be.
+    Raises DefinitionError, PlanError or SerializationError for invalid ones.
     """
     work, given, named = _unwrapped(work, tuple(args), dict(kwargs))
     plan: str | None = None
@@ -95,12 +108,13 @@ def define(
     if isinstance(work, Workflow):
         name = work.name
         tick_parameter(work.short_name, work.parameters, given, named)
+        work.converters.check(work.short_name, given, named)  # it is called later, with the values stored now
     else:
         planned, tick_argument = _planned(work, given, named)
         name, plan = planned.name, codec.encode(planned)
         if isinstance(work, Signature):
             given, named = work.args, work.kwargs
-    arguments = encode((given, named)) if given or named else NO_ARGUMENTS
+    arguments = encode((given, named), "arguments") if given or named else NO_ARGUMENTS
     return Definition(
         workflow=name, plan=plan, tick_argument=tick_argument, arguments=arguments,
         tags=checked_tags("a schedule", tags), **when_of(schedule),
@@ -108,7 +122,7 @@ def define(
 
 
 def when_of(schedule: Schedule) -> dict[str, Any]:
-    """The fields of a definition that say when, and under which policies."""
+    """The fields of a definition for the times and policies."""
     timetable = schedule.timetable()
     anchor = timetable.anchor if isinstance(timetable, Every) else None
     return {
@@ -120,21 +134,21 @@ def when_of(schedule: Schedule) -> dict[str, Any]:
 
 
 def tick_parameter(of: str, parameters: Parameters, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
-    """The required parameter that nobody gave, which receives the tick; None when all are given.
+    """The required parameter without a value, which receives the tick; None if all have values.
 
-    Raises DefinitionError when more than one is missing, or when what is given does not fit.
+    Raises DefinitionError if more than one has no value, or if a value does not fit.
     """
     given = {*parameters.positional[: len(args)], *kwargs}
     missing = [name for name in parameters.required if name not in given]
     if len(missing) > 1:
         raise DefinitionError(
-            f"{of}{parameters.text} cannot be scheduled: it is not given {', '.join(missing)}. One parameter may be "
-            "left out, it receives the tick; give the others in segue.schedules.create, or give them defaults"
+            f"{of}{parameters.text} cannot be scheduled: it has no value for {', '.join(missing)}. One parameter may "
+            "be left out, and receives the tick; give the others in segue.schedules.create, or give them defaults"
         )
     tick = missing[0] if missing else None
     if tick is not None and tick not in parameters.named:
         raise DefinitionError(
-            f"{of}{parameters.text} cannot be scheduled: {tick} receives the tick and must be possible to give by name"
+            f"{of}{parameters.text} cannot be scheduled: {tick} receives the tick and must not be positional-only"
         )
     mistake = parameters.mistake(len(args), [*kwargs, *missing])
     if mistake is not None:
@@ -143,7 +157,7 @@ def tick_parameter(of: str, parameters: Parameters, args: Sequence[Any], kwargs:
 
 
 def kind_of(fn: Any, parameter: str) -> Kind:
-    """How the parameter wants to be told the tick."""
+    """The form in which the parameter receives the tick."""
     annotation = annotations_of(fn).get(parameter, str)
     if get_origin(annotation) in (Union, UnionType):
         annotation = next((kind for kind in get_args(annotation) if kind in (datetime, date)), annotation)
@@ -153,10 +167,10 @@ def kind_of(fn: Any, parameter: str) -> Kind:
 
 
 def _unwrapped(work: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """A signature of a workflow or task as that and its arguments, where nothing else is said of it."""
+    """The workflow or task of a signature, and its arguments, if the signature sets nothing else."""
     if isinstance(work, WorkflowSignature) and not args and not kwargs:
         if work.placement.after or work.placement.when is not None:
-            raise DefinitionError(f"{work!r} has after= or when=, which mean nothing in a schedule; leave them out")
+            raise DefinitionError(f"{work!r} has after= or when=, which have no effect in a schedule; leave them out")
         return work.workflow, work.args, work.kwargs
     return work, args, kwargs
 
@@ -172,11 +186,13 @@ def _planned(work: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
     parameter = tick_parameter(task.short_name, task.parameters, args, kwargs)
     if parameter is None:
         return to_plan(Signature(task, args, kwargs, placement, True)), None
-    planned = to_plan(Signature(task, args, {**kwargs, parameter: None}, placement, True))
-    return planned, msgspec.json.encode(TickArgument(parameter, kind_of(task.fn, parameter))).decode()
+    argument = TickArgument(parameter, kind_of(task.fn, parameter))
+    some_tick = _tick_value(EPOCH, argument.kind, "UTC")  # for the checks of the plan
+    planned = to_plan(Signature(task, args, {**kwargs, parameter: some_tick}, placement, True))
+    return _with_argument(planned, parameter, None), msgspec.json.encode(argument).decode()
 
 
-def _told(tick: datetime, kind: Kind, timezone: str) -> datetime | date | str:
+def _tick_value(tick: datetime, kind: Kind, timezone: str) -> datetime | date | str:
     local = tick.astimezone(zone_named(timezone))
     match kind:
         case "datetime":
@@ -185,13 +201,19 @@ def _told(tick: datetime, kind: Kind, timezone: str) -> datetime | date | str:
             return local.date()
         case "text":
             return local.date().isoformat()
+        case unknown:
+            assert_never(unknown)
 
 
 def _with_tick(plan: Plan, argument: TickArgument, tick: datetime, timezone: str) -> Plan:
     """The plan, whose only step is the task, with the tick among its arguments."""
+    return _with_argument(plan, argument.name, _tick_value(tick, argument.kind, timezone))
+
+
+def _with_argument(plan: Plan, name: str, value: object) -> Plan:
     [node] = plan.nodes
     args, kwargs = decode(node.args)
-    kwargs[argument.name] = _told(tick, argument.kind, timezone)
+    kwargs[name] = value
     arguments = encode((args, kwargs))
     plan = msgspec.structs.replace(plan, nodes=(msgspec.structs.replace(node, args=arguments),))
     return with_terms(plan, RunTerms(arguments=arguments))

@@ -1,8 +1,8 @@
-"""Who does the chores: one process of those that could, as long as it renews a lease.
+"""Elects the process that does the chores: one process of a namespace, as long as it renews a lease.
 
-Promises: at most one process believes that it leads, but for one that was stopped in the middle of something (so the
-chores are made to bear two); when the leader dies another one leads after the lease at the latest; one that ends in
-order is succeeded at once. The database's clock decides.
+Promises: at most one process believes that it leads, except one that was stopped in the middle of its work (so the
+chores tolerate two); when the leader dies another one leads after the lease at the latest; a leader that ends in order
+is succeeded immediately. The database's clock decides.
 """
 
 from __future__ import annotations
@@ -14,32 +14,42 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from segue.engine.act import Act
 from segue.engine.engine import Engine
-from segue.engine.ids import new_id
-from segue.store.protocol import Store, Transaction
+from segue.engine.stored import known_moment
+from segue.plan.namespaces import DEFAULT, stored
+from segue.store.protocol import Transaction
 
 CHORES = "chores"
 LEASE_SECONDS = 6.0
-LOOK_SECONDS = 2.0  # how often those who do not lead look whether somebody does
+LOOK_SECONDS = 2.0  # how often the other processes check whether there is a leader
 
 
 class LeaderInfo(msgspec.Struct, frozen=True):
-    """Who leads, or was the last to."""
+    """The current leader, or the last one."""
 
     holder: str
     host: str  # host:pid
-    term: int  # how many leaders there have been
+    term: int  # the number of leaders so far
     since: datetime
     lease_until: datetime
 
 
-def leader_info(store: Store, tx: Transaction) -> LeaderInfo | None:
-    """Who has the lease or had it last; None when nobody ever had. Compare `lease_until` with the database's clock."""
-    rows = tx.all("leader_row", name=CHORES)
+def lead_of(namespace: str) -> str:
+    """The name of the lead for which the processes of a namespace contend."""
+    return stored(namespace, CHORES)
+
+
+def leader_info(tx: Transaction, namespace: str = DEFAULT) -> LeaderInfo | None:
+    """The process of a namespace that has the lease or had it last; None if there was never one.
+
+    Compare `lease_until` with the database's clock.
+    """
+    rows = tx.all("leader_row", name=lead_of(namespace))
     if not rows:
         return None
-    holder, host, term, since, until = rows[0]
-    return LeaderInfo(str(holder), host, term, _time(store, since), _time(store, until))
+    holder, host, term, since, until = rows[0]  # with a damaged end there is no leader, and the next to ask becomes it
+    return LeaderInfo(str(holder), host, term, known_moment(tx, since), known_moment(tx, until))
 
 
 class Lead:
@@ -50,8 +60,9 @@ class Lead:
         self._monotonic = monotonic
         self._lease_seconds = lease_seconds
         self._holder = ""
+        self._name = lead_of(engine.namespace)
         self._host = f"{socket.gethostname()}:{os.getpid()}"
-        self._until = 0.0  # of the stopwatch: when the lease has run out for certain
+        self._until = 0.0  # on the monotonic clock: when the lease has certainly expired
         self._ask_at = monotonic()
         self.term = 0
 
@@ -62,17 +73,17 @@ class Lead:
 
     @property
     def wait_seconds(self) -> float:
-        """How long until the database must be asked again."""
+        """The seconds until the database must be asked again."""
         return max(self._ask_at - self._monotonic(), 0.0)
 
     def ask(self) -> bool:
-        """Renew the lease, or take it when nobody has it; True when this process leads now."""
+        """Renew the lease, or take it if it is free. True if this process leads now."""
         begun = self._monotonic()
         store = self._engine.store
         if self.term == 0:
             now = store.now()
             with store.reading() as tx:
-                info = leader_info(store, tx)
+                info = leader_info(tx, self._engine.namespace)
             if info is not None and info.lease_until > now:
                 left = (info.lease_until - now).total_seconds() + 0.01
                 self._ask_at = begun + min(left, LOOK_SECONDS, self._lease_seconds / 3)
@@ -84,21 +95,15 @@ class Lead:
         return self.is_mine
 
     def give_up(self) -> None:
-        """Let somebody else lead at once."""
+        """Let another process lead immediately."""
         if self.term:
             self.term = 0
-            self._engine.act(lambda tx, now: tx.all("give_up_lead", name=CHORES, holder=self._holder, now=now))
+            self._engine.act(lambda act: act.tx.all("give_up_lead", name=self._name, holder=self._holder, now=act.now))
 
-    def _take(self, tx: Transaction, now: datetime) -> int:
-        self._holder = self._holder or new_id(now)
-        until = now + timedelta(seconds=self._lease_seconds)
-        rows = tx.all(
-            "take_lead", name=CHORES, holder=self._holder, host=self._host, now=now, lease_until=until
+    def _take(self, act: Act) -> int:
+        self._holder = self._holder or act.new_id()
+        until = act.now + timedelta(seconds=self._lease_seconds)
+        rows = act.tx.all(
+            "take_lead", name=self._name, holder=self._holder, host=self._host, now=act.now, lease_until=until
         )  # fmt: skip
         return int(rows[0][0]) if rows else 0
-
-
-def _time(store: Store, value: object) -> datetime:
-    moment = store.datetime(value)
-    assert moment is not None
-    return moment

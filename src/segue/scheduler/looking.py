@@ -1,4 +1,4 @@
-"""Schedules and their ticks as people look at them. Queries only."""
+"""Schedules and their ticks, as people see them. Queries only."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import Any
 
 import msgspec
 
-from segue.errors import ConfigError
+from segue.engine.stored import LONG_AGO, moment_of
+from segue.errors import ConfigError, SerializationError
+from segue.plan.codec import UNREADABLE
+from segue.plan.namespaces import bare, is_in, namespace_of
 from segue.scheduler.leader import leader_info
 from segue.scheduler.rows import ScheduleRow, is_storable, read_schedule
-from segue.store.protocol import Store, Transaction
+from segue.scheduler.undefined import problems_of
+from segue.store.protocol import Transaction
 
-OVERDUE_SECONDS = 10.0  # a tick that is so late is not merely a little late
-MOST_TICKS = 100_000  # that are listed at once
+OVERDUE_SECONDS = 10.0  # a tick that is this late is reported as overdue
+MOST_TICKS = 100_000  # that are listed in one call
 _END_OF_TIME = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 
 class TickInfo(msgspec.Struct, frozen=True):
-    """What became of a tick."""
+    """What happened to a tick."""
 
     tick: datetime
-    status: str  # queued, started, skipped; of a backfill that is only tried: planned
+    status: str  # queued, started, skipped; planned in a dry run of a backfill
     reason: str | None = None
     run_id: str | None = None
     run_status: str | None = None  # None: it started none, or the run was pruned
@@ -30,10 +34,10 @@ class TickInfo(msgspec.Struct, frozen=True):
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule: what it starts and when, what it did last, and what is wrong with it if anything is."""
+    """A schedule: what it starts and when, the outcome of its last tick, and its problem, if any."""
 
     name: str
-    workflow: str  # the name of what it starts
+    workflow: str  # the name of the workflow or task
     arguments: list[Any]  # [args, kwargs]
     expression: str
     description: str  # the expression in words
@@ -47,84 +51,111 @@ class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     source: str  # code or api
     is_active: bool
-    state: str  # active, inactive; ended: it is switched on, and has no tick any more
+    state: str  # active, inactive; ended: it is switched on, but has no tick left; broken: its row cannot be read
     next_tick: datetime | None
-    due_at: datetime | None  # when that starts, with its jitter
+    due_at: datetime | None  # when the next tick starts, with its jitter
     last: TickInfo | None
-    problem: str | None  # why the next tick has not started though it is due, or the queue does not move
+    problem: str | None  # why a due tick has not started, the queue does not move, or runs wait
     created_at: datetime
     updated_at: datetime
+    namespace: str = ""
 
 
-def list_schedules(store: Store, tx: Transaction, now: datetime, *, workflow: str | None = None) -> list[ScheduleInfo]:
-    """All schedules by name, or those of one workflow."""
+def list_schedules(
+    tx: Transaction, now: datetime, *, workflow: str | None = None, prefix: str | None = None
+) -> list[ScheduleInfo]:  # fmt: skip
+    """All schedules by name, or those of a namespace, or of one workflow by its stored name."""
     if workflow is not None and not is_storable(workflow):
         return []
-    rows = [read_schedule(store, row) for row in tx.all("list_schedules", workflow=workflow)]
-    return _infos(store, tx, now, rows)
+    sound: list[ScheduleRow] = []
+    broken: list[ScheduleInfo] = []
+    for row in tx.all("list_schedules", workflow=workflow):
+        if not is_in(prefix, row[0]):
+            continue
+        try:
+            sound.append(read_schedule(tx, row))
+        except SerializationError as error:
+            broken.append(_broken(tx, row, str(error)))
+    return sorted([*_infos(tx, now, sound), *broken], key=lambda info: (info.name, info.namespace))
 
 
-def schedule_info(store: Store, tx: Transaction, now: datetime, row: ScheduleRow) -> ScheduleInfo:
+def schedule_info(tx: Transaction, now: datetime, row: ScheduleRow) -> ScheduleInfo:
     """One schedule."""
-    return _infos(store, tx, now, [row])[0]
+    return _infos(tx, now, [row])[0]
 
 
-def list_ticks(
-    store: Store, tx: Transaction, name: str, *, before: datetime | None = None, limit: int = 50
-) -> list[TickInfo]:
-    """What became of the ticks of a schedule, the newest first; raises ConfigError when `limit` makes no sense."""
+def list_ticks(tx: Transaction, name: str, *, before: datetime | None = None, limit: int = 50) -> list[TickInfo]:
+    """What happened to the ticks of a schedule, the newest first. Raises ConfigError for an invalid `limit`."""
     if not 1 <= limit <= MOST_TICKS:
-        raise ConfigError(f"limit={limit!r} is no number of ticks. Give 1 to {MOST_TICKS:,}, and `before` for more.")
+        raise ConfigError(f"limit={limit!r} is not a number of ticks. Give 1 to {MOST_TICKS:,}, and `before` for more.")
     if before is not None and before.tzinfo is None:
         raise ConfigError(f"before={before.isoformat()} has no time zone. Add one, for example tzinfo=UTC.")
     rows = tx.all("list_ticks", name=name, before=before or _END_OF_TIME, limit=limit)
-    return [tick_info(store, row) for row in rows]
+    return [tick_info(tx, row) for row in rows]
 
 
-def known_ticks(store: Store, tx: Transaction, name: str, ticks: Sequence[datetime]) -> dict[datetime, TickInfo]:
-    """Those of these ticks that something became of."""
+def known_ticks(tx: Transaction, name: str, ticks: Sequence[datetime]) -> dict[datetime, TickInfo]:
+    """Those of these ticks that are recorded."""
     if not ticks:
         return {}
     rows = tx.all("ticks_between", name=name, first=ticks[0], last=ticks[-1])
-    found = [tick_info(store, row) for row in rows]
+    found = [tick_info(tx, row) for row in rows]
     return {info.tick: info for info in found}
 
 
-def tick_info(store: Store, row: Sequence[Any]) -> TickInfo:
+def tick_info(tx: Transaction, row: Sequence[Any]) -> TickInfo:
     """A row of `tick_columns`."""
     tick, status, reason, run_id, decided_at, run_status = row
-    moment = store.datetime(tick)
-    assert moment is not None
+    moment = moment_of(tx, tick) or LONG_AGO
     return TickInfo(
-        moment, status, reason, None if run_id is None else str(run_id), run_status, store.datetime(decided_at)
+        moment, status, reason, None if run_id is None else str(run_id), run_status, moment_of(tx, decided_at)
     )  # fmt: skip
 
 
-def _infos(store: Store, tx: Transaction, now: datetime, rows: Sequence[ScheduleRow]) -> list[ScheduleInfo]:
+def _infos(tx: Transaction, now: datetime, rows: Sequence[ScheduleRow]) -> list[ScheduleInfo]:
     latest = [tx.later("latest_tick", name=row.name) for row in rows]
-    leader = leader_info(store, tx) if rows else None
-    is_led = leader is not None and leader.lease_until > now
+    led = {space for space in {namespace_of(row.name) for row in rows} if _is_led(tx, now, space)}
+    undefined = problems_of(tx, now, rows)
     infos = []
     for row, found in zip(rows, latest, strict=True):
         ticks = found.rows()
         definition = row.definition
-        problem = _problem(row, now, is_led=is_led)
+        problem = _problem(row, now, is_led=namespace_of(row.name) in led, undefined=undefined.get(row.name))
         try:
             description = definition.timetable().describe()
-        except ConfigError as error:
+        except (ConfigError, *UNREADABLE) as error:
             description, problem = definition.expression, str(error)
         infos.append(
             ScheduleInfo(
-                name=row.name, workflow=definition.workflow, arguments=msgspec.json.decode(definition.arguments),
+                name=bare(row.name), workflow=bare(definition.workflow),
+                arguments=msgspec.json.decode(definition.arguments),
                 expression=definition.expression, description=description, timezone=definition.timezone,
                 starts_at=definition.starts_at, ends_at=definition.ends_at, jitter=definition.jitter,
                 overlap=definition.overlap, catch_up=definition.catch_up, catch_up_window=definition.catch_up_window,
                 tags=definition.tags, source=row.source, is_active=row.is_active, state=_state(row),
-                next_tick=row.next_tick, due_at=row.due_at, last=tick_info(store, ticks[0]) if ticks else None,
+                next_tick=row.next_tick, due_at=row.due_at, last=tick_info(tx, ticks[0]) if ticks else None,
                 problem=problem, created_at=row.created_at, updated_at=row.updated_at,
+                namespace=namespace_of(row.name),
             )
         )  # fmt: skip
     return infos
+
+
+def _is_led(tx: Transaction, now: datetime, namespace: str) -> bool:
+    leader = leader_info(tx, namespace)
+    return leader is not None and leader.lease_until > now
+
+
+def _broken(tx: Transaction, row: Sequence[Any], problem: str) -> ScheduleInfo:
+    """The readable part of a damaged row of `schedule_columns`."""
+    name, workflow, expression, timezone = (str(row[number]) for number in (0, 1, 5, 6))
+    return ScheduleInfo(
+        name=bare(name), workflow=bare(workflow), arguments=[[], {}], expression=expression, description=expression,
+        timezone=timezone, starts_at=None, ends_at=None, jitter=0.0, overlap=str(row[12]), catch_up=str(row[13]),
+        catch_up_window=None, tags=(), source=str(row[16]), is_active=bool(row[11]), state="broken", next_tick=None,
+        due_at=None, last=None, problem=problem, created_at=moment_of(tx, row[20]) or LONG_AGO,
+        updated_at=moment_of(tx, row[21]) or LONG_AGO, namespace=namespace_of(name),
+    )  # fmt: skip
 
 
 def _state(row: ScheduleRow) -> str:
@@ -133,14 +164,16 @@ def _state(row: ScheduleRow) -> str:
     return "ended" if row.next_tick is None else "active"
 
 
-def _problem(row: ScheduleRow, now: datetime, *, is_led: bool) -> str | None:
+def _problem(row: ScheduleRow, now: datetime, *, is_led: bool, undefined: str | None) -> str | None:
     if row.problem is not None:
         return f"stuck: {row.problem}"
+    if undefined is not None:
+        return undefined
     if not row.is_active or row.due_at is None or now - row.due_at < timedelta(seconds=OVERDUE_SECONDS):
         return None
     if not is_led:
         return "overdue: no process does the chores; start `segue scheduler`, or a worker without --no-chores"
     if row.definition.plan is None:
-        workflow = row.definition.workflow
+        workflow = bare(row.definition.workflow)
         return f"overdue: no process with chores knows workflow {workflow}; start `segue scheduler -A <its module>`"
     return "overdue: the process that does the chores is behind, or cannot read it; look at its log"

@@ -1,7 +1,8 @@
-"""Which ticks of a schedule are to be dealt with now: jitter and catching up. Pure: told the time, asks nobody.
+"""Which ticks of a schedule are to be decided now: jitter and catch-up. Pure: the caller passes the time.
 
-Promises: `due_of` says the same in every process; a tick is due before the next one is; of any number of missed ticks
-as many are looked at as are started, so a schedule of every second that slept for a year is dealt with at once.
+Promises: `due_of` returns the same in every process; a tick is due before the next one is; of any number of missed
+ticks it computes only those that are started, so a schedule of every second that was away for a year is decided
+quickly.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _INSTANT = timedelta(microseconds=1)
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What is to be done with the ticks that have come due."""
+    """The decision on ticks that have come due."""
 
-    ticks: tuple[datetime, ...]  # each is to start a run, if overlap allows it
-    missed: tuple[datetime, datetime] | None  # the first and the last of those before them that start none
+    ticks: tuple[datetime, ...]  # each starts a run, if overlap allows it
+    missed: tuple[datetime, datetime] | None  # the first and the last of the earlier ticks, which start none
     why_missed: str
-    next_tick: datetime | None  # every tick before it is dealt with
+    next_tick: datetime | None  # all ticks before it are decided
     due_at: datetime | None  # when next_tick is to start
 
 
@@ -42,7 +43,7 @@ def due_of(name: str, tick: datetime, following: datetime | None, jitter: float)
 
 
 class Ticking:
-    """A schedule's ticks in order, each with the moment at which it is due."""
+    """A schedule's ticks in order, each with the time at which it is due."""
 
     def __init__(
         self, name: str, timetable: Timetable, *, jitter: float = 0.0, catch_up: str = CatchUp.LATEST,
@@ -64,7 +65,7 @@ class Ticking:
         return tick, None if tick is None else self.due(tick)
 
     def batch(self, first: datetime, now: datetime) -> Batch:
-        """What to do now, when `first` is the first tick that is not dealt with."""
+        """The decision now, if `first` is the first undecided tick."""
         if self.due(first) > now:
             return Batch((), None, "", first, self.due(first))
         return self._each(first, now) if self._catch_up == CatchUp.ALL else self._latest(first, now)
@@ -78,7 +79,7 @@ class Ticking:
         upcoming = self.upcoming(last)
         late = now - self.due(last)
         if self._catch_up == CatchUp.NONE and late > timedelta(seconds=ON_TIME_SECONDS):
-            return Batch((), (first, last), "missed: nobody did the chores then", *upcoming)
+            return Batch((), (first, last), "missed: no process did the chores then", *upcoming)
         if self._window is not None and late > self._window:
             return Batch((), (first, last), "missed: longer ago than the catch-up window", *upcoming)
         before = self._last(first, last - _INSTANT)

@@ -1,7 +1,7 @@
 """Finds the DBAPI connection inside what a caller passes as `connection=`.
 
-Known by shape, so that neither library is imported: a DBAPI connection itself, a SQLAlchemy `Connection` or ORM
-`Session`, Django's `django.db.connection`.
+It recognises by its attributes, without importing a library: a DBAPI connection itself, a SQLAlchemy `Connection` or
+ORM `Session`, Django's `django.db.connection`. It refuses anything else, and the error says what to pass instead.
 """
 
 from __future__ import annotations
@@ -10,23 +10,66 @@ from typing import Any
 
 from segue.errors import ConfigError
 
+_COROUTINE = 0x80 | 0x200  # flags of the code of `async def` functions (inspect.CO_COROUTINE, CO_ASYNC_GENERATOR)
+
 
 def dbapi_connection(connection: Any) -> Any:
-    """The DBAPI connection that `connection` is or wraps, in whose open transaction statements may run."""
+    """Return the DBAPI connection that `connection` is or wraps, in whose open transaction statements may run.
+
+    Raises ConfigError for anything else.
+    """
+    _refuse_what_is_none(connection)
     module = type(connection).__module__
-    if module.startswith("sqlalchemy.ext.asyncio") or hasattr(connection, "run_sync"):
+    try:
+        if module.startswith("sqlalchemy."):
+            return _of_sqlalchemy(connection)
+        if hasattr(connection, "ensure_connection"):  # Django's wrapper
+            connection.ensure_connection()
+            return connection.connection
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"connection= cannot be used: {type(error).__name__}: {error}") from error
+    return connection
+
+
+def _of_sqlalchemy(connection: Any) -> Any:
+    is_session = type(connection).__module__.startswith("sqlalchemy.orm")
+    if not hasattr(connection, "connection" if is_session else "in_transaction"):
+        raise ConfigError(
+            f"connection= is SQLAlchemy's {type(connection).__name__}, which has no transaction of its own. Pass a "
+            "Connection (`with engine.begin() as connection:`) or a Session (`with Session(engine) as session:`)."
+        )
+    if is_session:
+        connection = connection.connection()
+    if not connection.in_transaction():
+        connection.begin()
+    return connection.connection.driver_connection
+
+
+def _refuse_what_is_none(connection: Any) -> None:
+    kind = type(connection)
+    if isinstance(connection, (str, bytes, int, float, list, tuple, dict, set, type)) or connection is None:
+        raise ConfigError(
+            f"connection= is a {kind.__name__}. Pass an open connection: of sqlite3, psycopg, SQLAlchemy or Django."
+        )
+    if kind.__module__.startswith("sqlalchemy.ext.asyncio") or hasattr(connection, "run_sync") or _is_async(kind):
         raise ConfigError(
             "connection= is asynchronous; Segue's core is not. "
-            "Inside `await connection.run_sync(...)` pass the synchronous connection that the function is given."
+            "Inside `await connection.run_sync(...)` pass the synchronous connection that the function receives."
         )
-    if module.startswith("sqlalchemy.orm"):
-        connection = connection.connection()
-        module = type(connection).__module__
-    if module.startswith("sqlalchemy."):
-        if not connection.in_transaction():
-            connection.begin()
-        return connection.connection.driver_connection
-    if hasattr(connection, "ensure_connection"):  # Django's wrapper
-        connection.ensure_connection()
-        return connection.connection
-    return connection
+    if hasattr(connection, "getconn"):
+        raise ConfigError(
+            f"connection= is a pool ({kind.__name__}). Pass one of its connections: `with pool.connection() as "
+            "connection:`."
+        )
+    if hasattr(connection, "fetchone") and hasattr(connection, "connection"):
+        raise ConfigError("connection= is a cursor. Pass the connection that it belongs to: `cursor.connection`.")
+
+
+def _is_async(kind: type) -> bool:
+    for name in ("commit", "execute", "fetch"):
+        code = getattr(getattr(kind, name, None), "__code__", None)
+        if code is not None and code.co_flags & _COROUTINE:
+            return True
+    return False

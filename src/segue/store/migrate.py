@@ -1,7 +1,8 @@
-"""Numbered SQL files bring the tables up to date, one transaction each, each recorded with its checksum.
+"""Applies numbered SQL files to bring the tables up to date: one transaction each, recorded with its checksum.
 
-Promise: however many processes upgrade at once, each migration is applied once, in order; a crash in between leaves
-whole migrations. A database that is newer than this code, or whose recorded checksums differ, is refused.
+Promise: however many processes upgrade at once, each migration is applied once and in order. After a crash each
+migration is applied completely or not at all. A database that is newer than this code, or has other checksums, is
+refused.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def latest(dialect: str) -> int:
 
 
 def check_applied(dialect: str, applied: Mapping[int, str]) -> None:
-    """Refuse a database that this code must not touch: newer, or with other migrations than ours.
+    """Refuse a database that this code must not use: a newer one, or one with other migrations than ours.
 
     `applied` maps the numbers recorded in the database to their checksums. An older database passes.
     """
@@ -51,14 +52,14 @@ def check_applied(dialect: str, applied: Mapping[int, str]) -> None:
     newest = max(applied, default=0)
     if newest > latest(dialect):
         raise SchemaError(
-            f"The database has schema version {newest}, this Segue knows up to {latest(dialect)}. "
+            f"The database has schema version {newest}, but this Segue supports versions up to {latest(dialect)}. "
             "Upgrade Segue in this environment, or point it at another database."
         )
     for number, checksum in applied.items():
         if known[number].checksum != checksum:
             raise SchemaError(
-                f"Migration {known[number].name} was applied from another text than this Segue's. "
-                "It was made by a modified or unreleased version; use that one, or a new database."
+                f"Migration {known[number].name} in this database differs from this Segue's. "
+                "It was applied by a modified or unreleased version; use that version, or a new database."
             )
 
 
@@ -68,10 +69,10 @@ def pending(dialect: str, applied: Mapping[int, str]) -> list[Migration]:
 
 
 def refuse_outdated(dialect: str, applied: Mapping[int, str], where: str) -> None:
-    """Raise when the database is older than this code. `where` names it, without a password."""
+    """Raise if the database is older than this code. `where` names the database, without a password."""
     missing = pending(dialect, applied)
     if missing:
         raise SchemaError(
-            f"{where} has schema version {max(applied, default=0)}, this Segue needs {latest(dialect)}. "
+            f"{where} has schema version {max(applied, default=0)}, but this Segue needs {latest(dialect)}. "
             "Stop the workers of older versions, then run: segue db upgrade --database <URL>"
         )

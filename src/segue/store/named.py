@@ -1,11 +1,12 @@
-"""Reads `statements/*.sql`: SQL under names, what is common first, what a dialect says its own way over it.
+"""Reads the named statements in `statements/*.sql`: the common ones first, then those with which a dialect overrides
+them.
 
-`area.sql` is for every dialect, `area.sqlite.sql` and `area.postgres.sql` for one; `common.sql`, `sqlite.sql` and
-`postgres.sql` are the core's.
+`area.sql` is for every dialect, `area.sqlite.sql` and `area.postgres.sql` for one; `sqlite.sql` and
+`postgres.sql` are those of the turn.
 
-A statement starts with `-- name: <name>`; its first comment says why it looks as it does. A batch statement also says
-`-- columns: a int, b text`: the fields of a row. Parameters are written `:name` in every dialect.
-`{name}` stands for the text of another statement, which may be a mere part.
+A statement starts with `-- name: <name>`; its first comment says why it looks as it does. A batch statement also has
+`-- columns: a int, b text`: the fields of a row. Parameters are written `:name` in every dialect. `{name}` inserts the
+text of another statement, which may be a mere fragment.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 
 class Statement(NamedTuple):
-    """A statement as written, without its comments, and the (name, type) of the fields of its rows."""
+    """A statement without its comments, and the (name, type) of each field of its rows."""
 
     sql: str
     columns: tuple[tuple[str, str], ...]
@@ -36,7 +37,7 @@ class Statement(NamedTuple):
 
 @cache
 def load(dialect: str) -> dict[str, Statement]:
-    """Every statement that `dialect` knows, by name."""
+    """Every statement of `dialect`, by name."""
     statements: dict[str, Statement] = {}
     for of_a_dialect in (False, True):
         layer: dict[str, Statement] = {}
@@ -44,14 +45,14 @@ def load(dialect: str) -> dict[str, Statement]:
             found = _parse(file.read_text(encoding="utf-8"), file.name)
             twice = found.keys() & layer.keys()
             if twice:
-                raise StoreError(f"{file.name} has {', '.join(sorted(twice))}, which another file of its kind has too.")
+                raise StoreError(f"{file.name} defines {', '.join(sorted(twice))}, which another file already defines.")
             layer.update(found)
         statements.update(layer)
     return {name: Statement(_included(found.sql, statements), found.columns) for name, found in statements.items()}
 
 
 def _files(dialect: str | None) -> list[Path]:
-    """The files of one dialect, or those that every dialect reads."""
+    """The files of one dialect, or the files for every dialect."""
     from pathlib import Path  # noqa: PLC0415 - takes a millisecond; not needed before a database is
 
     folder = Path(__file__).parent / "statements"
@@ -60,14 +61,14 @@ def _files(dialect: str | None) -> list[Path]:
 
 
 def _included(sql: str, statements: dict[str, Statement]) -> str:
-    return _INCLUDED.sub(lambda name: statements[name[1]].sql, sql)
+    return _INCLUDED.sub(lambda name: _included(statements[name[1]].sql, statements), sql)
 
 
 def _parse(text: str, file: str) -> dict[str, Statement]:
     parts = _NAME.split(text)
     names, bodies = parts[1::2], parts[2::2]
     if len(set(names)) != len(names):
-        raise StoreError(f"{file} has two statements of one name; give each its own.")
+        raise StoreError(f"{file} defines two statements of the same name. Rename one.")
     found = {}
     for name, body in zip(names, bodies, strict=True):
         header = _COLUMNS.search(body)

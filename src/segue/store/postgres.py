@@ -1,335 +1,259 @@
-"""PostgreSQL (13 or newer) behind the store seam, through psycopg 3 and its pool.
+"""PostgreSQL (13 or newer) as a store, through psycopg 3.
 
-A transaction runs in psycopg's pipeline mode: statements are sent as they come and answers are waited for only where
-the engine needs them. Isolation is READ COMMITTED; the engine locks runs before it changes their steps. Every statement
-is prepared once with a generic plan that may only use indexes, because the tables grow by orders of magnitude after the
-first plan was made.
+A transaction runs in libpq's pipeline mode: statements are sent at once, and answers are awaited only when the engine
+needs them. Isolation is READ COMMITTED; the engine locks runs before it changes their steps. Every statement is
+prepared once, with a generic plan that may only use indexes: the tables grow by orders of magnitude after it was
+planned.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
-from typing import Any
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
-from psycopg.rows import tuple_row
-from psycopg_pool import ConnectionPool, PoolTimeout
 
 from segue.clock import Clock
-from segue.errors import ConfigError, StoreUnavailableError
-from segue.observing.journal import Journal
-from segue.store import migrate
+from segue.errors import StoreConflictError, StoreUnavailableError
+from segue.store import postgres_schema
 from segue.store.adopted import dbapi_connection
-from segue.store.dbclock import DatabaseClock
-from segue.store.postgres_errors import place_of, translated
+from segue.store.dbclock import DatabaseClock, GivenClock
+from segue.store.postgres_address import address_of
+from segue.store.postgres_adopted import adopted, check_adoptable
+from segue.store.postgres_errors import READ_ONLY, SESSION_IS_SPOILT, LostSessionError, translated
 from segue.store.postgres_lent import PostgresLoan
-from segue.store.postgres_sql import compiled
-from segue.store.postgres_wire import Wire, wire_of
-from segue.store.protocol import Finish, Finished, Follow, Later, Row, Waker
+from segue.store.postgres_pool import Pool
+from segue.store.postgres_session import Session, open_session
+from segue.store.postgres_transaction import PostgresConversions, PostgresTransaction
+from segue.store.postgres_wire import Pending, Wire
+from segue.store.protocol import Conversions, Waker
 
-CONNECT_SECONDS = 10
-GET_SECONDS = 1.0  # to wait for a connection of the pool, at each of
-GET_TRIES = 5
-_SETTINGS = (
-    "SET TimeZone = 'UTC'; SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; "
-    "SET enable_hashjoin = off; SET enable_mergejoin = off; SET synchronous_commit = on"
-)
-_MIGRATION_LOCK = 7_361_736  # any number that nobody else in this database uses for an advisory lock
+if TYPE_CHECKING:
+    from segue.store.sqlite_file import DatabaseFile
 
-
-class _Finished:
-    __slots__ = ("_pending",)
-
-    def __init__(self, pending: Later) -> None:
-        self._pending = pending
-
-    def result(self) -> Finished:
-        rows = self._pending.rows()
-        _, recorded, started, _ = rows[0]
-        return Finished(recorded, started, [Follow(*row) for row in rows[1:]])
-
-
-class PostgresTransaction:
-    """Statements on one connection inside an open transaction."""
-
-    journal: Journal | None = None
-    ended_runs: list[str] | None = None
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def all(self, statement: str, **parameters: Any) -> list[Row]:
-        """Run a named statement and return its rows."""
-        return self.later(statement, **parameters).rows()
-
-    def later(self, statement: str, **parameters: Any) -> Later:
-        """Send a named statement; ask for its rows when they are needed."""
-        text, order, _, _, _ = compiled(statement)
-        return self._wire.send(text, [parameters[name] for name in order])
-
-    def each(self, statement: str, rows: Sequence[Row]) -> None:
-        """Run a batch statement once for all rows."""
-        if rows:
-            self.later(statement, **_columns(statement, rows))
-
-    def finish(self, batch: Sequence[Finish], now: datetime) -> _Finished:
-        """Write final statuses and release the children, in one statement."""
-        if len(batch) == 1:
-            return _Finished(self.later("finish_one", now=now, **dict(zip(Finish._fields, batch[0], strict=True))))
-        return _Finished(self.later("finish", now=now, **_columns("finish", batch)))
-
-
-class _CursorRows:
-    __slots__ = ("_cursor", "_returns")
-
-    def __init__(self, cursor: Any, returns: bool) -> None:
-        self._cursor = cursor
-        self._returns = returns
-
-    def rows(self) -> list[Row]:
-        return list(self._cursor.fetchall()) if self._returns else []
-
-
-class _AdoptedTransaction(PostgresTransaction):
-    """The same on somebody else's connection: any PostgreSQL driver with `%(name)s` parameters, any row factory."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def later(self, statement: str, **parameters: Any) -> Later:
-        """Run a named statement at once, through a cursor."""
-        if isinstance(self._connection, psycopg.Connection):
-            cursor: Any = self._connection.cursor(row_factory=tuple_row)
-        else:
-            cursor = self._connection.cursor()
-        found = compiled(statement)
-        cursor.execute(found.named, parameters)
-        return _CursorRows(cursor, found.returns)
-
-
-def _columns(statement: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """An array for each column; none for one that is all NULL, which `unnest` makes of what is missing."""
-    columns = zip(compiled(statement).columns, zip(*rows, strict=True), strict=True)
-    return {name: None if values.count(None) == len(values) else list(values) for name, values in columns}
+MOST_CONNECTIONS = 10
+_inherited: list[Session] = []  # a fork must not even close what it inherited in the middle of a transaction
 
 
 class PostgresStore:
-    """A PostgreSQL database. Its tables are made on first use when it has none."""
+    """A PostgreSQL database. Its tables are created on first use."""
 
     dialect = "postgres"
+    conversions: Conversions = PostgresConversions()
+    file: DatabaseFile | None = None  # a server may be away for a while, but is never removed like a file
 
-    def __init__(self, url: str, *, clock: Clock | None = None, max_connections: int = 10) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, max_connections: int = MOST_CONNECTIONS) -> None:
         self.url = url
+        self._address = address_of(url)
         self._max_connections = max_connections
-        self._clock = DatabaseClock(clock)
-        self._pool: ConnectionPool[psycopg.Connection[Row]] | None = None
-        self._lock = threading.Lock()
+        self._clock = DatabaseClock() if clock is None else GivenClock(clock)
+        self._pools: dict[int, Pool] = {}  # by process: a fork finds its parent's pool here, and does not touch it
+        self._mine = threading.local()  # `wire`: of the transaction that this thread has open
+
+    @property
+    def sends_commit_along(self) -> bool:
+        """Once it is connected, and not through a pooler: there, the answers must show that the session is the same."""
+        pool = self._pools.get(os.getpid())
+        return pool is not None and pool.is_checked and not pool.is_pooled
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresTransaction]:
-        """A transaction on a connection of the pool, in pipeline mode."""
-        with translated(self.url):
+        """A transaction on a session of the pool, in pipeline mode."""
+        with translated(self._address):
             pool = self._ready_pool()
-            connection = self._get(pool)
+            session = pool.get()
+            pid = os.getpid()
+            outer = getattr(self._mine, "wire", None)
             try:
-                wire = wire_of(connection)
+                wire = self._mine.wire = session.wire
                 try:
                     wire.open()
+                    self._look_around(session)
                     yield PostgresTransaction(wire)
                     wire.commit()
-                except Exception:
-                    _abandon(connection, wire)
-                    raise
-                except BaseException:  # Ctrl-C, anywhere: nobody knows which answers are still on their way
-                    connection.close()
+                except BaseException as error:
+                    if os.getpid() == pid:
+                        _abandon(pool, session, error)
                     raise
             finally:
-                pool.putconn(connection)
+                self._mine.wire = outer
+                if os.getpid() == pid:
+                    pool.put(session)
+                else:
+                    _inherited.append(session)
 
     def reading(self) -> AbstractContextManager[PostgresTransaction]:
-        """A transaction like any other: on PostgreSQL nobody waits for a reader."""
+        """An ordinary transaction: on PostgreSQL, readers block nothing."""
         return self.transaction()
 
     @contextmanager
     def adopt(self, connection: Any) -> Iterator[PostgresTransaction]:
         """Statements inside the caller's transaction."""
         connection = dbapi_connection(connection)
-        if not hasattr(connection, "cursor") or type(connection).__module__.partition(".")[0] == "sqlite3":
-            raise ConfigError(
-                f"connection= is a {type(connection).__name__}, but Segue's database is PostgreSQL. "
-                "Pass a psycopg, SQLAlchemy or Django connection to that same database."
-            )
-        if isinstance(connection, psycopg.Connection) and connection.autocommit and not _in_transaction(connection):
-            raise ConfigError(
-                "connection= is in autocommit mode with no transaction open, so there is nothing to join. "
-                "Open one (`with connection.transaction():`) and start the run inside it."
-            )
-        with translated(self.url):
-            self._ready_pool()
-            yield _AdoptedTransaction(connection)
+        check_adoptable(connection)
+        with translated(self._address):
+            pool = self._ready_pool()
+        with adopted(connection, pool.schema or "", pool.database, self._address.place) as tx:
+            yield tx
 
     def patience(self, seconds: float) -> AbstractContextManager[None]:
-        """There is no such lock."""
+        """Does nothing: PostgreSQL has no lock on the whole database."""
         return nullcontext()
 
     def loan(self) -> PostgresLoan:
-        """A plain connection outside of the pool, to be lent to tasks."""
-        return PostgresLoan(self.url, self._clock, PostgresTransaction, connect_seconds=CONNECT_SECONDS)
+        """A plain connection outside the pool, to be lent to tasks."""
+        return PostgresLoan(self._address, self._clock, PostgresTransaction)
 
     def now(self) -> datetime:
-        """The database's time, as told at the last reading plus what this process measured since."""
+        """The database's time at the last reading, plus the time that this process measured since."""
         if self._clock.is_stale():
-            with self.transaction() as tx:
-                self._clock.read(lambda: tx.all("database_now")[0][0])
+            wire: Wire | None = getattr(self._mine, "wire", None)
+            if wire is not None:  # waiting for another session while this thread holds one could deadlock
+                self._clock.read(partial(_told, PostgresTransaction(wire)))
+                return self._clock.now()
+            try:
+                self._read_clock()
+            except StoreUnavailableError:  # one broken connection is not a reason to fail
+                self._read_clock()
         return self._clock.now()
 
-    def time(self, moment: datetime) -> datetime:
-        """Psycopg binds aware datetimes."""
-        return moment
-
-    def datetime(self, value: Any) -> datetime | None:
-        """Timestamptz comes back aware."""
-        return None if value is None else value.astimezone(UTC)
-
-    def array(self, numbers: Iterable[int]) -> str:
-        """An array literal."""
-        return "{" + ",".join(map(str, numbers)) + "}"
-
-    def integers(self, value: Any) -> list[int]:
-        """An array column comes back as a list."""
-        return list(value)
+    def forget_clock(self) -> None:
+        """Read the server's clock again at the next `now`."""
+        self._clock.forget()
 
     def waker(self) -> Waker:
-        """Listens on a connection of its own."""
-        with translated(self.url):
-            connection = psycopg.connect(self.url, autocommit=True, connect_timeout=CONNECT_SECONDS)
-            connection.execute("LISTEN segue")
-            return PostgresWaker(connection)
+        """Listens on a separate connection."""
+        with translated(self._address):
+            session = open_session(self._address)
+            try:
+                session.run("LISTEN segue")
+            except BaseException:
+                session.close()
+                raise
+            return PostgresWaker(session)
 
     def schema_version(self) -> int:
         """The number of the latest migration in the database."""
-        with translated(self.url), psycopg.connect(self.url, connect_timeout=CONNECT_SECONDS) as connection:
-            return max(_applied(connection), default=0)
+        with translated(self._address):
+            return postgres_schema.schema_version(self._address)
 
     def upgrade(self) -> list[int]:
-        """Apply what is missing, in one transaction; an advisory lock keeps two upgrades apart."""
-        done = []
-        with translated(self.url), psycopg.connect(self.url, connect_timeout=CONNECT_SECONDS) as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
-            _check_server(connection)
-            applied = _applied(connection)
-            migrate.check_applied("postgres", applied)
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS segue_schema "
-                "(version integer PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL)"
-            )
-            for migration in migrate.pending("postgres", applied):
-                connection.execute(sql.SQL(migration.sql))
-                row = (migration.number, migration.checksum)
-                connection.execute("INSERT INTO segue_schema VALUES (%s, %s, now())", row)
-                done.append(migration.number)
-        return done
+        """Apply missing migrations in one transaction. An advisory lock keeps two upgrades apart.
+
+        Repeated if it meets a transaction of a running worker in a deadlock.
+        """
+        tries_left = _UPGRADE_TRIES - 1
+        while True:
+            try:
+                with translated(self._address):
+                    return postgres_schema.upgrade(self._address)
+            except StoreConflictError:
+                if not tries_left:
+                    raise
+                time.sleep(0.1 * (_UPGRADE_TRIES - tries_left))
+                tries_left -= 1
 
     def close(self) -> None:
-        """Close the pool."""
-        with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-                self._pool = None
+        """Close the pool of this process."""
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.close()
 
-    def _ready_pool(self) -> ConnectionPool[psycopg.Connection[Row]]:
-        if self._pool is None:
-            with self._lock:
-                if self._pool is None:
-                    self._check_schema()
-                    self._pool = self._new_pool()
-        return self._pool
+    def _ready_pool(self) -> Pool:
+        pid = os.getpid()
+        pool = self._pools.get(pid) or self._pools.setdefault(pid, Pool(self._address, self._max_connections))
+        if not pool.is_checked:
+            with pool.checking:
+                if not pool.is_checked:
+                    session = pool.get()
+                    try:
+                        postgres_schema.check_schema(session, self._address)
+                    finally:
+                        pool.put(session)
+                    pool.is_checked = True
+        return pool
 
-    def _check_schema(self) -> None:
-        with psycopg.connect(self.url, connect_timeout=CONNECT_SECONDS) as connection:
-            _check_server(connection)
-            applied = _applied(connection)
-        if not applied:
-            self.upgrade()
-        else:
-            migrate.check_applied("postgres", applied)
-            migrate.refuse_outdated("postgres", applied, place_of(self.url))
+    def _read_clock(self) -> None:
+        with self.transaction() as tx:
+            self._clock.read(partial(_told, tx))
 
-    def _new_pool(self) -> ConnectionPool[psycopg.Connection[Row]]:
-        return ConnectionPool(
-            self.url,
-            min_size=1,
-            max_size=self._max_connections,
-            kwargs={"autocommit": True, "prepare_threshold": 0, "connect_timeout": CONNECT_SECONDS},
-            configure=_configure,
-            num_workers=1,
-            timeout=CONNECT_SECONDS,
-            reconnect_timeout=1,
-            name="segue",
-            open=True,
-        )
+    def _look_around(self, session: Session) -> None:
+        """Check without a further round trip: is the clock still right, and the session still ours?"""
+        looks_at_clock = self._clock.wants_a_glance()
+        if not (looks_at_clock or session.is_pooled):
+            return
+        wire = session.wire
+        asked_at = self._clock.stopwatch()
+        pending: Pending = wire.send(_LOOK, ())
 
-    def _get(self, pool: ConnectionPool[psycopg.Connection[Row]]) -> psycopg.Connection[Row]:
-        # Asked anew every second: a pool that has given up on a server that is away tries again when it is asked.
-        for tries_left in range(GET_TRIES - 1, -1, -1):
-            try:
-                return pool.getconn(timeout=GET_SECONDS)
-            except PoolTimeout as error:
-                if not tries_left:
-                    raise StoreUnavailableError(
-                        f"No connection to PostgreSQL within {GET_TRIES * GET_SECONDS:g} s ({error}). "
-                        "Is the server up, and does it allow another connection?"
-                    ) from error
-        raise AssertionError("unreachable")
+        def answered() -> None:
+            [(told, mark)] = pending.rows()
+            if mark != session.mark:
+                raise LostSessionError("the settings of the session are gone")
+            if looks_at_clock:
+                self._clock.glance(told, asked_at, self._clock.stopwatch())
+
+        wire.at_first_answer = answered
+
+
+_UPGRADE_TRIES = 5
+_LOOK = "SELECT clock_timestamp(), current_setting('segue.session', true)"
 
 
 class PostgresWaker:
-    """LISTENs for the notifications that `wake` sends. `fd` is readable when one has come."""
+    """LISTENs for the notifications that `wake` sends. `fd` becomes readable when one arrives."""
 
     poll_seconds = 1.0
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-        self.fd: int | None = connection.fileno()
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.fd: int | None = session.fileno()
 
     def woken(self) -> bool:
-        """True when notifications came since the last look."""
-        with translated("the notification connection"):
-            return any(True for _ in self._connection.notifies(timeout=0))
+        """True if notifications have arrived since the last call."""
+        try:
+            return self._fetched()
+        except psycopg.Error as error:
+            raise StoreUnavailableError(f"the connection for wake-ups broke: {str(error).strip()}") from error
+
+    def drain(self) -> None:
+        """Read and discard the notifications that have arrived."""
+        with suppress(psycopg.Error):
+            self._fetched()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection if this process opened it."""
+        self._session.close()
+
+    def _fetched(self) -> bool:
+        pgconn = self._session.pgconn
+        pgconn.consume_input()
+        has_come = False
+        while pgconn.notifies() is not None:
+            has_come = True
+        return has_come
 
 
-def _configure(connection: psycopg.Connection[Row]) -> None:
-    connection.execute(_SETTINGS, prepare=False)
+def _told(tx: PostgresTransaction) -> datetime:
+    moment: datetime = tx.all("database_now")[0][0]
+    return moment
 
 
-def _check_server(connection: psycopg.Connection[Any]) -> None:
-    if connection.info.server_version < 130000:
-        raise ConfigError(
-            f"Segue needs PostgreSQL 13 or newer, this server is {connection.info.server_version // 10000}. Upgrade it."
-        )
-
-
-def _applied(connection: psycopg.Connection[Any]) -> dict[int, str]:
-    if connection.execute("SELECT to_regclass('segue_schema')").fetchone() == (None,):
-        return {}
-    return dict(connection.execute("SELECT version, checksum FROM segue_schema").fetchall())
-
-
-def _in_transaction(connection: psycopg.Connection[Any]) -> bool:
-    return connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
-
-
-def _abandon(connection: psycopg.Connection[Any], wire: Wire) -> None:
-    """Roll back; a connection that cannot is closed, and the pool replaces it."""
-    try:
-        wire.rollback()
-    except psycopg.Error:
-        connection.close()
+def _abandon(pool: Pool, session: Session, error: BaseException) -> None:
+    """Roll back. Closes a session that cannot roll back, or has changed; the pool then opens another."""
+    code = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if not isinstance(error, Exception) or code in SESSION_IS_SPOILT or isinstance(error, LostSessionError):
+        session.close()  # Ctrl-C can come anywhere: the answers still on their way are unknown
+    else:
+        try:
+            session.wire.rollback()
+        except psycopg.Error:
+            session.close()
+    if code == READ_ONLY:  # the server may no longer be the primary, for other sessions, too
+        pool.renew()

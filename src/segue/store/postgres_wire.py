@@ -1,21 +1,22 @@
-"""Statements on one psycopg connection, at the cost of libpq rather than of cursors.
+"""Statements on one psycopg connection, as cheap as libpq, without cursors.
 
-A turn is a handful of statements, and on a fast network a cursor's bookkeeping costs as much as the statements do. This
-module uses the layer beneath, which psycopg documents for such uses (`psycopg.pq`, `psycopg.generators`): everything is
-prepared once, sent in pipeline mode, and waited for only at `flush`. It knows the few types that Segue binds.
+A turn is a handful of statements, and on a fast network a cursor's bookkeeping costs as much as the statements. This
+module uses the layer below, which psycopg documents for this purpose (`psycopg.pq`, `psycopg.generators`). Every
+statement is prepared once, sent in pipeline mode, and waited for only at `flush`. Only the few types that Segue binds
+are supported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from psycopg import Connection, errors, generators, pq
+from psycopg import Connection, DataError, errors, generators, postgres, pq
 from psycopg.abc import PQGen
-from psycopg.adapt import Buffer, Loader, Transformer
+from psycopg.adapt import AdaptersMap, Buffer, Loader, Transformer
+from psycopg.types import array
 
 from segue.store.protocol import Row
 
@@ -31,6 +32,21 @@ class _UuidText(Loader):
         return bytes(data).decode()
 
 
+class Pristine:
+    """psycopg's default adapters, without those that this process or the caller registered.
+
+    Times are read as ISO and texts as UTF-8, whatever the connection reports: Segue sets both when it reads.
+    """
+
+    adapters = AdaptersMap(types=postgres.types)
+    connection = None
+
+
+postgres.register_default_adapters(Pristine.adapters)
+array.register_all_arrays(Pristine())
+Pristine.adapters.register_loader("uuid", _UuidText)
+
+
 class Pending:
     """The result of a statement that was sent."""
 
@@ -41,40 +57,52 @@ class Pending:
         self.result: Any = None
 
     def rows(self) -> list[Row]:
-        """Its rows, waiting for them when need be."""
+        """Return its rows; waits for them if necessary."""
         if self.result is None:
             self._wire.flush()
         return self._wire.read(self.result)
 
 
 class Wire:
-    """A connection of the pool while a transaction has it."""
+    """A connection of the pool during a transaction."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
-        reader = connection.cursor()  # has adapters of its own: the connection may be somebody else's
-        reader.adapters.register_loader("uuid", _UuidText)
-        self._transformer = Transformer(reader)
+        self._transformer = Transformer(Pristine())
         self._prepared: dict[tuple[str, tuple[int, ...]], bytes] = {}
         self._sent: list[tuple[Pending, tuple[str, tuple[int, ...]] | None]] = []
+        self.at_first_answer: Callable[[], None] | None = None
+        """A hook that is called once, with the next answers; its error is raised by the call that waited for them."""
+
+    @property
+    def prepared(self) -> set[str]:
+        """The names of the session's prepared statements."""
+        return {name.decode() for name in self._prepared.values()}
+
+    def move(self, connection: Connection[Any]) -> None:
+        """Continue with another object for the same session."""
+        self._connection, self._pgconn = connection, connection.pgconn
 
     def open(self) -> None:
-        """Enter pipeline mode, and a transaction."""
+        """Enter pipeline mode and begin a transaction."""
         self.join()
         self.send("BEGIN", ())
 
     def join(self) -> None:
-        """Enter pipeline mode in a transaction that is open already."""
+        """Enter pipeline mode in a transaction that is already open."""
         self._pgconn.enter_pipeline_mode()
 
     def forget(self) -> None:
-        """Somebody deallocated what was prepared: prepare it anew."""
+        """Forget prepared statements: the session no longer has any."""
         self._prepared.clear()
 
     def send(self, text: str, values: Sequence[Any]) -> Pending:
         """Send a statement with its parameters (`$1`, `$2` ...), without waiting."""
-        kinds, literals = _bound(values)
+        try:
+            kinds, literals = _bound(values)
+        except UnicodeEncodeError as error:
+            raise DataError(f"a text contains half of a surrogate pair, which is not a character ({error})") from error
         name = self._prepared.get((text, kinds))
         if name is None:
             name = self._prepare(text, kinds)
@@ -84,7 +112,7 @@ class Wire:
         return pending
 
     def flush(self) -> None:
-        """Wait for the results of everything that was sent; raises the first error."""
+        """Wait for the results of all statements sent so far; raises the first error."""
         if not self._sent:
             return
         sent, self._sent = self._sent, []
@@ -99,17 +127,22 @@ class Wire:
                 if error is None or error.status == pq.ExecStatus.PIPELINE_ABORTED:
                     error = result
         if error is not None:
+            self.at_first_answer = None
             raise errors.error_from_result(error)
+        if self.at_first_answer is not None:
+            call, self.at_first_answer = self.at_first_answer, None
+            call()
 
     def commit(self) -> None:
-        """Make it durable, and leave pipeline mode."""
+        """Commit, and leave pipeline mode."""
         self.send("COMMIT", ())
         self.flush()
         self._pgconn.exit_pipeline_mode()
 
     def rollback(self) -> None:
-        """Undo it, and leave pipeline mode; raises when the connection is no longer sound."""
+        """Roll back, and leave pipeline mode; raises if the connection is no longer sound."""
         if self._sent:
+            self.at_first_answer = None
             try:
                 self.flush()
             except errors.Error:
@@ -131,22 +164,11 @@ class Wire:
         key = (text, kinds)
         name = b"segue_%d" % len(self._prepared)
         while name in self._prepared.values():
-            name += b"_"  # one was forgotten because its preparation failed
+            name += b"_"  # a statement was dropped because its preparation failed
         self._prepared[key] = name
         self._pgconn.send_prepare(name, text.encode(), kinds)
         self._sent.append((Pending(self), key))
         return name
-
-
-_wires: WeakKeyDictionary[Connection[Any], Wire] = WeakKeyDictionary()
-
-
-def wire_of(connection: Connection[Any]) -> Wire:
-    """The wire of a connection, which remembers what was prepared on it."""
-    wire = _wires.get(connection)
-    if wire is None:
-        wire = _wires[connection] = Wire(connection)
-    return wire
 
 
 def _fetch(pgconn: Any, count: int) -> PQGen[list[Any]]:
@@ -160,7 +182,7 @@ def _fetch(pgconn: Any, count: int) -> PQGen[list[Any]]:
 
 
 def _bound(values: Sequence[Any]) -> tuple[tuple[int, ...], list[bytes | None]]:
-    """The types and the literals of parameters, in one pass: a turn has dozens."""
+    """The types and literals of parameters, computed in one pass: a turn has dozens."""
     kinds: list[int] = []
     literals: list[bytes | None] = []
     for value in values:
@@ -168,6 +190,8 @@ def _bound(values: Sequence[Any]) -> tuple[tuple[int, ...], list[bytes | None]]:
         oid, literal = _INFERRED, None
         if kind is str:
             literal = value.encode()
+            if "\0" in value:  # checked as text: in bytes it takes ten times as long
+                raise _has_nul(value)
         elif value is None:
             pass
         elif kind is int:
@@ -177,30 +201,45 @@ def _bound(values: Sequence[Any]) -> tuple[tuple[int, ...], list[bytes | None]]:
         elif kind is float:
             oid, literal = _FLOAT8, repr(value).encode()
         elif kind is list:
-            literal = _array(value).encode()
+            text = _array(value)
+            literal = text.encode()
+            if "\0" in text:
+                raise _has_nul(text)
         elif kind is tuple:
             literal = _fixed_array(value)
         elif kind is bool:
             oid, literal = _BOOL, b"t" if value else b"f"
         else:
-            literal = str(value).encode()  # StrEnum, and whatever else is text
+            text = str(value)  # StrEnum, and anything else that is text
+            literal = text.encode()
+            if "\0" in text:
+                raise _has_nul(text)
         kinds.append(oid)
         literals.append(literal)
     return tuple(kinds), literals
 
 
-@lru_cache(maxsize=64)  # all statements of a turn say the same moment; in other zones two moments may be equal
+def _has_nul(text: str) -> DataError:
+    """Refuse a NUL: libpq would send only the text before it, and texts that differ after it would become equal."""
+    start = max(text.index("\0") - 20, 0)
+    return DataError(f"a text contains a NUL character, which PostgreSQL cannot store: {text[start : start + 40]!r}")
+
+
+@lru_cache(maxsize=64)  # all statements of a turn use the same time; in different time zones two times may be equal
 def _moment(value: datetime) -> bytes:
     return value.isoformat().encode()
 
 
-@lru_cache(maxsize=256)  # a worker says its tasks with every claim
+@lru_cache(maxsize=256)  # a worker sends its tasks with every claim
 def _fixed_array(values: tuple[Any, ...]) -> bytes:
-    return _array(values).encode()
+    text = _array(values)
+    if "\0" in text:
+        raise _has_nul(text)
+    return text.encode()
 
 
 def _array(values: Sequence[Any]) -> str:
-    """An array literal. Text is quoted always, numbers never; all items of a column are alike but for NULLs."""
+    """An array literal. Text is always quoted, numbers never; items of a column have one type, apart from NULLs."""
     sample = next((value for value in values if value is not None), None)
     if sample is None:
         return "{" + ",".join(["NULL"] * len(values)) + "}"

@@ -1,6 +1,6 @@
-"""Finishing steps on SQLite: a call costs microseconds there, so a batch is worked row by row.
+"""Finishes steps on SQLite: a call costs microseconds there, so a batch is processed row by row.
 
-PostgreSQL does the same in one statement (`finish` in statements/postgres.sql); one contract suite holds both to it.
+PostgreSQL does the same in one statement (`finish` in statements/postgres.sql). The same contract tests check both.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ import msgspec
 
 from segue.model import RUN, Gate, JoinVerdict, StepStatus, judge_join
 from segue.store.named import Statement
-from segue.store.protocol import Finish, Finished, Follow, FollowKind, Row
+from segue.store.protocol import TOLD_AT_ONCE, Finish, Finished, Follow, FollowKind, Row
+from segue.store.sqlite_schema import Executes, changes
 from segue.store.sqlite_wide import WIDTH, parameters, wide
 
+_NONE: frozenset[tuple[str, int]] = frozenset()
+_encode = msgspec.json.Encoder().encode
 _decode_integers = msgspec.json.Decoder(list[int]).decode
 
 
 class _Above:
-    """What a child hears of its parents in one batch."""
+    """What a child learns about its parents in one batch."""
 
     __slots__ = ("failed", "skipped", "total")
 
@@ -50,39 +53,74 @@ class _Done:
 
 
 def finish(
-    connection: sqlite3.Connection,
+    connection: Executes,
     statements: Mapping[str, Statement],
     batch: Sequence[Finish],
     now: datetime,
     text: Callable[[datetime], str],
 ) -> _Done:
-    """Write the final statuses, then tell every child once what all of its parents in the batch did."""
-    execute = connection.execute
+    """Write the final statuses, then update every child once for all of its parents in the batch."""
     moment = text(now)
-    done = _write(execute, statements, [(*finish, moment) for finish in batch])
+    done = _write(connection.execute, statements, [(*finish, moment) for finish in batch])
+    return _release(connection, statements, done, now, text)
+
+
+def tell(
+    connection: Executes,
+    statements: Mapping[str, Statement],
+    step: tuple[str, int],
+    told: int,
+    now: datetime,
+    text: Callable[[datetime], str],
+) -> _Done:
+    """Update the children of an ended step, after the first `told`."""
+    done = connection.execute(statements["ended_step"].sql, step).fetchall()
+    return _release(connection, statements, done, now, text, told=told)
+
+
+def _release(
+    connection: Executes,
+    statements: Mapping[str, Statement],
+    done: Sequence[Row],
+    now: datetime,
+    text: Callable[[datetime], str],
+    *,
+    told: int = 0,
+) -> _Done:
+    execute, moment = connection.execute, text(now)
     children: dict[tuple[str, int], _Above] = {}
-    for run_id, status, numbers in done:
-        for child in _decode_integers(numbers):
+    follow: list[Follow] = []
+    for run_id, status, encoded, step in done:
+        numbers = _decode_integers(encoded)
+        if len(numbers) > TOLD_AT_ONCE:
+            numbers = numbers[told:] if told else numbers
+            if len(numbers) > TOLD_AT_ONCE:
+                follow.append(Follow(run_id, step, TOLD_AT_ONCE, FollowKind.TELL))
+                numbers = numbers[:TOLD_AT_ONCE]
+        for child in numbers:
             above = children.get((run_id, child))
             if above is None:
                 above = children[run_id, child] = _Above()
             above.add(status)
-    started, release_plain, end_plain = 0, statements["release_plain_step"].sql, statements["end_plain_run"].sql
-    follow: list[Follow] = []
+    release_plain, end_plain = statements["release_plain_step"].sql, statements["end_plain_run"].sql
+    released = _release_many(execute, statements, children, moment) if len(children) >= WIDTH else _NONE
+    started = len(released)
     for (run_id, child), above in children.items():
+        if released and (run_id, child) in released:
+            continue
         if child == RUN:
-            if execute(end_plain, (moment, run_id, above.total)).fetchone():
+            if changes(execute(end_plain, (moment, run_id, above.total))):
                 follow.append(Follow(run_id, RUN, 0, FollowKind.ENDED))
             elif execute(statements["release_run"].sql, (above.total, run_id)).fetchone()[0] == 0:
-                follow.append(Follow(run_id, RUN, 0, FollowKind.QUIET))
+                follow.append(Follow(run_id, RUN, 0, FollowKind.DRAINED))
             continue
-        if above.total == above.succeeded and execute(release_plain, (moment, run_id, child, above.total)).fetchone():
+        if above.total == above.succeeded and changes(execute(release_plain, (moment, run_id, child, above.total))):
             started += 1
             continue
         counts = (above.total, above.failed, above.skipped, run_id, child)
         row = execute(statements["release_step"].sql, counts).fetchone()
         if row is None:
-            continue  # it started already, or was skipped or cancelled
+            continue  # it has already started, or was skipped or cancelled
         rule, waiting_on, failed, skipped, is_join, delay, ready_at, attempt, lane, held = row
         verdict = judge_join(rule, waiting_on, failed, skipped, above.succeeded)
         if verdict is JoinVerdict.SKIP or (verdict is JoinVerdict.START and is_join):
@@ -97,17 +135,41 @@ def finish(
     return _Done(Finished(len(done), started, follow))
 
 
+def _release_many(
+    execute: Callable[..., sqlite3.Cursor],
+    statements: Mapping[str, Statement],
+    children: Mapping[tuple[str, int], _Above],
+    moment: str,
+) -> set[tuple[str, int]]:
+    """Release the plain children of each run that has many of them together; returns those that were released."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for (run_id, child), above in children.items():
+        if child != RUN and above.total == above.succeeded:
+            groups.setdefault((run_id, above.total), []).append(child)
+    together, released = statements["release_plain_steps"].sql, set[tuple[str, int]]()
+    for (run_id, total), steps in groups.items():
+        if len(steps) >= WIDTH:
+            found = execute(together, (moment, run_id, _encode(steps).decode(), total))
+            released.update((run_id, step) for (step,) in found.fetchall())
+    return released
+
+
 def _write(
     execute: Callable[..., sqlite3.Cursor], statements: Mapping[str, Statement], rows: Sequence[Row]
 ) -> list[Row]:
-    """Write the final statuses; returns (run, status, children) of each step that was not refused."""
+    """Write the final statuses; returns (run, status, children, step) of each step that was not refused."""
     whole = len(rows) - len(rows) % WIDTH
     if whole and len({row[:2] for row in rows}) < len(rows):
-        whole = 0  # of the same step twice, the first counts
+        whole = 0  # of several finishes of one step, the first counts
     done: list[Row] = []
     for first in range(0, whole, WIDTH):
         many = wide(statements["finish_steps"].sql) or ""
         done += execute(many, parameters(rows[first : first + WIDTH])).fetchall()
+    look, write = statements["step_to_finish"].sql, statements["finish_step"].sql
     for row in rows[whole:]:
-        done += execute(statements["finish_step"].sql, row).fetchall()
+        found = execute(look, row[:4]).fetchone()
+        if found is not None:
+            rowid, children = found
+            execute(write, (rowid, *row[4:]))
+            done.append((row[0], row[4], children, row[1]))
     return done

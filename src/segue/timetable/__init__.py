@@ -1,4 +1,4 @@
-"""When a schedule ticks: cron expressions in a time zone, and steady intervals. No I/O, no clock, no log."""
+"""When a schedule ticks: cron expressions in a time zone, and fixed intervals. No I/O, no clock, no log."""
 
 from segue.timetable.cron import Cron
 from segue.timetable.interval import Every

@@ -1,13 +1,13 @@
 """Timetables that follow the wall clock of a place, written as cron expressions.
 
-What happens when clocks are changed is Debian cron's rule (docs/decisions/0014):
+Clock changes are handled by Debian cron's rule (docs/decisions/0014):
 
 * Fixed times (neither minute nor hour begins with `*`) tick when the clock first reaches them. Times that the clock
-  skips tick together, once, at the end of the gap; of times that it shows twice only the first counts.
-* Wildcards in minute or hour follow real time: every minute that the clock shows and that matches ticks, so the hour
-  that comes twice ticks twice and the hour that is skipped does not tick.
+  skips tick together, once, at the end of the gap. Of times that the clock shows twice only the first counts.
+* Wildcards in minute or hour follow real time: every matching minute that the clock shows ticks. So an hour that
+  comes twice ticks twice, and a skipped hour does not tick.
 
-An expression gives wall times, which know no zone (`expression`); which moments they are is decided here.
+An expression gives wall times without a zone (`expression`). This module converts them to moments.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LONGEST_SHIFT = timedelta(hours=25)  # a clock is put back by a day at most, wh
 
 
 class Cron(Timetable, frozen=True, kw_only=True):
-    """Ticks when the wall clock of `timezone` shows what the canonical five fields of `expression` say."""
+    """Ticks when the wall clock of `timezone` matches the canonical five fields of `expression`."""
 
     expression: str
 
@@ -44,7 +44,7 @@ class Cron(Timetable, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The canonical expression, such as "0 2 * * MON-FRI"; shorthands are spelt out."""
+        """The canonical expression, such as "0 2 * * MON-FRI"; shorthands are expanded."""
         return self.expression
 
     def _following(self, moment: datetime) -> datetime | None:
@@ -56,7 +56,7 @@ class Cron(Timetable, frozen=True, kw_only=True):
             tick = first_reaching(wall, zone)
             if tick > moment:
                 return tick
-            wall = self._wall_after(wall)  # the clock was put back, and shows what it has shown before
+            wall = self._wall_after(wall)  # the clock was put back, and repeats times
         return None
 
     def _following_in_real_time(self, moment: datetime) -> datetime | None:
@@ -67,11 +67,11 @@ class Cron(Timetable, frozen=True, kw_only=True):
             horizon = min(horizon, tick)
         if offset_at(horizon, zone) >= offset_at(moment, zone):
             return tick
-        change = first_change(moment, horizon, zone)  # clocks are put back, by the tick at latest: times come again
+        change = first_change(moment, horizon, zone)  # clocks are put back before the tick: times repeat
         return self._shown_after(wall_time(change, zone) - _SECOND, change - _INSTANT)
 
     def _shown_after(self, wall: datetime, moment: datetime) -> datetime | None:
-        """The first time after `moment` that the clock shows a matching time later than `wall`."""
+        """The first time after `moment` at which the clock shows a matching time later than `wall`."""
         zone = zone_named(self.timezone)
         following = self._wall_after(wall)
         while following is not None:
@@ -85,7 +85,7 @@ class Cron(Timetable, frozen=True, kw_only=True):
         return None
 
     def _wall_after(self, wall: datetime) -> datetime | None:
-        """The first wall time after `wall` that the expression matches, in a world without time zones."""
+        """The first wall time after `wall` that the expression matches, ignoring time zones."""
         rule = rule_of(self.expression)
         today = wall.date()
         day = first_day(rule.days, today)

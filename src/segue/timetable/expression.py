@@ -1,8 +1,8 @@
-"""Cron expressions as text: the five fields, their names and shorthands, and what is wrong with a bad one.
+"""Cron expressions as text: the five fields, their names and shorthands, and the mistakes in a bad expression.
 
-The syntax and its meaning are those of Debian's cron as the cronsim library reads them; what it would take silently
-though nobody can have meant it (a step longer than its field) is refused here. All of this is about wall times, which
-know no zone.
+The syntax and its meaning are those of Debian's cron, as the cronsim library reads them. Expressions that cronsim
+accepts but that must be a mistake (a step longer than its field) are refused here. This module handles only wall times,
+without a zone.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _SOME_DAY = date(2000, 1, 1)
 
 
 class Field(NamedTuple):
-    """One of the five fields: what it is called, what may stand in it, and which steps are no mistake (None: all).
+    """One of the five fields: its name, the values it takes, and the steps that are not a mistake (None: all).
 
-    In the fields for days a step beyond the field is a known trick: `0 0 1-7 * */7` is the first Sunday of a month, for
-    a field that begins with `*` must match as well as the other one.
+    In the fields for days a step beyond the field is a known trick: `0 0 1-7 * */7` is the first Sunday of a month,
+    because a field that begins with `*` must match as well as the other one.
     """
 
     name: str
@@ -61,9 +61,9 @@ FIELDS = (
 
 
 def canonical(text: str) -> str:
-    """The expression with shorthands spelt out, names in capitals and single spaces; it is not checked further.
+    """The expression with shorthands expanded, names in capitals and single spaces; it is not checked further.
 
-    Raises `ConfigError` when it is a shorthand that does not exist, or has not five fields.
+    Raises `ConfigError` for an unknown shorthand, or if it does not have five fields.
     """
     words = text.split()
     if len(words) == 1 and words[0].startswith("@"):
@@ -72,11 +72,11 @@ def canonical(text: str) -> str:
         except KeyError:
             known = ", ".join(SHORTHANDS)
             raise ConfigError(
-                f"There is no shorthand {words[0]!r}; there are {known}. For an interval write 'every 15 minutes'."
+                f"Unknown shorthand {words[0]!r}; shorthands are {known}. For an interval write 'every 15 minutes'."
             ) from None
     if len(text) > LONGEST_TEXT:
         raise ConfigError(
-            f"The cron expression {text[:40]!r}... is longer than {LONGEST_TEXT} characters. Make it two."
+            f"The cron expression {text[:40]!r}... is longer than {LONGEST_TEXT} characters. Split it in two."
         )
     if len(words) != len(FIELDS):
         raise ConfigError(_wrong_count(text, words))
@@ -86,8 +86,8 @@ def canonical(text: str) -> str:
 class Rule(NamedTuple):
     """A parsed expression: the `times` of a matching day, in minutes since midnight, and the fields for the days.
 
-    `follows_real_time` is True when minute or hour is a wildcard (begins with `*`): what matters to such a job is how
-    long ago the last tick was, to all others what the clock shows.
+    `follows_real_time` is True if minute or hour is a wildcard (begins with `*`). Such a job depends on the time since
+    the last tick; all others depend on the time that the clock shows.
     """
 
     times: tuple[int, ...]
@@ -97,7 +97,7 @@ class Rule(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def rule_of(expression: str) -> Rule:
-    """What a canonical expression means; raises `ConfigError` naming the field that is wrong, or if it never fires."""
+    """Parse a canonical expression. Raises `ConfigError` if a field is invalid, and names it, or if it never fires."""
     if canonical(expression) != expression:
         raise ConfigError(
             f"{expression!r} is not in canonical form. Use parse_timetable, or {canonical(expression)!r}."
@@ -119,7 +119,7 @@ def rule_of(expression: str) -> Rule:
 
 @lru_cache(maxsize=4096)
 def first_day(days: str, day: date) -> date | None:
-    """The first day, `day` or later, that an expression's last three fields match; None if fifty years have none."""
+    """The first day from `day` on that an expression's last three fields match; None if fifty years have none."""
     walls = _walls(f"0 0 {days}", day)
     wall = None if walls is None else next(walls, None)
     return None if wall is None else wall.date()
@@ -128,13 +128,13 @@ def first_day(days: str, day: date) -> date | None:
 def in_words(expression: str) -> str:
     """The expression in English, such as "at 02:00 every day"."""
     walls = _walls(expression, _SOME_DAY)
-    assert walls is not None  # asked of good expressions only
+    assert walls is not None  # only called with valid expressions
     words = walls.explain()
     return words[0].lower() + words[1:]
 
 
 def _walls(expression: str, day: date) -> CronSim | None:
-    """The matching wall times from the beginning of `day` on; None when cronsim cannot make sense of the expression."""
+    """The matching wall times from the beginning of `day` on; None if cronsim cannot parse the expression."""
     from cronsim import CronSim, CronSimError  # noqa: PLC0415 - takes milliseconds; not every process has schedules
 
     try:
@@ -148,11 +148,11 @@ def _check_field(expression: str, field: Field, word: str) -> None:
     words = ["*"] * len(FIELDS)
     words[FIELDS.index(field)] = word
     if _walls(" ".join(words), _SOME_DAY) is None:
-        raise ConfigError(f"{at_fault} makes no sense. {_field_remedy(field, word)}")
+        raise ConfigError(f"{at_fault} is invalid. {_field_remedy(field, word)}")
     for term in word.split(","):
         span, _, step = term.partition("/")
         first, _, last = span.partition("-")
-        if step and last and _value(first) == _value(last):  # cronsim would go on to the end of the field
+        if step and last and _value(first) == _value(last):  # cronsim would continue to the end of the field
             raise ConfigError(f"{at_fault} has a step over the one value {span!r}. Write {first!r}, or a longer range.")
         if step and field.longest_step and int(step) > field.longest_step:
             raise ConfigError(
@@ -170,7 +170,7 @@ def _field_remedy(field: Field, word: str) -> str:
     if word == "?":
         return f"Write * for any. {takes}"
     if word.endswith("W") and word != "LW":
-        return f"The nearest weekday cannot be asked for. {takes}"
+        return f"The nearest weekday is not supported. {takes}"
     return takes
 
 
@@ -179,5 +179,7 @@ def _wrong_count(text: str, words: list[str]) -> str:
         return f"The schedule is empty. Write a cron expression, {_EXAMPLE}, or an interval such as 'every 15 minutes'."
     if len(words) == 6:
         hint = f"Without the seconds it is {' '.join(words[1:])!r}; 'every 10 seconds' is an interval."
-        return f"The cron expression {text!r} has six fields, but there is none for seconds. {hint}"
-    return f"{text!r} is no schedule: a cron expression has five fields ({_ORDER}), {_EXAMPLE}; this has {len(words)}."
+        return f"The cron expression {text!r} has six fields, but seconds are not supported. {hint}"
+    return (
+        f"{text!r} is not a schedule: a cron expression has five fields ({_ORDER}), {_EXAMPLE}; this has {len(words)}."
+    )

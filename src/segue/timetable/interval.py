@@ -1,7 +1,7 @@
-"""Timetables that tick at a steady interval, whatever clocks on walls show.
+"""Timetables that tick at a fixed interval, independent of wall clocks.
 
-Ticks are at `anchor + k * interval` for every whole number k, exactly. The anchor sets the phase and is no beginning:
-`starts_at` is. Two processes that know the anchor agree on every tick, without remembering the last one.
+Ticks are exactly at `anchor + k * interval`, for every integer k. The anchor sets the phase, not the beginning, which
+is `starts_at`. Two processes that know the anchor agree on every tick, without remembering the last one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from segue.errors import ConfigError
+from segue.given import shown
 from segue.timetable.timetable import Timetable, bound_in_utc
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,9 +37,9 @@ _RANGE = "Intervals are from 1 second to 36600 days; write for example 'every 90
 
 
 class Every(Timetable, frozen=True, kw_only=True):
-    """Ticks at `anchor + k * interval`; the zone is for reading only and moves no tick.
+    """Ticks at `anchor + k * interval`. The zone is only for display and does not affect ticks.
 
-    Without an anchor the bound `starts_at` is taken, and without that 1970-01-01 00:00 UTC, so that "every 15 minutes"
+    Without an anchor the bound `starts_at` is used, and without that 1970-01-01 00:00 UTC, so that "every 15 minutes"
     ticks at :00, :15, :30 and :45.
     """
 
@@ -67,7 +68,7 @@ class Every(Timetable, frozen=True, kw_only=True):
 
 
 def interval_of(given: str | timedelta | float) -> timedelta:
-    """The interval that a text after "every" says, or a number of seconds, or a timedelta; raises `ConfigError`.
+    """The interval for a text after "every", a number of seconds, or a timedelta; raises `ConfigError`.
 
     Example::
 
@@ -78,18 +79,18 @@ def interval_of(given: str | timedelta | float) -> timedelta:
     if isinstance(given, str):
         return _parsed(given)
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise ConfigError(f"{given!r} is not an interval. Give a timedelta, seconds as a number, or {_EXAMPLES}.")
+        raise ConfigError(f"{shown(given)} is not an interval. Give a timedelta, seconds as a number, or {_EXAMPLES}.")
     try:
         interval = timedelta(seconds=given)
     except (OverflowError, ValueError):  # infinite, or not a number
-        raise ConfigError(f"An interval of {given!r} seconds is out of range. {_RANGE}") from None
+        raise ConfigError(f"An interval of {shown(given)} seconds is out of range. {_RANGE}") from None
     return _check(interval, f"{given:g} seconds")
 
 
 def _parsed(text: str) -> timedelta:
     if len(text) > LONGEST_TEXT:
         raise ConfigError(f"The interval 'every {text[:40]}...' is longer than {LONGEST_TEXT} characters. {_WRITE}")
-    shown = f"every {text}".rstrip()
+    whole = f"every {text}".rstrip()
     rest = text.strip().lower()
     if rest in _UNITS:  # "every minute"
         rest = f"1 {rest}"
@@ -97,32 +98,34 @@ def _parsed(text: str) -> timedelta:
     while position < len(rest):
         part = re.match(_PART, rest[position:])
         if part is None:
-            raise ConfigError(f"{shown!r} is not an interval: {rest[position:]!r} is no number with a unit. {_WRITE}")
+            raise ConfigError(
+                f"{whole!r} is not an interval: {rest[position:]!r} is not a number with a unit. {_WRITE}"
+            )
         if part[2] not in _UNITS:
-            raise ConfigError(f"{shown!r} is not an interval: {_no_unit(part[2])}")
+            raise ConfigError(f"{whole!r} is not an interval: {_no_unit(part[2])}")
         total += Decimal(part[1]) * _MICROSECONDS[_UNITS[part[2]]]
         position += part.end()
     if position == 0:
-        raise ConfigError(f"{shown!r} does not say how often. {_WRITE}")
+        raise ConfigError(f"{whole!r} does not say how often. {_WRITE}")
     if total > LONGEST // timedelta.resolution:
-        raise ConfigError(f"{shown!r} is too long. {_RANGE}")
+        raise ConfigError(f"{whole!r} is too long. {_RANGE}")
     if total != int(total):
-        raise ConfigError(f"{shown!r} is finer than a microsecond. {_WRITE}")
-    return _check(timedelta(microseconds=int(total)), repr(shown))
+        raise ConfigError(f"{whole!r} is finer than a microsecond. {_WRITE}")
+    return _check(timedelta(microseconds=int(total)), repr(whole))
 
 
 def _no_unit(word: str) -> str:
     if word.startswith(("month", "mon", "year", "yr")) or word in ("y", "mo"):
         return f"{word!r} have no fixed length. Write '@monthly', '@yearly' or a cron expression such as '0 2 1 * *'."
-    return f"{word!r} is no unit of time; there are seconds, minutes, hours, days and weeks. {_WRITE}"
+    return f"{word!r} is not a unit of time; units are seconds, minutes, hours, days and weeks. {_WRITE}"
 
 
-def _check(interval: timedelta, shown: str) -> timedelta:
+def _check(interval: timedelta, whole: str) -> timedelta:
     if not isinstance(interval, timedelta):
         raise ConfigError(f"interval={interval!r} is not a timedelta. Use parse_timetable for texts and numbers.")
     if not SHORTEST <= interval <= LONGEST:
         size = "short" if interval < SHORTEST else "long"
-        raise ConfigError(f"An interval of {shown} is too {size}. {_RANGE}")
+        raise ConfigError(f"An interval of {whole} is too {size}. {_RANGE}")
     return interval
 
 

@@ -1,4 +1,4 @@
-"""From what a user writes to a timetable."""
+"""Converts what a user writes into a timetable."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from segue.errors import ConfigError
+from segue.given import shown
 from segue.timetable.cron import Cron
 from segue.timetable.expression import canonical
 from segue.timetable.interval import Every, interval_of
@@ -22,14 +23,16 @@ def parse_timetable(
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
 ) -> Timetable:
-    """The timetable that `expression` describes; raises `ConfigError` saying what is wrong and what to write instead.
+    """The timetable that `expression` describes. Raises `ConfigError`, which says what is wrong and what to write
+    instead.
 
     `expression` is a cron expression of five fields (`0 2 * * MON-FRI`), a shorthand (`@daily`), an interval in words
     (`every 15 minutes`, `every 1h30m`), or an interval as a timedelta or a number of seconds.
 
-    `timezone` is an IANA name, UTC when left out: cron follows the clocks there; intervals are the same everywhere.
-    `anchor` is a moment at which an interval ticks; left out, `starts_at`, else 1970-01-01 00:00 UTC; cron has none.
-    `starts_at` and `ends_at` are the first and the last moment at which a tick may be. All three must be aware.
+    `timezone` is an IANA name; the default is UTC. Cron follows the clocks there; intervals are the same everywhere.
+    `anchor` is a moment at which an interval ticks; the default is `starts_at`, or 1970-01-01 00:00 UTC without it.
+    Cron has no anchor. `starts_at` and `ends_at` are the first and the last moment at which a tick may be. All three
+    must be aware.
 
     Example::
 
@@ -38,7 +41,7 @@ def parse_timetable(
     """
     zone = "UTC" if timezone is None else timezone
     if not isinstance(zone, str):
-        raise ConfigError(f"timezone={zone!r} is not a text. Give an IANA name such as 'Europe/Paris'.")
+        raise ConfigError(f"timezone={shown(zone)} is not a text. Give an IANA name such as 'Europe/Paris'.")
     if not isinstance(expression, str):
         interval = interval_of(expression)
     else:
@@ -51,5 +54,5 @@ def parse_timetable(
 
 def _cron(text: str, zone: str, starts_at: datetime | None, ends_at: datetime | None) -> Timetable:
     if re.fullmatch(_BARE_INTERVAL, text.strip()):
-        raise ConfigError(f"{text!r} is no schedule. For an interval write 'every {text.strip()}'.")
+        raise ConfigError(f"{text!r} is not a schedule. For an interval write 'every {text.strip()}'.")
     return Cron(expression=canonical(text), timezone=zone, starts_at=starts_at, ends_at=ends_at)

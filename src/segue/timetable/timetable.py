@@ -1,10 +1,11 @@
-"""What every timetable can be asked: which ticks there are, between which bounds.
+"""The interface of every timetable: which ticks it has, within which bounds.
 
-`Timetable` is a value. It is asked for ticks and never ticks itself: no clock, no I/O, nothing is remembered. The two
-kinds, `Cron` and `Every`, say only what comes next; the bounds and all other questions follow from that, here.
+`Timetable` is a value: it computes ticks, but starts nothing. It uses no clock and no I/O, and remembers nothing. The
+two kinds, `Cron` and `Every`, compute only the next tick; this module derives the bounds and all other answers from
+that.
 
-Promises: ticks are aware and in UTC; `next_after` is strictly later than what it was given; walking a stretch of time
-in one go or in pieces finds the same ticks.
+Promises: ticks are aware and in UTC; `next_after` is strictly later than its argument; a period gives the same ticks at
+once or in pieces.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from datetime import UTC, datetime, time, timedelta
 import msgspec
 
 from segue.errors import ConfigError
+from segue.given import shown
 from segue.timetable.zones import wall_time, zone_named
 
 _INSTANT = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
-_EARLIEST = datetime(1, 1, 3, tzinfo=UTC)  # every zone can show it
+_EARLIEST = datetime(1, 1, 3, tzinfo=UTC)  # valid in every zone
 
 
 class Timetable(msgspec.Struct, frozen=True, kw_only=True):
-    """When a schedule ticks. Made by `parse_timetable`; compares equal when it means the same and is written the same.
+    """When a schedule ticks. Made by `parse_timetable`. Timetables are equal if their meaning and text are equal.
 
     `timezone` is an IANA name. `starts_at` and `ends_at` bound the ticks, both inclusive; None means no bound.
 
@@ -51,13 +53,13 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The canonical text: parsed again, with the same zone, anchor and bounds, it gives an equal timetable."""
+        """The canonical text: parsed with the same zone, anchor and bounds, it gives an equal timetable."""
         raise NotImplementedError
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first tick that is later than `moment` (aware); None when there is none.
+        """The first tick that is later than `moment` (aware); None if it has no further tick.
 
-        Raises `ConfigError` when `moment` has no time zone.
+        Raises `ConfigError` if `moment` has no time zone.
         """
         moment = max(in_utc(moment, "moment"), _EARLIEST)
         if self.starts_at is not None:
@@ -79,7 +81,7 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
             tick = self.next_after(tick)
 
     def latest_in(self, after: datetime, until: datetime) -> datetime | None:
-        """The last tick with `after` < tick <= `until`; None when there is none.
+        """The last tick with `after` < tick <= `until`; None if that period has none.
 
         Its cost does not grow with the number of ticks: about thirty times that of `next_after`.
         """
@@ -87,7 +89,7 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
         latest = self.next_after(after)
         if latest is None or latest > until:
             return None
-        empty_after = until  # there is no tick in (empty_after, until]
+        empty_after = until  # no tick is in (empty_after, until]
         while empty_after - latest > _SECOND:
             middle = latest + (empty_after - latest) / 2
             tick = self.next_after(middle)
@@ -120,20 +122,20 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def in_utc(moment: datetime, name: str) -> datetime:
-    """The same moment in UTC; raises `ConfigError` when it has no time zone, for then it is no moment."""
+    """The same moment in UTC. Raises `ConfigError` if it has no time zone, and therefore is not a definite moment."""
     if not isinstance(moment, datetime):
-        raise ConfigError(f"{name}={moment!r} is not a datetime. Give an aware one, for example with tzinfo=UTC.")
+        raise ConfigError(f"{name}={shown(moment)} is not a datetime. Give an aware one, for example with tzinfo=UTC.")
     if moment.tzinfo is None:
         raise ConfigError(f"{name}={moment.isoformat()} has no time zone. Add one, for example tzinfo=UTC.")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ConfigError(f"{name}={moment.isoformat()} is beyond the calendar of UTC. Give one in UTC.") from None
+        raise ConfigError(f"{name}={moment.isoformat()} is outside the range of UTC. Give one in UTC.") from None
 
 
 def bound_in_utc(moment: datetime, name: str) -> datetime:
-    """The same moment in UTC; raises `ConfigError` also when it is so far off that it must mean "no bound"."""
+    """The same moment in UTC. Also raises `ConfigError` if it is so extreme that it must mean "no bound"."""
     bound = in_utc(moment, name)
     if not 1 < bound.year < 9999:
-        raise ConfigError(f"{name}={moment.isoformat()} is at the end of the calendar. For no bound leave it out.")
+        raise ConfigError(f"{name}={moment.isoformat()} is at the end of the calendar. For no bound omit it.")
     return bound

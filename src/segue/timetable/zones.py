@@ -1,8 +1,8 @@
-"""Time zones by name, and what a wall clock in one of them shows at a real moment.
+"""Time zones by name, and the wall time in a zone at a real moment.
 
 Real moments are aware datetimes in UTC. Wall times are naive datetimes: what people in the zone read off their clocks.
-When clocks are put forward some wall times are never shown; when they are put back some are shown twice. The functions
-here answer that for any size of shift (half an hour on Lord Howe, a whole day on Samoa) at any time of day.
+When clocks are put forward some wall times are skipped; when they are put back some come twice. The functions here
+handle any size of shift (half an hour on Lord Howe, a whole day on Samoa) at any time of day.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from segue.errors import ConfigError
 
-# Names that a machine may know, but that mean different things on different machines, or count leap seconds.
+# Names that a machine may know, but that differ between machines, or count leap seconds.
 _PRIVATE_NAMES = frozenset({"localtime", "posixrules", "Factory"})
 _PRIVATE_FOLDERS = ("posix/", "right/")
 
@@ -21,7 +21,7 @@ _SECOND = timedelta(seconds=1)
 
 @lru_cache(maxsize=256)
 def zone_named(name: str) -> tzinfo:
-    """The time zone of this IANA name; raises `ConfigError` with the nearest known name when there is none.
+    """The time zone of this IANA name. Raises `ConfigError` for an unknown name, and suggests the nearest known one.
 
     Example::
 
@@ -34,7 +34,7 @@ def zone_named(name: str) -> tzinfo:
             return ZoneInfo(name)
         except (LookupError, ValueError, OSError):  # unknown; not a path inside the database; a folder of it
             pass
-    raise ConfigError(f"The time zone {name!r} is not known. {_remedy(name)}")
+    raise ConfigError(f"The time zone {name!r} is unknown. {_remedy(name)}")
 
 
 def _remedy(name: str) -> str:
@@ -46,7 +46,7 @@ def _remedy(name: str) -> str:
     if wanted in known:
         return f"Did you mean {known[wanted]!r}?"
     if "/" not in name and (name.isupper() or any(sign in name for sign in "+-0123456789")):
-        return "Abbreviations and offsets do not say when clocks are changed. Write a place, such as 'Europe/Paris'."
+        return "Abbreviations and offsets do not say when clocks change. Write a place, such as 'Europe/Paris'."
     cities = {zone.rpartition("/")[2]: zone for zone in sorted(known)}
     near = get_close_matches(wanted, known, n=1, cutoff=0.75) or [
         cities[city] for city in get_close_matches(wanted.rpartition("/")[2], cities, n=1, cutoff=0.8)
@@ -57,12 +57,12 @@ def _remedy(name: str) -> str:
 
 
 def wall_time(moment: datetime, zone: tzinfo) -> datetime:
-    """What a clock on the wall shows at this moment (naive)."""
+    """What a wall clock shows at this moment (naive)."""
     return moment.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 def moments_showing(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
-    """When the clock shows this, in order: once as a rule, twice if it is put back over it, never if it skips it."""
+    """The moments at which the clock shows this time: usually one, two if it is put back over it, none if it skips."""
     first = wall.replace(tzinfo=zone).astimezone(UTC)
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if first == second:
@@ -71,13 +71,13 @@ def moments_showing(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
 
 
 def first_reaching(wall: datetime, zone: tzinfo) -> datetime:
-    """The first moment at which the clock shows this wall time or, where it is skipped, a later one."""
+    """The first moment at which the clock shows this wall time or, if it is skipped, a later one."""
     shown = moments_showing(wall, zone)
     return shown[0] if shown else end_of_gap(wall, zone)
 
 
 def end_of_gap(wall: datetime, zone: tzinfo) -> datetime:
-    """The moment at which the clock is put forward over this wall time, which it never shows."""
+    """The moment at which the clock is put forward over this skipped wall time."""
     early = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     late = wall.replace(tzinfo=zone).astimezone(UTC)
     return first_change(early, late, zone)
@@ -91,7 +91,7 @@ def offset_at(moment: datetime, zone: tzinfo) -> timedelta:
 
 
 def first_change(early: datetime, late: datetime, zone: tzinfo) -> datetime:
-    """The moment in (early, late] at which clocks are changed; there must be one, and no other close to it."""
+    """The moment in (early, late] at which clocks change. The period must contain exactly one change."""
     before = offset_at(early, zone)
     low, high = 0, -((early - late) // _SECOND)
     while high - low > 1:

@@ -1,1 +1,1 @@
-"""The worker: claims ready steps, runs them in a pool, reports what came of them."""
+"""The worker: claims ready steps, runs them in a pool, and reports their outcomes."""

@@ -1,16 +1,17 @@
-"""Works one run in the calling thread, for `segue.run`."""
+"""Executes one run in the calling thread, for `segue.run`."""
 
 from __future__ import annotations
 
-from segue.authoring import registry
-from segue.authoring.limits import declared_limits
+from segue.authoring import declared
+from segue.authoring.declared import declared_limits
 from segue.engine.engine import Engine
+from segue.worker.options import WorkerOptions
 from segue.worker.pool.inline import InlinePool
-from segue.worker.worker import Worker, WorkerOptions
+from segue.worker.worker import Worker
 
 
 def work_run(engine: Engine, run_id: str) -> None:
-    """Work the steps of a run until it is final. Other workers may take some of them meanwhile."""
+    """Execute the steps of a run until it is final. Other workers may take some of them."""
     options = WorkerOptions(concurrency=1, pool="inline", run_id=run_id)
     pool = InlinePool(store=engine.store)
-    Worker(engine, pool, tasks=sorted(registry.tasks), options=options, limits=declared_limits()).run()
+    Worker(engine, pool, tasks=sorted(declared.tasks), options=options, limits=declared_limits()).run()

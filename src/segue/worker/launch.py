@@ -1,38 +1,43 @@
-"""From options to a worker that works: makes its pool, gives it its tasks, lets signals stop it.
+"""Turns options into a running worker: creates its pool, passes it its tasks, lets signals stop it.
 
-Used by `segue worker` and `segue dev`, and by whoever wants a worker inside a program of his own. The modules that
-define the tasks are imported by the caller; a process pool imports them once more, in the process that its children are
-forked from.
+Used by `segue worker` and `segue dev`, and by programs that contain a worker. The caller imports the modules that
+define the tasks; a process pool imports them a second time, in the process from which its children are forked.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from segue.authoring import registry
-from segue.authoring.limits import declared_limits
+from segue.authoring import declared
+from segue.authoring.declared import declared_limits
 from segue.engine.engine import Engine
 from segue.errors import ConfigError
+from segue.model import REFUSABLE_TASKS
+from segue.observing.harmless_log import get_logger
+from segue.plan.code_version import CodeVersion
 from segue.store import absolute_url
 from segue.store.protocol import Store
+from segue.worker import own_signals
+from segue.worker.options import WorkerOptions
 from segue.worker.pool import Pool
 from segue.worker.pool.coroutine import AsyncPool
 from segue.worker.pool.inline import InlinePool
 from segue.worker.pool.process import MAX_JOBS, ProcessPool
 from segue.worker.pool.thread import ThreadPool
-from segue.worker.worker import Worker, WorkerOptions
+from segue.worker.worker import Worker
 
 POOLS = ("process", "thread", "async", "inline")
 ASYNC_CONCURRENCY = 100
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _OWN_TASKS = "segue."
+logger = get_logger("segue.worker")
 
 
 def default_concurrency(pool: str) -> int:
-    """How many attempts at once a pool of this name is for when nobody says: 100 for `async`, else one for each CPU."""
+    """The default number of attempts at the same time: 100 for `async`, otherwise one for each CPU."""
     if pool == "async":
         return ASYNC_CONCURRENCY
     return 1 if pool == "inline" else os.cpu_count() or 1
@@ -47,15 +52,15 @@ def make_pool(
     max_rss_mb: int | None = None,
     store: Store | None = None,
 ) -> Pool:
-    """The pool of this name (`process`, `thread`, `async`, `inline`) with room for `size` attempts at once.
+    """The pool of this name (`process`, `thread`, `async`, `inline`) with room for `size` attempts at the same time.
 
-    `modules` is what the children of a process pool import; `max_jobs` and `max_rss_mb` say when a child is replaced,
-    and only a process pool has children. Transactional tasks need the `store`. Raises ConfigError. Example::
+    The children of a process pool import `modules`. `max_jobs` and `max_rss_mb` decide when a child is replaced; only a
+    process pool has children. Transactional tasks need the `store`. Raises ConfigError. Example::
 
         pool = make_pool("process", 4, modules=["shop.tasks"], max_rss_mb=512)
     """
     if size < 1:
-        raise ConfigError(f"A pool of {size} places was asked for; it needs at least 1.")
+        raise ConfigError(f"A pool needs at least 1 place, and {size} were requested.")
     if name == "process":
         url = None if store is None else absolute_url(store.url)
         return ProcessPool(
@@ -72,19 +77,39 @@ def make_pool(
         return AsyncPool(size, store=store)
     if name == "inline":
         return InlinePool(store=store)
-    raise ConfigError(f"There is no pool {name!r}; there are {', '.join(POOLS)}.")
+    raise ConfigError(f"There is no pool {name!r}. Choose from: {', '.join(POOLS)}.")
 
 
-def known_tasks() -> list[str]:
-    """The names of all tasks that the imported code defines, Segue's own among them."""
-    return sorted(registry.tasks)
+def known_tasks(*, without: Collection[str] = ()) -> list[str]:
+    """The names of all tasks that the imported code defines, including Segue's own.
+
+    `without` leaves out some of `shell`, `webhook` and `notify`. Raises ConfigError for another word.
+    """
+    unknown = sorted(set(without) - REFUSABLE_TASKS.keys())
+    if unknown:
+        raise ConfigError(
+            f"A worker cannot be without {', '.join(map(repr, unknown))}; it can be without "
+            f"{', '.join(REFUSABLE_TASKS)}. To leave out your own tasks, do not import their module."
+        )
+    return sorted(declared.tasks.keys() - {REFUSABLE_TASKS[name] for name in without})
+
+
+def described_code() -> CodeVersion | None:
+    """The definitions in the imported code. None if it cannot be described, which does not stop a worker."""
+    from segue.authoring.describing.describe import code_version  # noqa: PLC0415 - `segue.run` does not need it
+
+    try:
+        return code_version()
+    except Exception:
+        logger.exception("the definitions in the code cannot be described; this worker starts without them")
+        return None
 
 
 def user_tasks() -> list[str]:
     """The names of the tasks that the user's code defines."""
     return [
         name
-        for name, task in sorted(registry.tasks.items())
+        for name, task in sorted(declared.tasks.items())
         if not task.fn.__module__.startswith("segue.authoring.") and not name.startswith(f"{_OWN_TASKS}authoring.")
     ]
 
@@ -96,42 +121,59 @@ def make_worker(
     modules: Sequence[str] = (),
     max_jobs: int | None = None,
     max_rss_mb: int | None = None,
+    without: Collection[str] = (),
 ) -> Worker:
     """A worker that knows every task imported so far; `run()` it under `stopping_on_signals`.
 
-    Example::
+    `without` names tasks that it leaves to other workers: some of `shell`, `webhook` and `notify`. Example::
 
         worker = make_worker(Segue(url).engine, WorkerOptions(concurrency=4), modules=["shop.tasks"])
         with stopping_on_signals(worker):
             worker.run()
     """
+    tasks = known_tasks(without=without)
     pool = make_pool(
         options.pool, options.concurrency, modules=modules, max_jobs=max_jobs, max_rss_mb=max_rss_mb, store=engine.store
     )
-    return Worker(engine, pool, tasks=known_tasks(), options=options, limits=declared_limits())
+    return Worker(
+        engine, pool, tasks=tasks, options=options, limits=declared_limits(), code=described_code()
+    )  # fmt: skip
 
 
 @contextmanager
 def stopping_on_signals(
     worker: Worker, *, say: Callable[[int, int], None] | None = None, signals: Sequence[int] = STOP_SIGNALS
 ) -> Iterator[None]:
-    """While the block runs, `signals` stop the worker: the first warm, every other cold.
+    """While the block runs, `signals` stop the worker: the first is a warm stop, every other a cold one.
 
-    `say` is called in the signal handler, with the number of the signal and how many there have been. For the main
-    thread.
+    SIGQUIT is a cold stop even if it comes first. SIGHUP is always a warm stop, because a terminal that closes sends
+    several; where it is ignored, as under `nohup`, it stays ignored.
+
+    `say` is called in the signal handler with the number of the signal and the number of requests so far, which is 2
+    for a cold stop. Use this only in the main thread.
     """
     count = 0
 
     def on_signal(number: int, _frame: object) -> None:
         nonlocal count
+        if number == signal.SIGHUP and count:
+            return
         count += 1
-        worker.stop()
+        if number == signal.SIGQUIT:
+            count = max(count, 2)
+            worker.stop(at_once=True)
+        else:
+            worker.stop()
         if say is not None:
             say(number, count)
 
-    before = {number: signal.signal(number, on_signal) for number in signals}
+    before = {number: signal.getsignal(number) for number in signals}
+    if before.get(signal.SIGHUP) == signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for number, handler in before.items():
+        own_signals.handle(number, on_signal, in_forks=handler)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            own_signals.restore(number, handler)

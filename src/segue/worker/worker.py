@@ -1,57 +1,62 @@
-"""A worker: claims steps, has its pool run them, reports. One thread, in turns.
+"""A worker: claims steps, runs them in its pool, reports. One thread takes turns; another drives the pool meanwhile.
 
-Promises: what a task returned is kept until the database has it, however long that is away; nothing is claimed that
-cannot be run; a warm stop finishes what runs and hands back the rest; a worker that was declared lost does not go on as
-before.
+Promises: the outcome of a task is kept until the database has it, however long the database is away; the worker claims
+only steps that it can run; a warm stop finishes running steps and hands back the rest; a worker that was declared lost
+does not continue under its old identity. An error in a turn that one attempt or one row causes is charged to that
+attempt: it never ends the worker. The worker ends by itself only if the cause cannot improve in this process (an
+outdated schema, a broken pool).
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 
 import msgspec
 
+from segue.attempt.outcomes import PROCESS_DIED
+from segue.engine.backoff import longer_wait
 from segue.engine.engine import Engine
-from segue.engine.identity import WorkerIdentity
-from segue.engine.ids import new_id
+from segue.engine.stored import storable
 from segue.engine.turn import TurnRequest, TurnResult
-from segue.errors import PASSING_ERRORS, SchemaError, SegueError, StoreError, StoreUnavailableError
-from segue.model import ErrorInfo, Outcome, Progress, Verdict
+from segue.errors import PASSING_ERRORS, SchemaError, StoreBusyError, StoreError, StoreUnavailableError, WorkerError
+from segue.loop.pace import Pace
+from segue.loop.wakeups import Wakeups
+from segue.model import Attempt, ErrorInfo, Job, Outcome, Progress, Verdict
+from segue.observing.harmless_log import get_logger
+from segue.observing.once import Once
+from segue.plan.code_version import CodeVersion
 from segue.plan.graph import LimitTerms
-from segue.version import __version__
-from segue.worker.pace import Pace
-from segue.worker.pool import Attempt, News, Pool
-from segue.worker.pool.endings import PROCESS_DIED
-from segue.worker.wakeups import Wakeups
+from segue.worker.aside import Aside
+from segue.worker.caretaker import Caretaker
+from segue.worker.keeper import LeaseKeeper
+from segue.worker.options import WorkerOptions
+from segue.worker.pool import News, Pool
+from segue.worker.registration import Registration
+from segue.worker.sifting import Sifting
 
-FRUITLESS_TURNS = 5
-"""So many turns may be refused for no fault of an outcome before the worker gives up: it would never get better."""
+PASSING_TURNS = 2
+"""After this many turns in a row that the database could not do, outcomes are tried separately from everything else."""
 
+BROKEN_COLLECTS = 100
+"""The pool may raise this often in a row when it is asked for news; then the worker ends with the error."""
+
+IDLE_POOL_SECONDS = 300.0
+"""An empty pool may refuse jobs for this long; then the worker ends with an error."""
+
+GATHER_SECONDS, FEWEST_WAITING = 0.001, 8
+"""So long outcomes gather while so many jobs for each child wait for their turn."""
+
+LONGEST_CLAIM_WAIT_SECONDS = 5.0
+DRAIN_SECONDS = 1.0
+LEAVE_SECONDS = 3.0
 LOCK_SECONDS = 5.0
-"""The longest that a turn waits for SQLite's write lock, before it looks after its attempts again: one of them, a
-transactional task, may be what holds the lock, and have to be ended."""
+"""The longest that a turn waits for SQLite's write lock before the worker attends to its attempts again: one of them, a
+transactional task, may hold the lock, and may have to be ended.
+"""
 
-logger = logging.getLogger("segue.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """How a worker behaves. Times are in seconds."""
-
-    queues: tuple[str, ...] = ("default",)
-    concurrency: int = 2
-    pool: str = "process"
-    lease_seconds: float = 30.0
-    grace_seconds: float = 30.0  # for what runs when it is told to stop
-    patience_seconds: float = 30.0  # at its start, for a database that cannot be reached
-    run_id: str | None = None  # work this run only, and stop when it is final
-    burst: bool = False  # stop when there is nothing to do
+logger = get_logger("segue.worker")
 
 
 class Worker:
@@ -65,95 +70,162 @@ class Worker:
 
     def __init__(
         self, engine: Engine, pool: Pool, *, tasks: Sequence[str], options: WorkerOptions,
-        limits: Sequence[LimitTerms] = (),
+        limits: Sequence[LimitTerms] = (), code: CodeVersion | None = None,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._pool = pool
         self._options = options
-        self._limits = limits
-        self._identity = WorkerIdentity(
-            id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=options.queues, tasks=tuple(tasks),
-            lease_seconds=options.lease_seconds, run_id=options.run_id,
+        self._caretaker = Caretaker(
+            pool, grace_seconds=options.grace_seconds, has_thread=options.pool != "inline"
         )  # fmt: skip
+        self._registration = Registration(
+            engine, options, tasks=tasks, limits=limits, code=code, away=self._caretaker.away
+        )
         self._wakeups = Wakeups(engine.store)
         self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
         self._outcomes: list[Outcome] = []
         self._recorded: list[Outcome] = []
         self._progress: dict[tuple[str, int], Progress] = {}
-        self._stop_asked = 0
-        self._draining = False
         self._done = False
-        self._fruitless = 0  # turns in a row that were refused though they recorded nothing
+        self._once = Once(monotonic=time.monotonic)
+        self._aside = Aside(time.monotonic)  # outcomes that blocked a turn
+        self._sifting = Sifting(engine, self._aside, self._once)
+        self._stopped_turns = 0  # turns in a row that the database could not do
+        self._broken_collects = 0
+        self._took_at = time.monotonic()  # when the pool last had room, or had attempts
+        self._drain_at = 0.0
+        self._claim_at = 0.0  # no claims before this time, because they fail
+        self._claim_wait_seconds = 0.0
+        self._is_lost = False
         self._disowned: set[Attempt] = set()  # attempts of a former life that are being ended
-        self._unsure = False  # a turn broke off: it may have claimed steps that this worker never heard of
+        self._unsure = False  # a turn failed half-way: it may have claimed steps that this worker does not know of
 
     @property
     def id(self) -> str:
-        """The worker's id in the database; a new one for every life."""
-        return self._identity.id
+        """The worker's id in the database; each life has a new one."""
+        return self._registration.identity.id
 
-    def run(self, *, on_ready: Callable[[], None] | None = None) -> None:
-        """Work until `stop` is called, or until what `options` says is done. Raises when it can never work.
+    def run(
+        self, *, on_ready: Callable[[], None] | None = None, on_stuck: Callable[[], None] | None = None
+    ) -> None:  # fmt: skip
+        """Work until `stop` is called, or until the goal in `options` is reached. Raises if it can never work.
 
-        `on_ready` is called once, when it is registered and its pool has started.
+        `on_ready` is called once, after it is registered and its pool has started. `on_stuck` is called in another
+        thread if the worker was asked twice to stop and the database does not answer: the process may then exit.
         """
-        self._register_patiently()
-        try:
-            self._pool.start()
-            if on_ready is not None:
-                on_ready()
-            self._wakeups.open()
-            with self._engine.store.patience(LOCK_SECONDS) if self._options.pool != "inline" else nullcontext():
-                cold = self._loop()
-            if cold is not None:
-                self._leave(cold=cold)
-        finally:
-            self._wakeups.close()
-            self._pool.kill()
-            with suppress(StoreError):
-                self._engine.unregister(self._identity)
+        self._caretaker.on_stuck = on_stuck
+        with self._caretaker:
+            self._registration.begin_patiently(lambda: self._caretaker.is_asked)
+            try:
+                self._pool.start()
+                self._caretaker.pool_has_started()
+                if on_ready is not None:
+                    on_ready()
+                with self._caretaker.away:
+                    self._wakeups.open()
+                with self._lasting():
+                    self._loop()
+                if not self._done:
+                    self._leave()
+            finally:
+                self._wakeups.close()
+                self._pool.kill()
+                self._registration.end()
 
-    def stop(self) -> None:
-        """Ask it to end: warm at the first call, cold at the second. Safe in signal handlers and other threads."""
-        self._stop_asked += 1
-        self._pool.wake()
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask it to end: a warm stop at the first call, a cold one at the second. Safe in signal handlers."""
+        self._caretaker.ask_to_stop(at_once=at_once)
+
+    def _lasting(self) -> AbstractContextManager[object]:
+        """The context of the loop: with the inline pool, the loop takes no turns while a task runs."""
+        if self._options.pool == "inline":
+            return LeaseKeeper(self._engine, lambda: self._registration.identity)
+        return self._engine.store.patience(LOCK_SECONDS)
 
     # The loop -----------------------------------------------------------------------------------------------------
 
-    def _loop(self) -> bool | None:
-        """Turns and waits. Returns when it was stopped, and whether cold; None when all is done."""
-        deadline: float | None = None
-        while not self._done:
-            if self._stop_asked and deadline is None:
-                deadline = time.monotonic() + self._options.grace_seconds
-                self._draining = True
-                self._pool.recall()
-                logger.info("stopping: waiting up to %g s for what runs", self._options.grace_seconds)
-            if deadline is not None and self._is_time_to_leave(deadline):
-                return self._stop_asked > 1
-            want = 0 if self._draining else self._pool.capacity
-            if self._pace.is_turn_due(outcomes=bool(self._outcomes), progress=bool(self._progress), want=want):
+    def _loop(self) -> None:
+        """Take turns and wait. Returns when all is done, or after a request to stop, once nothing is left."""
+        caretaker = self._caretaker
+        while not self._is_to_leave():
+            want = 0 if caretaker.is_stopping else self._capacity()
+            if self._pace.is_turn_due(outcomes=self._has_outcomes(), progress=bool(self._progress), want=want):
+                if self._outcomes and not caretaker.is_stopping:
+                    want = self._gather(want)
                 self._turn(want)
-            if (deadline is None or not self._is_time_to_leave(deadline)) and not self._done:
+                if caretaker.has_news:
+                    self._hear(caretaker.take_news())
+            if not self._is_to_leave():
                 self._wait(want)
-        return None
 
-    def _is_time_to_leave(self, deadline: float) -> bool:
-        if self._stop_asked > 1 or time.monotonic() >= deadline:
+    def _gather(self, want: int) -> int:
+        """Let outcomes gather for a moment while the pool has more before it than behind it; returns its capacity then.
+
+        A turn for many costs less than several for few, and no child is without a job meanwhile.
+        """
+        waiting = len(self._pool.in_flight) - self._options.concurrency  # jobs that have not begun
+        if waiting <= max(len(self._outcomes), FEWEST_WAITING * self._options.concurrency):
+            return want
+        time.sleep(GATHER_SECONDS)
+        self._hear(self._collect(0.0, ()))
+        return self._capacity()
+
+    def _is_to_leave(self) -> bool:
+        if self._done:
             return True
-        return not self._pool.in_flight and not self._outcomes
+        self._caretaker.attend()
+        if not self._caretaker.is_stopping:
+            return False
+        return self._caretaker.has_ended or not (self._pool.in_flight or self._outcomes or self._aside)
+
+    def _has_outcomes(self) -> bool:
+        """Whether there are outcomes to report now."""
+        return bool(self._outcomes) or (bool(self._aside) and self._aside.wait_seconds == 0.0)
+
+    def _capacity(self) -> int:
+        """How many steps the pool would take. Raises WorkerError if it will never take any."""
+        capacity, now = self._pool.capacity, time.monotonic()
+        if capacity or self._pool.in_flight:
+            self._took_at = now
+        elif now - self._took_at > IDLE_POOL_SECONDS:
+            raise WorkerError(
+                f"The pool has taken nothing for {IDLE_POOL_SECONDS:.0f} s though nothing runs in it: its processes "
+                "cannot be started, or are stopped. Check the log above and the limits of this machine "
+                "(ulimit -u, pids.max), and start the worker again."
+            )
+        return capacity if now >= self._claim_at else 0
 
     def _wait(self, want: int) -> None:
-        timeout = self._pace.wait_seconds(want=want, has_outcomes=bool(self._outcomes))
+        timeout = self._pace.wait_seconds(want=want, has_outcomes=self._has_outcomes())
+        if self._aside:
+            timeout = min(timeout, self._aside.wait_seconds or 0.0) if not self._pace.is_blocked else timeout
         wakeups = self._wakeups
         fds: tuple[int, ...] = ()
-        if want:  # who can take nothing need not hear of it, nor be woken by it again and again
+        if want:  # skip the wake-ups while there is no free place: each would wake the worker for nothing
             fds = wakeups.fds
             if wakeups.poll_seconds is not None:
                 timeout = min(timeout, wakeups.poll_seconds)
-        self._hear(self._pool.collect(timeout, fds))
-        if want and wakeups.woken():
-            self._pace.hint()
+        self._hear(self._collect(timeout, fds))
+        now = time.monotonic()
+        # Read notifications even without a free place: unread ones would in the end block the server's session.
+        if want or now >= self._drain_at:
+            self._drain_at = now + DRAIN_SECONDS
+            if wakeups.woken():
+                self._pace.hint()
+
+    def _collect(self, timeout: float, fds: tuple[int, ...]) -> Sequence[News]:
+        try:
+            news = self._pool.collect(timeout, fds)
+        except Exception as error:
+            self._broken_collects += 1
+            if self._broken_collects >= BROKEN_COLLECTS:
+                raise WorkerError(f"The pool can no longer report the outcomes of its attempts: {error}") from error
+            if self._once.is_news(("collect", str(error))):
+                logger.exception("the pool could not report the outcomes of its attempts, asking again")
+            time.sleep(0.05)
+            return []
+        self._broken_collects = 0
+        return news
 
     def _hear(self, news: Sequence[News]) -> None:
         for item in news:
@@ -165,59 +237,81 @@ class Worker:
                 if item.verdict == Verdict.RECORDED:
                     self._disowned.discard(attempt)
                     self._recorded.append(item)
-                    self._pace.hint()  # what it released may be waiting
+                    self._pace.hint()  # the steps that it released may be ready
                     continue
                 if attempt in self._disowned:
                     self._disowned.remove(attempt)
-                    if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: somebody must take it on
+                    if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: another worker must run it
                         item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
-                elif self._stop_asked and item.error is not None and item.error.type == PROCESS_DIED:
-                    # Whoever stopped this worker may have signalled its whole process group: no fault of the task's.
+                elif self._caretaker.is_asked and _was_killed(item):
+                    # The signal that stopped this worker may have gone to its whole process group: not the task's
+                    # fault.
                     item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
                 self._outcomes.append(item)
 
-    # Turns --------------------------------------------------------------------------------------------------------
+    # Turns ------------------------------------------------------------------------------------------------------------
 
     def _turn(self, want: int) -> None:
         pace = self._pace
+        if self._aside and self._outcomes:
+            self._outcomes = self._aside.join(self._outcomes)
+        status = "stopping" if self._caretaker.is_stopping else "running"
         request = TurnRequest(
             outcomes=self._outcomes,
             recorded=self._recorded,
             progress=list(self._progress.values()),
             want=want,
-            heartbeat=("stopping" if self._draining else "running") if pace.heartbeat_due(want=want) else None,
+            heartbeat=status if pace.heartbeat_due(want=want) else None,
             sleeping=pace.is_asleep,
-            timers=pace.timers_due() or self._options.burst,  # it must know that there are none before it leaves
+            timers=pace.timers_due() or self._options.burst,  # a burst ends only if there are no timers
             cancels=pace.cancels_due(bool(self._pool.in_flight)),
+            comes_back=self._comes_back,
         )
+        if self._is_lost and not self._begin_new_life():
+            return
         try:
             if self._unsure:
                 self._reconcile()
-            result = self._engine.turn(self._identity, request)
+            with self._caretaker.away:
+                result = self._engine.turn(self._registration.identity, request)
         except SchemaError:
             raise
         except PASSING_ERRORS as error:
-            self._back_off(error)
-            return
-        except SegueError as error:
-            self._isolate(error)
-            return
+            self._stopped(error)
+        except Exception as error:  # noqa: BLE001 - it is charged to the outcome or step that caused it
+            self._was_in_the_way(request, error)
+        else:
+            self._accept(request, result)
+
+    @property
+    def _comes_back(self) -> bool:
+        """Whether another turn follows soon, whatever the tasks do: in the inline pool they run in between."""
+        return self._options.pool != "inline" and not self._caretaker.is_stopping
+
+    def _accept(self, request: TurnRequest, result: TurnResult) -> None:
         if result.lease_lost:
-            self._begin_anew()
+            self._is_lost = True
+            self._begin_new_life()
             return
         self._outcomes = result.outcomes
         self._recorded, self._progress = [], {}
-        self._fruitless = 0
+        self._stopped_turns = 0
+        if request.want:
+            self._claim_wait_seconds = 0.0
         self._after_turn(request, result)
+        if self._aside:
+            self._say_aside()
 
     def _after_turn(self, request: TurnRequest, result: TurnResult) -> None:
         self._pace.after_turn(request, result)
-        if self._wakeups.open():
-            self._pace.hint()
+        if not self._wakeups.is_open:
+            with self._caretaker.away:
+                if self._wakeups.open():
+                    self._pace.hint()
         if result.refused:
             logger.warning("%d outcomes came too late and were refused", result.refused)
         if result.jobs:
-            self._pool.submit(result.jobs)
+            self._submit(result.jobs)
         for run_id, step, _ in result.cancels:
             self._pool.cancel(run_id, step)
         if self._is_done(request, result):
@@ -225,130 +319,174 @@ class Worker:
         elif self._pace.rescue_due():
             self._rescue()
 
+    def _submit(self, jobs: list[Job]) -> None:
+        """Submit these to the pool. A job that the pool cannot take has failed; the others run."""
+        if self._caretaker.is_stopping:  # it was asked to stop while they were being claimed
+            self._outcomes += [Outcome(job.run_id, job.step, job.attempt, Verdict.RELEASED) for job in jobs]
+            return
+        try:
+            self._pool.submit(jobs)
+        except Exception as error:
+            taken = set(self._pool.in_flight)
+            left = [job for job in jobs if (job.run_id, job.step, job.attempt) not in taken]
+            if len(jobs) > 1:
+                for job in left:
+                    self._submit([job])
+                return
+            for job in left:
+                logger.exception("step %s of run %s cannot be submitted to the pool", job.name, job.run_id)
+                info = ErrorInfo(type(error).__name__, storable(f"it could not be submitted to the pool: {error}"))
+                self._outcomes.append(Outcome(job.run_id, job.step, job.attempt, Verdict.FAILED, error=info))
+
     def _is_done(self, request: TurnRequest, result: TurnResult) -> bool:
         run_id = self._options.run_id
         if run_id is None:
             return self._options.burst and self._is_idle(request, result)
         if run_id in result.ended:
             return True
-        # Somebody else may have ended the run, or it had ended before this worker began.
+        # Another process may have ended the run, or it had ended before this worker began.
         if result.jobs or self._pool.in_flight:
             return False
         try:
-            return self._engine.is_final(run_id)
+            with self._caretaker.away:
+                return self._engine.is_final(run_id)
         except StoreError:
             return False  # it is asked again after the next turn
 
     def _is_idle(self, request: TurnRequest, result: TurnResult) -> bool:
-        nothing_runs = not self._pool.in_flight and not request.outcomes and not self._outcomes
-        no_timer = request.timers and result.timer_seconds is None  # a turn that did not look does not know
+        nothing_runs = not (self._pool.in_flight or request.outcomes or self._outcomes or self._aside)
+        nothing_runs = nothing_runs and not self._caretaker.has_news
+        no_timer = request.timers and result.timer_seconds is None  # a turn that did not check the timers cannot know
         no_timer = no_timer and result.look_seconds is None
         return request.want > 0 and nothing_runs and not result.jobs and not result.again and no_timer
 
     def _rescue(self) -> None:
         try:
-            rescued = self._engine.rescue()
-        except StoreError as error:
-            logger.warning("looking for lost workers failed, will try again: %s", error)
+            with self._caretaker.away:
+                rescued = self._engine.rescue()
+        except Exception as error:  # noqa: BLE001 - the rows of other workers must not end this one
+            if self._once.is_news(("rescue", str(error))):
+                logger.warning("looking for lost workers failed, trying again: %s", error)
             return
         if rescued:
-            logger.warning("took %d steps away from workers that were lost", rescued)
+            logger.warning("took %d steps from workers that were lost", rescued)
             self._pace.hint()
 
     # When things go wrong -----------------------------------------------------------------------------------------
 
-    def _back_off(self, error: StoreError) -> None:
+    def _stopped(self, error: StoreError) -> None:
+        """The database could not do a turn now. If outcomes wait for a lock, everything else can continue."""
+        self._stopped_turns += 1
+        is_away = isinstance(error, StoreUnavailableError)
+        is_locked = isinstance(error, StoreBusyError)
+        if self._outcomes and not is_away and (is_locked or self._stopped_turns >= PASSING_TURNS):
+            self._aside.put(self._outcomes)
+            self._outcomes = []
+        self._back_off(error)
+
+    def _back_off(self, error: Exception) -> None:
         seconds = self._pace.back_off()
         self._unsure = True
-        logger.warning("%s Keeping %d outcomes; next try in %.1f s.", error, len(self._outcomes), seconds)
+        kept = len(self._outcomes) + len(self._aside.outcomes)
+        logger.warning("%s Keeping %d outcomes; next try in %.1f s.", error, kept, seconds)
 
     def _reconcile(self) -> None:
-        """After a broken turn: give back what the database says this worker runs and it does not."""
-        known = {(o.run_id, o.step, o.attempt) for o in self._outcomes} | set(self._pool.in_flight)
-        released = self._engine.release_unknown(self._identity.id, known)
+        """After a failed turn: give back steps that the database assigns to this worker and that it does not run."""
+        known = {(o.run_id, o.step, o.attempt) for o in (*self._outcomes, *self._aside.outcomes)}
+        known |= set(self._pool.in_flight)
+        with self._caretaker.away:
+            released, is_all = self._engine.release_unknown(self._registration.identity.id, known)
         if released:
-            logger.warning("handed back %d steps whose claim was never heard of", released)
-        self._unsure = False
+            logger.warning("handed back %d steps that were claimed in a failed turn", released)
+        self._unsure = not is_all
 
-    def _isolate(self, error: SegueError) -> None:
-        """A turn was refused for what it says, not for want of a database: find the outcome that cannot be written."""
-        if not self._outcomes:
-            self._fruitless += 1
-            if self._fruitless > FRUITLESS_TURNS:
-                raise error
-            self._back_off(StoreError(f"A turn failed: {error}"))
+    def _was_in_the_way(self, request: TurnRequest, error: Exception) -> None:
+        """The database refused a turn because of its content. Outcomes and progress are tried separately. If there were
+        none, the claim caused it: then the claim is committed first, and examined row by row.
+        """
+        if self._once.is_news(("turn", type(error), str(error)[:200])):
+            logger.error("a turn was refused, looking for the cause: %s", error, exc_info=error)
+        self._unsure = True
+        if request.outcomes or request.progress:
+            self._aside.put(self._outcomes)
+            self._outcomes, self._progress = [], {}
+            with self._caretaker.away:
+                self._sifting.say_progress(self._registration.identity, request.progress)
+            self._pace.hint()
             return
-        outcomes, self._outcomes = self._outcomes, []
-        for outcome in outcomes:
-            for attempt in (outcome, _unwritable(outcome, error)):
-                try:
-                    self._engine.turn(self._identity, TurnRequest(outcomes=[attempt]))
-                    break
-                except PASSING_ERRORS:
-                    self._outcomes.append(attempt)
-                    break
-                except SegueError as refused:
-                    logger.error("an outcome cannot be written: %s", refused)
-                    error = refused
-            else:  # neither can, so the fault may not be the outcome's: it is kept
-                self._outcomes.append(outcome)
-        if self._outcomes:
-            self._back_off(StoreError(f"A turn failed: {error}"))
-
-    def _register(self) -> None:
-        self._identity = msgspec.structs.replace(self._identity, id=new_id(self._engine.store.now()))
-        self._engine.register(
-            self._identity, pool=self._options.pool, concurrency=self._options.concurrency, version=__version__,
-            limits=self._limits,
-        )  # fmt: skip
-
-    def _register_patiently(self) -> None:
-        """Wait for a database that is not up yet, as after a power cut when everything starts at once."""
-        deadline = time.monotonic() + self._options.patience_seconds
-        while True:
-            try:
-                self._register()
-                return
-            except StoreUnavailableError as error:
-                if self._stop_asked or time.monotonic() >= deadline:
-                    raise
-                logger.warning("%s Trying again, for up to %.0f s more.", error, deadline - time.monotonic())
-            time.sleep(1)
-
-    def _begin_anew(self) -> None:
-        """This worker was declared lost: its steps belong to others, whatever it still runs. Go on under a new name."""
-        logger.warning("the lease ran out (was this process stopped?): ending what it ran, going on as a new worker")
-        self._disowned.update(self._pool.in_flight)
-        for run_id, step, _ in self._pool.in_flight:
-            self._pool.cancel(run_id, step)
+        apart = msgspec.structs.replace(request, apart=True, timers=False)
         try:
-            self._register()
-        except StoreError as error:
+            with self._caretaker.away:
+                result = self._engine.turn(self._registration.identity, apart)
+        except SchemaError:
+            raise
+        except PASSING_ERRORS as again:
+            self._stopped(again)
+        except Exception as again:  # noqa: BLE001 - the worker backs off and tries again
+            if request.want == 0:
+                self._back_off(again)
+                return
+            # The claim is the cause: until it succeeds, running steps are looked after and recorded, and the lease is
+            # renewed.
+            self._claim_wait_seconds = longer_wait(
+                self._claim_wait_seconds, first_seconds=0.1, longest_seconds=LONGEST_CLAIM_WAIT_SECONDS
+            )
+            self._claim_at = time.monotonic() + self._claim_wait_seconds
+        else:
+            self._accept(apart, result)
+
+    def _say_aside(self) -> None:
+        """Try one group of the outcomes that blocked a turn."""
+        try:
+            with self._caretaker.away:
+                some_went = self._sifting.say(self._registration.identity)
+            if some_went:
+                self._pace.hint()  # the steps that were released may be ready
+        except StoreUnavailableError as error:
             self._back_off(error)
 
-    def _leave(self, *, cold: bool) -> None:
-        """Record what there is, hand back what has not ended, and go."""
-        if cold:
-            left = self._pool.in_flight
-            self._pool.kill()
-            self._outcomes += [Outcome(*attempt, Verdict.RELEASED) for attempt in left]
-        else:
-            self._outcomes += [outcome for outcome in self._pool.stop(0) if outcome.verdict != Verdict.RECORDED]
-        for tries_left in range(5, -1, -1):
-            if not self._outcomes:
-                return
-            try:
-                self._engine.turn(self._identity, TurnRequest(outcomes=self._outcomes))
-                return
-            except StoreError as error:
-                if not tries_left:
-                    logger.error(
-                        "%d outcomes are not recorded, their steps will run again: %s", len(self._outcomes), error
-                    )
-                    return
-                time.sleep(0.2 * (6 - tries_left))
+    def _begin_new_life(self) -> bool:
+        """This worker was declared lost: all its steps now belong to others. Continue under a new identity."""
+        if self._once.is_news(("lost", self._registration.identity.id)):
+            logger.warning(
+                "the lease expired (was this process stopped?): ending running steps, continuing as a new worker"
+            )
+            self._disowned.update(self._pool.in_flight)
+            for run_id, step, _ in self._pool.in_flight:
+                self._pool.cancel(run_id, step)
+        try:
+            self._registration.begin_again()
+        except SchemaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - repeated until the database accepts it
+            self._back_off(error)
+            return False
+        self._is_lost = False
+        return True
+
+    def _leave(self) -> None:
+        """Record the remaining outcomes, hand back unfinished steps, and unregister."""
+        self._caretaker.end_pool()
+        self._hear(self._caretaker.take_news())
+        try:
+            if self._outcomes:
+                with self._caretaker.away:
+                    self._engine.turn(self._registration.identity, TurnRequest(outcomes=self._outcomes))
+        except Exception as error:  # noqa: BLE001 - they are tried separately, for a moment
+            logger.warning("recording the last outcomes failed, trying them separately: %s", error)
+            self._aside.put(self._outcomes)
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self._aside and time.monotonic() < deadline:
+            wait_seconds = self._aside.wait_seconds
+            if wait_seconds:
+                time.sleep(min(wait_seconds, LEAVE_SECONDS))
+            self._say_aside()
+        if self._aside:
+            logger.error("%d outcomes are not recorded; their steps will run again", len(self._aside.outcomes))
 
 
-def _unwritable(outcome: Outcome, error: SegueError) -> Outcome:
-    info = ErrorInfo(type(error).__name__, f"its outcome ({outcome.verdict}) could not be recorded: {error}")
-    return Outcome(outcome.run_id, outcome.step, outcome.attempt, Verdict.FAILED, error=info, retryable=False)
+def _was_killed(outcome: Outcome) -> bool:
+    """Whether the process of the attempt was killed."""
+    if outcome.verdict == Verdict.LOST:
+        return True
+    return outcome.error is not None and outcome.error.type == PROCESS_DIED

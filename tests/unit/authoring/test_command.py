@@ -18,7 +18,7 @@ from segue.authoring.command import filled, run_command
 from segue.authoring.values import decode
 from segue.errors import DefinitionError
 from segue.model import Ref
-from tests.unit.authoring.playing import play
+from tests.unit.authoring.plan_runner import run_plan
 
 pytestmark = pytest.mark.unit
 
@@ -79,11 +79,23 @@ def test_values_are_quoted_as_one_word(value: str) -> None:
 
 
 def test_lists_become_several_words_and_parts_can_be_taken() -> None:
-    assert filled("ls {x} {y[a]} {{}}", (), {"x": ["a b", "c"], "y": {"a": "$d"}}) == "ls 'a b' c '$d' {}"
+    assert filled("ls {x} {y[a]} {{}}", (), {"x": ["a b", "c"], "y": {"a": "$d"}}) == "ls 'a b' 'c' '$d' {}"
     with pytest.raises(DefinitionError, match="without a value"):
         filled("ls {x.__class__}", (), {"x": "a"})
     with pytest.raises(DefinitionError, match="without a value"):
         filled("ls {nope}", (), {})
+
+
+@pytest.mark.parametrize("value", ["a\0b", "half \ud800", "x" * 200_000, ["a", "b\0"]])
+def test_a_value_that_no_command_can_take_is_refused(value: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"NUL|surrogate|131,071") as refused:
+        filled("echo {x}", (), {"x": value})
+    assert len(str(refused.value)) < 500
+
+
+def test_a_value_that_is_known_is_refused_where_it_is_written() -> None:
+    with pytest.raises(DefinitionError, match="NUL"):
+        shell("echo {x}", x="a\0b")
 
 
 @pytest.mark.parametrize("command", ["", "   ", "awk '{print $1}'", "echo {", 5])
@@ -93,7 +105,7 @@ def test_a_command_that_cannot_be_read_says_what_to_write(command: Any) -> None:
 
 
 def test_a_command_in_a_chain_takes_the_previous_result_when_it_asks_for_it() -> None:
-    assert play(to_plan(chain(path_of.s("a b"), shell("echo {path}"))))["output"] == "a b\n"
+    assert run_plan(to_plan(chain(path_of.s("a b"), shell("echo {path}"))))["output"] == "a b\n"
     quiet = to_plan(chain(path_of.s("a"), shell("true")))
     assert quiet.nodes[1].holes == ()
     assert quiet.nodes[1].parents == (0,)
@@ -111,7 +123,7 @@ def test_a_command_in_a_workflow_is_a_step() -> None:
     assert decode(pack.args)[1]["timeout"] == 60
     assert pack.policy.timeout is not None
     assert pack.policy.timeout > 60
-    assert play(plan)[1] == "x y\n"
+    assert run_plan(plan)[1] == "x y\n"
 
 
 def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from segue.authoring import Cancelled, Context, NoStepError, current, progress, use
+from segue.errors import DefinitionError
 
 pytestmark = pytest.mark.unit
 
@@ -58,6 +63,30 @@ def test_a_cancelled_step_is_told_at_its_next_progress() -> None:
     with use(context([], flags)), pytest.raises(Cancelled):
         work()
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("done", [Decimal(5), Fraction(5), 5, 5.0, Decimal("5.0")])
+def test_a_number_of_any_kind_is_progress(done: Any) -> None:
+    said: list[Any] = []
+    with use(context(said)):
+        progress(done, done, None)  # type: ignore[arg-type]
+    assert said == [(5.0, 5.0, "")]
+    assert all(type(number) is float for number in said[0][:2])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, Decimal("NaN"), 10**400, True, "7", b"7", object(), 1j])
+def test_what_is_no_number_is_refused_where_it_is_said(value: Any) -> None:
+    for wrong in ((value,), (1, value)):
+        for surroundings in (nullcontext(), use(context([]))):
+            with surroundings, pytest.raises(DefinitionError, match=r"^progress\((done|total)=.*give a finite number"):
+                progress(*wrong)
+    with pytest.raises(DefinitionError, match="total="):
+        progress([1, 2], value)
+
+
+def test_a_message_is_a_text() -> None:
+    with pytest.raises(DefinitionError, match="message=7"):
+        progress(1, 2, 7)  # type: ignore[call-overload]
 
 
 def test_cancelled_passes_through_except_exception() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from segue import Segue, chain, group, task, workflow
+from segue.attempt.outcomes import _expansion
 from segue.authoring import to_plan
 from segue.authoring.workflow import MAX_KEPT_BYTES
 from segue.errors import ConfigError, DefinitionError
 from segue.plan import codec
 from segue.plan.graph import Plan, RunTerms
-from segue.worker.runner import _expansion
 
 
 @task(metadata={"team": "data"})

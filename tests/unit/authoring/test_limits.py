@@ -11,7 +11,8 @@ import pytest
 
 from segue import Limit, chain, group, shell, task, workflow
 from segue.authoring import to_plan
-from segue.authoring.limits import collect, declared_limits, rate_of
+from segue.authoring.declared import declared_limits
+from segue.authoring.limits import collect, rate_of
 from segue.errors import DefinitionError, PlanError
 from segue.model import Expr, Gather, Ref, Value
 from segue.plan.graph import LimitTerms, Node
@@ -36,7 +37,7 @@ def test_a_task_without_limits_needs_nothing() -> None:
     def plain(x: int) -> int: ...
 
     found = only(plain, 1)
-    assert (found.uses, found.turns, found.cost) == ((), None, 1)
+    assert (found.uses, found.share, found.cost) == ((), None, 1)
     assert to_plan(plain, 1).limits == ()
 
 
@@ -115,8 +116,8 @@ def test_keys_may_depend_on_results() -> None:
     assert [part if isinstance(part, Ref) else read(part) for part in node.uses[0].key.items] == [
         Ref(0, ("id",)), "-", "k"
     ]  # fmt: skip
-    assert node.turns is not None
-    assert (node.turns.key, node.turns.weights) == (Gather((Ref(0),)), {"gold": 2.0})
+    assert node.share is not None
+    assert (node.share.key, node.share.weights) == (Gather((Ref(0),)), {"gold": 2.0})
 
 
 def test_keys_follow_when_steps_are_sorted() -> None:
@@ -136,8 +137,8 @@ def test_keys_follow_when_steps_are_sorted() -> None:
     nodes = {node.name: (number, node) for number, node in enumerate(flow.plan().nodes)}
     _, node = nodes["then"]
     assert node.uses[0].key == Gather((Ref(nodes["first"][0]),))
-    assert node.turns is not None
-    assert node.turns.key == Gather((Ref(nodes["first"][0]),))
+    assert node.share is not None
+    assert node.share.key == Gather((Ref(nodes["first"][0]),))
 
 
 def test_a_chain_gives_the_key_to_the_next() -> None:
@@ -157,7 +158,7 @@ def test_mapping_gives_each_item_its_key() -> None:
 
     nodes = to_plan(each.map(["p", "q"], who="me")).nodes
     assert [needs(node) for node in nodes] == [[("a", "p", 1)], [("a", "q", 1)]]
-    assert [read(node.turns.key) for node in nodes if node.turns] == ["me", "me"]
+    assert [read(node.share.key) for node in nodes if node.share] == ["me", "me"]
 
 
 def test_a_map_over_a_result_leaves_limits_to_its_members() -> None:
@@ -201,7 +202,7 @@ def test_weights_are_those_of_the_key() -> None:
     @task(name="t.fair", fair_by="tier", fair_weights={"gold": 3})
     def fair(tier: str) -> None: ...
 
-    turns = [only(fair, tier).turns for tier in ("gold", "plain")]
+    turns = [only(fair, tier).share for tier in ("gold", "plain")]
     assert [(read(turn.key), turn.weight, turn.weights) for turn in turns if turn] == [
         ("gold", 3.0, {}), ("plain", 1.0, {})
     ]  # fmt: skip
@@ -218,7 +219,7 @@ def test_steps_of_a_workflow_take_turns_by_its_argument() -> None:
     def outer(tenant: str) -> None:
         group(inner.s(), own_turn.s("mine"))()
 
-    turns = [node.turns for node in outer.plan("t1").nodes]
+    turns = [node.share for node in outer.plan("t1").nodes]
     assert [(read(turn.key), turn.weight) for turn in turns if turn] == [("t1", 2.0), ("mine", 1.0)]
 
 
@@ -243,7 +244,7 @@ def test_an_inlined_workflow_has_its_own_turn_or_that_of_the_outer_one() -> None
     def unknown() -> None:
         own(leaf())
 
-    assert [read(node.turns.key) for node in around.plan("t").nodes if node.turns] == ["me", "t"]
+    assert [read(node.share.key) for node in around.plan("t").nodes if node.share] == ["me", "t"]
     with pytest.raises(DefinitionError, match="not known yet"):
         unknown.plan()
 
@@ -286,7 +287,7 @@ def test_what_is_declared_is_collected_and_must_agree() -> None:
 
     with pytest.raises(DefinitionError, match="4 at once in one place of the code and 5 at once in another"):
         declared_limits()
-    with pytest.raises(DefinitionError, match="say its size once"):
+    with pytest.raises(DefinitionError, match="declare its size once"):
         to_plan(group(one.s(), three.s()))
     assert collect([None]) == {}
 
@@ -315,17 +316,17 @@ def test_what_is_no_rate_is_refused(rate: object) -> None:
     [
         ({"concurrency": 0}, "not a number of places"),
         ({"concurrency": True}, "not a number of places"),
-        ({"burst": 3}, "burst= without rate="),
+        ({"burst": 3}, "burst= needs rate="),
         ({"cost": 0}, "cost=0"),
         ({"limits": ["api"]}, "write limits="),
-        ({"limits": [Limit("a", key="nope")]}, "names 'nope', which is no parameter"),
-        ({"limits": [Limit("a", key="{x}/{nope}")]}, "names 'nope', which is no parameter"),
+        ({"limits": [Limit("a", key="nope")]}, "names 'nope', which is not one of its parameters"),
+        ({"limits": [Limit("a", key="{x}/{nope}")]}, "names 'nope', which is not one of its parameters"),
         ({"limits": [Limit(key="x")]}, "without a name, a concurrency or a rate"),
         ({"limits": [Limit("queue:a")]}, "has a colon"),
-        ({"limits": [Limit("x" * 101)]}, "longer than 100 bytes"),
+        ({"limits": [Limit("x" * 101)]}, "has 101 bytes and may have 100"),
         ({"limits": [Limit(f"l{number}") for number in range(6)]}, "may name 5"),
-        ({"fair_by": "nope"}, "no parameter"),
-        ({"fair_weights": {"a": 1}}, "without fair_by="),
+        ({"fair_by": "nope"}, "is not one of its parameters"),
+        ({"fair_weights": {"a": 1}}, "needs fair_by="),
         ({"fair_by": "x", "fair_weights": {"a": 0}}, "weights above 0"),
     ],
 )
@@ -344,7 +345,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
         (lambda: Limit("a", rate="x"), "is not a rate"),
         (lambda: Limit("a", rate="1/s", burst=0), "burst=0"),
         (lambda: Limit("a", key=""), "not the name of a parameter"),
-        (lambda: Limit("a", key="{}"), "names no parameter in its braces"),
+        (lambda: Limit("a", key="{}"), "has no parameter in its braces"),
         (lambda: Limit("a", key="{x"), "cannot be read"),
         (lambda: Limit(7), "not a text"),  # type: ignore[arg-type]
     ],
@@ -358,9 +359,9 @@ def test_limits_that_make_no_sense_are_refused(make: Callable[[], Limit], messag
     "options, message",
     [
         ({"concurrency": 0}, "not a number of places"),
-        ({"concurrency_key": "x"}, "without concurrency="),
-        ({"concurrency": 1, "concurrency_key": "nope"}, "no parameter"),
-        ({"fair_by": "nope"}, "no parameter"),
+        ({"concurrency_key": "x"}, "needs concurrency="),
+        ({"concurrency": 1, "concurrency_key": "nope"}, "is not one of its parameters"),
+        ({"fair_by": "nope"}, "is not one of its parameters"),
     ],
 )
 def test_options_of_workflows_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:

@@ -29,8 +29,9 @@ def json_url(receiver: Receiver, path: str = "/chat") -> str:
 
 
 def test_it_goes_through_apprise(webhooks: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHAT", "chat")
-    send_notification(url=json_url(webhooks, "/${CHAT}"), title="Orders", body="2026-11-20 is done")
+    monkeypatch.setenv("SEGUE_SECRET_CHAT", "chat")
+    written = notify.s(json_url(webhooks, "/${SEGUE_SECRET_CHAT}"), "Orders", "2026-11-20 is done")
+    send_notification.fn(**written.kwargs)
     (request,) = webhooks.received
     assert request.path == "/chat"
     assert (request.json["title"], request.json["message"]) == ("Orders", "2026-11-20 is done")
@@ -70,7 +71,7 @@ def test_a_service_that_does_not_take_it_is_tried_again(webhooks: Receiver, sqli
 
 
 def test_a_url_that_apprise_does_not_know_is_hopeless() -> None:
-    with pytest.raises(errors.Abort, match="nosuchservice:// URL is none that Apprise understands"):
+    with pytest.raises(errors.Abort, match="Apprise does not understand the nosuchservice:// URL"):
         send_notification(url="nosuchservice://token@host", title="a", body="b")
 
 
@@ -83,7 +84,7 @@ def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 def test_it_is_a_step_in_a_workflow_and_a_signature_elsewhere() -> None:
     @workflow(name="tell", finally_=notify.s("json://localhost", queue="net"))
     def tell() -> None:
-        notify("mailto://me:${PASSWORD}@example.org", "Orders", "done", retries=1)
+        notify("mailto://me:${SEGUE_SECRET_MAIL}@example.org", "Orders", "done", retries=1)
 
     plan = to_plan(tell)
     assert [(node.task, node.queue, node.policy.retries) for node in plan.nodes] == [

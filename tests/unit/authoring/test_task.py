@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import Any
 
 import pytest
 
-from segue.authoring import find_task, is_retryable, task
-from segue.errors import Abort, DefinitionError, Retry, SerializationError, UnknownTaskError
+from segue.authoring import find_task, is_retryable, task, to_plan, workflow
+from segue.errors import Abort, DefinitionError, PlanError, Retry, SerializationError, UnknownTaskError
 
 pytestmark = pytest.mark.unit
 
@@ -155,3 +156,56 @@ def test_a_batch_asks_the_mapped_task_what_may_be_tried_again() -> None:
     assert is_retryable(map_batch, tries_again.value)
     assert map_batch_async.is_async
     assert picky.name == "test.picky"
+
+
+@task
+def words(self: int, key: int, name: int, task: int, fn: int, args: int, kwargs: int, work: int) -> list[int]:
+    return [self, key, name, task, fn, args, kwargs, work]
+
+
+@workflow
+def words_of(self: int, key: int, fn: int, args: int, kwargs: int, work: int) -> Any:
+    return words(self=self, key=key, name=0, task=0, fn=fn, args=args, kwargs=kwargs, work=work)
+
+
+def test_a_parameter_may_have_any_name() -> None:
+    every = {name: at for at, name in enumerate(words.parameters.positional)}
+    some = {name: at for at, name in enumerate(words_of.parameters.positional)}
+    assert words(**every) == list(range(8))
+    plans = [
+        to_plan(words.s(**every)), to_plan(words.si(**every)), to_plan(words_of, **{**some, "work": 1, "self": 2}),
+        to_plan(words_of.s(**some)), to_plan(words_of.si(**some)), words_of.plan(**some),
+    ]  # fmt: skip
+    assert all('"kwargs":' in plan.nodes[0].args for plan in plans)
+
+
+@pytest.mark.parametrize("work", [words, words_of])
+def test_an_argument_that_a_start_keeps_for_itself_is_told_how_to_be_given(work: Any) -> None:
+    given = {name: 0 for name in work.parameters.positional if name != "key"}
+    with pytest.raises((PlanError, DefinitionError), match=r"not given key.*start it as \w+\.s\(key=\.\.\.\)"):
+        to_plan(work, **given)
+    with pytest.raises((PlanError, DefinitionError)) as caught:
+        to_plan(work, 0, 0)  # key is given by position
+    assert ".s(" not in str(caught.value)
+
+
+@pytest.mark.parametrize("decorator", [task, workflow])
+def test_a_method_is_refused_and_a_static_one_is_not(decorator: Any) -> None:
+    class Shop:
+        def method(self, x: int) -> int:
+            return x
+
+        def of_class(cls, x: int) -> int:  # noqa: N805 - as under @classmethod
+            return x
+
+        @wraps(method)
+        def wrapped(*args: int, **kwargs: int) -> int:
+            return 1
+
+        def static(x: int) -> int:  # noqa: N805 - as under @staticmethod
+            return x
+
+    for fn in (Shop.method, Shop.of_class, Shop.wrapped):
+        with pytest.raises(DefinitionError, match="a method, and a worker has no object"):
+            decorator(name="test_task.method")(fn)
+    assert decorator(name=f"test_task.static_{decorator.__name__}")(Shop.static).parameters.positional == ("x",)

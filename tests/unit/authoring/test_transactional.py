@@ -10,7 +10,7 @@ import pytest
 
 from segue import chain, task, workflow
 from segue.authoring import values
-from segue.authoring.workflow import to_plan
+from segue.authoring.planning import to_plan
 from segue.errors import DefinitionError, PlanError
 
 
@@ -95,7 +95,7 @@ def test_callers_never_pass_it() -> None:
 
 @pytest.mark.parametrize("mapped", [lambda: pay.map([1], batch=2), lambda: pay.starmap([[1]], batch=2)])
 def test_a_batch_is_refused(mapped: Callable[[], object]) -> None:
-    with pytest.raises(DefinitionError, match="each item is a transaction of its own and batch=2 cannot be"):
+    with pytest.raises(DefinitionError, match="each item needs a separate transaction, and batch=2 cannot be"):
         mapped()
 
 

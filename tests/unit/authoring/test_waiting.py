@@ -10,12 +10,12 @@ import pytest
 
 import segue
 from segue import Segue, chain, group, sleep, task, wait_for, workflow
-from segue.authoring import registry, to_plan
+from segue.attempt.outcomes import _expansion
+from segue.authoring import declared, to_plan
 from segue.errors import DefinitionError, PlanError
 from segue.model import ENGINE_TASKS, SLEEP, WAIT_FOR, Hole, JoinRule, Policy, Ref
 from segue.plan.check import find_problems
 from segue.plan.graph import Node, Plan, RunTerms, Sla
-from segue.worker.runner import _expansion
 
 
 @task
@@ -33,7 +33,7 @@ def arguments(node: Node) -> Any:
 
 
 def test_the_engine_tasks_are_known_to_every_worker() -> None:
-    assert registry.tasks.keys() >= ENGINE_TASKS
+    assert declared.tasks.keys() >= ENGINE_TASKS
 
 
 def test_a_wait_in_a_workflow_is_a_step_called_as_what_it_waits_for() -> None:
@@ -107,18 +107,18 @@ def test_options_place_the_step() -> None:
         (lambda: wait_for(7), "given the name 7"),
         (lambda: wait_for("x" * 201), "given the name"),
         (lambda: wait_for("x", timeout=0), "timeout=0 is out of range"),
-        (lambda: wait_for("x", timeout="soon"), "timeout='soon' is not a time"),
-        (lambda: wait_for.options(retries=3), "wait_for.options(retries) makes no sense"),
+        (lambda: wait_for("x", timeout="soon"), "timeout='soon' is not a duration"),
+        (lambda: wait_for.options(retries=3), "wait_for.options(retries) has no effect"),
         (lambda: wait_for.options(timeout=3), "its timeout is an argument of wait_for"),
         (lambda: wait_for.options(delay=3), "wait_for.options(delay)"),
         (lambda: sleep.options(limits="db"), "sleep.options(limits)"),
         (lambda: wait_for.options(sla_end=-3), "sla_end=-3 is out of range"),
-        (lambda: sleep(), "was not told how long"),
+        (lambda: sleep(), "has no time"),
         (lambda: sleep(-1), "seconds=-1 is out of range"),
         (lambda: sleep(5, until=datetime(2027, 1, 1, tzinfo=UTC)), "give one of them"),
         (lambda: sleep(until=datetime(2027, 1, 1)), "has a time zone"),  # noqa: DTZ001 - that is the mistake
         (lambda: sleep(until="2027-01-01"), "has a time zone"),
-        (lambda: sleep.options(timeout=3), "sleep.options(timeout) makes no sense"),
+        (lambda: sleep.options(timeout=3), "sleep.options(timeout) has no effect"),
     ],
 )
 def test_what_makes_no_sense_is_refused_where_it_is_written(make: Any, what: str) -> None:

@@ -13,7 +13,7 @@ from segue.authoring.values import decode
 from segue.errors import DefinitionError, PlanError, UnknownTaskError
 from segue.model import RUN, Hook, JoinRule, Ref
 from segue.plan.graph import Plan
-from tests.unit.authoring.playing import play
+from tests.unit.authoring.plan_runner import run_plan
 
 pytestmark = pytest.mark.unit
 
@@ -72,7 +72,7 @@ def test_calls_become_steps_and_arguments_references() -> None:
     assert [node.name for node in plan.nodes] == ["numbers", "double.map", "total"]
     assert [node.parents for node in plan.nodes] == [(), (0,), (1,)]
     assert plan.result == Ref(2)
-    assert play(plan) == 12
+    assert run_plan(plan) == 12
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7])
@@ -87,7 +87,7 @@ def test_map_gives_one_result_for_each_item(n: int, batch: int | None, mapped: A
     fan_out: Any = mapped.map(batch=batch) if batch else mapped.map()
     plan = to_plan(chain(numbers.s(n), fan_out))
     if mapped is double:
-        assert play(plan) == [plain(x) for x in range(n)]
+        assert run_plan(plan) == [plain(x) for x in range(n)]
     fixed = to_plan(chain(mapped.map(list(range(n)), batch=batch)))
     expected = n if batch is None else -(-n // batch) + (1 if n else 0)
     assert len(fixed.nodes) == expected
@@ -105,7 +105,7 @@ def test_fixed_arguments_and_placement_go_to_every_mapped_step() -> None:
         return double.options(queue="net", retries=3).map(numbers(3), by=add(1, 9))
 
     plan = traced(spread)
-    assert play(plan) == [0, 10, 20]
+    assert run_plan(plan) == [0, 10, 20]
     step = next(node for node in plan.nodes if node.task == "segue.map")
     from segue.authoring.builtin import map_step
 
@@ -117,8 +117,8 @@ def test_fixed_arguments_and_placement_go_to_every_mapped_step() -> None:
 
 
 def test_starmap_spreads_each_item_over_the_arguments() -> None:
-    assert play(to_plan(add.starmap([[1, 2], [3, 4]]))) == [3, 7]
-    assert play(to_plan(add.starmap([[1, 2], [3, 4]], batch=5))) == [3, 7]
+    assert run_plan(to_plan(add.starmap([[1, 2], [3, 4]]))) == [3, 7]
+    assert run_plan(to_plan(add.starmap([[1, 2], [3, 4]], batch=5))) == [3, 7]
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, {"a": 1}, None])
@@ -144,7 +144,7 @@ def test_handles_may_lie_in_lists_tuples_and_dicts_and_be_indexed() -> None:
             [a["value"], (b["list"][1], 5)], more={"deep": [{"x": a["list"][0]}]}, all=[a["value"], b["value"]]
         )
 
-    assert play(traced(shaped)) == [[1, [3, 5]], {"more": {"deep": [{"x": 1}]}, "all": [1, 2]}]
+    assert run_plan(traced(shaped)) == [[1, [3, 5]], {"more": {"deep": [{"x": 1}]}, "all": [1, 2]}]
 
 
 def test_a_result_may_be_any_shape_of_handles_and_literals() -> None:
@@ -153,8 +153,8 @@ def test_a_result_may_be_any_shape_of_handles_and_literals() -> None:
         g = group(double.s(2), double.s(3))()
         return {"a": a, "list": [a, 5, {"b": g[1]}], "none": None, "group": g}
 
-    assert play(traced(shaped)) == {"a": 2, "list": [2, 5, {"b": 6}], "none": None, "group": [4, 6]}
-    assert play(traced(lambda_free_literal)) == {"fixed": [1]}
+    assert run_plan(traced(shaped)) == {"a": 2, "list": [2, 5, {"b": 6}], "none": None, "group": [4, 6]}
+    assert run_plan(traced(lambda_free_literal)) == {"fixed": [1]}
     assert traced(nothing_returned).result is None
 
 
@@ -173,7 +173,7 @@ def test_a_result_used_by_many_goes_through_one_join() -> None:
 
     plan = traced(wide)
     assert sum(len(node.parents) for node in plan.nodes) <= 20 + 20 + 30
-    assert play(plan) == [380] * 30
+    assert run_plan(plan) == [380] * 30
 
 
 def test_a_sub_workflow_is_inlined_under_its_name() -> None:
@@ -188,20 +188,20 @@ def test_a_sub_workflow_is_inlined_under_its_name() -> None:
     assert "both[1]/doubled_sum/numbers" in names
     assert len(set(names)) == len(names)
     assert {node.queue for node in plan.nodes} == {"sub"}
-    assert play(plan) == [0, 4, 7]
+    assert run_plan(plan) == [0, 4, 7]
 
 
 def test_a_workflow_may_be_an_element_of_a_chain() -> None:
-    assert play(to_plan(chain(double.s(2), both.s(), pair.si(1)))) == {"value": 1, "list": [1, 2]}
+    assert run_plan(to_plan(chain(double.s(2), both.s(), pair.si(1)))) == {"value": 1, "list": [1, 2]}
     plan = to_plan(chain(double.s(2), doubled_sum.s()))
-    assert play(plan) == 12
+    assert run_plan(plan) == 12
     quiet = workflow(name="test.quiet")(nothing_returned)
     after = to_plan(chain(double.s(1), quiet.si(), double.si(9)))
     assert [node.parents for node in after.nodes] == [(), (0,), (1,)]
 
 
 def test_a_task_that_returns_a_plan_is_recognised() -> None:
-    assert play(to_plan(countdown.s(5))) == "liftoff"
+    assert run_plan(to_plan(countdown.s(5))) == "liftoff"
     for value in (double.s(1), chain(double.s(1)), group(), both.s(1), both.plan(1)):
         assert is_plan(value)
         assert isinstance(to_plan(value), Plan)
@@ -225,7 +225,7 @@ def test_after_orders_steps_and_may_name_later_ones() -> None:
         ("double[1]", (0, 1)),
     ]
     assert plan.nodes[1].rule is JoinRule.ALL_DONE
-    assert play(plan) == [2, 4, 7]
+    assert run_plan(plan) == [2, 4, 7]
 
 
 def test_a_cycle_is_reported_with_the_names_on_it() -> None:
@@ -247,7 +247,7 @@ def test_a_condition_skips_a_step() -> None:
         taken = double.options(when=numbers(1))(6)
         return [skipped, taken]
 
-    assert play(traced(conditional)) == [None, 12]
+    assert run_plan(traced(conditional)) == [None, 12]
 
 
 @pytest.mark.parametrize(
@@ -385,4 +385,4 @@ def test_a_group_in_a_workflow_is_a_handle_of_a_list() -> None:
         assert isinstance(made, Handle)
         return [made[-1], made]
 
-    assert play(traced(grouped)) == [8, [2, 8]]
+    assert run_plan(traced(grouped)) == [8, [2, 8]]

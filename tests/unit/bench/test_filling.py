@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue.bench.filling import DELAYED, FINISHED, fill
+from segue.bench.growth import DELAYED, FINISHED, fill
 from segue.bench.scratch import Site
 from segue.bench.tasks import single
 from segue.client import Segue

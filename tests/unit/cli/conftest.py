@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from segue.cli.root import segue
 from tests.conftest import only_tasks_of
 
-APP = "tests.unit.cli.shop"
+APP = "tests.unit.cli.shop_tasks"
 
 
 class Shell:
@@ -28,8 +28,8 @@ class Shell:
         assert exit_code is None or result.exit_code == exit_code, result.output
         return result
 
-    def json(self, *words: str, exit_code: int = 0) -> Any:
-        return json.loads(self(*words, "--json", exit_code=exit_code).stdout)
+    def json(self, *words: str, exit_code: int = 0, **environment: str) -> Any:
+        return json.loads(self(*words, "--json", exit_code=exit_code, **environment).stdout)
 
     def start(self, *words: str, exit_code: int = 0) -> str:
         run_id: str = self.json("start", *words, exit_code=exit_code)["id"]

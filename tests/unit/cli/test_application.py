@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.authoring import registry
+from segue.authoring import declared
 from segue.cli.application import find_work, import_modules
 from segue.errors import ConfigError, UnknownTaskError
 from tests.unit.cli.conftest import APP
@@ -89,7 +89,7 @@ def test_a_near_miss_is_guessed() -> None:
 def test_what_cannot_be_started_is_refused() -> None:
     with pytest.raises(UnknownTaskError, match="int, which cannot be started"):
         find_work(f"{SHOP}.not_startable")
-    with pytest.raises(UnknownTaskError, match="has nothing called 'nothing'"):
+    with pytest.raises(UnknownTaskError, match="has no attribute 'nothing'"):
         find_work(f"{SHOP}.nothing")
 
 
@@ -107,4 +107,19 @@ def test_what_is_built_in_is_in_nobodys_way(folder: Path) -> None:
     assert find_work("sleep").name == "segue.sleep"
     import_modules(["cli_sleepy_module"])
     assert find_work("sleep").name == "cli_sleepy_module.sleep"
-    del registry.tasks["cli_sleepy_module.sleep"]
+    del declared.tasks["cli_sleepy_module.sleep"]
+
+
+def test_a_module_may_break_with_what_is_no_exception(folder: Path) -> None:
+    (folder / "cli_leaving_module.py").write_text("class Leave(BaseException): ...\n\n\nraise Leave('for good')\n")
+    with pytest.raises(ConfigError, match=r"cannot be imported(?s:.)*Leave: for good"):
+        import_modules(["cli_leaving_module"])
+
+
+def test_a_current_folder_that_was_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="current folder"):
+        import_modules(["json"])

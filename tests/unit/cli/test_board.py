@@ -11,7 +11,7 @@ from rich.console import Console
 from segue import Segue, wait_for, workflow
 from segue.cli.board import ACTIVE_SHOWN, Moment, board
 from segue.client import Debounce
-from tests.unit.cli.shop import census, delayed
+from tests.unit.cli.shop_tasks import census, delayed
 
 
 @workflow
@@ -54,7 +54,7 @@ def test_a_paused_run_stands_behind_those_that_move(segue: Segue) -> None:
     assert "held: the run is paused" in line_of(lines, "held")
 
 
-def test_a_bundle_has_no_steps_yet(segue: Segue) -> None:
+def test_a_debounce_has_no_steps_yet(segue: Segue) -> None:
     segue.start(census, "monday", debounce=Debounce(key="north", window=60))
     lines = picture(segue)
     assert "waits for more starts" in line_of(lines, "census")

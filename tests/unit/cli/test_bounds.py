@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from segue import Segue
 from segue.engine.alarms import ring_alarms
 from segue.model import RunStatus
-from tests.unit.cli import shop
+from tests.unit.cli import shop_tasks
 from tests.unit.cli.conftest import Shell
 
-LIMIT = "workflow:tests.unit.cli.shop.rationed"
+LIMIT = "workflow:tests.unit.cli.shop_tasks.rationed"
 
 
 def test_a_deadline_is_shown_until_the_run_is_over(shell: Shell) -> None:
@@ -27,9 +27,9 @@ def test_a_deadline_is_shown_until_the_run_is_over(shell: Shell) -> None:
 
 def test_a_deadline_that_has_passed_says_so_until_somebody_ends_the_run(shell: Shell) -> None:
     run_id = shell.start("delayed", "--deadline", "0.000001")
-    assert "(passed; whoever does the chores ends it)" in shell("show", run_id).stdout
+    assert "(passed; the process that does the chores ends it)" in shell("show", run_id).stdout
     with Segue(shell.url) as segue:
-        segue.engine.act(lambda tx, now: ring_alarms(segue.engine.store, tx, now))
+        segue.engine.act(ring_alarms)
         info = segue.get(run_id).info()
     assert (info.status, info.deadline) == (RunStatus.FAILED, None)
 
@@ -73,7 +73,10 @@ def test_starts_that_are_put_together_are_told_too(sqlite_shell: Shell) -> None:
 
 def test_many_starts_say_which_are_new(shell: Shell) -> None:
     with Segue(shell.url) as segue:
-        runs = segue.start_many(shop.census, [("a",), ("b",), ("a",)], keys=["a", "b", "a"])
+        runs = segue.start_many(shop_tasks.census, [("a",), ("b",), ("a",)], keys=["a", "b", "a"])
         assert [run.is_new for run in runs] == [True, True, False]
-        assert [run.is_new for run in segue.start_many(shop.census, [("b",), ("c",)], keys=["b", "c"])] == [False, True]
+        assert [run.is_new for run in segue.start_many(shop_tasks.census, [("b",), ("c",)], keys=["b", "c"])] == [
+            False,
+            True,
+        ]
         assert segue.get(runs[0].id).is_new is None

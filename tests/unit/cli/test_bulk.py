@@ -18,11 +18,11 @@ def statuses(shell: Shell) -> list[str]:
 def test_a_run_is_paused_and_resumed(shell: Shell) -> None:
     run_id = shell.start("census", "monday")
     assert f"{run_id}  ‖ paused\n" == shell("pause", run_id[:30]).stdout
-    assert "it was paused already" in shell("pause", run_id).stdout
+    assert "no change: already paused" in shell("pause", run_id).stdout
     assert shell.json("show", run_id)["steps"][0]["gate"] == "paused"
     assert "held: the run is paused" in shell("show", run_id).stdout
     assert shell("resume", run_id).stdout.split() == [run_id, "○", "pending"]
-    assert "it was not paused" in shell("resume", run_id).stdout
+    assert "no change: not paused" in shell("resume", run_id).stdout
 
 
 def test_who_did_it_and_why_is_written_down(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_runs_are_chosen_by_age_and_error(shell: Shell) -> None:
     assert len(shell.json("runs", "--newer-than", "1h")) == 2
     assert shell.json("runs", "--older-than", "1h") == []
     older = shell("runs", "--newer-than", "90min", "--meta", "a=b c", "--tag", "x", "--limit", "1").stdout
-    assert older == "No such runs.\n"
+    assert older == "No matching runs.\n"
     more = shell("runs", "--newer-than", "90min", "--status", "failed", "--limit", "1").stdout
     assert "--newer-than 90m --status failed" in more or "--status failed --newer-than 90m" in more
 
@@ -79,7 +79,7 @@ def test_a_dry_run_does_nothing(shell: Shell) -> None:
     run_id = shell.start("census", "a", "--tag", "t")
     text = shell("cancel", "--tag", "t", "--dry-run").stdout
     assert run_id in text
-    assert text.endswith("1 run would be cancelled; nothing was done.\n")
+    assert text.endswith("1 run would be cancelled; nothing was changed.\n")
     told = shell.json("cancel", "--tag", "t", "--dry-run")
     assert (told["count"], [run["id"] for run in told["runs"]]) == (1, [run_id])
     assert "1 run would be paused" in shell("pause", run_id, "--dry-run").stdout
@@ -101,7 +101,7 @@ def test_on_a_terminal_it_asks_first(sqlite_shell: Shell, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
 def test_nothing_or_both_is_misuse(sqlite_shell: Shell, verb: str) -> None:
-    assert "choose them by filters" in sqlite_shell(verb, exit_code=2).stderr
+    assert "select them by filters" in sqlite_shell(verb, exit_code=2).stderr
     assert "not both" in sqlite_shell(verb, "019ab3", "--tag", "t", exit_code=2).stderr
     assert "is not KEY=VALUE" in sqlite_shell(verb, "--meta", "customer", exit_code=2).stderr
 

@@ -55,7 +55,7 @@ def test_a_bare_number_is_seconds_and_units_are_short(typed: str, seconds: float
 def test_what_is_no_length_of_time_is_told_what_to_write(typed: str) -> None:
     with pytest.raises(click.BadParameter) as told:
         Duration().convert(typed, None, None)
-    assert told.value.message == f"{typed!r} is no length of time; write it like {HOW} or 1.5h."
+    assert told.value.message == f"{typed!r} is not a duration; write it like {HOW} or 1.5h."
 
 
 def test_bounds_and_words() -> None:
@@ -63,8 +63,8 @@ def test_bounds_and_words() -> None:
     for kind, typed, message in (
         (Duration(above=True), "0", "'0' is too short; give more than 0 s."),
         (Duration(least=0.1), "0.05", "'0.05' is too short; give at least 100 ms."),
-        (Duration(), "9999999999d", "'9999999999d' is longer than there has been time."),
-        (Duration(word="none"), "never", f"'never' is no length of time; write it like {HOW} or 1.5h, or none."),
+        (Duration(), "9999999999d", "'9999999999d' is too long: longer than the calendar."),
+        (Duration(word="none"), "never", f"'never' is not a duration; write it like {HOW} or 1.5h, or none."),
     ):
         with pytest.raises(click.BadParameter) as told:
             kind.convert(typed, None, None)

@@ -15,8 +15,8 @@ NAMED = "segue --database 'sqlite:///a file.db'"
 
 
 def test_every_command_of_a_text_names_the_database() -> None:
-    text = "Look: `segue runs`. It goes on with: segue resume 01a1"
-    assert Setup(URL).follow_up(text) == f"Look: `{NAMED} runs`. It goes on with: {NAMED} resume 01a1"
+    text = "Look: `segue runs`. Resume it with: segue resume 01a1"
+    assert Setup(URL).follow_up(text) == f"Look: `{NAMED} runs`. Resume it with: {NAMED} resume 01a1"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_password_is_left_out_with_its_database(url: str | None) -> None:
 def test_what_the_environment_says_needs_no_option(sqlite_shell: Shell) -> None:
     run_id = sqlite_shell.start("delayed")
     sqlite_shell("pause", run_id)
-    assert f"goes on with: segue resume {run_id}" in sqlite_shell("explain", run_id).stdout
+    assert f"resume it with: segue resume {run_id}" in sqlite_shell("explain", run_id).stdout
 
 
 def test_hints_and_errors_name_the_database_that_was_typed(sqlite_shell: Shell) -> None:
@@ -72,7 +72,7 @@ def test_a_hint_works_when_it_is_copied(sqlite_shell: Shell) -> None:
     run_id = sqlite_shell.start("delayed")
     sqlite_shell("pause", run_id)
     reason = sqlite_shell("explain", run_id, "--database", sqlite_shell.url, SEGUE_DATABASE_URL="").stdout
-    segue, *words = shlex.split(reason.partition("goes on with:")[2])
+    segue, *words = shlex.split(reason.partition("resume it with:")[2])
     assert segue == "segue"
     sqlite_shell(*words, SEGUE_DATABASE_URL="")
     assert sqlite_shell.json("runs")[0]["status"] == "pending"
@@ -83,7 +83,7 @@ def test_a_long_reason_leaves_its_command_in_one_piece(sqlite_shell: Shell) -> N
     sqlite_shell("pause", run_id, "--reason", "the warehouse has been down since the storm, " * 4)
     lines = sqlite_shell("explain", run_id, "--database", sqlite_shell.url).stdout.splitlines()
     assert lines[-1].strip() == f"segue --database {sqlite_shell.url} resume {run_id}"
-    assert lines[-2].endswith("it goes on with:")
+    assert lines[-2].endswith("resume it with:")
 
 
 def test_on_a_terminal_a_start_says_how_to_look_at_it(sqlite_shell: Shell) -> None:

@@ -76,7 +76,7 @@ def test_skip_and_mark(shell: Shell) -> None:
     run_id = failed_run(shell)
     record = shell.json("skip", run_id, "fail")
     assert (record["changed"], record["name"], record["step_status"]) == (True, "fail", "skipped")
-    assert "it was so already" in shell("skip", run_id, "fail").output
+    assert "fail: no change" in shell("skip", run_id, "fail").output
     assert "marked as succeeded" in shell("mark", run_id, "fail", "39").output
     work(shell, run_id)
     assert shell("result", run_id).output.strip() == "42"
@@ -87,10 +87,15 @@ def test_skip_and_mark(shell: Shell) -> None:
 
 def test_edit_and_fork_read_arguments_as_start_does(shell: Shell) -> None:
     run_id = failed_run(shell)
-    assert "has other arguments" in shell("edit", run_id, "fail", "3").output
+    assert "has new arguments" in shell("edit", run_id, "fail", "3").output
     with Segue(shell.url) as segue:
         found = segue.events.list(run_id)[0]
-    assert found.detail["after"] == [["3"], {}]  # a text, as the task annotates it
+        about = segue.get(run_id).step("fail").info()
+        with segue.engine.reading() as tx:
+            args = tx.all("step_arguments", run_id=run_id, step=about.step)[0][4]
+    assert args == '[["3"],{}]'  # a text, as the task annotates it
+    assert found.detail["changed"] == ["reason"]
+    assert "before" not in found.detail  # a secret that is edited away is gone
     assert "Give the new arguments" in shell("edit", run_id, "fail", exit_code=2).output
     problem = shell("edit", run_id, "fail", "--arg", "why=2", exit_code=2).output
     assert "Call it as fail(reason: str)" in problem

@@ -14,11 +14,11 @@ from segue.cli.schedule_editing import create_command, update_command
 from segue.cli.schedule_looking import ticks_table
 from segue.scheduler.firing import fire_due
 from segue.scheduler.looking import TickInfo
-from tests.unit.cli import shop
+from tests.unit.cli import shop_tasks
 from tests.unit.cli.conftest import Shell
 
 NIGHTLY = ("--schedule", "0 2 * * *", "--timezone", "Europe/Paris")
-CENSUS = f"{shop.__name__}.census"
+CENSUS = f"{shop_tasks.__name__}.census"
 
 
 def test_a_schedule_is_made_looked_at_changed_and_removed(shell: Shell) -> None:
@@ -82,7 +82,7 @@ def test_show_tells_everything(shell: Shell) -> None:
 def test_arguments_are_read_as_start_reads_them(shell: Shell) -> None:
     made = shell.json("schedules", "create", "wide", "wide", "--arg", "size=3", "--schedule", "@daily", "--inactive")
     assert (made["arguments"], made["is_active"]) == ([[], {"size": 3}], False)
-    counting = f"{shop.__name__}.counting"
+    counting = f"{shop_tasks.__name__}.counting"
     assert shell.json("schedules", "create", "chain", counting, "--schedule", "@daily")["workflow"] == "chain"
     refused = shell("schedules", "create", "other", counting, "1", "--schedule", "@daily", exit_code=2)
     assert "has its arguments already" in refused.stderr
@@ -124,14 +124,14 @@ def test_what_is_wrong_is_said_with_its_exit_code(sqlite_shell: Shell) -> None:
     wrong = {
         ("--schedule", "61 * * * *"): "minute",
         ("--schedule", "@daily", "--timezone", "Europe/Pariss"): "Europe/Paris",
-        ("--schedule", "@daily", "--starts-at", "soon"): "is no moment",
-        ("--schedule", "@daily", "--jitter", "much"): "no length of time",
+        ("--schedule", "@daily", "--starts-at", "soon"): "is not a date or time",
+        ("--schedule", "@daily", "--jitter", "much"): "is not a duration",
         ("--schedule", "@daily", "--ends-at", "2020-01-01"): "no tick after now",
     }
     for words, text in wrong.items():
         assert text in sqlite_shell("schedules", "create", "x", "census", *words, exit_code=2).stderr
     sqlite_shell("schedules", "create", "x", "census", *NIGHTLY)
-    assert "Nothing to change" in sqlite_shell("schedules", "update", "x", exit_code=2).stderr
+    assert "No change was given" in sqlite_shell("schedules", "update", "x", exit_code=2).stderr
     assert "already" in sqlite_shell("schedules", "create", "x", "census", *NIGHTLY, exit_code=2).stderr
     assert "not ticked yet" in sqlite_shell("schedules", "ticks", "x").stdout
 

@@ -86,10 +86,10 @@ def test_waiting_ends_with_the_reason(sqlite_shell: Shell) -> None:
     [
         (("census",), "not given day"),
         (("census", "a", "b"), "call it as census(day: str)"),
-        (("nope",), "No workflow or task is called 'nope'"),
+        (("nope",), "No workflow or task is named 'nope'"),
         (("0xyzzy0",), "Known here: "),
         (("census", "--arg", "day"), "--arg takes NAME=VALUE"),
-        (("census", "a", "--run", "--timeout", "1"), "--timeout is for --wait"),
+        (("census", "a", "--run", "--timeout", "1"), "--timeout needs --wait"),
     ],
 )
 def test_misuse_is_told_and_starts_nothing(sqlite_shell: Shell, words: tuple[str, ...], message: str) -> None:
@@ -103,7 +103,7 @@ def test_a_cancelled_run_never_runs(shell: Shell) -> None:
         {"id": first, "status": "cancelled", "changed": True},
         {"id": second, "status": "cancelled", "changed": True},
     ]
-    assert "it was over already" in shell("cancel", first).stdout
+    assert "no change: it has ended" in shell("cancel", first).stdout
     assert "cancelled" in shell("result", first, exit_code=1).stderr
 
 

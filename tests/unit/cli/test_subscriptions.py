@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from segue import Segue
+from segue.cli.subscriptions import destination
 from segue.engine.subscriptions import NOTIFICATION
 from tests.unit.cli.conftest import APP, Shell
 
@@ -55,19 +57,30 @@ def test_it_rests_goes_on_and_is_removed(shell: Shell) -> None:
     assert shell.json("subscriptions", "list")[0]["is_active"] is True
     assert shell("subscriptions", "remove", "ops").output == "ops is removed\n"
     assert "There are no subscriptions" in shell("subscriptions", "list").output
-    assert "No subscription is called 'ops'" in shell("subscriptions", "remove", "ops", exit_code=1).stderr
+    assert "No subscription is named 'ops'" in shell("subscriptions", "remove", "ops", exit_code=1).stderr
 
 
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("--event", "run.nope", "--to", "https://example.org"), "'run.nope' is no kind"),
-        (("--event", "run.failed", "--to", "no_such_task"), "No workflow or task is called 'no_such_task'"),
+        (("--event", "run.nope", "--to", "https://example.org"), "'run.nope' is not a kind"),
+        (("--event", "run.failed", "--to", "no_such_task"), "No workflow or task is named 'no_such_task'"),
         (("--event", "run.failed", "--to", "mailto://x", "--secret-env", "S"), "are for webhooks"),
-        (("--event", "run.failed", "--to", "https://example.org", "--header", "no colon"), "is no header"),
+        (("--event", "run.failed", "--to", "https://example.org", "--header", "no colon"), "is not a header"),
         (("--event", "run.failed"), "Missing option '--to'"),
         (("--to", "https://example.org"), "Missing option '--event'"),
     ],
 )
 def test_mistakes_are_told(sqlite_shell: Shell, words: tuple[str, ...], said: str) -> None:
     assert said in sqlite_shell("subscriptions", "add", "ops", *words, exit_code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "target", ["", "[]", '{"name":"n","nodes":[{"name":"a","task":"segue.webhook","args":"[[],{\\"url\\":\\"http://\\"}]"}]}',
+               '{"name":"n","nodes":[{"name":"a","task":"segue.webhook","args":"[[],3]"}]}']
+)  # fmt: skip
+def test_a_subscription_that_cannot_be_read_hides_no_other(sqlite_shell: Shell, target: str) -> None:
+    sqlite_shell("subscriptions", "add", "good", "--event", "run.failed", "--to", "https://example.org/x")
+    with Segue(sqlite_shell.url) as segue:
+        good = segue.subscriptions.list()[0]
+    assert destination(msgspec.structs.replace(good, target=target)).endswith("(cannot be read)")

@@ -8,20 +8,24 @@ from segue import Segue
 from segue.engine.alarms import ring_alarms
 from tests.unit.cli.conftest import Shell
 
-DESK = ("-A", "tests.unit.cli.desk")
+WAITING = ("-A", "tests.unit.cli.waiting_workflows")
 
 
 def test_what_waits_is_listed_until_it_was_sent(shell: Shell) -> None:
-    assert shell("approvals").stdout == "Nothing waits for a message.\n"
-    run_id = shell.start(*DESK, "article", "--key", "issue 7")
+    assert shell("approvals").stdout == "No step waits for a message.\n"
+    run_id = shell.start(*WAITING, "article", "--key", "issue 7")
     [wait] = shell.json("approvals")
-    assert (wait["run"], wait["workflow"], wait["key"]) == (run_id, "tests.unit.cli.desk.article", "issue 7")
+    assert (wait["run"], wait["workflow"], wait["key"]) == (
+        run_id,
+        "tests.unit.cli.waiting_workflows.article",
+        "issue 7",
+    )
     assert (wait["step"], wait["step_name"], wait["name"]) == (0, "approved", "approved")
     assert wait["since"] < wait["until"]
     lines = shell("approvals").stdout.splitlines()
     assert lines[0].split() == ["run", "workflow", "waits", "for", "step", "since", "until"]
     assert lines[1].startswith(
-        f"{run_id}  tests.unit.cli.desk.article issue 7  approved   approved  just now  in 59 min"
+        f"{run_id}  tests.unit.cli.waiting_workflows.article issue 7  approved   approved  just now  in 59 min"
     )
     assert "segue send RUN NAME" in lines[2]
     sent = shell.json("send", run_id[:30], "approved", '{"by": "ann"}')
@@ -32,21 +36,23 @@ def test_what_waits_is_listed_until_it_was_sent(shell: Shell) -> None:
 
 
 def test_waits_are_filtered(shell: Shell) -> None:
-    first, second = shell.start(*DESK, "article"), shell.start(*DESK, "letters")
+    first, second = shell.start(*WAITING, "article"), shell.start(*WAITING, "letters")
     assert [wait["run"] for wait in shell.json("approvals")] == [first, second, second]
     assert [wait["step_name"] for wait in shell.json("approvals", "--name", "stamp")] == ["stamp[0]", "stamp[1]"]
-    assert [wait["run"] for wait in shell.json("approvals", "--workflow", "tests.unit.cli.desk.article")] == [first]
+    assert [
+        wait["run"] for wait in shell.json("approvals", "--workflow", "tests.unit.cli.waiting_workflows.article")
+    ] == [first]
     assert len(shell.json("approvals", "--limit", "2")) == 2
     assert "only the first 2" in shell("approvals", "--limit", "2").stdout
-    assert "for ever" in shell("approvals", "--name", "stamp").stdout
-    assert shell("approvals", "--name", "nothing").stdout == "Nothing like that waits for a message.\n"
+    assert "forever" in shell("approvals", "--name", "stamp").stdout
+    assert shell("approvals", "--name", "nothing").stdout == "No matching step waits for a message.\n"
 
 
 def test_a_message_may_come_first_and_is_sent_once_by_key(shell: Shell) -> None:
-    run_id = shell.start(*DESK, "letters")
+    run_id = shell.start(*WAITING, "letters")
     assert "no step waits for 'seal'" in shell("send", run_id, "seal", "red").stdout
     assert "stamp[0] took 'stamp'" in shell("send", run_id, "stamp", "red", "--key", "k").stdout
-    assert "was taken by stamp[0]; nothing was done" in shell("send", run_id, "stamp", "blue", "--key", "k").stdout
+    assert "was taken by stamp[0]; nothing was changed" in shell("send", run_id, "stamp", "blue", "--key", "k").stdout
     shell("send", run_id, "stamp")
     assert shell.json("result", run_id) == ["red", None]
     assert "which succeeded" in shell("send", run_id, "stamp", exit_code=1).stderr
@@ -55,31 +61,31 @@ def test_a_message_may_come_first_and_is_sent_once_by_key(shell: Shell) -> None:
 
 
 def test_what_waits_is_explained_with_the_command_to_type(shell: Shell) -> None:
-    run_id = shell.start(*DESK, "article")
+    run_id = shell.start(*WAITING, "article")
     [reason] = shell.json("explain", run_id)["reasons"]
     assert (reason["code"], reason["step"]) == ("waiting_for_event", "approved")
-    assert f"it goes on with: segue send {run_id} approved [VALUE]" in reason["text"]
+    assert f"send it with: segue send {run_id} approved [VALUE]" in reason["text"]
     assert "and gives up at 2" in reason["text"]
     assert "approved #0" in shell("show", run_id).stdout
     assert "waits for 'approved', for " in shell("show", run_id).stdout
-    letters = shell.start(*DESK, "letters")
+    letters = shell.start(*WAITING, "letters")
     [reason] = shell.json("explain", letters)["reasons"]
     assert reason["step"] == "stamp[0] and 2 steps in all"
     assert "gives up" not in reason["text"]
 
 
 def test_a_sleep_is_explained_and_shown(shell: Shell) -> None:
-    run_id = shell.start(*DESK, "napping")
+    run_id = shell.start(*WAITING, "napping")
     assert "sleep: it sleeps until " in shell("explain", run_id).stdout
     assert "sleeps, wakes in " in shell("show", run_id).stdout
 
 
 def test_events_are_listed_newest_first(shell: Shell) -> None:
     assert shell("events").stdout == "No events.\n"
-    first, second = shell.start(*DESK, "article"), shell.start(*DESK, "belated")
+    first, second = shell.start(*WAITING, "article"), shell.start(*WAITING, "belated")
     shell("send", first, "approved", "1")
     with Segue(shell.url) as segue:
-        segue.engine.act(lambda tx, now: ring_alarms(segue.engine.store, tx, now))
+        segue.engine.act(ring_alarms)
     late, sent = shell.json("events")
     assert (late["kind"], late["run"], late["step"]) == ("run.late_start", second, None)
     assert late["detail"]["seconds"] == 0.000001
@@ -94,12 +100,14 @@ def test_events_are_listed_newest_first(shell: Shell) -> None:
     assert sent["detail"] == {"name": "approved"}  # nobody gave a key
     shell("send", second, "later", "--key", "k")
     assert shell.json("events", second)[0]["detail"] == {"name": "later", "key": "k"}
-    assert "no kind of event" in shell("events", "--kind", "run.lte_start", exit_code=2).stderr
+    assert "is not a kind of event" in shell("events", "--kind", "run.lte_start", exit_code=2).stderr
 
 
 def test_a_start_may_name_a_deadline(sqlite_shell: Shell) -> None:
-    sqlite_shell.start(*DESK, "letters", "--deadline", "90min")
+    sqlite_shell.start(*WAITING, "letters", "--deadline", "90min")
     with Segue(sqlite_shell.url) as segue, segue.engine.reading() as tx:
-        [(_, _, kind, _, seconds)] = tx.all("due_alarms", now=datetime(2200, 1, 1, tzinfo=UTC), limit=10)
+        [(_, _, kind, _, seconds)] = tx.all(
+            "due_alarms", now=datetime(2200, 1, 1, tzinfo=UTC), limit=10, only=None, aside=[]
+        )
     assert (kind, seconds) == ("deadline", 5400.0)
-    assert "give more than 0 s" in sqlite_shell("start", *DESK, "letters", "--deadline", "0", exit_code=2).stderr
+    assert "give more than 0 s" in sqlite_shell("start", *WAITING, "letters", "--deadline", "0", exit_code=2).stderr

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.cli.wording import GLYPHS, ORDER, STYLES, ago, counted, counts_text, duration
+from segue.cli.wording import GLYPHS, STYLES, counts_text
+from segue.client.wording import ORDER, ago, counted, duration
 from segue.config import without_password
 from segue.model import RunStatus, StepStatus
 

@@ -89,7 +89,7 @@ def test_passwords_are_not_shown(url: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "repeated, cost",
-    [(["parse[3]"], "the crash cost 1 step a second attempt: parse[3]"), ([], "none had to be run again")],
+    [(["parse[3]"], "the crash cost 1 step a second attempt: parse[3]"), ([], "no step had to run again")],
 )
 def test_the_end_shows_the_proof_the_cost_and_the_commands(repeated: list[str], cost: str) -> None:
     out = Console(file=io.StringIO(), width=140, color_system=None)

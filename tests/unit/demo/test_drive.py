@@ -152,5 +152,5 @@ def test_a_worker_that_ends_by_itself_is_an_error_that_says_why(tmp_path: Path) 
         crew.hire()
         assert crew._worker is not None
         crew._worker.wait(30)
-        with pytest.raises(WorkerEndedError, match=r"run 01HX and ended with exit code 1(.|\n)*no such queue"):
+        with pytest.raises(WorkerEndedError, match=r"run 01HX ended with exit code 1(.|\n)*no such queue"):
             Watch(run, crew, Recorder(), False, 2).follow(clock=lambda: 0.0, sleep=lambda _: None)

@@ -9,21 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.engine import ids
-from segue.engine.backoff import delay_seconds
-from segue.engine.ids import first_id_at, new_id
+from segue.engine.backoff import delay_seconds, longer_wait
+from segue.engine.ids import Ids, first_id_at
 from segue.engine.views.explain import Reason, _merged, _span
 from segue.model import Policy
 
 NOW = datetime(2026, 11, 20, 12, 30, 0, 123456, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "_last", 0)
-
-
 def test_an_id_is_a_uuid_of_version_7_with_its_time() -> None:
+    new_id = Ids().new
     found = uuid.UUID(new_id(NOW))
     assert (found.version, found.variant) == (7, uuid.RFC_4122)
     assert found.int >> 80 == int(NOW.timestamp() * 1000)
@@ -31,17 +26,20 @@ def test_an_id_is_a_uuid_of_version_7_with_its_time() -> None:
 
 
 def test_ids_ascend_though_the_clock_stands_still_or_goes_back() -> None:
+    new_id = Ids().new
     made = [new_id(NOW) for _ in range(10_000)] + [new_id(NOW - timedelta(hours=1)) for _ in range(10)]
     assert made == sorted(set(made))
 
 
 def test_ids_of_several_threads_are_all_different() -> None:
+    new_id = Ids().new
     with ThreadPoolExecutor(8) as threads:
         made = [id_ for ids_ in threads.map(lambda _: [new_id(NOW) for _ in range(500)], range(8)) for id_ in ids_]
     assert len(set(made)) == 4000
 
 
 def test_the_first_id_of_a_moment_stands_between_before_and_after() -> None:
+    new_id = Ids().new
     before = new_id(NOW - timedelta(milliseconds=1))
     assert before < first_id_at(NOW) <= new_id(NOW)
 
@@ -88,3 +86,10 @@ def test_reasons_that_differ_are_kept_apart() -> None:
 )
 def test_spans_are_said_as_people_do(seconds: float, text: str) -> None:
     assert _span(seconds) == text
+
+
+def test_a_loop_waits_twice_as_long_each_time_up_to_the_longest() -> None:
+    waits = [0.0]
+    for _ in range(6):
+        waits.append(longer_wait(waits[-1], first_seconds=0.1, longest_seconds=1.0))
+    assert waits == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])

@@ -6,7 +6,7 @@ import pytest
 
 from segue.clock import ManualClock
 from segue.engine.patience import Patience
-from segue.errors import StoreUnavailableError
+from segue.errors import PASSING_ERRORS, StoreError, StoreUnavailableError
 
 
 def away() -> bool:
@@ -29,6 +29,14 @@ def test_it_ends_only_when_the_database_was_away_all_the_time() -> None:
     clock.advance(seconds=30)
     with pytest.raises(StoreUnavailableError):
         patience.ask(away, otherwise=False)
+
+
+@pytest.mark.parametrize("error", PASSING_ERRORS)
+def test_whatever_may_pass_is_put_up_with(error: type[StoreError]) -> None:
+    def refused() -> bool:
+        raise error("not now")
+
+    assert Patience(30).ask(refused, otherwise=False) is False
 
 
 def test_other_errors_are_not_put_up_with() -> None:

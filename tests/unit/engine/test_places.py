@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.engine.claiming.places import Places, burst_of, with_bound
+from segue.engine.limiting.places import Places, burst_of, with_bound
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import Use
 

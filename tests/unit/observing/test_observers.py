@@ -14,15 +14,15 @@ import pytest
 
 from segue.errors import ConfigError, DefinitionError
 from segue.observing import observers as module
-from segue.observing.journal import Happening, Journal
+from segue.observing.journal import Journal, RawEvent
 from segue.observing.observers import Event, Observers, on
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 WAIT = 20.0
 
 
-def plainly(happenings: Sequence[Happening], at: datetime) -> list[Event]:
-    return [Event(str(number), each.kind, at, each.run_id) for number, each in enumerate(happenings)]
+def plainly(raw_events: Sequence[RawEvent], at: datetime) -> list[Event]:
+    return [Event(str(number), each.kind, at, each.run_id) for number, each in enumerate(raw_events)]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def blocked() -> Iterator[threading.Event]:
 
 
 def publish(mine: Observers, *kinds: str, describe: Callable[..., Sequence[Event]] = plainly) -> None:
-    mine.publish([Happening(kind, "r") for kind in kinds], NOW, describe)
+    mine.publish([RawEvent(kind, "r") for kind in kinds], NOW, describe)
 
 
 def test_an_observer_gets_the_events_that_it_asked_for(mine: Observers) -> None:
@@ -94,7 +94,7 @@ def test_what_cannot_be_looked_up_is_logged_and_the_rest_goes_on(
     heard: list[str] = []
     on("run.*")(lambda event: heard.append(event.kind))
 
-    def away(happenings: Sequence[Happening], at: datetime) -> list[Event]:
+    def away(raw_events: Sequence[RawEvent], at: datetime) -> list[Event]:
         raise ConnectionError("the database is away")
 
     publish(mine, "run.failed", describe=away)
@@ -117,7 +117,7 @@ def test_who_publishes_does_not_wait_and_a_full_queue_drops(
 
     with caplog.at_level(logging.WARNING, "segue.observing"):
         for number in range(4):
-            mine.publish([Happening("step.failed", f"{number}{letter}") for letter in "ab"], NOW, plainly)
+            mine.publish([RawEvent("step.failed", f"{number}{letter}") for letter in "ab"], NOW, plainly)
         assert not mine.flush(0.0)
         assert heard == []
         assert caplog.text.count("dropped") == 1
@@ -173,11 +173,11 @@ def test_an_observer_that_flushes_does_not_wait_for_itself(mine: Observers) -> N
 
 
 def test_mistakes_are_told_when_it_is_registered(mine: Observers) -> None:
-    with pytest.raises(ConfigError, match=r"'run\.nope' is no kind"):
+    with pytest.raises(ConfigError, match=r"'run\.nope' is not a kind"):
         on("run.nope")
-    with pytest.raises(DefinitionError, match="say of what"):
+    with pytest.raises(DefinitionError, match="has no kind of event"):
         on()
-    with pytest.raises(DefinitionError, match="say of what"):
+    with pytest.raises(DefinitionError, match="has no kind of event"):
         on(print)  # type: ignore[arg-type]
 
     async def later(event: Event) -> None: ...
@@ -193,13 +193,13 @@ def test_a_journal_notes_what_is_wanted() -> None:
     journal = Journal(frozenset({"run.failed"}), NOW)
     journal.note("run.succeeded", "a")
     journal.note("run.failed", "b", error="{}")
-    assert [(each.kind, each.run_id, each.error) for each in journal.happenings] == [("run.failed", "b", "{}")]
+    assert [(each.kind, each.run_id, each.error) for each in journal.raw_events] == [("run.failed", "b", "{}")]
 
 
 IN_A_PROCESS = """
 import os, sys, time
 from datetime import UTC, datetime
-from segue.observing.journal import Happening
+from segue.observing.journal import RawEvent
 from segue.observing.observers import Event, observers, on
 
 @on("run.failed")
@@ -207,11 +207,11 @@ def tell(event):
     time.sleep(0.2)
     os.write(1, event.run_id.encode())
 
-def describe(happenings, at):
-    return [Event("1", each.kind, at, each.run_id) for each in happenings]
+def describe(raw_events, at):
+    return [Event("1", each.kind, at, each.run_id) for each in raw_events]
 
 def publish(run_id):
-    observers.publish([Happening("run.failed", run_id)], datetime.now(UTC), describe)
+    observers.publish([RawEvent("run.failed", run_id)], datetime.now(UTC), describe)
 
 publish("A")
 if len(sys.argv) > 1:

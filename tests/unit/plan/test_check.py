@@ -42,7 +42,7 @@ def test_a_sound_plan_passes() -> None:
     "node, what",
     [
         (Node(name="a", task="t"), "the same name"),
-        (Node(name="", task="t"), "0 characters"),
+        (Node(name="", task="t"), "is empty"),
         (Node(name="b", task="t", priority=10), "priority is 10"),
         (Node(name="b", task="t", queue=""), "queue"),
         (Node(name="b", task="t", delay=-1), "delay is -1"),
@@ -58,7 +58,7 @@ def test_a_sound_plan_passes() -> None:
         (Node(name="b", task="t", parents=(RUN,)), "not there"),
         (Node(name="b", task="t", parents=(0, 0)), "twice"),
         (Node(name="b", task="t", when=Ref(5)), "step 5"),
-        (Node(name="b", task="t", args="[[null],{}]", holes=(Hole((0, 0), Ref(RUN)),)), "is no hook"),
+        (Node(name="b", task="t", args="[[null],{}]", holes=(Hole((0, 0), Ref(RUN)),)), "is not a hook"),
         (Node(name="b", task=None, result=Span(0, 1)), "step 1"),
         (Node(name="b", task=None, args="[[1],{}]"), "is a join and has arguments"),
         (Node(name="b", task="t", args="[1]"), "are not JSON"),

@@ -9,7 +9,7 @@ import pytest
 
 from segue.errors import SerializationError
 from segue.model import RUN, SLEEP, Gather, Ref, Value
-from segue.plan.graph import LimitUse, Node, Turns
+from segue.plan.graph import FairShare, LimitUse, Node
 from segue.plan.lanes import (
     LONGEST_KEY_BYTES,
     Lane,
@@ -45,7 +45,7 @@ def test_a_step_without_limits_has_no_lane() -> None:
 
 
 def test_a_lane_says_what_the_step_needs() -> None:
-    node = step(LimitUse("b", value("x"), 2), LimitUse("a"), turns=Turns(value(7), 3.0), cost=4)
+    node = step(LimitUse("b", value("x"), 2), LimitUse("a"), share=FairShare(value(7), 3.0), cost=4)
     assert read(node) == Lane("app.work", 4, (Use("a", "", 1), Use("b", "x", 2)), "7", 3.0)
 
 
@@ -77,8 +77,8 @@ def test_short_keys_stay_as_they_are() -> None:
 
 def test_a_lane_that_depends_on_results_is_open_until_these_are_there() -> None:
     key = Gather((Ref(1, ("id",)), value("/"), Ref(2)))
-    turns = Turns(Gather((Ref(2),)), 1.0, {"gold": 3.0})
-    text = lane_of(step(LimitUse("a", key), turns=turns))
+    turns = FairShare(Gather((Ref(2),)), 1.0, {"gold": 3.0})
+    text = lane_of(step(LimitUse("a", key), share=turns))
     assert text is not None
     assert is_open(text)
     assert needed_steps(text) == {1, 2}
@@ -91,13 +91,13 @@ def test_a_lane_that_depends_on_results_is_open_until_these_are_there() -> None:
 
 
 def test_steps_of_a_plan_that_a_task_returned_inherit_its_turn_and_nothing_else() -> None:
-    above = lane_of(step(LimitUse("a"), turns=Turns(value("tenant"), 2.0), cost=3))
+    above = lane_of(step(LimitUse("a"), share=FairShare(value("tenant"), 2.0), cost=3))
     inherited = lane_of(Node("s", "app.other"), above)
     assert inherited is not None
     assert read_lane(inherited) == Lane("app.other", 1, (), "tenant", 2.0)
-    own = lane_of(Node("s", "app.other", turns=Turns(value("mine"))), above)
+    own = lane_of(Node("s", "app.other", share=FairShare(value("mine"))), above)
     assert own is not None
-    assert read_lane(own).turn == "mine"
+    assert read_lane(own).share == "mine"
     assert lane_of(Node("s", "app.other"), lane_of(step(LimitUse("a")))) is None
 
 
@@ -106,12 +106,12 @@ def test_steps_of_a_plan_that_a_task_returned_inherit_its_turn_and_nothing_else(
     [
         (step(cost=0), "less than 1"),
         (step(LimitUse("a", None, 0)), "less than 1"),
-        (step(*[LimitUse(f"l{number}") for number in range(6)]), "6 limits and may use 5"),
-        (step(LimitUse("")), "empty or longer"),
-        (step(LimitUse("x" * 101)), "empty or longer"),
-        (step(turns=Turns(value("a"), 0.0)), "its weight is 0.0"),
+        (step(*[LimitUse(f"l{number}") for number in range(6)]), "6 limits; the maximum is 5"),
+        (step(LimitUse("")), "is empty"),
+        (step(LimitUse("x" * 101)), "may have 100"),
+        (step(share=FairShare(value("a"), 0.0)), "its weight is 0.0"),
         (step(LimitUse("a", Gather((Ref(RUN),)))), "depends on the outcome of the run"),
-        (Node("s", "t" * 1800, uses=(LimitUse("a"),)), "too long together"),
+        (Node("s", "t" * 1900, uses=(LimitUse("a"),)), "bytes too long"),
     ],
 )
 def test_what_makes_no_sense_is_found(node: Node, wrong: str) -> None:
@@ -121,4 +121,4 @@ def test_what_makes_no_sense_is_found(node: Node, wrong: str) -> None:
 
 
 def test_what_makes_sense_has_no_problem() -> None:
-    assert lane_problem(step(LimitUse("a"), LimitUse("task:" + "t" * 200), turns=Turns(value("x")))) is None
+    assert lane_problem(step(LimitUse("a"), LimitUse("task:" + "t" * 200), share=FairShare(value("x")))) is None

@@ -44,15 +44,15 @@ from segue.timetable import Every, parse_timetable
         ("0 0 31 4,6,9,11 *", "never fires", "day of month"),
         ("0 0 30-31 FEB *", "never fires", "day of month"),
         ("0 0 */15 2 MON#5", "never fires", "day of month"),
-        ("@reboot", "no shorthand '@reboot'", "@daily"),
+        ("@reboot", "Unknown shorthand '@reboot'", "@daily"),
         ("@every 5m", "this has 2", "five fields"),
-        ("0 2 * * *" + ",1" * 200, "longer than 250", "Make it two"),
-        ("15 minutes", "no schedule", "'every 15 minutes'"),
-        ("1h30m", "no schedule", "'every 1h30m'"),
+        ("0 2 * * *" + ",1" * 200, "longer than 250", "Split it in two"),
+        ("15 minutes", "not a schedule", "'every 15 minutes'"),
+        ("1h30m", "not a schedule", "'every 1h30m'"),
         ("every", "does not say how often", "'every 90s'"),
-        ("every 5", "no number with a unit", "'every 90s'"),
-        ("every fortnight", "no number with a unit", "'every 2 days'"),
-        ("every 2 fortnights", "'fortnights' is no unit", "weeks"),
+        ("every 5", "not a number with a unit", "'every 90s'"),
+        ("every fortnight", "not a number with a unit", "'every 2 days'"),
+        ("every 2 fortnights", "'fortnights' is not a unit", "weeks"),
         ("every -5m", "'-5m'", "'every 90s'"),
         ("every 0 seconds", "too short", "1 second"),
         ("every 0.5s", "too short", "1 second"),
@@ -108,7 +108,7 @@ def test_what_is_no_timetable(given: Any, wrong: str, remedy: str) -> None:
 )
 @pytest.mark.parametrize("expression", ["0 2 * * *", "every 2 hours"])
 def test_unknown_time_zones(expression: str, zone: str, remedy: str) -> None:
-    with pytest.raises(ConfigError, match="is not known") as raised:
+    with pytest.raises(ConfigError, match="is unknown") as raised:
         parse_timetable(expression, zone)
     assert repr(zone) in str(raised.value)
     assert remedy in str(raised.value)
@@ -118,7 +118,7 @@ def test_bounds_that_leave_nothing() -> None:
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     with pytest.raises(ConfigError, match=r"ends_at=2026-01-01\S* is before starts_at=2026-02-01\S*, .* Swap them"):
         parse_timetable("@daily", starts_at=late, ends_at=early)
-    with pytest.raises(ConfigError, match="For no bound leave it out"):
+    with pytest.raises(ConfigError, match="For no bound omit it"):
         parse_timetable("@daily", ends_at=datetime.max.replace(tzinfo=UTC))
     with pytest.raises(ConfigError, match="starts_at='2026-01-01' is not a datetime"):
         parse_timetable("@daily", starts_at="2026-01-01")  # type: ignore[arg-type]

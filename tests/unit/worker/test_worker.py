@@ -9,12 +9,22 @@ from typing import Any
 import pytest
 
 from segue.clock import ManualClock
+from segue.engine.ids import Ids
 from segue.engine.turn import TurnRequest, TurnResult
-from segue.errors import PlanError, Problem, SchemaError, StoreConflictError, StoreUnavailableError
+from segue.errors import (
+    PlanError,
+    Problem,
+    SchemaError,
+    StoreBusyError,
+    StoreConflictError,
+    StoreError,
+    StoreUnavailableError,
+    WorkerError,
+)
+from segue.loop.pace import Pace
 from segue.model import ErrorInfo, Job, Outcome, Progress, Verdict
 from segue.worker import worker as worker_module
-from segue.worker.pace import Pace
-from segue.worker.worker import FRUITLESS_TURNS, Worker, WorkerOptions
+from segue.worker.worker import Worker, WorkerOptions
 
 
 def job(step: int = 0, attempt: int = 1) -> Job:
@@ -28,6 +38,9 @@ def done(of: Job, verdict: str = Verdict.SUCCEEDED) -> Outcome:
 class ScriptedEngine:
     """Answers turns from a list: a result, an error to raise, or a function of the request."""
 
+    namespace = ""
+    stored = staticmethod(str)
+
     def __init__(self) -> None:
         self.script: list[Any] = []
         self.requests: list[TurnRequest] = []
@@ -35,13 +48,29 @@ class ScriptedEngine:
         self.registered: list[str] = []
         self.unregistered: list[str] = []
         self.reconciled: list[set[tuple[str, int, int]]] = []
+        self.otherwise: Any = lambda _: TurnResult()  # when the script is at its end
         self.rescues = 0
+        self.forgotten = 0
+        self.broken: list[tuple[str, int]] = []
         self.final = False
         self.store = self
         self.clock = ManualClock()
 
     def now(self) -> Any:
         return self.clock.now()
+
+    def new_id(self) -> str:
+        return Ids().new(self.now())
+
+    def forget_clock(self) -> None:
+        self.forgotten += 1
+
+    def holders(self, run_id: str) -> str:
+        return "session 7"
+
+    def break_run(self, run_id: str, step: int, error: ErrorInfo) -> bool:
+        self.broken.append((run_id, step))
+        return True
 
     def waker(self) -> Any:
         return Waker()
@@ -55,9 +84,9 @@ class ScriptedEngine:
     def unregister(self, worker: Any) -> None:
         self.unregistered.append(worker.id)
 
-    def release_unknown(self, worker_id: str, known: set[tuple[str, int, int]]) -> int:
+    def release_unknown(self, worker_id: str, known: set[tuple[str, int, int]]) -> tuple[int, bool]:
         self.reconciled.append(known)
-        return 0
+        return 0, True
 
     def rescue(self) -> int:
         self.rescues += 1
@@ -69,7 +98,7 @@ class ScriptedEngine:
     def turn(self, worker: Any, request: TurnRequest) -> TurnResult:
         self.requests.append(request)
         self.workers.append(worker.id)
-        answer = self.script.pop(0) if self.script else TurnResult()
+        answer = self.script.pop(0) if self.script else self.otherwise
         if callable(answer):
             answer = answer(request)
         if isinstance(answer, Exception):
@@ -87,6 +116,8 @@ class Waker:
 
     def woken(self) -> bool:
         return False
+
+    def drain(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -115,7 +146,8 @@ class ScriptedPool:
 
     def collect(self, timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[Any]:
         self.waits += 1
-        assert self.waits < 500, "the worker turns in circles"
+        if self.waits >= 500:
+            pytest.fail("the worker turns in circles")  # no exception that a worker would bear
         self.before_collect()
         news = self.news.pop(0) if self.news else []
         if not news:
@@ -161,7 +193,7 @@ class Play:
 
         def count() -> None:
             over = self.pool.waits > stop_after and not self.pool.news and not self.engine.script
-            if over and not self.worker._stop_asked:
+            if over and not self.worker._caretaker.is_asked:
                 self.worker.stop()
 
         self.pool.before_collect = count
@@ -276,33 +308,200 @@ def test_what_a_person_cancelled_stays_cancelled(play: Play) -> None:
     assert play.engine.said == [[cancelled]]
 
 
-def test_an_outcome_that_cannot_be_written_is_found_and_failed(play: Play) -> None:
-    good, bad = done(job(0)), done(job(1), Verdict.EXPANDED)
+def refusing(bad: Outcome, error: Exception) -> Callable[[TurnRequest], Any]:
+    """An engine to which this outcome, as it is or rewritten, is unbearable in a turn with others or alone."""
 
-    def refuse(request: TurnRequest) -> Any:
-        return PlanError("x", [Problem("n", "w", "r")]) if bad in request.outcomes else TurnResult()
+    def answer(request: TurnRequest) -> Any:
+        return error if bad in request.outcomes else TurnResult()
 
-    play.run(TurnResult(jobs=[job(0), job(1)]), refuse, refuse, refuse, refuse, news=[[good, bad]])
-    assert play.engine.said[:3] == [[good, bad], [good], [bad]]
-    [instead] = play.engine.said[3]
-    assert (instead.step, instead.verdict, instead.retryable) == (1, Verdict.FAILED, False)
+    return answer
+
+
+ODD_ERRORS = [
+    PlanError("x", [Problem("n", "w", "r")]),
+    StoreError("refused"),
+    ValueError("not of Segue's"),
+    RecursionError("too deep"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS, ids=lambda error: type(error).__name__)
+def test_an_outcome_that_cannot_be_written_is_found_and_failed(play: Play, error: Exception) -> None:
+    good, bad = [done(job(number)) for number in range(4)], done(job(4), Verdict.EXPANDED)
+    play.engine.otherwise = refusing(bad, error)
+    play.run(TurnResult(jobs=[job(number) for number in range(5)]), news=[[*good, bad]])
+    said = [outcome for outcomes in play.engine.said for outcome in outcomes]
+    recorded = [o for request in play.engine.requests if bad not in request.outcomes for o in request.outcomes]
+    assert [outcome for outcome in recorded if outcome in good] == good
+    [instead] = [outcome for outcome in said if outcome.verdict == Verdict.FAILED]
+    assert (instead.step, instead.retryable) == (4, False)
     assert isinstance(instead.error, ErrorInfo)
     assert "could not be recorded" in instead.error.message
-    assert len(play.engine.said) == 4
+    assert play.engine.broken == []
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS, ids=lambda error: type(error).__name__)
+def test_a_run_that_takes_no_outcome_at_all_is_ended_and_the_others_go_on(play: Play, error: Exception) -> None:
+    good, bad = done(job(0)), done(job(1))
+
+    def refuse(request: TurnRequest) -> Any:
+        return error if any(outcome.step == 1 for outcome in request.outcomes) else TurnResult()
+
+    play.engine.otherwise = refuse
+    play.run(TurnResult(jobs=[job(0), job(1)]), news=[[good, bad]])
+    assert play.engine.broken == [("run", 1)]
+    assert [good] in play.engine.said
+    assert not play.worker._aside
+
+
+def test_a_claim_that_cannot_be_done_is_no_reason_to_end_nor_to_forget_what_runs(play: Play) -> None:
+    outcome = done(job())
+
+    def refuse(request: TurnRequest) -> Any:
+        return ValueError("a row") if request.want else TurnResult()
+
+    play.engine.otherwise = refuse
+    play.run(TurnResult(jobs=[job()]), news=[[]] * 3 + [[outcome]], stop_after=40)
+    assert play.engine.said[-1] == [outcome]
+    assert any(request.apart for request in play.engine.requests)
+
+
+def test_what_was_claimed_is_committed_before_it_is_looked_at_when_it_was_in_the_way(play: Play) -> None:
+    def refuse(request: TurnRequest) -> Any:
+        return TurnResult(jobs=[job()]) if request.apart else ValueError("a row")
+
+    play.run(refuse, refuse, news=[[done(job())]])
+    assert play.engine.said == [[done(job())]]
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+@pytest.mark.parametrize("error", [StoreBusyError("locked"), StoreConflictError("ended")])
+def test_outcomes_that_wait_for_a_lock_hold_up_no_claim_and_stay_what_they_are(
+    play: Play, error: StoreError, is_left: bool
+) -> None:
+    held, free = done(job(0)), done(job(1))
+    jobs = [job(0), job(1), job(2)]
+    claimed_with_held_kept = []
+
+    def locked(request: TurnRequest) -> Any:
+        if held in request.outcomes and len(play.engine.requests) < 40:
+            return TurnResult(left=[held]) if request.alone and is_left else error
+        claimed_with_held_kept.append(request.want)
+        return TurnResult()
+
+    play.engine.otherwise = locked
+    play.run(TurnResult(jobs=jobs), news=[[held], [free], [], [done(job(2))]], stop_after=400)
+    said = [outcome for outcomes in play.engine.said for outcome in outcomes]
+    assert {outcome.verdict for outcome in said} == {Verdict.SUCCEEDED}
+    assert {outcome.step for outcome in said} == {0, 1, 2}
+    assert any(claimed_with_held_kept)
+    assert play.engine.said[-1] == [held]
 
 
 def test_an_outcome_whose_turn_breaks_while_isolated_is_kept(play: Play) -> None:
     one, two = done(job(0)), done(job(1))
-    play.run(
-        TurnResult(jobs=[job(0), job(1)]), PlanError("x", []), TurnResult(), gone(), TurnResult(), news=[[one, two]]
-    )  # fmt: skip
-    assert play.engine.said == [[one, two], [one], [two], [two]]
+    script = [TurnResult(jobs=[job(0), job(1)]), PlanError("x", []), TurnResult(), gone(), TurnResult(), TurnResult()]
+    play.run(*script, news=[[one, two]])
+    assert play.engine.said == [[one, two]] * 3
 
 
-def test_a_worker_that_can_never_turn_gives_up(play: Play) -> None:
-    with pytest.raises(PlanError):
-        play.run(*[PlanError("x", [])] * (FRUITLESS_TURNS + 1))
-    assert play.engine.unregistered == play.engine.registered
+def test_progress_that_cannot_be_written_is_dropped(play: Play) -> None:
+    good, bad = Progress("run", 0, 1, 1.0), Progress("run", 1, 1, 2.0)
+
+    def refuse(request: TurnRequest) -> Any:
+        return ValueError("no number") if bad in request.progress else TurnResult()
+
+    play.engine.otherwise = refuse
+    play.run(TurnResult(jobs=[job(0), job(1)]), news=[[good, bad]], stop_after=100)
+    assert [good] in [list(request.progress) for request in play.engine.requests]
+    assert not play.worker._progress
+
+
+def test_a_job_that_the_pool_cannot_take_has_failed_and_the_others_run(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = play.pool.submit
+
+    def refuse(jobs: Sequence[Job]) -> None:
+        for item in jobs:
+            if item.step == 1:
+                raise OSError("no space left")
+            submit([item])
+
+    monkeypatch.setattr(play.pool, "submit", refuse)
+    play.run(TurnResult(jobs=[job(0), job(1), job(2)]), news=[[], [done(job(0)), done(job(2))]])
+    said = {outcome.step: outcome.verdict for outcomes in play.engine.said for outcome in outcomes}
+    assert said == {0: Verdict.SUCCEEDED, 1: Verdict.FAILED, 2: Verdict.SUCCEEDED}
+
+
+def test_a_pool_that_only_raises_ends_the_worker_and_one_that_raises_once_does_not(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect = play.pool.collect
+    raised: list[bool] = []
+
+    def once(timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[Any]:
+        if not raised:
+            raised.append(True)
+            raise ValueError("a frame")
+        return collect(timeout_seconds, extra_fds)
+
+    monkeypatch.setattr(play.pool, "collect", once)
+    play.run(TurnResult(jobs=[job()]), news=[[done(job())]])
+    assert play.engine.said == [[done(job())]]
+    raised.clear()
+
+    def always(timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[Any]:
+        raise ValueError("a frame")
+
+    monkeypatch.setattr(play.pool, "collect", always)
+    again = Worker(play.engine, play.pool, tasks=["t"], options=WorkerOptions())
+    with pytest.raises(WorkerError, match="can no longer report"):
+        again.run()
+
+
+def test_a_pool_that_takes_nothing_for_minutes_ends_the_worker(play: Play) -> None:
+    play.pool.capacity = 0
+    with pytest.raises(WorkerError, match="taken nothing"):
+        play.run(stop_after=450)
+
+
+@pytest.mark.parametrize("error", [PlanError("x", []), StoreBusyError("a statement was cancelled"), OSError("odd")])
+def test_an_idle_worker_never_gives_up(play: Play, error: Exception) -> None:
+    play.run(*[error] * 6, TurnResult(jobs=[job()]), stop_after=20)
+    assert play.pool.calls.count("start") == 1
+    assert not play.engine.script
+
+
+def test_news_from_others_is_read_also_by_who_can_take_nothing(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody reads piles up, and in the end blocks the session that notifies."""
+    read: list[float] = []
+    monkeypatch.setattr(Waker, "woken", lambda _: bool(read.append(play.engine.clock.monotonic())))
+    play.pool.capacity = 0
+    play.run(TurnResult(jobs=[job()]), stop_after=20)
+    assert len(read) >= 3
+
+
+def test_it_reads_the_clock_anew_before_its_next_lease(play: Play) -> None:
+    play.run(TurnResult(lease_lost=True))
+    assert play.engine.forgotten == 1
+
+
+def test_no_turn_is_taken_under_a_name_that_was_not_registered(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    register = play.engine.register
+    refused: list[str] = []
+
+    def refuse(worker: Any, **fields: Any) -> None:
+        if play.engine.registered and len(refused) < 3:
+            refused.append(worker.id)
+            raise gone()
+        register(worker, **fields)
+
+    monkeypatch.setattr(play.engine, "register", refuse)
+    play.run(TurnResult(lease_lost=True), stop_after=40)
+    assert len(refused) == 3
+    assert set(play.engine.workers) <= set(play.engine.registered)
 
 
 def test_a_wrong_schema_ends_the_worker_at_once(play: Play) -> None:

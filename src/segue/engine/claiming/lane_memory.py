@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from segue.engine.claiming.claimed import ClaimedRow
 from segue.engine.claiming.cursor import FIRST_RANK, ClaimCursor
-from segue.engine.claiming.places import QUEUE, TASK
 from segue.engine.identity import WorkerIdentity
+from segue.engine.limiting.places import limit_of_queue, limit_of_task
 from segue.model import Outcome
-from segue.store.protocol import Row, Store
+from segue.plan.namespaces import stored
+from segue.store.protocol import Transaction
 
 LOOK_SECONDS = 0.02
 """How often a busy worker looks whether steps with lanes wait."""
@@ -31,9 +33,10 @@ Lane = tuple[str, str]  # a queue and the lane's text
 class LaneMemory:
     """Of one worker."""
 
-    def __init__(self, worker: WorkerIdentity) -> None:
+    def __init__(self, worker: WorkerIdentity, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.tasks = frozenset(worker.tasks)
-        self.bindable = [f"{QUEUE}{queue}" for queue in worker.queues] + [f"{TASK}{task}" for task in worker.tasks]
+        of_tasks = [limit_of_task(stored(worker.namespace, ""), task) for task in worker.tasks]
+        self.bindable = [limit_of_queue(queue) for queue in worker.queues] + of_tasks
         self.binding: frozenset[str] = frozenset()  # limits that bind its steps without lanes
         self.is_active = False  # steps with lanes waited at the last look
         self.look_at = _AT_ONCE  # the next look, in a turn that is taken anyway
@@ -43,7 +46,7 @@ class LaneMemory:
         self.floors: dict[str, float] = {}  # by queue: its virtual time
         self.uncounted: dict[tuple[str, str], float] = {}  # what could not be written of who was served
         self.plain_next = True
-        self.cursor = ClaimCursor(time.monotonic)  # in lanes of which much was claimed
+        self.cursor = ClaimCursor(monotonic)  # in lanes of which much was claimed
         self._claimed: dict[Lane, int] = {}
         self._binding_since = self._binding_until = _AT_ONCE
         self._held: set[tuple[str, int, int]] = set()  # attempts that have places
@@ -61,12 +64,12 @@ class LaneMemory:
         self._held -= ended
         return len(ended)
 
-    def claimed(self, queue: str, lane: str, rows: Sequence[Row], store: Store) -> None:
+    def claimed(self, queue: str, lane: str, rows: Sequence[ClaimedRow], tx: Transaction) -> None:
         """Steps of a lane were claimed. Of lanes from which many were, remember how far that went."""
         which = (queue, lane)
         count = self._claimed[which] = self._claimed.pop(which, 0) + len(rows)
         if count >= DEEP_AFTER:
-            self.cursor.claimed(rows, store, queue=queue, lane=lane)
+            self.cursor.claimed(rows, tx, queue=queue, lane=lane)
         if len(self._claimed) > _MOST_DEEP:
             del self._claimed[next(iter(self._claimed))]  # the one that was claimed from longest ago
 
@@ -95,9 +98,17 @@ class LaneMemory:
         self.binding = binding
         self._binding_since, self._binding_until = now, now + timedelta(seconds=BINDING_SECONDS)
 
+    def is_out_of_the_way(self, now: datetime) -> bool:
+        """Whether lanes and limits are of no concern to a claim, as far as was seen a short time ago."""
+        return self.knows_binding(now) and not self.binding and not self.is_active
+
     def is_due(self, now: datetime) -> bool:
         """Whether to look for lanes in this turn."""
         return now >= self.look_at or (self.wake_at is not None and now >= self.wake_at)
+
+    def saw_lanes(self) -> None:
+        """There are lanes that this turn has no places for: the next one shares."""
+        self.is_active, self.look_at = True, _AT_ONCE
 
     def looked(self, now: datetime, *, is_active: bool) -> None:
         """A look was taken that needs no other soon."""

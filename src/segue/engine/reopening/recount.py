@@ -10,6 +10,8 @@ counters   how many of a step's parents are not final, failed or were cancelled,
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from segue.engine.reopening.reopen import Reopening
@@ -18,7 +20,7 @@ from segue.engine.rows import EARLY_RULES
 from segue.model import RUN, JoinVerdict, StepStatus, judge_join
 
 
-class Counters(msgspec.Struct):
+class Counters(msgspec.Struct, gc=False):
     """Of one step or scope."""
 
     waiting_on: int = 0
@@ -28,15 +30,21 @@ class Counters(msgspec.Struct):
 
     def count(self, parent: StepRow) -> None:
         """Add a parent."""
-        match parent.status:
+        self.count_status(parent.status)
+
+    def count_status(self, status: str) -> None:
+        """Add a parent of this status."""
+        match StepStatus(status):
             case StepStatus.SUCCEEDED:
                 self.succeeded += 1
             case StepStatus.SKIPPED:
                 self.skipped += 1
             case StepStatus.FAILED | StepStatus.CANCELLED:
                 self.failed += 1
-            case _:
+            case StepStatus.BLOCKED | StepStatus.READY | StepStatus.SENT | StepStatus.RUNNING:
                 self.waiting_on += 1
+            case unknown:
+                assert_never(unknown)
 
 
 class Recounted(msgspec.Struct):
@@ -47,17 +55,24 @@ class Recounted(msgspec.Struct):
     counts: list[StepRow]  # steps that are blocked, as before, and wait for more or fewer
     verdicts: dict[int, JoinVerdict]  # of the steps that were reset
     waiting_on: int  # of the run
+    found: dict[int, Counters]
+    edges_before: dict[int, list[int]]  # of those in `edges`
+    counts_before: dict[int, tuple[int, int, int]]  # of those in `counts`
+    unchanged: set[int]  # of those that were reset, the ones that stay blocked as they are
 
 
 def recount(reopening: Reopening) -> Recounted:
     """Work it out, and write it into the graph."""
     graph, gone, changed = reopening.graph, reopening.discarded, reopening.changed
     steps = [step for step in graph.steps.values() if step.step not in gone]
+    before = {step.step: step.children for step in steps}
     mended = {step.step for step in steps if _mend_edges(step, reopening, is_open=step.step in changed)}
     mended |= {step.step for step in steps if _await(step, reopening)}
     found = _count(steps, reopening)
-    counts = []
+    counts: list[StepRow] = []
+    counts_before: dict[int, tuple[int, int, int]] = {}
     verdicts: dict[int, JoinVerdict] = {}
+    unchanged: set[int] = set()
     for step in steps:
         if step.status != StepStatus.BLOCKED or step.step in reopening.held:
             continue
@@ -65,15 +80,22 @@ def recount(reopening: Reopening) -> Recounted:
         if step.hook is not None and _is_pending(step.scope, reopening):
             counters.waiting_on += 1
         if step.step in reopening.reset:
-            verdicts[step.step] = _judge(step, counters)
+            verdicts[step.step] = judge(step, counters)
         if step.is_scope:
             counters.failed, counters.skipped = step.failed_above, step.skipped_above
         new = (counters.waiting_on, counters.failed, counters.skipped)
-        if new != (step.waiting_on, step.failed_above, step.skipped_above) and step.step not in changed:
+        old = (step.waiting_on, step.failed_above, step.skipped_above)
+        if new == old:
+            if step.step in reopening.untouched:
+                unchanged.add(step.step)
+        elif step.step not in changed:
             counts.append(step)
+            counts_before[step.step] = old
         step.waiting_on, step.failed_above, step.skipped_above = new
     edges = [graph.steps[number] for number in sorted(mended)]
-    return Recounted(graph, edges, counts, verdicts, found.get(RUN, Counters()).waiting_on)
+    edges_before = {number: before[number] for number in mended}
+    waiting_on = found.get(RUN, Counters()).waiting_on
+    return Recounted(graph, edges, counts, verdicts, waiting_on, found, edges_before, counts_before, unchanged)
 
 
 def _mend_edges(step: StepRow, reopening: Reopening, *, is_open: bool) -> bool:
@@ -136,12 +158,15 @@ def _count(steps: list[StepRow], reopening: Reopening) -> dict[int, Counters]:
 
 def _is_pending(scope: int, reopening: Reopening) -> bool:
     """The outcome of a scope's steps is still to be found."""
-    if scope in reopening.anew or scope in reopening.reopened:  # of those that are not to be found anew it is known
-        return scope in reopening.anew
+    if (
+        scope in reopening.outcome_unknown or scope in reopening.reopened
+    ):  # of those that are not to be found anew it is known
+        return scope in reopening.outcome_unknown
     return reopening.graph.outcome(scope) is None
 
 
-def _judge(step: StepRow, counters: Counters) -> JoinVerdict:
+def judge(step: StepRow, counters: Counters) -> JoinVerdict:
+    """What becomes of a step that was reset."""
     if not (counters.waiting_on or counters.failed or counters.skipped or counters.succeeded):
         return JoinVerdict.START  # it has no parents
     return judge_join(step.rule, counters.waiting_on, counters.failed, counters.skipped, counters.succeeded)

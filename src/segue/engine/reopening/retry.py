@@ -9,30 +9,40 @@ Steps that had been skipped over them come back. A final run becomes running aga
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from segue.engine.events import record_event
+from segue.engine.act import Act
+from segue.engine.audit import record_event
 from segue.engine.locking import lock_run
-from segue.engine.reopening.reopen import ANY, CANCELLED, NOTHING, UNSUCCESSFUL, Reopening
+from segue.engine.propagate import Propagation, is_called
+from segue.engine.reopening.reopen import ALL_STATUSES, CANCELLED, NOTHING, UNSUCCESSFUL, Reopening
 from segue.engine.reopening.rewrite import write_reopening
-from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, is_begun, load_graph, named
-from segue.engine.settle import Settler, is_called
-from segue.engine.verbs import Done, said
+from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, is_begun, load_graph, named, why_begun
+from segue.engine.verbs import Done, audit_detail
 from segue.errors import RunStateError
 from segue.model import RUN, RunStatus, StepStatus
-from segue.store.protocol import Store, Transaction
+from segue.store.protocol import Transaction
 
 _WAIT = "Wait until it has ended, or stop it first: pause the run with stop_running (segue pause --stop-running)."
 
 
 def retry_run(
-    store: Store, tx: Transaction, run_id: str, now: datetime, *, actor: str | None = None, reason: str | None = None
+    act: Act,
+    run_id: str,
+    *,
+    act_id: str | None = None,
+    actor: str | None = None,
+    reason: str | None = None,
 ) -> Done:
-    """Run again whatever failed or was cancelled. A run that succeeded, or in which nothing did, is left as it is."""
-    status = lock_run(tx, run_id).status
+    """Run again whatever failed or was cancelled. A run that succeeded, or in which nothing did, is left as it is.
+
+    With `act_id` the act is done once: one that finds its own event does nothing. What was retried may have failed
+    again before a repetition comes.
+    """
+    status = lock_run(act.tx, run_id).status
+    if _is_done(act.tx, act_id):
+        return Done(status, True)
     if status == RunStatus.SUCCEEDED:
         return Done(status, False)
-    graph = load_graph(store, tx, run_id)
+    graph = load_graph(act, run_id)
     if graph.run.is_final and not graph.steps:
         raise RunStateError(
             f"Cannot retry run {run_id}: it is {status} and never had any steps, because it was a debounced start "
@@ -44,15 +54,14 @@ def retry_run(
     if not reopening.changed and not graph.run.is_final:
         return Done(status, False)
     refuse_busy(reopening, f"retry run {run_id}")
-    record_event(tx, now, "run.retried", run_id=run_id, steps=len(reopening.reset), **said(actor, reason))
-    return Done(write_reopening(store, tx, run_id, reopening, now), True)
+    detail = {"steps": len(reopening.reset)} | audit_detail(actor, reason)
+    record_event(act, "run.retried", id_=act_id, run_id=run_id, **detail)
+    return Done(write_reopening(act, run_id, reopening), True)
 
 
 def retry_from(
-    store: Store,
-    tx: Transaction,
+    act: Act,
     run_id: str,
-    now: datetime,
     *,
     step: str | int,
     act_id: str | None = None,
@@ -64,23 +73,28 @@ def retry_from(
     What failed elsewhere stays as it is, and so it counts against the run. Raises RunStateError while an attempt at one
     of these steps is under way. With `act_id` the act is done once: one that finds its own event does nothing.
     """
-    status = lock_run(tx, run_id).status
-    if act_id is not None and tx.all("event_recorded", id=act_id):
+    status = lock_run(act.tx, run_id).status
+    if _is_done(act.tx, act_id):
         return Done(status, True)
-    number = find_step(tx, run_id, step)
-    graph = load_graph(store, tx, run_id)
-    found = graph.steps[number]
+    number = find_step(act.tx, run_id, step)
+    graph = load_graph(act, run_id)
+    found = graph.step(number)
     what = f"retry run {run_id} from {found.name}"
     refuse_ending(graph, run_id, what, about=found)
-    _refuse_uncalled(Settler(store, tx, now), graph, run_id, found, what)
+    _refuse_uncalled(Propagation(act), graph, run_id, found, what)
     reopening = Reopening(graph)
-    reopening.again(found, ANY)
-    reopening.reopen_above(found, ANY)
+    reopening.reset_step(found, ALL_STATUSES)
+    reopening.reopen_above(found, ALL_STATUSES)
     complete(reopening, found)
     refuse_busy(reopening, what)
-    detail = {"steps": len(reopening.reset)} | said(actor, reason)
-    record_event(tx, now, "run.retried", id_=act_id, run_id=run_id, step=number, **detail)
-    return Done(write_reopening(store, tx, run_id, reopening, now), True)
+    detail = {"steps": len(reopening.reset)} | audit_detail(actor, reason)
+    record_event(act, "run.retried", id_=act_id, run_id=run_id, step=number, **detail)
+    return Done(write_reopening(act, run_id, reopening), True)
+
+
+def _is_done(tx: Transaction, act_id: str | None) -> bool:
+    """Whether the answer to this act was lost, and so it is said again."""
+    return act_id is not None and bool(tx.all("event_recorded", id=act_id))
 
 
 def complete(reopening: Reopening, about: StepRow) -> None:
@@ -115,7 +129,7 @@ def refuse_busy(reopening: Reopening, what: str) -> None:
 def refuse_running(step: StepRow, run_id: str, what: str) -> None:
     """Raise RunStateError for a step that runs, or whose plan is being worked."""
     if is_begun(step.status):
-        raise RunStateError(f"Cannot {what} of run {run_id}: it runs now. {_WAIT}")
+        raise RunStateError(f"Cannot {what} of run {run_id}: {why_begun(step.status)}. {_WAIT}")
     if step.is_scope and step.status == StepStatus.BLOCKED:
         raise RunStateError(
             f"Cannot {what} of run {run_id}: its task returned a plan, whose steps are being worked. Deal with those, "
@@ -123,12 +137,12 @@ def refuse_running(step: StepRow, run_id: str, what: str) -> None:
         )
 
 
-def _refuse_uncalled(settler: Settler, graph: RunGraph, run_id: str, step: StepRow, what: str) -> None:
+def _refuse_uncalled(propagation: Propagation, graph: RunGraph, run_id: str, step: StepRow, what: str) -> None:
     """A hook that the outcome did not call for is not run by itself."""
     if step.hook is None or step.status != StepStatus.SKIPPED or graph.is_pending(step.scope):
         return
     intent = graph.run.intent if step.scope == RUN else None
-    outcome = intent or settler.outcome_of(run_id, step.scope)[0]
+    outcome = intent or propagation.outcome_of(run_id, step.scope)[0]
     if not is_called(step.hook, outcome):
         raise RunStateError(
             f"Cannot {what}: it is an {step.hook} hook, and the steps {outcome}, which does not call for it."

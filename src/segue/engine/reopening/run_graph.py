@@ -14,16 +14,20 @@ from typing import Any
 
 import msgspec
 
-from segue.errors import RunNotFoundError, StepNotFoundError
+from segue.engine.act import Act
+from segue.engine.reopening.ahead import LARGE_RUN, Ahead, LargeRun
+from segue.engine.transitions import LIVE
+from segue.engine.unfinished import refuse_unfinished
+from segue.errors import RunNotFoundError, StepNotFoundError, StoreConflictError
 from segue.model import ENGINE_TASKS, FINAL_STEP_STATUSES, RUN, RunStatus, StepStatus
 from segue.plan.lanes import is_open
-from segue.store.protocol import Row, Store, Transaction
+from segue.store.protocol import Row, Transaction
 
 NAMED_AT_MOST = 5
 MOST_NUMBER = 2**31
 
 
-class StepRow(msgspec.Struct):
+class StepRow(msgspec.Struct, gc=False):
     """A step as it stands, and as it becomes: a reopening writes into it."""
 
     step: int
@@ -45,6 +49,7 @@ class StepRow(msgspec.Struct):
     planned_lane: str | None
     ready_at: Any
     started_at: Any
+    passed_on_to: int | None
 
     @property
     def is_final(self) -> bool:
@@ -93,6 +98,13 @@ class RunGraph:
         for step in steps:
             self._members.setdefault(step.scope, []).append(step)
 
+    def step(self, number: int) -> StepRow:
+        """The step that `find_step` found. Raises StoreConflictError when it was thrown away since."""
+        found = self.steps.get(number)
+        if found is None:
+            raise StoreConflictError(f"Step {number} was thrown away meanwhile: say it again.")
+        return found
+
     def members(self, scope: int) -> Sequence[StepRow]:
         """The steps of a scope, without those of plans that they returned."""
         return self._members.get(scope, ())
@@ -101,6 +113,12 @@ class RunGraph:
         """The scopes that a step is in, from the inside out, without the run."""
         while step.scope != RUN:
             step = self.steps[step.scope]
+            yield step
+
+    def called_by(self, step: StepRow) -> Iterator[StepRow]:
+        """The steps that took its place, one after another: each returned nothing but the call of the next."""
+        while step.passed_on_to is not None:
+            step = self.steps[step.passed_on_to]
             yield step
 
     def inside(self, scope: int) -> Iterator[StepRow]:
@@ -122,15 +140,32 @@ class RunGraph:
         return not is_final and self.outcome(scope) is None
 
 
-def load_graph(store: Store, tx: Transaction, run_id: str) -> RunGraph:
-    """The run as it stands. Ready steps are locked first, so that no claim takes one until this transaction ends."""
+def load_graph(act: Act, run_id: str, *, is_copied: bool = False) -> RunGraph:
+    """The run as it stands. Ready steps are locked first, so that no claim takes one until this transaction ends.
+
+    Raises LargeRun for one that is to be looked at ahead; not when it is only read, to be copied.
+    """
+    refuse_unfinished(act.tx, run_id)
+    is_ahead = is_copied or act.loads_large_runs or isinstance(act.tx, Ahead)
+    if not is_ahead and is_large(act.tx, run_id):
+        raise LargeRun(run_id)
+    return read_graph(act.tx, run_id)
+
+
+def read_graph(tx: Transaction, run_id: str) -> RunGraph:
+    """The same, of a run that is known to be as it must be."""
     tx.later("lock_ready_steps", run_id=run_id)
     run = tx.later("graph_run", run_id=run_id)
-    steps = [_step(store, row) for row in tx.all("graph_steps", run_id=run_id)]
+    steps = [_step(tx, row) for row in tx.all("graph_steps", run_id=run_id)]
     rows = run.rows()
     if not rows:
         raise RunNotFoundError(f"No run has the id {run_id}.")
     return RunGraph(RunRow(*rows[0]), steps)
+
+
+def is_large(tx: Transaction, run_id: str) -> bool:
+    """Whether to read and write it takes longer than it may be locked."""
+    return bool(tx.all("is_large", run_id=run_id, steps=LARGE_RUN))
 
 
 def find_step(tx: Transaction, run_id: str, step: str | int) -> int:
@@ -162,12 +197,19 @@ def named(steps: Sequence[StepRow]) -> str:
 
 
 def is_begun(status: str) -> bool:
-    """True of a status in which an attempt is under way."""
-    return status in (StepStatus.RUNNING, StepStatus.SENT)
+    """True of a status in which an attempt is under way, or may be."""
+    return status in LIVE
 
 
-def _step(store: Store, row: Row) -> StepRow:
+def why_begun(status: str) -> str:
+    """Why a person cannot change such a step, as a part of a sentence."""
+    if status == StepStatus.SENT:
+        return "it was sent to its executor, which may begin it at any moment"
+    return "it runs now"
+
+
+def _step(tx: Transaction, row: Row) -> StepRow:
     step = StepRow(*row)
-    step.children = store.integers(step.children)
+    step.children = tx.integers(step.children)
     step.is_join = bool(step.is_join)
     return step

@@ -1,1 +1,1 @@
-"""Queries: what there is, why it waits, which runs a filter chooses. Nothing here changes anything."""
+"""Queries: what exists, why it waits, which runs a filter selects. Nothing here changes anything."""

@@ -1,4 +1,4 @@
-"""Why a run or step is not moving: one line for each reason, most telling first.
+"""Why a run or step is not moving: one line for each reason, the most important first.
 
 Promise 7: every run ends, or this says what it waits for. A run that is not final always gets at least one reason.
 """
@@ -8,20 +8,26 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
+from typing import assert_never
 
 import msgspec
 
-from segue.engine.bundles import waiting_bundle
+from segue.engine.debounce import waiting_debounce
+from segue.engine.holding import holders
+from segue.engine.stored import moment_of, object_of
+from segue.engine.views.definitions import LastDefinitions
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
 from segue.engine.views.why_limited import Kind, LimitsView, Why
-from segue.model import ENGINE_TASKS, SLEEP, Gate, RunStatus, StepStatus
-from segue.store.protocol import Store, Transaction
+from segue.errors import SerializationError
+from segue.model import ENGINE_TASKS, REFUSABLE_TASKS, SLEEP, Gate, RunStatus, StepStatus
+from segue.plan.namespaces import prefix_of
+from segue.store.protocol import Transaction
 
 STEPS_LOOKED_AT = 200
 PARENTS_NAMED = 5
 _ALIKE_IN_WORDS = (
     "no_worker", "no_worker_on_queue", "unknown_task", "waiting_for_event", "limited", "rate_limited",
-    "waiting_for_turn", "waiting_for_admission",
+    "waiting_for_share", "waiting_for_admission",
 )  # fmt: skip
 
 
@@ -36,45 +42,47 @@ class Reason(msgspec.Struct, frozen=True):
         return f"{self.step}: {self.text}" if self.step else self.text
 
 
-def explain(
-    store: Store, tx: Transaction, run_id: str, now: datetime, *, step: str | int | None = None
-) -> list[Reason]:
-    """The reasons why a run, or its step of this name or number, is where it is."""
-    run = run_info(store, tx, run_id)
-    limits = LimitsView(store, tx, now)
+def explain(tx: Transaction, run_id: str, now: datetime, *, step: str | int | None = None) -> list[Reason]:
+    """The reasons why a run, or its step of this name or number, is in its current state."""
+    run = run_info(tx, run_id)
+    limits = LimitsView(tx, now)
     if step is not None:
-        steps = _steps_called(store, tx, run_id, step)
+        steps = _steps_called(tx, run_id, step)
         if not steps:
             return [Reason("unknown_step", str(step), f"run {run.id} has no such step")]
-        return _explain_step(store, tx, run, steps[0], list_workers(store, tx), limits, now)
+        workers = list_workers(tx, prefix=prefix_of(run.namespace))
+        return _explain_step(tx, run, steps[0], workers, limits, LastDefinitions(tx, run.namespace), now)
     if run.status.is_final:
         return [_final(run)]
-    workers = list_workers(store, tx)
-    reasons = []
+    workers, definitions = list_workers(tx, prefix=prefix_of(run.namespace)), LastDefinitions(tx, run.namespace)
+    reasons = [_held(who) for who in holders(tx, run_id)]
     if not run.steps:
-        reasons += _bundled(store, tx, run)
+        reasons += _debounced(tx, run, now)
     if run.status is RunStatus.PAUSED:
-        reasons.append(_paused(store, tx, run))
+        reasons.append(_paused(tx, run))
     unadmitted = limits.of_run(run_id) if run.steps and not run.ending else None
     if unadmitted is not None:
         reasons.append(Reason("waiting_for_admission", None, unadmitted))
     if run.ending:
-        reasons.append(Reason("ending", None, f"the run is ending as {run.ending}; it waits for what still runs"))
+        reasons.append(Reason("ending", None, f"the run is ending as {run.ending}; it waits for running steps"))
     for status in (StepStatus.RUNNING, StepStatus.SENT, StepStatus.READY):
-        for found in list_steps(store, tx, run_id, status=status, limit=STEPS_LOOKED_AT):
-            reasons += _explain_step(store, tx, run, found, workers, limits, now)
+        for found in list_steps(tx, run_id, status=status, limit=STEPS_LOOKED_AT):
+            reasons += _explain_step(tx, run, found, workers, limits, definitions, now)
     if not reasons:
-        for found in list_steps(store, tx, run_id, status=StepStatus.BLOCKED, limit=STEPS_LOOKED_AT):
-            reasons += _explain_step(store, tx, run, found, workers, limits, now)
+        for found in list_steps(tx, run_id, status=StepStatus.BLOCKED, limit=STEPS_LOOKED_AT):
+            reasons += _explain_step(tx, run, found, workers, limits, definitions, now)
+    if tx.all("is_unfinished", run_id=run_id):
+        text = "its remaining changes are being written in parts; workers and the leader continue this by themselves"
+        reasons.insert(0, Reason("unfinished", None, text))
     return _merged(reasons) or [
         Reason("stuck", None, "nothing can move it: please run `segue db check` and report this")
     ]
 
 
-def _steps_called(store: Store, tx: Transaction, run_id: str, step: str | int) -> list[StepInfo]:
+def _steps_called(tx: Transaction, run_id: str, step: str | int) -> list[StepInfo]:
     if isinstance(step, str):
-        return list_steps(store, tx, run_id, name=step, limit=1)
-    return [found for found in list_steps(store, tx, run_id, after=step - 1, limit=1) if found.step == step]
+        return list_steps(tx, run_id, name=step, limit=1)
+    return [found for found in list_steps(tx, run_id, after=step - 1, limit=1) if found.step == step]
 
 
 def _final(run: RunInfo) -> Reason:
@@ -85,58 +93,67 @@ def _final(run: RunInfo) -> Reason:
     return Reason("final", None, text)
 
 
-def _bundled(store: Store, tx: Transaction, run: RunInfo) -> list[Reason]:
+def _held(who: str) -> Reason:
+    text = f"is held by {who}, and cannot continue before that session ends its transaction; it may be left over from a"
+    return Reason("held", None, f"{text} machine that is gone: SELECT pg_terminate_backend(<session>) ends it")
+
+
+def _debounced(tx: Transaction, run: RunInfo, now: datetime) -> list[Reason]:
     """Why a run has no steps yet."""
-    found = waiting_bundle(store, tx, run.id)
+    found = waiting_debounce(tx, run.id, now)
     if found is None:
         return []
     key, keep, due_at, count = found
     until = due_at.isoformat(timespec="seconds")
     starts = "1 start" if count == 1 else f"{count} starts"
-    text = f"puts together starts under the key {key!r} until {until} ({starts} so far, keeps {keep})"
-    return [Reason("bundled", None, text)]
+    text = f"collects starts under the key {key!r} until {until} ({starts} so far, keeps {keep})"
+    return [Reason("debounced", None, text)]
 
 
-def _paused(store: Store, tx: Transaction, run: RunInfo) -> Reason:
-    """Since when, by whom, and what still runs."""
+def _paused(tx: Transaction, run: RunInfo) -> Reason:
+    """Since when, by whom, and which steps still run."""
     text = "the run is paused"
     for at, detail in tx.all("last_event", run_id=run.id, kind="run.paused"):
-        since, said = store.datetime(at), msgspec.json.decode(detail) if detail else {}
+        since, said = moment_of(tx, at), object_of(detail)
         text += f" since {since.isoformat(timespec='seconds')}" if since else ""
         text += f" by {said['actor']}" if "actor" in said else ""
         text += f" ({said['reason']})" if "reason" in said else ""
     counts = count_steps(tx, run.id)
-    running = counts.get(StepStatus.RUNNING, 0) + counts.get(StepStatus.SENT, 0)
+    running, sent = counts.get(StepStatus.RUNNING, 0), counts.get(StepStatus.SENT, 0)
     if running:
         text += f"; {running} step{'s' if running > 1 else ''} of it still run{'' if running > 1 else 's'}"
-    return Reason("paused", None, f"{text}; it goes on with: segue resume {run.id}")
+    if sent:
+        text += f"; {sent} step{'s' if sent > 1 else ''} of it {'were' if sent > 1 else 'was'} sent to executors"
+    return Reason("paused", None, f"{text}; resume it with: segue resume {run.id}")
 
 
 def _explain_step(
-    store: Store, tx: Transaction, run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], limits: LimitsView,
-    now: datetime,
+    tx: Transaction, run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], limits: LimitsView,
+    definitions: LastDefinitions, now: datetime,
 ) -> list[Reason]:  # fmt: skip
     match step.status:
         case StepStatus.RUNNING:
             return [_running(step, now)]
         case StepStatus.SENT:
-            return [Reason("sent", step.name, "was handed to its executor, which has not begun it")]
+            return [_sent(run, step, now)]
         case StepStatus.READY if step.gate == Gate.EVENT:
-            return [_waiting_for_event(store, tx, run, step, now)]
+            return [_waiting_for_event(tx, run, step, now)]
         case StepStatus.READY:
-            return _ready(run, step, workers, limits, now)
+            return _ready(run, step, workers, limits, definitions, now)
         case StepStatus.BLOCKED:
             return [_blocked(tx, run, step)]
-        case _:
+        case StepStatus.SUCCEEDED | StepStatus.FAILED | StepStatus.SKIPPED | StepStatus.CANCELLED:
             text = f"is {step.status}"
             if step.error:
                 text += f": {step.error.type}: {step.error.message}"
             return [Reason(step.status.value, step.name, text)]
+        case unknown:
+            assert_never(unknown)
 
 
 def _running(step: StepInfo, now: datetime) -> Reason:
     since = _ago(step.started_at, now)
-    where = step.worker or "an unknown worker"
+    where = step.worker or step.executor or "an unknown worker"
     text = f"attempt {step.attempt} has run on {where} for {since}"
     if step.progress is not None:
         total = f" of {step.progress.total:g}" if step.progress.total is not None else ""
@@ -145,6 +162,8 @@ def _running(step: StepInfo, now: datetime) -> Reason:
             text += f", about {_span(step.progress.eta_seconds)} left"
     if step.cancel_requested:
         text += "; it was asked to end"
+    if step.executor is not None and step.worker_id is None:
+        return Reason("running", step.name, text)  # no lease covers it: its executor is asked
     if step.worker_lease_until is None or step.worker_lease_until < now or step.worker_status in ("lost", "stopped"):
         return Reason(
             "lost", step.name, text + "; that worker no longer renews its lease, and the step will be rescued"
@@ -152,15 +171,36 @@ def _running(step: StepInfo, now: datetime) -> Reason:
     return Reason("running", step.name, text)
 
 
+def _sent(run: RunInfo, step: StepInfo, now: datetime) -> Reason:
+    named = f" as {step.handle}" if step.handle else ""
+    text = f"attempt {step.attempt} was sent to {step.executor or 'an unknown executor'}{named} "
+    text += f"{_ago(step.sent_at, now)} ago, and has not begun"
+    if run.status is RunStatus.PAUSED:
+        text += "; if it asks to begin while the run is paused, it is refused, and sent again after: segue resume RUN"
+    elif step.cancel_requested:
+        text += "; it was asked to end, and its executor has not reported that it did"
+    elif step.sent_until is not None and step.sent_until <= now:
+        text += f"; it is overdue by {_ago(step.sent_until, now)}: its message may be lost, and will be checked"
+    elif step.sent_until is not None:
+        text += f"; if it has not begun in {_span((step.sent_until - now).total_seconds())}, its message is checked"
+    return Reason("sent", step.name, text)
+
+
 def _ready(
-    run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], limits: LimitsView, now: datetime
-) -> list[Reason]:
+    run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], limits: LimitsView, definitions: LastDefinitions,
+    now: datetime,
+) -> list[Reason]:  # fmt: skip
     if step.gate == Gate.PAUSED:
         return [Reason("paused", step.name, "is ready, and held until its run is resumed: segue resume RUN")]
     if step.gate == Gate.ADMISSION:
         return [Reason("waiting_for_admission", step.name, "is ready, and waits until its run is admitted")]
+    if step.gate is not None and step.gate not in set(Gate):
+        text = f"is ready, and held by the gate {step.gate!r}, which this version of Segue does not know"
+        return [Reason("unreadable", step.name, text)]
+    if step.ready_at is None:
+        return [Reason("unreadable", step.name, "is ready, but the time since when cannot be read; its row is damaged")]
     reasons = []
-    if step.gate == Gate.TIMER and step.ready_at is not None and step.ready_at > now:
+    if step.gate == Gate.TIMER and step.ready_at > now:
         why = f"its try number {step.attempt} failed, it is tried again at" if step.failures else "it is delayed until"
         why = "it sleeps until" if step.task == SLEEP else why
         until = step.ready_at.isoformat(timespec="seconds")
@@ -177,13 +217,13 @@ def _ready(
         text = f"is ready, but no worker works on queue {step.queue!r}; start one: segue worker --queue {step.queue}"
         reasons.append(Reason("no_worker_on_queue", step.name, text))
     elif not any(step.task in worker.tasks for worker in on_queue):
-        text = (
-            f"is ready, but no worker on queue {step.queue!r} knows the task {step.task!r}; "
-            "start one with -A naming the module that defines it"
-        )
-        reasons.append(Reason("unknown_task", step.name, text))
+        reasons.append(_unknown_task(step, alive, definitions))
     if step.gate in (None, Gate.LIMIT):
-        reasons += [_limited(step, why) for why in limits.of_step(run.id, step.step, step.queue, step.task)]
+        queue = f"{prefix_of(run.namespace)}{step.queue}"
+        try:
+            reasons += [_limited(step, why) for why in limits.of_step(run.id, step.step, queue, step.task)]
+        except SerializationError as error:
+            reasons.append(Reason("unreadable", step.name, f"is ready, and cannot be claimed: {error}"))
     if not reasons:
         busy = sum(worker.concurrency for worker in on_queue)
         text = (
@@ -193,6 +233,24 @@ def _ready(
     return reasons
 
 
+def _unknown_task(step: StepInfo, alive: Sequence[WorkerInfo], definitions: LastDefinitions) -> Reason:
+    """No worker on its queue has the task. Says which code has it, as far as is known."""
+    task = step.task or ""
+    word = next((word for word, name in REFUSABLE_TASKS.items() if name == task), None)
+    elsewhere = sorted({queue for worker in alive if task in worker.tasks for queue in worker.queues})
+    text = f"is ready, but no worker on queue {step.queue!r} "
+    if word is not None:
+        text += f"takes the task {task!r}: they run with --without {word} (or SEGUE_WITHOUT); start one that does not"
+    elif elsewhere:
+        text += (
+            f"knows the task {task!r}; a worker on {', '.join(map(repr, elsewhere))} does: start one with "
+            f"--queue {shlex.quote(step.queue)}"
+        )
+    else:
+        text += f"knows the task {task!r}; {definitions.remedy(task)}"
+    return Reason("unknown_task", step.name, text)
+
+
 def _limited(step: StepInfo, why: Why) -> Reason:
     match why.kind:
         case Kind.PLACES:
@@ -200,19 +258,21 @@ def _limited(step: StepInfo, why: Why) -> Reason:
         case Kind.RATE:
             return Reason("rate_limited", step.name, why.text)
         case Kind.TURN:
-            return Reason("waiting_for_turn", step.name, why.text)
+            return Reason("waiting_for_share", step.name, why.text)
+        case unknown:
+            assert_never(unknown)
 
 
-def _waiting_for_event(store: Store, tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> Reason:
-    """Since when, until when, and what would end it."""
+def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> Reason:
+    """Since when, until when, and what would end the wait."""
     since = f"{step.ready_at.isoformat(timespec='seconds')}" if step.ready_at else "an unknown time"
     text = f"has waited for {step.event!r} since {since}"
     for [ends_at] in tx.all("wait_ends_at", run_id=run.id, step=step.step):
-        until = store.datetime(ends_at)
+        until = moment_of(tx, ends_at)
         left = f"in {_span((until - now).total_seconds())}" if until and until > now else "now"
         text += f", and gives up at {until.isoformat(timespec='seconds')} ({left})" if until else ""
     command = f"segue send {run.id} {shlex.quote(step.event or '')} [VALUE]"
-    return Reason("waiting_for_event", step.name, f"{text}; it goes on with: {command}")
+    return Reason("waiting_for_event", step.name, f"{text}; send it with: {command}")
 
 
 def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:

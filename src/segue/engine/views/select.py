@@ -1,8 +1,8 @@
-"""Choosing runs among millions: a filter, and pages of ids that match it, the newest first.
+"""Selects runs among millions: a filter, and pages of ids that match it, the newest first.
 
-Promise: a page costs about the same however many runs there are, as long as what the filter asks most of has an index:
+Promise: a page costs about the same however many runs there are, if the most selective part of the filter has an index:
 labels (tags and metadata), the type of the error, runs that are not final, those that failed, the workflow, the key.
-Ids are ordered by time, so "older than" and "newer than" bound the walk, by the time at which runs were created.
+Ids are ordered by time, so "older than" and "newer than" limit the search, by the time at which runs were created.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from segue.store.protocol import Transaction
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 PAGE = 1000
-RARE = 1000  # a label that fewer runs have is as good as any
+RARE = 1000  # labels of fewer runs than this count as equally selective
 _LIVE = frozenset((RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED))
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs are meant. None asks nothing, all that is asked must hold."""
+    """The filter for runs. None means no condition; all conditions must hold."""
 
     statuses: tuple[str, ...] | None = None  # one of these
-    workflow: str | None = None
+    workflow: str | None = None  # its stored name
     key: str | None = None
     error_type: str | None = None  # of the failure that decided how the run ended
     labels: tuple[tuple[str, str], ...] = ()  # (name, value) as in segue_labels; '' names tags
     since: str = FIRST_ID  # ids from this one on
     before: str = LAST_ID  # ids below this one
     ids: tuple[str, ...] | None = None
+    prefix: str | None = None  # of their namespace; None: all
 
 
 class Reads(Protocol):
-    """Whatever opens transactions for reading: an engine, a store."""
+    """Anything that opens transactions for reading: an engine, a store."""
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """A transaction that only reads."""
@@ -54,12 +55,13 @@ def page_of_ids(tx: Transaction, chosen: RunFilter, *, before: str | None = None
         error_type=chosen.error_type, ids=_listed(chosen.ids), name=label[0], value=label[1],
         names=[name for name, _ in chosen.labels], values=[value for _, value in chosen.labels],
         since=chosen.since, before=min(before or LAST_ID, chosen.before), limit=limit,
+        prefix=chosen.prefix,
     )  # fmt: skip
     return [str(row[0]) for row in rows]
 
 
 def ids_of(engine: Reads, chosen: RunFilter, *, page: int = PAGE) -> Iterator[str]:
-    """All ids that match, page by page, each in a transaction of its own: nobody waits for a long walk."""
+    """All ids that match, page by page, each in a separate transaction: a long search blocks no other transaction."""
     before: str | None = None
     while True:
         with engine.reading() as tx:
@@ -71,7 +73,7 @@ def ids_of(engine: Reads, chosen: RunFilter, *, page: int = PAGE) -> Iterator[st
 
 
 def _way(tx: Transaction, chosen: RunFilter) -> tuple[str, tuple[str, str]]:
-    """The statement that goes by the index which leaves least to look through, and the label that it goes by."""
+    """The statement whose index leaves the fewest runs to search, and the label that it uses."""
     nothing = ("", "")
     statuses = frozenset(chosen.statuses or ())
     if chosen.ids is not None:
@@ -89,11 +91,13 @@ def _way(tx: Transaction, chosen: RunFilter) -> tuple[str, tuple[str, str]]:
         return "page_of_live", nothing
     if statuses == {RunStatus.FAILED}:
         return "page_of_failed", nothing
+    if chosen.workflow is None and chosen.prefix:
+        return "page_of_namespace", nothing
     return ("page_of_workflow" if chosen.workflow is not None else "page_of_all"), nothing
 
 
 def _rarest(tx: Transaction, labels: tuple[tuple[str, str], ...]) -> tuple[int, tuple[str, str]]:
-    """The label that the fewest have, and how many those are, counted up to RARE."""
+    """The label with the fewest runs, and their number, counted up to RARE."""
     return min(
         (tx.all("count_label", name=name, value=value, limit=RARE)[0][0], (name, value)) for name, value in labels
     )

@@ -1,4 +1,4 @@
-"""Why limits and turns hold a step or a run back: which limit, how large it is, who has its places, when it goes on."""
+"""Why limits and fair shares hold a step or run back: the limit, its size, who has its places, when it continues."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from segue.engine.claiming.places import QUEUE, Held, Places, Spot
-from segue.engine.claiming.standing import count_taken, read_buckets, spot_columns, terms_of, uses_of
+from segue.engine.limiting.limit_rows import (
+    count_taken,
+    lane_or_none,
+    limit_key_columns,
+    read_buckets,
+    terms_of,
+    uses_of,
+    uses_or_none,
+)  # fmt: skip
+from segue.engine.limiting.places import QUEUE, Held, LimitKey, Places
+from segue.engine.stored import moment_of
+from segue.errors import SerializationError
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import read_lane
-from segue.store.protocol import Store, Transaction
+from segue.plan.namespaces import bare
+from segue.store.protocol import Transaction
 
 HOLDERS_NAMED = 3
 HOLDERS_LOOKED_AT = 2000
@@ -27,36 +38,40 @@ class Kind(StrEnum):
 
 
 class Why(NamedTuple):
-    """One thing that holds a step back, in words."""
+    """One reason that holds a step back, in words."""
 
     kind: Kind
     text: str
 
 
 class LimitsView:
-    """How all limits stand at one moment, read when it is first needed."""
+    """The state of all limits at one moment, read when it is first needed."""
 
-    def __init__(self, store: Store, tx: Transaction, now: datetime) -> None:
-        self._store = store
+    def __init__(self, tx: Transaction, now: datetime) -> None:
         self._tx = tx
         self._now = now
 
     def of_step(self, run_id: str, step: int, queue: str, task: str | None) -> list[Why]:
-        """What holds back a step that is ready; nothing when it only waits for a worker."""
+        """The reasons that hold back a ready step; empty if it only waits for a worker."""
         lane = self._tx.all("lane_of_step", run_id=run_id, step=step)[0][0]
         if lane is None and not self._binding:
             return []
+        if lane is not None and read_lane(lane).task != task:
+            raise SerializationError(
+                f"its lane {lane[:80]!r} is of another task; the row was changed by hand or damaged"
+            )
         uses = uses_of(queue, task, lane, self._binding)
-        spots = {(use.limit, use.key) for use in uses}
-        buckets = read_buckets(self._store, self._tx.all("buckets", **spot_columns(spots))) if spots else {}
+        limit_keys = {(use.limit, use.key) for use in uses}
+        rows = self._tx.all("buckets", **limit_key_columns(limit_keys)) if limit_keys else []
+        buckets = read_buckets(self._tx, rows, self._now)
         places = Places(self._terms, self._taken, buckets, self._now)
         whys = [self._why(places, held) for use in uses if (held := places.held([use])) is not None]
         if whys or lane is None:
             return whys
-        return self._turn(queue, read_lane(lane).turn)
+        return self._turn(queue, read_lane(lane).share)
 
     def of_run(self, run_id: str) -> str | None:
-        """Why a run is not admitted; None when it is, or needs not be."""
+        """Why a run is not admitted; None if it is, or needs no admission."""
         name, key, admitted_at = self._tx.all("limit_of_run", run_id=run_id)[0]
         if name is None or admitted_at is not None:
             return None
@@ -65,7 +80,7 @@ class LimitsView:
         taken = self._tx.all("count_admitted", name=name, key=key)[0][0]
         before = self._tx.all("count_waiting_before", name=name, key=key, before=run_id)[0][0]
         if size is None or taken < size:
-            text = f"waits to be admitted by the limit {_named(name, key)}, which has a place: it is within seconds"
+            text = f"waits to be admitted by the limit {_named(name, key)}, which has a free place: this takes seconds"
         else:
             rows = self._tx.all("admitted_runs", name=name, key=key, limit=HOLDERS_NAMED)
             holders = [f"run {row[0]} ({row[2]}) since {self._moment(row[3])}" for row in rows]
@@ -85,18 +100,18 @@ class LimitsView:
 
     @cached_property
     def _binding(self) -> set[str]:
-        return {row[0] for row in self._rows if not row[6] or row[0].startswith(QUEUE)}
+        return {row[0] for row in self._rows if not row[6] or bare(row[0]).startswith(QUEUE)}
 
     @cached_property
-    def _taken(self) -> dict[Spot, int]:
+    def _taken(self) -> dict[LimitKey, int]:
         return count_taken(self._tx.all("taken_by_all"), self._binding)
 
     @cached_property
-    def _running(self) -> list[tuple[set[Spot], str]]:
-        """What runs: the places that it has, and how it is called."""
+    def _running(self) -> list[tuple[set[LimitKey], str]]:
+        """Running steps: the places that each holds, and its name."""
         return [
             (
-                {(use.limit, use.key) for use in uses_of(queue, task, lane, self._binding)},
+                {(use.limit, use.key) for use in uses_or_none(queue, task, lane, self._binding)},
                 f"{name} of run {run_id} on {worker or 'an unknown worker'}",
             )
             for run_id, name, queue, task, lane, _, worker in self._tx.all("holders", limit=HOLDERS_LOOKED_AT)
@@ -117,26 +132,27 @@ class LimitsView:
         taken = self._taken.get((use.limit, use.key), 0)
         needs = "a place" if use.cost == 1 else f"{use.cost} places"
         text = f"waits for {needs} of the limit {called}: {taken} of {terms.concurrency} are taken"
-        holders = [name for spots, name in self._running if (use.limit, use.key) in spots]
+        holders = [name for limit_keys, name in self._running if (use.limit, use.key) in limit_keys]
         return Why(Kind.PLACES, text + _listed(holders[:HOLDERS_NAMED], len(holders)))
 
-    def _turn(self, queue: str, turn: str | None) -> list[Why]:
-        if turn is None:
+    def _turn(self, queue: str, share: str | None) -> list[Why]:
+        if share is None:
             return []
         waiting = [row for row in self._tx.all("waiting_by_lanes") if row[0] == queue]
-        others = {key for row in waiting if (key := read_lane(row[1]).turn) is not None and key != turn}
+        lanes = [lane for row in waiting if (lane := lane_or_none(row[1])) is not None]
+        others = {lane.share for lane in lanes if lane.share is not None and lane.share != share}
         if not others:
             return []
         who = f"{len(others)} other key{'s' if len(others) > 1 else ''} that wait{'' if len(others) > 1 else 's'}"
-        return [Why(Kind.TURN, f"waits for the turn of its key {turn!r} on queue {queue!r}, shared with {who}")]
+        return [Why(Kind.TURN, f"waits for the turn of its key {share!r} on queue {bare(queue)!r}, shared with {who}")]
 
     def _moment(self, value: Any) -> str:
-        moment = value if isinstance(value, datetime) else self._store.datetime(value)
+        moment = value if isinstance(value, datetime) else moment_of(self._tx, value)
         return "an unknown time" if moment is None else moment.isoformat(timespec="seconds")
 
 
 def _named(limit: str, key: str) -> str:
-    return f"{limit!r} for {key!r}" if key else repr(limit)
+    return f"{bare(limit)!r} for {key!r}" if key else repr(bare(limit))
 
 
 def _listed(names: Iterable[str], count: int) -> str:

@@ -1,4 +1,4 @@
--- Alarms, where batches and lists are PostgreSQL's own.
+-- Alarms: batches and lists in PostgreSQL's own types.
 
 -- name: put_alarms
 -- columns: run_id uuid, step int, kind text, due_at timestamptz, seconds float8

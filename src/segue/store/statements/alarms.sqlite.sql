@@ -1,4 +1,4 @@
--- Alarms, where lists come as JSON and batches row by row.
+-- Alarms: lists as JSON, batches row by row.
 
 -- name: put_alarms
 -- columns: run_id uuid, step int, kind text, due_at time, seconds float

@@ -1,5 +1,35 @@
--- What is written down as having happened.
+-- Events: how they are recorded, what observers and subscriptions receive, and how they are read.
 
 -- name: insert_event
-INSERT INTO segue_events (id, at, kind, run_id, step, detail) VALUES (:id, :at, :kind, :run_id, :step, :detail)
+INSERT INTO segue_events (id, at, kind, run_id, step, detail, namespace)
+VALUES (:id, :at, :kind, :run_id, :step, :detail, :namespace)
 ON CONFLICT DO NOTHING;
+
+-- name: event_facts
+-- What is added to an event when it is delivered.
+SELECT r.workflow, r.key, r.tags, s.name, s.task FROM segue_runs r
+LEFT JOIN segue_steps s ON s.run_id = r.id AND s.step = CAST(:step AS integer) WHERE r.id = :run_id;
+
+-- name: step_ended_now
+-- Whether this transaction recorded the end.
+SELECT 1 FROM segue_steps
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = :status AND finished_at = :now;
+
+-- name: cancel_waiting_steps_told
+{cancel_waiting_steps} RETURNING step, attempt, task;
+
+-- name: event_columns
+e.id, e.at, e.kind, e.run_id, r.workflow, e.step,
+    (SELECT s.name FROM segue_steps s WHERE s.run_id = e.run_id AND s.step = e.step), e.detail, e.namespace FROM segue_events e
+LEFT JOIN segue_runs r ON r.id = e.run_id;
+
+-- name: is_event_of_namespace
+-- An event about a run is of the run's namespace.
+(CAST(:prefix AS text) IS NULL OR CASE WHEN e.run_id IS NULL THEN e.namespace = :namespace
+    ELSE coalesce({prefix_of_run}, '') = :prefix END);
+
+-- name: list_events
+SELECT {event_columns} WHERE e.id < :before AND {is_of_kinds} AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;
+
+-- name: list_events_of_run
+SELECT {event_columns} WHERE e.run_id = :run_id AND e.id < :before AND {is_of_kinds} AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;

@@ -18,6 +18,6 @@ UPDATE segue_steps SET metadata = :metadata WHERE run_id = :run_id AND step = :s
 DELETE FROM segue_labels WHERE run_id = :run_id AND step = :step;
 
 -- name: check_label
--- Every label is of a run that is there.
+-- Every label belongs to an existing run.
 SELECT l.run_id, 'label ' || l.name || '=' || l.value || ' is of no run' FROM segue_labels l
-WHERE NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = l.run_id);
+WHERE NOT coalesce((SELECT r.id FROM segue_runs r WHERE r.id >= l.run_id ORDER BY r.id LIMIT 1) = l.run_id, false);

@@ -1,10 +1,10 @@
--- Who does the chores.
+-- Which process is the leader and does the chores.
 
 -- name: leader_row
 SELECT holder, host, term, since, lease_until FROM segue_leader WHERE name = :name;
 
 -- name: take_lead
--- The first of those that find the lease run out gets it; a leader that was slow, and that nobody missed, goes on.
+-- The first process that finds the lease expired gets it. A leader that was slow and has not been replaced continues.
 INSERT INTO segue_leader (name, holder, host, term, since, lease_until)
 VALUES (:name, :holder, :host, 1, :now, :lease_until)
 ON CONFLICT (name) DO UPDATE

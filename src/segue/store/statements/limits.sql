@@ -1,14 +1,14 @@
--- Limits, rates and turns: what claims of steps with lanes need, and what people say of limits.
+-- Limits, rates and fair shares: what claims of steps with lanes need, and what people change.
 
 -- name: put_limit
--- What a person says counts, whatever the code says.
+-- A limit set by a person takes precedence over the code.
 INSERT INTO segue_limits (name, concurrency, rate, period, burst, source, updated_at)
 VALUES (:name, :concurrency, :rate, :period, :burst, 'api', :now)
 ON CONFLICT (name) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period,
     burst = excluded.burst, source = 'api', updated_at = excluded.updated_at;
 
 -- name: declare_limit
--- Said only when something else stands there, so that starts do not wait for each other.
+-- Called only when the stored limit differs, so that starts do not wait for each other.
 INSERT INTO segue_limits (name, concurrency, rate, period, burst, source, in_code, updated_at)
 VALUES (:name, :concurrency, :rate, :period, :burst, 'code', true, :now)
 ON CONFLICT (name) DO UPDATE SET in_code = true,
@@ -25,21 +25,28 @@ DELETE FROM segue_limits WHERE name = :name RETURNING name;
 SELECT name, concurrency, rate, period, burst, source, in_code FROM segue_limits ORDER BY name;
 
 -- name: put_weight
-INSERT INTO segue_turns (queue, key, weight, served_at) VALUES (:queue, :key, :weight, :now)
+INSERT INTO segue_shares (queue, key, weight, served_at) VALUES (:queue, :key, :weight, :now)
 ON CONFLICT (queue, key) DO UPDATE SET weight = excluded.weight;
 
--- name: list_turns
-SELECT queue, key, weight, served, served_at FROM segue_turns ORDER BY queue, key LIMIT :limit;
+-- name: list_shares
+SELECT queue, key, weight, served, served_at FROM segue_shares
+WHERE CAST(:prefix AS text) IS NULL OR {prefix_of_queue} = :prefix ORDER BY queue, key LIMIT :limit;
 
 -- name: taken_by_lanes
--- Who holds places now. Counted when it is asked, never kept: a place cannot leak, and one whose worker is lost is held
--- until its step is taken away from it.
+-- The steps that hold places now. Counted on demand, never stored, so a place cannot leak. A lost worker's step keeps
+-- its place until it is rescued.
 SELECT queue, lane, count(*) FROM segue_steps
-WHERE status IN ('running', 'sent') AND lane IS NOT NULL GROUP BY queue, lane;
+WHERE {is_live} AND lane IS NOT NULL GROUP BY queue, lane;
+
+-- name: holds_places
+-- The steps that hold places, which are the live ones. One half after the other, as each status has its index.
+SELECT run_id, name, queue, task, lane, started_at, worker_id FROM segue_steps WHERE status = 'running'
+UNION ALL SELECT run_id, name, queue, task, lane, sent_at, worker_id FROM segue_steps WHERE status = 'sent';
 
 -- name: taken_by_all
--- With steps that have no lane: for limits that bind them, too.
-SELECT queue, task, lane, count(*) FROM segue_steps WHERE status = 'running' GROUP BY queue, task, lane;
+-- Includes steps without a lane: limits may apply to them, too. One half after the other, as each status has its index.
+SELECT queue, task, lane, count(*) FROM segue_steps WHERE status = 'running' GROUP BY queue, task, lane
+UNION ALL SELECT queue, task, lane, count(*) FROM segue_steps WHERE status = 'sent' GROUP BY queue, task, lane;
 
 -- name: waiting_by_lanes
 SELECT queue, lane, count(*) FROM segue_steps WHERE status = 'ready' AND gate = 'limit' GROUP BY queue, lane;
@@ -48,16 +55,16 @@ SELECT queue, lane, count(*) FROM segue_steps WHERE status = 'ready' AND gate = 
 SELECT DISTINCT queue FROM segue_steps WHERE run_id = :run_id AND status = 'ready';
 
 -- name: holders
--- What runs, and so may hold places: for people.
-SELECT s.run_id, s.name, s.queue, s.task, s.lane, s.started_at, w.name FROM segue_steps s
-LEFT JOIN segue_workers w ON w.id = s.worker_id
-WHERE s.status = 'running' ORDER BY s.started_at LIMIT :limit;
+-- Steps that may hold places: for display.
+SELECT s.run_id, s.name, s.queue, s.task, s.lane, s.started_at, w.name FROM ({holds_places}) s
+LEFT JOIN segue_workers w ON {is_worker_of_step}
+ORDER BY s.started_at LIMIT :limit;
 
 -- name: lane_of_step
 SELECT lane FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: close_lane
--- The results that its keys depend on are there: it becomes ready like any other step.
+-- The results that its keys depend on are known: the step becomes ready like any other.
 UPDATE segue_steps SET planned_lane = lane, lane = :lane, is_join = false, status = 'ready', ready_at = :ready_at, gate = :gate
 WHERE run_id = :run_id AND step = :step AND status = 'blocked' AND is_join;
 
@@ -66,13 +73,13 @@ SELECT s.name, s.hook, s.may_fail, r.fail_fast, s.delay, s.ready_at, s.attempt
 FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id WHERE s.run_id = :run_id AND s.step = :step;
 
 -- name: drop_bucket
--- A bucket that is full is as good as none.
+-- A full bucket is equivalent to none.
 DELETE FROM segue_limit_keys WHERE name = :name AND key = :key AND full_at < :now;
 
--- name: drop_turn
-DELETE FROM segue_turns WHERE queue = :queue AND key = :key AND weight IS NULL AND served_at < :before;
+-- name: drop_share
+DELETE FROM segue_shares WHERE queue = :queue AND key = :key AND weight IS NULL AND served_at < :before;
 
--- Admission: runs of a workflow that may not all be under way at once ---------------------------------------------------
+-- Admission: runs of a workflow that limits how many are active at once -----------------------------------------------
 
 -- name: count_admitted
 SELECT count(*) FROM segue_runs
@@ -103,7 +110,7 @@ UPDATE segue_runs SET admitted_at = :now WHERE id = :run_id;
 UPDATE segue_runs SET limit_name = :name, limit_key = :key WHERE id = :run_id AND admitted_at IS NULL;
 
 -- name: hold_unadmitted
--- After a run was changed by hand: what became ready waits, if the run does.
+-- After a run was changed by hand: if the run waits for its admission, steps that became ready wait, too.
 UPDATE segue_steps SET gate = 'admission'
 WHERE run_id = :run_id AND status = 'ready' AND (gate IS NULL OR gate IN ('timer', 'limit')) AND EXISTS (
     SELECT 1 FROM segue_runs r WHERE r.id = :run_id AND r.limit_name IS NOT NULL AND r.admitted_at IS NULL
@@ -119,25 +126,41 @@ WHERE run_id = :run_id AND status = 'ready' AND gate = 'admission'
 RETURNING step;
 
 -- name: held_joins
--- Joins without parents, of a run that waited: they are passed when it is admitted.
+-- Joins without parents in a run that waited; they are passed when it is admitted.
 SELECT step FROM segue_steps
 WHERE run_id = :run_id AND status = 'blocked' AND is_join AND waiting_on = 0 AND hook IS NULL ORDER BY step;
 
--- name: waiting_limit_after
-SELECT limit_name, limit_key FROM segue_runs
-WHERE limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NULL
-AND (limit_name, limit_key) > (:name, :key)
-ORDER BY limit_name, limit_key LIMIT 1;
+-- name: waiting_limit_keys
+-- Skips through the index from one limit and key that runs wait for to the next, and tells whether it has a free place.
+-- Most have none: those cost one look here and no further statement.
+WITH RECURSIVE limit_keys(name, key, place) AS (
+    SELECT r.limit_name, r.limit_key, 1 FROM segue_runs r WHERE r.id = coalesce(
+        (SELECT q.id FROM segue_runs q WHERE q.limit_name IS NOT NULL AND q.finished_at IS NULL AND q.admitted_at IS NULL
+            AND q.limit_name = :name AND q.limit_key > :key ORDER BY q.limit_key LIMIT 1),
+        (SELECT q.id FROM segue_runs q WHERE q.limit_name IS NOT NULL AND q.finished_at IS NULL AND q.admitted_at IS NULL
+            AND q.limit_name > :name ORDER BY q.limit_name, q.limit_key LIMIT 1))
+    UNION ALL
+    SELECT r.limit_name, r.limit_key, p.place + 1 FROM limit_keys p JOIN segue_runs r ON r.id = coalesce(
+        (SELECT q.id FROM segue_runs q WHERE q.limit_name IS NOT NULL AND q.finished_at IS NULL AND q.admitted_at IS NULL
+            AND q.limit_name = p.name AND q.limit_key > p.key ORDER BY q.limit_key LIMIT 1),
+        (SELECT q.id FROM segue_runs q WHERE q.limit_name IS NOT NULL AND q.finished_at IS NULL AND q.admitted_at IS NULL
+            AND q.limit_name > p.name ORDER BY q.limit_name, q.limit_key LIMIT 1))
+    WHERE p.place < :limit
+)
+SELECT p.name, p.key, l.concurrency IS NULL OR l.concurrency > (
+    SELECT count(*) FROM segue_runs a WHERE a.limit_name = p.name AND a.limit_key = p.key AND a.finished_at IS NULL
+    AND a.limit_name IS NOT NULL AND a.admitted_at IS NOT NULL)
+FROM limit_keys p LEFT JOIN segue_limits l ON l.name = p.name ORDER BY p.place;
 
 -- name: check_admitted_step
 SELECT s.run_id, 'step ' || s.step || ' may start though its run was not admitted' FROM segue_runs r
-JOIN segue_steps s ON s.run_id = r.id
+JOIN segue_steps s ON {is_step_of_run}
 WHERE r.limit_name IS NOT NULL AND r.finished_at IS NULL AND r.admitted_at IS NULL AND r.intent IS NULL AND r.outcome IS NULL
-AND (s.status = 'running' OR (s.status = 'ready' AND (s.gate IS NULL OR s.gate IN ('timer', 'limit'))));
+AND (s.status IN ('running', 'sent') OR (s.status = 'ready' AND (s.gate IS NULL OR s.gate IN ('timer', 'limit'))));
 
 -- name: check_admission_gate
-SELECT s.run_id, 'step ' || s.step || ' waits for an admission that its run has, or needs not' FROM segue_steps s
-JOIN segue_runs r ON r.id = s.run_id
+SELECT s.run_id, 'step ' || s.step || ' waits for an admission that its run has, or needs not' FROM segue_runs r
+JOIN segue_steps s ON {is_step_of_run}
 WHERE s.gate = 'admission' AND (r.limit_name IS NULL OR r.admitted_at IS NOT NULL);
 
 -- name: check_limit_gate

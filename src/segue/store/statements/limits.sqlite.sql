@@ -1,7 +1,7 @@
--- Claims of steps with lanes, on SQLite. A transaction there has the file to itself, so nothing need be locked.
+-- Claims of steps with lanes, on SQLite. A transaction has the file to itself, so nothing needs a lock.
 
 -- name: waiting_lanes
--- The index is not read but skipped through, from lane to lane: its cost is that of the lanes, not of the steps in them.
+-- Skips through the index from lane to lane, so the cost depends on the number of lanes, not of steps.
 WITH RECURSIVE lanes(lane) AS (
     SELECT (SELECT s.lane FROM segue_steps s INDEXED BY segue_steps_limited
             WHERE s.status = 'ready' AND s.gate = 'limit' AND s.queue = :queue AND s.lane > :after ORDER BY s.lane LIMIT 1)
@@ -41,17 +41,17 @@ WHERE rowid IN (
     WHERE status = 'ready' AND gate IS NULL AND queue = :queue AND run_id = :run_id
     AND task IN (SELECT value FROM json_each(:tasks))
     ORDER BY priority DESC, ready_at, step LIMIT :limit)
-RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue;
+RETURNING {claimed_columns};
 
 -- name: claim_lane
--- Of one priority: what comes after it in the lane has to be compared with other lanes first.
+-- Claims one priority: later entries of the lane must first be compared with other lanes.
 UPDATE segue_steps SET status = 'running', gate = NULL, attempt = attempt + 1, worker_id = :worker_id, started_at = :now
 WHERE rowid IN (
     SELECT rowid FROM segue_steps INDEXED BY segue_steps_limited
     WHERE status = 'ready' AND gate = 'limit' AND queue = :queue AND lane = :lane AND priority = -:rank
     AND (:run_id IS NULL OR run_id = :run_id)
     ORDER BY ready_at, run_id, step LIMIT :limit)
-RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue;
+RETURNING {claimed_columns};
 
 -- name: limits_named
 SELECT name, concurrency, rate, period, burst FROM segue_limits WHERE name IN (SELECT value FROM json_each(:names));
@@ -60,28 +60,29 @@ SELECT name, concurrency, rate, period, burst FROM segue_limits WHERE name IN (S
 SELECT name, concurrency, rate, period, burst, source, in_code FROM segue_limits WHERE name IN (SELECT value FROM json_each(:names));
 
 -- name: binding_limits
--- Those that bind steps without lanes: of queues, and of tasks whose code does not name them.
+-- Limits that apply to steps without lanes: limits of queues, and of tasks whose code does not name them.
 SELECT name FROM segue_limits
-WHERE NOT in_code AND (name IN (SELECT value FROM json_each(:names)) OR (:every_queue AND substr(name, 1, 6) = 'queue:'));
+WHERE NOT in_code AND (name IN (SELECT value FROM json_each(:names)) OR (:every_queue AND instr(name, 'queue:') > 0));
 
 -- name: lock_limits
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:pairs);
 
 -- name: buckets
-SELECT b.name, b.key, b.full_at FROM json_each(:pairs) p
+SELECT b.name, b.key, b.full_at, b.taken_at FROM json_each(:pairs) p
 CROSS JOIN segue_limit_keys b ON b.name = json_extract(p.value, '$[0]') AND b.key = json_extract(p.value, '$[1]');
 
 -- name: put_buckets
-INSERT INTO segue_limit_keys (name, key, full_at)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:rows) WHERE true
-ON CONFLICT (name, key) DO UPDATE SET full_at = excluded.full_at;
+INSERT INTO segue_limit_keys (name, key, full_at, taken_at)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), :now
+FROM json_each(:rows) WHERE true
+ON CONFLICT (name, key) DO UPDATE SET full_at = excluded.full_at, taken_at = excluded.taken_at;
 
--- name: turns
+-- name: shares
 SELECT b.queue, b.key, b.weight, b.served, b.floor FROM json_each(:pairs) p
-CROSS JOIN segue_turns b ON b.queue = json_extract(p.value, '$[0]') AND b.key = json_extract(p.value, '$[1]');
+CROSS JOIN segue_shares b ON b.queue = json_extract(p.value, '$[0]') AND b.key = json_extract(p.value, '$[1]');
 
--- name: count_turns
-INSERT INTO segue_turns (queue, key, served, floor, served_at)
+-- name: count_shares
+INSERT INTO segue_shares (queue, key, served, floor, served_at)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
     json_extract(value, '$[3]') + json_extract(value, '$[2]'), json_extract(value, '$[3]'), :now
 FROM json_each(:rows) WHERE true
@@ -89,14 +90,14 @@ ON CONFLICT (queue, key) DO UPDATE SET served = max(served, excluded.floor) + ex
     floor = max(floor, excluded.floor), served_at = excluded.served_at
 RETURNING queue, key;
 
--- name: lock_turn
+-- name: lock_share
 SELECT 1 WHERE :queue <> :key OR true;
 
 -- name: full_buckets
 SELECT name, key FROM segue_limit_keys WHERE full_at < :now ORDER BY full_at LIMIT :limit;
 
--- name: idle_turns
-SELECT queue, key FROM segue_turns WHERE weight IS NULL AND served_at < :before ORDER BY served_at LIMIT :limit;
+-- name: idle_shares
+SELECT queue, key FROM segue_shares WHERE weight IS NULL AND served_at < :before ORDER BY served_at LIMIT :limit;
 
 -- name: waiting_runs
 SELECT id FROM segue_runs

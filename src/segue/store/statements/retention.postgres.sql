@@ -1,6 +1,6 @@
--- Retention: what differs are lists, and the order, which keeps to the workflow. Where one workflow has most of the runs a
--- plan that is made without knowing which one is asked for takes "those of a workflow by id" to be quicker found among all
--- runs by id. A range of workflows in their order is found by `segue_runs_workflow` alone.
+-- Retention: lists differ, and so does the order, which names the workflow. If one workflow has most of the runs, a
+-- generic plan expects to find "the runs of a workflow by id" faster by scanning all runs by id. Only
+-- `segue_runs_workflow` serves a range of workflows in this order.
 
 -- name: aged_runs
 SELECT id, steps FROM segue_runs
@@ -8,10 +8,15 @@ WHERE workflow >= :workflow AND workflow <= :workflow AND id > :since AND id <= 
 AND status = ANY(:statuses::text[]) AND finished_at < :before ORDER BY workflow, id LIMIT :limit;
 
 -- name: surplus_runs
--- Behind the newest ones that are kept, which have to be counted.
+-- Runs behind the newest ones, which are kept and have to be counted.
 SELECT id, steps FROM segue_runs
 WHERE workflow >= :workflow AND workflow <= :workflow AND status = ANY(:statuses::text[]) AND finished_at IS NOT NULL
 AND id <= (SELECT id FROM segue_runs
     WHERE workflow >= :workflow AND workflow <= :workflow AND status = ANY(:statuses::text[]) AND finished_at IS NOT NULL
     ORDER BY workflow DESC, id DESC LIMIT 1 OFFSET :keep)
 ORDER BY workflow, id LIMIT :limit;
+
+-- name: take_discard
+-- PostgreSQL before version 18 has no min(uuid).
+UPDATE segue_discards SET next = next + :count WHERE run_id = (SELECT d.run_id FROM segue_discards d ORDER BY d.run_id LIMIT 1)
+RETURNING run_id, next - :count, next, steps;

@@ -1,7 +1,8 @@
--- Schedules and their ticks. Who changes a schedule or decides a tick of it holds the schedule's row.
+-- Schedules and their ticks. A transaction that changes a schedule or decides one of its ticks holds the schedule's
+-- row.
 
 -- name: schedule_columns
--- A part: as `read_schedule` wants them.
+-- A fragment: the columns that `read_schedule` expects.
 name, workflow, plan, tick_argument, arguments, expression, timezone, anchor_at, starts_at, ends_at, jitter, is_active, overlap, catch_up, catch_up_window, tags, source, problem, next_tick, due_at, created_at, updated_at;
 
 -- name: schedule_row
@@ -29,13 +30,13 @@ WHERE name = :name;
 DELETE FROM segue_schedules WHERE name = :name;
 
 -- name: advance_schedule
--- Not `updated_at`: that is what people and code change.
+-- Leaves `updated_at` alone: it records changes by people and code.
 UPDATE segue_schedules SET next_tick = :next_tick, due_at = :due_at, is_queueing = is_queueing OR :queued,
     problem = NULL
 WHERE name = :name;
 
 -- name: set_schedule_problem
--- A row back: there was none before, or there is none any more. One that is known stays as it was told first.
+-- A row returned: the schedule had no problem before, or has none now. A known problem keeps its first description.
 UPDATE segue_schedules SET problem = CAST(:problem AS text)
 WHERE name = :name AND (problem IS NULL) <> (CAST(:problem AS text) IS NULL) RETURNING name;
 
@@ -48,7 +49,7 @@ UPDATE segue_schedules SET is_queueing = true WHERE name = :name;
 -- Ticks ------------------------------------------------------------------------------------------------------------
 
 -- name: put_tick
--- Invariant: one tick, one run. A row back: it is the caller's to start. What was skipped may be started by a backfill.
+-- Invariant: one tick, one run. A row returned: the caller is to start it. A backfill may start a skipped tick.
 INSERT INTO segue_ticks (schedule, tick, status, reason, run_id, is_open, decided_at)
 VALUES (:name, :tick, :status, :reason, :run_id, :is_open, :now)
 ON CONFLICT (schedule, tick) DO UPDATE
@@ -70,20 +71,21 @@ UPDATE segue_ticks SET status = 'skipped', reason = :reason, is_open = false, de
 WHERE schedule = :name AND is_open AND status = 'queued' AND tick < :before;
 
 -- name: live_ticks
--- With runs that have not ended; a tick that is open may be of one that has.
-SELECT t.tick, t.run_id FROM segue_ticks t JOIN segue_runs r ON r.id = t.run_id
-WHERE t.schedule = :name AND t.is_open AND t.status = 'started' AND r.finished_at IS NULL ORDER BY t.tick LIMIT :limit;
+-- Ticks whose runs have not ended; an open tick may belong to a run that has.
+SELECT t.tick, t.run_id FROM segue_ticks t WHERE t.schedule = :name AND t.is_open AND t.status = 'started'
+AND 1 = (SELECT 1 FROM segue_runs r WHERE r.id = t.run_id AND r.finished_at IS NULL) ORDER BY t.tick LIMIT :limit;
 
 -- name: first_queued_tick
 SELECT tick FROM segue_ticks WHERE schedule = :name AND is_open AND status = 'queued' ORDER BY tick LIMIT 1;
 
 -- name: reopen_tick
--- The run goes on, so its tick counts again when the next one asks whether it overlaps.
+-- The run continues, so its tick counts again when the next tick checks for an overlap.
 UPDATE segue_ticks SET is_open = true WHERE run_id = :run_id AND status = 'started';
 
 -- name: tick_columns
--- A part: ticks with what became of their runs.
-SELECT t.tick, t.status, t.reason, t.run_id, t.decided_at, r.status FROM segue_ticks t LEFT JOIN segue_runs r ON r.id = t.run_id;
+-- A fragment: ticks with the status of their runs.
+SELECT t.tick, t.status, t.reason, t.run_id, t.decided_at,
+    (SELECT r.status FROM segue_runs r WHERE r.id >= t.run_id AND r.id <= t.run_id ORDER BY r.id) FROM segue_ticks t;
 
 -- name: tick_row
 {tick_columns} WHERE t.schedule = :name AND t.tick = :tick;
@@ -114,3 +116,16 @@ WHERE t.status = 'started' AND NOT t.is_open AND r.finished_at IS NULL;
 -- name: check_queue_forgotten
 SELECT t.run_id, 'tick ' || t.tick || ' of schedule ' || t.schedule || ' is queued, but nobody looks at the queue'
 FROM segue_ticks t JOIN segue_schedules s ON s.name = t.schedule WHERE t.status = 'queued' AND NOT (t.is_open AND s.is_queueing);
+
+-- Whether a worker can execute what a schedule started ----------------------------------------------------------------
+
+-- name: ready_tasks
+-- Tasks of a run that a worker may claim now. The first steps are enough.
+SELECT DISTINCT task FROM segue_steps
+WHERE run_id = :run_id AND step < 10000 AND status = 'ready' AND (gate IS NULL OR gate = 'limit') AND task IS NOT NULL;
+
+-- name: tasks_of_workers
+-- Tasks of live workers, and of workers seen recently, which may be restarting. Many workers have the same tasks.
+SELECT DISTINCT tasks, CASE WHEN status IN ('running', 'stopping') AND lease_until >= :now AND pool <> 'inline' THEN 1 ELSE 0 END
+FROM segue_workers WHERE namespace = :namespace
+AND (heartbeat_at > :since OR (status IN ('running', 'stopping') AND lease_until >= :now));

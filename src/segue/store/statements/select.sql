@@ -1,7 +1,13 @@
--- Pages of runs, newest first: one statement for each index that a page may go by. `run_matches` asks the rest.
+-- Pages of runs, newest first: one statement for each index that a page may use. `run_matches` checks the other
+-- conditions.
 
 -- name: page_of_all
 SELECT r.id FROM segue_runs r WHERE r.id < :before AND r.id >= :since AND {run_matches}
+ORDER BY r.id DESC LIMIT :limit;
+
+-- name: page_of_namespace
+SELECT r.id FROM segue_runs r
+WHERE {prefix_of_run} = :prefix AND {is_namespaced} AND r.id < :before AND r.id >= :since AND {run_matches}
 ORDER BY r.id DESC LIMIT :limit;
 
 -- name: page_of_live
@@ -21,17 +27,17 @@ SELECT r.id FROM segue_runs r WHERE r.workflow = :workflow AND r.key = :key AND 
 ORDER BY r.id DESC LIMIT :limit;
 
 -- name: page_of_label
--- A run is found once, though several of its steps may have the label.
+-- Returns a run once, even if several of its steps have the label.
 SELECT DISTINCT l.run_id FROM segue_labels l JOIN segue_runs r ON r.id = l.run_id
 WHERE l.name = :name AND l.value = :value AND l.run_id < :before AND l.run_id >= :since AND {run_matches}
 ORDER BY l.run_id DESC LIMIT :limit;
 
 -- name: count_label
--- Only whether it is rare is asked, so the count stops.
+-- The caller only needs to know whether it is rare, so the count stops early.
 SELECT count(*) FROM (SELECT 1 FROM segue_labels WHERE name = :name AND value = :value LIMIT :limit) l;
 
 -- name: run_columns
--- What is shown of a run, but for its arguments, which may be large.
+-- What is shown of a run, except its arguments, which may be large.
 r.id, r.workflow, r.key, r.status, r.intent, r.outcome, r.steps - r.discarded, r.error, r.created_at, r.started_at, r.finished_at, r.tags,
 r.metadata, r.forked_from, r.limit_name, r.limit_key, r.admitted_at,
 (SELECT a.due_at FROM segue_alarms a WHERE a.run_id = r.id AND a.step = -1 AND a.kind = 'deadline');

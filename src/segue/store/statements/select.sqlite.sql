@@ -1,8 +1,9 @@
--- Pages of runs: what SQLite says its own way.
+-- Pages of runs: what differs on SQLite.
 
 -- name: run_matches
--- What else a filter asks of a run; null asks nothing.
-(:statuses IS NULL OR r.status IN (SELECT value FROM json_each(:statuses)))
+-- The other conditions of a filter; null means no condition.
+(:prefix IS NULL OR {prefix_of_run} = :prefix)
+AND (:statuses IS NULL OR r.status IN (SELECT value FROM json_each(:statuses)))
 AND (:workflow IS NULL OR r.workflow = :workflow) AND (:key IS NULL OR r.key = :key)
 AND (:error_type IS NULL OR json_extract(r.error, '$.type') = :error_type)
 AND NOT EXISTS (SELECT 1 FROM json_each(:names) n JOIN json_each(:values) v ON v.key = n.key
@@ -20,6 +21,6 @@ AND {run_matches}
 ORDER BY r.id DESC LIMIT :limit;
 
 -- name: run_rows
--- Lists leave large arguments out.
+-- Lists omit large arguments.
 SELECT {run_columns}, CASE WHEN length(r.arguments) <= 2000 THEN r.arguments END
 FROM segue_runs r WHERE r.id IN (SELECT value FROM json_each(:ids)) ORDER BY r.id DESC;

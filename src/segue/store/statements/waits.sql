@@ -1,7 +1,7 @@
--- Steps that wait for a message, and what was sent to runs. Whoever uses these holds the lock of the run.
+-- Steps that wait for a message, and messages that were sent to runs. The caller holds the lock of the run.
 
 -- name: names_waiting
--- Of messages that no step has taken yet: nearly always none.
+-- Names of messages that no step has taken yet: nearly always none.
 SELECT DISTINCT name FROM segue_messages WHERE run_id = :run_id AND taken_by IS NULL;
 
 -- name: next_messages
@@ -15,13 +15,13 @@ UPDATE segue_messages SET taken_by = :step WHERE run_id = :run_id AND position =
 SELECT taken_by FROM segue_messages WHERE run_id = :run_id AND name = :name AND key = :key;
 
 -- name: put_message
--- The position is safe to work out: nobody else sends to this run now.
+-- Computing the position is safe: the lock keeps other transactions from sending to this run.
 INSERT INTO segue_messages (run_id, position, name, key, value, sent_at, taken_by) VALUES (
     :run_id, (SELECT coalesce(max(position), -1) + 1 FROM segue_messages WHERE run_id = :run_id), :name, :key, :value,
     :sent_at, :taken_by);
 
 -- name: step_waiting
--- The one that has waited for the longest.
+-- The step that has waited longest.
 SELECT step, attempt, name FROM segue_steps
 WHERE run_id = :run_id AND status = 'ready' AND gate = 'event' AND event = :name ORDER BY ready_at, step LIMIT 1;
 
@@ -29,11 +29,11 @@ WHERE run_id = :run_id AND status = 'ready' AND gate = 'event' AND event = :name
 SELECT name FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: list_waits
--- Oldest runs first. The index on what waits has the order, and nothing else is read.
+-- Oldest runs first. The index on waiting steps has this order, so nothing else is read.
 SELECT s.run_id, r.workflow, r.key, s.step, s.name, s.event, s.ready_at, a.due_at FROM segue_steps s
 JOIN segue_runs r ON r.id = s.run_id
 LEFT JOIN segue_alarms a ON a.run_id = s.run_id AND a.step = s.step AND a.kind = 'wait'
-WHERE s.status = 'ready' AND s.gate = 'event'
+WHERE s.status = 'ready' AND s.gate = 'event' AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix)
 AND (CAST(:workflow AS text) IS NULL OR r.workflow = :workflow)
 AND (CAST(:name AS text) IS NULL OR s.event = :name)
 ORDER BY s.run_id, s.event, s.ready_at, s.step LIMIT :limit;

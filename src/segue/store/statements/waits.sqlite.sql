@@ -1,4 +1,4 @@
--- Waits, where lists come as JSON and batches row by row.
+-- Waits: lists as JSON, batches row by row.
 
 -- name: wait_rows
 SELECT s.step, s.attempt, s.status, s.name, s.task, s.args, s.holes, s.when_expr, s.policy, s.delay, s.ready_at, s.hook,

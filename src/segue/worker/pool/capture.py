@@ -1,18 +1,23 @@
-"""What a child process prints, kept as a bounded tail.
+"""The output of a child process, kept as a bounded tail.
 
-Descriptors 1 and 2 lead to one unlinked file, opened for appending, whose position is shared by all that write to it.
-So "was anything printed?" costs one lseek, subprocesses are captured, too, and the worker can still read the file when
-the child has died. The zygote cuts a file that grows too large while its task runs (`trim`).
+Descriptors 1 and 2 lead to one unlinked file, opened for appending; all writers share its position. One lseek therefore
+shows whether anything was printed, subprocesses are captured, too, and the worker can still read the file after the
+child has died. The zygote cuts a file that grows too large while its task runs (`trim`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import io
 import logging
 import os
 import sys
 import tempfile
-from typing import TextIO
+from typing import Any, TextIO
+
+from segue.worker.pool.folder import make_again
 
 TAIL_BYTES = 16 * 1024
 TRIM_BYTES = 4 * 1024 * 1024
@@ -22,7 +27,27 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def open_capture(folder: str) -> int:
-    """A new capture file, already unlinked; returns its descriptor."""
+    """A new capture file, already unlinked. Returns its descriptor.
+
+    The file is in memory if the folder has no room or is not writable. Raises OSError if neither is possible.
+    """
+    try:
+        return _open_in(folder)
+    except FileNotFoundError:
+        with contextlib.suppress(OSError):
+            make_again(folder)
+            return _open_in(folder)
+    except OSError as exc:
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+    if not hasattr(os, "memfd_create"):
+        return _open_in(folder)
+    descriptor = os.memfd_create("segue-output", os.MFD_CLOEXEC)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    return descriptor
+
+
+def _open_in(folder: str) -> int:
     descriptor, path = tempfile.mkstemp(dir=folder, prefix="output-")
     os.close(descriptor)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
@@ -31,11 +56,22 @@ def open_capture(folder: str) -> int:
 
 
 def read_tail(descriptor: int) -> str:
-    """The last 16 KiB of a capture file, as text; says how much was cut."""
+    """The last 16 KiB of a capture file, as text, with a note on how much was cut."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - TAIL_BYTES)
-    text = os.pread(descriptor, TAIL_BYTES, start).decode("utf-8", "replace")
+    text = storable(os.pread(descriptor, TAIL_BYTES, start).decode("utf-8", "replace"))
     return f"[... {start} bytes cut]\n{text}" if start else text
+
+
+def storable(text: str) -> str:
+    """The text in a form that every database can store: without NUL, and without halves of characters."""
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 def trim(descriptor: int) -> None:
@@ -47,13 +83,24 @@ def trim(descriptor: int) -> None:
         os.write(descriptor, tail)
 
 
+class _Lossy(io.FileIO):
+    """A file that ignores a full disk: a task does not fail because its output cannot be kept."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            return memoryview(data).nbytes
+
+
 class Capture:
-    """The child's side: sends all output into the file, and takes what one attempt left there."""
+    """The child's side: sends all output into the file, and reads the output of one attempt from it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
+        self.lead_here()
         self._out = self._stream(1)
         self._err = self._stream(2)
         self._put_streams()
@@ -63,15 +110,21 @@ class Capture:
 
     @staticmethod
     def _stream(descriptor: int) -> TextIO:
-        return open(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+        raw = io.BufferedWriter(_Lossy(descriptor, "w", closefd=False))
+        return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+    def lead_here(self) -> None:
+        """Point descriptors 1 and 2 to the file, again if they have been redirected."""
+        os.dup2(self._descriptor, 1)
+        os.dup2(self._descriptor, 2)
 
     def _put_streams(self) -> None:
         sys.stdout, sys.stderr = self._out, self._err
 
     def take(self) -> str:
-        """What was printed since the last call; the file is empty afterwards."""
-        if sys.stdout is not self._out or sys.stderr is not self._err:
-            with contextlib.suppress(Exception):
+        """The output since the last call; the file is empty afterwards."""
+        if getattr(sys, "stdout", None) is not self._out or getattr(sys, "stderr", None) is not self._err:
+            with contextlib.suppress(BaseException):  # the task may have replaced the stream
                 sys.stdout.flush()
             self._put_streams()
         if self._out.closed:

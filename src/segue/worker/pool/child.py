@@ -1,7 +1,7 @@
-"""A child of the process pool: reads one job, runs it, writes what came of it, until it is told to stop.
+"""A child of the process pool: reads one job, runs it, writes its outcome, and repeats this until it is stopped.
 
-SIGTERM ends it: at once while it waits, through `Cancelled` raised inside the task while one runs (so that `finally`
-blocks still happen), and after the result is written in between. It leaves by `os._exit`, always.
+SIGTERM ends it: immediately while it waits, through `Cancelled` raised inside the task while one runs (so that
+`finally` blocks still run), and after the result is written in between. It always leaves by `os._exit`.
 """
 
 from __future__ import annotations
@@ -12,30 +12,32 @@ import resource
 import signal
 import socket
 import sys
-import time
 from functools import partial
+from time import monotonic  # by name: a task may replace `time.monotonic`
 from types import FrameType
 from typing import NoReturn
 
+from segue.attempt.outcomes import arguments_lost
+from segue.attempt.runner import run_job
 from segue.authoring.context import Cancelled
 from segue.engine.transactional import TaskTransactions
 from segue.model import Outcome, Progress
 from segue.store import open_store
+from segue.worker.own_signals import handle
 from segue.worker.pool import wire
 from segue.worker.pool.capture import Capture
-from segue.worker.pool.endings import cancelled
 from segue.worker.pool.settings import ChildSettings
-from segue.worker.runner import run_job
+from segue.worker.pool.surroundings import Surroundings, Trust
 
 TERMINATED_EXIT = 128 + signal.SIGTERM
-CLOSED_EXIT = 121  # the task closed the descriptors by which the child speaks
-_RSS_CHECK_SECONDS = 0.25  # after short attempts; after each one that took _LONG_SECONDS
+CLOSED_EXIT = 121  # the task closed the descriptors that connect the child to the worker
+_LOOK_SECONDS = 0.25  # how often to check after short attempts; always after one that took _LONG_SECONDS
 _LONG_SECONDS = 0.005
 _PR_SET_PDEATHSIG = 1
 
 
 def become_child(zygote_pid: int, jobs: int, news: int, capture: int, settings: ChildSettings) -> NoReturn:
-    """What a fresh fork of the zygote does for the rest of its life."""
+    """Run as a child, in a fresh fork of the zygote, until the process ends."""
     code = 1
     try:
         os.setsid()
@@ -46,7 +48,6 @@ def become_child(zygote_pid: int, jobs: int, news: int, capture: int, settings: 
         os.dup2(stdin, 0)
         os.close(stdin)
         child = Child(jobs, news, Capture(capture), settings)
-        signal.signal(signal.SIGTERM, child.on_sigterm)
         code = child.serve()
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 1
@@ -57,7 +58,7 @@ def become_child(zygote_pid: int, jobs: int, news: int, capture: int, settings: 
 
 
 class Child:
-    """The loop, and what the signal handler needs to know of it."""
+    """The loop, and the state that the signal handler needs."""
 
     def __init__(self, jobs: int, news: int, capture: Capture, settings: ChildSettings) -> None:
         self._jobs = socket.socket(fileno=jobs)
@@ -71,12 +72,15 @@ class Child:
         self._must_end = False
         self._retires = False
         self._took_long = False
-        self._rss_checked_at = 0.0
+        self._looked_at = 0.0
+        handle(signal.SIGTERM, self.on_sigterm, in_forks=signal.SIG_DFL)
+        self._surroundings = Surroundings()
+        self._trust = Trust()
         url = settings.database_url
         self._transactions = None if url is None else TaskTransactions(partial(open_store, url))
 
     def serve(self) -> int:
-        """Work until told to stop; returns the exit code."""
+        """Work until stopped. Returns the exit code."""
         view = memoryview(self._buffer)
         while True:
             self._waits = True
@@ -88,15 +92,15 @@ class Child:
                 return 0
             frame = self._attempt(view[:length])
             if os.getpid() != self._pid:
-                return 0  # the task forked, and this is the fork: it must not answer, nor take jobs
+                return 0  # the user's code forked while its result was read, and this is the fork: it must not answer
             try:
                 self._write(frame)
-                self._check_size()
+                self._look_around()
             except OSError:
                 return CLOSED_EXIT
 
     def on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
-        """End soon, and never in the middle of a frame."""
+        """End soon, but never while a frame is being written."""
         self._must_end = True
         if self._runs_task:
             raise Cancelled
@@ -104,27 +108,45 @@ class Child:
             raise SystemExit(TERMINATED_EXIT)
 
     def _attempt(self, message: memoryview) -> bytes:
-        job = wire.unpack_job(message)
+        try:
+            job = wire.unpack_job(message)
+        except OSError as exc:
+            spilled = wire.spilled_in(message)
+            assert spilled is not None  # any other job is in the message itself
+            return wire.pack_outcome(arguments_lost(spilled.run_id, spilled.step, spilled.attempt, exc))
         try:
             self._runs_task = True
             if self._must_end:
                 raise Cancelled
             outcome = run_job(
-                job, report=self._report, result_limit_bytes=self._settings.result_limit_bytes,
+                job, report=self._report, is_cancelled=self._is_to_end,
+                result_limit_bytes=self._settings.result_limit_bytes,
                 transactions=self._transactions, on_return=self._on_return,
             )  # fmt: skip
             self._runs_task = False
         except Cancelled:
-            self._runs_task = False
-            if self._must_end:
-                raise SystemExit(TERMINATED_EXIT) from None
-            outcome = cancelled(job)  # the task's own idea
+            raise SystemExit(TERMINATED_EXIT) from None
         self._took_long = outcome.seconds > _LONG_SECONDS
+        if self._took_long or self._trust.wants_a_look(job.task):
+            self._put_back(job.task)
         self._add_output(outcome)
         return wire.pack_outcome(outcome)
 
+    def _put_back(self, task: str) -> None:
+        """Restore the state of the process for the next attempt."""
+        was_same = self._surroundings.put_back()
+        if self._took_long or not was_same:
+            self._trust.lose(task)
+        try:
+            self._capture.lead_here()
+        except OSError:  # the task closed the descriptors; this child cannot continue
+            self._must_end = True
+
+    def _is_to_end(self) -> bool:
+        return self._must_end
+
     def _on_return(self) -> str:
-        """A transactional task has returned: a SIGTERM waits until what it wrote is committed and said."""
+        """A transactional task has returned: a SIGTERM waits until its work is committed and reported."""
         self._runs_task = False
         return self._take_output()
 
@@ -134,7 +156,7 @@ class Child:
     def _take_output(self) -> str:
         try:
             return self._capture.take()
-        except (OSError, ValueError):  # the task closed its descriptors; this child has no more to offer
+        except (OSError, ValueError):  # the task closed the descriptors; this child cannot continue
             self._must_end = True
             return ""
 
@@ -148,16 +170,16 @@ class Child:
             frame = frame[written:]
             written = os.write(self._news, frame)
 
-    def _check_size(self) -> None:
-        limit = self._settings.max_rss_mb
-        if limit is None or self._retires:
+    def _look_around(self) -> None:
+        """After a long attempt, and now and then: has this child grown, or changed in a way that it cannot undo?"""
+        now = monotonic()
+        if self._retires or not (self._took_long or now - self._looked_at >= _LOOK_SECONDS):
             return
-        now = time.monotonic()
-        if self._took_long or now - self._rss_checked_at >= _RSS_CHECK_SECONDS:
-            self._rss_checked_at = now
-            if _rss_mb() > limit:
-                self._retires = True
-                self._write(wire.pack_retire())
+        self._looked_at = now
+        limit = self._settings.max_rss_mb
+        if not self._surroundings.put_back_slowly() or (limit is not None and _rss_mb() > limit):
+            self._retires = True
+            self._write(wire.pack_retire())
 
 
 def _rss_mb() -> float:
@@ -169,7 +191,7 @@ def _rss_mb() -> float:
 
 
 def _die_with(zygote_pid: int) -> None:
-    """Have the kernel kill this process when the zygote dies (Linux; elsewhere the closed socket ends it)."""
+    """Let the kernel kill this process when the zygote dies (Linux; elsewhere the closed socket ends it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != zygote_pid:

@@ -1,31 +1,32 @@
 """The inline pool: attempts run inside `collect`, in the calling thread. For `segue.run` and for tests.
 
-Nothing can interrupt an attempt here: timeouts are not kept, and `cancel` reaches only what has not begun. What a task
-prints appears on the terminal, too. Ctrl-C gets through.
+Nothing can interrupt an attempt here: timeouts have no effect, and `cancel` reaches only jobs that have not begun. The
+output of a task also appears on the terminal. Ctrl-C gets through, and so does an exception that ends the attempt that
+called `segue.run`.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import monotonic  # by name: a task may replace `time.monotonic`
 
-from segue.authoring.context import Cancelled
+from segue.attempt.outcomes import RESULT_LIMIT_BYTES, cancelled, released
+from segue.attempt.runner import run_job
+from segue.authoring.context import NoStepError, current
 from segue.engine.transactional import TaskTransactions
-from segue.model import Job, Outcome, Progress
+from segue.model import Attempt, Job, Outcome, Progress
 from segue.store.protocol import Store
-from segue.worker.pool import Attempt, News
-from segue.worker.pool.endings import cancelled, released
+from segue.worker.pool import News
 from segue.worker.pool.routing import captured, routing
 from segue.worker.pool.waiting import Waiter
-from segue.worker.runner import RESULT_LIMIT_BYTES, run_job
 
 _SIZE = 64
 _TURN_SECONDS = 0.020
 
 
 class InlinePool:
-    """Runs jobs one after another; a `collect` works for about 20 ms, at least one job.
+    """Runs jobs one after another; a `collect` works for about 20 ms, but on at least one job.
 
     Transactional tasks need the `store`.
 
@@ -44,18 +45,19 @@ class InlinePool:
         self._echo = echo
         self._result_limit_bytes = result_limit_bytes
         self._waiter = Waiter()
+        self._outer_is_to_end = _outer_is_to_end()
         self._waiting: deque[Job] = deque()
         self._news: list[News] = []
         self._is_open = False
 
     def start(self) -> None:
-        """Begin to catch output."""
+        """Begin to capture output."""
         routing.install()
         self._is_open = True
 
     @property
     def capacity(self) -> int:
-        """How many more jobs it takes into one turn."""
+        """How many more jobs it takes in one turn."""
         return max(0, _SIZE - len(self._waiting)) if self._is_open else 0
 
     @property
@@ -69,13 +71,13 @@ class InlinePool:
         self._waiting.extend(jobs)
 
     def collect(self, timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[News]:
-        """Run what waits; wait, when nothing does."""
+        """Run the waiting jobs; if there are none, wait."""
         if not self._waiting and not self._news:
             self._waiter.wait(timeout_seconds, extra_fds)
-        end = time.monotonic() + _TURN_SECONDS
+        end = monotonic() + _TURN_SECONDS
         while self._waiting:
             self._news.append(self._run(self._waiting.popleft()))
-            if time.monotonic() >= end:
+            if monotonic() >= end:
                 break
         news, self._news = self._news, []
         return news
@@ -85,13 +87,13 @@ class InlinePool:
         self._waiter.wake()
 
     def cancel(self, run_id: str, step: int) -> None:
-        """Drop this step's attempt when it has not begun."""
+        """Drop this step's attempt if it has not begun."""
         for job in [job for job in self._waiting if job.run_id == run_id and job.step == step]:
             self._waiting.remove(job)
             self._news.append(cancelled(job))
 
     def recall(self) -> None:
-        """Hand back what has not begun."""
+        """Hand back jobs that have not begun."""
         self._news += [released(job) for job in self._waiting]
         self._waiting.clear()
 
@@ -115,19 +117,25 @@ class InlinePool:
 
     def _run(self, job: Job) -> Outcome:
         with captured(echo=self._echo) as tail:
-            try:
-                outcome = run_job(
-                    job,
-                    report=self._report,
-                    result_limit_bytes=self._result_limit_bytes,
-                    let_through=(KeyboardInterrupt,),
-                    transactions=self._transactions,
-                    on_return=tail.text,
-                )
-            except Cancelled:
-                outcome = cancelled(job)
+            outcome = run_job(
+                job,
+                report=self._report,
+                is_cancelled=self._outer_is_to_end,
+                result_limit_bytes=self._result_limit_bytes,
+                let_through=(KeyboardInterrupt,),
+                transactions=self._transactions,
+                on_return=tail.text,
+            )
         outcome.output = tail.text()
         return outcome
 
     def _report(self, progress: Progress) -> None:
         self._news.append(progress)
+
+
+def _outer_is_to_end() -> Callable[[], bool] | None:
+    """Whether the attempt in which this pool was created is to end; None outside of an attempt."""
+    try:
+        return current().cancelled
+    except NoStepError:
+        return None

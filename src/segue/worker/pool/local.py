@@ -1,37 +1,47 @@
-"""What the pools that run attempts inside the worker's own process have in common.
+"""The common part of the pools that run attempts inside the worker's own process.
 
 Nothing in this process can be killed. At its timeout, or when it is cancelled, an attempt is asked to end (its next
-`progress` raises `Cancelled`, a coroutine is cancelled); a timed-out one is reported as failed at once and *abandoned*:
-whatever it still does, its late result is dropped. Use the process pool for code that may hang.
+`progress` raises `Cancelled`, or its coroutine is cancelled). A timed-out attempt is reported as failed immediately and
+*abandoned*: it may continue, but its late result is dropped. Use the process pool for code that may hang.
 
 The entries belong to the thread that drives the pool. Runners only write `begun_at` and put news into the inbox.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic  # by name: a task may replace `time.monotonic`
 
+from segue.attempt.outcomes import broke, cancelled, overridden, released, timed_out
 from segue.engine.transactional import TaskTransactions
-from segue.model import Job, Outcome, Progress
+from segue.loop.self_pipe import Wakeup
+from segue.model import Attempt, Job, Outcome, Progress
 from segue.store.protocol import Store
-from segue.worker.pool import Attempt, News
-from segue.worker.pool.endings import cancelled, overridden, released, timed_out
+from segue.worker.pool import News
 from segue.worker.pool.routing import routing
-from segue.worker.pool.waiting import Doorbell, Waiter
+from segue.worker.pool.waiting import Waiter
 
 
 class Entry:
     """A job in a local pool."""
 
-    __slots__ = ("abandoned", "begun_at", "job", "must_end")
+    __slots__ = ("_ticket", "abandoned", "begun_at", "job", "must_end")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.begun_at: float | None = None
         self.must_end = False
         self.abandoned = False
+        self._ticket = [None]
+
+    def take(self) -> bool:
+        """True for one caller only: the runner that begins the job, or the pool that takes it back before one does."""
+        try:
+            self._ticket.pop()
+        except IndexError:
+            return False
+        return True
 
     def asked_to_end(self) -> bool:
         """Whether the attempt should end at its next report of progress."""
@@ -39,7 +49,7 @@ class Entry:
 
 
 class LocalPool:
-    """`size` attempts at once; a subclass says how one is begun and how it is interrupted.
+    """`size` attempts at the same time; a subclass defines how an attempt begins and how it is interrupted.
 
     Transactional tasks need the `store`.
     """
@@ -48,8 +58,8 @@ class LocalPool:
         self._size = size
         self._transactions = None if store is None else TaskTransactions(lambda: store)
         self._waiter = Waiter()
-        self._bell = Doorbell()
-        self._waiter.watch(self._bell.fileno())
+        self._wakeup = Wakeup()
+        self._waiter.watch(self._wakeup.fileno())
         self._waiting: deque[Entry] = deque()
         self._running: dict[Attempt, Entry] = {}
         self._inbox: deque[tuple[Entry, News]] = deque()  # filled by the runners
@@ -91,17 +101,17 @@ class LocalPool:
 
     def collect(self, timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[News]:
         """Wait for news; see `Pool.collect`."""
-        deadline = time.monotonic() + timeout_seconds
+        deadline = monotonic() + timeout_seconds
         called = False
         while True:
-            now = time.monotonic()
+            now = monotonic()
             wait_seconds = 0.0 if self._news or called else self._next_alarm(deadline) - now
             ready, rung = self._waiter.wait(wait_seconds, extra_fds)
             called = called or rung
             if ready:
-                self._bell.answer()
+                self._wakeup.answer()
             self._read_inbox()
-            now = time.monotonic()
+            now = monotonic()
             self._end_overdue(now)
             self._fill()
             if self._news or called or now >= deadline:
@@ -113,27 +123,31 @@ class LocalPool:
         self._waiter.wake()
 
     def cancel(self, run_id: str, step: int) -> None:
-        """Drop this step's attempt when it has not begun, otherwise ask it to end; see the module."""
+        """Drop this step's attempt if it has not begun, otherwise ask it to end; see the module's docstring."""
         for entry in [entry for entry in self._waiting if entry.job.run_id == run_id and entry.job.step == step]:
             self._waiting.remove(entry)
             self._news.append(cancelled(entry.job))
         for entry in self._running.values():
             if entry.job.run_id == run_id and entry.job.step == step and not entry.must_end:
                 entry.must_end = True
-                self._interrupt(entry)
+                if entry.take():  # no runner has begun it, and none will
+                    self._inbox.append((entry, cancelled(entry.job)))
+                    self._wakeup.ring()
+                else:
+                    self._interrupt(entry)
 
     def recall(self) -> None:
-        """Hand back what has not begun."""
+        """Hand back jobs that have not begun."""
         self._news += [released(entry.job) for entry in self._waiting]
         self._waiting.clear()
 
     def stop(self, grace_seconds: float) -> list[Outcome]:
-        """Let what runs finish, for `grace_seconds`; what is still running then is abandoned and released."""
+        """Let running attempts finish within `grace_seconds`; those that still run then are abandoned and released."""
         self._is_open = False
         self.recall()
-        deadline = time.monotonic() + grace_seconds
+        deadline = monotonic() + grace_seconds
         news: list[News] = []
-        while self._running and (left := deadline - time.monotonic()) > 0:
+        while self._running and (left := deadline - monotonic()) > 0:
             news += self.collect(left)
         self._read_inbox()
         news += self._news
@@ -150,7 +164,7 @@ class LocalPool:
         """Called by runners, from their threads."""
         if not entry.abandoned:
             self._inbox.append((entry, item))
-            self._bell.ring()
+            self._wakeup.ring()
 
     def _report(self, entry: Entry, progress: Progress) -> None:
         self._post(entry, progress)
@@ -159,13 +173,16 @@ class LocalPool:
         while self._waiting and len(self._running) < self._size:
             entry = self._waiting.popleft()
             self._running[_key(entry.job)] = entry
-            self._begin(entry)
+            try:
+                self._begin(entry)
+            except Exception as exc:  # noqa: BLE001 - this attempt fails, the worker continues
+                self._post(entry, broke(entry.job, exc))
 
     def _read_inbox(self) -> None:
         while self._inbox:
             entry, item = self._inbox.popleft()
-            if entry.abandoned:
-                continue
+            if entry.abandoned or self._running.get(_key(entry.job)) is not entry:
+                continue  # a late or second result
             if isinstance(item, Outcome):
                 del self._running[_key(entry.job)]
                 if entry.must_end:
@@ -177,7 +194,7 @@ class LocalPool:
         for entry in self._running.values():
             timeout = entry.job.timeout
             if timeout is not None:
-                alarm = min(alarm, (entry.begun_at or time.monotonic()) + timeout)
+                alarm = min(alarm, (entry.begun_at or monotonic()) + timeout)
         return alarm
 
     def _end_overdue(self, now: float) -> None:
@@ -191,9 +208,10 @@ class LocalPool:
     def _abandon(self, entry: Entry) -> None:
         entry.abandoned = True
         entry.must_end = True
-        if self._transactions is not None:  # or what it wrote would stay locked, on SQLite the whole database
+        if self._transactions is not None:  # otherwise its rows would stay locked, on SQLite the whole database
             self._transactions.revoke(_key(entry.job))
-        self._interrupt(entry)
+        if not entry.take():  # otherwise no runner has begun it, and none will
+            self._interrupt(entry)
 
     def _shut(self) -> None:
         for entry in self._running.values():
@@ -204,11 +222,11 @@ class LocalPool:
         self._close()
         if self._transactions is not None:
             self._transactions.close()
-        if self._is_routing:  # a pool may be killed that never started, or was stopped before
+        if self._is_routing:  # a pool may be killed before it starts, or after it was stopped
             self._is_routing = False
             routing.remove()
         self._waiter.close()
-        self._bell.close()
+        self._wakeup.close()
 
 
 def _key(item: Job | Outcome) -> Attempt:

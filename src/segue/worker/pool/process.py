@@ -1,42 +1,47 @@
 """The process pool: child processes that take one job at a time, supervised so that no task can hurt the worker.
 
-A task may crash, hang, ignore signals, fill its output or eat memory: it costs this one attempt. Children are forked by
-a zygote (see `zygote`), hold a few jobs ahead when tasks are short (see `window`), and give back what they have not
-begun whenever it would wait behind a long task (see `slot`).
+A task may crash, hang, ignore signals, fill its output or use up memory: only its own attempt is lost. A zygote forks
+the children (see `zygote`). They hold a few jobs ahead when tasks are short (see `backlog`), and give back jobs that
+would wait behind a long task (see `slot`).
 
-How an attempt is ended, at its timeout or on `cancel`: SIGTERM to the child's process group, which raises `Cancelled`
-inside the task; `kill_grace_seconds` later SIGKILL.
+To end an attempt, at its timeout or on `cancel`, the pool sends SIGTERM to the child's process group, which raises
+`Cancelled` inside the task; `kill_grace_seconds` later it sends SIGKILL.
 """
 
 from __future__ import annotations
 
-import math
 import signal
-import time
-from collections import deque
 from collections.abc import Iterable, Sequence
+from time import monotonic  # by name: a task may replace `time.monotonic`
 
-from segue.model import Job, Outcome
-from segue.worker.pool import Attempt, News
-from segue.worker.pool.endings import cancelled, died, overridden, released, timed_out, zygote_lost
-from segue.worker.pool.nursery import Nursery
+from segue.attempt.outcomes import (
+    RESULT_LIMIT_BYTES,
+    cancelled,
+    died,
+    garbled,
+    overridden,
+    released,
+    timed_out,
+    zygote_lost,
+)
+from segue.model import Attempt, Job, Outcome
+from segue.worker.pool import News
+from segue.worker.pool.backlog import Backlog
+from segue.worker.pool.children import Children
+from segue.worker.pool.deadlines import has_timed_out, holds_up_others, is_to_be_killed, next_alarm
 from segue.worker.pool.slot import Slot, key_of
 from segue.worker.pool.waiting import Waiter
-from segue.worker.pool.window import LONG_SECONDS, Window
-from segue.worker.runner import RESULT_LIMIT_BYTES
 
 KILL_GRACE_SECONDS = 5.0
 MAX_JOBS = 10_000
-_BACKLOG_SECONDS = 0.1
-"""A job that finds no child for this long goes back, so that another worker may take it."""
 _FAREWELL_SECONDS = 1.0
 
 
 class ProcessPool:
     """`size` child processes that have imported `modules`.
 
-    A child is replaced after `max_jobs` jobs, and between two jobs when its memory has grown beyond `max_rss_mb`.
-    Transactional tasks need `database_url`, to which each child that runs one keeps a connection.
+    A child is replaced after `max_jobs` jobs, and between two jobs if its memory has grown beyond `max_rss_mb`.
+    Transactional tasks need `database_url`; each child that runs one keeps a connection to it.
 
     Example::
 
@@ -60,32 +65,29 @@ class ProcessPool:
         database_url: str | None = None,
     ) -> None:
         self._waiter = Waiter()
-        self._nursery = Nursery(size, self._waiter, tuple(modules), max_rss_mb, result_limit_bytes, database_url)
-        self._slots = self._nursery.slots
+        self._children = Children(size, self._waiter, tuple(modules), max_rss_mb, result_limit_bytes, database_url)
+        self._slots = self._children.slots
         self._kill_grace_seconds = kill_grace_seconds
         self._max_jobs = max_jobs
-        self._window = Window()
-        self._backlog: deque[Job] = deque()
-        self._backlog_since = 0.0
+        self._backlog = Backlog(self._slots, max_jobs)
         self._news: list[News] = []  # to be returned by the next collect
         self._stopping = False
         self._has_new_child = False
 
     def start(self) -> None:
-        """Import the modules in the zygote and fork the children; raises `WorkerError` when an import fails."""
-        self._nursery.start()
+        """Import the modules in the zygote and fork the children. Raises `WorkerError` if an import fails."""
+        self._children.start()
 
     @property
     def capacity(self) -> int:
-        """Free places in the children's windows, less what waits for a child."""
+        """Free places in the children's windows, minus the jobs that wait for a child."""
         if self._stopping:
             return 0
-        now = time.monotonic()
-        return max(0, sum(self._room(slot, now) for slot in self._slots) - len(self._backlog))
+        return self._backlog.room(monotonic())
 
     @property
     def in_flight(self) -> list[Attempt]:
-        """The attempts that were submitted and have not come back, those whose outcome waits to be collected too."""
+        """The attempts that were submitted and not yet collected."""
         found = [key_of(job) for slot in self._slots for job in slot.queue]
         found += [key_of(job) for job in self._backlog]
         found += [key_of(item) for item in self._news if isinstance(item, Outcome)]
@@ -93,33 +95,31 @@ class ProcessPool:
 
     @property
     def child_pids(self) -> list[int]:
-        """The process ids of the children that live now."""
+        """The process ids of the children that are alive now."""
         return [slot.pid for slot in self._slots if slot.is_open and slot.pid]
 
     @property
     def zygote_pid(self) -> int:
         """The process id of the zygote."""
-        return self._nursery.zygote_pid
+        return self._children.zygote_pid
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Send these jobs to the children, evenly; what does not fit comes back as released, soon."""
-        now = time.monotonic()
-        if not self._backlog:
-            self._backlog_since = now
-        self._backlog.extend(jobs)
-        self._feed(now)
+        """Send these jobs to the children, evenly; jobs that do not fit soon come back as released."""
+        now = monotonic()
+        self._backlog.add(jobs, now)
+        self._news += self._backlog.feed(now)
 
     def collect(self, timeout_seconds: float, extra_fds: Sequence[int] = ()) -> list[News]:
-        """Wait for news; see `Pool.collect`. Raises `WorkerError` when a restarted zygote cannot import the modules."""
-        deadline = time.monotonic() + timeout_seconds
+        """Wait for news; see `Pool.collect`. Raises `WorkerError` if a restarted zygote cannot import the modules."""
+        deadline = monotonic() + timeout_seconds
         called = False
         self._has_new_child = False
         while True:
-            now = time.monotonic()
+            now = monotonic()
             wait_seconds = 0.0 if self._news or called else self._next_alarm(deadline) - now
             ready, rung = self._waiter.wait(wait_seconds, extra_fds)
             called = called or rung
-            now = time.monotonic()
+            now = monotonic()
             if ready:
                 self._read(ready, now)
             self._tend(now)
@@ -133,37 +133,31 @@ class ProcessPool:
         self._waiter.wake()
 
     def cancel(self, run_id: str, step: int) -> None:
-        """End this step's attempt, or drop it when it has not begun."""
-        now = time.monotonic()
+        """End this step's attempt, or drop it if it has not begun."""
+        now = monotonic()
         for slot in self._slots:
             if any(job.step == step and job.run_id == run_id for job in slot.queue):
                 self._take_back(slot, now)
                 head = slot.queue[0] if slot.queue else None
                 if head is not None and head.step == step and head.run_id == run_id:
                     self._end(slot, cancelled(head), now)
-        kept = deque[Job]()
-        for job in self._backlog:
-            if job.step == step and job.run_id == run_id:
-                self._news.append(cancelled(job))
-            else:
-                kept.append(job)
-        self._backlog = kept
-        self._feed(now)
+        self._news += self._backlog.drop(run_id, step)
+        self._news += self._backlog.feed(now)
 
     def recall(self) -> None:
-        """Hand back what has not begun."""
-        now = time.monotonic()
+        """Hand back jobs that have not begun."""
+        now = monotonic()
         for slot in self._slots:
             self._take_back(slot, now)
-        self._release_backlog()
+        self._news += self._backlog.release()
 
     def stop(self, grace_seconds: float) -> list[Outcome]:
-        """Let what runs finish, for `grace_seconds`, then end it as released; no process is left afterwards."""
+        """Let running attempts finish within `grace_seconds`, then end them as released. Leaves no process."""
         self._stopping = True
         self.recall()
-        deadline = time.monotonic() + grace_seconds
+        deadline = monotonic() + grace_seconds
         outcomes = self._collect_until(deadline)
-        now = time.monotonic()
+        now = monotonic()
         for slot in self._slots:
             if slot.queue and slot.ending is None:
                 self._end(slot, released(slot.queue[0]), now)
@@ -173,66 +167,31 @@ class ProcessPool:
         return outcomes
 
     def kill(self) -> None:
-        """Kill all children and the zygote; nothing more comes back."""
+        """Kill all children and the zygote; nothing more is reported."""
         self._stopping = True
-        self._nursery.close()
+        self._children.close()
         for slot in self._slots:
             slot.queue.clear()
-        self._backlog.clear()
+        self._backlog.release()
         self._news.clear()
         self._waiter.close()
 
     # ------------------------------------------------------------------ sending
 
-    def _room(self, slot: Slot, now: float) -> int:
-        if not slot.takes_jobs:
-            return 0
-        load = len(slot.queue)
-        window = 1 if load and now - slot.head_since > LONG_SECONDS else self._window.size
-        return max(0, min(window, self._max_jobs - slot.served) - load)
-
-    def _feed(self, now: float) -> None:
-        """Fill the children's windows from the backlog, the emptiest child first, all to the same level."""
-        backlog = self._backlog
-        if not backlog:
-            return
-        slots = sorted((slot for slot in self._slots if self._room(slot, now)), key=lambda slot: len(slot.queue))
-        to_share = len(backlog) + sum(len(slot.queue) for slot in slots)
-        for index, slot in enumerate(slots):
-            load = len(slot.queue)
-            level = math.ceil(to_share / (len(slots) - index))
-            to_share -= load
-            for _ in range(min(level - load, self._room(slot, now))):
-                if not backlog:
-                    return
-                job = backlog.popleft()
-                if not slot.send(job, now):
-                    backlog.appendleft(job)
-                    break
-                to_share -= 1
-
     def _take_back(self, slot: Slot, now: float) -> None:
-        """Put what this child has not begun at the front of the backlog; only what it runs is left in its queue."""
+        """Move the jobs that this child has not begun to the front of the backlog; its queue keeps the running one."""
         if len(slot.queue) == 0 or not slot.is_open:
             return
-        jobs = slot.take_back()
-        if jobs:
-            if not self._backlog:
-                self._backlog_since = now
-            self._backlog.extendleft(reversed(jobs))
+        self._backlog.put_back(slot.take_back(), now)
         if len(slot.queue) > 1:
             self._hear(slot, slot.read_all(now), now)
-
-    def _release_backlog(self) -> None:
-        self._news += [released(job) for job in self._backlog]
-        self._backlog.clear()
 
     # ------------------------------------------------------------------ hearing
 
     def _read(self, ready: list[int], now: float) -> None:
         seconds, count = 0.0, 0
         for descriptor in ready:
-            slot = self._nursery.slot_at(descriptor)
+            slot = self._children.slot_at(descriptor)
             if slot is None:
                 self._attend_births_and_deaths(now)
                 continue
@@ -245,23 +204,35 @@ class ProcessPool:
                     count += 1
             self._hear(slot, news, now)
         if count:
-            self._window.learn(seconds, count)
+            self._backlog.window.learn(seconds, count)
 
     def _hear(self, slot: Slot, news: list[News], now: float) -> None:
         ending = slot.ending
         if ending is not None:
             news = [overridden(item, ending) if isinstance(item, Outcome) else item for item in news]
         self._news += news
+        if slot.is_garbled and not slot.retiring:
+            self._give_up_on(slot, now)
+            return
         if (slot.wants_to_retire or slot.served >= self._max_jobs) and not slot.retiring:
             slot.retiring = True
             self._take_back(slot, now)
             slot.tell_to_stop()
 
+    def _give_up_on(self, slot: Slot, now: float) -> None:
+        """Kill a child that sends garbled frames. Its running job has failed; the rest goes elsewhere."""
+        slot.retiring = True
+        self._children.silence(slot)
+        self._take_back(slot, now)
+        slot.tell_to_stop()  # in case it runs nothing
+        if slot.queue and slot.ending is None:
+            slot.ending = garbled(slot.queue[0])
+            slot.kill_at = now
+
     def _attend_births_and_deaths(self, now: float) -> None:
-        for slot, exit_code in self._nursery.attend(now):
+        for slot, exit_code in self._children.read_reports(now):
             self._hear(slot, slot.read_all(now), now)
-            jobs = slot.take_back()
-            self._backlog.extendleft(reversed(jobs))
+            self._backlog.put_back(slot.take_back(), now)
             for job in slot.queue:
                 outcome = slot.ending
                 if outcome is None:
@@ -271,7 +242,7 @@ class ProcessPool:
                 self._news.append(outcome)
             died_idle = not slot.queue
             slot.queue.clear()
-            self._nursery.bury(slot, now, died_idle=died_idle)
+            self._children.close_dead(slot, now, died_idle=died_idle)
 
     def _death_of(self, job: Job, exit_code: int | None) -> Outcome:
         if exit_code is None:
@@ -283,64 +254,50 @@ class ProcessPool:
     # ------------------------------------------------------------------ by the clock
 
     def _next_alarm(self, deadline: float) -> float:
-        """When something must be done even if nothing is heard."""
-        alarm = deadline
-        for slot in self._slots:
-            if not slot.is_open:
-                if not self._stopping:
-                    alarm = min(alarm, slot.reopen_at)
-            elif slot.ending is not None:
-                if slot.kill_at:
-                    alarm = min(alarm, slot.kill_at)
-            elif slot.queue:
-                timeout = slot.queue[0].timeout
-                if timeout is not None and slot.pid:
-                    alarm = min(alarm, slot.head_since + timeout)
-                if len(slot.queue) > 1:
-                    alarm = min(alarm, slot.head_since + LONG_SECONDS)
-        return min(alarm, self._backlog_since + _BACKLOG_SECONDS) if self._backlog else alarm
+        """When the pool must act even if it receives nothing."""
+        slots = (slot for slot in self._slots if slot.is_open or not self._stopping)
+        return min([deadline, self._backlog.release_at(), *map(next_alarm, slots)])
 
     def _tend(self, now: float) -> None:
-        """Do what is due: end attempts at their timeout, take jobs from behind long ones, give jobs out, reopen."""
+        """Act on what is due: end attempts at timeouts, take jobs from behind long ones, hand out jobs, open slots."""
         for slot in self._slots:
             if not slot.is_open:
-                if now >= slot.reopen_at and not self._stopping:
-                    self._nursery.open(slot)
+                if now >= slot.reopen_at and not self._stopping and self._children.open(slot):
                     self._has_new_child = True
             elif slot.ending is not None:
-                if slot.kill_at and now >= slot.kill_at:
+                if is_to_be_killed(slot, now):
                     slot.kill_at = 0.0
-                    self._nursery.signal(slot, signal.SIGKILL)
+                    self._children.signal(slot, signal.SIGKILL)
             elif slot.queue:
                 self._tend_busy(slot, now)
-        self._feed(now)
-        if self._backlog and now - self._backlog_since > _BACKLOG_SECONDS:
-            self._release_backlog()
+        self._news += self._backlog.feed(now)
+        if now > self._backlog.release_at():
+            self._news += self._backlog.release()
 
     def _tend_busy(self, slot: Slot, now: float) -> None:
-        if len(slot.queue) > 1 and now - slot.head_since > LONG_SECONDS:
+        if holds_up_others(slot, now):
             self._take_back(slot, now)
-        head = slot.queue[0] if slot.queue else None
-        if head is None or head.timeout is None or not slot.pid or now - slot.head_since < head.timeout:
+        if not has_timed_out(slot, now):
             return
+        head = slot.queue[0]
         self._take_back(slot, now)
         self._hear(slot, slot.read_all(now), now)
         if slot.queue and slot.queue[0] is head:
             self._end(slot, timed_out(head), now)
 
     def _end(self, slot: Slot, outcome: Outcome, now: float) -> None:
-        """Begin the ladder for the job that this child runs; everything behind it has been taken back."""
+        """Begin to end the job that this child runs; all jobs behind it have been taken back."""
         slot.ending = outcome
         slot.kill_at = now + self._kill_grace_seconds
-        self._nursery.signal(slot, signal.SIGTERM)
+        self._children.signal(slot, signal.SIGTERM)
 
     def _collect_until(self, deadline: float) -> list[Outcome]:
         outcomes: list[Outcome] = []
         while True:
             outcomes += [item for item in self._news if isinstance(item, Outcome)]
             self._news.clear()
-            left = deadline - time.monotonic()
+            left = deadline - monotonic()
             if not any(slot.queue for slot in self._slots) or left <= 0:
-                self._release_backlog()
+                self._news += self._backlog.release()
                 return outcomes + [item for item in self._news if isinstance(item, Outcome)]
             self._news += self.collect(left)

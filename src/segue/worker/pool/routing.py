@@ -1,8 +1,8 @@
-"""What attempts print when several share this process: each attempt's output goes to its own bounded tail.
+"""The output of attempts that share this process: each attempt's output goes to its own bounded tail.
 
-`sys.stdout`, `sys.stderr` and the root logger are replaced, while a pool runs, by ones that ask a context variable
-whose output this is; threads and coroutines each have their own. It is best effort: what subprocesses and C code write
-to the descriptors themselves is not caught, and threads that a task starts belong to nobody.
+While a pool runs, `sys.stdout`, `sys.stderr` and the root logger are replaced by ones that find the attempt by a
+context variable, which each thread and coroutine has for itself. This is best effort: output that subprocesses and C
+code write to the descriptors is not captured, and the output of threads that a task starts belongs to no attempt.
 """
 
 from __future__ import annotations
@@ -15,29 +15,31 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from segue.worker.pool.capture import LOG_FORMAT, TAIL_BYTES
+from segue.worker.pool.capture import LOG_FORMAT, TAIL_BYTES, storable
 
 
 class Tail:
     """The last 16 KiB of text."""
 
     def __init__(self, *, echo: bool = False) -> None:
-        self.echo = echo  # also print it where it would have gone
+        self.echo = echo  # also print it to the original stream
         self._parts: list[str] = []
         self._size = 0
         self._cut = 0
 
     def write(self, text: str) -> None:
-        """Add text; old text goes when there is too much."""
+        """Add text; the oldest text is dropped if there is too much."""
+        if type(text) is not str:
+            text = str.__str__(text)  # a plain copy of a subclass; TypeError if it is not a text
         self._parts.append(text)
         self._size += len(text)
         if self._size > 4 * TAIL_BYTES:
             self._shorten()
 
     def text(self) -> str:
-        """What is left, and how much was cut."""
+        """The kept text, and how much was cut."""
         self._shorten()
-        kept = "".join(self._parts)
+        kept = storable("".join(self._parts))
         return f"[... {self._cut} characters cut]\n{kept}" if self._cut else kept
 
     def _shorten(self) -> None:
@@ -55,21 +57,26 @@ _STREAMS = ("stdout", "stderr")
 
 
 class _Router:
-    """Stands in for a text stream."""
+    """Takes the place of a text stream."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream  # None if there is none, as after `del sys.stdout`
 
     def write(self, text: str) -> int:
         tail = _tail.get()
-        if tail is None:
-            return self.stream.write(text)
-        tail.write(text)
-        return self.stream.write(text) if tail.echo else len(text)
+        if tail is not None:
+            tail.write(text)
+            if not tail.echo:
+                return len(text)
+        return len(text) if self.stream is None else self.stream.write(text)
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
             self.write(line)
+
+    def flush(self) -> None:
+        if self.stream is not None:
+            self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -79,11 +86,14 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         tail = _tail.get()
         if tail is not None:
-            tail.write(self.format(record) + "\n")
+            try:
+                tail.write(self.format(record) + "\n")
+            except Exception:  # noqa: BLE001 - arguments that do not fit the message: only this record is lost
+                self.handleError(record)
 
 
 class Routing:
-    """Installed as long as at least one pool of this process wants it."""
+    """Installed while at least one pool of this process needs it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -104,22 +114,22 @@ class Routing:
                 root.addHandler(self._handler)
 
     def renew(self) -> None:
-        """Take the place of the streams, again if somebody has replaced them since."""
-        if type(sys.stdout) is not _Router or type(sys.stderr) is not _Router:
+        """Replace the streams, again if they have been replaced since."""
+        if type(getattr(sys, "stdout", None)) is not _Router or type(getattr(sys, "stderr", None)) is not _Router:
             with self._lock:
                 for name in _STREAMS:
-                    stream = getattr(sys, name)
+                    stream = getattr(sys, name, None)
                     if self._users and type(stream) is not _Router:
                         setattr(sys, name, _Router(stream))
 
     def remove(self) -> None:
-        """Put the real streams back."""
+        """Restore the real streams."""
         with self._lock:
             self._users -= 1
             if self._users:
                 return
             for name in _STREAMS:
-                stream = getattr(sys, name)
+                stream = getattr(sys, name, None)
                 if type(stream) is _Router:
                     setattr(sys, name, stream.stream)
             root = logging.getLogger()
@@ -132,7 +142,7 @@ routing = Routing()
 
 @contextmanager
 def captured(*, echo: bool = False) -> Iterator[Tail]:
-    """Send what is printed in this thread or coroutine to a new tail."""
+    """Send the output of this thread or coroutine to a new tail."""
     routing.renew()
     tail = Tail(echo=echo)
     token = _tail.set(tail)

@@ -1,4 +1,4 @@
-"""What a process pool's zygote and children are told when they start."""
+"""The settings of a process pool's zygote and children."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class ChildSettings(msgspec.Struct, frozen=True):
-    """The first thing the zygote reads, as JSON."""
+    """The first message that the zygote reads, as JSON."""
 
     modules: tuple[str, ...]  # imported once, before the first fork
     search_path: tuple[str, ...]  # sys.path of the worker

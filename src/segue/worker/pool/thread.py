@@ -1,26 +1,29 @@
 """The thread pool: attempts share the worker's process and its interpreter lock. Good for tasks that wait.
 
-What a timeout and a cancellation can do here is said in `local`.
+`local` describes the effect of a timeout and a cancellation here.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
+from time import monotonic  # by name: a task may replace `time.monotonic`
 
+from segue.attempt.outcomes import RESULT_LIMIT_BYTES, broke, cancelled
+from segue.attempt.runner import run_job
 from segue.authoring.context import Cancelled
 from segue.engine.transactional import TaskTransactions
 from segue.model import Job, Outcome
+from segue.observing.harmless_log import get_logger
 from segue.store.protocol import Store
-from segue.worker.pool.endings import cancelled
 from segue.worker.pool.local import Entry, LocalPool
 from segue.worker.pool.routing import captured
-from segue.worker.runner import RESULT_LIMIT_BYTES, run_job
 
 Run = Callable[[Entry], None]
+
+logger = get_logger("segue.worker")
 
 
 class Threads:
@@ -30,37 +33,51 @@ class Threads:
         self._run = run
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._size = size
-        for _ in range(size):
-            self.replace_one()
+        self._missing = size
+        self._fill()
 
     def put(self, entry: Entry) -> None:
         """Run this as soon as a thread is free."""
+        if self._missing:
+            self._fill()
         self._queue.put(entry)
 
     def replace_one(self) -> None:
-        """One more thread."""
-        threading.Thread(target=self._work, name="segue-attempt", daemon=True).start()
+        """Start one more thread; if the machine has no room for it, the next entry tries again."""
+        self._missing += 1
+        self._fill()
 
     def close(self) -> None:
-        """Let every thread end after what it runs."""
+        """Let every thread end after its current entry."""
         for _ in range(self._size):
             self._queue.put(None)
 
+    def _fill(self) -> None:
+        while self._missing:
+            try:
+                threading.Thread(target=self._work, name="segue-attempt", daemon=True).start()
+            except RuntimeError as error:
+                if self._missing == self._size:
+                    raise
+                logger.warning("%d of %d threads are missing: %s", self._missing, self._size, error)
+                return
+            self._missing -= 1
+
     def _work(self) -> None:
         while (entry := self._queue.get()) is not None:
-            if not entry.abandoned:
+            if entry.take():
                 self._run(entry)
                 if was_abandoned(entry):
                     return
 
 
 def was_abandoned(entry: Entry) -> bool:
-    """Asked anew, because another thread decides it."""
+    """Read the state again, because another thread changes it."""
     return entry.abandoned
 
 
 class ThreadPool(LocalPool):
-    """`size` attempts at once, each in a thread.
+    """`size` attempts at the same time, each in a thread.
 
     Example::
 
@@ -92,7 +109,7 @@ class ThreadPool(LocalPool):
             self._threads.close()
 
     def _run(self, entry: Entry) -> None:
-        entry.begun_at = time.monotonic()
+        entry.begun_at = monotonic()
         report = partial(self._report, entry)
         self._post(entry, run_in_thread(entry, self._result_limit_bytes, report, self._transactions))
 
@@ -100,15 +117,18 @@ class ThreadPool(LocalPool):
 def run_in_thread(
     entry: Entry, result_limit_bytes: int, report: Callable[..., None], transactions: TaskTransactions | None
 ) -> Outcome:
-    """One attempt in the calling thread, with its output; cancelled when it let itself be ended."""
+    """One attempt in the calling thread, with its output; cancelled if it ended on request. Never raises."""
     job: Job = entry.job
-    with captured() as tail:
-        try:
-            outcome = run_job(
-                job, report=report, is_cancelled=entry.asked_to_end, result_limit_bytes=result_limit_bytes,
-                transactions=transactions, on_return=tail.text,
-            )  # fmt: skip
-        except Cancelled:
-            outcome = cancelled(job)
-    outcome.output = tail.text()
+    try:
+        with captured() as tail:
+            try:
+                outcome = run_job(
+                    job, report=report, is_cancelled=entry.asked_to_end, result_limit_bytes=result_limit_bytes,
+                    transactions=transactions, on_return=tail.text,
+                )  # fmt: skip
+            except Cancelled:
+                outcome = cancelled(job)
+        outcome.output = tail.text()
+    except BaseException as exc:  # noqa: BLE001 - a thread that ended would leave its step running forever
+        return broke(job, exc)
     return outcome

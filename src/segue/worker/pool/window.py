@@ -1,4 +1,4 @@
-"""How many jobs to send ahead to each child: one when tasks are long or unknown, up to 128 when they turn out short."""
+"""How many jobs to send ahead to each child: one if tasks are long or unknown, up to 128 if they turn out short."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ LARGEST_WINDOW = 128
 LONG_SECONDS = 0.050
 """A job that has run for this long must not have others waiting behind it."""
 
-_SHORTEST_SECONDS = 0.000_05  # what a job costs on top of its task
+_SHORTEST_SECONDS = 0.000_05  # the overhead of a job, in addition to its task
 _WEIGHT = 0.1
 
 
 class Window:
-    """Learns from the seconds that jobs took; grows at most twofold per lesson, shrinks at once."""
+    """Learns from how long jobs took. The window at most doubles with each lesson, and shrinks immediately."""
 
     def __init__(self) -> None:
         self.size = 1
         self._mean_seconds: float | None = None
 
     def learn(self, seconds: float, count: int) -> None:
-        """Take in that `count` jobs took `seconds` together."""
+        """Record that `count` jobs took `seconds` together."""
         mean = max(seconds / count, _SHORTEST_SECONDS)
         if self._mean_seconds is None:
             self._mean_seconds = mean

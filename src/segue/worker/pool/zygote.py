@@ -1,8 +1,11 @@
 """The zygote: a process with one thread that has imported the tasks' modules and forks children on request.
 
-A fork takes milliseconds and shares the imported code's memory. The zygote reports who was born and who died, and
-passes on signals, so that a signal can never hit a process that merely got the same number. When the worker goes away,
-however it does, the control socket closes: the zygote kills all children with their groups and ends.
+A fork takes milliseconds and shares the memory of the imported code. The zygote reports births and deaths, and forwards
+signals, so that a signal never reaches another process that got the same number. When the worker ends in any way, the
+control socket closes: the zygote kills all children with their process groups and ends.
+
+On Linux, the zygote becomes the parent of processes that the children leave running. None of them stays as a zombie
+where no `init` reaps it, as in a container.
 
 Control socket, worker → zygote: `REQUEST` (kind, slot or pid, signal), a fork with three descriptors attached.
 Zygote → worker: `REPORT` (kind, slot, number), an `IMPORT_FAILED` followed by `number` bytes of text.
@@ -11,6 +14,7 @@ Zygote → worker: `REPORT` (kind, slot, number), an `IMPORT_FAILED` followed by
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -26,6 +30,8 @@ from typing import NoReturn
 
 import msgspec
 
+from segue.loop.self_pipe import Wakeup
+from segue.worker.own_process import open_standard_descriptors
 from segue.worker.pool.capture import trim
 from segue.worker.pool.child import become_child
 from segue.worker.pool.settings import ChildSettings
@@ -37,7 +43,11 @@ IMPORTED, IMPORT_FAILED, BORN, DIED, FORK_FAILED = b"I", b"E", b"B", b"D", b"X"
 
 SETTINGS_LENGTH = struct.Struct("<I")
 
+LEFT_TO_THE_WORKER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that a service manager may send to all processes: only the worker decides what they mean."""
+
 _TRIM_INTERVAL_MS = 200
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Zygote:
@@ -47,30 +57,29 @@ class Zygote:
         self._control = control
         self._settings = settings
         self._children: dict[int, tuple[int, int]] = {}  # pid → slot, descriptor of its output
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        self._wakeup = Wakeup()  # rung by signals
         self._pid = os.getpid()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def run(self) -> None:
         """Import, then fork, reap and signal until the worker goes away."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides what Ctrl-C and a service stop mean
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in LEFT_TO_THE_WORKER:
+            signal.signal(number, signal.SIG_IGN)
         if not self._import_modules():
             return
         signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
-        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wakeup.write_fd, warn_on_full_buffer=False)
         gc.collect()
         gc.freeze()
         self._say(IMPORTED, 0, 0)
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
-        poll.register(self._wake_read, select.POLLIN)
+        poll.register(self._wakeup.fileno(), select.POLLIN)
         while True:
             for descriptor, _ in poll.poll(_TRIM_INTERVAL_MS if self._children else None):
-                if descriptor == self._wake_read:
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(self._wake_read, 4096)
+                if descriptor == self._wakeup.fileno():
+                    self._wakeup.answer()
                 elif not self._obey():
                     return
             self._reap()
@@ -88,7 +97,7 @@ class Zygote:
         try:
             for name in self._settings.modules:
                 importlib.import_module(name)
-        except BaseException:  # noqa: BLE001 - whatever a module raises, SystemExit too, is said to the worker
+        except BaseException:  # noqa: BLE001 - the worker hears of anything that a module raises, even SystemExit
             text = traceback.format_exc().encode()
             self._control.sendall(REPORT.pack(IMPORT_FAILED, 0, len(text)) + text)
             return False
@@ -109,9 +118,15 @@ class Zygote:
         return True
 
     def _fork(self, slot: int, descriptors: list[int]) -> None:
+        if len(descriptors) != 3:  # this process has no free descriptors for them
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._say(FORK_FAILED, slot, 0)
+            return
         jobs, news, capture = descriptors
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):  # full, or closed by a module
+            sys.stdout.flush()
+            sys.stderr.flush()
         try:
             pid = os.fork()
         except OSError:
@@ -127,15 +142,16 @@ class Zygote:
 
     def _be_child(self, jobs: int, news: int, capture: int) -> NoReturn:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in (self._control.detach(), self._wake_read, self._wake_write):
-            os.close(descriptor)
+        for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+        os.close(self._control.detach())
+        self._wakeup.close()
         for _slot, other in self._children.values():
             os.close(other)
         become_child(self._pid, jobs, news, capture, self._settings)
 
     def _reap(self) -> None:
-        while self._children:
+        while True:
             pid, status = _reap_one(self._children)
             if pid == 0:
                 return
@@ -145,19 +161,22 @@ class Zygote:
                 self._say(DIED, slot, os.waitstatus_to_exitcode(status))
 
     def _say(self, kind: bytes, slot: int, number: int) -> None:
-        with contextlib.suppress(ConnectionError):  # the next read of the control socket says so
+        with contextlib.suppress(ConnectionError):  # the next read of the control socket notices it
             self._control.sendall(REPORT.pack(kind, slot, number))
 
 
 def _reap_one(ours: Container[int]) -> tuple[int, int]:
-    """A child that has ended, its group killed, and its status; (0, 0) when none has."""
-    if not hasattr(os, "waitid"):  # macOS
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid in ours:
-            _kill_group(pid, signal.SIGKILL)
-        return pid, status
-    # Looked at before it is reaped: as long as it is a zombie, its number, and so its group's, is its own.
-    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    """A child that has ended (its group is killed), and its status; (0, 0) if none has."""
+    try:
+        if not hasattr(os, "waitid"):  # macOS
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid in ours:
+                _kill_group(pid, signal.SIGKILL)
+            return pid, status
+        # Kill the group before reaping: while the child is a zombie, its number, and so its group's, is not reused.
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0, 0
     if found is None:
         return 0, 0
     if found.si_pid in ours:
@@ -166,7 +185,7 @@ def _reap_one(ours: Container[int]) -> tuple[int, int]:
 
 
 def _kill_group(pid: int, signal_number: int) -> None:
-    # A child that has not called setsid yet has no group of its own.
+    # A child that has not called setsid yet has no separate group.
     for send in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             send(pid, signal_number)
@@ -174,10 +193,11 @@ def _kill_group(pid: int, signal_number: int) -> None:
 
 
 def main() -> None:
-    """`python -m segue.worker.pool.zygote DESCRIPTOR MODULE...`, as `forge.Forge` calls it.
+    """`python -m segue.worker.pool.zygote DESCRIPTOR MODULE...`, as `zygote_client.ZygoteClient` calls it.
 
-    The settings come first on the control socket; the modules on the command line are for those who read `ps`.
+    The settings come first on the control socket; the modules on the command line are for readers of `ps`.
     """
+    open_standard_descriptors()
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     (length,) = SETTINGS_LENGTH.unpack(control.recv(SETTINGS_LENGTH.size, socket.MSG_WAITALL))
@@ -187,6 +207,7 @@ def main() -> None:
         zygote.run()
     finally:
         zygote.end()
+        control.close()
 
 
 if __name__ == "__main__":

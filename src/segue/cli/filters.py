@@ -1,0 +1,76 @@
+"""The options with which a command selects runs: `--workflow`, `--status`, `--tag`, `--meta` and so on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+import click
+
+from segue.cli.durations import duration_option, typed_duration
+from segue.cli.options import AnyCallable
+from segue.model import RunStatus
+
+FILTERS = {
+    "workflow": "--workflow",
+    "status": "--status",
+    "tag": "--tag",
+    "key": "--key",
+    "metadata": "--meta",
+    "older_than": "--older-than",
+    "newer_than": "--newer-than",
+    "error_type": "--error-type",
+}
+
+
+def filter_options(function: AnyCallable) -> AnyCallable:
+    """Give a command these options; the function receives those that were given as `filters`, for `Segue.select`."""
+    choice = click.Choice([status.value for status in RunStatus])
+
+    @wraps(function)
+    def gathered(*args: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in FILTERS}
+        filters = {name: value for name, value in given.items() if value not in (None, ())}
+        for age in ("older_than", "newer_than"):
+            if age in filters:
+                filters[age] = timedelta(seconds=filters[age])
+        if "metadata" in filters:
+            filters["metadata"] = dict(filters["metadata"])
+        return function(*args, filters=filters, **options)
+
+    for option in (
+        click.option("--error-type", metavar="TYPE", help="Only runs that failed with this type of error."),
+        duration_option("--newer-than", help="Only runs created more recently than this."),
+        duration_option("--older-than", help="Only runs created longer ago than this."),
+        click.option(
+            "--meta", "metadata", type=_pair, multiple=True, metavar="KEY=VALUE",
+            help="Only runs with this metadata, or with a step that has it (repeatable: all of them).",
+        ),
+        click.option("--tag", multiple=True, metavar="TAG", help="Only runs with this tag (repeatable: all of them)."),
+        click.option("--key", help="Only runs with this key."),
+        click.option("--workflow", metavar="NAME", help="Only runs of this workflow (its full name)."),
+        click.option("--status", type=choice, multiple=True, help="Only runs of this status (repeatable: any)."),
+    ):  # fmt: skip
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value]
+
+
+def typed(filters: Mapping[str, Any]) -> str:
+    """Filters in the form in which they are typed, for a command that is shown."""
+    words: list[str] = []
+    for name, value in filters.items():
+        values = [f"{key}={text}" for key, text in value.items()] if isinstance(value, dict) else value
+        for each in values if isinstance(values, (tuple, list)) else (values,):
+            text = typed_duration(each.total_seconds()) if isinstance(each, timedelta) else str(each)
+            words += [FILTERS[name], shlex.quote(text)]
+    return " ".join(words)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE; write it like customer=42.")
+    return name, value

@@ -1,0 +1,289 @@
+"""Draws runs and steps with rich: the tree of a run, progress bars, the heading of a run. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from segue.cli.wording import GLYPHS, STYLES, counts_text, status_text
+from segue.client.step_tree import Branch, is_virtual
+from segue.client.views import ProgressInfo, RunInfo, StepInfo, policy_or_none
+from segue.client.wording import ago, counted, duration
+from segue.model import FINAL_STEP_STATUSES, SLEEP, Gate, Policy, StepStatus
+
+BAR_CELLS = 16
+TOLD_WIDTH = 200  # of the arguments and metadata of a run
+SHOWN_OF_A_FOLD = 3  # failed and running members each, because people look for these
+DIM = "bright_black"
+
+
+def heading(run: RunInfo, counts: Mapping[StepStatus, int], now: datetime) -> RenderableType:
+    """The run itself, one line for each fact."""
+    status, style = run.status.value, STYLES.get(run.status.value, "")
+    title = Text.assemble((f"{GLYPHS[status]} ", style), (run.workflow, "bold"), f"  {run.id}")
+    words = [Text(status + (f", ending as {run.ending}" if run.ending else ""), style), Text(_times(run, now))]
+    if run.key is not None:
+        words.append(Text(f"key {run.key}"))
+    total = sum(counts.values())
+    done = sum(count for found, count in counts.items() if found in FINAL_STEP_STATUSES)
+    steps = Text(f"{counted(total, 'step')}: " if total else "no steps yet").append_text(
+        counts_text({k.value: n for k, n in counts.items()})
+    )
+    if not run.status.is_final and total:
+        steps.append("  ").append_text(bar(done, total)).append(f" {done / total:.0%}")
+    lines = [Text(" · ").join(words), steps]
+    lines += _bounds(run, now)
+    lines += _given(run)
+    if run.error is not None:
+        lines.append(Text(f"{run.error.step} failed with {run.error.type}: {first_line(run.error.message)}", "red"))
+    return Group(title, Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def _bounds(run: RunInfo, now: datetime) -> Iterator[Text]:
+    """Its deadline, and the limit in which it has a place; nothing for a run that has ended."""
+    if run.deadline is not None:
+        when = (
+            f"in {duration((run.deadline - now).total_seconds())}"
+            if run.deadline > now
+            else "passed; the process that does the chores ends it"
+        )
+        yield Text.assemble(("deadline ", DIM), f"{run.deadline:%Y-%m-%d %H:%M:%S} UTC ({when})")
+    if run.limit_name is not None and not run.status.is_final:
+        name = run.limit_name + (f" for {run.limit_key}" if run.limit_key else "")
+        if run.admitted_at is None:
+            place = ("waits for a place", "cyan")
+        else:
+            place = (f"has had a place since {run.admitted_at:%Y-%m-%d %H:%M:%S} UTC", "")
+        yield Text.assemble(("limit ", DIM), f"{name}, ", place)
+
+
+def _given(run: RunInfo) -> Iterator[Text]:
+    """The arguments, tags and metadata of a run, one short line each."""
+    if run.arguments is not None and run.arguments != [[], {}]:
+        args, kwargs = run.arguments
+        words = [_json(value) for value in args] + [f"{name}={_json(value)}" for name, value in kwargs.items()]
+        yield Text.assemble(("arguments ", DIM), shortened(", ".join(words), TOLD_WIDTH))
+    if run.tags:
+        yield Text.assemble(("tags ", DIM), ", ".join(run.tags))
+    if run.metadata:
+        yield Text.assemble(("metadata ", DIM), metadata_line(run.metadata))
+    if run.forked_from is not None:
+        yield Text.assemble(("forked from ", DIM), run.forked_from)
+
+
+def metadata_line(metadata: Mapping[str, object]) -> str:
+    """Metadata as one line: "customer=42, region=eu"."""
+    words = [f"{key}={value if isinstance(value, str) else _json(value)}" for key, value in metadata.items()]
+    return shortened(", ".join(words), TOLD_WIDTH)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def bar(done: float, total: float, *, cells: int = BAR_CELLS, style: str = "green") -> Text:
+    """A bar, filled in the proportion of `done` to `total`."""
+    share = min(max(done / total, 0.0), 1.0) if total > 0 else 1.0
+    full = int(share * cells)
+    return Text.assemble(("━" * full, style), ("╌" * (cells - full), DIM))
+
+
+def tree(
+    branches: Sequence[Branch], now: datetime, *, most_lines: int | None = None, name_width: int = 1000
+) -> RenderableType:
+    """The steps of a run, one line each: status, tries, time and details.
+
+    Names that are longer than `name_width` lose their middle.
+    """
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold", min_width=12)
+    left_out = 0
+    for line, (guide, branch) in enumerate(_lines(branches)):
+        if most_lines is not None and line >= most_lines:
+            left_out += 1
+            continue
+        name = Text.assemble((guide, DIM), (f"{GLYPHS[branch.status]} ", STYLES[branch.status]))
+        number = "" if branch.step is None else f" #{branch.step.step}"
+        name.append(shortened(branch.label, name_width - len(guide) - len(number)))
+        table.add_row(name.append(number, DIM), *_cells(branch, now))
+    return Group(table, Text(f"… {counted(left_out, 'more line')}", DIM)) if left_out else table
+
+
+def step_line(step: StepInfo, now: datetime) -> Text:
+    """The most useful facts about a step besides its status."""
+    match step.status:
+        case StepStatus.RUNNING if step.progress is not None:
+            return progress_text(step.progress)
+        case StepStatus.RUNNING:
+            return Text(
+                f"on {step.worker or 'an unknown worker'}" + (", asked to end" if step.cancel_requested else ""),
+                DIM,
+            )
+        case StepStatus.READY if step.gate == Gate.PAUSED:
+            return Text("held: the run is paused", STYLES["paused"])
+        case StepStatus.READY if step.gate == Gate.EVENT:
+            return Text(f"waits for {step.event!r}{_since(step.ready_at, now)}", "cyan")
+        case StepStatus.READY if step.gate == Gate.TIMER and step.ready_at is not None:
+            return Text(_waits(step, step.ready_at, now), "cyan")
+        case StepStatus.READY if step.gate == Gate.LIMIT:
+            return Text("waits for a place of a limit", "cyan")
+        case StepStatus.READY if step.gate == Gate.ADMISSION:
+            return Text("waits until its run is admitted", "cyan")
+        case StepStatus.READY:
+            return Text("" if step.queue == "default" else f"on queue {step.queue}", DIM)
+        case StepStatus.BLOCKED:
+            return Text(_blocked(step), DIM)
+        case StepStatus.FAILED if step.error is not None:
+            return Text(f"{step.error.type}: {first_line(step.error.message)}", "red")
+        case StepStatus.SKIPPED | StepStatus.CANCELLED if step.error is not None:
+            return Text(first_line(step.error.message), DIM)
+        case _:
+            return Text()
+
+
+def progress_text(progress: ProgressInfo) -> Text:
+    """How far a running step is, how fast it goes and how long the rest will take."""
+    text = Text()
+    if progress.total is not None:
+        text.append_text(bar(progress.done, progress.total, style="yellow"))
+        text.append(f" {progress.done:,g}/{progress.total:,g}")
+    else:
+        text.append(f"{progress.done:,g} done")
+    if progress.rate is not None:
+        text.append(f"  {progress.rate:,.3g}/s", DIM)
+    if progress.eta_seconds is not None:
+        text.append(f"  {duration(progress.eta_seconds)} left", DIM)
+    return text.append(f"  {first_line(progress.message)}" if progress.message else "")
+
+
+def spent(step: StepInfo, now: datetime) -> float | None:
+    """How long a step has run or ran, in seconds; for a step that was replaced by a plan, the time of that plan."""
+    if step.status is StepStatus.RUNNING or (step.is_join and step.started_at is not None):
+        begun = step.started_at
+        return None if begun is None else ((step.finished_at or now) - begun).total_seconds()
+    return step.seconds
+
+
+def policy_of(step: StepInfo) -> Policy:
+    """The step's policy."""
+    return policy_or_none(step.policy)
+
+
+def first_line(text: str) -> str:
+    """The first line, marked if there is more."""
+    lines = text.strip().splitlines()
+    return "" if not lines else lines[0] + (" …" if len(lines) > 1 else "")
+
+
+def shortened(text: str, width: int) -> str:
+    """The text, or its beginning and end if it is too long: both are more useful than the middle."""
+    if len(text) <= width or width < 8:
+        return text
+    half = (width - 1) // 2
+    return f"{text[: width - 1 - half]}…{text[-half:]}"
+
+
+def _times(run: RunInfo, now: datetime) -> str:
+    if run.finished_at is not None:
+        took = duration((run.finished_at - (run.started_at or run.created_at)).total_seconds())
+        return f"took {took}, ended {ago(run.finished_at, now)}"
+    if run.started_at is not None:
+        return f"for {duration((now - run.started_at).total_seconds())}"
+    return f"created {ago(run.created_at, now)}"
+
+
+def _lines(branches: Sequence[Branch], guide: str | None = None) -> Iterator[tuple[str, Branch]]:
+    """Each entry with the lines of the tree that lead to it; the outermost have none."""
+    for index, branch in enumerate(branches):
+        is_last = index == len(branches) - 1
+        yield "" if guide is None else guide + ("└╴" if is_last else "├╴"), branch
+        further = "" if guide is None else guide + ("  " if is_last else "│ ")
+        yield from _lines(branch.below or _worth_seeing(branch), further)
+
+
+def _worth_seeing(fold: Branch) -> list[Branch]:
+    """Of a folded group, a few members each that failed, run, or are being retried."""
+    found: list[Branch] = []
+    for wanted in (StepStatus.FAILED, StepStatus.RUNNING):
+        found += [member for member in fold.members if member.status is wanted][:SHOWN_OF_A_FOLD]
+    again = [m for m in fold.members if m.step is not None and m.status is StepStatus.READY and m.step.failures]
+    return found + again[:SHOWN_OF_A_FOLD]
+
+
+def _cells(branch: Branch, now: datetime) -> tuple[Text, Text, Text]:
+    step = branch.step
+    if step is None or (step.is_join and branch.below and not step.status.is_final):
+        counts = branch.counts()
+        total, done = counts.total(), sum(n for status, n in counts.items() if StepStatus(status).is_final)
+        words = Text(f"{counted(total, 'step')}: ").append_text(counts_text(counts))
+        if done < total:
+            words = bar(done, total).append("  ").append_text(words)
+        return Text(), _time(step, now), words
+    tries = Text(f"try {step.attempt}", "yellow") if step.attempt > 1 else Text()
+    return tries, _time(step, now), step_line(step, now)
+
+
+def _time(step: StepInfo | None, now: datetime) -> Text:
+    seconds = None if step is None else spent(step, now)
+    return Text() if seconds is None else Text(duration(seconds), DIM)
+
+
+def _waits(step: StepInfo, until: datetime, now: datetime) -> str:
+    when = f"in {duration((until - now).total_seconds())}" if until > now else "now"
+    if not step.failures:
+        return f"sleeps, wakes {when}" if step.task == SLEEP else f"delayed, due {when}"
+    tries = policy_of(step).retries + 1
+    error = f" after {step.error.type}: {first_line(step.error.message)}" if step.error else ""
+    return f"failed {step.failures} of {counted(tries, 'try', 'tries')}, next {when}{error}"
+
+
+def _since(moment: datetime | None, now: datetime) -> str:
+    return "" if moment is None else f", for {duration((now - moment).total_seconds())}"
+
+
+def _blocked(step: StepInfo) -> str:
+    if step.hook is not None and not step.waiting_on:
+        return f"{step.hook} hook"
+    return f"waits for {counted(step.waiting_on, 'step')}" if step.waiting_on else "waits"
+
+
+def details(step: StepInfo, now: datetime) -> RenderableType:
+    """Everything about one step, one line for each fact."""
+    rows: list[tuple[str, Text | str]] = [("status", status_text(step.status.value))]
+    note = step_line(step, now)
+    if note.plain and step.status is not StepStatus.FAILED:
+        rows.append(("", note))
+    rows.append(("task", step.task or "(a join)"))
+    rows.append(("queue", f"{step.queue}, priority {step.priority}"))
+    if step.metadata:
+        rows.append(("metadata", metadata_line(step.metadata)))
+    policy = policy_of(step)
+    failed = f", {counted(step.failures, 'failure')}" if step.failures else ""
+    lost = f", {counted(step.losses, 'lost worker')}" if step.losses else ""
+    rows.append(("attempt", f"{step.attempt}{failed}{lost}; {counted(policy.retries, 'retry', 'retries')} allowed"))
+    for label, moment in (("ready", step.ready_at), ("started", step.started_at), ("finished", step.finished_at)):
+        if moment is not None:
+            rows.append((label, f"{moment:%Y-%m-%d %H:%M:%S} UTC ({ago(moment, now)})"))
+    seconds = spent(step, now)
+    if seconds is not None:
+        rows.append(("time", duration(seconds)))
+    if step.worker and not is_virtual(step):
+        rows.append(("worker", step.worker))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=DIM, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in rows:
+        grid.add_row(f"  {label}", value)
+    title = Text.assemble(
+        (f"{GLYPHS[step.status]} ", STYLES[step.status]), (step.name, "bold"), (f" #{step.step}", DIM)
+    )
+    return Group(title, grid)

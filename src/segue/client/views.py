@@ -1,0 +1,42 @@
+"""What can be read from a database, as values. The command line and web pages use the engine's views through this
+module.
+
+`Segue` and `Run` return these. They are frozen; times are aware UTC.
+"""
+
+from segue.engine.limiting.limits import LimitInfo, ShareInfo
+from segue.engine.rows import policy_or_none
+from segue.engine.sending import Sent
+from segue.engine.stored import arguments_of, object_of
+from segue.engine.subscriptions import SubscriptionInfo
+from segue.engine.views.definitions import DefinitionInfo
+from segue.engine.views.explain import Reason
+from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
+from segue.scheduler.leader import LeaderInfo, leader_info
+from segue.scheduler.looking import ScheduleInfo, TickInfo
+
+__all__ = [
+    "ALERTS",
+    "AttemptInfo",
+    "DefinitionInfo",
+    "EventInfo",
+    "LeaderInfo",
+    "LimitInfo",
+    "ProgressInfo",
+    "Reason",
+    "RunInfo",
+    "ScheduleInfo",
+    "Sent",
+    "ShareInfo",
+    "StepInfo",
+    "SubscriptionInfo",
+    "TickInfo",
+    "WaitInfo",
+    "WorkerInfo",
+    "arguments_of",
+    "leader_info",
+    "object_of",
+    "policy_or_none",
+    "run_info",
+]

@@ -1,0 +1,121 @@
+"""From claimed rows to jobs: references are replaced by the results for which they stand, conditions are decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from segue.engine.claiming.claimed import ClaimedRow
+from segue.engine.resolve import Values, hook_value, is_true, load, value_of
+from segue.engine.rows import decode_policy
+from segue.errors import SerializationError
+from segue.model import RUN, ErrorInfo, Job, Outcome, Verdict
+from segue.plan.codec import decode_expr, decode_holes, steps_in
+from segue.store.protocol import Transaction
+
+StepKey = tuple[str, int]  # a run and the number of a step of it
+
+_NOTHING: dict[int, str] = {}
+
+
+class Assembly:
+    """Claimed rows on their way to a pool. `known` are results that were recorded just before the claim."""
+
+    def __init__(self, rows: Sequence[ClaimedRow], known: Mapping[StepKey, str]) -> None:
+        self._rows = rows
+        self._known = known
+        self._bad: dict[StepKey, SerializationError] = {}  # why what a step needs cannot be had
+        self._wanted = self._references()
+
+    @property
+    def needs_database(self) -> bool:
+        """Whether a step refers to something that is not known here."""
+        known = self._known
+        return any((run_id, needed) not in known for (run_id, _), steps in self._wanted.items() for needed in steps)
+
+    def jobs(self, tx: Transaction | None) -> tuple[list[Job], list[Outcome]]:
+        """What the pool is to run, and the outcomes of steps that need not run.
+
+        These are skipped because their `when=` is false, or failed because what they need cannot be made out. Without
+        a transaction when no database is needed.
+        """
+        values, bad = self._values(tx), self._bad
+        jobs: list[Job] = []
+        outcomes: list[Outcome] = []
+        for run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, *_ in self._rows:
+            if bad and (run_id, step) in bad:
+                outcomes.append(_failed(run_id, step, attempt, bad[run_id, step]))
+                continue
+            mine = values.get((run_id, step), _NOTHING)
+            if when_expr is not None:
+                outcome = _unless_when(run_id, step, attempt, when_expr, mine)
+                if outcome is not None:
+                    outcomes.append(outcome)
+                    continue
+            try:
+                timeout = decode_policy(policy).timeout
+            except SerializationError as error:
+                outcomes.append(_failed(run_id, step, attempt, error))
+                continue
+            jobs.append(Job(run_id, step, attempt, name, task, args, holes, mine, timeout, failures))
+        return jobs, outcomes
+
+    def _references(self) -> dict[StepKey, set[int]]:
+        """The steps to which each claimed step refers, of those that refer to any."""
+        wanted: dict[StepKey, set[int]] = {}
+        for row in self._rows:
+            if row.holes is None and row.when_expr is None:
+                continue
+            try:
+                steps = {step for hole in decode_holes(row.holes) for step in steps_in(hole.what)}
+                if row.when_expr is not None:
+                    steps |= set(steps_in(decode_expr(row.when_expr)))
+            except SerializationError as error:
+                self._bad[row.run_id, row.step] = error
+                continue
+            wanted[row.run_id, row.step] = steps
+        return wanted
+
+    def _values(self, tx: Transaction | None) -> dict[StepKey, dict[int, str]]:
+        """For every claimed step that refers to others, their results."""
+        if not self._wanted:
+            return {}
+        by_run: dict[str, set[int]] = {}
+        for (run_id, _), steps in self._wanted.items():
+            by_run.setdefault(run_id, set()).update(steps)
+        found = {run_id: self._load(tx, run_id, steps - {RUN}) for run_id, steps in by_run.items()}
+        values = {}
+        for (run_id, step), steps in self._wanted.items():
+            try:
+                mine = found[run_id].of(n for n in steps if n != RUN)
+                if RUN in steps:
+                    mine[RUN] = hook_value(_given(tx), run_id, step)
+                values[run_id, step] = mine
+            except SerializationError as error:
+                self._bad[run_id, step] = error
+        return values
+
+    def _load(self, tx: Transaction | None, run_id: str, steps: set[int]) -> Values:
+        known = self._known
+        here = {step: known[run_id, step] for step in steps if (run_id, step) in known}
+        return Values(here) if len(here) == len(steps) else load(_given(tx), run_id, steps, here)
+
+
+def _given(tx: Transaction | None) -> Transaction:
+    assert tx is not None, "these steps need the database"
+    return tx
+
+
+def _failed(run_id: str, step: int, attempt: int, error: SerializationError) -> Outcome:
+    """What a step needs cannot be made out: that would be so at the next try as well."""
+    info = ErrorInfo("SerializationError", str(error))
+    return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, retryable=False)
+
+
+def _unless_when(run_id: str, step: int, attempt: int, when_expr: str, known: dict[int, str]) -> Outcome | None:
+    """How a step with a condition ends without running, or None when it is to run."""
+    try:
+        if is_true(value_of(decode_expr(when_expr), known)):
+            return None
+    except SerializationError as error:
+        return _failed(run_id, step, attempt, SerializationError(f"when= cannot be told: {error}"))
+    return Outcome(run_id, step, attempt, Verdict.SKIPPED)

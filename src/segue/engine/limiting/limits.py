@@ -1,0 +1,172 @@
+"""Operations of people on limits: set, remove, list. Also prunes rows that are no longer needed.
+
+Kinds of names: `task:NAME`, `queue:NAME`, `workflow:NAME`, and names of the user's own limits, which have no colon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import msgspec
+
+from segue.engine.act import Act
+from segue.engine.limiting.limit_rows import count_taken, terms_of, uses_or_none
+from segue.engine.limiting.places import QUEUE, TASK
+from segue.errors import ConfigError
+from segue.given import shown
+from segue.plan.graph import LimitTerms
+from segue.plan.indexed import MOST_QUEUE_BYTES, name_problem, text_problem
+from segue.plan.lanes import LONGEST_LIMIT_BYTES, bounded
+from segue.plan.namespaces import DEFAULT, bare, is_in, namespace_of, stored
+from segue.store.protocol import Transaction
+
+WORKFLOW = "workflow:"
+KINDS = (TASK, QUEUE, WORKFLOW)
+PRUNE_AT_ONCE = 500
+IDLE_SECONDS = 3600.0
+"""How long the position of a key in the fair order is remembered after it was last served."""
+
+LISTED_AT_ONCE = 1000
+MOST_WEIGHED_BYTES = 100_000
+
+
+class LimitInfo(msgspec.Struct, frozen=True):
+    """A limit and its state: places taken and steps (or runs) waiting, for all its keys together."""
+
+    name: str
+    concurrency: int | None
+    rate: float | None  # starts in each period
+    period: float  # seconds
+    burst: float | None
+    source: str  # where its size was set: "code" or "api"
+    used: int
+    waiting: int  # for this limit or another one that they need as well
+    keys: int  # values of its key that hold places now
+    namespace: str = ""
+
+
+class ShareInfo(msgspec.Struct, frozen=True):
+    """A key that shares a queue with others: its weight if a person set it, and its use so far."""
+
+    queue: str
+    key: str
+    weight: float | None
+    served: float
+    namespace: str = ""
+
+
+def set_limit(act: Act, *, terms: LimitTerms, namespace: str = DEFAULT) -> None:
+    """Set the size of a limit; it overrides the code, and workers use it within about a second."""
+    check_terms(terms)
+    act.tx.all(
+        "put_limit", name=stored(namespace, terms.name), concurrency=terms.concurrency, rate=terms.rate,
+        period=terms.period, burst=terms.burst, now=act.now,
+    )  # fmt: skip
+    act.tx.later("wake")
+
+
+def remove_limit(act: Act, *, name: str, namespace: str = DEFAULT) -> bool:
+    """Remove a limit; False if it does not exist. The value in the code applies again when it is next declared."""
+    if name_problem(name, 8 * LONGEST_LIMIT_BYTES) is not None:
+        return False  # no limit can have such a name
+    removed = bool(act.tx.all("remove_limit", name=stored(namespace, name)))
+    act.tx.later("wake")
+    return removed
+
+
+def set_weight(act: Act, *, queue: str, key: str, weight: float | None, namespace: str = DEFAULT) -> None:
+    """Set the weight of a key in a queue; None: the weight in the code."""
+    if weight is not None and not 0 < weight < 1e9:
+        raise ConfigError(f"A weight of {weight} is not possible: give more than 0. The default is 1.")
+    wrong = name_problem(queue, MOST_QUEUE_BYTES)
+    if wrong is not None:
+        raise ConfigError(f"queue={shown(queue)} is not a queue's name: it {wrong}.")
+    wrong = text_problem(key, MOST_WEIGHED_BYTES) if key != "" else None
+    if wrong is not None:
+        raise ConfigError(f"key={shown(key)} is not a fair-share key: it {wrong}.")
+    key, queue = bounded(key), stored(namespace, queue)  # as they are stored in lanes
+    act.tx.all("lock_share", queue=queue, key=key)
+    act.tx.all("put_weight", queue=queue, key=key, weight=weight, now=act.now)
+
+
+def list_limits(tx: Transaction, *, prefix: str | None = None) -> list[LimitInfo]:
+    """Every limit that has a size, or those of a namespace, by name."""
+    rows = tx.all("list_limits")
+    binding = {row[0] for row in rows if not row[6] or bare(row[0]).startswith(QUEUE)}
+    taken = count_taken(tx.all("taken_by_all"), binding)
+    waiting = _waiting(tx, binding)
+    runs = {name: (admitted, held, keys) for name, admitted, held, keys in tx.all("runs_by_limit")}
+    found = []
+    for row in rows:
+        if not is_in(prefix, row[0]):
+            continue
+        terms, source = terms_of(row[:5]), row[5]
+        name = terms.name
+        mine = [places for (limit, _), places in taken.items() if limit == name and places]
+        used, waits, keys = runs.get(name, (sum(mine), waiting.get(name, 0), len(mine)))
+        found.append(
+            LimitInfo(
+                bare(name), terms.concurrency, terms.rate, terms.period, terms.burst, source, used, waits, keys,
+                namespace_of(name),
+            )
+        )  # fmt: skip
+    return found
+
+
+def list_shares(
+    tx: Transaction, *, prefix: str | None = None, limit: int = LISTED_AT_ONCE
+) -> list[ShareInfo]:  # fmt: skip
+    """The keys that share queues, or those of a namespace, as far as they are remembered."""
+    rows = tx.all("list_shares", prefix=prefix, limit=limit)
+    return [ShareInfo(bare(row[0]), row[1], row[2], row[3], namespace_of(row[0])) for row in rows]
+
+
+def check_terms(terms: LimitTerms) -> None:
+    """Raise ConfigError for an invalid limit."""
+    name = terms.name
+    wrong = name_problem(name, 8 * LONGEST_LIMIT_BYTES)
+    if wrong is not None:
+        raise ConfigError(f"The limit's name {shown(name)} {wrong}. Give it a shorter or plainer one.")
+    if ":" in name and not name.startswith(KINDS):
+        raise ConfigError(
+            f"The limit's name {shown(name)} has a colon. Your own limits have none; the others are task:NAME, "
+            "queue:NAME and workflow:NAME."
+        )
+    if terms.concurrency is None and terms.rate is None:
+        raise ConfigError(f"The limit {name!r} limits nothing: give it a concurrency, a rate, or both.")
+    if terms.concurrency is not None and not 0 <= terms.concurrency <= 1_000_000:
+        raise ConfigError(
+            f"The limit {name!r} cannot have a concurrency of {terms.concurrency}: give 0 or more places."
+        )
+    if terms.rate is not None and not (0 <= terms.rate < 1e9 and 0 < terms.period < 1e9):
+        raise ConfigError(
+            f"The limit {name!r} cannot have a rate of {terms.rate:g} in {terms.period:g} s: give 0 or more in a "
+            "period of more than 0 seconds."
+        )
+    if terms.burst is not None and not 1 <= terms.burst < 1e9:
+        raise ConfigError(f"The limit {name!r} cannot have a burst of {terms.burst:g}: give 1 or more.")
+    if terms.rate is not None and name.startswith(WORKFLOW):
+        raise ConfigError(
+            f"The limit {name!r} cannot have a rate: a workflow has a concurrency. Give the rate to its first task."
+        )
+
+
+def prune_limits(act: Act) -> int:
+    """A chore: delete buckets that are full, and fair shares that were not used for an hour. Returns how many."""
+    full = act.tx.all("full_buckets", now=act.now, limit=PRUNE_AT_ONCE)
+    for name, key in full:
+        act.tx.later("drop_bucket", name=name, key=key, now=act.now)
+    before = act.now - timedelta(seconds=IDLE_SECONDS)
+    idle = act.tx.all("idle_shares", before=before, limit=PRUNE_AT_ONCE)
+    for queue, key in idle:
+        act.tx.later("drop_share", queue=queue, key=key, before=before)
+    return len(full) + len(idle)
+
+
+def _waiting(tx: Transaction, binding: Iterable[str]) -> dict[str, int]:
+    waiting: dict[str, int] = {}
+    for queue, lane, count in tx.all("waiting_by_lanes"):
+        for limit in {use.limit for use in uses_or_none(queue, None, lane, binding)}:
+            waiting[limit] = waiting.get(limit, 0) + count
+    return waiting

@@ -1,0 +1,97 @@
+"""What needs people's attention: steps that wait for a message, and recorded events. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from segue.engine.stored import known_moment, moment_of, object_of
+from segue.engine.views.select import LAST_ID
+from segue.plan.namespaces import bare, namespace_of
+from segue.store.protocol import Transaction
+
+ALERTS = (
+    "run.late_start",
+    "run.late_end",
+    "run.deadline",
+    "step.late_start",
+    "step.late_end",
+    "step.schedule_to_start",
+    "schedule.stuck",
+)
+"""The kinds of events that are alerts: something is later than it was allowed to be."""
+
+
+class WaitInfo(msgspec.Struct, frozen=True):
+    """A step that waits for a message. Times are aware UTC."""
+
+    run_id: str
+    workflow: str
+    key: str | None  # of the run
+    step: int
+    step_name: str
+    name: str  # of the message
+    since: datetime
+    until: datetime | None  # when it gives up
+    namespace: str = ""
+
+
+class EventInfo(msgspec.Struct, frozen=True):
+    """A recorded event: what a person did to a run, or an alert. Times are aware UTC."""
+
+    id: str
+    at: datetime
+    kind: str
+    run_id: str | None
+    workflow: str | None
+    step: int | None  # None: about the run
+    step_name: str | None
+    detail: dict[str, Any]
+    namespace: str = ""
+
+
+def list_waits(
+    tx: Transaction,
+    *,
+    workflow: str | None = None,
+    name: str | None = None,
+    limit: int = 1000,
+    prefix: str | None = None,
+) -> list[WaitInfo]:
+    """The steps that wait for a message, those of the oldest runs first."""
+    return [
+        WaitInfo(
+            str(run_id), bare(run_workflow), key, step, step_name, event, known_moment(tx, since), moment_of(tx, until),
+            namespace_of(run_workflow),
+        )
+        for run_id, run_workflow, key, step, step_name, event, since, until in tx.all(
+            "list_waits", workflow=workflow, name=name, limit=limit, prefix=prefix
+        )
+    ]  # fmt: skip
+
+
+def list_events(
+    tx: Transaction, *, run_id: str | None = None, kinds: Sequence[str] = (), before: str | None = None,
+    limit: int = 50, prefix: str | None = None,
+) -> list[EventInfo]:  # fmt: skip
+    """Recorded events, the newest first: of one run, of these kinds; `before` is the last id of the previous page."""
+    asked: dict[str, Any] = {"before": before or LAST_ID, "limit": limit, "kinds": list(kinds), "every_kind": not kinds}
+    asked |= {"prefix": prefix, "namespace": None if prefix is None else namespace_of(prefix)}
+    of_run = {} if run_id is None else {"run_id": run_id}
+    rows = tx.all("list_events_of_run" if of_run else "list_events", **of_run, **asked)
+    return [_event(tx, row) for row in rows]
+
+
+def _event(tx: Transaction, row: Any) -> EventInfo:
+    id_, at, kind, about, workflow, step, step_name, text, namespace = row
+    detail = object_of(text)
+    if about is None and isinstance(detail.get("schedule"), str):
+        detail["schedule"] = bare(detail["schedule"])
+    return EventInfo(
+        str(id_), known_moment(tx, at), kind, None if about is None else str(about),
+        None if workflow is None else bare(workflow), step, step_name, detail,
+        namespace if workflow is None else namespace_of(workflow),
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+-- Steps of executors: sent, begun, called back, sent again. The caller holds the lock of the run.
+
+-- name: send_step
+-- Only what a claim would take as well: a step that has a lane is claimed, with its places.
+UPDATE segue_steps SET status = 'sent', attempt = :attempt, executor = :executor, handle = CAST(:handle AS text),
+    fenced = :fenced, sent_at = :now, sent_until = :sent_until, started_at = NULL, worker_id = NULL, cancel_requested = false
+WHERE run_id = :run_id AND step = :step AND status = 'ready' AND gate IS NULL AND task IS NOT NULL RETURNING attempt;
+
+-- name: resend_step
+UPDATE segue_steps SET attempt = :next_attempt, handle = coalesce(CAST(:handle AS text), handle), sent_at = :now,
+    sent_until = :sent_until
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
+
+-- name: change_step
+-- The executor's own retry may have other arguments. What went into the holes is in them.
+UPDATE segue_steps SET args = :args, holes = NULL, spec = :spec WHERE run_id = :run_id AND step = :step;
+
+-- name: begin_step
+UPDATE segue_steps SET status = 'running', worker_id = :worker_id, started_at = :now, sent_until = NULL
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
+
+-- name: is_begun_by
+-- Whether the answer to a begin was lost, so that the same process asks again.
+SELECT 1 FROM segue_steps
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_running} AND worker_id = :worker_id;
+
+-- name: requeue_as_sent
+-- The executor's broker holds back the next try, which has already been sent.
+UPDATE segue_steps SET status = 'sent', attempt = :next_attempt, failures = :failures, error = :error, worker_id = NULL,
+    started_at = NULL, sent_at = :now, sent_until = :sent_until
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
+
+-- name: overdue_steps
+-- Sent, and not begun in time: their messages may be lost, or were never sent.
+SELECT run_id, step, attempt, handle, sent_at, sent_until FROM segue_steps
+WHERE status = 'sent' AND executor = :executor AND sent_until <= :now ORDER BY sent_until, run_id, step LIMIT :limit;
+
+-- name: sent_step
+-- What is needed to send its message again.
+SELECT run_id, step, attempt, name, task, args, holes, NULL, policy, failures, priority, ready_at, queue, spec, handle
+FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'sent';
+
+-- name: next_overdue
+SELECT min(sent_until) FROM segue_steps WHERE status = 'sent' AND executor = :executor;
+
+-- name: check_sent_step
+SELECT s.run_id, 'step ' || s.step || ' was sent to no executor, or nobody looks after it' FROM segue_steps s
+WHERE s.status = 'sent' AND (s.executor IS NULL OR s.sent_until IS NULL);
+
+-- name: send_ready
+-- Of the queues from `low` up to `high`, which are one executor's. It is a claim, so it takes no lock of a run.
+UPDATE segue_steps SET status = 'sent', attempt = attempt + 1, fenced = :fenced, sent_at = :now,
+    sent_until = :sent_until, started_at = NULL, worker_id = NULL, cancel_requested = false
+WHERE rowid IN (
+    SELECT rowid FROM segue_steps WHERE status = 'ready' AND gate IS NULL AND queue >= :low AND queue < :high
+    ORDER BY queue, priority DESC, ready_at, run_id, step LIMIT :limit)
+RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue, spec, handle;
+
+-- name: unmirrored_steps
+-- Of the runs that are given, or of any. A step that has no handle is known to nobody outside.
+SELECT run_id, step, handle, status, spec FROM segue_steps
+WHERE executor = :executor AND status IN ('skipped', 'cancelled') AND mirrored_at IS NULL
+AND handle IS NOT NULL LIMIT :limit;
+
+-- name: steps_in_vain
+-- Where the reason is for which steps of a run were skipped.
+SELECT step, status, handle, children, error FROM segue_steps
+WHERE run_id = :run_id AND status IN ('failed', 'skipped', 'cancelled');
+
+-- name: note_mirrored
+UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :step AND status = :status;
+
+-- name: halted_runs
+-- Nothing of them may begin.
+SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);

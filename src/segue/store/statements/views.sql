@@ -1,0 +1,32 @@
+-- Looking at runs, steps and attempts.
+
+-- name: run_status
+SELECT status FROM segue_runs WHERE id = :run_id;
+
+-- name: runs_like
+SELECT r.id FROM segue_runs r WHERE r.id >= :low AND r.id <= :high AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix) ORDER BY r.id LIMIT 3;
+
+-- name: count_steps
+SELECT status, count(*) FROM segue_steps WHERE run_id = :run_id AND NOT (is_join AND task IS NULL) GROUP BY status;
+
+-- name: list_steps
+SELECT s.step, s.scope, s.name, s.task, s.is_join, s.status, s.gate, s.queue, s.priority, s.ready_at, s.attempt, s.failures,
+    s.losses, s.rule, s.waiting_on, s.children, s.hook, s.error, s.policy, s.worker_id, s.started_at, s.finished_at, s.seconds,
+    p.done, p.total, p.message, p.started_at, p.updated_at, w.name, w.lease_until, w.status, s.cancel_requested,
+    s.metadata, s.event, s.executor, s.handle, s.sent_at, s.sent_until
+FROM segue_steps s
+LEFT JOIN segue_progress p ON p.run_id = s.run_id AND p.step = s.step AND p.attempt = s.attempt
+LEFT JOIN segue_workers w ON {is_worker_of_step}
+WHERE s.run_id = :run_id AND s.step > :after AND (CAST(:status AS text) IS NULL OR s.status = :status)
+AND (CAST(:name AS text) IS NULL OR s.name = :name)
+ORDER BY s.step LIMIT :limit;
+
+-- name: list_attempts
+SELECT step, attempt, status, worker, started_at, finished_at, error, output FROM segue_attempts
+WHERE run_id = :run_id AND (CAST(:step AS integer) IS NULL OR step = :step) ORDER BY step, attempt;
+
+-- name: parents_of
+SELECT s.step, s.name, s.status FROM segue_steps s
+WHERE s.run_id = :run_id AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
+AND s.step IN (SELECT c.step FROM segue_children c WHERE c.run_id = :run_id AND c.child = :step)
+ORDER BY s.step LIMIT :limit;
