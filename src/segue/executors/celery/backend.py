@@ -1,0 +1,109 @@
+"""The result backend, with a step before each result: the end of the attempt is recorded in the database first.
+
+So a caller who reads SUCCESS in the result backend finds the next steps on their way. While a canvas is captured, a
+backend does nothing: durable chords need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from kombu.exceptions import EncodeError
+
+from segue.errors import SerializationError
+from segue.executors.celery.attempt import RunningAttempt, current_attempt
+from segue.executors.celery.capture import current_capture
+from segue.executors.celery.codec import encode_result
+from segue.executors.celery.publish import header_of
+
+
+class RecordingBackend:
+    """Mixed into the class of an app's backend objects. `segue_door` is set on the class."""
+
+    segue_door: Any
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Record a success, then store it."""
+        attempt = current_attempt()
+        if attempt is not None and attempt.task_id == task_id:
+            try:
+                text = encode_result(result)
+            except SerializationError as error:
+                raise EncodeError(str(error)) from error  # Celery makes a failure of that, as it does of its own
+            attempt.succeeded(text)
+        return super().mark_as_done(task_id, result, request, *args, **kwargs)  # type: ignore[misc]
+
+    def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
+        """Record a failure, then store it; also for the worker's main process, where a child died."""
+        traceback = args[0] if args else kwargs.get("traceback")
+        request = args[1] if len(args) > 1 else kwargs.get("request")
+        attempt = self._attempt_of(task_id, request)
+        if attempt is not None:
+            if isinstance(exc, WorkerLostError):
+                attempt.lost(exc)
+                if not self.segue_door.is_final(attempt.header.attempt):
+                    return self.mark_as_retry(task_id, exc, traceback, request=request)  # type: ignore[attr-defined]
+            else:
+                attempt.failed(exc)
+        stored = super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]
+        if attempt is not None:
+            attempt.follow_failure(exc, request, traceback)
+        return stored
+
+    def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Record that Celery will not run the task, or ended it, then store that."""
+        attempt = self._attempt_of(task_id, request)
+        if attempt is not None:
+            attempt.revoked(reason)
+        return super().mark_as_revoked(task_id, reason, request, *args, **kwargs)  # type: ignore[misc]
+
+    def _attempt_of(self, task_id: str, request: Any) -> RunningAttempt | None:
+        attempt = current_attempt()
+        if attempt is not None and attempt.task_id == task_id:
+            return attempt
+        header = None if request is None else header_of(vars(request))
+        return None if header is None else RunningAttempt(self.segue_door, header, task_id)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> Any:
+        """How many members a chord's body waits for."""
+        capture = current_capture()
+        if capture is None:
+            return super().set_chord_size(group_id, chord_size)  # type: ignore[misc]
+        capture.note_chord_size(group_id, chord_size)
+        return None
+
+    def add_pending_result(self, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Only for the results that the caller gets, not for those of what follows."""
+        capture = current_capture()
+        if capture is None or capture.is_outermost:
+            return super().add_pending_result(result, *args, **kwargs)  # type: ignore[misc]
+        return result
+
+    def on_chord_part_return(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """The engine counts the members of durable chords."""
+        if request is not None and header_of(vars(request)) is not None:
+            return None
+        return super().on_chord_part_return(request, *args, **kwargs)  # type: ignore[misc]
+
+
+def recording(backend: Any, door: Any) -> Any:
+    """The backend object with this mixed in; once."""
+    if not isinstance(backend, RecordingBackend):
+        kind = type(backend)
+        backend.__class__ = type(kind.__name__, (RecordingBackend, kind), {"segue_door": door})
+        backend.apply_chord = _noting_headers(backend.apply_chord)  # a backend that counts has put its own there
+    return backend
+
+
+def _noting_headers(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def apply_chord(header_result_args: Any, *args: Any, **kwargs: Any) -> Any:
+        """A durable chord needs no backend."""
+        capture = current_capture()
+        if capture is None:
+            return plain(header_result_args, *args, **kwargs)
+        capture.note_header(header_result_args)
+        return None
+
+    return apply_chord

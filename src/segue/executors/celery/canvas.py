@@ -1,0 +1,71 @@
+"""`canvas="durable"`: chains, groups and chords of a project go through Segue without a changed line.
+
+Three methods of Celery are what every way to apply a canvas comes to: `_chain.run`, `group.apply_async` and
+`_chord.run`. They are replaced once in a process, and do what they did for apps that did not ask for it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from celery import canvas
+from celery.app.task import Task
+from celery.canvas import Signature
+from celery.exceptions import Ignore
+
+from segue.executors.celery.attempt import current_attempt
+from segue.executors.celery.capture import captured, current_capture
+from segue.executors.celery.door import Door, find_door
+from segue.executors.celery.plans import plan_of_capture
+
+
+@functools.cache
+def take_replacements() -> None:
+    """Let `self.replace(...)` in a step's task be recorded instead of sent; once. Other tasks are left alone."""
+    plain = Task.on_replace
+
+    @functools.wraps(plain)
+    def on_replace(task: Any, work: Signature) -> Any:
+        attempt = current_attempt()
+        if attempt is None or task.request.is_eager:
+            return plain(task, work)
+        capture, result = captured(attempt.door.app, work.delay)
+        attempt.replacement = plan_of_capture(attempt.door, str(work.task), capture, result, replaces=True)
+        raise Ignore("Replaced by new task")
+
+    Task.on_replace = on_replace
+
+
+@functools.cache
+def make_canvases_durable() -> None:
+    """Replace the three methods; once."""
+    for kind, method in ((canvas._chain, "run"), (canvas.group, "apply_async"), (canvas._chord, "run")):
+        setattr(kind, method, _durable(getattr(kind, method)))
+
+
+def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(plain)
+    def apply(work: Signature, *args: Any, **kwargs: Any) -> Any:
+        door = _door_for(work, kwargs)
+        if door is None:
+            return plain(work, *args, **kwargs)
+        capture, result = captured(door.app, functools.partial(plain, work, *args, **kwargs))
+        if capture.calls:
+            plan = plan_of_capture(door, str(work.task), capture, result)
+            door.engine.start([(plan, None)])
+        return result
+
+    return apply
+
+
+def _door_for(work: Signature, options: dict[str, Any]) -> Door | None:
+    """The door that this goes through; None when Celery itself is to apply it."""
+    if current_capture() is not None:
+        return None
+    app = options.get("app") or work.app
+    door = find_door(app)
+    if door is None or not door.is_durable or app.conf.task_always_eager or options.get("chord") is not None:
+        return None
+    return door

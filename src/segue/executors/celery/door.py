@@ -1,0 +1,274 @@
+"""The door: what one Celery app and one Segue database have to do with each other, in this process."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal
+
+from celery import Celery, states
+from celery.utils.time import maybe_iso8601, maybe_make_aware
+
+from segue.engine.dispatch import Dispatch, Exchanged, SentStep, resend
+from segue.engine.engine import Engine
+from segue.engine.executing import Executor, begin_steps, overdue, recall_steps, retry_changed
+from segue.errors import ConfigError, PlanError, Problem
+from segue.executors.celery.capture import Call
+from segue.executors.celery.codec import dumps, encode_arguments
+from segue.executors.celery.errback import call_errback
+from segue.executors.celery.mirror import mirror
+from segue.executors.celery.publish import StepHeader, publish, without_header
+from segue.executors.celery.spec import ERROR, INLINE, has
+from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
+from segue.observing.harmless_log import get_logger
+from segue.plan.namespaces import stored
+from segue.store import open_store
+
+if TYPE_CHECKING:
+    from segue.executors.celery.attempt import RetryAsked
+
+logger = get_logger("segue.celery")
+
+Fence = Literal["suspect", "always"]
+
+AT_ONCE = 500
+LEASE_SECONDS = 300.0
+
+_doors: weakref.WeakKeyDictionary[Celery, Door] = weakref.WeakKeyDictionary()
+
+
+class Door:
+    """Made by `install`. It may be used by any thread, and by children that were forked."""
+
+    def __init__(
+        self, app: Celery, engine: Engine, *, name: str, fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS
+    ) -> None:  # fmt: skip
+        self.app = app
+        self.name = name
+        self.fence = fence
+        self.executor = Executor(name, is_fenced=fence == "always")
+        self.lease_seconds = lease_seconds
+        self.is_durable = False  # every canvas of the app goes through here
+        self.shared: mmap.mmap | None = None  # has the id of the node, in a worker and its children
+        self.halted: frozenset[str] = frozenset()  # runs that are paused or being ended, as the node saw last
+        self._turned_away: deque[Attempt] = deque()
+        self.is_prefork = False  # attempts run in children, whose death the main process hears of
+        self._url, self.namespace = engine.store.url, engine.namespace
+        self._engines = {os.getpid(): engine}
+        engine.senders[name] = lambda: self.exchange([])
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process: a child that was forked gets its own, with its own connection."""
+        pid = os.getpid()
+        found = self._engines.get(pid)
+        if found is None:
+            found = Engine(open_store(self._url), namespace=self.namespace)
+            self._engines = {pid: found}
+        return found
+
+    @property
+    def host(self) -> str:
+        """How this process is called in the records of attempts."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    def queue_of(self, call: Call) -> str:
+        """The queue on which a step waits until it is sent: the broker's, behind the name of the executor."""
+        queue = call.options.get("queue")
+        if queue is None:
+            options = {key: call.options[key] for key in ("exchange", "routing_key") if key in call.options}
+            try:
+                task = self.app.tasks.get(call.task)
+                routed = self.app.amqp.router.route(options, call.task, call.args, call.kwargs, task)
+            except Exception as error:
+                raise PlanError(
+                    call.task, [Problem(call.task, f"task_routes cannot place it: {error}", "Mend the route")]
+                ) from error
+            queue = routed.get("queue") or routed.get("routing_key") or self.app.conf.task_default_queue
+        return f"@{self.name}:{getattr(queue, 'name', queue)}"
+
+    def exchange(
+        self, outcomes: list[Outcome], *, timers: bool = False, inline: list[SentStep] | None = None
+    ) -> Exchanged:  # fmt: skip
+        """Report outcomes, and send what may be sent now. Raises StoreError when the database cannot be asked.
+
+        Error callbacks that want the exception are called, and the results of steps that will not run are written.
+        With `inline`, the caller does both, when Celery has stored the failure itself; the callbacks are added to it.
+        """
+        dispatch = Dispatch(
+            self.executor, stored(self.namespace, f"@{self.name}:"), limit=AT_ONCE, wait_seconds=self.lease_seconds,
+            timers=timers,
+        )  # fmt: skip
+        while True:
+            taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host)
+            left = taken.left + self.send(taken.sent, inline=inline)
+            if inline is None and any(outcome.verdict != Verdict.SUCCEEDED for outcome in outcomes):
+                self.mirror()
+            if not left and not taken.is_full:
+                return taken
+            outcomes = left
+
+    def retry(self, header: StepHeader, asked: RetryAsked, error: ErrorInfo, seconds: float) -> None:
+        """Let an attempt be followed by the retry that its task asked for; Segue holds the delay, not a message."""
+        options = {**asked.options, "headers": without_header(asked.options.get("headers"))}
+        after = self._delay(options)
+        args, _ = encode_arguments(tuple(asked.args or ()), asked.kwargs or {}, "an argument of the retry")
+        outcome = Outcome(*header.attempt, Verdict.FAILED, error=error, seconds=seconds)
+        self.engine.act(
+            retry_changed, outcome, by=self.host, after_seconds=after, args=args,
+            spec=dumps(options, "an option of the retry"),
+        )  # fmt: skip
+        self.exchange([])
+
+    def _delay(self, options: dict[str, Any]) -> float:
+        countdown, eta = options.pop("countdown", None), options.pop("eta", None)
+        if countdown is not None:
+            return max(float(countdown), 0.0)
+        if eta is None:
+            return 0.0
+        due = maybe_make_aware(maybe_iso8601(eta), self.app.timezone)
+        seconds: float = (due - self.engine.store.now()).total_seconds()
+        return max(seconds, 0.0)
+
+    def repair(self) -> int:
+        """Send messages again that may be lost; returns how many."""
+        with self.engine.reading() as tx:
+            found = overdue(tx, self.name, self.engine.store.now(), limit=AT_ONCE)
+        for late in found:
+            taken = self.engine.act(resend, late.attempt, wait_seconds=self.lease_seconds)
+            left = taken.left + self.send(taken.sent)
+            if left:
+                self.exchange(left)
+        return len(found)
+
+    def asks_before(self, header: StepHeader, request: Any) -> bool:
+        """Whether to ask the database before the body runs: always, or if the message may not be the only one."""
+        if self.fence == "always":
+            return True
+        delivery = request.get("delivery_info") or {}
+        is_late = (self.engine.store.now().timestamp() - header.sent_at) > self.lease_seconds
+        return bool(delivery.get("redelivered")) or is_late or header.attempt[2] > 1
+
+    def may_begin(self, header: StepHeader) -> bool:
+        """Begin an attempt. False when it is not the step's own any more, its run is paused or being ended, or another
+        delivery of its message is running.
+
+        A delivery that came again may take over an attempt of this node, whose process is gone. Attempts of a lost node
+        are rescued, and sent again.
+        """
+        run_id, step, attempt = header.attempt
+        with self.engine.reading() as tx:
+            rows = tx.all("step_state", run_id=run_id, step=step)
+            lease = tx.all("lease_of_step", run_id=run_id, step=step)
+        if not rows or rows[0][1] != attempt:
+            return False
+        if rows[0][0] == StepStatus.RUNNING:
+            return bool(lease) and str(lease[0][0]) == self.node_id
+        return bool(self.engine.act(begin_steps, [header.attempt], worker_id=self.node_id))
+
+    @property
+    def node_id(self) -> str | None:
+        """The id of this worker's node among Segue's workers. Children read it from memory that they share."""
+        found = self.shared[:36].decode("ascii").strip("\0") if self.shared is not None else ""
+        return found or None
+
+    def turn_away(self, header: StepHeader) -> bool:
+        """Whether the message of an attempt is not to run, because its run is halted; the node gives the step back."""
+        if header.attempt[0] not in self.halted:
+            return False
+        self._turned_away.append(header.attempt)
+        return True
+
+    def look_for_halts(self) -> None:
+        """See which runs are halted, and give back the steps whose messages were turned away."""
+        with self.engine.reading() as tx:
+            self.halted = frozenset(str(row[0]) for row in tx.all("halted_runs"))
+        attempts = [self._turned_away.popleft() for _ in range(len(self._turned_away))]
+        if attempts:
+            try:
+                self.engine.act(recall_steps, attempts)
+            except BaseException:
+                self._turned_away.extendleft(attempts)
+                raise
+
+    def mirror(self) -> None:
+        """Write the results of steps that will not run. A node writes later what cannot be written now."""
+        try:
+            mirror(self)
+        except Exception as error:  # noqa: BLE001 - the backend is away, or has no such results
+            logger.warning("The results of tasks that will not run cannot be stored yet: %s", error)
+
+    def is_final(self, attempt: Attempt) -> bool:
+        """Whether the step of an attempt has ended."""
+        with self.engine.reading() as tx:
+            rows = tx.all("step_state", run_id=attempt[0], step=attempt[1])
+        return not rows or StepStatus(rows[0][0]).is_final
+
+    def send(self, steps: list[SentStep], *, inline: list[SentStep] | None = None) -> list[Outcome]:
+        """Send messages, and call error callbacks unless they are to be added to `inline`; returns their outcomes.
+
+        A message that cannot be sent now is sent again by a node.
+        """
+        outcomes: list[Outcome] = []
+        is_away = False
+        for step in steps:
+            why = has(step.spec, ERROR)
+            if why:
+                outcomes.append(self._refused(step, why))
+            elif has(step.spec, INLINE):
+                if inline is None:
+                    outcomes.append(call_errback(self, step, None))
+                else:
+                    inline.append(step)
+            elif not is_away:
+                try:
+                    publish(self.app, step)
+                except Exception as error:  # noqa: BLE001 - the broker is away, or the message cannot be written
+                    is_away = True
+                    logger.warning("%s could not be sent: %s. It is sent again.", step.job.name, error)
+        return outcomes
+
+    def _refused(self, step: SentStep, why: str) -> Outcome:
+        """A step whose arguments do not fit its task fails, and its result says so."""
+        attempt = (step.job.run_id, step.job.step, step.job.attempt)
+        if step.handle is not None:
+            try:
+                self.app.backend.store_result(step.handle, TypeError(why), states.FAILURE)
+            except Exception as error:  # noqa: BLE001 - the backend is away, or has no results
+                logger.warning("The result of %s cannot be stored: %s", step.job.name, error)
+        return Outcome(*attempt, Verdict.FAILED, error=ErrorInfo("TypeError", why), retryable=False)
+
+
+def door_for(canvas: Any) -> Door:
+    """The door for a canvas; raises ConfigError. An empty one belongs to no app: it goes through the only door."""
+    found = find_door(canvas.app)
+    if found is None and canvas._app is None and len(_doors) == 1:
+        [found] = _doors.values()
+    return door_of(canvas.app) if found is None else found
+
+
+def find_door(app: Any) -> Door | None:
+    """The door of an app, or of the app that a proxy stands for; None when none was installed."""
+    try:
+        return _doors.get(app._get_current_object() if hasattr(app, "_get_current_object") else app)
+    except TypeError:  # no app at all
+        return None
+
+
+def door_of(app: Any) -> Door:
+    """The same; raises ConfigError when none was installed."""
+    found = find_door(app)
+    if found is None:
+        raise ConfigError(
+            f"Celery app {app.main!r} is not connected to Segue. Call "
+            "segue.executors.celery.install(app, segue) where the app is made."
+        )
+    return found
+
+
+def put_door(app: Celery, door: Door) -> None:
+    """Remember the door of an app."""
+    _doors[app] = door

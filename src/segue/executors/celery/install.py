@@ -1,0 +1,161 @@
+"""`install`: all that a project adds to be known to Segue."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal, Protocol
+
+from celery import Celery
+from celery.canvas import Signature
+
+from segue.authoring.planning import register_planner
+from segue.engine.engine import Engine
+from segue.errors import ConfigError, PlanError, Problem
+from segue.executors.celery.attempt import RetryAsked, current_attempt
+from segue.executors.celery.backend import recording
+from segue.executors.celery.canvas import make_canvases_durable, take_replacements
+from segue.executors.celery.capture import NOT_KEPT, current_capture
+from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
+from segue.executors.celery.node import node_step
+from segue.executors.celery.plans import plan_of_canvas
+from segue.executors.celery.publish import header_of
+from segue.executors.celery.request import halting
+from segue.executors.celery.tracer import TracerSlot
+from segue.given import shown
+from segue.plan.graph import Plan
+
+
+class HasEngine(Protocol):
+    """A `segue.Segue`, as far as this package knows it."""
+
+    @property
+    def engine(self) -> Engine:
+        """Acts on its database."""
+
+
+def install(
+    app: Celery, segue: HasEngine, *, canvas: Literal["durable"] | None = None, name: str = "celery",
+    fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS,
+) -> Door:  # fmt: skip
+    """Connect a Celery app to a Segue database. Nothing is connected to yet; installing again changes nothing.
+
+    With `canvas="durable"`, every chain, group and chord that the project applies goes through Segue.
+    `name` is that of the executor: apps with different brokers on one database need different ones.
+    `fence` says when a worker asks the database before it runs a task, so that no message that is delivered twice runs
+    twice: "always", or only for messages that are "suspect" (delivered again, sent again, or old).
+    A message that was sent, and that no worker has begun after `lease_seconds`, is sent again.
+    Raises ConfigError. Example::
+
+        app = Celery("shop", broker="redis://localhost")
+        install(app, Segue("postgresql://localhost/shop"))
+    """
+    if not isinstance(app, Celery):
+        raise ConfigError(f"install was given {shown(app)}, which is no Celery app. Call install(app, segue).")
+    if not isinstance(getattr(segue, "engine", None), Engine):
+        raise ConfigError(f"install was given {shown(segue)}, which is no segue.Segue. Call install(app, segue).")
+    if canvas not in (None, "durable"):
+        raise ConfigError(f"install(canvas={shown(canvas)}) is unknown. Leave it out, or give 'durable'.")
+    if fence not in ("suspect", "always"):
+        raise ConfigError(f"install(fence={shown(fence)}) is unknown. Give 'suspect' or 'always'.")
+    if canvas == "durable":
+        make_canvases_durable()
+    found = find_door(app)
+    if found is not None:
+        found.is_durable = canvas == "durable"
+        return found
+    door = Door(app, segue.engine, name=name, fence=fence, lease_seconds=lease_seconds)
+    door.is_durable = canvas == "durable"
+    put_door(app, door)
+    _take_sending(app, door)
+    _take_backend(app, door)
+    _take_tasks(app, door)
+    take_replacements()
+    _refuse_other_apps()
+    app.steps["worker"].add(node_step(door))
+    return door
+
+
+def plan_of(canvas: Signature, *args: Any, **kwargs: Any) -> Plan:
+    """The plan of a canvas: a signature, chain, group, chord, and all that Celery makes of them.
+
+    Example::
+
+        segue.start(plan_of(chain(fetch.s(), store.s()), 7))
+    """
+    plan, _ = plan_of_canvas(door_for(canvas), canvas, args, kwargs)
+    return plan
+
+
+register_planner(lambda work: isinstance(work, Signature), plan_of)
+
+
+def _take_sending(app: Celery, door: Door) -> None:
+    """While a canvas is captured, `send_task` collects; a retry of Segue's own attempt is kept, not sent."""
+    send = app.send_task
+
+    def send_task(name: str, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
+        capture = current_capture()
+        if capture is not None:
+            return capture.add(name, args, kwargs, options)
+        attempt = current_attempt()
+        if attempt is not None and options.get("task_id") == attempt.task_id and options.get("retries"):
+            header = header_of({"headers": options.get("headers")})
+            if header is not None and header.attempt == attempt.header.attempt:
+                attempt.retry = RetryAsked(args, kwargs, {
+                    key: value for key, value in options.items() if key not in NOT_KEPT and value is not None
+                })  # fmt: skip
+                return app.AsyncResult(attempt.task_id)
+        return send(name, args, kwargs, *more, **options)
+
+    app.send_task = send_task
+
+
+@functools.cache
+def _refuse_other_apps() -> None:
+    """While a canvas is captured, let a task of another app be an error instead of a message; once."""
+    plain = Celery.send_task
+
+    @functools.wraps(plain)
+    def send_task(app: Celery, name: str, *args: Any, **options: Any) -> Any:
+        capture = current_capture()
+        if capture is not None and app is not capture.app:
+            remedy = "Start its canvas by itself, or register the task with this app"
+            why = f"it is a task of the Celery app {app.main!r}, and the canvas goes through {capture.app.main!r}"
+            raise PlanError(name, [Problem(name, why, remedy)])
+        return plain(app, name, *args, **options)
+
+    Celery.send_task = send_task
+
+
+def _take_backend(app: Celery, door: Door) -> None:
+    make = app._get_backend
+
+    def get_backend() -> Any:
+        return recording(make(), door)
+
+    app._get_backend = get_backend
+    if app._backend_cache is not None:
+        recording(app._backend_cache, door)
+
+
+def _take_tasks(app: Celery, door: Door) -> None:
+    """Every task's class gets the slot for its tracer: those that are there, and those to come."""
+    slot = TracerSlot(door)
+
+    def take(task: Any) -> None:
+        kind = type(task)
+        if not isinstance(vars(kind).get("__trace__"), TracerSlot):
+            kind.__trace__ = slot
+            kind.Request = halting(door, kind.Request)
+
+    registry = app._tasks
+    kind = type(registry)
+
+    class Registry(kind):  # type: ignore[misc, valid-type]
+        def __setitem__(self, name: str, task: Any) -> None:
+            take(task)
+            super().__setitem__(name, task)
+
+    registry.__class__ = Registry
+    for each in list(registry.values()):
+        take(each)

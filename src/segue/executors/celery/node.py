@@ -1,0 +1,247 @@
+"""The node: a thread in a Celery worker's main process, for what no single task can see to.
+
+It has a row among Segue's workers and renews its lease. Every quarter of a second it looks which tasks of its pool run
+for longer than that, and writes down that they have begun, under its lease: if the whole machine dies, others rescue
+them. It sends steps that became ready elsewhere (a timer came due, a person retried, a caller's transaction committed)
+and messages again that may be lost; it asks tasks to end whose runs were cancelled. The chores of the database are done
+by one of the nodes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import threading
+import time
+import weakref
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from celery import bootsteps
+from celery.worker import state
+
+from segue.engine.executing import begin_steps
+from segue.engine.identity import WorkerIdentity
+from segue.errors import PASSING_ERRORS
+from segue.executors.celery.publish import header_of
+from segue.loop.wakeups import Wakeups
+from segue.model import Attempt
+from segue.observing.harmless_log import get_logger
+from segue.scheduler.chores import Chores
+from segue.version import __version__
+
+if TYPE_CHECKING:
+    from segue.executors.celery.door import Door
+
+logger = get_logger("segue.celery")
+
+LOOK_SECONDS = 0.25
+NEWS_SECONDS = 1.0  # how often to look for steps to send, if no news comes
+BEAT_SECONDS = 5.0
+LEASE_SECONDS = 30.0  # at most
+_AFTER_AN_ERROR_SECONDS = 1.0
+
+
+class Node:
+    """The thread, and what it does. `worker` is Celery's WorkController."""
+
+    def __init__(self, door: Door, worker: Any) -> None:
+        self._door = door
+        self._worker = worker
+        self._stop = threading.Event()
+        self._resting = threading.Lock()  # held while the thread is at work: a fork waits for that
+        self._is_held = False
+        self._lease_seconds = min(LEASE_SECONDS, door.lease_seconds)
+        self._identity = self._new_identity()
+        self._is_registered = False
+        self._seen: dict[Attempt, float] = {}  # attempts of the pool, and when they were seen first
+        self._begun: set[Attempt] = set()
+        self._beat_at = 0.0
+        self._news_at = 0.0
+        self._due_at = 0.0
+        self._wakeups: Wakeups | None = None
+        self._thread = threading.Thread(target=self._run, name="segue-celery", daemon=True)
+        _nodes.add(self)
+
+    def start(self) -> None:
+        """Begin. Messages come only after this, so it is known by then which of them are to be turned away."""
+        with suppress(*PASSING_ERRORS):
+            self._door.look_for_halts()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, when what is under way is done."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def hold(self) -> None:
+        """Wait until the thread is not in the middle of something, before a fork."""
+        self._is_held = self._resting.acquire(timeout=0.05)
+
+    def let_go(self) -> None:
+        """Let the thread go on."""
+        if self._is_held:
+            self._is_held = False
+            self._resting.release()
+
+    def _run(self) -> None:
+        engine = self._door.engine
+        self._wakeups = Wakeups(engine.store)
+        try:
+            with Chores(engine):
+                while not self._stop.wait(LOOK_SECONDS):
+                    try:
+                        with self._resting:
+                            self._round()
+                    except PASSING_ERRORS as error:
+                        logger.warning("The database cannot be asked: %s", error)
+                        self._stop.wait(_AFTER_AN_ERROR_SECONDS)
+                    except Exception:
+                        logger.exception("The node of executor %s goes on after an error", self._door.name)
+                        self._stop.wait(_AFTER_AN_ERROR_SECONDS)
+        finally:
+            self._wakeups.close()
+            with suppress(Exception):
+                engine.unregister(self._identity)
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat()
+            self._beat_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
+        self._begin(now)
+        if self._is_news(now):
+            self._send(now)
+
+    def _is_news(self, now: float) -> bool:
+        wakeups = self._wakeups
+        if wakeups is None or wakeups.open() or not wakeups.is_open:
+            return True
+        return wakeups.woken() or now >= self._due_at or now >= self._news_at
+
+    def _send(self, now: float) -> None:
+        """Send what is ready, and again what is late; and end what is asked to end."""
+        self._door.look_for_halts()
+        taken = self._door.exchange([], timers=True)
+        self._door.repair()
+        self._door.mirror()
+        self._end_asked()
+        self._news_at = now + NEWS_SECONDS
+        self._due_at = self._news_at if taken.timer_seconds is None else now + taken.timer_seconds
+
+    def _beat(self) -> None:
+        engine = self._door.engine
+        if not self._is_registered:
+            self._identity = msgspec.structs.replace(self._new_identity(), id=engine.new_id())
+            engine.register(
+                self._identity, pool=self._door.name, concurrency=self._concurrency, version=__version__,
+            )  # fmt: skip
+            self._is_registered = True
+            if self._door.shared is not None:
+                self._door.shared[:36] = self._identity.id.encode("ascii")
+            self._begun.clear()
+            return
+        until = engine.store.now() + timedelta(seconds=self._lease_seconds)
+        with engine.store.transaction() as tx:
+            kept = tx.all(
+                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status="running", sleeping=False,
+                lease_until=until,
+            )  # fmt: skip
+        if not kept:
+            logger.warning("This node was declared lost; it goes on under a new id")
+            self._is_registered = False
+            self._beat()
+
+    def _begin(self, now: float) -> None:
+        """Write down which attempts run for a while already."""
+        active = {attempt for request in _requests(state.active_requests) if (attempt := _attempt_of(request))}
+        self._seen = {attempt: self._seen.get(attempt, now) for attempt in active}
+        self._begun &= active
+        long = [each for each, since in self._seen.items() if now - since >= LOOK_SECONDS and each not in self._begun]
+        if long:
+            self._door.engine.act(begin_steps, long, worker_id=self._identity.id)
+            self._begun.update(long)
+
+    def _end_asked(self) -> None:
+        """Terminate tasks whose runs are being ended."""
+        with self._door.engine.reading() as tx:
+            asked = {tuple(row) for row in tx.all("cancel_requests", worker_id=self._identity.id)}
+        if asked:
+            for request in _requests(state.active_requests):
+                if _attempt_of(request) in asked:
+                    self._terminate(request)
+
+    def _terminate(self, request: Any) -> None:
+        try:
+            request.terminate(self._worker.pool)
+        except NotImplementedError:  # threads and solo cannot
+            return
+
+    @property
+    def _concurrency(self) -> int:
+        return int(getattr(self._worker, "concurrency", 0) or 1)
+
+    def _new_identity(self) -> WorkerIdentity:
+        door = self._door
+        return WorkerIdentity(
+            id="", name=str(getattr(self._worker, "hostname", None) or f"{socket.gethostname()}:{os.getpid()}"),
+            queues=(), tasks=(), lease_seconds=self._lease_seconds, namespace=door.namespace,
+        )  # fmt: skip
+
+
+def _requests(found: Any) -> list[Any]:
+    """A copy of a set that another thread changes meanwhile."""
+    for _ in range(5):
+        with suppress(RuntimeError):
+            return list(found)
+    return []
+
+
+def _attempt_of(request: Any) -> Attempt | None:
+    header = header_of(request.request_dict)
+    return None if header is None else header.attempt
+
+
+def node_step(door: Door) -> type[bootsteps.StartStopStep]:
+    """The bootstep of a worker that starts and stops its node."""
+
+    class SegueNode(bootsteps.StartStopStep):
+        requires = ("celery.worker.components:Pool",)
+
+        def __init__(self, parent: Any, **kwargs: Any) -> None:
+            super().__init__(parent, **kwargs)
+            door.shared = mmap.mmap(-1, 64)  # before children are forked, which share it
+            self._node: Node | None = None
+
+        def start(self, parent: Any) -> None:
+            door.is_prefork = "prefork" in type(parent.pool).__module__
+            self._node = Node(door, parent)
+            self._node.start()
+
+        def stop(self, parent: Any) -> None:
+            if self._node is not None:
+                self._node.stop()
+                self._node = None
+
+        terminate = stop
+
+    return SegueNode
+
+
+_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for node in _requests(_nodes):
+        node.hold()
+
+
+def _after_fork() -> None:
+    for node in _requests(_nodes):
+        node.let_go()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_nodes.clear)

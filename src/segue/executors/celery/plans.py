@@ -1,0 +1,133 @@
+"""A canvas as a plan: one step for each task that it calls, with Celery's ids, options and arguments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from celery.canvas import Signature
+from celery.result import GroupResult, ResultBase
+from celery.utils.time import maybe_iso8601, maybe_make_aware
+from kombu import Exchange, Queue
+from msgspec import structs
+
+from segue.errors import PlanError, Problem, SerializationError
+from segue.executors.celery.capture import Call, Capture, captured
+from segue.executors.celery.codec import dumps, encode_arguments, gathered
+from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE
+from segue.model import Expr, Gather, JoinRule, Policy, Ref
+from segue.plan.codec import steps_in
+from segue.plan.graph import Node, Plan
+
+if TYPE_CHECKING:
+    from segue.executors.celery.door import Door
+
+
+def plan_of_canvas(
+    door: Door, canvas: Signature, args: Any = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+) -> tuple[Plan, Any]:  # fmt: skip
+    """The plan of a canvas, and the result object that Celery's caller gets.
+
+    Raises PlanError for arguments that Celery's JSON cannot hold.
+    """
+    capture, result = captured(door.app, lambda: canvas.apply_async(args, kwargs, **options))
+    return plan_of_capture(door, str(canvas.task), capture, result), result
+
+
+def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, replaces: bool = False) -> Plan:
+    """The plan of what was captured; its result is what `result` will have.
+
+    In one that replaces a task, a callback that fails fails nothing else: the task has the result that it waits for.
+    """
+    left = capture.left_chords()
+    if left:
+        raise PlanError(
+            name, [Problem(group_id, "fewer tasks of the header end than its body waits for", "Report this canvas")
+                   for group_id in left],
+        )  # fmt: skip
+    names = _Names(capture.calls)
+    nodes: list[Node] = []
+    problems: list[Problem] = []
+    for call in capture.calls:
+        try:
+            nodes.append(_node(door, call, names.take(call.task)))
+        except SerializationError as error:
+            problems.append(Problem(call.task, str(error), "Pass JSON, or an identifier instead of the object"))
+    if problems:
+        raise PlanError(name, problems)
+    numbers: dict[str, int] = {}
+    for call in capture.calls:
+        numbers.setdefault(call.id, call.number)
+    expr = _result_of(result, numbers)
+    if replaces and expr is not None:
+        needed = _above(capture.calls, set(steps_in(expr)))
+        nodes = [
+            node if number in needed else structs.replace(node, policy=Policy(may_fail=True))
+            for number, node in enumerate(nodes)
+        ]
+    return Plan(name, tuple(nodes), result=expr)
+
+
+def _above(calls: list[Call], numbers: set[int]) -> set[int]:
+    """These calls, and all that come before them."""
+    found: set[int] = set()
+    while numbers:
+        number = numbers.pop()
+        if number not in found:
+            found.add(number)
+            numbers.update(calls[number].parents)
+    return found
+
+
+class _Names:
+    """Names of steps: a task's own name, with a number where the canvas calls it more than once."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        self._is_repeated = {task: count > 1 for task, count in Counter(call.task for call in calls).items()}
+        self._taken: Counter[str] = Counter()
+
+    def take(self, task: str) -> str:
+        """The name of the next step that calls this task."""
+        number = self._taken[task]
+        self._taken[task] += 1
+        return f"{task}[{number}]" if self._is_repeated[task] else task
+
+
+def _node(door: Door, call: Call, name: str) -> Node:
+    args, holes = encode_arguments(call.args, call.kwargs, f"an argument of {call.task}")
+    options = {key: _plain(value) for key, value in call.options.items()}
+    if call.is_body:
+        options[BODY] = True
+    if call.is_inline:
+        options[INLINE] = True
+    if call.error:
+        options[ERROR] = call.error
+    delay, eta = options.pop("countdown", None), options.pop("eta", None)
+    if delay is not None or eta is not None:
+        options[DELAYED] = True
+    run_at: datetime | None = None
+    if eta is not None and delay is None:
+        run_at = maybe_make_aware(maybe_iso8601(eta), door.app.timezone)
+    return Node(
+        name, f"{door.name}:{call.task}", args, holes, call.parents, queue=door.queue_of(call),
+        rule=JoinRule.SOME_FAILED if call.on_failure else JoinRule.ALL_SUCCEEDED,
+        delay=None if delay is None else max(float(delay), 0.0), run_at=run_at, policy=Policy(),
+        executor=door.name, spec=dumps(options, f"an option of {call.task}"),
+        handle=None if call.on_failure else call.id,
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, (Queue, Exchange)) else value
+
+
+def _result_of(result: Any, numbers: Mapping[str, int]) -> Expr | None:
+    """Where the value of a result object comes from."""
+    if isinstance(result, GroupResult):
+        items = [_result_of(each, numbers) for each in result.results]
+        return gathered([item for item in items if item is not None]) if items else Gather(())
+    if isinstance(result, ResultBase) and result.id in numbers:
+        return Ref(numbers[result.id])
+    return None

@@ -1,0 +1,32 @@
+"""The spec of a step: the options of its message, and beside them what Segue needs to know of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segue.executors.celery.codec import loads
+
+BODY = "is_body"
+"""It is the body of a chord."""
+
+INLINE = "is_inline"
+"""It is an error callback that is called with the exception, not sent."""
+
+DELAYED = "is_delayed"
+"""It had a countdown or an ETA. Segue held it back; the task finds an ETA in its request, as with Celery."""
+
+ERROR = "error"
+"""Why it fails instead of being sent."""
+
+OURS = frozenset({BODY, INLINE, DELAYED, ERROR})
+
+
+def options_of(spec: str | None) -> dict[str, Any]:
+    """The spec as a dict."""
+    found: dict[str, Any] = loads(spec or "{}")
+    return found
+
+
+def has(spec: str | None, word: str) -> Any:
+    """What the spec says under one of these words, or None; quick where it has none of them."""
+    return options_of(spec).get(word) if spec is not None and word in spec else None

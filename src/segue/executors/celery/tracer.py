@@ -1,0 +1,82 @@
+"""The tracer of every task of the app, wrapped: the one place that sees each way in which a body can end.
+
+Celery assigns `task.__trace__` in three places, some of them late; a data descriptor on the task's own class wraps
+whatever is assigned. Tasks that Segue did not send pay one look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery import states
+from celery.app.trace import trace_ok_t
+
+from segue.errors import SerializationError
+from segue.executors.celery.attempt import RunningAttempt, running
+from segue.executors.celery.codec import encode_result
+from segue.executors.celery.publish import header_of
+
+if TYPE_CHECKING:
+    from segue.executors.celery.door import Door
+
+_Tracer = Callable[..., Any]
+
+
+class TracerSlot:
+    """`__trace__` of a task's class: what is assigned is wrapped, and kept for each task object."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def __get__(self, task: Any, owner: Any = None) -> Any:
+        return None if task is None else task.__dict__.get("__trace__")
+
+    def __set__(self, task: Any, tracer: _Tracer | None) -> None:
+        task.__dict__["__trace__"] = None if tracer is None else wrapped(self._door, tracer)
+
+
+def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
+    """A tracer that records the attempts of Segue's steps, too."""
+
+    def trace(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        header = header_of(request or {})
+        if header is None:
+            return tracer(uuid, args, kwargs, request)
+        if door.asks_before(header, request) and not door.may_begin(header):
+            return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
+        with running(RunningAttempt(door, header, uuid)) as attempt:
+            try:
+                traced = tracer(uuid, args, kwargs, request)
+            except (SystemExit, KeyboardInterrupt) as exc:
+                if not door.is_prefork:
+                    attempt.failed(exc)
+                raise
+            _record_rest(attempt, traced)
+            return traced
+
+    return trace
+
+
+def _record_rest(attempt: RunningAttempt, traced: Any) -> None:
+    """Record what Celery's own calls of the result backend have not recorded yet."""
+    if attempt.is_recorded:
+        return
+    result, info = traced[0], traced[1]
+    if info is None:
+        try:
+            attempt.succeeded(encode_result(result))
+        except SerializationError as error:
+            attempt.failed(error)
+        return
+    if info.state == states.FAILURE:
+        attempt.failed(info.retval)
+        attempt.follow_failure(info.retval)
+    elif attempt.replacement is not None:
+        attempt.replaced(attempt.replacement)
+    elif info.state == states.IGNORED:
+        attempt.skipped(info.retval)
+    elif info.state == states.RETRY:
+        attempt.retried(info.retval)
+    elif info.state == states.REJECTED and not getattr(info.retval, "requeue", False):
+        attempt.failed(info.retval)

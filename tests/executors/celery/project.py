@@ -1,0 +1,125 @@
+"""A Celery project: its app and tasks, as a user has them, for the tests and for the workers that they start.
+
+`python -m celery -A tests.executors.celery.project worker` reads where things are from PROJECT_*.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, chain, chord, group
+
+from segue import Segue
+from segue.executors.celery import install
+
+
+def make_app(
+    broker: str, database_url: str, *, canvas: str | None = None, lease_seconds: float = 300.0, fence: str = "suspect"
+) -> Celery:
+    """An app with its tasks, connected to a database."""
+    app = Celery("project", broker=f"{broker}/0", backend=f"{broker}/1")
+    app.conf.update(
+        broker_connection_retry_on_startup=True, worker_prefetch_multiplier=1, result_extended=True,
+        broker_transport_options={"visibility_timeout": 3600},
+    )  # fmt: skip
+    segue = Segue(database_url)
+    install(app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]
+    app.segue = segue
+
+    @app.task(name="add", shared=False)
+    def add(x: Any, y: Any) -> Any:
+        return x + y
+
+    @app.task(name="total", shared=False)
+    def total(values: list[Any]) -> Any:
+        return sum(values)
+
+    @app.task(name="same", shared=False)
+    def same(value: Any = None) -> Any:
+        return value
+
+    @app.task(name="fail", shared=False)
+    def fail(*_: Any) -> None:
+        raise ValueError("broken")
+
+    @app.task(name="flaky", shared=False, bind=True, max_retries=5)
+    def flaky(self: Any, value: Any, tries: int) -> Any:
+        if self.request.retries < tries:
+            raise self.retry(countdown=0.2)
+        return [value, self.request.retries]
+
+    @app.task(name="stubborn", shared=False, autoretry_for=(KeyError,), default_retry_delay=0, max_retries=2)
+    def stubborn() -> None:
+        raise KeyError("again")
+
+    @app.task(name="note", shared=False)
+    def note(path: str, word: str) -> str:
+        with Path(path).open("a") as file:
+            file.write(f"{word}\n")
+        return word
+
+    @app.task(name="note_failure", shared=False)
+    def note_failure(task_id: str, path: str) -> None:
+        with Path(path).open("a") as file:
+            file.write(f"{task_id}\n")
+
+    @app.task(name="note_exception", shared=False)
+    def note_exception(request: Any, exc: BaseException, traceback: Any, path: str = "") -> None:
+        with Path(path).open("a") as file:
+            file.write(f"{request.id} {type(exc).__name__} {exc}\n")
+
+    @app.task(name="wait_for_file", shared=False)
+    def wait_for_file(path: str) -> str:
+        end = time.monotonic() + 30
+        while not Path(path).exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        return "seen"
+
+    @app.task(name="needs_file", shared=False)
+    def needs_file(_: Any, path: str) -> str:
+        if not Path(path).exists():
+            raise FileNotFoundError(path)
+        return Path(path).name
+
+    @app.task(name="die_once", shared=False)
+    def die_once(path: str) -> str:
+        marker = Path(path)
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "survived"
+
+    @app.task(name="die_always", shared=False)
+    def die_always() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="fan", shared=False, bind=True)
+    def fan(self: Any, count: int) -> Any:
+        return self.replace(chord([add.s(number, 0) for number in range(count)], total.s()))
+
+    @app.task(name="recurse", shared=False, bind=True)
+    def recurse(self: Any, count: int) -> Any:
+        return "bottom" if not count else self.replace(recurse.s(count - 1))
+
+    @app.task(name="start_chain", shared=False)
+    def start_chain() -> str:
+        return str(chain(add.s(1, 1), add.s(2)).apply_async().id)
+
+    @app.task(name="ignored", shared=False, bind=True, ignore_result=True)
+    def ignored(self: Any) -> str:
+        return "not kept by Celery"
+
+    app.tasks_of_project = (chain, chord, group)
+    return app
+
+
+if "PROJECT_BROKER" in os.environ:
+    app = make_app(
+        os.environ["PROJECT_BROKER"], os.environ["PROJECT_DATABASE"], canvas=os.environ.get("PROJECT_CANVAS") or None,
+        lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
+        fence=os.environ.get("PROJECT_FENCE", "suspect"),
+    )  # fmt: skip

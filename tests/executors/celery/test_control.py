@@ -1,0 +1,65 @@
+"""People pause, cancel and repair runs whose steps Celery runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from celery import chain, group
+from celery.exceptions import TaskRevokedError
+
+from segue.errors import RunFailedError
+from tests.executors.celery.conftest import Project, Staged, wait_until
+
+SECONDS = 60
+
+
+def test_a_paused_run_begins_nothing_and_goes_on_when_it_is_resumed(staged: Staged, tmp_path: Path) -> None:
+    project = staged.project
+    note = project.app.tasks["note"]
+    path = tmp_path / "notes"
+    run = project.segue.start(group(note.si(str(path), str(number)) for number in range(20)))
+    run.pause()
+    staged.worker()
+    wait_until(lambda: {step.status for step in run.steps()} == {"ready"}, SECONDS)
+    assert not path.exists()
+    run.resume()
+    assert len(run.wait(timeout=SECONDS).result()) == 20
+    assert sorted(path.read_text().split(), key=int) == [str(number) for number in range(20)]
+
+
+def test_messages_of_a_cancelled_run_are_turned_away(staged: Staged, tmp_path: Path) -> None:
+    project = staged.project
+    path = tmp_path / "notes"
+    result = chain(
+        project.app.tasks["note"].si(str(path), "first"), project.app.tasks["note"].si(str(path), "second")
+    ).apply_async()  # fmt: skip
+    [info] = project.segue.runs(limit=1)
+    run = project.segue.get(info.id)
+    run.cancel()
+    staged.worker()
+    assert run.wait(timeout=SECONDS).status == "cancelled"
+    assert not path.exists()
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=SECONDS)
+
+
+def test_a_running_task_of_a_cancelled_run_is_terminated(staged: Staged, tmp_path: Path) -> None:
+    staged.worker()
+    project = staged.project
+    run = project.segue.start(chain(project.sig("wait_for_file", str(tmp_path / "never")), project.sig("same")))
+    wait_until(lambda: run.steps()[0].status == "running", SECONDS)
+    run.cancel()
+    assert run.wait(timeout=20).status == "cancelled"
+
+
+def test_a_failed_run_is_retried_from_its_failed_step(project: Project, tmp_path: Path) -> None:
+    seen = tmp_path / "notes"
+    note = project.app.tasks["note"]
+    run = project.segue.start(chain(note.si(str(seen), "first"), project.sig("needs_file", str(tmp_path / "there"))))
+    with pytest.raises(RunFailedError):
+        run.wait(timeout=SECONDS).result()
+    (tmp_path / "there").touch()
+    run.retry()
+    assert run.wait(timeout=SECONDS).result() == "there"
+    assert seen.read_text().split() == ["first"]

@@ -1,0 +1,83 @@
+"""Nothing is lost and nothing counts twice: children and workers die, the broker forgets, messages come twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+from celery import chain, chord
+
+from segue.errors import RunFailedError
+from tests.executors.celery.conftest import Staged, wait_until
+
+SECONDS = 60
+
+
+def broker_of(staged: Staged) -> redis.Redis:
+    return redis.Redis.from_url(f"{staged.broker}/0")
+
+
+def test_a_child_that_is_killed_is_a_loss_and_the_step_is_tried_again(staged: Staged, tmp_path: Path) -> None:
+    staged.worker()
+    project = staged.project
+    header = [project.sig("die_once", str(tmp_path / "died")), project.sig("same", "other")]
+    run = project.segue.start(chord(header, project.sig("same")))
+    assert run.wait(timeout=SECONDS).result() == ["survived", "other"]
+
+
+def test_a_step_that_kills_every_child_fails_and_the_chord_ends(staged: Staged) -> None:
+    staged.worker()
+    project = staged.project
+    result = chord([project.sig("die_always"), project.sig("same", 1)], project.sig("same")).apply_async()
+    with pytest.raises(Exception, match=r"lost|exited|Worker"):
+        result.get(timeout=SECONDS)
+    [run] = project.segue.runs(limit=1)
+    with pytest.raises(RunFailedError):
+        project.segue.get(run.id).wait(timeout=SECONDS).result()
+
+
+def test_a_broker_that_forgets_everything_loses_nothing(impatient: Staged) -> None:
+    project = impatient.project
+    run = project.segue.start(chain(project.sig("add", 1, 2), project.sig("add", 3)))
+    assert broker_of(impatient).llen("celery") == 1
+    broker_of(impatient).flushall()
+    impatient.worker()
+    assert run.wait(timeout=SECONDS).result() == 6
+
+
+def test_a_worker_that_dies_with_all_its_children_is_lost_and_its_steps_go_on(
+    impatient: Staged, tmp_path: Path
+) -> None:
+    first = impatient.worker()
+    project = impatient.project
+    seen = tmp_path / "file"
+    run = project.segue.start(chain(project.sig("wait_for_file", str(seen)), project.sig("same")))
+    wait_until(lambda: run.steps()[0].status == "running", SECONDS)
+    first.kill()
+    seen.touch()
+    impatient.worker()
+    assert run.wait(timeout=SECONDS).result() == "seen"
+    assert run.steps()[0].attempt >= 2
+
+
+@pytest.mark.parametrize("fence", ["suspect", "always"])
+def test_a_message_that_comes_three_times_is_recorded_once(staged: Staged, tmp_path: Path, fence: str) -> None:
+    project = staged.project
+    path = tmp_path / "notes"
+    run = project.segue.start(chain(project.app.tasks["note"].si(str(path), "first"), project.sig("same")))
+    broker = broker_of(staged)
+    [message] = broker.lrange("celery", 0, -1)
+    broker.rpush("celery", message, message)
+    staged.worker(fence=fence)
+    assert run.wait(timeout=SECONDS).result() == "first"
+    assert [step.attempt for step in run.steps()] == [1, 1]
+    if fence == "always":
+        assert path.read_text().split() == ["first"]
+
+
+def test_steps_wait_in_the_database_while_the_broker_is_away(staged: Staged) -> None:
+    project = staged.project
+    broker_of(staged).shutdown(nosave=True)
+    run = project.segue.start(project.sig("add", 1, 2) | project.sig("add", 3))
+    assert run.steps()[0].status == "sent"
