@@ -265,4 +265,4 @@ def open_files(pid: int) -> Iterator[str]:
     """What this process has open at the moment; it opens and closes files while they are listed."""
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
-            yield os.readlink(descriptor)
+            yield str(descriptor.readlink())

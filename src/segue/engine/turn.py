@@ -182,7 +182,7 @@ class Turn:
             and (len(worker.queues) == 1 or worker.run_id is not None)
             and not (self._freed or self._was_long)
             and self._watch.is_quiet
-            and self._lanes.is_out_of_the_way(self._store.now())
+            and self._lanes.may_claim_plainly(self._store.now())
             and are_plain(request.outcomes)
         )
 
@@ -200,7 +200,7 @@ class Turn:
         self._note_next_timer(exchanged.act)
         if self._candidates is None:
             return exchanged
-        if self._candidates.sees_anything():
+        if self._candidates.finds_any_lanes():
             self._lanes.saw_lanes()
             return exchanged._replace(looks_further=len(exchanged.rows) < self._request.want)
         self._lanes.looked(exchanged.act.now, is_active=False)
