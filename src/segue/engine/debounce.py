@@ -166,7 +166,7 @@ class _Adding:
             tx.all("drop_debounce", run_id=run_id)
             return None
         if debounce.keep != self._terms.keep or bool(debounce.needs_code) != self._start.needs_code:
-            tx.all("shut_debounce", run_id=run_id, now=self._act.now)
+            tx.all("end_debounce_window", run_id=run_id, now=self._act.now)
             return None
         if debounce.size + self._size > MOST_BYTES:
             raise RunStateError(_too_large(self._start, self._terms, debounce, self._size))

@@ -31,7 +31,7 @@ from segue.engine.limiting.places import LimitKey
 from segue.engine.lives import WorkerLives
 from segue.engine.parts import Part, do_part
 from segue.engine.record import Recorded
-from segue.engine.reopening.ahead import Ahead, Glances, LargeRun, write_ahead
+from segue.engine.reopening.ahead import BufferedWrites, FreshReads, LargeRun, write_ahead
 from segue.engine.reopening.fork import work_out_fork, write_fork
 from segue.engine.reporting import report
 from segue.engine.rows import RowContext
@@ -325,10 +325,10 @@ class Engine(WorkerLives):
         except Exception as error:
             raise admission.NotAdmittedError(f"runs ended, and no other could be admitted: {error}") from error
 
-    def _work_out(self, work: Callable[[Act], T], run_id: str) -> tuple[Ahead, T]:
+    def _work_out(self, work: Callable[[Act], T], run_id: str) -> tuple[BufferedWrites, T]:
         """Run this on a large run, without its lock, and keep the writes."""
         now = self.store.now()
-        ahead = Ahead(self.store, Glances(self.store), run_id)
+        ahead = BufferedWrites(self.store, FreshReads(self.store), run_id)
         return ahead, work(Act(ahead, now, ids=self.ids))
 
     def _as_it_is(self, done: T, run_id: str) -> T:
@@ -378,7 +378,7 @@ class Engine(WorkerLives):
 
     def _work_out_fork(self, fork: HalfFork) -> Part:
         """Compute, without a lock, which steps of the copy of a large run start from the beginning."""
-        ahead = Ahead(self.store, Glances(self.store), fork.run_id)
+        ahead = BufferedWrites(self.store, FreshReads(self.store), fork.run_id)
         work_out_fork(Act(ahead, self.store.now(), ids=self.ids), fork)
         self._act(partial(write_fork, ahead=ahead, fork=fork), [])
         return Part(True, [])

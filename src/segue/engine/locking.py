@@ -48,7 +48,7 @@ def lock_free_runs(tx: Transaction, run_ids: Iterable[str]) -> tuple[list[Locked
         return [], set()
     locked = [LockedRun(*row) for row in tx.all("lock_free_runs", ids=ids)]
     missing = sorted(set(ids) - {run.id for run in locked})
-    there = {str(row[0]) for row in tx.all("runs_there", ids=missing)} if missing else set()
+    there = {str(row[0]) for row in tx.all("existing_runs", ids=missing)} if missing else set()
     return locked, there
 
 

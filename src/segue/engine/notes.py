@@ -146,7 +146,7 @@ def begin_runs(act: Act, run_ids: Sequence[str], *, at: datetime | None = None) 
     if journal is None or "run.started" not in journal.wanted:
         act.tx.later("runs_begin", ids=list(run_ids), now=at)
         return
-    for (run_id,) in act.tx.all("runs_begin_told", ids=list(run_ids), now=at):
+    for (run_id,) in act.tx.all("runs_begin_returning", ids=list(run_ids), now=at):
         journal.note("run.started", run_id)
 
 

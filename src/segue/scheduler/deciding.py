@@ -144,7 +144,7 @@ class _Deciding:
         """Record the decision on a tick. False if it was recorded already."""
         rows = self._act.tx.all(
             "put_tick", name=self._row.name, tick=tick, status=status, reason=reason, run_id=run_id,
-            is_open=status != "skipped", anew=False, now=self._act.now,
+            is_open=status != "skipped", replaces_skipped=False, now=self._act.now,
         )  # fmt: skip
         return bool(rows)
 

@@ -170,7 +170,7 @@ def _backfill_later(act: Act, name: str, ticks: Sequence[datetime]) -> None:
     for tick in ticks:
         act.tx.later(
             "put_tick", name=name, tick=tick, status="queued", reason="backfilled", run_id=None, is_open=True,
-            anew=True, now=act.now,
+            replaces_skipped=True, now=act.now,
         )  # fmt: skip
     act.tx.all("begin_queue", name=name)
 
@@ -180,8 +180,8 @@ def _start(act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], reason: 
     runs = [(tick, NewRun(act.new_id(), plan)) for tick, plan in plans]
     answers = [
         act.tx.later(
-            "put_tick", name=name, tick=tick, status="started", reason=reason, run_id=run.id, is_open=True, anew=True,
-            now=act.now,
+            "put_tick", name=name, tick=tick, status="started", reason=reason, run_id=run.id, is_open=True,
+            replaces_skipped=True, now=act.now,
         )
         for tick, run in runs
     ]  # fmt: skip
