@@ -221,7 +221,7 @@ def due_debounces(tx: Transaction, now: datetime, *, known: Sequence[str], limit
 
     If the workflow must be called to make a plan, only workflows in `known`, those of this process, are included.
     """
-    return [str(row[0]) for row in tx.all("due_debounces", now=now, known=list(known), limit=limit)]
+    return [str(run_id) for run_id, _ in tx.all("due_debounces", now=now, known=list(known), limit=limit)]
 
 
 def close_debounce(act: Act, run_id: str) -> OpenDebounce | None:

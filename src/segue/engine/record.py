@@ -109,7 +109,7 @@ class Recording:
             hold_paused(self._act.tx, unusual)
         limited = {run.id for run in unusual if run.limit_name is not None}
         ended_limited = [run_id for run_id in self._act.ended_runs if run_id in limited] if limited else ()
-        locked = frozenset([row[0] for row in rows])
+        locked = frozenset([run_id for run_id, *_ in rows])
         started, begun = propagation.started, begun_runs(rows)
         return Recorded(refused, started, started - first, results, locked, begun, ended_limited)
 

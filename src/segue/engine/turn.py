@@ -394,7 +394,7 @@ class Turn:
             )  # fmt: skip
         if self._request.cancels:
             found = act.tx.all("cancel_requests", worker_id=self._worker.id)
-            self._result.cancels = [(row[0], row[1], row[2]) for row in found]
+            self._result.cancels = [(run_id, step, attempt) for run_id, step, attempt in found]
 
     def _claim(self, act: Act) -> Claim:
         return Claim(

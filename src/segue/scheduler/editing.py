@@ -123,7 +123,8 @@ def run_now(engine: Engine, name: str) -> str:
 def _start_now(act: Act, name: str, tick: datetime, plan: Plan) -> str:
     _held(act.tx, name)
     _start(act, name, [(tick, plan)], BY_HAND)
-    return str(act.tx.all("tick_row", name=name, tick=tick)[0][3])
+    [(_, _, _, run_id, *_)] = act.tx.all("tick_row", name=name, tick=tick)
+    return str(run_id)
 
 
 def ticks_to_backfill(row: ScheduleRow, since: datetime, until: datetime, now: datetime) -> list[datetime]:

@@ -32,15 +32,19 @@ def claim_few(
     found: list[Row] = []
     try:
         for row in connection.execute(statements["first_ready"].sql, (queue, min(limit, FEW + 1))):
-            if row[4] not in known or len(found) == FEW:
+            _, _, _, _, task, *_ = row
+            if task not in known or len(found) == FEW:
                 return None
             found.append(row)
     except sqlite3.Error:  # a damaged step, which this worker may not need
         return None
     write = statements["claim_step"].sql
-    for row in found:
-        connection.execute(write, (row[13], row[2], worker_id, now))
-    return [row[:13] for row in found]
+    claimed: list[Row] = []
+    for *columns, rowid in found:
+        _, _, attempt, *_ = columns
+        connection.execute(write, (rowid, attempt, worker_id, now))
+        claimed.append(tuple(columns))
+    return claimed
 
 
 @lru_cache(maxsize=64)

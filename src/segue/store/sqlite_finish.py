@@ -166,10 +166,10 @@ def _write(
         many = wide(statements["finish_steps"].sql) or ""
         done += execute(many, parameters(rows[first : first + WIDTH])).fetchall()
     look, write = statements["step_to_finish"].sql, statements["finish_step"].sql
-    for row in rows[whole:]:
-        found = execute(look, row[:4]).fetchone()
+    for run_id, step, attempt, from_status, status, *rest in rows[whole:]:
+        found = execute(look, (run_id, step, attempt, from_status)).fetchone()
         if found is not None:
             rowid, children = found
-            execute(write, (rowid, *row[4:]))
-            done.append((row[0], row[4], children, row[1]))
+            execute(write, (rowid, status, *rest))
+            done.append((run_id, status, children, step))
     return done

@@ -268,7 +268,7 @@ class Candidates:
         limits = tx.later("limits_named", names=sorted({name for name, _ in limit_keys}))
         taken = tx.later("taken_by_all" if binding else "taken_by_lanes")
         buckets = tx.later("buckets", **limit_key_columns(limit_keys))
-        terms = {row[0]: terms_of(row) for row in limits.rows()}
+        terms = terms_of(limits.rows())
         holders, full_at = taken.rows(), buckets.rows()
         set_right(self._act, full_at)
         return terms, count_taken(holders, binding), read_buckets(tx, full_at, self._act.now)

@@ -8,19 +8,37 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from segue.store.protocol import Later, Row, Transaction
+from segue.store.protocol import Later, Transaction
 
 ALIKE = 1000
 """Fewer steps are written row by row: that is as fast, and takes fewer statements."""
 
 MOST_SPANS = 8
 
-STEP, STATUS, GATE, READY_AT, ATTEMPT = 1, 5, 6, 7, 8  # in a row of `reset_steps`
-_COLUMNS = (
-    "is_emptied", "is_join", "rule", "status", "gate", "ready_at", "waiting_on", "failed_above", "skipped_above", "lane"
-)  # fmt: skip
+
+class ResetRow(NamedTuple):
+    """A row of `reset_steps`."""
+
+    run_id: str
+    step: int
+    is_emptied: bool  # the plan that its task returned is discarded
+    is_join: bool
+    rule: str
+    status: str
+    gate: str | None
+    ready_at: Any  # as the database stores times
+    attempt: int
+    waiting_on: int
+    failed_above: int
+    skipped_above: int
+    lane: str | None
+
+
+_COLUMNS = tuple(name for name in ResetRow._fields if name not in ("run_id", "step", "attempt"))
+_common_of = attrgetter(*_COLUMNS)
 
 
 class Alike(NamedTuple):
@@ -39,34 +57,33 @@ class Resets:
     """The rows of steps that are reset, grouped by the statement that writes them."""
 
     def __init__(
-        self, rows: Iterable[Row], was_ready: Callable[[int], bool], *, alone: frozenset[int] | set[int]
+        self, rows: Iterable[ResetRow], was_ready: Callable[[int], bool], *, alone: frozenset[int] | set[int]
     ) -> None:
         """Steps in `alone` are written row by row."""
-        together: dict[Row, list[Row]] = {}
-        self._others: dict[int, Row] = {}
+        together: dict[tuple[Any, ...], list[ResetRow]] = {}
+        self._others: dict[int, ResetRow] = {}
         for row in rows:
-            if row[STEP] in alone:
-                self._others[row[STEP]] = row
+            if row.step in alone:
+                self._others[row.step] = row
             else:
-                common = (was_ready(row[STEP]), *row[2:ATTEMPT], *row[ATTEMPT + 1 :])
-                together.setdefault(common, []).append(row)
+                together.setdefault((was_ready(row.step), *_common_of(row)), []).append(row)
         self._alike: list[Alike] = []
         for (were_ready, *same), those in together.items():
             if len(those) < ALIKE:
-                self._others |= {row[STEP]: row for row in those}
+                self._others |= {row.step: row for row in those}
             else:
                 columns = dict(zip(_COLUMNS, same, strict=True))
-                self._alike.append(Alike(columns, [row[STEP] for row in those], were_ready))
+                self._alike.append(Alike(columns, [row.step for row in those], were_ready))
 
     @property
     def counted(self) -> set[int]:
         """The steps that need no lock before the write, because the statement counts those that are still ready."""
         return {step for alike in self._alike if alike.were_ready for step in alike.steps}
 
-    def replace(self, rows: Sequence[Row]) -> None:
+    def replace(self, rows: Sequence[ResetRow]) -> None:
         """Replace the rows of these steps."""
         if rows:
-            new = {row[STEP]: row for row in rows}
+            new = {row.step: row for row in rows}
             self._alike = [alike.without(set(new)) for alike in self._alike]
             self._others |= new
 

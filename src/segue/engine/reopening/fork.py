@@ -62,7 +62,7 @@ def fork_run(
     number = find_step(act.tx, run_id, step)
     graph = None if of_large else load_graph(act, run_id, is_copied=True)
     limit = act.tx.all("lock_run_for_copy", run_id=run_id) if of_large else []
-    workflow = str(act.tx.all("run_outcome", run_id=run_id)[0][0])
+    [(workflow, *_)] = act.tx.all("run_outcome", run_id=run_id)
     if key is not None:
         take_keys(act.tx, [(workflow, key, new_id)])
     is_new = bool(act.tx.all("fork_run", run_id=run_id, new_id=new_id, key=key, now=act.now))

@@ -10,7 +10,7 @@ from segue.engine.limiting.admission import admit_after
 from segue.engine.locking import hold_steps
 from segue.engine.propagate import Propagation
 from segue.engine.reopening.ahead import BufferedWrites, LargeRun
-from segue.engine.reopening.alike import ATTEMPT, GATE, READY_AT, STATUS, STEP, Resets
+from segue.engine.reopening.alike import ResetRow, Resets
 from segue.engine.reopening.live import Dependencies, steps_waited_for
 from segue.engine.reopening.recount import Recounted, recount
 from segue.engine.reopening.reopen import Reopening
@@ -78,7 +78,7 @@ class _Rewriting:
         self._limit = limit
         self._propagation = Propagation(act)
         self.recounted: Recounted
-        self._rows: list[Row]
+        self._rows: list[ResetRow]
         self._resets: Resets | None = None
         self._passing: set[int]  # steps that need no worker: they are skipped, or passed
 
@@ -88,7 +88,7 @@ class _Rewriting:
         steps = self._steps(self._changed_but_scopes())
         rows = [self._reset_row(step, self.recounted.verdicts) for step in steps]
         unchanged = self.recounted.unchanged if self._source is None else set()  # a copy has what its original had
-        self._rows = [row for row in rows if row[STEP] not in unchanged or row[STATUS] != StepStatus.BLOCKED]
+        self._rows = [row for row in rows if row.step not in unchanged or row.status != StepStatus.BLOCKED]
         self._forgotten = sorted(
             step for step in self._reopening.discarded | self._changed_but_scopes() if self._graph.steps[step].attempt
         )
@@ -130,7 +130,7 @@ class _Rewriting:
             tx.each("put_alarms", alarms)
         items = [*finishes, *self._without_worker()]
         if isinstance(tx, BufferedWrites):
-            tx.each("arm_steps", [_arming(row) for row in self._rows if row[STATUS] == StepStatus.READY])
+            tx.each("arm_steps", [_arming(row) for row in self._rows if row.status == StepStatus.READY])
             tx.propagate([*items, Follow(run_id, RUN, 0, FollowKind.DRAINED)])
             return str(self._graph.run.status)  # it is read again after everything is written
         self._propagation.run(items)
@@ -170,7 +170,7 @@ class _Rewriting:
         if self._forgotten:
             self._act.tx.later("discard_progress", run_id=self._run_id, steps=self._forgotten)
 
-    def _reset_row(self, step: StepRow, verdicts: dict[int, JoinVerdict]) -> Row:
+    def _reset_row(self, step: StepRow, verdicts: dict[int, JoinVerdict]) -> ResetRow:
         status, gate = StepStatus.BLOCKED, None
         # A step that has never begun may have been planned for later.
         ready_at = self._act.tx.datetime(step.ready_at) if step.started_at is None else None
@@ -179,7 +179,7 @@ class _Rewriting:
             ready_at = max(self._act.now, ready_at or self._act.now)
             gate = Gate.TIMER if ready_at > self._act.now else Gate.LIMIT if step.lane is not None else None
         is_emptied = step.step not in self._reopening.held and step.task is not None
-        return (
+        return ResetRow(
             self._run_id, step.step, is_emptied, step.is_passed or step.is_scope, step.rule,
             status.value, gate and gate.value, ready_at and self._act.tx.time(ready_at), step.attempt,
             step.waiting_on, step.failed_above, step.skipped_above, step.lane,
@@ -269,10 +269,10 @@ class _Rewriting:
         return finishes
 
 
-def _unarmed(row: Row) -> Row:
+def _unarmed(row: ResetRow) -> ResetRow:
     """The row of a step that may not start yet, because its run is still final."""
-    return (*row[:STATUS], StepStatus.BLOCKED.value, None, None, *row[ATTEMPT:])
+    return row._replace(status=StepStatus.BLOCKED.value, gate=None, ready_at=None)
 
 
-def _arming(row: Row) -> Row:
-    return (*row[:2], row[GATE], row[READY_AT])
+def _arming(row: ResetRow) -> Row:
+    return (row.run_id, row.step, row.gate, row.ready_at)

@@ -9,15 +9,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from segue.engine.limiting.limit_rows import (
+    LimitRow,
     count_taken,
     lane_or_none,
     limit_key_columns,
     read_buckets,
-    terms_of,
     uses_of,
     uses_or_none,
 )  # fmt: skip
-from segue.engine.limiting.places import QUEUE, Held, LimitKey, Places
+from segue.engine.limiting.places import Held, LimitKey, Places
 from segue.engine.stored import moment_of
 from segue.errors import SerializationError
 from segue.plan.graph import LimitTerms
@@ -83,7 +83,7 @@ class LimitsView:
             text = f"waits to be admitted by the limit {_named(name, key)}, which has a free place: this takes seconds"
         else:
             rows = self._tx.all("admitted_runs", name=name, key=key, limit=HOLDERS_NAMED)
-            holders = [f"run {row[0]} ({row[2]}) since {self._moment(row[3])}" for row in rows]
+            holders = [f"run {id_} ({status}) since {self._moment(since)}" for id_, _, status, since in rows]
             text = f"waits to be admitted: {taken} of {size} places of the limit {_named(name, key)} are taken"
             text += _listed(holders, taken)
         if before:
@@ -91,16 +91,16 @@ class LimitsView:
         return text
 
     @cached_property
-    def _rows(self) -> list[Any]:
-        return self._tx.all("list_limits")
+    def _limits(self) -> list[LimitRow]:
+        return [LimitRow(*row) for row in self._tx.all("list_limits")]
 
     @cached_property
     def _terms(self) -> dict[str, LimitTerms]:
-        return {row[0]: terms_of(row[:5]) for row in self._rows}
+        return {limit.name: limit.terms() for limit in self._limits}
 
     @cached_property
     def _binding(self) -> set[str]:
-        return {row[0] for row in self._rows if not row[6] or bare(row[0]).startswith(QUEUE)}
+        return {limit.name for limit in self._limits if limit.binds_all}
 
     @cached_property
     def _taken(self) -> dict[LimitKey, int]:
@@ -138,8 +138,8 @@ class LimitsView:
     def _turn(self, queue: str, share: str | None) -> list[Why]:
         if share is None:
             return []
-        waiting = [row for row in self._tx.all("waiting_by_lanes") if row[0] == queue]
-        lanes = [lane for row in waiting if (lane := lane_or_none(row[1])) is not None]
+        waiting = [text for on, text, _ in self._tx.all("waiting_by_lanes") if on == queue]
+        lanes = [lane for text in waiting if (lane := lane_or_none(text)) is not None]
         others = {lane.share for lane in lanes if lane.share is not None and lane.share != share}
         if not others:
             return []
