@@ -14,7 +14,9 @@ from segue.engine import engine as engines
 from segue.engine import propagate
 from segue.engine.control import pause_run, resume_run
 from segue.engine.engine import Engine
-from segue.engine.turn import Turn, TurnMemory, TurnRequest, TurnResult
+from segue.engine.turn import Turn
+from segue.engine.turn_memory import TurnMemory
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.views import look
 from segue.model import Gather, Job, Outcome, Ref
 from segue.plan.graph import Plan

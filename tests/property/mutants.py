@@ -338,7 +338,7 @@ MUTANTS = (
     Mutant("plain: what was claimed is lost with its values", "engine/turn.py", "                self._make_jobs_apart(rows)", "                pass", "postgres", PLAIN_TURNS),
     Mutant("plain: what was claimed is lost with the rest of the turn", "engine/turn.py", "if not exchanged.rows and len(exchanged.left) == len(request.outcomes):", "if True:",
            "postgres", PLAIN_TURNS),
-    Mutant("what is asked ahead is used though something came between", "engine/foresight.py", "if count[outcome.run_id] == 1", "if count[outcome.run_id] >= 1", "", PLAIN_TURNS),
+    Mutant("what is asked ahead is used though something came between", "engine/record.py", "if count[o.run_id] == 1", "if count[o.run_id] >= 1", "", PLAIN_TURNS),
 )  # fmt: skip
 
 

@@ -38,7 +38,9 @@ from segue.engine.rows import RowContext
 from segue.engine.scope import OF_ALL, SteppedBack, one_by_one, step_back
 from segue.engine.start import NewRun, rows_of, start_runs
 from segue.engine.stored import storable
-from segue.engine.turn import Turn, TurnMemory, TurnRequest, TurnResult
+from segue.engine.turn import Turn
+from segue.engine.turn_memory import TurnMemory
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.unfinished import ForkLeft, HalfFork, UnfinishedRun, unfinished_runs
 from segue.engine.verbs import Done
 from segue.errors import StoreConflictError, StoreError, StoreReadOnlyError, StoreUnavailableError
