@@ -184,7 +184,7 @@ class Turn:
             if request.heartbeat is not None and not self._renew(act, request.heartbeat):
                 result.lease_lost = True
                 return result
-            self._attend(act)
+            self._progress_and_cancels(act)
             outcomes = request.outcomes
             if request.alone:
                 tx.later("wait_shortly")
@@ -285,7 +285,7 @@ class Turn:
             )
         )  # fmt: skip
 
-    def _attend(self, act: Act) -> None:
+    def _progress_and_cancels(self, act: Act) -> None:
         """Progress, and the steps to be cancelled: rare, so each may cost a statement."""
         for progress in self._request.progress:
             act.tx.later(

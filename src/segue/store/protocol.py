@@ -3,6 +3,9 @@
 A dialect promises: a transaction is all or nothing, and durable when its `with` block ends; two transactions never both
 win the same compare-and-set; `claim` statements never return a row to two callers; errors are
 `segue.errors.StoreError`s.
+
+A store does not know what its statements mean, with one exception for speed: on SQLite, `sqlite_finish` applies the
+join rules (`segue.model.judge_join`), which the statement `finish` applies on PostgreSQL.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
     PLACES = "places"
     RATE = "rate"
-    TURN = "turn"
+    SHARE = "share"
 
 
 class Why(NamedTuple):
@@ -68,7 +68,7 @@ class LimitsView:
         whys = [self._why(places, held) for use in uses if (held := places.held([use])) is not None]
         if whys or lane is None:
             return whys
-        return self._turn(queue, read_lane(lane).share)
+        return self._share(queue, read_lane(lane).share)
 
     def of_run(self, run_id: str) -> str | None:
         """Why a run is not admitted; None if it is, or needs no admission."""
@@ -135,7 +135,7 @@ class LimitsView:
         holders = [name for limit_keys, name in self._running if (use.limit, use.key) in limit_keys]
         return Why(Kind.PLACES, text + _listed(holders[:HOLDERS_NAMED], len(holders)))
 
-    def _turn(self, queue: str, share: str | None) -> list[Why]:
+    def _share(self, queue: str, share: str | None) -> list[Why]:
         if share is None:
             return []
         waiting = [text for on, text, _ in self._tx.all("waiting_by_lanes") if on == queue]
@@ -143,8 +143,9 @@ class LimitsView:
         others = {lane.share for lane in lanes if lane.share is not None and lane.share != share}
         if not others:
             return []
-        who = f"{len(others)} other key{'s' if len(others) > 1 else ''} that wait{'' if len(others) > 1 else 's'}"
-        return [Why(Kind.TURN, f"waits for the turn of its key {share!r} on queue {bare(queue)!r}, shared with {who}")]
+        waits = "1 other key waits" if len(others) == 1 else f"{len(others)} other keys wait"
+        text = f"waits for its fair share of queue {bare(queue)!r}: {waits} there, besides its key {share!r}"
+        return [Why(Kind.SHARE, text)]
 
     def _moment(self, value: Any) -> str:
         moment = value if isinstance(value, datetime) else moment_of(self._tx, value)
