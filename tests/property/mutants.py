@@ -178,9 +178,9 @@ MUTANTS = (
     Mutant("reopening: hooks run anew whatever begins anew", REOPEN, "return is_open or is_unknown", "return True", folder=REOPENED),
     Mutant("reopening: what was skipped stays so", REOPEN, "if number not in self.reset and (child.status in cascade or",
            "if number not in self.reset and (child.status in cascade - SKIPPED or", folder=REOPENED),
-    Mutant("reopening: a run that was cancelled stays cancelled elsewhere", "engine/reopening/retry.py", "CANCELLED if goes_on else NOTHING",
+    Mutant("reopening: a run that was cancelled stays cancelled elsewhere", "engine/reopening/retry.py", "CANCELLED if undoes_end else NOTHING",
            "NOTHING", folder=REOPENED),
-    Mutant("reopening: the plan that a task returned is kept", REOPEN, "            self._empty(found)\n", "", folder=REOPENED),
+    Mutant("reopening: the plan that a task returned is kept", REOPEN, "            self._discard_plan(found)\n", "", folder=REOPENED),
     Mutant("reopening: a running step begins anew", "engine/reopening/retry.py", "    if reopening.busy:\n", "    if False:\n", folder=REOPENED),
     Mutant("reopening: tries are not given back", "store/statements/reopening.sql", "failures = 0, losses = 0, passed_on_to", "losses = 0, passed_on_to",
            folder=REOPENED),
@@ -288,7 +288,7 @@ MUTANTS = (
            folder="tests/contract/test_reopening_in_parts.py"),
     Mutant("parts: what may start does so before its run goes on", "engine/reopening/rewrite.py", "[_unarmed(row) for row in self._rows]",
            "[row for row in self._rows]", folder="tests/contract/test_reopening_in_parts.py"),
-    Mutant("parts: further children are told nothing, SQLite", "store/sqlite_finish.py", "follow.append(Follow(run_id, step, TOLD_AT_ONCE,",
+    Mutant("parts: further children are told nothing, SQLite", "store/sqlite_finish.py", "follow.append(Follow(run_id, step, RELEASED_AT_ONCE,",
            "follow.append(Follow(run_id, step, len(numbers),", folder="tests/contract/test_store_parts.py"),
     Mutant("sent: a begin counts in a paused run", TRANSITIONS, "if step.run_is_paused and step.is_fenced:", "if False:", folder=EXECUTING),
     Mutant("sent: what goes on outside is held by a pause", TRANSITIONS, "if step.run_is_paused and step.is_fenced:", "if step.run_is_paused:",
@@ -338,7 +338,7 @@ MUTANTS = (
     Mutant("plain: what was claimed is lost with its values", "engine/turn.py", "                self._make_jobs_apart(rows)", "                pass", "postgres", PLAIN_TURNS),
     Mutant("plain: what was claimed is lost with the rest of the turn", "engine/turn.py", "if not exchanged.rows and len(exchanged.left) == len(request.outcomes):", "if True:",
            "postgres", PLAIN_TURNS),
-    Mutant("what is asked ahead is used though something came between", "engine/foresight.py", "if count[outcome.run_id] == 1", "if count[outcome.run_id] >= 1", "", PLAIN_TURNS),
+    Mutant("what is asked ahead is used though something came between", "engine/record.py", "if count[o.run_id] == 1", "if count[o.run_id] >= 1", "", PLAIN_TURNS),
 )  # fmt: skip
 
 

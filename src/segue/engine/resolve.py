@@ -161,12 +161,13 @@ def hook_value(tx: Transaction, run_id: str, step: int) -> str:
     Raises SerializationError.
     """
     hooks = tx.all("hook_scope", run_id=run_id, step=step)
+    hook, scope = hooks[0] if hooks else (None, RUN)
     runs = tx.all("run_outcome", run_id=run_id)
-    scopes = tx.all("scope_outcome", run_id=run_id, step=hooks[0][1]) if hooks and hooks[0][1] != RUN else runs
+    scopes = runs if scope == RUN else tx.all("scope_outcome", run_id=run_id, step=scope)
     if not hooks or not runs or not scopes:
         raise SerializationError(f"the run {run_id} of this hook is no longer in the database")
     name, outcome, error, result_expr = scopes[0]
-    if hooks[0][0] == Hook.ON_SUCCESS:
+    if hook == Hook.ON_SUCCESS:
         return run_value(tx, run_id, result_expr)
     try:
         info = {"run_id": run_id, "workflow": name, "status": outcome, "error": _decode(error) if error else None}

@@ -162,11 +162,13 @@ class Door:
         run_id, step, attempt = header.attempt
         with self.engine.reading() as tx:
             rows = tx.all("step_state", run_id=run_id, step=step)
-            lease = tx.all("lease_of_step", run_id=run_id, step=step)
-        if not rows or rows[0][1] != attempt:
+            leases = tx.all("lease_of_step", run_id=run_id, step=step)
+        status, current, *_ = rows[0] if rows else (None, None)
+        if current != attempt:
             return False
-        if rows[0][0] == StepStatus.RUNNING:
-            return bool(lease) and str(lease[0][0]) == self.node_id
+        if status == StepStatus.RUNNING:
+            holder, *_ = leases[0] if leases else (None,)
+            return holder is not None and str(holder) == self.node_id
         return bool(self.engine.act(begin_steps, [header.attempt], worker_id=self.node_id))
 
     @property

@@ -44,7 +44,7 @@ FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt 
 SELECT min(sent_until) FROM segue_steps WHERE status = 'sent' AND executor = :executor;
 
 -- name: check_sent_step
-SELECT s.run_id, 'step ' || s.step || ' was sent to no executor, or nobody looks after it' FROM segue_steps s
+SELECT s.run_id, 'step ' || s.step || ' was sent without an executor or a time limit' FROM segue_steps s
 WHERE s.status = 'sent' AND (s.executor IS NULL OR s.sent_until IS NULL);
 
 -- name: send_ready
@@ -57,7 +57,7 @@ WHERE rowid IN (
 RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue, spec, handle;
 
 -- name: unmirrored_steps
--- Of the runs that are given, or of any. A step that has no handle is known to nobody outside.
+-- Of the runs that are given, or of any. A step without a handle is unknown outside.
 SELECT run_id, step, handle, status, spec FROM segue_steps
 WHERE executor = :executor AND status IN ('skipped', 'cancelled') AND mirrored_at IS NULL
 AND handle IS NOT NULL LIMIT :limit;

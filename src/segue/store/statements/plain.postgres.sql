@@ -69,7 +69,7 @@ RETURNING 1, (k.status = 'ready')::int, ARRAY[]::text[], NULL::text[];
         finished_at = :now, gate = NULL
     FROM mine m WHERE s.ctid = m.place AND m.run_id <> ALL (ARRAY(SELECT id FROM odd))
     RETURNING s.run_id, s.step
-), told AS (
+), released AS (
     UPDATE segue_steps s SET waiting_on = k.waiting_on,
         status = CASE WHEN k.waiting_on = 0 THEN 'ready' ELSE 'blocked' END,
         ready_at = CASE WHEN k.waiting_on = 0 THEN :now::timestamptz ELSE s.ready_at END,
@@ -85,6 +85,6 @@ RETURNING 1, (k.status = 'ready')::int, ARRAY[]::text[], NULL::text[];
     FROM runs c WHERE r.ctid = c.place AND r.id = ANY(ARRAY[c.id]) AND c.total IS NOT NULL AND c.id <> ALL (ARRAY(SELECT id FROM odd))
     RETURNING r.id, r.waiting_on
 )
-SELECT (SELECT count(*) FROM done)::int, (SELECT count(*) FROM told WHERE status = 'ready')::int,
+SELECT (SELECT count(*) FROM done)::int, (SELECT count(*) FROM released WHERE status = 'ready')::int,
     ARRAY(SELECT id::text FROM counted WHERE waiting_on = 0),
     CASE WHEN (SELECT count(*) FROM done) < :count::int THEN ARRAY(SELECT run_id || ' ' || step FROM done) END;
