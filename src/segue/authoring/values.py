@@ -24,6 +24,7 @@ from segue.authoring.shapes import Anything, MisfitError, Shape
 from segue.errors import SerializationError
 from segue.model import Hole
 from segue.plan.codec import NULL, decode_holes, evaluate
+from segue.plan.frames import read
 from segue.plan.writing import Fault, Writer, kind_of
 
 
@@ -57,9 +58,9 @@ def key_text(key: object) -> str:
 
 
 def decode(text: str) -> Any:
-    """JSON text as plain Python values. Raises `SerializationError` if it is not JSON."""
+    """JSON text as plain Python values. Raises `SerializationError` if it is not JSON, or has a frame."""
     try:
-        return _decoder.decode(text)
+        return read(text)
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         raise SerializationError(f"not JSON that can be read: {exc}; it begins with {text[:60]!r}") from exc
 
@@ -322,7 +323,6 @@ def _spell(annotation: Any) -> str:
 
 
 _writer = Writer(plain_of)
-_decoder = msgspec.json.Decoder()
 _shapes = Shapes(_Language())
 _ANYTHING: Shape = Anything(Any, _Language())
 __all__ = [
