@@ -81,7 +81,7 @@ def read(text: str) -> Any:
     Raises what msgspec raises, and SerializationError if the value is, or holds, a frame of an unknown kind.
     """
     value = _decode(text)
-    if "\\" in text and OPENING in text:  # `has_frame`, without the call
+    if has_frame(text):
         raise unknown_kind(text)
     return value
 
@@ -94,7 +94,7 @@ def refuse_frame(raw: msgspec.Raw) -> None:
 
 def unframed(text: str) -> str:
     r"""JSON text from outside with the same value and no frame: a key that is spelt `\u0024segue.x` gets its dollar."""
-    return text.replace(OPENING, _PLAIN_OPENING) if "\\" in text and OPENING in text else text
+    return text.replace(OPENING, _PLAIN_OPENING) if has_frame(text) else text
 
 
 def unknown_kind(text: str) -> SerializationError:

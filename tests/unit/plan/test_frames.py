@@ -1,4 +1,4 @@
-"""A frame is told from every value of a user's by its text alone, and nothing that a user gives becomes one."""
+"""A frame differs from every value of a user's by its text alone, and nothing that a user gives becomes one."""
 
 from __future__ import annotations
 
