@@ -47,6 +47,11 @@ def counted(value: Any, other: Any = None) -> Any:
     return value
 
 
+@task(name="reserved.taken")
+def taken(value: Any) -> Any:
+    return value
+
+
 @task(name="reserved.grown")
 def grown(value: Any) -> Any:
     return chain(same.s(value), named.s(**{"$segue.x": value}))
@@ -147,8 +152,11 @@ def test_maps_groups_and_chains(segue: Segue, values: list[Any]) -> None:
 @given(LIKE_FRAMES, LIKE_FRAMES)
 def test_what_people_change(segue: Segue, value: Any, other: Any) -> None:
     """Edits, marks and forks."""
-    run = segue.start(chain(counted.s(value, other), same.s()))
-    run.step(0).edit(other, value)
+    limited = segue.start(counted, value, other)
+    limited.step(0).edit(other, value)
+    assert worked(segue, limited) == other
+    run = segue.start(chain(taken.s(value), same.s()))
+    run.step(0).edit(other)
     assert worked(segue, run) == other
     assert worked(segue, run.fork(0, args=[value])) == value
     assert worked(segue, run.fork(0, kwargs={"value": value})) == value
