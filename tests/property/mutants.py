@@ -30,6 +30,8 @@ RECOUNT, REOPEN, RESET = (
 REOPENED = "tests/property/test_reopened_runs_follow_the_model.py"
 LIVE, AHEAD = "engine/reopening/live.py", "tests/contract/test_reopening_ahead.py"
 VALUES = "tests/property/test_values_come_back.py"
+RESERVED, FRAMES = "tests/property/test_reserved_keys_come_back.py", "tests/unit/plan/test_frames.py"
+NEWER = "tests/contract/test_frames_of_newer_versions.py"
 WAITS = "store/statements/waits.sql"
 TAKES = "who_takes and sqlite"
 SESSIONS = "tests/contract/test_postgres_sessions.py"
@@ -234,6 +236,14 @@ MUTANTS = (
            "comes_back", VALUES),
     Mutant("values: a union takes the first that reads at all", "authoring/containers.py", "if self.language.spell(value) == text and member", "if member",
            "comes_back", "tests/unit/authoring/test_values_of_models.py"),
+    Mutant("frames: a frame is spelt as a user's dict", "plan/frames.py", "OPENING = '{\"\\\\u0024segue.'", "OPENING = '{\"$segue.'", "arguments_results and sqlite", RESERVED),
+    Mutant("frames: raw JSON of a user becomes one", "plan/writing.py", "return unframed(text)", "return text", "raw_json_of", FRAMES),
+    Mutant("frames: raw JSON beside a future result becomes one", "authoring/templates.py", "return unframed(self._encode(template).decode())",
+           "return self._encode(template).decode()", "beside_a_future and sqlite", NEWER),
+    Mutant("frames: a reader takes them for dicts", "authoring/values.py", 'if "\\\\" in text and OPENING in text:  #', "if False:  #", "reads_it and sqlite", NEWER),
+    Mutant("frames: a path leads into one", "plan/codec.py", "        if may_be_framed:", "        if False:", "leads_into", FRAMES),
+    Mutant("frames: a key comes from one", "plan/key_sources.py", "    refuse_frame(raw)", "    pass", "key_is_taken", FRAMES),
+    Mutant("frames: a condition is said to be damaged", "engine/resolve.py", "return bool(read(raw))", "return bool(_decode(raw))", "reads_it and sqlite", NEWER),
     Mutant("values: NaN is written as null", "plan/writing.py", '("null" in text and self._has_nan(value))', "False", "refused_by_name", VALUES),
     Mutant("values: keys are spelt by str() beside a handle", "authoring/templates.py", "pairs = [(key_text(key), item)", "pairs = [(str(key), item)",
            "spelt", VALUES),

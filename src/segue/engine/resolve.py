@@ -18,6 +18,7 @@ import msgspec
 from segue.errors import SerializationError
 from segue.model import RUN, Expr, Hook, StepStatus
 from segue.plan.codec import NULL, UNREADABLE, decode_expr, decode_holes, evaluate, steps_in, unreadable
+from segue.plan.frames import read
 from segue.store.protocol import Transaction
 
 _STEP_LIMIT = 2**31  # of the column; a damaged reference may contain any number
@@ -130,12 +131,12 @@ def run_value(tx: Transaction, run_id: str, result_expr: str | None) -> str:
 def filled(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of a step that the engine itself executes, as plain values. Raises SerializationError."""
     try:
-        template = _decode(args)
+        template = read(args)
         for hole in decode_holes(holes):
             place = template
             for key in hole.where[:-1]:
                 place = place[key]
-            place[hole.where[-1]] = _decode(value_of(hole.what, values))
+            place[hole.where[-1]] = read(value_of(hole.what, values))
         positional, named = template
         if not isinstance(positional, list) or not isinstance(named, dict):
             raise TypeError("it is not [args, kwargs]")
@@ -149,7 +150,9 @@ def filled(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[lis
 def is_true(raw: str) -> bool:
     """The truth value, as in Python, of a JSON text. Raises SerializationError."""
     try:
-        return bool(_decode(raw))
+        return bool(read(raw))
+    except SerializationError:
+        raise
     except UNREADABLE as error:
         raise unreadable("whether a result is true", raw, error) from None
 

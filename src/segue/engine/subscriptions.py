@@ -23,6 +23,7 @@ from segue.observing.journal import RawEvent
 from segue.observing.kinds import expand, matching
 from segue.observing.observers import Event
 from segue.plan import codec
+from segue.plan.frames import read
 from segue.plan.graph import Node, Plan
 from segue.plan.namespaces import bare, is_in, namespace_of, plan_in
 from segue.store.protocol import Transaction
@@ -131,7 +132,7 @@ def _filled_node(node: Node, event: str) -> Node:
     where = [hole.where for hole in node.holes if hole.what == _GIVEN]
     if not where:
         return node
-    arguments = msgspec.json.decode(node.args)
+    arguments = read(node.args)
     for path in where:
         inside = arguments
         for key in path[:-1]:

@@ -22,6 +22,7 @@ from segue.engine.resolve import load
 from segue.engine.verbs import Done, audit_detail
 from segue.errors import RunStateError
 from segue.model import StepStatus
+from segue.plan.frames import read
 from segue.store.protocol import Finish
 
 
@@ -70,7 +71,7 @@ def mark_step(
     status, graph, found = _load(act, run_id, step)
     what = f"mark {found.name}"
     if found.status == StepStatus.SUCCEEDED:
-        if msgspec.json.decode(load(act.tx, run_id, [found.step])[found.step]) == msgspec.json.decode(result):
+        if read(load(act.tx, run_id, [found.step])[found.step]) == read(result):
             return Done(status, False)
         raise RunStateError(
             f"Cannot {what} of run {run_id}: it succeeded with another result, which other steps may have used. To run "
