@@ -181,17 +181,20 @@ def _write_many(
     done: list[Row],
 ) -> None:
     """The same for `width` rows: of several finishes of one step, the first that is not refused counts."""
-    asked = {row[:4]: row for row in reversed(rows)}
+    asked = {
+        (run_id, step, attempt, from_status): values for run_id, step, attempt, from_status, *values in reversed(rows)
+    }
+    keys = [key for run_id, step, *_ in rows for key in (run_id, step)]
     look = wide(statements["steps_to_finish"].sql, width) or ""
     final: list[Row] = []
-    for rowid, run_id, step, attempt, status, children in execute(look, [key for row in rows for key in row[:2]]):
-        row = asked.pop((run_id, step, attempt, status), None)
-        if row is not None:
-            final.append((rowid, *row[4:]))
-            done.append((run_id, row[4], children, step))
+    for rowid, run_id, step, attempt, status, children in execute(look, keys):
+        values = asked.pop((run_id, step, attempt, status), None)
+        if values is not None:
+            final.append((rowid, *values))
+            done.append((run_id, values[0], children, step))
     for many, piece in pieces(final):
         if many > 1:
             execute(wide(statements["finish_steps"].sql, many) or "", parameters(piece))
             continue
-        for values in piece:
-            execute(statements["finish_step"].sql, values)
+        for row in piece:
+            execute(statements["finish_step"].sql, row)

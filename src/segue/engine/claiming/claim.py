@@ -7,7 +7,6 @@ the next turn, which follows immediately.
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 
 from segue.engine.act import Act
@@ -59,7 +58,7 @@ class PlainClaim:
             return []
         rows = claimed_rows(self._sent.rows())
         if not may_ask:
-            self.was_long = len(rows) < self._want and time.monotonic() - self._asked_at >= LONG_SECONDS
+            self.was_long = len(rows) < self._want and self._cursor.monotonic() - self._asked_at >= LONG_SECONDS
         elif self._worker.run_id is None:
             self._rest_if_long(self._worker.queues[0], found_enough=len(rows) >= self._want)
             for queue in self._worker.queues[1:]:
@@ -86,7 +85,7 @@ class PlainClaim:
         )  # fmt: skip
 
     def _start(self, queue: str) -> tuple[int, datetime]:
-        self._asked_at = time.monotonic()
+        self._asked_at = self._cursor.monotonic()
         rank, since = self._cursor.start(queue)
         self._was_full = rank == FIRST_RANK
         self.looked_everywhere &= self._was_full or self._cursor.is_resting(queue)
@@ -94,7 +93,7 @@ class PlainClaim:
 
     def _rest_if_long(self, queue: str, *, found_enough: bool) -> None:
         """Pause full scans of a queue where they skip thousands of steps whose task this worker does not know."""
-        took = time.monotonic() - self._asked_at
+        took = self._cursor.monotonic() - self._asked_at
         if found_enough or took < LONG_SECONDS:
             return
         if self._act.tx.all("count_ready", queue=queue, limit=MANY_READY)[0][0] >= MANY_READY:

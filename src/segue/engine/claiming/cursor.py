@@ -29,7 +29,7 @@ class ClaimCursor:
     """The scan positions of one worker: one for each queue, and for some lanes."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._positions: dict[str, tuple[int, datetime]] = {}
         self._full_look_at: dict[str, float] = {}
         self._resting: dict[str, float] = {}  # until when there is no full scan, whatever the others find
@@ -37,7 +37,7 @@ class ClaimCursor:
     def start(self, queue: str, lane: str = "") -> tuple[int, datetime]:
         """Where to start in a queue or one of its lanes, as (rank, since); a rank is a negated priority."""
         queue += lane
-        now = self._monotonic()
+        now = self.monotonic()
         position = self._positions.get(queue)
         if position is None or now >= self._full_look_at.get(queue, 0.0):
             self._full_look_at[queue] = now + FULL_LOOK_SECONDS
@@ -58,11 +58,11 @@ class ClaimCursor:
     def rest(self, queue: str, seconds: float, position: tuple[int, datetime]) -> None:
         """After a long scan that found too few: for `seconds`, scan only from this position on."""
         self._positions[queue] = position
-        self._resting[queue] = self._full_look_at[queue] = self._monotonic() + seconds
+        self._resting[queue] = self._full_look_at[queue] = self.monotonic() + seconds
 
     def is_resting(self, queue: str) -> bool:
         """Whether a recent full scan found too few steps before the position."""
-        return bool(self._resting) and self._monotonic() < self._resting.get(queue, 0.0)
+        return bool(self._resting) and self.monotonic() < self._resting.get(queue, 0.0)
 
     def reset(self) -> None:
         """Make the next scan of every queue a full one, except where full scans are paused."""

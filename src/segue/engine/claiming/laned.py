@@ -14,7 +14,6 @@ taken, and they are claimed before the commit releases it. So two claims never t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -146,7 +145,7 @@ class Claim:
     # Sharing ------------------------------------------------------------------------------------------------------
 
     def _share(self, want: int) -> list[ClaimedRow]:
-        begun = time.monotonic()
+        begun = self._cursor.monotonic()
         rows: list[ClaimedRow] = []
         is_done = False
         for _ in range(ROUNDS):
@@ -155,7 +154,7 @@ class Claim:
             found, is_done = self._round(want - len(rows))
             rows += found
         self.look_again |= not is_done and len(rows) < want
-        self._remember(is_done, has_claimed=bool(rows), seconds=time.monotonic() - begun)
+        self._remember(is_done, has_claimed=bool(rows), seconds=self._cursor.monotonic() - begun)
         return rows
 
     def _round(self, want: int) -> tuple[list[ClaimedRow], bool]:
