@@ -50,6 +50,4 @@ def _ask(tx: Transaction, outcome: Outcome) -> Foreseen:
     except (PlanError, SerializationError):  # raised again where it is known whose fault it is
         return Foreseen()
     scope = ask_for_scope(tx, outcome.run_id, outcome.step) if is_one_call(plan) else None
-    if tx.dialect == "sqlite":  # an answer takes no exchange there, and the numbers are taken by one statement
-        return Foreseen(plan, None, scope)
     return Foreseen(plan, tx.later("size_of_run", run_id=outcome.run_id), scope)

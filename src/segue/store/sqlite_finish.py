@@ -15,7 +15,7 @@ from segue.model import RUN, Gate, JoinVerdict, StepStatus, judge_join
 from segue.store.named import Statement
 from segue.store.protocol import RELEASED_AT_ONCE, Finish, Finished, Follow, FollowKind, Row
 from segue.store.sqlite_schema import Executes, changes
-from segue.store.sqlite_wide import WIDTH, parameters, wide
+from segue.store.sqlite_wide import WIDTH, parameters, pieces, wide
 
 _NONE: frozenset[tuple[str, int]] = frozenset()
 _encode = msgspec.json.Encoder().encode
@@ -158,18 +158,40 @@ def _write(
     execute: Callable[..., sqlite3.Cursor], statements: Mapping[str, Statement], rows: Sequence[Row]
 ) -> list[Row]:
     """Write the final statuses; returns (run, status, children, step) of each step that was not refused."""
-    whole = len(rows) - len(rows) % WIDTH
-    if whole and len({row[:2] for row in rows}) < len(rows):
-        whole = 0  # of several finishes of one step, the first counts
     done: list[Row] = []
-    for first in range(0, whole, WIDTH):
-        many = wide(statements["finish_steps"].sql) or ""
-        done += execute(many, parameters(rows[first : first + WIDTH])).fetchall()
-    look, write = statements["step_to_finish"].sql, statements["finish_step"].sql
-    for run_id, step, attempt, from_status, status, *rest in rows[whole:]:
-        found = execute(look, (run_id, step, attempt, from_status)).fetchone()
-        if found is not None:
-            rowid, children = found
-            execute(write, (rowid, status, *rest))
-            done.append((run_id, status, children, step))
+    for width, piece in pieces(rows):
+        if width > 1:
+            _write_many(execute, statements, width, piece, done)
+            continue
+        look, write = statements["step_to_finish"].sql, statements["finish_step"].sql
+        for row in piece:
+            found = execute(look, row[:4]).fetchone()
+            if found is not None:
+                rowid, children = found
+                execute(write, (rowid, *row[4:]))
+                done.append((row[0], row[4], children, row[1]))
     return done
+
+
+def _write_many(
+    execute: Callable[..., sqlite3.Cursor],
+    statements: Mapping[str, Statement],
+    width: int,
+    rows: Sequence[Row],
+    done: list[Row],
+) -> None:
+    """The same for `width` rows: of several finishes of one step, the first that is not refused counts."""
+    asked = {row[:4]: row for row in reversed(rows)}
+    look = wide(statements["steps_to_finish"].sql, width) or ""
+    final: list[Row] = []
+    for rowid, run_id, step, attempt, status, children in execute(look, [key for row in rows for key in row[:2]]):
+        row = asked.pop((run_id, step, attempt, status), None)
+        if row is not None:
+            final.append((rowid, *row[4:]))
+            done.append((run_id, row[4], children, step))
+    for many, piece in pieces(final):
+        if many > 1:
+            execute(wide(statements["finish_steps"].sql, many) or "", parameters(piece))
+            continue
+        for values in piece:
+            execute(statements["finish_step"].sql, values)
