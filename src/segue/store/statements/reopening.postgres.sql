@@ -42,8 +42,8 @@ UPDATE segue_steps s SET status = o.status, gate = o.gate, ready_at = o.ready_at
 FROM :batch WHERE s.run_id = ANY(ARRAY[o.run_id]) AND s.step = o.step;
 
 -- name: reset_ready_alike
--- The same, for steps that are ready: of those that a claim took since they were looked at none is reset, so the count
--- is lower. It waits for a claim in progress. To lock them before takes half as long as to write them.
+-- The same, for ready steps. Steps that were claimed since they were read are not reset, so the count is lower. It waits
+-- for a claim in progress. Locking the steps first would take half as long as writing them.
 WITH reset AS ({reset_alike} AND status = 'ready' RETURNING 1) SELECT count(*) FROM reset;
 
 -- name: reset_ready_span

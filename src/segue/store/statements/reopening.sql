@@ -130,8 +130,8 @@ FROM segue_runs r WHERE r.id = :run_id;
 step BETWEEN :first AND :last;
 
 -- name: stamp_columns
--- Unless a person comes, these differ when any of the steps changed: the sum grows with each claim, and the number of
--- those that ended with each end; what else may happen to a step makes it ready, or blocked by the plan of its task.
+-- These differ after any change of the steps, unless a person made it: each claim raises the sum of attempts, and each
+-- end the number of ended steps. Any other change makes a step ready, or blocks it until its task's plan has ended.
 SELECT count(*), coalesce(sum(attempt), 0), count(CASE status WHEN 'blocked' THEN 1 END),
     count(CASE status WHEN 'ready' THEN 1 END),
     count(CASE WHEN status IN ('succeeded', 'failed', 'skipped', 'cancelled') THEN 1 END), count(outcome)
