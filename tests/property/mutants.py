@@ -57,9 +57,12 @@ class Mutant(NamedTuple):
 
 MUTANTS = (
     Mutant("no fence in finish, SQLite", SQLITE, "AND attempt = ?3 AND status = ?4", "AND ?3 IS NOT NULL AND status = ?4"),
-    Mutant("no fence in the finish of many, SQLite", SQLITE, "AND attempt = o.column3 AND status", "AND status", folder=FINISH),
-    Mutant("the finish of many asks for no status, SQLite", SQLITE, "AND attempt = o.column3 AND status = o.column4", "AND attempt = o.column3",
-           folder=FINISH),
+    Mutant("no fence in the finish of many, SQLite", "store/sqlite_finish.py",
+           "asked.pop((run_id, step, attempt, status), None)",
+           "next((asked.pop(key) for key in list(asked) if (*key[:2], key[3]) == (run_id, step, status)), None)", folder=FINISH),
+    Mutant("the finish of many asks for no status, SQLite", "store/sqlite_finish.py",
+           "asked.pop((run_id, step, attempt, status), None)",
+           "next((asked.pop(key) for key in list(asked) if key[:3] == (run_id, step, attempt)), None)", folder=FINISH),
     Mutant("no fence in finish, PostgreSQL", POSTGRES, "AND s.attempt = o.attempt AND", "AND", "postgres"),
     Mutant("no fence in the finish of one, PostgreSQL", POSTGRES, "AND s.attempt = :attempt AND s.status = :from_status",
            "AND :attempt::integer IS NOT NULL AND s.status = :from_status", "postgres"),
