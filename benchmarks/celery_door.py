@@ -113,10 +113,9 @@ class System:
         return float(json.loads(answer))
 
     def close(self) -> None:
-        """End both."""
-        assert self._client.stdin is not None
-        self._client.stdin.close()
-        self._client.wait(timeout=20)
+        """End both, also in the middle of a work."""
+        self._client.kill()
+        self._client.wait()
         self.worker.terminate()
         try:
             self.worker.wait(timeout=20)
@@ -198,7 +197,7 @@ def measure(found: list[System], broker: str, works: tuple[Work, ...], rounds: i
                         system.figures.setdefault(work.title, []).append(system.measure(work.name, work.size))
                     if isinstance(peak, Peak):
                         system.figures.setdefault(MEMORY, []).append(peak.bytes)
-        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        print(f"round {number + 1} of {rounds}\n{table(found, works)}", file=sys.stderr, flush=True)
 
 
 def table(found: list[System], works: tuple[Work, ...]) -> str:
@@ -226,14 +225,19 @@ def main() -> None:
     parser.add_argument(
         "--only", metavar="WORDS", help="works whose titles have one of these words, separated by commas"
     )
+    parser.add_argument("--largest", type=int, default=10_000, metavar="N", help="leave out works of more tasks")
     parser.add_argument("--systems", metavar="WORDS", help="the same for systems; plain Celery is always measured")
     parser.add_argument("--quick", action="store_true", help="small numbers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     parser.add_argument("arguments", nargs="*", help="for Celery's workers, after --")
     asked = parser.parse_args()
-    works = tuple(work for work in (QUICK if asked.quick else WORKS) if _is_named(work.title, asked.only))
+    works = tuple(
+        work for work in (QUICK if asked.quick else WORKS)
+        if _is_named(work.title, asked.only) and work.size <= asked.largest
+    )  # fmt: skip
     durable = [f"{database}, {fence}" for database in ("SQLite", "PostgreSQL") for fence in ("suspect", "always")]
     wanted = [PLAIN, *(name for name in durable if _is_named(name, asked.systems))]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     with systems(wanted, asked.arguments) as (found, broker):
         measure(found, broker, works, 1 if asked.quick else asked.rounds)
         print("\n" + table(found, works))

@@ -21,7 +21,7 @@ from segue.engine import chores
 from segue.engine.act import Act
 from segue.engine.acts import Acts
 from segue.engine.alarms import give_up_ringing, ring_alarms, ringing_runs
-from segue.engine.dispatch import Dispatch, Exchanged, exchange
+from segue.engine.dispatch import Dispatch, Exchanged, exchange, exchange_plainly, may_be_plain, together
 from segue.engine.expand import read_large_plans
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import Ids, chance, process_ids
@@ -138,11 +138,19 @@ class Engine(WorkerLives):
 
             taken = engine.exchange([outcome], dispatch=Dispatch(Executor("celery"), "@celery:"), by="w1@host")
         """
-        plans = read_large_plans(self.store, outcomes, self.store.now())
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
+        before: Exchanged | None = None
+        if may_be_plain(self.store, self.watch, outcomes, dispatch):
+            with suppress(StoreUnavailableError, StoreConflictError, StoreReadOnlyError):  # then `act` tries again
+                before, outcomes = exchange_plainly(self.store, self.watch, outcomes, dispatch, first_of=runs)
+                self._memory.begun.add_all(runs)
+                if not outcomes:
+                    return before
+        plans = read_large_plans(self.store, outcomes, self.store.now())
+        runs = [run_id for run_id in runs if run_id not in self._memory.begun]
         taken = self.act(exchange, outcomes, dispatch, by=by, first_of=runs, plans=plans)
         self._memory.begun.add_all(runs)
-        return taken
+        return taken if before is None else together(before, taken)
 
     def is_final(self, run_id: str) -> bool:
         """Has the run ended (or is it gone)?"""

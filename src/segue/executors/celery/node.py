@@ -216,8 +216,10 @@ def node_step(door: Door) -> type[bootsteps.StartStopStep]:
             door.shared = mmap.mmap(-1, 64)  # before children are forked, which share it
             self._node: Node | None = None
 
+        def create(self, parent: Any) -> None:
+            door.is_prefork = "prefork" in type(parent.pool).__module__  # before it forks, so that children know it
+
         def start(self, parent: Any) -> None:
-            door.is_prefork = "prefork" in type(parent.pool).__module__
             self._node = Node(door, parent)
             self._node.start()
 
