@@ -15,6 +15,7 @@ from celery import Celery, chain, chord, group
 
 from segue import Segue
 from segue.executors.celery import install
+from tests.executors.celery.crashes import install_crashes
 
 
 def make_app(
@@ -123,3 +124,7 @@ if "PROJECT_BROKER" in os.environ:
         lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
         fence=os.environ.get("PROJECT_FENCE", "suspect"),
     )  # fmt: skip
+    if "PROJECT_CRASHES" in os.environ:
+        install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    if "PROJECT_ACKS_LATE" in os.environ:
+        app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)

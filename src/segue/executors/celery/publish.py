@@ -113,7 +113,7 @@ class Publisher:
         if not where.keys() <= _WHERE:
             return letter
         message = app.amqp.create_task_message(
-            letter.id, letter.task, args, kwargs, reply_to=options.get("reply_to") or app.thread_oid,
+            letter.id, letter.task, tuple(args), kwargs, reply_to=options.get("reply_to") or app.thread_oid,
             ignore_result=options.get("ignore_result"), create_sent_event=app.conf.task_send_sent_event,
             **_of(options, _IN_HEADERS),
         )  # fmt: skip
@@ -140,7 +140,13 @@ class Publisher:
     def _send_thoroughly(self, producer: Any, letter: Letter) -> None:
         args, kwargs = loads(letter.arguments)
         self._app.send_task(
-            letter.task, args, kwargs, task_id=letter.id, add_to_parent=False, producer=producer, **letter.options
+            letter.task,
+            tuple(args),
+            kwargs,
+            task_id=letter.id,
+            add_to_parent=False,
+            producer=producer,
+            **letter.options,
         )
 
     def _send_quickly(self, producer: Any, letter: Letter, *, is_only: bool) -> None:
