@@ -80,6 +80,21 @@ def make_app(
             time.sleep(0.02)
         return "seen"
 
+    @app.task(name="note_and_wait", shared=False)
+    def note_and_wait(path: str, until: str) -> str:
+        note(path, "begun")
+        return str(wait_for_file(until))
+
+    @app.task(name="clean_up", shared=False)
+    def clean_up(path: str) -> None:
+        """It takes a while to end when it is asked to."""
+        try:
+            note(path, "begun")
+            time.sleep(60)
+        finally:
+            time.sleep(1)
+            note(path, "clean")
+
     @app.task(name="needs_file", shared=False)
     def needs_file(_: Any, path: str) -> str:
         if not Path(path).exists():
