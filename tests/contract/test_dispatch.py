@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from segue.engine.control import cancel_run
-from segue.engine.dispatch import Dispatch, Exchanged, SentStep, resend
+from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
 from segue.engine.executing import Executor, begin_plainly, begin_steps, hasten, overdue
 from segue.engine.pausing import pause_run
 from segue.errors import StoreUnavailableError
@@ -180,6 +181,47 @@ def test_a_connection_that_is_lost_loses_nothing_for_good(stage: Stage, point: s
     last = one(take(stage, succeeded(sent[0].job)))
     take(stage, succeeded(last))
     assert stage.run(run_id).status == "succeeded"
+
+
+# Sent with the start -------------------------------------------------------------------------------------------------
+
+
+def test_a_start_takes_what_it_lets_be_sent_with_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered: list[Exchanged] = []
+    sender = Sender(lambda: Dispatch(FREE, "@door:", limit=3, wait_seconds=WAIT_SECONDS), delivered.append)
+    monkeypatch.setitem(stage.engine.senders, "door", sender)
+    with counted_transactions(stage, monkeypatch) as transactions:
+        run_id = stage.start(plan(*map(away, "abcd")))
+    assert len(transactions) == 1
+    [taken] = delivered
+    assert (len(taken.sent), taken.is_full) == (3, True)
+    assert sorted(stage.statuses(run_id).values()) == ["ready", "sent", "sent", "sent"]
+
+
+def test_a_start_counts_though_nothing_can_be_sent(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deliver(_: Exchanged) -> None:
+        raise ConnectionError("the broker is away")
+
+    sender = Sender(lambda: Dispatch(FREE, "@door:", wait_seconds=WAIT_SECONDS), deliver)
+    monkeypatch.setitem(stage.engine.senders, "door", sender)
+    run_id = stage.start(a_chain(2))
+    assert stage.statuses(run_id)["s0"] == "sent"
+    stage.advance(WAIT_SECONDS + 1)
+    assert late(stage) == [(run_id, 0, 1)]
+
+
+@contextmanager
+def counted_transactions(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    seen: list[int] = []
+    plain = stage.engine.store.transaction
+
+    def transaction() -> Any:
+        seen.append(1)
+        return plain()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.engine.store, "transaction", transaction)
+        yield seen
 
 
 # Begun at once -------------------------------------------------------------------------------------------------------

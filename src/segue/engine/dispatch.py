@@ -18,10 +18,13 @@ from segue.engine.claiming.assembling import Assembly
 from segue.engine.claiming.claimed import ClaimedRow, in_order
 from segue.engine.executing import Executor, resend_steps
 from segue.engine.expand import LargePlan
+from segue.engine.limiting.places import LimitKey
 from segue.engine.notes import begin_runs
 from segue.engine.plain import are_plain, heard_of, record_plainly
 from segue.engine.record import NO_PLANS
 from segue.engine.reporting import report
+from segue.engine.rows import PlanRows
+from segue.engine.start import NewRun, start_runs
 from segue.engine.stored import moment_of
 from segue.engine.turn import TIMERS_AT_ONCE
 from segue.engine.watch import Watch
@@ -72,7 +75,8 @@ def exchange(
     reported = report(act, outcomes, by=by, plans=plans, wakes=False, from_sent=True)
     if dispatch.timers:
         act.tx.all("due_timers", now=act.now, limit=TIMERS_AT_ONCE)
-    rows = _send_ready(act, dispatch).rows()
+    nothing_new = bool(outcomes) and not reported.recorded.started and not dispatch.timers
+    rows = [] if nothing_new else _send_ready(act, dispatch).rows()
     if reported.recorded.started > len(rows):
         act.tx.later("wake")  # some of it is not this executor's, or more than it takes now
     sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx))
@@ -82,6 +86,36 @@ def exchange(
         seconds = None if upcoming is None else max((upcoming - act.now).total_seconds(), 0.0)
     refused, is_full = reported.recorded.refused, len(rows) >= dispatch.limit
     return Exchanged(sent, left, refused, is_full, seconds, list(act.ended_runs))
+
+
+class Sender(NamedTuple):
+    """How this process sends steps of an executor."""
+
+    dispatch: Callable[[], Dispatch]
+    deliver: Callable[[Exchanged], object]  # sends their messages, and takes more if there is more
+
+
+class Started(NamedTuple):
+    """Runs that were started, and what may be sent since then."""
+
+    run_ids: list[str]
+    act: Act  # which is over
+    rows: Sequence[Row]
+    is_full: bool
+
+    def taken(self, store: Store) -> Exchanged:
+        """What is to be sent; its results are read now, so that none of them can undo the start."""
+        sent, left = _messages(self.act, self.rows, {}, store.reading)
+        return Exchanged(sent, left, is_full=self.is_full)
+
+
+def start_and_take(
+    act: Act, runs: Sequence[NewRun], dispatch: Dispatch, *, missed: set[LimitKey], made: Mapping[str, PlanRows]
+) -> Started:  # fmt: skip
+    """Start runs, and take in the same transaction what may be sent."""
+    run_ids = start_runs(act, runs, missed=missed, made=made)
+    rows = _send_ready(act, dispatch).rows()
+    return Started(run_ids, act, rows, len(rows) >= dispatch.limit)
 
 
 def may_be_plain(store: Store, watch: Watch, outcomes: Sequence[Outcome], dispatch: Dispatch) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from celery import Celery, states
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from segue.engine.dispatch import Dispatch, Exchanged, SentStep, resend
+from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, recall_steps, retry_changed
 from segue.errors import ConfigError, PlanError, Problem
@@ -64,7 +64,7 @@ class Door:
         self._home = os.getpid()
         self._url, self.namespace = engine.store.url, engine.namespace
         self._engines = {os.getpid(): engine}
-        engine.senders[name] = lambda: self.exchange([])
+        engine.senders[name] = Sender(self._dispatch, self._deliver)
 
     @property
     def engine(self) -> Engine:
@@ -104,10 +104,7 @@ class Door:
         Error callbacks that want the exception are called, and the results of steps that will not run are written.
         With `inline`, the caller does both, when Celery has stored the failure itself; the callbacks are added to it.
         """
-        dispatch = Dispatch(
-            self.executor, stored(self.namespace, f"@{self.name}:"), limit=AT_ONCE, wait_seconds=self.lease_seconds,
-            timers=timers,
-        )  # fmt: skip
+        dispatch = self._dispatch()._replace(timers=timers)
         while True:
             taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host)
             left = taken.left + self.send(taken.sent, inline=inline)
@@ -116,6 +113,15 @@ class Door:
             if not left and not taken.is_full:
                 return taken
             outcomes = left
+
+    def _dispatch(self) -> Dispatch:
+        prefix = stored(self.namespace, f"@{self.name}:")
+        return Dispatch(self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds)
+
+    def _deliver(self, taken: Exchanged) -> None:
+        left = taken.left + self.send(taken.sent)
+        if left or taken.is_full:
+            self.exchange(left)
 
     def retry(self, header: StepHeader, asked: RetryAsked, error: ErrorInfo, seconds: float) -> None:
         """Let an attempt be followed by the retry that its task asked for; Segue holds the delay, not a message."""

@@ -86,9 +86,13 @@ class Publisher:
                 if not producer.connection.connected:  # how long to try to connect is for `send_task` to say
                     self._send_thoroughly(producer, letters.pop(0))
                 quick = [letter for letter in letters if letter.message is not None]
+                declared: set[str] = set()  # once for all of a batch, which has one connection
                 with _batch(producer) if len(quick) > 1 else nullcontext():
                     for letter in quick:
-                        self._send_quickly(producer, letter, is_only=len(quick) == 1)
+                        queue = getattr(letter.where.get("queue"), "name", "")
+                        more: dict[str, Any] = {"declare": []} if queue in declared else {}
+                        self._send_quickly(producer, letter, is_only=len(quick) == 1, **more)
+                        declared |= {queue} - {""}
                 for letter in letters:
                     if letter.message is None:
                         self._send_thoroughly(producer, letter)
@@ -149,13 +153,15 @@ class Publisher:
             **letter.options,
         )
 
-    def _send_quickly(self, producer: Any, letter: Letter, *, is_only: bool) -> None:
+    def _send_quickly(self, producer: Any, letter: Letter, *, is_only: bool, **more: Any) -> None:
         """Send a message once; a single one again, by the app's policy, if the connection turns out to be broken."""
         app = self._app
         try:
             if not letter.options.get("ignore_result"):
                 app.backend.on_task_call(producer, letter.id)
-            app.amqp.send_task_message(producer, letter.task, letter.message, retry=False, **_JSON, **letter.where)
+            app.amqp.send_task_message(
+                producer, letter.task, letter.message, retry=False, **more, **_JSON, **letter.where
+            )
         except Exception as error:
             if not is_only:
                 raise
