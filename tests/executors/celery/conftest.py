@@ -34,12 +34,13 @@ class CeleryWorker:
     """A worker in processes of its own; its log is kept for the report of a failure."""
 
     def __init__(
-        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect"
-    ) -> None:
+        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect",
+        **more: str,
+    ) -> None:  # fmt: skip
         self.log = log
         environment = {
             **os.environ, "PROJECT_BROKER": broker, "PROJECT_DATABASE": database_url, "PROJECT_CANVAS": "durable",
-            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence,
+            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence, **more,
         }  # fmt: skip
         command = [
             sys.executable, "-m", "celery", "-A", "tests.executors.celery.project", "worker", "-c", "2",

@@ -15,6 +15,7 @@ from celery import Celery, chain, chord, group
 
 from segue import Segue
 from segue.executors.celery import install
+from tests.executors.celery.crashes import install_crashes
 
 
 def make_app(
@@ -79,6 +80,21 @@ def make_app(
             time.sleep(0.02)
         return "seen"
 
+    @app.task(name="note_and_wait", shared=False)
+    def note_and_wait(path: str, until: str) -> str:
+        note(path, "begun")
+        return str(wait_for_file(until))
+
+    @app.task(name="clean_up", shared=False)
+    def clean_up(path: str) -> None:
+        """It takes a while to end when it is asked to."""
+        try:
+            note(path, "begun")
+            time.sleep(60)
+        finally:
+            time.sleep(1)
+            note(path, "clean")
+
     @app.task(name="needs_file", shared=False)
     def needs_file(_: Any, path: str) -> str:
         if not Path(path).exists():
@@ -123,3 +139,7 @@ if "PROJECT_BROKER" in os.environ:
         lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
         fence=os.environ.get("PROJECT_FENCE", "suspect"),
     )  # fmt: skip
+    if "PROJECT_CRASHES" in os.environ:
+        install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    if "PROJECT_ACKS_LATE" in os.environ:
+        app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)
