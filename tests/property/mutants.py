@@ -132,7 +132,7 @@ MUTANTS = (
     Mutant("limits are not locked", "store/statements/limits.postgres.sql",
            "FROM unnest(:names::text[], :keys::text[]) AS o(name, key)\nWHERE pg_try_advisory_xact_lock(hashtextextended('limit' || chr(31) || o.name || chr(31) || o.key, 7361736))",
            "FROM unnest(:names::text[], :keys::text[]) AS o(name, key)", "postgres", folder="tests/contract/test_limits_raced.py"),
-    Mutant("places are counted before they are locked", "engine/claiming/laned.py", "        seen = self._candidates.reread(seen)\n", "", "postgres",
+    Mutant("places are counted before they are locked", "engine/claiming/sharing.py", "        seen = self._candidates.reread(seen)\n", "", "postgres",
            folder="tests/contract/test_limits_raced.py"),
     Mutant("a run is admitted that has no place", "engine/limiting/admission.py", "terms.concurrency - taken", "terms.concurrency - taken + 1",
            folder="tests/contract/test_admission.py"),

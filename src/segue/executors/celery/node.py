@@ -171,7 +171,8 @@ class Node:
         """Terminate tasks whose runs are being ended."""
         with self._door.engine.reading() as tx:
             asked: set[Attempt] = {
-                (row[0], row[1], row[2]) for row in tx.all("cancel_requests", worker_id=self._identity.id)
+                (run_id, step, number)
+                for run_id, step, number in tx.all("cancel_requests", worker_id=self._identity.id)
             }
         now = time.monotonic()
         self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}

@@ -59,14 +59,9 @@ SELECT min(sent_until) FROM segue_steps WHERE status = 'sent' AND executor = :ex
 SELECT s.run_id, 'step ' || s.step || ' was sent without an executor or a time limit' FROM segue_steps s
 WHERE s.status = 'sent' AND (s.executor IS NULL OR s.sent_until IS NULL);
 
--- name: send_ready
--- Sends from the queues between `low` and `high`, which belong to one executor. As a claim, it locks no run.
-UPDATE segue_steps SET status = 'sent', attempt = attempt + 1, fenced = :fenced, sent_at = :now,
-    sent_until = :sent_until, started_at = NULL, worker_id = NULL, cancel_requested = false
-WHERE rowid IN (
-    SELECT rowid FROM segue_steps WHERE status = 'ready' AND gate IS NULL AND queue >= :low AND queue < :high
-    ORDER BY queue, priority DESC, ready_at, run_id, step LIMIT :limit)
-RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue, spec, handle;
+-- name: limits_that_may_bind
+-- Limits of queues, and of tasks whose code does not name them.
+SELECT name FROM segue_limits WHERE NOT in_code;
 
 -- name: unmirrored_steps
 -- In the given runs, or in any run. The executor does not know a step without a handle.
