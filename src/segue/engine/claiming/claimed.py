@@ -37,7 +37,7 @@ def claimed_rows(rows: Iterable[Row]) -> list[ClaimedRow]:
 
 def sent_rows(rows: Iterable[Row]) -> list[ClaimedRow]:
     """The rows of a statement that sends steps."""
-    return [ClaimedRow(*claimed, spec=spec, handle=handle) for *claimed, spec, handle in rows]
+    return [ClaimedRow(*claimed)._replace(spec=spec, handle=handle) for *claimed, spec, handle in rows]
 
 
 def in_order(rows: list[ClaimedRow]) -> None:

@@ -61,7 +61,7 @@ class RunningAttempt:
         """
         info = error if isinstance(error, ErrorInfo) else describe(error)
         outcome = Outcome(*self.header.attempt, Verdict.FAILED, error=info, retryable=False, seconds=self._seconds)
-        self._patiently(lambda: self.door.exchange([outcome], inline=self._errbacks))
+        self._patiently(lambda: self.door.exchange([outcome], freed=self._freed, inline=self._errbacks))
 
     def follow_failure(self, error: BaseException, request: Any = None, traceback: Any = None) -> None:
         """Tell the result backend of what will not run, and call the error callbacks that want the exception."""
@@ -106,11 +106,16 @@ class RunningAttempt:
         self._patiently(lambda: self.door.retry(self.header, asked, error, self._seconds))
 
     @property
+    def _freed(self) -> int:
+        """How many attempts give places of limits back when this one ends."""
+        return int(self.header.holds_places)
+
+    @property
     def _seconds(self) -> float:
         return time.monotonic() - self._begun
 
     def _record(self, *outcomes: Outcome) -> None:
-        self._patiently(lambda: self.door.exchange(list(outcomes)))
+        self._patiently(lambda: self.door.exchange(list(outcomes), freed=self._freed))
 
     def _patiently(self, act: Callable[[], object]) -> None:
         """Do this once for the attempt, and again while the database is away."""

@@ -97,22 +97,23 @@ class Door:
         return f"@{self.name}:{getattr(queue, 'name', queue)}"
 
     def exchange(
-        self, outcomes: list[Outcome], *, timers: bool = False, inline: list[SentStep] | None = None
+        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, inline: list[SentStep] | None = None
     ) -> Exchanged:  # fmt: skip
         """Report outcomes, and send what may be sent now. Raises StoreError when the database cannot be asked.
 
         Error callbacks that want the exception are called, and the results of steps that will not run are written.
         With `inline`, the caller does both, when Celery has stored the failure itself; the callbacks are added to it.
+        `freed`: how many of these attempts held places of limits.
         """
         dispatch = self._dispatch()._replace(timers=timers)
         while True:
-            taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host)
+            taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
             left = taken.left + self.send(taken.sent, inline=inline)
             if inline is None and any(outcome.verdict != Verdict.SUCCEEDED for outcome in outcomes):
                 self.mirror()
             if not left and not taken.is_full:
                 return taken
-            outcomes = left
+            outcomes, freed = left, len(left)
 
     def _dispatch(self) -> Dispatch:
         prefix = stored(self.namespace, f"@{self.name}:")
@@ -121,7 +122,7 @@ class Door:
     def _deliver(self, taken: Exchanged) -> None:
         left = taken.left + self.send(taken.sent)
         if left or taken.is_full:
-            self.exchange(left)
+            self.exchange(left, freed=len(left))
 
     def retry(self, header: StepHeader, asked: RetryAsked, error: ErrorInfo, seconds: float) -> None:
         """Let an attempt be followed by the retry that its task asked for; Segue holds the delay, not a message."""
@@ -133,7 +134,7 @@ class Door:
             retry_changed, outcome, by=self.host, after_seconds=after, args=args,
             spec=dumps(options, "an option of the retry"),
         )  # fmt: skip
-        self.exchange([])
+        self.exchange([], freed=int(header.holds_places))
 
     def _delay(self, options: dict[str, Any]) -> float:
         countdown, eta = options.pop("countdown", None), options.pop("eta", None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import socket
 import threading
 import time
@@ -40,6 +41,8 @@ logger = get_logger("segue.celery")
 
 LOOK_SECONDS = 0.25
 NEWS_SECONDS = 1.0  # how often to look for steps to send, if no news comes
+NEWS_APART_SECONDS = 0.05  # news that come faster are taken together
+SHORTEST_SECONDS = 0.005
 BEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0  # at most
 GRACE_SECONDS = 30.0  # for a task that was asked to end, until its process is killed
@@ -64,6 +67,7 @@ class Node:
         self._beat_at = 0.0
         self._news_at = 0.0
         self._due_at = 0.0
+        self._sent_at = 0.0
         self._wakeups: Wakeups | None = None
         self._thread = threading.Thread(target=self._run, name="segue-celery", daemon=True)
         _nodes.add(self)
@@ -94,7 +98,7 @@ class Node:
         self._wakeups = Wakeups(engine.store)
         try:
             with Chores(engine):
-                while not self._stop.wait(LOOK_SECONDS):
+                while not self._rest():
                     try:
                         with self._resting:
                             self._round()
@@ -108,6 +112,16 @@ class Node:
             self._wakeups.close()
             with suppress(Exception):
                 engine.unregister(self._identity)
+
+    def _rest(self) -> bool:
+        """Wait until it is time to look, something is due, or there is news. True when the thread is to end."""
+        now = time.monotonic()
+        seconds = min(LOOK_SECONDS, max(self._due_at - now, SHORTEST_SECONDS))
+        fds = () if self._wakeups is None else self._wakeups.fds
+        if fds and now - self._sent_at >= NEWS_APART_SECONDS:
+            select.select(fds, [], [], seconds)
+            return self._stop.is_set()
+        return self._stop.wait(min(seconds, NEWS_APART_SECONDS) if fds else seconds)
 
     def _round(self) -> None:
         now = time.monotonic()
@@ -131,8 +145,9 @@ class Node:
         self._door.repair()
         self._door.mirror()
         self._end_asked()
-        self._news_at = now + NEWS_SECONDS
-        self._due_at = self._news_at if taken.timer_seconds is None else now + taken.timer_seconds
+        self._sent_at = time.monotonic()
+        self._news_at = self._sent_at + NEWS_SECONDS
+        self._due_at = self._news_at if taken.timer_seconds is None else self._sent_at + taken.timer_seconds
 
     def _beat(self) -> None:
         engine = self._door.engine

@@ -54,6 +54,7 @@ class StepHeader(NamedTuple):
 
     attempt: Attempt
     sent_at: float  # seconds since 1970, by the database's clock
+    holds_places: bool = False  # of limits, which its end gives back
 
 
 class Letter(NamedTuple):
@@ -194,7 +195,9 @@ def letter_of(step: SentStep) -> Letter:
     if spec.get(DELAYED):
         options["eta"] = step.sent_at
     headers = dict(options.get("headers") or {})
-    headers[HEADER] = [job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3)]
+    headers[HEADER] = [
+        job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3), *([1] if step.holds_places else []),
+    ]  # fmt: skip
     options["headers"] = headers
     _, _, task = job.task.partition(":")
     return Letter(task, step.handle, _arguments(job), options)
@@ -264,8 +267,8 @@ def header_of(request: Any) -> StepHeader | None:
         found = (request.get("headers") or {}).get(HEADER)
     if not isinstance(found, (list, tuple)) or len(found) < 4:
         return None
-    run_id, step, attempt, sent_at = found[:4]
-    return StepHeader((run_id, step, attempt), sent_at)
+    run_id, step, attempt, sent_at, *more = found
+    return StepHeader((run_id, step, attempt), sent_at, bool(more and more[0]))
 
 
 def without_header(headers: Any) -> dict[str, Any]:
