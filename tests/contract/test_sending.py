@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -16,6 +17,7 @@ from segue.engine.executing import Executor, begin_steps, recall_steps, retry_st
 from segue.engine.pausing import pause_run, resume_run
 from segue.model import Attempt, ErrorInfo, Outcome, Verdict
 from segue.plan.graph import FairShare, Node
+from segue.store import open_store
 from tests.contract.limiting import define, limited, undefine, use, weigh
 from tests.contract.stage import LEASE_SECONDS, Stage, node, plan, succeeded, value
 
@@ -135,6 +137,36 @@ def test_a_limit_of_a_task_hides_no_other_task(stage: Stage) -> None:
     first = take(stage)
     assert sorted(names(first)) == ["a0", "b"]
     assert names(take(stage, *[step for step in first if step.job.name == "a0"])) == ["a1"]
+
+
+def test_limits_of_two_tasks_of_a_queue_are_kept_apart(stage: Stage) -> None:
+    define(stage, f"task:{TASK}", concurrency=1)
+    define(stage, "task:door:other", concurrency=1)
+    others = [node(f"b{n}", executor="door", queue="@door:a", task="door:other", priority=9) for n in range(3)]
+    run_id = stage.start(plan(*[far(f"a{number}") for number in range(3)], *others))
+    sent = take(stage)
+    assert sorted(names(sent)) == ["a0", "b0"]
+    assert sorted(names(take(stage, *sent))) == ["a1", "b1"]
+    assert sorted(stage.statuses(run_id).values()) == ["ready"] * 2 + ["sent"] * 2 + ["succeeded"] * 2
+
+
+def test_workers_are_told_of_places_that_an_executor_gives_back(stage: Stage) -> None:
+    define(stage, "api", concurrency=1)
+    stage.start(plan(far("far", "api", priority=9), limited("near", "api")))
+    [sent] = take(stage)
+    assert stage.claim() == []
+    stage.turn(by=stage.worker, heartbeat="running", sleeping=True)
+    other = open_store(stage.store.url)
+    waker = other.waker()
+    waker.woken()
+    take(stage, sent)
+    end = time.monotonic() + 20
+    while not waker.woken():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    waker.close()
+    other.close()
+    assert [job.name for job in stage.claim()] == ["near"]
 
 
 def test_a_limit_that_comes_later_counts_what_is_outside_already(stage: Stage) -> None:

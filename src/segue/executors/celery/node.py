@@ -41,7 +41,7 @@ logger = get_logger("segue.celery")
 
 LOOK_SECONDS = 0.25
 NEWS_SECONDS = 1.0  # how often to look for steps to send, if no news comes
-NEWS_APART_SECONDS = 0.05  # news that come faster are taken together
+NEWS_APART_SECONDS = 0.1  # news that come faster are taken together
 SHORTEST_SECONDS = 0.005
 BEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0  # at most
@@ -160,11 +160,10 @@ class Node:
             if self._door.shared is not None:
                 self._door.shared[:36] = self._identity.id.encode("ascii")
             self._begun.clear()
-            return
-        until = engine.store.now() + timedelta(seconds=self._lease_seconds)
+        until = engine.store.now() + timedelta(seconds=self._lease_seconds)  # asleep between two looks: others wake it
         with engine.store.transaction() as tx:
             kept = tx.all(
-                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status="running", sleeping=False,
+                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status="running", sleeping=True,
                 lease_until=until,
             )  # fmt: skip
         if not kept:
