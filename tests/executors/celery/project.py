@@ -73,6 +73,14 @@ def make_app(
         with Path(path).open("a") as file:
             file.write(f"{request.id} {type(exc).__name__} {exc}\n")
 
+    @app.task(name="under_way", shared=False)
+    def under_way(path: str, value: Any) -> Any:
+        with Path(path).open("a", buffering=1) as file:
+            file.write(f"+{value}\n")
+            time.sleep(0.02)
+            file.write(f"-{value}\n")
+        return value
+
     @app.task(name="wait_for_file", shared=False)
     def wait_for_file(path: str) -> str:
         end = time.monotonic() + 30
