@@ -103,10 +103,20 @@ class Run:
     def pause(self, *, stop_running: bool = False, actor: str | None = None, reason: str | None = None) -> RunStatus:
         """Start none of its steps from now on. Returns its status. A final run is left as it is.
 
+        Steps that wait at a broker of Celery do not begin, either: this waits until its workers have confirmed that.
+        Raises WaitTimeoutError if one of them does not; the run is paused nevertheless.
+
         Running steps continue. With `stop_running` they are asked to end, and start again with the same arguments after
         `resume`; this does not count as a try. `actor` and `reason` are recorded.
         """
-        return self._apply(partial(control.pause_run, stop_running=stop_running, actor=actor, reason=reason))
+        verb = partial(control.pause_run, stop_running=stop_running, actor=actor, reason=reason)
+        done = say_to(self._engine, verb, self.id)
+        if done.unanswered:
+            raise WaitTimeoutError(
+                f"Run {self.id} is paused, but {', '.join(done.unanswered)} did not confirm it in time, and may still "
+                "begin steps whose messages it has. Pause the run again to ask once more."
+            )
+        return RunStatus(done.status)
 
     def resume(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
         """Continue where it was paused. Returns its status. A run that is not paused is left as it is."""

@@ -6,7 +6,6 @@ import mmap
 import os
 import socket
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
 from celery import Celery, states
@@ -14,11 +13,12 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
 from segue.engine.engine import Engine
-from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, recall_steps, retry_changed
+from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, retry_changed
 from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.capture import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
+from segue.executors.celery.halts import Halts
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.spec import ERROR, INLINE, has
@@ -53,9 +53,8 @@ class Door:
         self.executor = Executor(name, is_fenced=fence == "always")
         self.lease_seconds = lease_seconds
         self.is_durable = False  # every canvas of the app goes through here
-        self.shared: mmap.mmap | None = None  # has the id of the node, in a worker and its children
-        self.halted: frozenset[str] = frozenset()  # runs that are paused or being ended, as the node saw last
-        self._turned_away: deque[Attempt] = deque()
+        self.shared: mmap.mmap | None = None  # in a worker and its children: the id of the node, and the epoch of halts
+        self.halts = Halts(self)
         self.with_pool: weakref.WeakValueDictionary[Attempt, Any] = (
             weakref.WeakValueDictionary()
         )  # by request of Celery's
@@ -185,25 +184,6 @@ class Door:
         """The id of this worker's node among Segue's workers. Children read it from memory that they share."""
         found = self.shared[:36].decode("ascii").strip("\0") if self.shared is not None else ""
         return found or None
-
-    def turn_away(self, header: StepHeader) -> bool:
-        """Whether the message of an attempt is not to run, because its run is halted; the node gives the step back."""
-        if header.attempt[0] not in self.halted:
-            return False
-        self._turned_away.append(header.attempt)
-        return True
-
-    def look_for_halts(self) -> None:
-        """See which runs are halted, and give back the steps whose messages were turned away."""
-        with self.engine.reading() as tx:
-            self.halted = frozenset(str(row[0]) for row in tx.all("halted_runs"))
-        attempts = [self._turned_away.popleft() for _ in range(len(self._turned_away))]
-        if attempts:
-            try:
-                self.engine.act(recall_steps, attempts)
-            except BaseException:
-                self._turned_away.extendleft(attempts)
-                raise
 
     def mirror(self) -> None:
         """Write the results of steps that will not run. A node writes later what cannot be written now."""

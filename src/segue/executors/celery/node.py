@@ -75,7 +75,8 @@ class Node:
     def start(self) -> None:
         """Begin. Messages come only after this, so it is known by then which of them are to be turned away."""
         with suppress(*PASSING_ERRORS):
-            self._door.look_for_halts()
+            self._beat()  # first, so that a pause waits for this node from now on
+            self._door.halts.look(self._identity.id)
         self._thread.start()
 
     def stop(self) -> None:
@@ -140,7 +141,7 @@ class Node:
 
     def _send(self, now: float) -> None:
         """Send what is ready, and again what is late; and end what is asked to end."""
-        self._door.look_for_halts()
+        self._door.halts.look(self._identity.id)
         taken = self._door.exchange([], timers=True)
         self._door.repair()
         self._door.mirror()

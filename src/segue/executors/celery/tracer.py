@@ -47,6 +47,8 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
         header = header_of(request or {})
         if header is None:
             return tracer(uuid, args, kwargs, request)
+        if door.halts.stops(header.attempt):
+            return trace_ok_t(None, None, 0.0, "its run is paused or being ended")
         if door.asks_before(header, request) and not door.may_begin(header):
             _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")

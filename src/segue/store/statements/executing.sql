@@ -80,3 +80,24 @@ UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :ste
 -- name: halted_runs
 -- Runs in which no step may begin.
 SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
+
+-- Halts: what the processes of an executor know of runs in which no step may begin -----------------------------------
+
+-- name: executors_to_halt
+-- Those that may begin steps of the run without asking.
+SELECT DISTINCT executor FROM segue_steps
+WHERE run_id = :run_id AND status = 'sent' AND NOT coalesce(fenced, true) AND executor IS NOT NULL;
+
+-- name: raise_halt
+INSERT INTO segue_halts (executor, epoch) VALUES (:executor, 1)
+ON CONFLICT (executor) DO UPDATE SET epoch = segue_halts.epoch + 1 RETURNING epoch;
+
+-- name: halt_epoch
+SELECT epoch FROM segue_halts WHERE executor = :executor;
+
+-- name: acknowledge_halts
+UPDATE segue_workers SET halts_seen = :epoch WHERE id = :worker_id;
+
+-- name: unanswered_halts
+SELECT name, heartbeat_at FROM segue_workers
+WHERE pool = :executor AND status IN ('running', 'stopping') AND lease_until > :now AND halts_seen < :epoch;
