@@ -74,8 +74,9 @@ class CeleryWorker:
 class Project:
     """The app of a project in this process, and its database. Canvases are applied as in user's code."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, folder: Path) -> None:
         self.app = app
+        self.folder = folder
         self.segue: Segue = app.segue
 
     def sig(self, task: str, *args: Any, **kwargs: Any) -> Any:
@@ -115,9 +116,9 @@ def project(
     """A project with a worker, for all tests of a module."""
     folder = tmp_path_factory.mktemp("celery")
     with a_database(request.param, request, folder) as url:
-        worker = CeleryWorker(redis_url, url, folder / "worker.log")
+        worker = CeleryWorker(redis_url, url, folder / "worker.log", PROJECT_OBSERVED=str(folder / "observed"))
         app = make_app(redis_url, url, canvas="durable")
-        yield Project(app)
+        yield Project(app, folder)
         worker.stop()
         app.segue.close()
         app.close()
@@ -131,7 +132,7 @@ class Staged:
         self.url = database_url
         self._folder = folder
         self._workers: list[CeleryWorker] = []
-        self.project = Project(make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds))
+        self.project = Project(make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds), folder)
         self._lease_seconds = lease_seconds
 
     def worker(self, *, fence: str = "suspect") -> CeleryWorker:

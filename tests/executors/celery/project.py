@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import Celery, chain, chord, group
 
-from segue import Segue
+from segue import Event, Segue, current, on, progress
 from segue.executors.celery import install
 from tests.executors.celery.crashes import install_crashes
 
@@ -103,6 +103,16 @@ def make_app(
             time.sleep(1)
             note(path, "clean")
 
+    @app.task(name="reporting", shared=False)
+    def reporting(path: str) -> list[Any]:
+        """It says how far it is, and what Segue knows of it."""
+        progress(1, 4, "rows")
+        wait_for_file(path)
+        for done in (2, 3, 4):
+            progress(done, 4, "rows")
+        here = current()
+        return [here.run_id, here.step, here.attempt, here.task, here.idempotency_key]
+
     @app.task(name="needs_file", shared=False)
     def needs_file(_: Any, path: str) -> str:
         if not Path(path).exists():
@@ -136,6 +146,14 @@ def make_app(
     @app.task(name="ignored", shared=False, bind=True, ignore_result=True)
     def ignored(self: Any) -> str:
         return "not kept by Celery"
+
+    if "PROJECT_OBSERVED" in os.environ:
+        observed = Path(os.environ["PROJECT_OBSERVED"])
+
+        @on("run.*", "step.*")
+        def write(event: Event) -> None:
+            with observed.open("a") as file:
+                file.write(f"{event.run_id} {event.kind} {event.name or ''}\n")
 
     app.tasks_of_project = (chain, chord, group)
     return app

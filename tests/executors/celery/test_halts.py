@@ -16,7 +16,7 @@ from segue.errors import WaitTimeoutError
 from tests.executors.celery.conftest import Project, Staged, wait_until
 from tests.thorough import IS_THOROUGH
 
-SECONDS = 120
+SECONDS = 300 if IS_THOROUGH else 100
 QUEUED = 10_000 if IS_THOROUGH else 1_000
 
 
@@ -28,6 +28,7 @@ def queued(staged: Staged) -> int:
     return int(redis.Redis.from_url(f"{staged.broker}/0").llen("celery"))  # type: ignore[arg-type]
 
 
+@pytest.mark.timeout(600 if IS_THOROUGH else 120)
 def test_of_many_queued_messages_none_begins_after_the_pause(staged: Staged, tmp_path: Path) -> None:
     project, path = staged.project, tmp_path / "notes"
     note = project.app.tasks["note"]

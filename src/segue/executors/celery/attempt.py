@@ -14,6 +14,7 @@ from segue.attempt.outcomes import describe
 from segue.engine.backoff import longer_wait
 from segue.engine.executing import hasten
 from segue.errors import PASSING_ERRORS
+from segue.executors.celery.context import ProgressOfAttempt
 from segue.executors.celery.errback import Failure, call_errback
 from segue.executors.celery.publish import StepHeader
 from segue.model import ErrorInfo, Outcome, StepStatus, Verdict
@@ -43,6 +44,7 @@ class RunningAttempt:
         self.is_recorded = False
         self.retry: RetryAsked | None = None
         self.replacement: Plan | None = None
+        self.progress = ProgressOfAttempt(self)
         self._errbacks: list[SentStep] = []
         self._begun = time.monotonic()
 
@@ -76,6 +78,10 @@ class RunningAttempt:
     def skipped(self, reason: BaseException) -> None:
         """Record that the task raised `Ignore`: what follows is skipped."""
         self._record(Outcome(*self.header.attempt, Verdict.SKIPPED, error=describe(reason), retryable=False))
+
+    def cancelled(self) -> None:
+        """Record that the task ended because it was asked to."""
+        self._record(Outcome(*self.header.attempt, Verdict.CANCELLED, seconds=self._seconds))
 
     def lost(self, error: BaseException) -> None:
         """Record that the process of the attempt died."""
@@ -122,6 +128,7 @@ class RunningAttempt:
         if self.is_recorded:
             return
         self.is_recorded = True
+        self.progress.write()
         end, wait = time.monotonic() + REPORT_PATIENCE_SECONDS, 0.0
         with undisturbed():
             while True:

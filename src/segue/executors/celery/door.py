@@ -55,6 +55,7 @@ class Door:
         self.is_durable = False  # every canvas of the app goes through here
         self.shared: mmap.mmap | None = None  # in a worker and its children: the id of the node, and the epoch of halts
         self.halts = Halts(self)
+        self.asked_to_end: frozenset[Attempt] = frozenset()  # attempts of this node, as it saw last
         self.with_pool: weakref.WeakValueDictionary[Attempt, Any] = (
             weakref.WeakValueDictionary()
         )  # by request of Celery's
@@ -184,6 +185,10 @@ class Door:
         """The id of this worker's node among Segue's workers. Children read it from memory that they share."""
         found = self.shared[:36].decode("ascii").strip("\0") if self.shared is not None else ""
         return found or None
+
+    def is_asked_to_end(self, attempt: Attempt) -> bool:
+        """Whether an attempt is to end. A child does not hear of it: its process is terminated."""
+        return attempt in self.asked_to_end
 
     def mirror(self) -> None:
         """Write the results of steps that will not run. A node writes later what cannot be written now."""

@@ -189,6 +189,7 @@ class Node:
                 (run_id, step, number)
                 for run_id, step, number in tx.all("cancel_requests", worker_id=self._identity.id)
             }
+        self._door.asked_to_end = frozenset(asked)
         now = time.monotonic()
         self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}
         for request in _requests(state.active_requests) if asked else ():

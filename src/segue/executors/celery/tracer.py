@@ -13,9 +13,11 @@ from celery import states
 from celery.app.task import Context
 from celery.app.trace import trace_ok_t
 
+from segue.authoring.context import Cancelled, use
 from segue.errors import SerializationError
 from segue.executors.celery.attempt import RunningAttempt, running
 from segue.executors.celery.codec import encode_result, loads
+from segue.executors.celery.context import context_of
 from segue.executors.celery.publish import StepHeader, header_of
 from segue.observing.harmless_log import get_logger
 
@@ -54,7 +56,11 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
         with running(RunningAttempt(door, header, uuid)) as attempt:
             try:
-                traced = tracer(uuid, args, kwargs, request)
+                with use(context_of(attempt, request)):
+                    traced = tracer(uuid, args, kwargs, request)
+            except Cancelled:  # raised by `segue.progress`
+                attempt.cancelled()
+                return trace_ok_t(None, None, 0.0, "it ended because it was asked to")
             except (SystemExit, KeyboardInterrupt) as exc:
                 if not door.is_prefork:
                     attempt.failed(exc)
