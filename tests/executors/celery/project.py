@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group
 
 from segue import Segue
-from segue.executors.celery import install
+from segue.executors.celery import install, node
 from tests.executors.celery.crashes import install_crashes
 
 
@@ -95,6 +96,15 @@ def make_app(
             time.sleep(1)
             note(path, "clean")
 
+    @app.task(name="never_ends", shared=False)
+    def never_ends(path: str) -> None:
+        """It does not care that it is asked to end."""
+        note(path, "begun")
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with suppress(SystemExit):
+                time.sleep(60)
+
     @app.task(name="needs_file", shared=False)
     def needs_file(_: Any, path: str) -> str:
         if not Path(path).exists():
@@ -141,5 +151,6 @@ if "PROJECT_BROKER" in os.environ:
     )  # fmt: skip
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    node.GRACE_SECONDS = float(os.environ.get("PROJECT_GRACE_SECONDS", node.GRACE_SECONDS))
     if "PROJECT_ACKS_LATE" in os.environ:
         app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)
