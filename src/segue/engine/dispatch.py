@@ -53,6 +53,14 @@ class SentStep(NamedTuple):
     sent_at: datetime
 
 
+class _SentRow(NamedTuple):
+    """A row of `send_ready` or `sent_step`: the columns of a claimed step, and two more."""
+
+    step: ClaimedRow
+    spec: str | None
+    handle: str | None
+
+
 class Exchanged(NamedTuple):
     """What came of an exchange."""
 
@@ -180,16 +188,21 @@ def _messages(
     """What is to be sent for rows that were taken, with the results that go into it, read if they are not `known`."""
     if not rows:
         return [], []
-    claimed = [ClaimedRow(*row[:-2]) for row in rows]
-    in_order(claimed)
-    beside = {(row[0], row[1]): (bare(row[12]), row[-2], row[-1]) for row in rows}
-    assembly = Assembly(claimed, known)
+    found = [_SentRow(ClaimedRow(*claimed), spec, handle) for *claimed, spec, handle in rows]
+    by_step = {(row.step.run_id, row.step.step): row for row in found}
+    steps = [row.step for row in found]
+    in_order(steps)
+    assembly = Assembly(steps, known)
     if not assembly.needs_database:
         jobs, left = assembly.jobs(None)
     else:
         with reading() as tx:
             jobs, left = assembly.jobs(tx)
-    return [SentStep(job, *beside[job.run_id, job.step], act.now) for job in jobs], left
+    return [_sent(job, by_step[job.run_id, job.step], act.now) for job in jobs], left
+
+
+def _sent(job: Job, row: _SentRow, now: datetime) -> SentStep:
+    return SentStep(job, bare(row.step.queue), row.spec, row.handle, now)
 
 
 def _behind(prefix: str) -> str:

@@ -227,7 +227,7 @@ class Door:
         for step in steps:
             why = has(step.spec, ERROR)
             if why:
-                outcomes.append(self._refused(step, why))
+                outcomes.append(self._refused(step, TypeError(why)))
             elif has(step.spec, INLINE):
                 if inline is None:
                     outcomes.append(call_errback(self, step, None))
@@ -237,7 +237,8 @@ class Door:
                 messages.append(step)
         if messages:
             try:
-                self._publisher.send(messages, is_child=self.is_child)
+                refused = self._publisher.send(messages, is_child=self.is_child)
+                outcomes += [self._refused(step, error) for step, error in refused]
             except Exception as error:  # noqa: BLE001 - the broker is away
                 logger.warning("%s could not be sent: %s. It is sent again.", messages[0].job.name, error)
         return outcomes
@@ -247,15 +248,16 @@ class Door:
         """Whether this process was forked by a worker, and runs tasks one by one."""
         return self.is_prefork and os.getpid() != self._home
 
-    def _refused(self, step: SentStep, why: str) -> Outcome:
-        """A step whose arguments do not fit its task fails, and its result says so."""
+    def _refused(self, step: SentStep, error: Exception) -> Outcome:
+        """A step whose arguments do not fit its task, or cannot be read, fails, and its result says so."""
         attempt = (step.job.run_id, step.job.step, step.job.attempt)
         if step.handle is not None:
             try:
-                self.app.backend.store_result(step.handle, TypeError(why), states.FAILURE)
-            except Exception as error:  # noqa: BLE001 - the backend is away, or has no results
-                logger.warning("The result of %s cannot be stored: %s", step.job.name, error)
-        return Outcome(*attempt, Verdict.FAILED, error=ErrorInfo("TypeError", why), retryable=False)
+                self.app.backend.store_result(step.handle, error, states.FAILURE)
+            except Exception as wrong:  # noqa: BLE001 - the backend is away, or has no results
+                logger.warning("The result of %s cannot be stored: %s", step.job.name, wrong)
+        described = ErrorInfo(type(error).__name__, str(error))
+        return Outcome(*attempt, Verdict.FAILED, error=described, retryable=False)
 
 
 def door_for(canvas: Any) -> Door:

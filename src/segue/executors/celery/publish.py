@@ -21,6 +21,7 @@ from celery.app import base
 from celery.app.task import extract_exec_options
 
 from segue.engine.dispatch import SentStep
+from segue.errors import SerializationError
 from segue.executors.celery.capture import outside_tasks, uncaptured
 from segue.executors.celery.codec import decode_arguments, dumps, loads
 from segue.executors.celery.spec import DELAYED, OURS, options_of
@@ -72,16 +73,18 @@ class Publisher:
         self._app = app
         self._kept: dict[int, Any] = {}  # by process, because children do not share it
 
-    def send(self, steps: Sequence[SentStep], *, is_child: bool = False) -> None:
-        """Send the messages of these steps. One that cannot be written is left out, and logged.
+    def send(self, steps: Sequence[SentStep], *, is_child: bool = False) -> list[tuple[SentStep, SerializationError]]:
+        """Send the messages of these steps; returns those whose arguments cannot be read, which will never be sent.
 
         Raises what Celery and kombu raise; then it is not known which of them were sent.
         """
+        refused: list[tuple[SentStep, SerializationError]] = []
         with uncaptured(), outside_tasks():
             is_quick = _may_be_quick(self._app)
-            letters = [letter for step in steps if (letter := self._written(step, is_quick=is_quick)) is not None]
+            written = (self._written(step, refused, is_quick=is_quick) for step in steps)
+            letters = [letter for letter in written if letter is not None]
             if not letters:
-                return
+                return refused
             with self._producer(is_child=is_child) as producer:
                 if not producer.connection.connected:  # how long to try to connect is for `send_task` to say
                     self._send_thoroughly(producer, letters.pop(0))
@@ -96,11 +99,17 @@ class Publisher:
                 for letter in letters:
                     if letter.message is None:
                         self._send_thoroughly(producer, letter)
+        return refused
 
-    def _written(self, step: SentStep, *, is_quick: bool) -> Letter | None:
+    def _written(
+        self, step: SentStep, refused: list[tuple[SentStep, SerializationError]], *, is_quick: bool
+    ) -> Letter | None:
         try:
             letter = letter_of(step)
             return self._addressed(letter) if is_quick else letter
+        except SerializationError as error:
+            refused.append((step, error))
+            return None
         except Exception:
             logger.exception("The message of %s cannot be written. It is tried again.", step.job.name)
             return None
