@@ -5,8 +5,9 @@
     python -m benchmarks.celery_door --only chain --rounds 20
 
 It starts PostgreSQL (with fsync) and two Redis servers, for messages and for results, on private ports. Each system has
-a worker of its own (prefork, two children), which stays, and a client. The systems take turns, a second or so each, so
-that other load on the machine affects them all; the table has ratios of medians.
+a worker of its own (prefork, two children), which stays, and a client. Each is measured right beside plain Celery, in
+turns, so that other load on the machine affects both; the table has the median of these ratios, and where the middle
+half of them lies. The line of tasks in no canvas shows how much a figure means: the same code runs there everywhere.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis import Redis
 
@@ -77,7 +78,7 @@ class System:
 
     def __init__(self, name: str, environment: dict[str, str], folder: Path, arguments: list[str]) -> None:
         self.name = name
-        self.figures: dict[str, list[float]] = {}
+        self.ratios: dict[str, list[float]] = {}  # to plain Celery
         marks = folder / "marks"
         marks.mkdir()
         settings = {**os.environ, **environment, FOLDER_VARIABLE: str(marks), "PYTHONPATH": str(ROOT)}
@@ -100,6 +101,10 @@ class System:
             if self.worker.poll() is not None or time.monotonic() > end:
                 raise SystemExit(f"The worker of {self.name} did not start:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.05)
+
+    def note(self, title: str, ratio: float) -> None:
+        """Keep a ratio to plain Celery."""
+        self.ratios.setdefault(title, []).append(ratio)
 
     def measure(self, work: str, size: int) -> float:
         """One figure. Stops the program when it is invalid."""
@@ -183,38 +188,48 @@ def systems(wanted: list[str], arguments: list[str]) -> Iterator[tuple[list[Syst
 
 
 def measure(found: list[System], broker: str, works: tuple[Work, ...], rounds: int) -> None:
-    """Let the systems take turns; the first round is a warm-up with few tasks."""
+    """Measure each system and plain Celery one right after the other, so that both meet the same load."""
+    plain, others = found[0], found[1:]
     for system in found:
         for work in {work.name for work in works}:
-            system.measure(work, 20)
+            system.measure(work, 20)  # a warm-up
     for number in range(rounds):
         for work in works:
-            if work.size >= 10_000 and number >= max(rounds // 2, 1):
+            is_large = work.size >= 10_000
+            if is_large and number >= max(rounds // 4, 1):
                 continue
-            for system in found[:: -1 if number % 2 else 1]:
-                for _ in range(work.repeats):
-                    with Peak(broker) if work.size >= 10_000 else ExitStack() as peak:
-                        system.figures.setdefault(work.title, []).append(system.measure(work.name, work.size))
-                    if isinstance(peak, Peak):
-                        system.figures.setdefault(MEMORY, []).append(peak.bytes)
+            for system in others:
+                for repeat in range(work.repeats):
+                    pair = [plain, system][:: -1 if (number + repeat) % 2 else 1]
+                    taken: dict[str, float] = {}
+                    peaks: dict[str, float] = {}
+                    for each in pair:
+                        with Peak(broker) if is_large else nullcontext() as peak:
+                            taken[each.name] = each.measure(work.name, work.size)
+                        if peak is not None:
+                            peaks[each.name] = peak.bytes
+                    system.note(work.title, taken[system.name] / taken[plain.name])
+                    if is_large:
+                        system.note(MEMORY, peaks[system.name] / peaks[plain.name])
         print(f"round {number + 1} of {rounds}\n{table(found, works)}", file=sys.stderr, flush=True)
 
 
 def table(found: list[System], works: tuple[Work, ...]) -> str:
-    """Times of the durable systems compared with plain Celery's, in Markdown."""
-    plain, others = found[0], found[1:]
+    """Ratios to plain Celery, in Markdown: the median of each, and where the middle half of them lies."""
+    others = found[1:]
     lines = [["", *(system.name for system in others)], ["---"] * (len(others) + 1)]
-    rows: list[tuple[str, Any]] = [(work.title, work.goal) for work in works]
-    if MEMORY in plain.figures:
+    rows: list[tuple[str, Callable[[str], float | None]]] = [(work.title, work.goal) for work in works]
+    if any(MEMORY in system.ratios for system in others):
         rows.append((MEMORY, lambda _: MEMORY_GOAL))
     for title, goal in rows:
-        before = median(plain.figures[title])
-        cells = []
-        for system in others:
-            ratio, wanted = median(system.figures[title]) / before, goal(system.name)
-            cells.append(f"{ratio:.2f} ×" + (f" (goal {wanted:.2f})" if wanted is not None else ""))
-        lines.append([title, *cells])
+        lines.append([title, *(_cell(system.ratios[title], goal(system.name)) for system in others)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(ratios: list[float], goal: float | None) -> str:
+    low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0], 0, ratios[0])
+    wanted = "" if goal is None else f", goal {goal:.2f}"
+    return f"{median(ratios):.2f} × ({low:.2f}..{high:.2f}{wanted})"
 
 
 def main() -> None:
@@ -222,13 +237,11 @@ def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(prog="python -m benchmarks.celery_door", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
-    parser.add_argument(
-        "--only", metavar="WORDS", help="works whose titles have one of these words, separated by commas"
-    )
+    parser.add_argument("--only", metavar="WORDS", help="works whose titles have one of these words, separated by ;")
     parser.add_argument("--largest", type=int, default=10_000, metavar="N", help="leave out works of more tasks")
     parser.add_argument("--systems", metavar="WORDS", help="the same for systems; plain Celery is always measured")
     parser.add_argument("--quick", action="store_true", help="small numbers")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all ratios to this file")
     parser.add_argument("arguments", nargs="*", help="for Celery's workers, after --")
     asked = parser.parse_args()
     works = tuple(
@@ -242,11 +255,11 @@ def main() -> None:
         measure(found, broker, works, 1 if asked.quick else asked.rounds)
         print("\n" + table(found, works))
         if asked.json is not None:
-            asked.json.write_text(json.dumps({system.name: system.figures for system in found}, indent=1))
+            asked.json.write_text(json.dumps({system.name: system.ratios for system in found}, indent=1))
 
 
 def _is_named(title: str, words: str | None) -> bool:
-    return words is None or any(word.strip() in title for word in words.split(","))
+    return words is None or any(word.strip() in title for word in words.split(";"))
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def exchange(
     if first_of:
         act.tx.later("lock_runs", ids=sorted({outcome.run_id for outcome in outcomes}))  # in one order, as ever
         begin_runs(act, first_of)  # which leaves out those that others hold: none of these
-    reported = report(act, outcomes, by=by, plans=plans, wakes=False, from_sent=True)
+    is_asked = dispatch.executor.is_fenced  # before an attempt begins: then most of them are known to be running
+    reported = report(act, outcomes, by=by, plans=plans, wakes=False, from_sent=not is_asked)
     started = reported.recorded.started
     if dispatch.timers:
         act.tx.all("due_timers", now=act.now, limit=TIMERS_AT_ONCE)

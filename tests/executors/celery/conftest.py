@@ -135,10 +135,12 @@ class Staged:
         self.project = Project(make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds), folder)
         self._lease_seconds = lease_seconds
 
-    def worker(self, *, fence: str = "suspect") -> CeleryWorker:
-        """Start one more worker."""
+    def worker(self, *, fence: str = "suspect", **more: str) -> CeleryWorker:
+        """Start one more worker, with more in its environment."""
         log = self._folder / f"worker-{len(self._workers)}.log"
-        self._workers.append(CeleryWorker(self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence))
+        self._workers.append(
+            CeleryWorker(self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence, **more)
+        )
         return self._workers[-1]
 
     def close(self) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group
 
 from segue import Event, Segue, current, on, progress
-from segue.executors.celery import install
+from segue.executors.celery import install, node
 from tests.executors.celery.crashes import install_crashes
 
 
@@ -113,6 +114,15 @@ def make_app(
         here = current()
         return [here.run_id, here.step, here.attempt, here.task, here.idempotency_key]
 
+    @app.task(name="never_ends", shared=False)
+    def never_ends(path: str) -> None:
+        """It does not care that it is asked to end."""
+        note(path, "begun")
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with suppress(SystemExit):
+                time.sleep(60)
+
     @app.task(name="needs_file", shared=False)
     def needs_file(_: Any, path: str) -> str:
         if not Path(path).exists():
@@ -167,5 +177,6 @@ if "PROJECT_BROKER" in os.environ:
     )  # fmt: skip
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    node.GRACE_SECONDS = float(os.environ.get("PROJECT_GRACE_SECONDS", node.GRACE_SECONDS))
     if "PROJECT_ACKS_LATE" in os.environ:
         app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)

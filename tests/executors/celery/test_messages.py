@@ -237,7 +237,9 @@ def test_a_step_that_is_sent_inside_a_task_of_another_run_is_not_its_child(
 def test_one_message_that_cannot_be_written_does_not_hold_up_the_others(twins: Twins) -> None:
     steps = [step_of(twins.durable, "plain", number, task_id=str(number)) for number in range(3)]
     broken = steps[1]._replace(job=Job("run", 0, 1, "plain", "celery:plain", "[[null], {}]", "no holes", {}, None, 0))
-    Publisher(twins.durable).send([steps[0], broken, steps[2]])
+    [(refused, error)] = Publisher(twins.durable).send([steps[0], broken, steps[2]])
+    assert refused is broken
+    assert "cannot be read" in str(error)
     assert [message["headers"]["id"] for message in taken(twins.broker)] == ["0", "2"]
 
 

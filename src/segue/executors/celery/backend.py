@@ -45,7 +45,8 @@ class RecordingBackend:
                 attempt.lost(exc)
                 result = attempt.result_before_death()
                 if result is not None:  # it died between that and the storing of its result
-                    return super().mark_as_done(task_id, loads(result), request)  # type: ignore[misc]
+                    is_kept = not getattr(request, "ignore_result", False)
+                    return super().mark_as_done(task_id, loads(result), request, is_kept)  # type: ignore[misc]
                 if not self.segue_door.is_final(attempt.header.attempt):
                     return self.mark_as_retry(task_id, exc, traceback, request=request)  # type: ignore[attr-defined]
             else:

@@ -223,11 +223,10 @@ class Door:
                 messages.append(step)
         if messages:
             try:
-                unwritable = self._publisher.send(messages, is_child=self.is_child)
+                refused = self._publisher.send(messages, is_child=self.is_child)
+                outcomes += [self._refused(step, error) for step, error in refused]
             except Exception as error:  # noqa: BLE001 - the broker is away
                 logger.warning("%s could not be sent: %s. It is sent again.", messages[0].job.name, error)
-            else:
-                outcomes += [self._refused(step, error) for step, error in unwritable]
         return outcomes
 
     @property

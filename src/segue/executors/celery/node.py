@@ -185,10 +185,8 @@ class Node:
     def _end_asked(self) -> None:
         """Terminate tasks whose runs are being ended."""
         with self._door.engine.reading() as tx:
-            asked: set[Attempt] = {
-                (run_id, step, number)
-                for run_id, step, number in tx.all("cancel_requests", worker_id=self._identity.id)
-            }
+            rows = tx.all("cancel_requests", worker_id=self._identity.id)
+        asked: set[Attempt] = {(run_id, step, attempt) for run_id, step, attempt, *_ in rows}
         self._door.asked_to_end = frozenset(asked)
         now = time.monotonic()
         self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}

@@ -28,7 +28,6 @@ from segue.executors.celery.spec import DELAYED, OURS, options_of
 from segue.model import Attempt, Job
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes, evaluate
-from segue.plan.frames import has_frame, unknown_kind
 
 logger = get_logger("segue.celery")
 
@@ -75,28 +74,18 @@ class Publisher:
         self._app = app
         self._kept: dict[int, Any] = {}  # by process, because children do not share it
 
-    def send(
-        self, steps: Sequence[SentStep], *, is_child: bool = False
-    ) -> list[tuple[SentStep, SerializationError]]:  # fmt: skip
-        """Send the messages of these steps. Returns those that no message can carry, and why.
-
-        One that cannot be written for another reason is left out, and logged.
+    def send(self, steps: Sequence[SentStep], *, is_child: bool = False) -> list[tuple[SentStep, SerializationError]]:
+        """Send the messages of these steps; returns those whose arguments cannot be read, which will never be sent.
 
         Raises what Celery and kombu raise; then it is not known which of them were sent.
         """
+        refused: list[tuple[SentStep, SerializationError]] = []
         with uncaptured(), outside_tasks():
             is_quick = _may_be_quick(self._app)
-            unwritable: list[tuple[SentStep, SerializationError]] = []
-            letters: list[Letter] = []
-            for step in steps:
-                try:
-                    letter = self._written(step, is_quick=is_quick)
-                except SerializationError as error:  # trying again would not help
-                    unwritable.append((step, error))
-                else:
-                    letters += [] if letter is None else [letter]
+            written = (self._written(step, refused, is_quick=is_quick) for step in steps)
+            letters = [letter for letter in written if letter is not None]
             if not letters:
-                return unwritable
+                return refused
             with self._producer(is_child=is_child) as producer:
                 if not producer.connection.connected:  # how long to try to connect is for `send_task` to say
                     self._send_thoroughly(producer, letters.pop(0))
@@ -111,14 +100,17 @@ class Publisher:
                 for letter in letters:
                     if letter.message is None:
                         self._send_thoroughly(producer, letter)
-            return unwritable
+        return refused
 
-    def _written(self, step: SentStep, *, is_quick: bool) -> Letter | None:
+    def _written(
+        self, step: SentStep, refused: list[tuple[SentStep, SerializationError]], *, is_quick: bool
+    ) -> Letter | None:
         try:
             letter = letter_of(step)
             return self._addressed(letter) if is_quick else letter
-        except SerializationError:
-            raise
+        except SerializationError as error:
+            refused.append((step, error))
+            return None
         except Exception:
             logger.exception("The message of %s cannot be written. It is tried again.", step.job.name)
             return None
@@ -205,16 +197,11 @@ def letter_of(step: SentStep) -> Letter:
 
 def _arguments(job: Job) -> str:
     """JSON [args, kwargs] with the results that go into it. One that comes first, as in a chain, is not decoded."""
-    if has_frame(job.args):
-        raise unknown_kind(job.args)
     if not job.holes:
         return job.args
     holes = decode_holes(job.holes)
     if len(holes) == 1 and holes[0].where == (0, 0) and job.args.startswith("[[null"):
-        value = evaluate(holes[0].what, job.values)
-        if has_frame(value):
-            raise unknown_kind(value)
-        return "[[" + value + job.args.removeprefix("[[null")
+        return "[[" + evaluate(holes[0].what, job.values) + job.args.removeprefix("[[null")
     return dumps(list(decode_arguments(job.args, job.holes, job.values)), f"an argument of {job.name}")
 
 
