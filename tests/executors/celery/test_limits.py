@@ -6,6 +6,7 @@ from pathlib import Path
 
 from celery import chain, group
 
+from segue.executors.celery.door import door_of
 from tests.contract.stage import connect
 from tests.executors.celery.conftest import Staged
 
@@ -72,3 +73,27 @@ def test_what_a_queue_may_hold_is_bounded_and_can_be_opened(staged: Staged) -> N
     assert "limited" in {reason.code for reason in run.explain()}
     project.segue.limits.set("queue:@celery:celery", concurrency=2)
     assert run.wait(timeout=SECONDS).result() == list(range(5))
+
+
+def test_later_steps_go_first(staged: Staged, tmp_path: Path) -> None:
+    """Runs end before further ones begin, also if all of them were sent before a worker came."""
+    project, path, count = staged.project, tmp_path / "notes", 12
+    door_of(project.app).later_first = True
+    note = project.app.tasks["note"]
+    runs = [
+        project.segue.start(chain(note.si(str(path), f"{run}-{step}") for step in range(3))) for run in range(count)
+    ]  # fmt: skip
+    staged.worker()
+    for run in runs:
+        run.wait(timeout=SECONDS)
+    words = path.read_text().split()
+    assert len(words) == 3 * count
+    under_way = set()
+    most = 0
+    for word in words:
+        run_number, _, step = word.partition("-")
+        under_way.add(run_number)
+        most = max(most, len(under_way))
+        if step == "2":
+            under_way.remove(run_number)
+    assert most <= 6, words  # two children, and what the worker had fetched before; all twelve without priorities

@@ -52,6 +52,7 @@ class Door:
         self.fence = fence
         self.executor = Executor(name, is_fenced=fence == "always")
         self.lease_seconds = lease_seconds
+        self.later_first = False  # messages of later steps overtake those of earlier ones
         self.is_durable = False  # every canvas of the app goes through here
         self.shared: mmap.mmap | None = None  # in a worker and its children: the id of the node, and the epoch of halts
         self.halts = Halts(self)

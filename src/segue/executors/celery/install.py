@@ -35,7 +35,7 @@ class HasEngine(Protocol):
 
 def install(
     app: Celery, segue: HasEngine, *, canvas: Literal["durable"] | None = None, name: str = "celery",
-    fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS,
+    fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS, priority: Literal["later_first"] | None = None,
 ) -> Door:  # fmt: skip
     """Connect a Celery app to a Segue database. Nothing is connected to yet; installing again changes nothing.
 
@@ -43,6 +43,8 @@ def install(
     `name` is that of the executor: apps with different brokers on one database need different ones.
     `fence` says when a worker asks the database before it runs a task, so that no message that is delivered twice runs
     twice: "always", or only for messages that are "suspect" (delivered again, sent again, or old).
+    With `priority="later_first"`, steps further down in their run go first, on Redis and on RabbitMQ, whose queues need
+    `x-max-priority`. Priorities that the project sets are left as they are.
     A message that was sent, and that no worker has begun after `lease_seconds`, is sent again.
     Raises ConfigError. Example::
 
@@ -57,14 +59,18 @@ def install(
         raise ConfigError(f"install(canvas={shown(canvas)}) is unknown. Leave it out, or give 'durable'.")
     if fence not in ("suspect", "always"):
         raise ConfigError(f"install(fence={shown(fence)}) is unknown. Give 'suspect' or 'always'.")
+    if priority not in (None, "later_first"):
+        raise ConfigError(f"install(priority={shown(priority)}) is unknown. Leave it out, or give 'later_first'.")
     if canvas == "durable":
         make_canvases_durable()
     found = find_door(app)
     if found is not None:
         found.is_durable = canvas == "durable"
+        found.later_first = priority is not None
         return found
     door = Door(app, segue.engine, name=name, fence=fence, lease_seconds=lease_seconds)
     door.is_durable = canvas == "durable"
+    door.later_first = priority is not None
     put_door(app, door)
     _take_sending(app, door)
     _take_backend(app, door)

@@ -16,6 +16,7 @@ from msgspec import structs
 from segue.errors import PlanError, Problem, SerializationError
 from segue.executors.celery.capture import Call, Capture, captured
 from segue.executors.celery.codec import dumps, encode_arguments, gathered
+from segue.executors.celery.priority import later_first
 from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE
 from segue.model import Expr, Gather, JoinRule, Policy, Ref
 from segue.plan.codec import steps_in
@@ -67,6 +68,8 @@ def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, rep
             node if number in needed else structs.replace(node, policy=Policy(may_fail=True))
             for number, node in enumerate(nodes)
         ]
+    if door.later_first:
+        nodes = later_first(door.app, nodes)
     return Plan(name, tuple(nodes), result=expr)
 
 
