@@ -14,9 +14,19 @@ from typing import Any
 
 from celery import Celery, chain, chord, group
 
-from segue import Event, Segue, current, on, progress
+from segue import Event, Limit, Segue, current, on, progress, task
 from segue.executors.celery import install, node
 from tests.executors.celery.crashes import install_crashes
+
+
+@task(name="project.keyed", limits=[Limit("customers", 1, key="customer")], fair_by="customer")
+def keyed(customer: str, path: str) -> str:
+    """At most one at a time for each customer."""
+    with Path(f"{path}-{customer}").open("a", buffering=1) as file:
+        file.write("+\n")
+        time.sleep(0.02)
+        file.write("-\n")
+    return customer
 
 
 def make_app(
@@ -81,6 +91,8 @@ def make_app(
             time.sleep(0.02)
             file.write(f"-{value}\n")
         return value
+
+    app.task(name="keyed", shared=False)(keyed)
 
     @app.task(name="wait_for_file", shared=False)
     def wait_for_file(path: str) -> str:

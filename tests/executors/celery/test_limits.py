@@ -36,6 +36,20 @@ def test_no_more_tasks_run_than_there_are_places(staged: Staged, tmp_path: Path)
     assert len(path.read_text().split()) == 40
 
 
+def test_limits_in_the_code_count_each_key_apart(staged: Staged, tmp_path: Path) -> None:
+    project, path = staged.project, tmp_path / "notes"
+    staged.worker()
+    keyed = project.app.tasks["keyed"]
+    run = project.segue.start(group(
+        chain(project.sig("same", customer), keyed.s(str(path))) for customer in "xxxxxxxxxxyyy"
+    ))  # fmt: skip
+    assert run.wait(timeout=SECONDS).result() == list("xxxxxxxxxxyyy")
+    for customer, count in (("x", 10), ("y", 3)):
+        notes = Path(f"{path}-{customer}")
+        assert most_at_once(notes) == 1
+        assert len(notes.read_text().split()) == 2 * count
+
+
 def test_a_place_comes_back_from_a_child_that_died(staged: Staged, tmp_path: Path) -> None:
     project = staged.project
     project.segue.limits.set("queue:@celery:celery", concurrency=1)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from celery import Celery
 from celery.canvas import Signature
+from celery.utils.functional import head_from_fun
 
 from segue.authoring.planning import register_planner
 from segue.engine.engine import Engine
@@ -16,6 +17,7 @@ from segue.executors.celery.backend import recording
 from segue.executors.celery.canvas import make_canvases_durable, take_replacements
 from segue.executors.celery.capture import NOT_KEPT, current_capture
 from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
+from segue.executors.celery.limited import task_of_segue
 from segue.executors.celery.node import node_step
 from segue.executors.celery.plans import plan_of_canvas
 from segue.executors.celery.publish import SEGUES, header_of
@@ -151,6 +153,9 @@ def _take_tasks(app: Celery, door: Door) -> None:
 
     def take(task: Any) -> None:
         kind = type(task)
+        made_of = task_of_segue(task)
+        if made_of is not None:  # Celery would check arguments by the signature of any call
+            kind.__header__ = staticmethod(head_from_fun(made_of.fn))
         if not isinstance(vars(kind).get("__trace__"), TracerSlot):
             kind.__trace__ = slot
             kind.Request = halting(door, kind.Request)

@@ -16,6 +16,7 @@ from msgspec import structs
 from segue.errors import PlanError, Problem, SerializationError
 from segue.executors.celery.capture import Call, Capture, captured
 from segue.executors.celery.codec import dumps, encode_arguments, gathered
+from segue.executors.celery.limited import limited, task_of_segue, terms_of
 from segue.executors.celery.priority import later_first
 from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE
 from segue.model import Expr, Gather, JoinRule, Policy, Ref
@@ -70,7 +71,8 @@ def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, rep
         ]
     if door.later_first:
         nodes = later_first(door.app, nodes)
-    return Plan(name, tuple(nodes), result=expr)
+    tasks = [task for call in capture.calls if (task := task_of_segue(door.app.tasks.get(call.task))) is not None]
+    return Plan(name, tuple(nodes), result=expr, limits=terms_of(tasks))
 
 
 def _above(calls: list[Call], numbers: set[int]) -> set[int]:
@@ -113,13 +115,15 @@ def _node(door: Door, call: Call, name: str) -> Node:
     run_at: datetime | None = None
     if eta is not None and delay is None:
         run_at = maybe_make_aware(maybe_iso8601(eta), door.app.timezone)
-    return Node(
+    node = Node(
         name, f"{door.name}:{call.task}", args, holes, call.parents, queue=door.queue_of(call),
         rule=JoinRule.SOME_FAILED if call.on_failure else JoinRule.ALL_SUCCEEDED,
         delay=None if delay is None else max(float(delay), 0.0), run_at=run_at, policy=Policy(),
         executor=door.name, spec=dumps(options, f"an option of {call.task}"),
         handle=None if call.on_failure else call.id,
     )  # fmt: skip
+    task = task_of_segue(door.app.tasks.get(call.task))
+    return node if task is None else limited(node, task)
 
 
 def _plain(value: Any) -> Any:
