@@ -17,7 +17,7 @@ from segue.engine.act import Act
 from segue.engine.claiming.assembling import Assembly
 from segue.engine.claiming.claimed import ClaimedRow, in_order, sent_rows
 from segue.engine.claiming.sending import Outlet, Sending, SendingMemory
-from segue.engine.executing import Executor, resend_steps
+from segue.engine.executing import Executor, recall_steps, resend_steps
 from segue.engine.expand import LargePlan
 from segue.engine.limiting.places import LimitKey
 from segue.engine.notes import begin_runs
@@ -190,13 +190,21 @@ def together(first: Exchanged, then: Exchanged) -> Exchanged:
 
 
 def resend(act: Act, attempts: Iterable[Attempt], *, wait_seconds: float) -> Exchanged:
-    """Take attempts that were sent, and have not begun in time, once more: as the next, so the first are refused."""
+    """Take attempts that were sent, and have not begun in time, once more: as the next, so the first are refused.
+
+    In a run that is paused or being ended they are taken back instead: their messages may be gone, and if they come
+    after all, they are old, so they are asked about before they begin.
+    """
+    attempts = list(attempts)
     until, rows = act.now + timedelta(seconds=wait_seconds), list[Row]()
+    again: set[tuple[str, int]] = set()
     for run_id, step, number in resend_steps(act, attempts, until=until, is_next=True):
+        again.add((run_id, step))
         rows += act.tx.all("sent_step", run_id=run_id, step=step, attempt=number)
-    again = sent_rows(rows)
-    may_hold = {(row.run_id, row.step, row.attempt) for row in again}  # which of them do is not looked up
-    return Exchanged(*_messages(act, again, {}, lambda: nullcontext(act.tx), may_hold))
+    recall_steps(act, [attempt for attempt in attempts if attempt[:2] not in again])
+    taken = sent_rows(rows)
+    may_hold = {(row.run_id, row.step, row.attempt) for row in taken}  # which of them do is not looked up
+    return Exchanged(*_messages(act, taken, {}, lambda: nullcontext(act.tx), may_hold))
 
 
 def _messages(

@@ -1,8 +1,8 @@
 """Halts that are acknowledged: after a pause has returned, an executor begins nothing of the run, also nothing queued.
 
-A fenced executor asks before each attempt begins, and is refused. One that does not ask may have thousands of messages
-of a run in its broker. So a pause announces a halt to each such executor: it raises the executor's epoch, in its own
-transaction. Every process of the executor reads the epoch, then the runs that are halted, tells its children, and
+A fenced executor asks before each attempt begins, and is refused; but its question may have been answered just now. One
+that does not ask may have thousands of messages of a run in its broker. So a pause announces a halt to each executor
+that was sent steps of the run: it raises the executor's epoch, in its own transaction. Every process of the executor reads the epoch, then the runs that are halted, tells its children, and
 writes the epoch into its row among the workers. From then on it gives messages of those runs back. The pause waits for
 these answers (`await_halts`), but not forever, and names the processes that did not answer.
 
@@ -37,7 +37,7 @@ class Halt(NamedTuple):
 
 
 def announce_halts(act: Act, run_id: str) -> tuple[Halt, ...]:
-    """Announce a halt to each executor that could begin steps of the run without asking.
+    """Announce a halt to each executor that was sent steps of the run.
 
     The caller holds the run's lock, and nothing of the run can be sent any more.
     """

@@ -7,7 +7,7 @@ is under way holds its rows, so the pause waits for it and finds those steps run
 run is paused are gated in the same transaction: `finish` gates the steps that it releases, everything else (a retry, a
 rescue, steps that a task added, hooks) calls `hold_paused` at its end, while it holds the run's lock.
 
-What was sent to an executor that does not ask before it begins is halted as well: see engine/halting.py.
+What was sent to an executor is halted as well: see engine/halting.py.
 
 Any run that is not final may be paused, also one that is ending: then its hooks wait, too. A `cancel` resumes it.
 """

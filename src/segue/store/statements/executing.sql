@@ -84,9 +84,8 @@ SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR in
 -- Halts: what the processes of an executor know of runs in which no step may begin -----------------------------------
 
 -- name: executors_to_halt
--- Those that may begin steps of the run without asking.
-SELECT DISTINCT executor FROM segue_steps
-WHERE run_id = :run_id AND status = 'sent' AND NOT coalesce(fenced, true) AND executor IS NOT NULL;
+-- Those that were sent steps of the run. Also one that asks before it begins them: its question may be under way.
+SELECT DISTINCT executor FROM segue_steps WHERE run_id = :run_id AND status = 'sent' AND executor IS NOT NULL;
 
 -- name: raise_halt
 INSERT INTO segue_halts (executor, epoch) VALUES (:executor, 1)
