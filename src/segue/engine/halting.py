@@ -2,9 +2,10 @@
 
 A fenced executor asks before each attempt begins, and is refused; but its question may have been answered just now. One
 that does not ask may have thousands of messages of a run in its broker. So a pause announces a halt to each executor
-that was sent steps of the run: it raises the executor's epoch, in its own transaction. Every process of the executor reads the epoch, then the runs that are halted, tells its children, and
-writes the epoch into its row among the workers. From then on it gives messages of those runs back. The pause waits for
-these answers (`await_halts`), but not forever, and names the processes that did not answer.
+that was sent steps of the run: it raises the executor's epoch, in its own transaction. Every process of the executor
+reads the epoch, then the runs that are halted, tells its children, and writes the epoch into its row among the workers.
+From then on it gives messages of those runs back. The pause waits for these answers (`await_halts`), but not forever,
+and names the processes that did not answer.
 
 Invariant: a process reads the epoch before the halted runs. So the halt that it acknowledges is one that it knows.
 """
