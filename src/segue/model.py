@@ -179,17 +179,23 @@ class Value(msgspec.Struct, frozen=True, tag="value", array_like=True):
 class Gather(msgspec.Struct, frozen=True, tag="gather", array_like=True):
     """A list of expressions."""
 
-    items: tuple[Ref | Span | Value | Gather | Mapping, ...]
+    items: tuple[Ref | Span | Value | Gather | Mapping | Concat, ...]
+
+
+class Concat(msgspec.Struct, frozen=True, tag="concat", array_like=True):
+    """The items of several lists, in one list: of one to which a running step adds (engine/extend.py)."""
+
+    items: tuple[Ref | Span | Gather, ...]
 
 
 class Mapping(msgspec.Struct, frozen=True, tag="mapping", array_like=True):
     """A JSON object: one expression for each key."""
 
     keys: tuple[str, ...]
-    items: tuple[Ref | Span | Value | Gather | Mapping, ...]
+    items: tuple[Ref | Span | Value | Gather | Mapping | Concat, ...]
 
 
-Expr = Ref | Span | Value | Gather | Mapping
+Expr = Ref | Span | Value | Gather | Mapping | Concat
 """A value that may be known only after other steps have finished."""
 
 
