@@ -267,6 +267,13 @@ class Verdict(StrEnum):
     RECORDED = "recorded"  # a transactional task recorded its outcome itself; never in the database
 
 
+class Detour(msgspec.Struct, frozen=True, array_like=True):
+    """Steps below a step that its task wants left out. They wait for it, so none of them has begun."""
+
+    skip: tuple[int, ...] = ()  # and what is below them
+    pass_by: tuple[tuple[int, int], ...] = ()  # (step, parent): it does not run, and has its parent's result
+
+
 class Outcome(msgspec.Struct, array_like=True):
     """The outcome of one attempt."""
 
@@ -280,6 +287,7 @@ class Outcome(msgspec.Struct, array_like=True):
     retry_after: float | None = None  # seconds, if the task chose them
     output: str = ""  # the tail of what it printed and logged
     seconds: float = 0.0
+    detour: Detour | None = None  # also if it failed
 
 
 class Progress(msgspec.Struct, array_like=True):

@@ -43,9 +43,17 @@ def find_program() -> str:
 
 @contextmanager
 def running_rabbitmq() -> Iterator[str]:
-    """The URL of an empty broker. It is no part of a cluster, and no daemon of Erlang's stays behind."""
+    """The URL of an empty broker, which is no part of a cluster.
+
+    It finds a port mapper of its own, or it would leave a daemon of Erlang's behind.
+    """
     folder = Path(tempfile.mkdtemp(prefix="segue-rabbitmq-", dir=temporary_folder()))
-    port, own = free_port(), free_port()
+    port, mapper_port, own = free_port(), free_port(), free_port()
+    mapper_folder = Path(tempfile.mkdtemp(prefix="segue-epmd-", dir=temporary_folder()))
+    mapper = Guarded(
+        ["epmd", "-address", "127.0.0.1", "-port", str(mapper_port)], folder=mapper_folder, log=mapper_folder / "log",
+        stop_signal=signal.SIGTERM,
+    )  # fmt: skip
     (folder / "plugins").write_text("[].\n")
     (folder / "rabbitmq.conf").write_text(
         f"listeners.tcp.default = 127.0.0.1:{port}\nloopback_users = none\nlog.console = true\n"
@@ -56,7 +64,7 @@ def running_rabbitmq() -> Iterator[str]:
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"), "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
         "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "RABBITMQ_DIST_PORT": str(own), "RABBITMQ_SERVER_START_ARGS": "-start_epmd false -erl_epmd_port " + str(own),
+        "RABBITMQ_DIST_PORT": str(own), "ERL_EPMD_PORT": str(mapper_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
     }  # fmt: skip
     command = ["env", *[f"{name}={value}" for name, value in settings.items()], find_program()]
@@ -71,6 +79,7 @@ def running_rabbitmq() -> Iterator[str]:
         yield f"amqp://guest:guest@127.0.0.1:{port}//"
     finally:
         process.stop()
+        mapper.stop()
 
 
 def _answers(port: int) -> bool:

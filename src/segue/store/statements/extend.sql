@@ -1,4 +1,5 @@
--- A running step adds steps to its own run (engine/extend.py). The caller holds the lock of the run.
+-- A running step adds steps to its own run (engine/extend.py), or leaves some out (engine/detour.py). The caller holds
+-- the lock of the run.
 
 -- name: addition_of
 -- Whether this try has added this already. Returns the number of the first step that it added.
@@ -21,3 +22,12 @@ UPDATE segue_steps SET waiting_on = waiting_on + :more WHERE run_id = :run_id AN
 
 -- name: run_waits_for_more
 UPDATE segue_runs SET waiting_on = waiting_on + :more WHERE id = :run_id;
+
+-- name: skip_when_due
+UPDATE segue_steps SET when_expr = :never
+WHERE run_id = :run_id AND step = :step AND status = 'blocked' AND task IS NOT NULL AND NOT is_join;
+
+-- name: pass_by
+-- As a step whose task returned a plan that has ended: it has the result of its parent.
+UPDATE segue_steps SET is_join = true, planned_rule = rule, result_expr = :result_expr
+WHERE run_id = :run_id AND step = :step AND status = 'blocked' AND task IS NOT NULL AND NOT is_join;
