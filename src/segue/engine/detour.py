@@ -1,9 +1,9 @@
 """A detour: a task decides that steps below its own are left out.
 
 Those steps wait for the task's own step, so they have not begun, and all that happens here is that their rows are
-changed in the transaction that ends the attempt. What they lead to follows when their turn comes: a step whose condition
-is false is skipped, and one that is a join without steps of its own passes on a result. If the step is reset, by a person
-who retries it, those that were passed by are as they were planned; what was to be skipped stays so.
+changed in the transaction that ends the attempt. The rest follows when their turn comes: a step whose condition is
+false is skipped, and a join without steps of its own hands on a result. When a person retries the task, those that were
+passed by are as they were planned; what was to be skipped stays so.
 """
 
 from __future__ import annotations

@@ -113,6 +113,59 @@ def make_app(
     def ignored(self: Any) -> str:
         return "not kept by Celery"
 
+    @app.task(name="cut", shared=False, bind=True)
+    def cut(self: Any, value: Any = None, *, chain: Any = "kept", callbacks: bool = False, fails: bool = False) -> Any:
+        """Change what follows: `chain` is "cut", "last" (leave out all but the last), or ["append", number]."""
+        if chain == "cut":
+            self.request.chain = None
+        elif chain == "last":
+            self.request.chain = self.request.chain[:1]
+        elif chain == "behind":
+            self.request.chain.insert(0, same.s())
+        elif chain == "written":
+            self.request.chain[-1]["kwargs"]["y"] = 1
+        elif isinstance(chain, list):
+            self.request.chain.append(add.s(chain[1]))
+        if callbacks:
+            self.request.callbacks = self.request.errbacks = None
+        if fails:
+            raise ValueError("broken")
+        return value
+
+    @app.task(name="look", shared=False, bind=True)
+    def look(self: Any, value: Any = None) -> Any:
+        request = self.request
+        return {
+            "chain": [[each["task"], list(each["args"]), each.options["task_id"]] for each in request.chain or ()],
+            "callbacks": [each.task for each in request.callbacks or ()],
+            "errbacks": [each.task for each in request.errbacks or ()],
+            "chord": request.chord and request.chord["task"],
+        }
+
+    @app.task(name="add_members", shared=False, bind=True)
+    def add_members(self: Any, numbers: list[int], *, path: str = "", how: str = "task", lazy: bool = False) -> Any:
+        """Add a member for each number; with `path`, die once afterwards."""
+        for number in numbers:
+            member = add.s(number, 100) if how == "task" else chord([add.s(number, 0), add.s(number, 0)], total.s())
+            added = self.add_to_chord(member, lazy=lazy)
+            if lazy:
+                added.delay()
+        if path and not Path(path).exists():
+            Path(path).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    @app.task(name="replace_with", shared=False, bind=True)
+    def replace_with(self: Any, task: str, *args: Any) -> Any:
+        return self.replace(app.tasks[task].si(*args))
+
+    @app.task(name="add_and_retry", shared=False, bind=True, max_retries=3)
+    def add_and_retry(self: Any) -> Any:
+        self.add_to_chord(same.si("added"))
+        if self.request.retries < 1:
+            raise self.retry(countdown=0)
+        return "done"
+
     app.tasks_of_project = (chain, chord, group)
     return app
 

@@ -6,7 +6,8 @@ backend does nothing: durable chords need none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
@@ -32,7 +33,7 @@ class RecordingBackend:
                 text = encode_result(result)
             except SerializationError as error:
                 raise EncodeError(str(error)) from error  # Celery makes a failure of that, as it does of its own
-            attempt.succeeded(text)
+            attempt.dispatched(text)
         return super().mark_as_done(task_id, result, request, *args, **kwargs)  # type: ignore[misc]
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
@@ -46,8 +47,12 @@ class RecordingBackend:
                 if not self.segue_door.is_final(attempt.header.attempt):
                     return self.mark_as_retry(task_id, exc, traceback, request=request)  # type: ignore[attr-defined]
             else:
-                attempt.failed(exc)
-        stored = super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]
+                detour = None
+                if attempt.relatives is not None and request is not None:
+                    detour, request.errbacks = attempt.relatives.detour_of_failure(request.errbacks)
+                attempt.failed(exc, detour)
+        with unseen(attempt, request):
+            stored = super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]
         if attempt is not None:
             attempt.follow_failure(exc, request, traceback)
         return stored
@@ -86,6 +91,20 @@ class RecordingBackend:
         if request is not None and header_of(vars(request)) is not None:
             return None
         return super().on_chord_part_return(request, *args, **kwargs)  # type: ignore[misc]
+
+
+@contextmanager
+def unseen(attempt: RunningAttempt | None, request: Any, *, but: str = "errbacks") -> Iterator[None]:
+    """Let Celery see no stand-ins meanwhile: the engine does for these what Celery does for what it sends itself."""
+    if attempt is None or attempt.relatives is None or request is None:
+        yield
+        return
+    before = {name: getattr(request, name) for name in ("chain", "callbacks", "errbacks", "chord") if name != but}
+    request.update(dict.fromkeys(before))
+    try:
+        yield
+    finally:
+        request.update(before)
 
 
 def recording(backend: Any, door: Any) -> Any:

@@ -16,9 +16,12 @@ from celery.canvas import Signature
 from celery.exceptions import Ignore
 
 from segue.executors.celery.attempt import current_attempt
-from segue.executors.celery.capture import captured, current_capture
+from segue.executors.celery.backend import unseen
+from segue.executors.celery.capture import captured, current_capture, member_of
 from segue.executors.celery.door import Door, find_door
+from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.plans import plan_of_capture
+from segue.executors.celery.standins import stands_in
 
 
 @functools.cache
@@ -36,6 +39,25 @@ def take_replacements() -> None:
         raise Ignore("Replaced by new task")
 
     Task.on_replace = on_replace
+    plainly = Task.replace
+
+    @functools.wraps(plainly)
+    def replace(task: Any, work: Signature) -> Any:
+        with unseen(current_attempt(), task.request, but="chord"):  # what follows stays behind the step
+            return plainly(task, work)
+
+    Task.replace = replace
+    add_plainly = Task.add_to_chord
+
+    @functools.wraps(add_plainly)
+    def add_to_chord(task: Any, work: Signature, lazy: bool = False) -> Any:
+        if member_of(task.request.chord) is None:
+            return add_plainly(task, work, lazy)
+        work.set(chord=task.request.chord, root_id=task.request.root_id)
+        work.freeze()
+        return work if lazy else work.delay()
+
+    Task.add_to_chord = add_to_chord
 
 
 @functools.cache
@@ -48,6 +70,15 @@ def make_canvases_durable() -> None:
 def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(plain)
     def apply(work: Signature, *args: Any, **kwargs: Any) -> Any:
+        if current_capture() is None:
+            member, attempt = member_of(kwargs.get("chord") or work.options.get("chord")), current_attempt()
+            door = find_door(kwargs.get("app") or work.app)
+            if member is not None and door is not None:
+                return add_to_chord_of(door, member, str(work.task), functools.partial(plain, work, *args, **kwargs))
+            if attempt is not None and attempt.relatives is not None and stands_in(kwargs.get("chain")):
+                return attempt.relatives.insert(
+                    str(work.task), kwargs["chain"], lambda chain: plain(work, *args, **{**kwargs, "chain": chain})
+                )
         door = _door_for(work, kwargs)
         if door is None:
             return plain(work, *args, **kwargs)

@@ -24,6 +24,8 @@ from celery.utils.functional import arity_greater
 from kombu.utils.functional import maybe_list
 from kombu.utils.uuid import uuid
 
+from segue.model import Attempt
+
 NOT_KEPT = frozenset(
     {
         "add_to_parent", "chain", "chord", "connection", "link", "link_error", "producer", "publisher", "result_cls",
@@ -31,6 +33,9 @@ NOT_KEPT = frozenset(
     }
 )  # fmt: skip
 """Options of `send_task` that are of the caller's process, or that become edges of the plan."""
+
+MEMBER = "segue_member"
+"""What a stand-in for a chord's body says: the attempt of the step whose request it is in."""
 
 IMMUTABLE = "is_immutable"
 """Among the options of an error callback that is called inline: it gets its own arguments only."""
@@ -56,6 +61,15 @@ class Pending:
         return f"<the result of call {self.call}>"
 
 
+class Kin:
+    """What Celery keeps beside a call in its message: the first calls of each thing that follows it."""
+
+    def __init__(self) -> None:
+        self.chain: list[int] = []
+        self.callbacks: list[list[int]] = []
+        self.errbacks: list[list[int]] = []
+
+
 class Call(NamedTuple):
     """One task that the canvas calls. `parents` are the calls whose success calls it."""
 
@@ -70,6 +84,7 @@ class Call(NamedTuple):
     errbacks: list[Any]
     chain: list[Any]
     chord: Any
+    is_member: bool  # of a chord's header
     is_body: bool  # of a chord
     header: tuple[int, ...]  # of a chord's body: the calls whose failure is the chord's
     on_failure: bool  # called because a parent failed, when all have ended
@@ -83,6 +98,7 @@ class Capture:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.calls: list[Call] = []
+        self.kin: dict[int, Kin] = {}
         self.is_outermost = True
         self._parents: tuple[int, ...] = ()
         self._sizes: dict[str, int] = {}
@@ -110,12 +126,13 @@ class Capture:
                 "parent_id": options.get("parent_id") or request.id,
             }
         kept = {name: value for name, value in options.items() if name not in NOT_KEPT and value is not None}
+        chord = options.get("chord")
         self.calls.append(
             Call(
                 len(self.calls), id_, task, tuple(args or ()), dict(kwargs or {}), kept, self._parents,
                 maybe_list(options.get("link")) or [], maybe_list(options.get("link_error")) or [],
-                list(options.get("chain") or []), options.get("chord"), self._is_body,
-                self._header, self._on_failure, False,
+                list(options.get("chain") or []), None if member_of(chord) else chord, chord is not None,
+                self._is_body, self._header, self._on_failure, False,
             )
         )  # fmt: skip
         result = result_cls(id_)
@@ -156,19 +173,11 @@ class Capture:
             return
         value = (Pending(call.number),)
         options = {"parent_id": call.id, "root_id": call.options.get("root_id") or call.id}
-        callbacks = [maybe_signature(each, app=self.app) for each in call.callbacks]
-        if len(callbacks) > 1:
-            single = [each for each in callbacks if not isinstance(each, group)]
-            for each in callbacks:
-                if isinstance(each, group):
-                    self._apply(each, value, **options)
-            if single:
-                self._apply(group(single, app=self.app), value, **options)
-        elif callbacks:
-            self._apply(callbacks[0], value, **options)
+        kin = self.kin[call.number] = Kin()
+        kin.callbacks = self._call_callbacks(call, value, options)
         if call.chain:
             following: Signature = maybe_signature(call.chain[-1], app=self.app)
-            self._apply(following, value, chain=call.chain[:-1], **options)
+            kin.chain = self._apply(following, value, chain=call.chain[:-1], **options)
         if call.errbacks:
             self._call_errbacks(call)
         group_id = call.options.get("group_id")
@@ -177,10 +186,24 @@ class Capture:
             self._bodies[group_id] = call.chord
             self._check(group_id)
 
-    def _apply(self, work: Signature, args: tuple[Any, ...], **options: Any) -> None:
-        """Apply what follows. Where its arguments do not fit its task, it becomes a call that fails when it is due.
+    def _call_callbacks(self, call: Call, value: tuple[Any, ...], options: dict[str, Any]) -> list[list[int]]:
+        """As a worker does: groups by themselves, the others together. Returns the first calls of each callback."""
+        callbacks = [maybe_signature(each, app=self.app) for each in call.callbacks]
+        if len(callbacks) < 2:
+            return [self._apply(each, value, **options) for each in callbacks]
+        found = {number: self._apply(each, value, **options) for number, each in enumerate(callbacks)
+                 if isinstance(each, group)}  # fmt: skip
+        single = [number for number in range(len(callbacks)) if number not in found]
+        if single:
+            first = self._apply(group([callbacks[number] for number in single], app=self.app), value, **options)
+            alone = len(first) == len(single)  # or one of them begins with several: they are only known together
+            found.update((number, [first[index]] if alone else first) for index, number in enumerate(single))
+        return [found[number] for number in range(len(callbacks))]
 
-        Celery finds that in the worker; the canvas was started by then.
+    def _apply(self, work: Signature, args: tuple[Any, ...], **options: Any) -> list[int]:
+        """Apply what follows; returns the calls with which it begins.
+
+        Where its arguments do not fit its task, it becomes a call that fails when it is due. Celery finds that in the worker; the canvas was started by then.
         """
         before = len(self.calls)
         try:
@@ -191,6 +214,7 @@ class Capture:
             options = {**work.options, **{name: value for name, value in options.items() if value is not None}}
             self.add(str(work.task), (), {}, options)
             self.calls[-1] = self.calls[-1]._replace(error=str(error))
+        return [call.number for call in self.calls[before:]]
 
     def _check(self, group_id: str) -> None:
         if group_id in self._members and len(self._members[group_id]) == self._sizes.get(group_id):
@@ -240,17 +264,20 @@ class Capture:
         """What Celery does when the task fails, or the header of the chord whose body it is."""
         watched = frozenset({*call.header, call.number})
         self._on_failure = True
-        by_id: list[Any] = []
-        for each in call.errbacks:
+        by_id: list[tuple[int, Any]] = []
+        found: dict[int, list[int]] = {}
+        for number, each in enumerate(call.errbacks):
             errback = maybe_signature(each, app=self.app)
             if takes_exception(self.app, errback):
                 self._parents = self._not_yet_watched(errback, watched)
-                self._add_inline(errback, call)
+                found[number] = self._add_inline(errback, call)
             else:
-                by_id.append(errback)
-        for errback in by_id:
+                by_id.append((number, errback))
+        root_id = call.options.get("root_id") or call.id
+        for number, errback in by_id:
             self._parents = self._not_yet_watched(errback, watched)
-            self._apply(errback, (call.id,), parent_id=call.id, root_id=call.options.get("root_id") or call.id)
+            found[number] = self._apply(errback, (call.id,), parent_id=call.id, root_id=root_id)
+        self.kin[call.number].errbacks = [found[number] for number in range(len(call.errbacks))]
         self._on_failure = False
         self._parents = (call.number,)
 
@@ -267,18 +294,36 @@ class Capture:
         self._watched.setdefault(key, []).append(watched)
         return tuple(sorted(left))
 
-    def _add_inline(self, errback: Signature, call: Call) -> None:
+    def _add_inline(self, errback: Signature, call: Call) -> list[int]:
         self.calls.append(
             Call(
                 len(self.calls), uuid(), errback.task, (call.id, *errback.args), dict(errback.kwargs),
                 {IMMUTABLE: True} if errback.immutable else {},
-                self._parents, [], [], [], None, False, (), True, True,
+                self._parents, [], [], [], None, False, False, (), True, True,
             )
         )  # fmt: skip
+        return [len(self.calls) - 1]
+
+    def value_at_end(self) -> Any:
+        """What stands for the result of the last task in the chain that this began with."""
+        found = [call.number for call in self.calls if not call.parents]
+        while True:
+            follow = self.kin[found[0]].chain if len(found) == 1 else []
+            if not follow and all(self.calls[number].is_member for number in found):
+                follow = [call.number for call in self.calls if call.is_body and set(found) <= set(call.parents)]
+            if not follow:
+                return [Pending(number) for number in found] if len(found) > 1 else Pending(found[0])
+            found = follow
 
     def left_chords(self) -> list[str]:
         """The groups whose bodies were not applied: their headers never have that many members."""
         return list(self._members)
+
+
+def member_of(chord: Any) -> Attempt | None:
+    """The attempt of a member, if `chord` is what stands for the chord's body in its request."""
+    found = dict.get(chord, MEMBER) if isinstance(chord, dict) else None
+    return None if found is None else (str(found[0]), int(found[1]), int(found[2]))
 
 
 def takes_exception(app: Any, errback: Signature) -> bool:

@@ -21,7 +21,7 @@ from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import StepHeader, publish, without_header
-from segue.executors.celery.spec import ERROR, INLINE, has
+from segue.executors.celery.spec import ERROR, INLINE, OURS, has, options_of
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import stored
@@ -116,6 +116,9 @@ class Door:
         options = {**asked.options, "headers": without_header(asked.options.get("headers"))}
         after = self._delay(options)
         args, _ = encode_arguments(tuple(asked.args or ()), asked.kwargs or {}, "an argument of the retry")
+        with self.engine.reading() as tx:
+            [(_, _, _, spec, _, _)] = tx.all("step_of_executor", run_id=header.attempt[0], step=header.attempt[1])
+        options |= {name: value for name, value in options_of(spec).items() if name in OURS}
         outcome = Outcome(*header.attempt, Verdict.FAILED, error=error, seconds=seconds)
         self.engine.act(
             retry_changed, outcome, by=self.host, after_seconds=after, args=args,

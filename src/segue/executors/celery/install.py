@@ -14,12 +14,14 @@ from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.attempt import RetryAsked, current_attempt
 from segue.executors.celery.backend import recording
 from segue.executors.celery.canvas import make_canvases_durable, take_replacements
-from segue.executors.celery.capture import NOT_KEPT, current_capture
+from segue.executors.celery.capture import NOT_KEPT, current_capture, member_of
 from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
+from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.node import node_step
 from segue.executors.celery.plans import plan_of_canvas
 from segue.executors.celery.publish import header_of
 from segue.executors.celery.request import halting
+from segue.executors.celery.standins import stands_in
 from segue.executors.celery.tracer import TracerSlot
 from segue.given import shown
 from segue.plan.graph import Plan
@@ -105,6 +107,14 @@ def _take_sending(app: Celery, door: Door) -> None:
                     key: value for key, value in options.items() if key not in NOT_KEPT and value is not None
                 })  # fmt: skip
                 return app.AsyncResult(attempt.task_id)
+        member = member_of(options.get("chord"))
+        if member is not None:
+            return add_to_chord_of(door, member, name, lambda: app.send_task(name, args, kwargs, *more, **options))
+        if attempt is not None and attempt.relatives is not None and stands_in(options.get("chain")):
+            return attempt.relatives.insert(
+                name, options["chain"],
+                lambda chain: app.send_task(name, args, kwargs, *more, **{**options, "chain": chain}),
+            )  # fmt: skip
         return send(name, args, kwargs, *more, **options)
 
     app.send_task = send_task

@@ -14,9 +14,9 @@ from kombu import Exchange, Queue
 from msgspec import structs
 
 from segue.errors import PlanError, Problem, SerializationError
-from segue.executors.celery.capture import Call, Capture, captured
-from segue.executors.celery.codec import dumps, encode_arguments, gathered
-from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE
+from segue.executors.celery.capture import Call, Capture, Kin, Pending, captured
+from segue.executors.celery.codec import dumps, encode_arguments, expression_of, gathered
+from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE, KIN
 from segue.model import Expr, Gather, JoinRule, Policy, Ref
 from segue.plan.codec import steps_in
 from segue.plan.graph import Node, Plan
@@ -52,7 +52,7 @@ def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, rep
     problems: list[Problem] = []
     for call in capture.calls:
         try:
-            nodes.append(_node(door, call, names.take(call.task)))
+            nodes.append(_node(door, call, capture.kin.get(call.number), names.take(call.task)))
         except SerializationError as error:
             problems.append(Problem(call.task, str(error), "Pass JSON, or an identifier instead of the object"))
     if problems:
@@ -95,7 +95,7 @@ class _Names:
         return f"{task}[{number}]" if self._is_repeated[task] else task
 
 
-def _node(door: Door, call: Call, name: str) -> Node:
+def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
     args, holes = encode_arguments(call.args, call.kwargs, f"an argument of {call.task}")
     options = {key: _plain(value) for key, value in call.options.items()}
     if call.is_body:
@@ -104,6 +104,9 @@ def _node(door: Door, call: Call, name: str) -> Node:
         options[INLINE] = True
     if call.error:
         options[ERROR] = call.error
+    counts = [len(call.chain), len(call.callbacks), len(call.errbacks), int(call.is_member)]
+    if kin is not None and any(counts):
+        options[KIN] = _kin(call, kin, counts)
     delay, eta = options.pop("countdown", None), options.pop("eta", None)
     if delay is not None or eta is not None:
         options[DELAYED] = True
@@ -119,12 +122,30 @@ def _node(door: Door, call: Call, name: str) -> Node:
     )  # fmt: skip
 
 
+def _kin(call: Call, kin: Kin, counts: list[int]) -> dict[str, Any]:
+    """The counts, and where the steps are, seen from the call's own step."""
+
+    def places(calls: list[int]) -> list[int]:
+        return [number - call.number for number in calls]
+
+    found: dict[str, Any] = {"counts": counts}
+    if kin.chain:
+        found["chain"] = places(kin.chain)
+    if kin.callbacks:
+        found["callbacks"] = [places(each) for each in kin.callbacks]
+    if kin.errbacks:
+        found["errbacks"] = [places(each) for each in kin.errbacks]
+    return found
+
+
 def _plain(value: Any) -> Any:
     return value.name if isinstance(value, (Queue, Exchange)) else value
 
 
 def _result_of(result: Any, numbers: Mapping[str, int]) -> Expr | None:
-    """Where the value of a result object comes from."""
+    """Where the value of a result object comes from, or of what stands for it."""
+    if isinstance(result, (Pending, list)):
+        return expression_of(result)
     if isinstance(result, GroupResult):
         items = [_result_of(each, numbers) for each in result.results]
         return gathered([item for item in items if item is not None]) if items else Gather(())

@@ -9,7 +9,7 @@ from celery import Celery
 from segue.engine.dispatch import SentStep
 from segue.executors.celery.capture import uncaptured
 from segue.executors.celery.codec import decode_arguments
-from segue.executors.celery.spec import DELAYED, OURS, options_of
+from segue.executors.celery.spec import DELAYED, KIN, OURS, options_of
 from segue.model import Attempt
 
 HEADER = "segue"
@@ -20,6 +20,7 @@ class StepHeader(NamedTuple):
 
     attempt: Attempt
     sent_at: float  # seconds since 1970, by the database's clock
+    kin: tuple[int, ...] = ()  # how much stands in the task's request: see standins.py
 
 
 def publish(app: Celery, step: SentStep) -> None:
@@ -32,6 +33,8 @@ def publish(app: Celery, step: SentStep) -> None:
     args, kwargs = decode_arguments(job.args, job.holes, job.values)
     headers = dict(options.pop("headers", None) or {})
     headers[HEADER] = [job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3)]
+    if KIN in spec:
+        headers[HEADER].append(spec[KIN]["counts"])
     _, _, task = job.task.partition(":")
     with uncaptured():
         app.send_task(task, args, kwargs, task_id=step.handle, headers=headers, add_to_parent=False, **options)
@@ -45,7 +48,7 @@ def header_of(request: Any) -> StepHeader | None:
     if not isinstance(found, (list, tuple)) or len(found) < 4:
         return None
     run_id, step, attempt, sent_at = found[:4]
-    return StepHeader((run_id, step, attempt), sent_at)
+    return StepHeader((run_id, step, attempt), sent_at, tuple(found[4]) if len(found) > 4 else ())
 
 
 def without_header(headers: Any) -> dict[str, Any]:

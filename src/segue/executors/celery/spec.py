@@ -18,7 +18,10 @@ DELAYED = "is_delayed"
 ERROR = "error"
 """Why it fails instead of being sent."""
 
-OURS = frozenset({BODY, INLINE, DELAYED, ERROR})
+KIN = "kin"
+"""What stands for `request.chain`, `.callbacks`, `.errbacks` and `.chord` of the task: see standins.py."""
+
+OURS = frozenset({BODY, INLINE, DELAYED, ERROR, KIN})
 
 
 def options_of(spec: str | None) -> dict[str, Any]:

@@ -73,3 +73,7 @@ UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :ste
 -- name: halted_runs
 -- Nothing of them may begin.
 SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
+
+-- name: step_of_executor
+-- What a task sees of a step behind its own.
+SELECT task, args, holes, spec, handle, children FROM segue_steps WHERE run_id = :run_id AND step = :step;
