@@ -159,6 +159,12 @@ def resend_step(
     return run_id, step, change.attempt
 
 
+def renew_sent(act: Act, attempt: Attempt, *, until: datetime) -> bool:
+    """Let a sent attempt be overdue only later, because its process lives. False if it is not sent any more."""
+    run_id, step, number = attempt
+    return bool(act.tx.all("renew_sent", run_id=run_id, step=step, attempt=number, sent_until=until))
+
+
 def overdue(tx: Transaction, executor: str, now: datetime, *, limit: int = OVERDUE_AT_ONCE) -> list[Overdue]:
     """Steps that were sent to this executor and have not begun in time, the longest overdue first."""
     rows = tx.all("overdue_steps", executor=executor, now=now, limit=limit)

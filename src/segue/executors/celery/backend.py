@@ -117,12 +117,12 @@ def recording(backend: Any, door: Any) -> Any:
 
 
 def _noting_headers(plain: Callable[..., Any]) -> Callable[..., Any]:
-    def apply_chord(header_result_args: Any, *args: Any, **kwargs: Any) -> Any:
+    def apply_chord(header_result_args: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
         """A durable chord needs no backend."""
         capture = current_capture()
         if capture is None:
-            return plain(header_result_args, *args, **kwargs)
-        capture.note_header(header_result_args)
+            return plain(header_result_args, body, *args, **kwargs)
+        capture.note_header(header_result_args, body)
         return None
 
     return apply_chord

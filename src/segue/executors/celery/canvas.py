@@ -19,6 +19,7 @@ from segue.executors.celery.attempt import current_attempt
 from segue.executors.celery.backend import unseen
 from segue.executors.celery.capture import captured, current_capture, member_of
 from segue.executors.celery.door import Door, find_door
+from segue.executors.celery.growing import apply_growing
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.standins import stands_in
@@ -82,7 +83,7 @@ def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
         door = _door_for(work, kwargs)
         if door is None:
             return plain(work, *args, **kwargs)
-        capture, result = captured(door.app, functools.partial(plain, work, *args, **kwargs))
+        capture, result = apply_growing(door, work, functools.partial(plain, work, *args, **kwargs))
         if capture.calls:
             plan = plan_of_capture(door, str(work.task), capture, result)
             door.engine.start([(plan, None)])

@@ -14,17 +14,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery._state import _task_stack
 from celery.canvas import Signature, group, maybe_signature
 from celery.exceptions import NotRegistered
 from celery.result import AsyncResult, GroupResult
-from celery.utils.functional import arity_greater
+from celery.utils.functional import _regen, arity_greater
 from kombu.utils.functional import maybe_list
 from kombu.utils.uuid import uuid
 
 from segue.model import Attempt
+
+if TYPE_CHECKING:
+    from segue.executors.celery.growing import Growing
 
 NOT_KEPT = frozenset(
     {
@@ -36,6 +39,9 @@ NOT_KEPT = frozenset(
 
 MEMBER = "segue_member"
 """What a stand-in for a chord's body says: the attempt of the step whose request it is in."""
+
+OPEN = "segue_open"
+"""An option of what stands for a chord's body in a group whose members are still being generated."""
 
 IMMUTABLE = "is_immutable"
 """Among the options of an error callback that is called inline: it gets its own arguments only."""
@@ -95,8 +101,9 @@ class Call(NamedTuple):
 class Capture:
     """The calls of one canvas, while it is applied."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, growing: Growing | None = None) -> None:
         self.app = app
+        self._growing = growing
         self.calls: list[Call] = []
         self.kin: dict[int, Kin] = {}
         self.is_outermost = True
@@ -115,6 +122,8 @@ class Capture:
 
     def add(self, task: str, args: Any, kwargs: Any, options: dict[str, Any]) -> AsyncResult:
         """Collect a call, as `app.send_task` was asked for it, and return its result object."""
+        if self._growing is not None and self._growing.is_open and self.is_outermost:
+            return self._growing.add(self, task, args, kwargs, options)
         id_ = options.get("task_id") or uuid()
         result_cls = options.get("result_cls") or self.app.AsyncResult
         parent = self.app.current_worker_task if self.is_outermost else None
@@ -149,10 +158,27 @@ class Capture:
         self._launched_by[group_id] = self._parents
         self._check(group_id)
 
-    def note_header(self, header: tuple[str, Any]) -> None:
-        """The results of a header, as they lie in each other."""
+    def note_header(self, header: tuple[str, Any], body: Any) -> None:
+        """The results of a header, as they lie in each other. One that is still being generated is flat."""
         group_id, results = header
-        self._structures[group_id] = list(results)
+        if self._growing is not None and self.is_outermost and not self.calls and self._growing.open(header, body):
+            return
+        if not isinstance(results, _regen):
+            self._structures[group_id] = list(results)
+
+    def leave_open(self, group_id: str) -> None:
+        """More members of this header will come: nothing here calls its body."""
+        self._applied.add(group_id)
+
+    def apply_to_generated(self, body: Signature) -> list[int]:
+        """Apply the body of a chord to the only call, which stands for its header; returns the calls that begin it."""
+        self.is_outermost = False
+        self._parents, self._header = (0,), (0,)
+        self._is_body = not isinstance(body, group)
+        with _outside_tasks():
+            found = self._apply(body, ([Pending(0)],))
+        self._is_body, self._header = False, ()
+        return found
 
     def follow(self) -> None:
         """Apply what follows from each call, until nothing does."""
@@ -181,7 +207,7 @@ class Capture:
         if call.errbacks:
             self._call_errbacks(call)
         group_id = call.options.get("group_id")
-        if call.chord is not None and group_id and group_id not in self._applied:
+        if call.chord is not None and not is_open(call.chord) and group_id and group_id not in self._applied:
             self._members.setdefault(group_id, []).append(call)
             self._bodies[group_id] = call.chord
             self._check(group_id)
@@ -203,7 +229,8 @@ class Capture:
     def _apply(self, work: Signature, args: tuple[Any, ...], **options: Any) -> list[int]:
         """Apply what follows; returns the calls with which it begins.
 
-        Where its arguments do not fit its task, it becomes a call that fails when it is due. Celery finds that in the worker; the canvas was started by then.
+        Where its arguments do not fit its task, it becomes a call that fails when it is due. Celery finds that in the
+        worker; the canvas was started by then.
         """
         before = len(self.calls)
         try:
@@ -304,9 +331,9 @@ class Capture:
         )  # fmt: skip
         return [len(self.calls) - 1]
 
-    def value_at_end(self) -> Any:
-        """What stands for the result of the last task in the chain that this began with."""
-        found = [call.number for call in self.calls if not call.parents]
+    def value_at_end(self, first: list[int] | None = None) -> Any:
+        """What stands for the result of the last task in the chain that begins with these calls."""
+        found = first or [call.number for call in self.calls if not call.parents]
         while True:
             follow = self.kin[found[0]].chain if len(found) == 1 else []
             if not follow and all(self.calls[number].is_member for number in found):
@@ -318,6 +345,11 @@ class Capture:
     def left_chords(self) -> list[str]:
         """The groups whose bodies were not applied: their headers never have that many members."""
         return list(self._members)
+
+
+def is_open(chord: Any) -> bool:
+    """Whether this is no chord's body, but stands for one in a group whose members are still being generated."""
+    return isinstance(chord, dict) and OPEN in (dict.get(chord, "options") or ())
 
 
 def member_of(chord: Any) -> Attempt | None:
@@ -358,22 +390,29 @@ def current_capture() -> Capture | None:
     return _current.get()
 
 
-def captured(app: Any, apply: Callable[[], Any]) -> tuple[Capture, Any]:
-    """Apply a canvas by `apply`; returns the calls that it makes, and the result object that the caller gets."""
-    capture = Capture(app)
-    token = _current.set(capture)
-    try:
+def captured(app: Any, apply: Callable[[], Any], growing: Growing | None = None) -> tuple[Capture, Any]:
+    """Apply a canvas by `apply`; returns the calls that it makes, and the result object that the caller gets.
+
+    With `growing`, calls of a header that is being generated go there.
+    """
+    capture = Capture(app, growing)
+    with capturing(capture):
         result = apply()
         capture.follow()
-    finally:
-        _current.reset(token)
     return capture, result
 
 
 @contextmanager
 def uncaptured() -> Iterator[None]:
     """Send for real meanwhile."""
-    token = _current.set(None)
+    with capturing(None):
+        yield
+
+
+@contextmanager
+def capturing(capture: Capture | None) -> Iterator[None]:
+    """Let calls go to this capture meanwhile."""
+    token = _current.set(capture)
     try:
         yield
     finally:

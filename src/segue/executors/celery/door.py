@@ -21,7 +21,7 @@ from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import StepHeader, publish, without_header
-from segue.executors.celery.spec import ERROR, INLINE, OURS, has, options_of
+from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import stored
@@ -220,7 +220,10 @@ class Door:
         for step in steps:
             why = has(step.spec, ERROR)
             if why:
-                outcomes.append(self._refused(step, why))
+                outcomes.append(self._refused(step, TypeError(why)))
+            elif has(step.spec, GENERATED):
+                why = "the process that generated the tasks of this canvas has ended before its generator did"
+                outcomes.append(self._refused(step, RuntimeError(why)))
             elif has(step.spec, INLINE):
                 if inline is None:
                     outcomes.append(call_errback(self, step, None))
@@ -234,15 +237,15 @@ class Door:
                     logger.warning("%s could not be sent: %s. It is sent again.", step.job.name, error)
         return outcomes
 
-    def _refused(self, step: SentStep, why: str) -> Outcome:
-        """A step whose arguments do not fit its task fails, and its result says so."""
+    def _refused(self, step: SentStep, error: Exception) -> Outcome:
+        """A step that cannot be sent fails, and its result says why."""
         attempt = (step.job.run_id, step.job.step, step.job.attempt)
         if step.handle is not None:
             try:
-                self.app.backend.store_result(step.handle, TypeError(why), states.FAILURE)
-            except Exception as error:  # noqa: BLE001 - the backend is away, or has no results
-                logger.warning("The result of %s cannot be stored: %s", step.job.name, error)
-        return Outcome(*attempt, Verdict.FAILED, error=ErrorInfo("TypeError", why), retryable=False)
+                self.app.backend.store_result(step.handle, error, states.FAILURE)
+            except Exception as why:  # noqa: BLE001 - the backend is away, or has no results
+                logger.warning("The result of %s cannot be stored: %s", step.job.name, why)
+        return Outcome(*attempt, Verdict.FAILED, error=ErrorInfo(type(error).__name__, str(error)), retryable=False)
 
 
 def door_for(canvas: Any) -> Door:

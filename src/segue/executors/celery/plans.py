@@ -36,7 +36,9 @@ def plan_of_canvas(
     return plan_of_capture(door, str(canvas.task), capture, result), result
 
 
-def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, replaces: bool = False) -> Plan:
+def plan_of_capture(
+    door: Door, name: str, capture: Capture, result: Any, *, replaces: bool = False, names: Names | None = None
+) -> Plan:  # fmt: skip
     """The plan of what was captured; its result is what `result` will have.
 
     In one that replaces a task, a callback that fails fails nothing else: the task has the result that it waits for.
@@ -47,7 +49,7 @@ def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, rep
             name, [Problem(group_id, "fewer tasks of the header end than its body waits for", "Report this canvas")
                    for group_id in left],
         )  # fmt: skip
-    names = _Names(capture.calls)
+    names = names or Names(capture.calls)
     nodes: list[Node] = []
     problems: list[Problem] = []
     for call in capture.calls:
@@ -81,18 +83,19 @@ def _above(calls: list[Call], numbers: set[int]) -> set[int]:
     return found
 
 
-class _Names:
-    """Names of steps: a task's own name, with a number where the canvas calls it more than once."""
+class Names:
+    """Names of steps: a task's own name, with a number where the canvas calls it more than once, or may do so."""
 
-    def __init__(self, calls: list[Call]) -> None:
-        self._is_repeated = {task: count > 1 for task, count in Counter(call.task for call in calls).items()}
+    def __init__(self, calls: list[Call] | None = None) -> None:
+        self._are_all = calls is None
+        self._is_repeated = {task: count > 1 for task, count in Counter(call.task for call in calls or ()).items()}
         self._taken: Counter[str] = Counter()
 
     def take(self, task: str) -> str:
         """The name of the next step that calls this task."""
         number = self._taken[task]
         self._taken[task] += 1
-        return f"{task}[{number}]" if self._is_repeated[task] else task
+        return f"{task}[{number}]" if self._are_all or self._is_repeated[task] else task
 
 
 def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:

@@ -11,6 +11,10 @@ UPDATE segue_steps SET attempt = :next_attempt, handle = coalesce(CAST(:handle A
     sent_until = :sent_until
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
 
+-- name: renew_sent
+UPDATE segue_steps SET sent_until = :sent_until
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
+
 -- name: change_step
 -- The executor's own retry may have other arguments. What went into the holes is in them.
 UPDATE segue_steps SET args = :args, holes = NULL, spec = :spec WHERE run_id = :run_id AND step = :step;
