@@ -34,16 +34,19 @@ class CeleryWorker:
     """A worker in processes of its own; its log is kept for the report of a failure."""
 
     def __init__(
-        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect"
-    ) -> None:
+        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect",
+        backend: str | None = None, pool: str = "prefork",
+    ) -> None:  # fmt: skip
         self.log = log
         environment = {
             **os.environ, "PROJECT_BROKER": broker, "PROJECT_DATABASE": database_url, "PROJECT_CANVAS": "durable",
             "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence,
         }  # fmt: skip
+        if backend is not None:
+            environment["PROJECT_BACKEND"] = backend
         command = [
             sys.executable, "-m", "celery", "-A", "tests.executors.celery.project", "worker", "-c", "2",
-            "-l", "INFO", "-n", f"node-{log.stem}@%h", "--without-gossip", "--without-mingle",
+            "-l", "INFO", "-n", f"node-{log.stem}@%h", "--without-gossip", "--without-mingle", "-P", pool,
         ]  # fmt: skip
         with log.open("ab") as output:
             self.process = subprocess.Popen(

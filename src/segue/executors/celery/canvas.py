@@ -12,6 +12,7 @@ from typing import Any
 
 from celery import canvas
 from celery.app.task import Task
+from celery.backends.rpc import RPCBackend
 from celery.canvas import Signature
 from celery.exceptions import Ignore
 
@@ -23,6 +24,7 @@ from segue.executors.celery.growing import apply_growing
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.standins import stands_in
+from segue.executors.celery.stored import expect_replies
 
 
 @functools.cache
@@ -35,7 +37,8 @@ def take_replacements() -> None:
         attempt = current_attempt()
         if attempt is None or task.request.is_eager:
             return plain(task, work)
-        capture, result = captured(attempt.door.app, work.delay)
+        reply_to = task.request.reply_to if isinstance(task.backend, RPCBackend) else None
+        capture, result = captured(attempt.door.app, work.delay, reply_to=reply_to)
         attempt.replacement = plan_of_capture(attempt.door, str(work.task), capture, result, replaces=True)
         raise Ignore("Replaced by new task")
 
@@ -83,6 +86,7 @@ def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
         door = _door_for(work, kwargs)
         if door is None:
             return plain(work, *args, **kwargs)
+        expect_replies(door.app)
         capture, result = apply_growing(door, work, functools.partial(plain, work, *args, **kwargs))
         if capture.calls:
             plan = plan_of_capture(door, str(work.task), capture, result)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery._state import _task_stack
+from celery.backends.rpc import RPCBackend
 from celery.canvas import Signature, group, maybe_signature
 from celery.exceptions import NotRegistered
 from celery.result import AsyncResult, GroupResult
@@ -101,9 +102,10 @@ class Call(NamedTuple):
 class Capture:
     """The calls of one canvas, while it is applied."""
 
-    def __init__(self, app: Any, growing: Growing | None = None) -> None:
+    def __init__(self, app: Any, growing: Growing | None = None, reply_to: str | None = None) -> None:
         self.app = app
         self._growing = growing
+        self.reply_to = reply_to or (app.thread_oid if isinstance(app.backend, RPCBackend) else None)
         self.calls: list[Call] = []
         self.kin: dict[int, Kin] = {}
         self.is_outermost = True
@@ -135,6 +137,8 @@ class Capture:
                 "parent_id": options.get("parent_id") or request.id,
             }
         kept = {name: value for name, value in options.items() if name not in NOT_KEPT and value is not None}
+        if self.reply_to is not None:
+            kept["reply_to"] = self.reply_to  # whichever process sends it, the result goes to who waits for it
         chord = options.get("chord")
         self.calls.append(
             Call(
@@ -390,12 +394,15 @@ def current_capture() -> Capture | None:
     return _current.get()
 
 
-def captured(app: Any, apply: Callable[[], Any], growing: Growing | None = None) -> tuple[Capture, Any]:
+def captured(
+    app: Any, apply: Callable[[], Any], growing: Growing | None = None, *, reply_to: str | None = None
+) -> tuple[Capture, Any]:  # fmt: skip
     """Apply a canvas by `apply`; returns the calls that it makes, and the result object that the caller gets.
 
-    With `growing`, calls of a header that is being generated go there.
+    With `growing`, calls of a header that is being generated go there. `reply_to` is the queue for results, where a
+    result backend sends them as messages; by default that of this process.
     """
-    capture = Capture(app, growing)
+    capture = Capture(app, growing, reply_to)
     with capturing(capture):
         result = apply()
         capture.follow()
