@@ -19,7 +19,7 @@ from segue.executors.celery import install
 
 def make_app(
     broker: str, database_url: str, *, canvas: str | None = None, lease_seconds: float = 300.0, fence: str = "suspect",
-    backend: str | None = None,
+    backend: str | None = None, queue: str = "celery",
 ) -> Celery:  # fmt: skip
     """An app with its tasks, connected to a database. Its results go to the broker's Redis, or to `backend`."""
     of_redis = broker.startswith("redis")
@@ -28,7 +28,7 @@ def make_app(
     )
     app.conf.update(
         broker_connection_retry_on_startup=True, worker_prefetch_multiplier=1, result_extended=True,
-        broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
+        task_default_queue=queue, broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
     )  # fmt: skip
     segue = Segue(database_url)
     install(app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]
@@ -179,4 +179,5 @@ if "PROJECT_BROKER" in os.environ:
         os.environ["PROJECT_BROKER"], os.environ["PROJECT_DATABASE"], canvas=os.environ.get("PROJECT_CANVAS") or None,
         lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
         fence=os.environ.get("PROJECT_FENCE", "suspect"), backend=os.environ.get("PROJECT_BACKEND"),
+        queue=os.environ.get("PROJECT_QUEUE", "celery"),
     )  # fmt: skip

@@ -11,8 +11,7 @@ from celery import chain, chord, group
 from celery.exceptions import ChordError
 
 from segue.errors import RunFailedError
-from tests.executors.celery.conftest import CeleryWorker, Project, a_database, wait_until
-from tests.executors.celery.project import make_app
+from tests.executors.celery.conftest import Project, a_database, a_project, wait_until
 
 SECONDS = 40
 
@@ -28,13 +27,8 @@ def project(
     request: pytest.FixtureRequest, redis_url: str, backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:  # fmt: skip
     folder = tmp_path_factory.mktemp("celery")
-    with a_database("sqlite", request, folder) as url:
-        worker = CeleryWorker(redis_url, url, folder / "worker.log", backend=backend)
-        app = make_app(redis_url, url, canvas="durable", backend=backend)
-        yield Project(app)
-        worker.stop()
-        app.segue.close()
-        app.close()
+    with a_database("sqlite", request, folder) as url, a_project(redis_url, url, folder, backend=backend) as found:
+        yield found
 
 
 def test_a_started_canvas_needs_no_result_backend(project: Project) -> None:
@@ -49,6 +43,7 @@ def test_results_come_to_who_applied_the_canvas(project: Project, backend: str) 
         (chain(project.sig("add", 1, 1), project.sig("add", 2)), 4),
         (chain(project.sig("fan", 4), project.sig("add", 1)), 7),
         (group(project.sig("add", 1, 1), project.sig("flaky", 2, 1)), [2, [2, 1]]),
+        (chain(project.sig("add", 1, 1), group(project.sig("add", 1), project.sig("add", 2)), project.sig("total")), 7),
         (chord([project.sig("add", 1, 1), project.sig("add", 2, 2)], project.sig("total")), 6),
     ]
     for canvas, expected in canvases:

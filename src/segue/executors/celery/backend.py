@@ -79,6 +79,11 @@ class RecordingBackend:
         capture.note_chord_size(group_id, chord_size)
         return None
 
+    def ensure_chords_allowed(self) -> None:
+        """Durable chords need nothing of a result backend."""
+        if current_capture() is None:
+            super().ensure_chords_allowed()  # type: ignore[misc]
+
     def add_pending_result(self, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Only for the results that the caller gets, not for those of what follows."""
         capture = current_capture()
