@@ -147,7 +147,7 @@ class Staged:
         self.project = Project(
             make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds, backend=backend, queue=queue)
         )
-        self._lease_seconds, self._backend, self._queue = lease_seconds, backend, queue
+        self._lease_seconds, self._backend, self.queue = lease_seconds, backend, queue
 
     def worker(self, *, fence: str = "suspect", pool: str = "prefork") -> CeleryWorker:
         """Start one more worker."""
@@ -155,7 +155,7 @@ class Staged:
         self._workers.append(
             CeleryWorker(
                 self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence, pool=pool,
-                backend=self._backend, queue=self._queue,
+                backend=self._backend, queue=self.queue,
             )
         )  # fmt: skip
         return self._workers[-1]

@@ -49,9 +49,7 @@ def project(
 @pytest.fixture
 def impatient(rabbitmq_url: str, sqlite_url: str, tmp_path: Path) -> Iterator[Staged]:
     """No worker yet, in a queue of the test's own; messages are soon taken for lost."""
-    with Connection(rabbitmq_url) as connection:
-        connection.default_channel.queue_delete("project-of-one")
-    stage = Staged(rabbitmq_url, sqlite_url, tmp_path, lease_seconds=2.0, backend="rpc://", queue="project-of-one")
+    stage = Staged(rabbitmq_url, sqlite_url, tmp_path, lease_seconds=2.0, backend="rpc://", queue=tmp_path.name)
     yield stage
     stage.close()
 
@@ -59,7 +57,7 @@ def impatient(rabbitmq_url: str, sqlite_url: str, tmp_path: Path) -> Iterator[St
 def depth(stage: Staged) -> int:
     """How many messages wait at the broker."""
     with Connection(stage.broker) as connection:
-        return int(connection.default_channel.queue_declare("project-of-one", passive=True).message_count)
+        return int(connection.default_channel.queue_declare(stage.queue, passive=True).message_count)
 
 
 def test_a_broker_that_forgets_everything_loses_nothing(impatient: Staged) -> None:
@@ -67,7 +65,7 @@ def test_a_broker_that_forgets_everything_loses_nothing(impatient: Staged) -> No
     run = project.segue.start(chain(project.sig("add", 1, 2), project.sig("add", 3)))
     wait_until(lambda: depth(impatient) == 1)
     with Connection(impatient.broker) as connection:
-        connection.default_channel.queue_purge("project-of-one")
+        connection.default_channel.queue_purge(impatient.queue)
     impatient.worker()
     assert run.wait(timeout=SECONDS).result() == 6
 
@@ -92,9 +90,9 @@ def test_a_message_that_comes_twice_runs_once_where_each_start_is_asked_for(impa
     run = project.segue.start(chain(project.app.tasks["note"].si(str(path), "first"), project.sig("same")))
     with Connection(impatient.broker) as connection:
         channel = connection.default_channel
-        message = channel.basic_get("project-of-one", no_ack=True)
+        message = channel.basic_get(impatient.queue, no_ack=True)
         for _ in range(3):
-            channel.basic_publish(message, exchange="", routing_key="project-of-one")
+            channel.basic_publish(message, exchange="", routing_key=impatient.queue)
     impatient.worker(fence="always")
     assert run.wait(timeout=SECONDS).result() == "first"
     wait_until(lambda: depth(impatient) == 0)
