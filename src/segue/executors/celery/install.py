@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Literal, Protocol
 
-from celery import Celery
+from celery import VERSION, Celery
 from celery.canvas import Signature
 
 from segue.authoring.planning import register_planner
@@ -25,6 +25,9 @@ from segue.executors.celery.standins import stands_in
 from segue.executors.celery.tracer import TracerSlot
 from segue.given import shown
 from segue.plan.graph import Plan
+
+OLDEST = (5, 3)
+"""The oldest version of Celery whose ways are known here."""
 
 
 class HasEngine(Protocol):
@@ -51,6 +54,9 @@ def install(
         app = Celery("shop", broker="redis://localhost")
         install(app, Segue("postgresql://localhost/shop"))
     """
+    if VERSION < OLDEST:
+        this, needed = ".".join(map(str, VERSION[:3])), ".".join(map(str, OLDEST))
+        raise ConfigError(f"Segue needs Celery {needed} or newer, and this is {this}. Run pip install -U celery.")
     if not isinstance(app, Celery):
         raise ConfigError(f"install was given {shown(app)}, which is no Celery app. Call install(app, segue).")
     if not isinstance(getattr(segue, "engine", None), Engine):
