@@ -67,7 +67,7 @@ def make_app(
         return word
 
     @app.task(name="note_failure", shared=False)
-    def note_failure(task_id: str, path: str) -> None:
+    def note_failure(task_id: str, *, path: str) -> None:
         with Path(path).open("a") as file:
             file.write(f"{task_id}\n")
 

@@ -79,7 +79,9 @@ def test_error_callbacks_are_called(project: Project, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     tasks = project.app.tasks
     body = project.sig("total").on_error(tasks["note_exception"].s(path=str(seen)))
-    canvas = chord([project.sig("fail").on_error(tasks["note_failure"].s(str(seen))), project.sig("add", 1, 1)], body)
+    canvas = chord(
+        [project.sig("fail").on_error(tasks["note_failure"].s(path=str(seen))), project.sig("add", 1, 1)], body
+    )
     with pytest.raises(RunFailedError):
         project.segue.start(canvas).wait(timeout=SECONDS).result()
     assert len(seen.read_text().splitlines()) == 2

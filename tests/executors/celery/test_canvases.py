@@ -90,7 +90,7 @@ def test_an_error_callback_is_called_once_with_the_id_of_the_task_that_failed(pr
     seen = tmp_path / "seen"
     failing = project.sig("fail")
     canvas = chain(project.sig("add", 1, 1), failing, project.sig("add", 3))
-    run = project.segue.start(canvas.on_error(project.app.tasks["note_failure"].s(str(seen))))
+    run = project.segue.start(canvas.on_error(project.app.tasks["note_failure"].s(path=str(seen))))
     with pytest.raises(RunFailedError, match="fail"):
         run.wait(timeout=SECONDS).result()
     handle = next(step.name for step in run.steps() if step.status == "failed")

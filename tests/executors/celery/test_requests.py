@@ -66,7 +66,7 @@ def test_callbacks_and_error_callbacks_may_be_taken_back(project: Project, tmp_p
 def test_a_request_shows_what_follows(project: Project) -> None:
     first = project.sig("look")
     first.link(project.sig("same"))
-    first.link_error(project.app.tasks["note_failure"].s("/dev/null"))
+    first.link_error(project.app.tasks["note_failure"].s(path="/dev/null"))
     third = project.sig("add", 1).set(task_id="the-third")
     canvas = chain(first, project.app.tasks["same"].s().set(task_id="the-second"), project.sig("same"), third)
     result = canvas.apply_async().parent.parent.get(timeout=SECONDS)

@@ -81,8 +81,8 @@ def test_the_shapes_of_celerys_guide_have_their_values(app: Celery) -> None:
         (add.starmap([(1, 2), (3, 4)]), None),
     ]
     for canvas, expected in shapes[:-1]:
-        assert value_of(app, plan_of(canvas)) == expected, canvas
         serialized = loads(dumps(canvas, "the canvas"))
+        assert value_of(app, plan_of(canvas)) == expected, canvas
         assert value_of(app, plan_of(signature(serialized, app=app))) == expected, canvas
 
 

@@ -91,6 +91,14 @@ class RecordingBackend:
             return super().add_pending_result(result, *args, **kwargs)  # type: ignore[misc]
         return result
 
+    def remove_pending_result(self, result: Any) -> Any:
+        """A caller may wait with another result object of the same task; older versions of Celery forget that one."""
+        for pending in getattr(self, "_pending_results", ()):
+            waiting = pending.get(result.id)
+            if waiting is not None and waiting is not result:
+                return result
+        return super().remove_pending_result(result)  # type: ignore[misc]
+
     def on_chord_part_return(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """The engine counts the members of durable chords."""
         if request is not None and header_of(vars(request)) is not None:
