@@ -158,7 +158,7 @@ class Capture:
         """How many members of a header the body waits for, as Celery tells its result backend."""
         if group_id in self._applied:
             return
-        self._sizes[group_id] = size
+        self._sizes[group_id] = max(size, self._sizes.get(group_id, 0))  # 5.3 counts a group in the header once more
         self._launched_by[group_id] = self._parents
         self._check(group_id)
 
