@@ -56,6 +56,10 @@ def make_app(
             raise self.retry(countdown=0.2)
         return [value, self.request.retries]
 
+    @app.task(name="retry_with", shared=False, bind=True)
+    def retry_with(self: Any, value: Any = None) -> Any:
+        raise self.retry(args=(object(),), countdown=0)
+
     @app.task(name="stubborn", shared=False, autoretry_for=(KeyError,), default_retry_delay=0, max_retries=2)
     def stubborn() -> None:
         raise KeyError("again")

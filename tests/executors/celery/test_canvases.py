@@ -166,6 +166,12 @@ def _handle_of_last(run: Any) -> str:
     return str(max(rows, key=lambda row: row[0])[2])
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_float_that_is_no_number_goes_through_a_canvas(project: Project, value: float) -> None:
+    canvas = chord([project.sig("same", [value]), project.sig("same", 1)], project.sig("same"))
+    assert repr(chain(canvas, project.sig("same")).apply_async().get(timeout=SECONDS)) == repr([[value], 1])
+
+
 def test_arguments_that_do_not_fit_fail_the_step_and_the_rest_of_the_chain(project: Project) -> None:
     result = chain(project.sig("same", 1), project.sig("add", 1, 2), project.sig("same")).apply_async()
     with pytest.raises(TypeError, match="positional"):

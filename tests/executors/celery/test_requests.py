@@ -86,6 +86,22 @@ def test_a_retry_keeps_what_follows(project: Project) -> None:
     assert outcome(project, canvas)[:2] == ("succeeded", [[7, 2], [8, 1]])
 
 
+def test_what_only_the_main_process_knows_of_calls_the_error_callbacks(project: Project, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    note = project.app.tasks["note"]
+    slow = project.app.tasks["wait_for_file"].si(str(tmp_path / "never")).set(time_limit=1)
+    run = project.segue.start(chain(slow.on_error(note.si(str(seen), "errback")), project.sig("same")))
+    with pytest.raises(RunFailedError, match="TimeLimitExceeded"):
+        run.wait(timeout=SECONDS).result()
+    assert seen.read_text() == "errback\n"
+
+
+def test_a_retry_with_what_cannot_be_stored_fails_the_task(project: Project) -> None:
+    run = project.segue.start(chain(project.sig("retry_with"), project.sig("same")))
+    with pytest.raises(RunFailedError, match="an argument of the retry"):
+        run.wait(timeout=SECONDS).result()
+
+
 # The chord -----------------------------------------------------------------------------------------------------------
 
 

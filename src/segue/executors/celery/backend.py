@@ -48,7 +48,7 @@ class RecordingBackend:
                     return self.mark_as_retry(task_id, exc, traceback, request=request)  # type: ignore[attr-defined]
             else:
                 detour = None
-                if attempt.relatives is not None and request is not None:
+                if attempt.relatives is not None and attempt.relatives.are_shown and request is not None:
                     detour, request.errbacks = attempt.relatives.detour_of_failure(request.errbacks)
                 attempt.failed(exc, detour)
         with unseen(attempt, request):

@@ -7,14 +7,16 @@ from typing import Any, Literal, Protocol
 
 from celery import VERSION, Celery
 from celery.canvas import Signature
+from kombu.exceptions import EncodeError
 
 from segue.authoring.planning import register_planner
 from segue.engine.engine import Engine
-from segue.errors import ConfigError, PlanError, Problem
+from segue.errors import ConfigError, PlanError, Problem, SerializationError
 from segue.executors.celery.attempt import RetryAsked, current_attempt
 from segue.executors.celery.backend import recording
 from segue.executors.celery.canvas import make_canvases_durable, take_replacements
 from segue.executors.celery.capture import NOT_KEPT, current_capture, member_of
+from segue.executors.celery.codec import encode_arguments
 from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.node import node_step
@@ -109,6 +111,10 @@ def _take_sending(app: Celery, door: Door) -> None:
         if attempt is not None and options.get("task_id") == attempt.task_id and options.get("retries"):
             header = header_of({"headers": options.get("headers")})
             if header is not None and header.attempt == attempt.header.attempt:
+                try:
+                    encode_arguments(tuple(args or ()), kwargs or {}, "an argument of the retry")
+                except SerializationError as error:
+                    raise EncodeError(str(error)) from error
                 attempt.retry = RetryAsked(args, kwargs, {
                     key: value for key, value in options.items() if key not in NOT_KEPT and value is not None
                 })  # fmt: skip

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from segue.executors.celery.door import Door
 
 
+JSON = ("json", "application/json")
+
+
 def plan_of_canvas(
     door: Door, canvas: Signature, args: Any = (), kwargs: Mapping[str, Any] | None = None, **options: Any
 ) -> tuple[Plan, Any]:  # fmt: skip
@@ -53,6 +56,11 @@ def plan_of_capture(
     nodes: list[Node] = []
     problems: list[Problem] = []
     for call in capture.calls:
+        serializer = _serializer_of(door, call)
+        if serializer not in JSON:
+            what = f"its messages are {serializer}, and what Segue stores of a task is JSON"
+            problems.append(Problem(call.task, what, "Give the task serializer='json', or start it without Segue"))
+            continue
         try:
             nodes.append(_node(door, call, capture.kin.get(call.number), names.take(call.task)))
         except SerializationError as error:
@@ -70,6 +78,11 @@ def plan_of_capture(
             for number, node in enumerate(nodes)
         ]
     return Plan(name, tuple(nodes), result=expr)
+
+
+def _serializer_of(door: Door, call: Call) -> str:
+    task = door.app.tasks.get(call.task)
+    return str(call.options.get("serializer") or getattr(task, "serializer", None) or door.app.conf.task_serializer)
 
 
 def _above(calls: list[Call], numbers: set[int]) -> set[int]:

@@ -144,12 +144,14 @@ class Relatives:
         self._chord = StandIn("chord", 0, self) if is_member else None
         if self._chord is not None:
             dict.__setitem__(self._chord, MEMBER, list(header.attempt))
+        self.are_shown = False  # they are in the request of the task, in this process
         self._kept: set[StandIn] = set()
         self._kept_from: int | None = None  # the element of the chain that comes next
         self.inserted: Plan | None = None  # what comes before that
 
     def put_into(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request of the task, with its stand-ins."""
+        self.are_shown = True
         return {
             **request, "chain": list(self._chain) or None, "callbacks": list(self._callbacks) or None,
             "errbacks": list(self._errbacks) or None, "chord": self._chord,
