@@ -1,8 +1,8 @@
 """Chords and groups whose members come from a generator: their run starts with the first member, and grows.
 
 The generator itself is the first step of the run, and the process that consumes it has that step's attempt. It adds the
-members (engine/extend.py), and ends the step when the generator does. If the process dies, nobody renews the attempt; a
-node then lets the step fail, so the body is not called with half of its members.
+members (engine/extend.py), and ends the step when the generator does. If the process dies, the attempt is not renewed;
+a node then lets the step fail, so the body is not called with half of its members.
 """
 
 from __future__ import annotations
