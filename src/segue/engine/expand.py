@@ -53,7 +53,7 @@ def read_large_plans(store: Store, outcomes: Iterable[Outcome], now: datetime) -
                 with store.reading() as tx:
                     base, workflow = next(iter(tx.all("size_of_run", run_id=run_id)), (0, ""))
                 plan = plan_in(plan, namespace_of(workflow))
-                context = RowContext(store.conversions, now)
+                context = RowContext.at(now, store.conversions)
                 rows = plan_rows(context, plan, run_id=run_id, base=base, scope=step)
                 plans[run_id, step, outcome.attempt] = LargePlan(plan, base, rows)
     return plans
@@ -88,7 +88,7 @@ def expand(
         rows = known.rows
     else:
         inside = step if scope is None else scope
-        context = RowContext(act.tx, act.now)
+        context = RowContext.at(act.now, act.tx)
         rows = plan_rows(context, plan, run_id=run_id, base=base, scope=inside, lane_above=lane)
     insert_steps(act.tx, [rows])
     alarms = alarms_of(act, plan, run_id=run_id, base=base)

@@ -153,7 +153,7 @@ def _insert(
     for number in gathered:
         awaited_by[number] = [*waiting.gather, *awaited_by.get(number, ())]
     lane = None if scope == RUN else _place_of(act.tx, run_id, scope).lane
-    context = RowContext(act.tx, act.now)
+    context = RowContext.at(act.now, act.tx)
     rows = plan_rows(context, plan, run_id=run_id, base=base, scope=scope, lane_above=lane, awaited_by=awaited_by)
     insert_steps(act.tx, [rows])
     alarms = alarms_of(act, plan, run_id=run_id, base=base)

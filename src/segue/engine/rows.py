@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -31,6 +31,12 @@ class RowContext(NamedTuple):
 
     conversions: Conversions
     now: datetime
+    moment: Any  # `now` as it is stored
+
+    @classmethod
+    def at(cls, now: datetime, conversions: Conversions) -> Self:
+        """For rows that are made now."""
+        return cls(conversions, now, conversions.time(now))
 
 
 class PlanRows(msgspec.Struct, frozen=True):
@@ -84,16 +90,21 @@ def plan_rows(
     ends = _ends(plan.nodes, base)
     time, now = context.conversions.time, context.now
     steps: list[Row] = []
-    moment, open_joins, claimable = time(now), [], 0
+    moment, open_joins, claimable = context.moment, [], 0
+    waiting, has_hooks, has_executor = 0, False, False
     arrays = _Arrays(context.conversions)
     for number, node in enumerate(plan.nodes):
         below = children[number]
         if number in awaited_by:
             below.extend(awaited_by[number])
             ends[number] = False
+        is_hook = node.hook is not None
+        has_hooks |= is_hook
+        has_executor |= node.executor is not None
         if ends[number]:
             below.append(scope)
-        waiting_on = len(node.parents) + (node.hook is not None)
+            waiting += not is_hook
+        waiting_on = len(node.parents) + is_hook
         status, gate, ready_at = _BLOCKED, None, None
         if node.run_at is not None and node.run_at > now:
             ready_at = time(node.run_at)
@@ -116,9 +127,6 @@ def plan_rows(
                 _encode_policy(node.policy), _expr(node.result), lane, node.metadata,
             )
         )  # fmt: skip
-    waiting = sum(1 for number, node in enumerate(plan.nodes) if ends[number] and node.hook is None)
-    has_hooks = any(node.hook is not None for node in plan.nodes)
-    has_executor = any(node.executor is not None for node in plan.nodes)
     if has_executor:
         steps = [(*row, node.executor, node.spec, node.handle) for row, node in zip(steps, plan.nodes, strict=True)]
     return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable, has_executor)

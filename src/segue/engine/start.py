@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -44,8 +45,9 @@ def start_runs(
     runs that another transaction is admitting: they must be tried again. `made` are rows of these runs that were made
     beforehand.
     """
-    made = made or rows_of(RowContext(act.tx, act.now), runs)
-    ids = _insert(act.tx, runs, [_run_row(act, run, made[run.id]) for run in runs])
+    made = made or rows_of(RowContext.at(act.now, act.tx), runs)
+    created_at = act.tx.time(act.now)
+    ids = _insert(act.tx, runs, [_run_row(created_at, run, made[run.id]) for run in runs])
     fresh = [run for run, id_ in zip(runs, ids, strict=True) if run.id == id_]
     put_labels(act.tx, [row for run in fresh for row in labels_of_plan(run.plan, run_id=run.id)])
     _write_steps(act, [(run.id, run.plan, made[run.id]) for run in fresh])
@@ -62,13 +64,14 @@ def rows_of(context: RowContext, runs: Sequence[NewRun]) -> dict[str, PlanRows]:
 
 def insert_run(act: Act, run: NewRun) -> None:
     """Insert a run that gets its steps later, by `write_steps`; until then it waits for nothing and cannot end."""
-    act.tx.each("insert_runs", [_run_row(act, run, _rows(RowContext(act.tx, act.now), run.id, run.plan))])
+    context = RowContext.at(act.now, act.tx)
+    act.tx.each("insert_runs", [_run_row(context.moment, run, _rows(context, run.id, run.plan))])
     put_labels(act.tx, labels_of_plan(run.plan, run_id=run.id))
 
 
 def write_steps(act: Act, run_id: str, plan: Plan) -> bool:
     """Give a run that was inserted without steps those of `plan`; the caller holds its lock. False if it has some."""
-    rows = _rows(RowContext(act.tx, act.now), run_id, plan)
+    rows = _rows(RowContext.at(act.now, act.tx), run_id, plan)
     filled = act.tx.all(
         "fill_run", run_id=run_id, waiting_on=rows.waiting_on, steps=len(rows.steps), fail_fast=plan.fail_fast,
         has_hooks=rows.has_hooks, result_expr=rows.result_expr, arguments=(plan.terms or _NO_TERMS).arguments,
@@ -114,12 +117,12 @@ def _admit(act: Act, plans: Sequence[Plan]) -> Admitted:
     return admit_or_raise(act, {(limit.limit, limit_key(limit)) for limit in limits})
 
 
-def _run_row(act: Act, run: NewRun, rows: PlanRows) -> Row:
+def _run_row(created_at: Any, run: NewRun, rows: PlanRows) -> Row:
     plan = run.plan
     terms = plan.terms or _NO_TERMS
     return (
         run.id, plan.name, run.key, rows.waiting_on, len(rows.steps), plan.fail_fast, rows.has_hooks,
-        rows.result_expr, act.tx.time(act.now), terms.arguments, encode_tags(terms.tags), terms.metadata,
+        rows.result_expr, created_at, terms.arguments, encode_tags(terms.tags), terms.metadata,
         terms.limit and terms.limit.limit, terms.limit and limit_key(terms.limit),
     )  # fmt: skip
 

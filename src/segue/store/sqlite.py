@@ -30,6 +30,8 @@ from segue.store.sqlite_schema import applied, migrate_within
 from segue.store.sqlite_transaction import SqliteConversions, SqliteTransaction, utc_text
 
 BUSY_SECONDS = 30.0
+WRITE = "BEGIN IMMEDIATE"
+READ = "BEGIN DEFERRED"
 _MINIMUM = (3, 35, 0)  # RETURNING
 _OPEN_TRIES = 5  # while other processes replace the file
 C = TypeVar("C", bound=sqlite3.Connection)
@@ -54,11 +56,11 @@ class SqliteStore:
 
     def transaction(self) -> AbstractContextManager[SqliteTransaction]:
         """A write transaction on this thread's connection."""
-        return _Opened(self, "BEGIN IMMEDIATE")
+        return _Opened(self, WRITE)
 
     def reading(self) -> AbstractContextManager[SqliteTransaction]:
         """A read transaction on this thread's connection; it blocks no writer."""
-        return _Opened(self, "BEGIN DEFERRED")
+        return _Opened(self, READ)
 
     @contextmanager
     def adopt(self, connection: Any) -> Iterator[SqliteTransaction]:
@@ -328,7 +330,7 @@ class _Opened:
             finally:
                 if error is not None:
                     self._undo(held, error)
-            if error is None and self._begin == "BEGIN IMMEDIATE":
+            if error is None and self._begin == WRITE:
                 self._store._check(held)  # otherwise it may have been written to a file that was removed
         finally:
             held.give_back()

@@ -18,7 +18,11 @@ from typing import NamedTuple
 from segue.errors import StoreUnavailableError
 
 PRIVATE = 0o600
-QUIET_NS = 3_000_000_000
+QUIET_NS = 100_000_000
+"""How old the last change of a folder must be, for the next one to have another time. Clocks of kernels tick every few
+milliseconds."""
+COARSE_QUIET_NS = 3_000_000_000
+"""The same for file systems that keep whole seconds, or two."""
 
 
 class Identity(NamedTuple):
@@ -43,8 +47,9 @@ class Folder(NamedTuple):
     changed_ns: int
 
     def is_quiet(self) -> bool:
-        """Whether the last change is old enough: file systems have coarse clocks: two changes may share a time."""
-        return time.time_ns() - self.changed_ns > QUIET_NS
+        """Whether the last change is old enough that a further change cannot have the same time."""
+        quiet_ns = COARSE_QUIET_NS if self.changed_ns % 1_000_000_000 == 0 else QUIET_NS
+        return time.time_ns() - self.changed_ns > quiet_ns
 
 
 class _Log(NamedTuple):

@@ -12,9 +12,9 @@ import msgspec
 
 from segue.store import named
 from segue.store.protocol import Row
-from segue.store.sqlite_claim import claim_few
+from segue.store.sqlite_claim import claim_first
 from segue.store.sqlite_errors import refuse_value
-from segue.store.sqlite_finish import finish, tell
+from segue.store.sqlite_finish import finish, release_more
 from segue.store.sqlite_joined import PlainConnection
 from segue.store.sqlite_wide import WIDTH, is_insertion, parameters, slim, wide
 from segue.store.stretches import LONG, stretches
@@ -34,6 +34,9 @@ class _Rows:
 
     def rows(self) -> list[Row]:
         return self._rows
+
+
+_NONE = _Rows([])
 
 
 class SqliteConversions:
@@ -68,7 +71,7 @@ class SqliteTransaction(SqliteConversions):
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """Run a named statement and return its rows."""
         if statement == "claim":
-            claimed = self._claim_few(**parameters)
+            claimed = self._claim_first(**parameters)
             if claimed is not None:
                 return claimed
         for name, value in parameters.items():
@@ -86,13 +89,15 @@ class SqliteTransaction(SqliteConversions):
         except (OverflowError, UnicodeError) as error:
             refuse_value(error)
 
-    def _claim_few(
+    def _claim_first(
         self, *, queue: str, tasks: Sequence[str], limit: int, worker_id: str, now: datetime, **_: Any
     ) -> list[Row] | None:
-        return claim_few(self._connection, self._statements, queue, tasks, limit, worker_id, utc_text(now))
+        return claim_first(self._connection, self._statements, queue, tasks, limit, worker_id, utc_text(now))
 
     def later(self, statement: str, **parameters: Any) -> _Rows:
         """Run a named statement now; its rows wait until they are fetched."""
+        if statement == "wake":  # every commit wakes the others: see `waker`
+            return _NONE
         return _Rows(self.all(statement, **parameters))
 
     def each(self, statement: str, rows: Sequence[Row]) -> None:
@@ -134,9 +139,9 @@ class SqliteTransaction(SqliteConversions):
         """Is not used: there is no server to send a commit along to."""
         raise AssertionError("SQLite finishes steps with `finish`")
 
-    def tell(self, run_id: str, step: int, told: int, now: datetime) -> Any:
+    def release_more(self, run_id: str, step: int, released: int, now: datetime) -> Any:
         """Update further children of an ended step."""
-        return tell(self._connection, self._statements, (run_id, step), told, now, utc_text)
+        return release_more(self._connection, self._statements, (run_id, step), released, now, utc_text)
 
 
 @lru_cache(maxsize=256)  # a worker sends its tasks with every claim

@@ -1,7 +1,7 @@
 """Writes many rows in one statement: on SQLite, starting a statement costs about as much as writing a row or two.
 
-A *wide* statement is the original statement with its row of `VALUES (?1, ?2 ...)` repeated `WIDTH` times. A *slim* one
-is wide as well, but values that are the same in all rows have one parameter each, before those of the rows.
+A *wide* statement is the original statement with its row of `VALUES (?1, ?2 ...)` repeated. A *slim* one is wide as
+well, but values that are the same in all rows have one parameter each, before those of the rows.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ from functools import cache, lru_cache, partial
 from itertools import chain
 from typing import Any
 
+from segue.store.protocol import Row
 from segue.store.stretches import Stretch
 
 WIDTH = 16
+WIDTHS = (64, 16, 4)
+"""Of statements that look for rows, or change rows that were found: a width of its own for each number would fill the
+cache of prepared statements."""
 SLIM_WIDTH = 50
 _MOST_PARAMETERS = 999  # of a statement; programs may lower the limit of their connections, but not below this default
 _VALUES = re.compile(r"(.*\bVALUES )(\([^()]*\))([^?]*)", re.DOTALL)
@@ -22,14 +26,25 @@ _PARAMETER = re.compile(r"\?(\d+)")
 
 
 @cache
-def wide(text: str) -> str | None:
+def wide(text: str, width: int = WIDTH) -> str | None:
     """Build the wide statement; None if the text has no such row, or has parameters outside it."""
     found = _VALUES.fullmatch(text)
     if found is None:
         return None
     head, row, tail = found.groups()
     count = row.count("?")
-    return head + ", ".join(_shifted(row, by=at * count) for at in range(WIDTH)) + tail
+    return head + ", ".join(_shifted(row, by=at * count) for at in range(width)) + tail
+
+
+def pieces(rows: Sequence[Row]) -> Iterator[tuple[int, Sequence[Row]]]:
+    """Divide rows into pieces as wide as possible; the width is 1 for what is left, which may be several rows."""
+    first = 0
+    for width in WIDTHS:
+        while len(rows) - first >= width:
+            yield width, rows[first : first + width]
+            first += width
+    if first < len(rows):
+        yield 1, rows[first:]
 
 
 def parameters(rows: Sequence[Sequence[Any]]) -> list[Any]:

@@ -23,6 +23,7 @@ PARTS = {  # of other statements
 OWN = {
     "sqlite": {
         "claim_step",
+        "claim_steps",
         "finish_step",
         "finish_steps",
         "release_run",
@@ -35,11 +36,12 @@ OWN = {
         "ended_step",
         "first_ready",
         "step_to_finish",
+        "steps_to_finish",
     },  # what PostgreSQL's finish and claim do at once
     "postgres": {
         "finish",
         "finish_one",
-        "tell_children",
+        "release_children",
         "finish_end",
         "chosen_steps",
         "database_now",

@@ -44,11 +44,16 @@ SELECT id, status, intent, outcome, fail_fast, limit_name, admitted_at FROM segu
 -- name: lock_free_runs
 {lock_runs}
 
--- name: runs_there
+-- name: existing_runs
 SELECT r.id FROM json_each(:ids) CROSS JOIN segue_runs r ON r.id = value;
 
 -- name: step_to_finish
 SELECT rowid, children FROM segue_steps WHERE run_id = ?1 AND step = ?2 AND attempt = ?3 AND status = ?4;
+
+-- name: steps_to_finish
+-- The CROSS JOIN fixes the order. A step that is asked for twice is returned twice.
+SELECT s.rowid, run_id, step, attempt, status, children
+FROM (VALUES (?1, ?2)) o CROSS JOIN segue_steps s ON run_id = o.column1 AND step = o.column2;
 
 -- name: finish_step
 -- No RETURNING: SQLite makes a temporary table for it, so reading the children first is cheaper.
@@ -57,12 +62,10 @@ UPDATE segue_steps SET status = ?2, result = ?3, error = coalesce(?4, error), se
 WHERE rowid = ?1;
 
 -- name: finish_steps
--- The same for many distinct steps. With fewer than `WIDTH` it would be slower.
-UPDATE segue_steps SET status = o.column5, result = o.column6, error = coalesce(o.column7, error),
-    seconds = coalesce(o.column8, seconds), finished_at = o.column9, gate = NULL
-FROM (VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)) o
-WHERE run_id = o.column1 AND step = o.column2 AND attempt = o.column3 AND status = o.column4
-RETURNING run_id, status, children, step;
+UPDATE segue_steps SET status = o.column2, result = o.column3, error = coalesce(o.column4, error),
+    seconds = coalesce(o.column5, seconds), finished_at = o.column6, gate = NULL
+FROM (VALUES (?1, ?2, ?3, ?4, ?5, ?6)) o
+WHERE segue_steps.rowid = o.column1;
 
 -- name: ended_step
 SELECT run_id, status, children, step FROM segue_steps
@@ -134,13 +137,17 @@ WHERE rowid IN (
 RETURNING {claimed_columns};
 
 -- name: first_ready
--- Returns few steps, whatever their tasks, for `sqlite_claim`.
+-- Whatever their tasks, for `sqlite_claim`.
 SELECT run_id, step, attempt + 1, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue, rowid
 FROM segue_steps WHERE status = 'ready' AND gate IS NULL AND queue = ?1
 ORDER BY priority DESC, ready_at, run_id, step LIMIT ?2;
 
 -- name: claim_step
-UPDATE segue_steps SET status = 'running', attempt = ?2, worker_id = ?3, started_at = ?4 WHERE rowid = ?1;
+UPDATE segue_steps SET status = 'running', attempt = attempt + 1, worker_id = ?2, started_at = ?3 WHERE rowid = ?1;
+
+-- name: claim_steps
+UPDATE segue_steps SET status = 'running', attempt = attempt + 1, worker_id = ?2, started_at = ?3
+WHERE rowid IN (SELECT value FROM json_each(?1));
 
 -- name: claim_of_run
 -- For executing one run in this process. Few steps are ready at a time, but the run may have any number: hence the
