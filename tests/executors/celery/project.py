@@ -122,7 +122,10 @@ def make_app(
         return "not kept by Celery"
 
     @app.task(name="cut", shared=False, bind=True)
-    def cut(self: Any, value: Any = None, *, chain: Any = "kept", callbacks: bool = False, fails: bool = False) -> Any:
+    def cut(
+        self: Any, value: Any = None, *, chain: Any = "kept", callbacks: bool = False, fails: bool = False,
+        replace: bool = False,
+    ) -> Any:  # fmt: skip
         """Change what follows: `chain` is "cut", "last" (leave out all but the last), or ["append", number]."""
         if chain == "cut":
             self.request.chain = None
@@ -138,6 +141,8 @@ def make_app(
             self.request.callbacks = self.request.errbacks = None
         if fails:
             raise ValueError("broken")
+        if replace:
+            return self.replace(same.si("replaced"))
         return value
 
     @app.task(name="look", shared=False, bind=True)

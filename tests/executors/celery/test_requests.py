@@ -49,6 +49,16 @@ def test_what_cannot_be_followed_fails_the_task_and_says_why(project: Project, h
         run.wait(timeout=SECONDS).result()
 
 
+@pytest.mark.parametrize(
+    "chain_, expected",
+    [("cut", None), ("last", "replaced!"), (["append", "+"], "replaced+?!"), ("kept", "replaced?!")],
+)
+def test_a_task_that_is_replaced_may_change_what_follows(project: Project, chain_: Any, expected: Any) -> None:
+    canvas = chain(project.sig("cut", 1, chain=chain_, replace=True), project.sig("add", "?"), project.sig("add", "!"))
+    status, result, _ = outcome(project, canvas)
+    assert (status, result) == ("succeeded", expected)
+
+
 def test_callbacks_and_error_callbacks_may_be_taken_back(project: Project, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     note = project.app.tasks["note"]

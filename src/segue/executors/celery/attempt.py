@@ -67,6 +67,8 @@ class RunningAttempt:
 
     def replaced(self, plan: Plan, detour: Detour | None = None) -> None:
         """Record that the task replaced itself with a canvas: the step waits for it, and has its result."""
+        if detour is None and self.relatives is not None:
+            detour = self.relatives.of_replacement
         self._record(
             Outcome(*self.header.attempt, Verdict.EXPANDED, result=encode(plan), seconds=self._seconds, detour=detour)
         )

@@ -107,12 +107,12 @@ class RecordingBackend:
 
 
 @contextmanager
-def unseen(attempt: RunningAttempt | None, request: Any, *, but: str = "errbacks") -> Iterator[None]:
+def unseen(attempt: RunningAttempt | None, request: Any) -> Iterator[None]:
     """Let Celery see no stand-ins meanwhile: the engine does for these what Celery does for what it sends itself."""
     if attempt is None or attempt.relatives is None or request is None:
         yield
         return
-    before = {name: getattr(request, name) for name in ("chain", "callbacks", "errbacks", "chord") if name != but}
+    before = {name: getattr(request, name) for name in ("chain", "callbacks", "chord")}
     request.update(dict.fromkeys(before))
     try:
         yield

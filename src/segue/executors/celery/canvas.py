@@ -17,7 +17,6 @@ from celery.canvas import Signature
 from celery.exceptions import Ignore
 
 from segue.executors.celery.attempt import current_attempt
-from segue.executors.celery.backend import unseen
 from segue.executors.celery.capture import captured, current_capture, member_of
 from segue.executors.celery.door import Door, find_door
 from segue.executors.celery.growing import apply_growing
@@ -47,8 +46,15 @@ def take_replacements() -> None:
 
     @functools.wraps(plainly)
     def replace(task: Any, work: Signature) -> Any:
-        with unseen(current_attempt(), task.request, but="chord"):  # what follows stays behind the step
+        attempt = current_attempt()
+        if attempt is None or attempt.relatives is None:
             return plainly(task, work)
+        before = {name: getattr(task.request, name) for name in ("chain", "callbacks", "errbacks")}
+        task.request.update(attempt.relatives.replace(task.request))
+        try:
+            return plainly(task, work)
+        finally:
+            task.request.update(before)
 
     Task.replace = replace
     add_plainly = Task.add_to_chord

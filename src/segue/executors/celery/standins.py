@@ -148,6 +148,7 @@ class Relatives:
         self._kept: set[StandIn] = set()
         self._kept_from: int | None = None  # the element of the chain that comes next
         self.inserted: Plan | None = None  # what comes before that
+        self.of_replacement: Detour | None = None  # what is left out when the task is replaced
 
     def put_into(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request of the task, with its stand-ins."""
@@ -198,12 +199,31 @@ class Relatives:
             skip += self._places(self._header.attempt[1]).get("chain", [])
         return Detour(tuple(skip), tuple(self._passed_by(self._kept_from or 0)))
 
+    def replace(self, request: Any) -> dict[str, list[Any]]:
+        """What the replacement of the task takes over from its request: what is there of the task's own.
+
+        The steps stay behind the task, but for those that it left out. Raises EncodeError.
+        """
+        chain = list(request.chain or ())
+        first = next((number for number, each in enumerate(chain) if not isinstance(each, StandIn)), len(chain))
+        if first:
+            self._keep_from(chain[:first])
+        kept = [each for each in (*(request.callbacks or ()), *(request.errbacks or ())) if isinstance(each, StandIn)]
+        self._kept.update(kept)
+        lost = self._steps("errbacks", [each for each in self._errbacks if each not in self._kept])
+        detour = self.detour() or Detour()
+        if lost or detour != Detour():
+            self.of_replacement = Detour((*detour.skip, *lost), detour.pass_by)
+        return {
+            "chain": chain[first:], "callbacks": _foreign(request.callbacks), "errbacks": _foreign(request.errbacks),
+        }  # fmt: skip
+
     def detour_of_failure(self, errbacks: Sequence[Any] | None) -> tuple[Detour | None, list[Any]]:
         """What is left out when the task has failed, and the error callbacks that it added."""
         kept = {each for each in errbacks or () if isinstance(each, StandIn)}
         lost = [each for each in self._errbacks if each not in kept]
         detour = Detour(tuple(self._steps("errbacks", lost))) if lost else None
-        return detour, [each for each in errbacks or () if not isinstance(each, StandIn)]
+        return detour, _foreign(errbacks)
 
     def _steps(self, kind: str, which: Sequence[StandIn]) -> list[int]:
         if not which:
@@ -304,6 +324,10 @@ def stands_in(chain: Any) -> bool:
 def copied(value: dict[str, Any]) -> Any:
     """A copy of what a stand-in shows, which does not change when that is changed."""
     return deepcopy({name: each for name, each in value.items() if name != MEMBER})
+
+
+def _foreign(found: Sequence[Any] | None) -> list[Any]:
+    return [each for each in found or () if not isinstance(each, StandIn)]
 
 
 def _refuse_changes(which: Sequence[StandIn]) -> None:
