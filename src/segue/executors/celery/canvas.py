@@ -17,7 +17,8 @@ from celery.canvas import Signature
 from celery.exceptions import Ignore
 
 from segue.executors.celery.attempt import current_attempt
-from segue.executors.celery.capture import captured, current_capture, member_of
+from segue.executors.celery.calls import member_of
+from segue.executors.celery.capture import captured, current_capture
 from segue.executors.celery.door import Door, find_door
 from segue.executors.celery.growing import apply_growing
 from segue.executors.celery.members import add_to_chord_of

@@ -19,7 +19,7 @@ from kombu.utils.json import loads as kombu_loads
 from kombu.utils.json import register_type
 
 from segue.errors import SerializationError
-from segue.executors.celery.capture import Pending
+from segue.executors.celery.calls import Pending
 from segue.given import shown
 from segue.model import Expr, Gather, Hole, Ref, Span
 from segue.plan.codec import decode_holes, evaluate

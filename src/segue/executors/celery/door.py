@@ -16,7 +16,7 @@ from segue.engine.dispatch import Dispatch, Exchanged, SentStep, resend
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_steps, overdue, recall_steps, retry_changed
 from segue.errors import ConfigError, PlanError, Problem, SerializationError
-from segue.executors.celery.capture import Call
+from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.mirror import mirror

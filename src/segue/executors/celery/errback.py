@@ -13,7 +13,7 @@ from celery.app.task import Context
 from celery.exceptions import ChordError
 
 from segue.attempt.outcomes import describe
-from segue.executors.celery.capture import IMMUTABLE
+from segue.executors.celery.calls import IMMUTABLE
 from segue.executors.celery.codec import decode_arguments
 from segue.executors.celery.spec import has
 from segue.executors.celery.stored import stored_result

@@ -25,7 +25,8 @@ from segue.engine.executing import Executor, renew_sent, send_steps
 from segue.engine.extend import extend
 from segue.engine.start import NewRun, start_runs
 from segue.errors import PASSING_ERRORS, RunStateError
-from segue.executors.celery.capture import OPEN, Call, Capture, Pending, captured, capturing, is_open
+from segue.executors.celery.calls import OPEN, Call, Pending, is_open
+from segue.executors.celery.capture import Capture, captured, capturing
 from segue.executors.celery.plans import Names, plan_of_capture
 from segue.executors.celery.spec import GENERATED
 from segue.executors.celery.standins import patiently

@@ -14,8 +14,9 @@ from segue.engine.engine import Engine
 from segue.errors import ConfigError, PlanError, Problem, SerializationError
 from segue.executors.celery.attempt import RetryAsked, current_attempt
 from segue.executors.celery.backend import recording
+from segue.executors.celery.calls import NOT_KEPT, member_of
 from segue.executors.celery.canvas import make_canvases_durable, take_replacements
-from segue.executors.celery.capture import NOT_KEPT, current_capture, member_of
+from segue.executors.celery.capture import current_capture
 from segue.executors.celery.codec import encode_arguments
 from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
 from segue.executors.celery.members import add_to_chord_of

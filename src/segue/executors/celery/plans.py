@@ -14,7 +14,8 @@ from kombu import Exchange, Queue
 from msgspec import structs
 
 from segue.errors import PlanError, Problem, SerializationError
-from segue.executors.celery.capture import Call, Capture, Kin, Pending, captured
+from segue.executors.celery.calls import Call, Kin, Pending
+from segue.executors.celery.capture import Capture, captured
 from segue.executors.celery.codec import dumps, encode_arguments, expression_of, gathered
 from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE, KIN
 from segue.model import Expr, Gather, JoinRule, Policy, Ref

@@ -19,7 +19,8 @@ from kombu.exceptions import EncodeError
 
 from segue.engine.backoff import longer_wait
 from segue.errors import PASSING_ERRORS
-from segue.executors.celery.capture import MEMBER, captured
+from segue.executors.celery.calls import MEMBER
+from segue.executors.celery.capture import captured
 from segue.executors.celery.codec import loads
 from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.publish import StepHeader
