@@ -79,6 +79,7 @@ def test_what_is_added_may_be_a_graph_and_only_its_results_are_gathered(stage: S
     run_id, a, b = chord(stage)
     graph = plan(node("x"), node("y", 0), node("beside", 0), result=Gather((Ref(1), Ref(0))))
     add(stage, a, graph)
+    assert stage.is_sound()
     stage.turn(succeeded(a, "a"), succeeded(b, "b"))
     stage.work({"x": lambda job: succeeded(job, "x"), "y": lambda job: succeeded(job, "y"), "body": _none})
     values = [step.status for step in stage.steps(run_id)]
@@ -107,6 +108,7 @@ def test_steps_that_watch_the_body_watch_what_was_added(stage: Stage, fails: str
     run_id = stage.start(plan(node("a"), node("b"), node("body", 0, 1, args="[[null],{}]", holes=GATHER_TWO), watch))
     a, b = stage.claim_named("a", "b")
     add(stage, a)
+    assert stage.is_sound()
     stage.turn(failed(a, retryable=False) if fails == "a" else succeeded(a), succeeded(b))
     assert stage.statuses(run_id)["watch"] == "blocked"
     stage.work({"more": lambda job: failed(job, retryable=False) if fails == "more" else succeeded(job)})

@@ -305,6 +305,12 @@ def test_no_event_changes_a_final_step() -> None:
     check()
 
 
+def test_a_run_that_is_being_ended_does_not_grow() -> None:
+    running = Facts(StepStatus.RUNNING, 1)
+    assert isinstance(decide(running, transitions.Extending(1)), Change)
+    assert decide(msgspec.structs.replace(running, run_is_ending=True), transitions.Extending(1)) is transitions.REFUSED
+
+
 def test_attempts_never_fall_and_tries_never_exceed_the_policy() -> None:
     events = st.lists(
         st.tuples(st.sampled_from(["claim", "fail", "lose", "release", "send", "begin", "recall", "resend"])),
