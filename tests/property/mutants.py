@@ -365,7 +365,7 @@ MUTANTS = (
     Mutant("extend: tries are told apart by attempts", "engine/extend.py", "{step}:{found.facts.failures}:{key}", "{step}:{number}:{key}", folder=EXTEND),
     Mutant("extend: each try adds once more", "engine/extend.py", "{step}:{found.facts.failures}:{key}", "{step}:{key}", folder=EXTEND),
     Mutant("extend: a run that is being ended grows", "engine/transitions.py", "return REFUSED if step.run_is_ending else _become(step, step.status)",
-           "return _become(step, step.status)", folder="tests/property/test_decisions_are_written.py"),
+           "return _become(step, step.status)", "does_not_grow", folder="tests/property/test_decisions_are_written.py"),
     Mutant("extend: what is added to a paused run starts", "engine/extend.py", "    hold_paused(act.tx, locked)\n", "", folder=EXTEND),
     Mutant("extend: only its own place counts", "engine/extend.py", "        step = place.scope\n", "        raise RunStateError('no')\n", folder=EXTEND),
     Mutant("detour: a failed try that is repeated takes it", "engine/record.py", "isinstance(end, (Growth, Finish)):", "True:", folder=DETOUR),
