@@ -40,14 +40,13 @@ _PATIENCE_SECONDS = 60.0
 class StandIn(group):
     """Stands for one signature in a request. It is a group for Celery, which applies each group by itself."""
 
-    def __init__(self, kind: str, number: int, relatives: Relatives) -> None:
-        dict.__init__(self)
+    _loaded = False
+    _before: dict[str, Any] | None = None
+
+    def __init__(self, kind: str, number: int, relatives: Relatives) -> None:  # a long chain makes many: be quick
         self.segue_kind = kind
         self.segue_number = number
         self._relatives = relatives
-        self._app = relatives.door.app
-        self._loaded = False
-        self._before: dict[str, Any] | None = None
 
     def _content(self) -> None:
         if not self._loaded:
@@ -179,7 +178,7 @@ class Relatives:
 
     def _keep_from(self, rest: Sequence[Any]) -> None:
         expected = self._chain[: len(rest)]
-        if not rest or len(rest) > len(self._chain) or any(a is not b for a, b in zip(rest, expected, strict=True)):
+        if not rest or len(rest) > len(self._chain) or list(rest) != expected:
             raise EncodeError(
                 "self.request.chain was changed in a way that Segue cannot follow. A task may empty it, leave out the "
                 "tasks that come next, and put others in front (append). Use self.replace for anything else."
