@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from celery import chain, chord, group
 
-from segue.errors import RunFailedError
+from segue.errors import RunFailedError, RunStateError
 from tests.executors.celery.conftest import Project, Staged, wait_until
 
 SECONDS = 40
@@ -76,6 +76,25 @@ def test_a_generator_that_raises_fails_the_run_and_the_caller_sees_it(project: P
     with pytest.raises(RunFailedError, match="no more"):
         project.segue.get(found.id).wait(timeout=SECONDS).result()
     assert seen.read_text() == "errback\n"
+
+
+def test_a_run_that_is_cancelled_ends_the_generator(project: Project) -> None:
+    consumed: list[int] = []
+
+    def members() -> Iterator[Any]:
+        for number in range(1000):
+            if number == 3:
+                [found] = project.segue.runs(limit=1)
+                project.segue.get(found.id).cancel()
+            consumed.append(number)
+            yield project.sig("same", number)
+            time.sleep(0.02)
+
+    with pytest.raises(RunStateError, match="was ended while its tasks were generated"):
+        chord(members(), project.sig("same")).apply_async()
+    assert len(consumed) < 1000
+    [found] = project.segue.runs(limit=1)
+    assert project.segue.get(found.id).wait(timeout=SECONDS).status == "cancelled"
 
 
 def test_a_member_that_fails_fails_the_chord(project: Project, tmp_path: Path) -> None:

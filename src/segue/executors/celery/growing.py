@@ -56,10 +56,10 @@ def apply_growing(door: Door, work: Signature, apply: Callable[..., Any]) -> tup
         apply = functools.partial(apply, chord=growing.joined())
     try:
         capture, result = captured(door.app, apply, growing)
+        growing.finish()
     except BaseException as error:
         growing.fail(error)
         raise
-    growing.finish()
     return capture, result
 
 
@@ -117,7 +117,7 @@ class Growing:
 
     def fail(self, error: BaseException) -> None:
         """The generator raised: the body is not called."""
-        if self.is_open:
+        if self.is_open and not self._over.is_set():
             self._end(Verdict.FAILED, error=describe(error), retryable=False)
 
     def _open(self, body: Any) -> None:
@@ -186,7 +186,8 @@ class Growing:
         while not self._over.wait(lease / 4):
             try:
                 engine = self._door.engine
-                engine.act(renew_sent, attempt, until=engine.store.now() + timedelta(seconds=lease))
+                if not engine.act(renew_sent, attempt, until=engine.store.now() + timedelta(seconds=lease)):
+                    return
             except PASSING_ERRORS:
                 continue
 
