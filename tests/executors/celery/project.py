@@ -124,13 +124,16 @@ def make_app(
     @app.task(name="cut", shared=False, bind=True)
     def cut(
         self: Any, value: Any = None, *, chain: Any = "kept", callbacks: bool = False, fails: bool = False,
-        replace: bool = False,
+        replace: bool = False, path: str = "",
     ) -> Any:  # fmt: skip
         """Change what follows: `chain` is "cut", "last" (leave out all but the last), or ["append", number]."""
         if chain == "cut":
             self.request.chain = None
         elif chain == "last":
             self.request.chain = self.request.chain[:1]
+        elif chain == "other":
+            self.request.chain = [note.si(path, "other")]
+            self.request.callbacks = [*self.request.callbacks, note.si(path, "one more")]
         elif chain == "behind":
             self.request.chain.insert(0, same.s())
         elif chain == "written":

@@ -9,7 +9,7 @@ import pytest
 from celery import chain, chord, group
 
 from segue.errors import RunFailedError
-from tests.executors.celery.conftest import Project, Staged
+from tests.executors.celery.conftest import Project, Staged, wait_until
 
 SECONDS = 40
 
@@ -39,6 +39,23 @@ def test_a_task_may_put_another_in_front_of_what_follows(project: Project) -> No
     result = canvas.apply_async()
     assert result.get(timeout=SECONDS) == 106
     assert result.parent.get(timeout=SECONDS) == 1
+
+
+def test_a_task_may_put_another_in_front_of_a_group_or_chord(project: Project) -> None:
+    add = project.app.tasks["add"]
+    canvas = chain(project.sig("cut", 1, chain=["append", 5]), group(add.s(10), add.s(20)), project.sig("total"))
+    assert outcome(project, canvas)[:2] == ("succeeded", 42)
+
+
+def test_what_a_task_puts_in_place_of_what_follows_is_sent_by_celery(project: Project, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    note = project.app.tasks["note"]
+    first = project.sig("cut", 1, chain="other", path=str(seen))
+    first.link(note.si(str(seen), "callback"))
+    status, _, statuses = outcome(project, chain(first, project.sig("fail")))
+    assert (status, sorted(statuses)) == ("succeeded", ["skipped", "succeeded", "succeeded"])
+    wait_until(lambda: seen.exists() and len(seen.read_text().splitlines()) == 3)
+    assert sorted(seen.read_text().splitlines()) == ["callback", "one more", "other"]
 
 
 @pytest.mark.parametrize("how", ["behind", "written"])
