@@ -35,12 +35,12 @@ class CeleryWorker:
 
     def __init__(
         self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect",
-        backend: str | None = None, pool: str = "prefork", queue: str = "celery",
+        backend: str | None = None, pool: str = "prefork", queue: str = "celery", **more: str,
     ) -> None:  # fmt: skip
         self.log = log
         environment = {
             **os.environ, "PROJECT_BROKER": broker, "PROJECT_DATABASE": database_url, "PROJECT_CANVAS": "durable",
-            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence, "PROJECT_QUEUE": queue,
+            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence, "PROJECT_QUEUE": queue, **more,
         }  # fmt: skip
         if backend is not None:
             environment["PROJECT_BACKEND"] = backend
@@ -149,13 +149,13 @@ class Staged:
         )
         self._lease_seconds, self._backend, self.queue = lease_seconds, backend, queue
 
-    def worker(self, *, fence: str = "suspect", pool: str = "prefork") -> CeleryWorker:
-        """Start one more worker."""
+    def worker(self, *, fence: str = "suspect", pool: str = "prefork", **more: str) -> CeleryWorker:
+        """Start one more worker, with more in its environment."""
         log = self._folder / f"worker-{len(self._workers)}.log"
         self._workers.append(
             CeleryWorker(
                 self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence, pool=pool,
-                backend=self._backend, queue=self.queue,
+                backend=self._backend, queue=self.queue, **more,
             )
         )  # fmt: skip
         return self._workers[-1]

@@ -111,7 +111,7 @@ class Capture:
         self.is_outermost = False
         self._parents, self._header = (0,), (0,)
         self._is_body = not isinstance(body, group)
-        with _outside_tasks():
+        with outside_tasks():
             found = self._apply(body, ([Pending(0)],))
         self._is_body, self._header = False, ()
         return found
@@ -120,7 +120,7 @@ class Capture:
         """Apply what follows from each call, until nothing does."""
         self.is_outermost = False
         number = 0
-        with _outside_tasks():
+        with outside_tasks():
             while number < len(self.calls) or self._complete:
                 if number < len(self.calls):
                     self._follow(self.calls[number])
@@ -284,7 +284,7 @@ class Capture:
 
 
 @contextmanager
-def _outside_tasks() -> Iterator[None]:
+def outside_tasks() -> Iterator[None]:
     """As if no task ran here: what follows later is not sent by the task that applies the canvas."""
     running = list(_task_stack.stack)
     for _ in running:

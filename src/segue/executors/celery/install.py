@@ -22,7 +22,7 @@ from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, fi
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.node import node_step
 from segue.executors.celery.plans import plan_of_canvas
-from segue.executors.celery.publish import header_of
+from segue.executors.celery.publish import SEGUES, header_of
 from segue.executors.celery.request import halting
 from segue.executors.celery.standins import stands_in
 from segue.executors.celery.tracer import TracerSlot
@@ -147,6 +147,7 @@ def _refuse_other_apps() -> None:
             raise PlanError(name, [Problem(name, why, remedy)])
         return plain(app, name, *args, **options)
 
+    vars(send_task)[SEGUES] = True
     Celery.send_task = send_task
 
 
