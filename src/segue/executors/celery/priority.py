@@ -23,16 +23,32 @@ REDIS_STEPS = (0, 3, 6, 9)
 
 def later_first(app: Celery, nodes: Sequence[Node]) -> list[Node]:
     """The steps with priorities by their position: 1 for those that begin a run, and at most 9."""
-    positions: list[int] = []
     found = []
-    for node in nodes:
-        position = 1 + max((positions[parent] for parent in node.parents), default=0)
-        positions.append(position)
+    for node, position in zip(nodes, _positions(nodes), strict=True):
         options = options_of(node.spec)
         options.setdefault("priority", message_priority(app, position))
         spec = dumps(options, f"an option of {node.name}")
         found.append(structs.replace(node, priority=min(position, HIGHEST), spec=spec))
     return found
+
+
+def _positions(nodes: Sequence[Node]) -> list[int]:
+    """For each step the number of steps on the longest way to it, itself included."""
+    positions = [1] * len(nodes)
+    children: list[list[int]] = [[] for _ in nodes]
+    left = [len(set(node.parents)) for node in nodes]
+    for number, node in enumerate(nodes):
+        for parent in set(node.parents):
+            children[parent].append(number)
+    free = [number for number, count in enumerate(left) if not count]
+    while free:
+        number = free.pop()
+        for child in children[number]:
+            positions[child] = max(positions[child], positions[number] + 1)
+            left[child] -= 1
+            if not left[child]:
+                free.append(child)
+    return positions
 
 
 def message_priority(app: Celery, position: int) -> int:

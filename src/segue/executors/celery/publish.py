@@ -24,7 +24,7 @@ from segue.engine.dispatch import SentStep
 from segue.errors import SerializationError
 from segue.executors.celery.capture import outside_tasks, uncaptured
 from segue.executors.celery.codec import decode_arguments, dumps, loads
-from segue.executors.celery.spec import DELAYED, OURS, options_of
+from segue.executors.celery.spec import DELAYED, KIN, OURS, options_of
 from segue.model import Attempt, Job
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes, evaluate
@@ -53,6 +53,7 @@ class StepHeader(NamedTuple):
 
     attempt: Attempt
     sent_at: float  # seconds since 1970, by the database's clock
+    kin: tuple[int, ...] = ()  # how much stands in the task's request: see standins.py
     holds_places: bool = False  # of limits, which its end gives back
 
 
@@ -187,9 +188,11 @@ def letter_of(step: SentStep) -> Letter:
     if spec.get(DELAYED):
         options["eta"] = step.sent_at
     headers = dict(options.get("headers") or {})
-    headers[HEADER] = [
-        job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3), *([1] if step.holds_places else []),
-    ]  # fmt: skip
+    headers[HEADER] = [job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3)]
+    if KIN in spec or step.holds_places:
+        headers[HEADER].append(spec[KIN]["counts"] if KIN in spec else [])
+    if step.holds_places:
+        headers[HEADER].append(1)
     options["headers"] = headers
     _, _, task = job.task.partition(":")
     return Letter(task, step.handle, _arguments(job), options)
@@ -255,7 +258,8 @@ def header_of(request: Any) -> StepHeader | None:
     if not isinstance(found, (list, tuple)) or len(found) < 4:
         return None
     run_id, step, attempt, sent_at, *more = found
-    return StepHeader((run_id, step, attempt), sent_at, bool(more and more[0]))
+    kin, holds_places, *_ = (*more, (), 0)
+    return StepHeader((run_id, step, attempt), sent_at, tuple(kin), bool(holds_places))
 
 
 def without_header(headers: Any) -> dict[str, Any]:
