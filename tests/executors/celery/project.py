@@ -40,7 +40,8 @@ def make_app(
     )
     app.conf.update(
         broker_connection_retry_on_startup=True, worker_prefetch_multiplier=1, result_extended=True,
-        task_default_queue=queue, broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
+        task_default_queue=queue, task_queue_max_priority=None if of_redis else 9,
+        broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
     )  # fmt: skip
     segue = Segue(database_url)
     install(app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]

@@ -90,8 +90,12 @@ def test_what_a_queue_may_hold_is_bounded_and_can_be_opened(staged: Staged) -> N
 
 
 def test_later_steps_go_first(staged: Staged, tmp_path: Path) -> None:
+    check_that_later_steps_go_first(staged, tmp_path)
+
+
+def check_that_later_steps_go_first(staged: Staged, folder: Path) -> None:
     """Runs end before further ones begin, also if all of them were sent before a worker came."""
-    project, path, count = staged.project, tmp_path / "notes", 12
+    project, path, count = staged.project, folder / "notes", 12
     door_of(project.app).later_first = True
     note = project.app.tasks["note"]
     runs = [
