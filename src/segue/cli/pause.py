@@ -34,8 +34,6 @@ def command(setup: Setup, arguments: RunArguments, stop_running: bool) -> None:
 
 
 def _remark(done: Done) -> str:
-    if done.unanswered:
-        return f"but {', '.join(done.unanswered)} did not confirm it, and may still begin steps that it has"
     if done.changed:
         return ""
     return "no change: already paused" if done.status == RunStatus.PAUSED else "no change: it has ended"

@@ -14,6 +14,7 @@ from segue.client.step import StepHandle, fork, retrying
 from segue.client.waiting import send
 from segue.engine import control
 from segue.engine.engine import Engine
+from segue.engine.halting import await_halts
 from segue.engine.patience import Patience
 from segue.engine.sending import Sent
 from segue.engine.verbs import say_to
@@ -111,9 +112,10 @@ class Run:
         """
         verb = partial(control.pause_run, stop_running=stop_running, actor=actor, reason=reason)
         done = say_to(self._engine, verb, self.id)
-        if done.unanswered:
+        unanswered = await_halts(self._engine, [self.id]) if done.status == RunStatus.PAUSED else []
+        if unanswered:
             raise WaitTimeoutError(
-                f"Run {self.id} is paused, but {', '.join(done.unanswered)} did not confirm it in time, and may still "
+                f"Run {self.id} is paused, but {', '.join(unanswered)} did not confirm it in time, and may still "
                 "begin steps whose messages it has. Pause the run again to ask once more."
             )
         return RunStatus(done.status)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NamedTuple
 
 from segue.engine.act import Act
 from segue.engine.acts import Acts
@@ -30,45 +29,37 @@ SILENT_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 
 
-class Halt(NamedTuple):
-    """What the processes of an executor must acknowledge."""
-
-    executor: str
-    epoch: int
-
-
-def announce_halts(act: Act, run_id: str) -> tuple[Halt, ...]:
+def announce_halts(act: Act, run_id: str) -> None:
     """Announce a halt to each executor that was sent steps of the run.
 
     The caller holds the run's lock, and nothing of the run can be sent any more.
     """
-    executors = sorted(executor for (executor,) in act.tx.all("executors_to_halt", run_id=run_id))
-    return tuple(
-        Halt(executor, int(epoch))
-        for executor in executors
-        for (epoch,) in act.tx.all("raise_halt", executor=executor)
-    )  # fmt: skip
+    for executor in sorted(executor for (executor,) in act.tx.all("executors_to_halt", run_id=run_id)):
+        act.tx.later("raise_halt", executor=executor)
 
 
-def await_halts(engine: Acts, halts: Sequence[Halt], *, seconds: float = PATIENCE_SECONDS) -> list[str]:
-    """Wait until every live process of these executors has acknowledged. Returns the names of those that have not."""
+def await_halts(engine: Acts, run_ids: Sequence[str], *, seconds: float = PATIENCE_SECONDS) -> list[str]:
+    """Wait until the live processes of executors have acknowledged that these runs are paused.
+
+    Returns the names of those that have not. A run of which no step is sent any more needs no answer.
+    """
     end = time.monotonic() + seconds
     while True:
-        silent, busy = unanswered(engine, halts)
+        silent, busy = _unanswered(engine, run_ids)
         if not busy or time.monotonic() >= end:
-            return sorted(silent + busy)
+            return sorted(silent | busy)
         time.sleep(_LOOK_SECONDS)
 
 
-def unanswered(engine: Acts, halts: Sequence[Halt]) -> tuple[list[str], list[str]]:
+def _unanswered(engine: Acts, run_ids: Sequence[str]) -> tuple[set[str], set[str]]:
     """The names of live processes that have not acknowledged: those that are silent, and those that may still do it."""
     now = engine.store.now()
-    silent: list[str] = []
-    busy: list[str] = []
+    silent: set[str] = set()
+    busy: set[str] = set()
     with engine.reading() as tx:
-        for executor, epoch in halts:
-            for name, heartbeat_at in tx.all("unanswered_halts", executor=executor, epoch=epoch, now=now):
-                at = moment_of(tx, heartbeat_at)
-                is_silent = at is None or at < now - timedelta(seconds=SILENT_SECONDS)
-                (silent if is_silent else busy).append(str(name))
+        found = {row for run_id in run_ids for row in tx.all("unanswered_halts", run_id=run_id, now=now)}
+        for name, heartbeat_at in found:
+            at = moment_of(tx, heartbeat_at)
+            is_silent = at is None or at < now - timedelta(seconds=SILENT_SECONDS)
+            (silent if is_silent else busy).add(str(name))
     return silent, busy

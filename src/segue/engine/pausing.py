@@ -54,7 +54,8 @@ def pause_run(
     if is_new or asked:
         stopped: dict[str, Any] = {"stopped": asked} if stop_running else {}
         record_event(act, "run.paused", run_id=run_id, **stopped, **audit_detail(actor, reason))
-    return Done(RunStatus.PAUSED, is_new or asked > 0, announce_halts(act, run_id))
+    announce_halts(act, run_id)
+    return Done(RunStatus.PAUSED, is_new or asked > 0)
 
 
 def resume_run(act: Act, run_id: str, *, actor: str | None = None, reason: str | None = None) -> Done:

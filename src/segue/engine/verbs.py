@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from segue.engine.act import Act
 from segue.engine.acts import Acts
-from segue.engine.halting import Halt, await_halts
 from segue.errors import RunStateError, SegueError
 from segue.model import RunStatus
 
@@ -24,20 +23,15 @@ class Done(NamedTuple):
 
     status: str  # of the run afterwards
     changed: bool  # False: it was in that state already, or the verb has no effect in the run's state
-    halts: tuple[Halt, ...] = ()  # what processes of executors must acknowledge
-    unanswered: tuple[str, ...] = ()  # those that have not, as far as they were waited for
 
 
 Verb = Callable[[Act, str], Done]
 
 
 def say_to(engine: Acts, verb: Verb, run_id: str) -> Done:
-    """Apply a verb to a run, and wait a few seconds for executors that must acknowledge it.
-
-    Raises RunStateError if the rows of the run cannot be processed.
-    """
+    """Apply a verb to a run. Raises RunStateError if the rows of the run cannot be processed."""
     try:
-        done = engine.act(verb, run_id)
+        return engine.act(verb, run_id)
     except SegueError:
         raise
     except Exception as error:
@@ -45,7 +39,6 @@ def say_to(engine: Acts, verb: Verb, run_id: str) -> Done:
             f"This cannot be done to run {run_id}: its rows were changed by hand or damaged "
             f"({type(error).__name__}: {error}). A worker or the chores end it as failed when they meet them."
         ) from error
-    return done._replace(unanswered=tuple(await_halts(engine, done.halts))) if done.halts else done
 
 
 def audit_detail(actor: str | None, reason: str | None) -> dict[str, Any]:

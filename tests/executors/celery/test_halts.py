@@ -77,9 +77,18 @@ def test_a_pause_says_who_has_not_confirmed_it(staged: Staged, tmp_path: Path) -
         with pytest.raises(WaitTimeoutError, match=r"node-worker-0.* did not confirm"):
             other.pause()
         assert other.status == "paused"
+        applied = project.segue.select(ids=[other.id]).pause()
+        assert [name.partition("@")[0] for name in applied.unconfirmed] == ["node-worker-0"]
     finally:
         os.kill(worker.process.pid, signal.SIGCONT)
-    other.pause()
+
+    def is_confirmed() -> bool:
+        try:
+            return other.pause() == "paused"
+        except WaitTimeoutError:  # it has been silent for so long that it is not waited for
+            return False
+
+    wait_until(is_confirmed, SECONDS)
     begun = len(lines(path))  # what the worker had already may have begun before it heard of the pause
     (tmp_path / "go").touch()
     assert run.wait(timeout=SECONDS).result() == "x"

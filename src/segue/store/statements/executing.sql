@@ -93,7 +93,7 @@ SELECT DISTINCT executor FROM segue_steps WHERE run_id = :run_id AND status = 's
 
 -- name: raise_halt
 INSERT INTO segue_halts (executor, epoch) VALUES (:executor, 1)
-ON CONFLICT (executor) DO UPDATE SET epoch = segue_halts.epoch + 1 RETURNING epoch;
+ON CONFLICT (executor) DO UPDATE SET epoch = segue_halts.epoch + 1;
 
 -- name: halt_epoch
 SELECT epoch FROM segue_halts WHERE executor = :executor;
@@ -102,8 +102,10 @@ SELECT epoch FROM segue_halts WHERE executor = :executor;
 UPDATE segue_workers SET halts_seen = :epoch WHERE id = :worker_id;
 
 -- name: unanswered_halts
-SELECT name, heartbeat_at FROM segue_workers
-WHERE pool = :executor AND status IN ('running', 'stopping') AND lease_until > :now AND halts_seen < :epoch;
+-- Processes that may still begin what was sent of a run.
+SELECT w.name, w.heartbeat_at FROM segue_halts h JOIN segue_workers w ON w.pool = h.executor
+WHERE h.executor IN (SELECT s.executor FROM segue_steps s WHERE s.run_id = :run_id AND s.status = 'sent')
+AND w.status IN ('running', 'stopping') AND w.lease_until > :now AND w.halts_seen < h.epoch;
 
 -- name: step_of_executor
 -- What a task sees of a step behind its own.
