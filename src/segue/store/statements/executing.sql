@@ -89,7 +89,7 @@ SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR in
 
 -- name: executors_to_halt
 -- Those that were sent steps of the run. Also one that asks before it begins them: its question may be under way.
-SELECT DISTINCT executor FROM segue_steps WHERE run_id = :run_id AND status = 'sent' AND executor IS NOT NULL;
+SELECT DISTINCT executor FROM segue_steps WHERE run_id = :run_id AND {is_sent} AND executor IS NOT NULL;
 
 -- name: raise_halt
 INSERT INTO segue_halts (executor, epoch) VALUES (:executor, 1)
@@ -104,7 +104,7 @@ UPDATE segue_workers SET halts_seen = :epoch WHERE id = :worker_id;
 -- name: unanswered_halts
 -- Processes that may still begin what was sent of a run.
 SELECT w.name, w.heartbeat_at FROM segue_halts h JOIN segue_workers w ON w.pool = h.executor
-WHERE h.executor IN (SELECT s.executor FROM segue_steps s WHERE s.run_id = :run_id AND s.status = 'sent')
+WHERE h.executor IN (SELECT executor FROM segue_steps WHERE run_id = :run_id AND {is_sent})
 AND w.status IN ('running', 'stopping') AND w.lease_until > :now AND w.halts_seen < h.epoch;
 
 -- name: step_of_executor
