@@ -17,7 +17,8 @@ from segue.errors import PlanError, Problem, SerializationError
 from segue.executors.celery.capture import Call, Capture, captured
 from segue.executors.celery.codec import dumps, encode_arguments, gathered
 from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE
-from segue.model import Expr, Gather, JoinRule, Policy, Ref
+from segue.executors.celery.waits import waiting_node
+from segue.model import WAIT_FOR, Expr, Gather, JoinRule, Policy, Ref
 from segue.plan.codec import steps_in
 from segue.plan.graph import Node, Plan
 
@@ -96,6 +97,8 @@ class _Names:
 
 
 def _node(door: Door, call: Call, name: str) -> Node:
+    if call.task == WAIT_FOR:
+        return waiting_node(call, name)
     args, holes = encode_arguments(call.args, call.kwargs, f"an argument of {call.task}")
     options = {key: _plain(value) for key, value in call.options.items()}
     if call.is_body:
