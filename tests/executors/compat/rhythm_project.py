@@ -1,0 +1,5 @@
+"""later"""
+
+
+class Project:
+    pass
