@@ -6,7 +6,6 @@ may be lost when that process dies.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 from segue.engine.views import look
@@ -22,11 +21,14 @@ if TYPE_CHECKING:
 RUN_NAME = "dyrygent"
 _BEGUN = frozenset({StepStatus.READY, StepStatus.SENT, StepStatus.RUNNING, StepStatus.SUCCEEDED, StepStatus.FAILED})
 _PAGE = 1000
+_watched: set[type] = set()
 
 
-@functools.cache
 def watch_ticks(kind: type[Workflow]) -> None:
     """Emit the signal of this class in this process from now on; once."""
+    if kind in _watched:
+        return
+    _watched.add(kind)
 
     def ticked(event: Event) -> None:
         task = kind.workflow_processor_task
