@@ -125,12 +125,20 @@ def test_it_can_be_paused_before_a_worker_begins_it(rhythm: Project, batch: str)
     assert wf.get_workflow_status() == "PENDING"
 
 
-def test_a_return_value_that_is_no_list_fails_the_next_step_and_says_why(rhythm: Project, batch: str) -> None:
+def test_a_return_value_that_is_no_list_fails_its_step_and_says_why(rhythm: Project, batch: str) -> None:
     steps = [{"name": "nothing", "task": "tasks.nothing", "queue": "q1"}, STEPS[2]]
     wf = made(rhythm, steps=steps)
     wf.start(batch)
     wait_for_status(wf, "FAILURE")
-    assert wf.get_pending_step() == (1, "FAILURE")
+    assert wf.get_pending_step() == (0, "FAILURE")
+    result = wf.get_embellished_workflow()["steps"][0]["last_task_run"]["result"]
+    assert "Return a list or tuple" in result["exc_message"][0]
+
+
+def test_what_the_last_step_returns_is_its_own_business(rhythm: Project, batch: str) -> None:
+    wf = made(rhythm, steps=[{"name": "nothing", "task": "tasks.nothing", "queue": "q1"}])
+    wf.start(batch)
+    wait_for_status(wf, "SUCCESS")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from segue.plan.namespaces import plan_in
 TAG = "rhythm"
 START = "start"
 """The message for which the first step waits."""
+FOLLOWED = "rhythm_followed"
+"""A header of messages: a step comes behind this one."""
 HIGHEST_PRIORITY = 9
 
 
@@ -57,10 +59,12 @@ def make_run(door: Door, steps: Sequence[Mapping[str, Any]], *, name: str, app_i
     calls = [Placed(partial(door.app.send_task, WAIT_FOR, (START,)), name=f"({START})")]
     for number, step in enumerate(steps, start=1):
         kwargs = {**(step.get("kwargs") or {}), **identity(id_, step["name"], app_id)}
-        first = number == 1
+        first, options = number == 1, _options(step, number)
+        if number < len(steps):
+            options["headers"] = {FOLLOWED: True}
         calls.append(
             Placed(
-                partial(door.app.send_task, step["task"], () if first else (None,), kwargs, **_options(step, number)),
+                partial(door.app.send_task, step["task"], () if first else (None,), kwargs, **options),
                 parents=(number - 1,), name=step["name"],
                 takes_first=None if first else number - 1,
             )

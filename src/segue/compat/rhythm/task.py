@@ -7,7 +7,9 @@ from typing import Any
 from celery import Task
 
 from segue.compat.rhythm import states
+from segue.compat.rhythm.plans import FOLLOWED
 from segue.compat.rhythm.workflow import Workflow
+from segue.given import shown
 
 
 class WorkflowTask(Task):
@@ -44,6 +46,18 @@ class WorkflowTask(Task):
     def workflow(self) -> Workflow | None:
         """The workflow that it is a step of, as it is now; None if it is none."""
         return None if self.workflow_id is None else Workflow(self.app, self.workflow_id)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it. Raises TypeError if a step follows and has no argument then."""
+        if self.request.called_directly:
+            return super().__call__(*args, **kwargs)
+        found = self.run(*args, **kwargs)
+        if self.request.get(FOLLOWED) and not (isinstance(found, (list, tuple)) and found):
+            raise TypeError(
+                f"{self.name} returned {shown(found)}, and the next step takes the first item of that. "
+                "Return a list or tuple."
+            )
+        return found
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """For projects, which call `super().before_start(...)`."""
