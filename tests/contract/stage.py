@@ -19,7 +19,7 @@ from segue.engine.control import cancel_run
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import Ids
-from segue.engine.turn import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.views import look
 from segue.engine.views.explain import Reason, explain
 from segue.model import ErrorInfo, Hook, Job, JoinRule, Outcome, Policy, Value, Verdict

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from segue.engine.reopening import run_graph
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.plan.graph import RunTerms
 from segue.scheduler.chores import CHORES
 from tests.contract import by_hand

@@ -55,7 +55,7 @@ def test_a_turn_names_with_whom_it_is_shared(stage: Stage) -> None:
     stage.start(plan(fair("theirs", "b"), fair("others", "c")))
     [reason] = stage.explain(run_id)
     assert (reason.code, reason.text) == (
-        "waiting_for_share", "waits for the turn of its key 'a' on queue 'default', shared with 2 other keys that wait"
+        "waiting_for_share", "waits for its fair share of queue 'default': 2 other keys wait there, besides its key 'a'"
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from segue.engine.alarms import ring_alarms
 from segue.engine.control import pause_run
 from segue.engine.engine import Engine
 from segue.engine.notes import describe
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.model import Verdict
 from segue.observing.journal import RawEvent
 from segue.observing.kinds import expand

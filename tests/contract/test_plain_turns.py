@@ -12,7 +12,8 @@ import pytest
 from segue.engine.control import cancel_run
 from segue.engine.engine import Engine
 from segue.engine.pausing import pause_run
-from segue.engine.turn import TurnMemory, TurnRequest
+from segue.engine.turn_memory import TurnMemory
+from segue.engine.turn_request import TurnRequest
 from segue.errors import StoreUnavailableError
 from segue.model import Gather, Hole, Job, JoinRule, Outcome, Ref, Verdict
 from segue.plan.graph import Plan

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from segue.engine.engine import Engine
 from segue.engine.pausing import pause_run
 from segue.engine.reopening import alike, rewrite, run_graph
-from segue.engine.reopening.ahead import Ahead
+from segue.engine.reopening.ahead import BufferedWrites
 from segue.engine.reopening.alike import MOST_SPANS, Resets, spans_of
 from segue.engine.reopening.retry import retry_from
 from segue.engine.verbs import Done
@@ -55,7 +55,7 @@ class Between:
             return found
 
         def counted(tx: Any, run_id: str) -> Any:
-            self.locked += not isinstance(tx, Ahead)
+            self.locked += not isinstance(tx, BufferedWrites)
             return read_graph(tx, run_id)
 
         monkeypatch.setattr(Engine, "_work_out", and_then)
@@ -135,7 +135,7 @@ def test_what_ends_meanwhile_might_have_ended_behind_it(stage: Stage, between: B
 
 def test_what_runs_below_it_meanwhile_is_refused(stage: Stage, between: Between) -> None:
     run_id, _ = busy_run(stage)
-    with pytest.raises(RunStateError, match="below would begin anew, and runs now"):
+    with pytest.raises(RunStateError, match="reset below, but an attempt has not ended yet"):
         between.say(partial(by_hand.retry, stage, run_id, "again"), stage.claim)
     assert (between.looks, between.locked) == (1, 0)
 
@@ -208,7 +208,7 @@ def test_what_is_claimed_while_it_is_written_is_refused(
         jobs.extend(stage.claim(want=1))
 
     faulty = FaultyStore(stage.store, claim_one, statement)
-    with pytest.raises(RunStateError, match="would begin anew, and runs now"):
+    with pytest.raises(RunStateError, match="but an attempt has not ended yet"):
         Engine(faulty).act(retry_from, run_id, step="again")
     [job] = jobs
     assert faulty.has_struck

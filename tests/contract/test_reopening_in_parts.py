@@ -17,7 +17,7 @@ from segue.engine.act import Act
 from segue.engine.engine import Engine
 from segue.engine.parts import do_part
 from segue.engine.reopening import ahead, run_graph
-from segue.engine.reopening.ahead import Ahead, write_ahead
+from segue.engine.reopening.ahead import BufferedWrites, write_ahead
 from segue.engine.reopening.retry import retry_run
 from segue.engine.views.waiting import list_events
 from tests.contract import by_hand
@@ -47,7 +47,7 @@ def half_retried(stage: Stage, run_id: str) -> Iterator[None]:
     """Say a retry, and go on from one part to the next."""
     store = stage.store
     with stage.engine.reading() as tx:
-        looking = Ahead(stage.store, tx, run_id)
+        looking = BufferedWrites(stage.store, tx, run_id)
         retry_run(Act(looking, store.now()), run_id)
     assert stage.engine._act(lambda act: write_ahead(act, run_id, looking), [])
     yield

@@ -63,7 +63,7 @@ def test_a_step_is_named_by_its_name_or_its_number(stage: Stage) -> None:
     a, x = stage.claim_named("a", "x")
     stage.turn(expanded(a, plan(node("x"))), succeeded(x))
     rounds(stage)
-    with pytest.raises(StepNotFoundError, match=r"give the number of one \(1, 2\)"):
+    with pytest.raises(StepNotFoundError, match=r"give the number of one of them \(1, 2\)"):
         retry(stage, grown, "x")
     retry(stage, grown, 2)
     assert rounds(stage) == [["x"]]
@@ -95,12 +95,12 @@ def test_in_a_run_that_was_cancelled_the_others_come_back_too(stage: Stage) -> N
 def test_what_runs_below_is_in_the_way(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), node("b", 0), node("c", 0), node("early", 1, 2, rule="any_succeeded")))
     [a] = stage.claim()
-    with pytest.raises(RunStateError, match="a would begin anew, and runs now"):
+    with pytest.raises(RunStateError, match="reset a, but an attempt has not ended yet"):
         retry(stage, run_id, "a")
     stage.turn(succeeded(a))
     b, c = stage.claim_named("b", "c")
     before = stage.steps(run_id)
-    with pytest.raises(RunStateError, match="b, c would begin anew, and runs now"):
+    with pytest.raises(RunStateError, match="reset b, c, but an attempt has not ended yet"):
         retry(stage, run_id, "a")
     assert stage.steps(run_id) == before
     stage.turn(succeeded(b), succeeded(c))
@@ -242,14 +242,14 @@ def test_a_scope_that_is_being_worked(stage: Stage) -> None:
     run_id = stage.start(plan(node("grown"), node("after", 0)))
     grow(stage, "grown", node("x"), node("y"), node("hook", hook="finally"))
     x, y = stage.claim_named("x", "y")
-    with pytest.raises(RunStateError, match="x, y would begin anew, and runs now"):
+    with pytest.raises(RunStateError, match="reset x, y, but an attempt has not ended yet"):
         retry(stage, run_id, "grown")
     stage.turn(succeeded(x))
     retry(stage, run_id, "x")
     assert names(stage) == ["x"]
     stage.turn(succeeded(y))
     [hook] = stage.claim()
-    with pytest.raises(RunStateError, match="hook would begin anew, and runs now"):
+    with pytest.raises(RunStateError, match="reset hook, but an attempt has not ended yet"):
         retry(stage, run_id, "x")
     stage.turn(failed(hook, retryable=False))
     retry(stage, run_id, "grown")
@@ -281,7 +281,7 @@ def test_a_hook_alone(stage: Stage) -> None:
     retry(stage, run_id, "well")
     assert rounds(stage) == [["well"], ["then"]]
     assert stage.run(run_id).status == "succeeded"
-    with pytest.raises(RunStateError, match="an on_failure hook, and the steps succeeded"):
+    with pytest.raises(RunStateError, match="an on_failure hook, but the steps succeeded"):
         retry(stage, run_id, "badly")
 
 

@@ -159,7 +159,7 @@ def test_a_hook_may_call(stage: Stage) -> None:
 
 def test_a_retry_from_a_call_forgets_the_calls_behind_it(stage: Stage) -> None:
     run_id, job = called(stage, 5)
-    with pytest.raises(RunStateError, match="again4 would begin anew, and runs now"):
+    with pytest.raises(RunStateError, match="reset again4, but an attempt has not ended yet"):
         by_hand.retry(stage, run_id, "again1")
     stage.turn(failed(job, retryable=False))
     by_hand.retry(stage, run_id, "again1")

@@ -83,7 +83,7 @@ def test_a_version_that_is_known_costs_one_statement(stage: Stage) -> None:
     for _ in range(2):
         stage.engine.act(lambda act: write_code_version(spied(act, said), code))
         stage.advance(1)
-    assert said == ["see_code_version", "put_definitions", "see_code_version"]
+    assert said == ["touch_code_version", "put_definitions", "touch_code_version"]
 
 
 def test_it_is_written_once_and_reads_as_it_was_written(stage: Stage) -> None:

@@ -11,7 +11,9 @@ import pytest
 from segue.engine import propagate
 from segue.engine.control import cancel_run
 from segue.engine.engine import Engine
-from segue.engine.turn import Turn, TurnMemory, TurnRequest
+from segue.engine.turn import Turn
+from segue.engine.turn_memory import TurnMemory
+from segue.engine.turn_request import TurnRequest
 from segue.model import Job, Outcome
 from tests.contract.stage import Stage, failed, node, plan, succeeded
 

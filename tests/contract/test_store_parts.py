@@ -14,11 +14,13 @@ from segue.engine import engine as engines
 from segue.engine import propagate
 from segue.engine.control import pause_run, resume_run
 from segue.engine.engine import Engine
-from segue.engine.turn import Turn, TurnMemory, TurnRequest, TurnResult
+from segue.engine.turn import Turn
+from segue.engine.turn_memory import TurnMemory
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.views import look
 from segue.model import Gather, Job, Outcome, Ref
 from segue.plan.graph import Plan
-from segue.store.protocol import TOLD_AT_ONCE
+from segue.store.protocol import RELEASED_AT_ONCE
 from tests.contract import by_hand
 from tests.contract.stage import Stage, expanded, failed, node, plan, succeeded
 
@@ -209,7 +211,7 @@ def test_a_run_is_pruned_when_nothing_is_left_to_do_of_it(stage: Stage) -> None:
 
 @pytest.mark.parametrize("ends", ["well", "badly", "well and the process dies"])
 def test_a_step_tells_many_children_in_parts(stage: Stage, ends: str) -> None:
-    width = 2 * TOLD_AT_ONCE + 5
+    width = 2 * RELEASED_AT_ONCE + 5
     members = [node(f"m{at}", 0) for at in range(width)]
     run_id = stage.start(plan(node("first"), *members, node("last", *range(1, width + 1))))
     [job] = stage.claim()

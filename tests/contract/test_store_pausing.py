@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from segue.engine.control import Done, cancel_run, pause_run, resume_run
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.errors import RunNotFoundError
 from segue.model import Job, JoinRule, Outcome, Verdict
 from tests.contract.stage import Stage, connect, ended, expanded, failed, node, plan, succeeded, value

@@ -150,9 +150,9 @@ class _Watched:
         self._store.reach(f"{self._prefix}finish", self._tx)
         return self._tx.finish(batch, now)
 
-    def tell(self, run_id: str, step: int, told: int, now: datetime) -> Any:
-        self._store.reach(f"{self._prefix}tell_children", self._tx)
-        return self._tx.tell(run_id, step, told, now)
+    def release_more(self, run_id: str, step: int, released: int, now: datetime) -> Any:
+        self._store.reach(f"{self._prefix}release_children", self._tx)
+        return self._tx.release_more(run_id, step, released, now)
 
 
 def lose(_: Any) -> NoReturn:

@@ -38,6 +38,7 @@ TEXTS = (
     '[[[0,0],["ref",987654321987]]]', '["ref",2]', '["span",0,99999999999]', '["mapping",["a"],[]]', "?", "?[]",
     '{"retries":"many"}', '{"retry_delay":1e308,"retries":3}', '{"timeout":-1}', "[" * 5000, "1" * 6000, '"\\ud800"',
     '["no.such.task",1,[["nobody","",1]]]',
+    '{"\\u0024segue.newer":1}', '[[{"\\u0024segue.newer":1}],{}]', '{"\\u0024segue.newer',
 )  # fmt: skip
 """What stands where JSON should."""
 

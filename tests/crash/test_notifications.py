@@ -10,7 +10,7 @@ import pytest
 from segue.engine.control import cancel_run
 from segue.engine.engine import Engine
 from segue.engine.subscriptions import NOTIFICATION, put_subscription
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.errors import StoreError
 from segue.model import RUN, Hole, Job, Ref
 from segue.plan.graph import Node, Plan

@@ -21,7 +21,7 @@ from segue.engine.reopening.edit import NewArguments
 from segue.engine.reopening.fork import fork_run
 from segue.engine.reopening.manual import skip_step
 from segue.engine.reopening.retry import retry_from
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.engine.views import look
 from segue.engine.views.select import RunFilter
 from segue.errors import StoreError

@@ -15,7 +15,7 @@ from segue.client import Run
 from segue.engine.control import cancel_run
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.errors import StoreError
 from segue.model import RunStatus
 from tests.crash import crash_tasks

@@ -12,7 +12,7 @@ from segue.engine.alarms import ring_alarms, ringing_runs
 from segue.engine.engine import Engine
 from segue.engine.scope import ALL_RUNS
 from segue.engine.sending import Sent, send_message
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.errors import StoreError
 from segue.model import Job, RunStatus
 from segue.plan.graph import Plan, RunTerms, Sla

@@ -147,12 +147,27 @@ class Options(TypedDict, total=False):
 
 Ident = NewType("Ident", int)
 
-TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
+RESERVED = st.sampled_from(
+    [
+        "$segue.", "$segue.x", "$segue.payload", "$segue.$segue.x", "$segue", "\\u0024segue.x", '{"\\u0024segue.x":1}',
+        '"$segue.x":', '{"$segue.x":', "\\", '{"',
+    ]
+)  # fmt: skip
+"""Texts like those by which Segue tells its frames, and like their escapes."""
+TEXT = st.text(st.characters(codec="utf-8"), max_size=6) | RESERVED
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
+LIKE_FRAMES = st.recursive(
+    st.builds(lambda key, value: {key: value}, st.sampled_from(["$segue.x", "$segue.payload", "\\u0024segue.x"]), JSON),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3) | st.dictionaries(RESERVED | TEXT, inner, min_size=1, max_size=3)
+    ),
+    max_leaves=4,
+)
+"""Values with dicts like frames, at some depth."""
 INTEGERS = st.integers() | st.integers(10**30, 10**40) | st.integers(-(2**70), -(2**60))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)

@@ -30,6 +30,8 @@ RECOUNT, REOPEN, RESET = (
 REOPENED = "tests/property/test_reopened_runs_follow_the_model.py"
 LIVE, AHEAD = "engine/reopening/live.py", "tests/contract/test_reopening_ahead.py"
 VALUES = "tests/property/test_values_come_back.py"
+RESERVED, FRAMES = "tests/property/test_reserved_keys_come_back.py", "tests/unit/plan/test_frames.py"
+NEWER = "tests/contract/test_frames_of_newer_versions.py"
 WAITS = "store/statements/waits.sql"
 TAKES = "who_takes and sqlite"
 SESSIONS = "tests/contract/test_postgres_sessions.py"
@@ -55,9 +57,12 @@ class Mutant(NamedTuple):
 
 MUTANTS = (
     Mutant("no fence in finish, SQLite", SQLITE, "AND attempt = ?3 AND status = ?4", "AND ?3 IS NOT NULL AND status = ?4"),
-    Mutant("no fence in the finish of many, SQLite", SQLITE, "AND attempt = o.column3 AND status", "AND status", folder=FINISH),
-    Mutant("the finish of many asks for no status, SQLite", SQLITE, "AND attempt = o.column3 AND status = o.column4", "AND attempt = o.column3",
-           folder=FINISH),
+    Mutant("no fence in the finish of many, SQLite", "store/sqlite_finish.py",
+           "asked.pop((run_id, step, attempt, status), None)",
+           "next((asked.pop(key) for key in list(asked) if (*key[:2], key[3]) == (run_id, step, status)), None)", folder=FINISH),
+    Mutant("the finish of many asks for no status, SQLite", "store/sqlite_finish.py",
+           "asked.pop((run_id, step, attempt, status), None)",
+           "next((asked.pop(key) for key in list(asked) if key[:3] == (run_id, step, attempt)), None)", folder=FINISH),
     Mutant("no fence in finish, PostgreSQL", POSTGRES, "AND s.attempt = o.attempt AND", "AND", "postgres"),
     Mutant("no fence in the finish of one, PostgreSQL", POSTGRES, "AND s.attempt = :attempt AND s.status = :from_status",
            "AND :attempt::integer IS NOT NULL AND s.status = :from_status", "postgres"),
@@ -178,9 +183,9 @@ MUTANTS = (
     Mutant("reopening: hooks run anew whatever begins anew", REOPEN, "return is_open or is_unknown", "return True", folder=REOPENED),
     Mutant("reopening: what was skipped stays so", REOPEN, "if number not in self.reset and (child.status in cascade or",
            "if number not in self.reset and (child.status in cascade - SKIPPED or", folder=REOPENED),
-    Mutant("reopening: a run that was cancelled stays cancelled elsewhere", "engine/reopening/retry.py", "CANCELLED if goes_on else NOTHING",
+    Mutant("reopening: a run that was cancelled stays cancelled elsewhere", "engine/reopening/retry.py", "CANCELLED if undoes_end else NOTHING",
            "NOTHING", folder=REOPENED),
-    Mutant("reopening: the plan that a task returned is kept", REOPEN, "            self._empty(found)\n", "", folder=REOPENED),
+    Mutant("reopening: the plan that a task returned is kept", REOPEN, "            self._discard_plan(found)\n", "", folder=REOPENED),
     Mutant("reopening: a running step begins anew", "engine/reopening/retry.py", "    if reopening.busy:\n", "    if False:\n", folder=REOPENED),
     Mutant("reopening: tries are not given back", "store/statements/reopening.sql", "failures = 0, losses = 0, passed_on_to", "losses = 0, passed_on_to",
            folder=REOPENED),
@@ -234,6 +239,14 @@ MUTANTS = (
            "comes_back", VALUES),
     Mutant("values: a union takes the first that reads at all", "authoring/containers.py", "if self.language.spell(value) == text and member", "if member",
            "comes_back", "tests/unit/authoring/test_values_of_models.py"),
+    Mutant("frames: a frame is spelt as a user's dict", "plan/frames.py", "OPENING = '{\"\\\\u0024segue.'", "OPENING = '{\"$segue.'", "arguments_results and sqlite", RESERVED),
+    Mutant("frames: raw JSON of a user becomes one", "plan/writing.py", "return unframed(text)", "return text", "raw_json_of", FRAMES),
+    Mutant("frames: raw JSON beside a future result becomes one", "authoring/templates.py", "return unframed(self._encode(template).decode())",
+           "return self._encode(template).decode()", "beside_a_future and sqlite", NEWER),
+    Mutant("frames: a reader takes them for dicts", "authoring/values.py", 'if "\\\\" in text and OPENING in text:  #', "if False:  #", "reads_it and sqlite", NEWER),
+    Mutant("frames: a path leads into one", "plan/codec.py", "        if may_be_framed:", "        if False:", "leads_into", FRAMES),
+    Mutant("frames: a key comes from one", "plan/key_sources.py", "    refuse_frame(raw)", "    pass", "key_is_taken", FRAMES),
+    Mutant("frames: a condition is said to be damaged", "engine/resolve.py", "return bool(read(raw))", "return bool(_decode(raw))", "reads_it and sqlite", NEWER),
     Mutant("values: NaN is written as null", "plan/writing.py", '("null" in text and self._has_nan(value))', "False", "refused_by_name", VALUES),
     Mutant("values: keys are spelt by str() beside a handle", "authoring/templates.py", "pairs = [(key_text(key), item)", "pairs = [(str(key), item)",
            "spelt", VALUES),
@@ -288,7 +301,7 @@ MUTANTS = (
            folder="tests/contract/test_reopening_in_parts.py"),
     Mutant("parts: what may start does so before its run goes on", "engine/reopening/rewrite.py", "[_unarmed(row) for row in self._rows]",
            "[row for row in self._rows]", folder="tests/contract/test_reopening_in_parts.py"),
-    Mutant("parts: further children are told nothing, SQLite", "store/sqlite_finish.py", "follow.append(Follow(run_id, step, TOLD_AT_ONCE,",
+    Mutant("parts: further children are told nothing, SQLite", "store/sqlite_finish.py", "follow.append(Follow(run_id, step, RELEASED_AT_ONCE,",
            "follow.append(Follow(run_id, step, len(numbers),", folder="tests/contract/test_store_parts.py"),
     Mutant("sent: a begin counts in a paused run", TRANSITIONS, "if step.run_is_paused and step.is_fenced:", "if False:", folder=EXECUTING),
     Mutant("sent: what goes on outside is held by a pause", TRANSITIONS, "if step.run_is_paused and step.is_fenced:", "if step.run_is_paused:",
@@ -338,7 +351,7 @@ MUTANTS = (
     Mutant("plain: what was claimed is lost with its values", "engine/turn.py", "                self._make_jobs_apart(rows)", "                pass", "postgres", PLAIN_TURNS),
     Mutant("plain: what was claimed is lost with the rest of the turn", "engine/turn.py", "if not exchanged.rows and len(exchanged.left) == len(request.outcomes):", "if True:",
            "postgres", PLAIN_TURNS),
-    Mutant("what is asked ahead is used though something came between", "engine/foresight.py", "if count[outcome.run_id] == 1", "if count[outcome.run_id] >= 1", "", PLAIN_TURNS),
+    Mutant("what is asked ahead is used though something came between", "engine/record.py", "if count[o.run_id] == 1", "if count[o.run_id] >= 1", "", PLAIN_TURNS),
 )  # fmt: skip
 
 

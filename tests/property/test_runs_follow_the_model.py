@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from segue.engine.control import pause_run, resume_run
 from segue.engine.identity import WorkerIdentity
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.model import RUN, Job, Outcome, Verdict
 from segue.plan import codec
 from segue.plan.graph import Plan

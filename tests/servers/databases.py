@@ -18,7 +18,7 @@ MOST_USES = 50
 """Deleted rows stay in the tables until they are vacuumed: a database that was used so often is replaced."""
 LARGEST_BYTES = 1_000_000
 """A table that has grown larger than this would make the next test slower, or other plans for it."""
-FAREWELL_SECONDS = 0.3
+EXIT_GRACE_SECONDS = 0.3
 """How long a session may take to end after its client has closed it. One that stays belongs to somebody."""
 
 CLEANER = "cleaner of the tests"
@@ -148,7 +148,7 @@ class ReadyDatabases:
 
 def _is_left_alone(connection: psycopg.Connection[Any]) -> bool:
     """Wait a moment for the sessions that were closed; False when one stays open."""
-    deadline = time.monotonic() + FAREWELL_SECONDS
+    deadline = time.monotonic() + EXIT_GRACE_SECONDS
     while connection.execute(SESSIONS).fetchone() != (0,):
         if time.monotonic() > deadline:
             return False

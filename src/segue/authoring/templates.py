@@ -11,6 +11,7 @@ from segue.authoring.handle import Graph, Handle, gathered
 from segue.authoring.values import Converters, encode, key_text, plain_of
 from segue.errors import DefinitionError, SerializationError
 from segue.plan.check import MAX_NESTING
+from segue.plan.frames import unframed
 from segue.plan.writing import Writer
 
 Where = tuple[str | int, ...]
@@ -41,7 +42,7 @@ class Templates:
     ) -> tuple[str, list[tuple[Where, Handle]]]:
         """Arguments as text, and the handles in them; a value that cannot be written is noted, and left out."""
         try:
-            text = self._encode((args, kwargs)).decode()
+            text = unframed(self._encode((args, kwargs)).decode())
         except DefinitionError:
             raise
         except Exception:  # noqa: BLE001 - the argument at fault, and the reason, are found below
@@ -58,7 +59,7 @@ class Templates:
             why = f"a future result lies inside an object that is not a list, tuple or dict, or {MAX_NESTING} deep"
             self._whys.append(why)
             return encode(([None] * len(args), dict.fromkeys(kwargs))), []
-        return self._encode(template).decode(), found
+        return unframed(self._encode(template).decode()), found
 
     def _placeholder(self, args: Any, kwargs: dict[str, Any], converters: Converters | None) -> str:
         """Arguments of the right form for the other checks, after the ones that cannot be written were noted."""

@@ -24,6 +24,7 @@ from segue.authoring.shapes import Anything, MisfitError, Shape
 from segue.errors import SerializationError
 from segue.model import Hole
 from segue.plan.codec import NULL, decode_holes, evaluate
+from segue.plan.frames import OPENING, unknown_kind
 from segue.plan.writing import Fault, Writer, kind_of
 
 
@@ -57,11 +58,14 @@ def key_text(key: object) -> str:
 
 
 def decode(text: str) -> Any:
-    """JSON text as plain Python values. Raises `SerializationError` if it is not JSON."""
+    """JSON text as plain Python values. Raises `SerializationError` if it is not JSON, or has a frame."""
     try:
-        return _decoder.decode(text)
+        value = _decoder.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         raise SerializationError(f"not JSON that can be read: {exc}; it begins with {text[:60]!r}") from exc
+    if "\\" in text and OPENING in text:  # `frames.has_frame`, without the call
+        raise unknown_kind(text)
+    return value
 
 
 def decode_result(annotation: Any, text: str) -> Any:

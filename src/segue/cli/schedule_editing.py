@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.text import Text
@@ -12,7 +12,7 @@ from rich.text import Text
 from segue.authoring import Element
 from segue.cli.application import find_work
 from segue.cli.durations import Duration, duration_option
-from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.schedule_looking import local, schedule_record, tick_record, ticks_table
@@ -26,7 +26,6 @@ from segue.timetable.zones import zone_named
 TICKS_TOLD = 50  # ticks of a backfill that are listed; further ones are only counted
 NONE = "none"  # a value that removes a bound
 _MAY_BE_NONE = ("starts_at", "ends_at", "catch_up_window")
-AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 
 def when_options(*, is_new: bool) -> Callable[[AnyCallable], AnyCallable]:

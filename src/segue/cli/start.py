@@ -24,6 +24,7 @@ from segue.client.records import run_record
 from segue.client.wording import duration
 from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
+from segue.plan.frames import unframed
 from segue.worker.inline import work_run
 
 
@@ -117,7 +118,7 @@ def _debounce(key: str | None, window: float | None, keep: str | None, *, waits:
 def value_of(text: str, annotation: Any = Any) -> Any:
     """A word of the command line, converted by the annotation: JSON if it is valid JSON, otherwise the text itself."""
     try:
-        return decode_result(annotation, text)
+        return decode_result(annotation, unframed(text))
     except SerializationError as as_json:
         try:
             return decode_result(annotation, encode(text))

@@ -12,13 +12,13 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.text import Text
 
 from segue.cli.durations import Duration, duration_option
-from segue.cli.options import Setup, json_option, pass_setup, with_setup
+from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import PrintableFormatter, console, print_json, say_now
 from segue.client import Segue
 from segue.client.wording import counted
@@ -31,7 +31,6 @@ from segue.worker.options import WorkerOptions
 from segue.worker.worker import Worker
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)

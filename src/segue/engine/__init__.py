@@ -8,9 +8,10 @@ and continues what was too large for one.
 
     start          start.py, expand.py      plans become rows: rows.py works them out before the transaction
     a turn         turn.py                  what a worker reports and what it gets, in one transaction; plain.py sends
-                                            the commit along where nothing needs a look; otherwise:
+                                            the commit along where nothing needs a look (turn_request.py and
+                                            turn_memory.py have its input, result and memory); otherwise:
                                             reporting.py and record.py take outcomes, attempts.py ends attempts by
-                                            the rules of transitions.py (foresight.py asks ahead for what they need),
+                                            the rules of transitions.py (foresight.py asks ahead about plans),
                                             propagate.py carries ends down the graph,
                                             claiming/ gives the worker its next steps
     executors      executing.py             steps at an executor outside: sent, begun, recalled, sent again

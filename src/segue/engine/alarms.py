@@ -126,7 +126,7 @@ def ring_alarms(act: Act, scope: Scope = ALL_RUNS) -> int:
     while True:
         # Read again each time: another process may have handled them before their runs were locked.
         due = act.tx.all("due_alarms", now=act.now, limit=ALARMS_AT_ONCE, only=scope.only, aside=aside)
-        new = {row[0] for row in due} - locked.keys()
+        new = {run_id for run_id, *_ in due} - locked.keys()
         if not new:
             break
         free, held = lock_free_runs(act.tx, new)
@@ -148,7 +148,7 @@ def ring_alarms(act: Act, scope: Scope = ALL_RUNS) -> int:
 def ringing_runs(tx: Transaction, now: datetime, scope: Scope) -> list[str]:
     """The runs whose alarms are due."""
     rows = tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE, only=scope.only, aside=list(scope.aside))
-    return sorted({row[0] for row in rows})
+    return sorted({run_id for run_id, *_ in rows})
 
 
 def give_up_ringing(engine: Acts, run_id: str, error: Exception) -> None:
@@ -156,7 +156,7 @@ def give_up_ringing(engine: Acts, run_id: str, error: Exception) -> None:
     with engine.reading() as tx:
         now = engine.store.now()
         rows = tx.all("due_alarms", now=now, limit=ALARMS_AT_ONCE, only=run_id, aside=[])
-    if any(row[2] == Kind.DEADLINE for row in rows):
+    if any(kind == Kind.DEADLINE for _, _, kind, *_ in rows):
         text = f"it had not ended at its deadline, and cannot end in order, because its rows are damaged: {error}"
         engine.break_run(run_id, RUN, ErrorInfo(DEADLINE_EXCEEDED, storable(text)))
     engine.act(lambda act: act.tx.all("rest_alarms", run_id=run_id, due_at=AT_REST, now=act.now))
@@ -173,9 +173,9 @@ class _Ringing:
     def ring(self, run_id: str, step: int, kind: Kind, due_at: Any, seconds: float) -> None:
         """Do what the alarm is for, then reschedule it, or delete it."""
         rows = self._act.tx.all("alarm_subject", run_id=run_id, step=step)
+        subject = Subject(*rows[0]) if rows else None
         again: datetime | None = None
-        if rows and (step == RUN or rows[0][5] is not None):
-            subject = Subject(*rows[0])
+        if subject is not None and (step == RUN or subject.status is not None):
             match kind:
                 case Kind.DEADLINE:
                     again = self._deadline(run_id, subject, seconds)

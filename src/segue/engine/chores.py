@@ -81,7 +81,7 @@ def _lock_lost(tx: Transaction, scope: Scope) -> tuple[list[LockedRun], list[Any
     while True:
         # Read again each time: a step may have ended before its run was locked.
         lost = tx.all("lost_steps", limit=RESCUE_AT_ONCE, only=scope.only, aside=aside)
-        new = {row[0] for row in lost} - locked.keys()
+        new = {run_id for run_id, *_ in lost} - locked.keys()
         if not new:
             return list(locked.values()), lost
         free, _ = lock_free_runs(tx, new)
@@ -94,9 +94,9 @@ def release_steps(act: Act, steps: Sequence[tuple[str, int, int]]) -> int:
 
     Returns how many; steps of runs that another transaction holds are left.
     """
-    locked, held = lock_free_runs(act.tx, {step[0] for step in steps})
+    locked, held = lock_free_runs(act.tx, {run_id for run_id, _, _ in steps})
     runs = LockedRuns(locked)
-    steps = [step for step in steps if step[0] not in held]
+    steps = [(run_id, step, attempt) for run_id, step, attempt in steps if run_id not in held]
     finishes = []
     for run_id, step, attempt in steps:
         outcome = Outcome(run_id, step, attempt, Verdict.RELEASED)

@@ -166,7 +166,7 @@ class _Adding:
             tx.all("drop_debounce", run_id=run_id)
             return None
         if debounce.keep != self._terms.keep or bool(debounce.needs_code) != self._start.needs_code:
-            tx.all("shut_debounce", run_id=run_id, now=self._act.now)
+            tx.all("end_debounce_window", run_id=run_id, now=self._act.now)
             return None
         if debounce.size + self._size > MOST_BYTES:
             raise RunStateError(_too_large(self._start, self._terms, debounce, self._size))
@@ -221,7 +221,7 @@ def due_debounces(tx: Transaction, now: datetime, *, known: Sequence[str], limit
 
     If the workflow must be called to make a plan, only workflows in `known`, those of this process, are included.
     """
-    return [str(row[0]) for row in tx.all("due_debounces", now=now, known=list(known), limit=limit)]
+    return [str(run_id) for run_id, _ in tx.all("due_debounces", now=now, known=list(known), limit=limit)]
 
 
 def close_debounce(act: Act, run_id: str) -> OpenDebounce | None:

@@ -35,7 +35,7 @@ logger = get_logger("segue.definitions")
 
 def write_code_version(act: Act, code: CodeVersion, namespace: str = DEFAULT) -> bool:
     """Store the definitions of a version of the code, or that it was seen again. True if it was not known."""
-    [[is_new]] = act.tx.all("see_code_version", namespace=namespace, version=code.version, now=act.now)
+    [[is_new]] = act.tx.all("touch_code_version", namespace=namespace, version=code.version, now=act.now)
     if not is_new:
         return False
     act.tx.each(

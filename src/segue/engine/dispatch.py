@@ -46,6 +46,14 @@ class SentStep(NamedTuple):
     sent_at: datetime
 
 
+class _SentRow(NamedTuple):
+    """A row of `send_ready` or `sent_step`: the columns of a claimed step, and two more."""
+
+    step: ClaimedRow
+    spec: str | None
+    handle: str | None
+
+
 class Exchanged(NamedTuple):
     """What came of an exchange."""
 
@@ -96,11 +104,16 @@ def resend(act: Act, attempt: Attempt, *, wait_seconds: float) -> Exchanged:
 def _messages(
     act: Act, rows: Sequence[Row], known: Mapping[tuple[str, int], str]
 ) -> tuple[list[SentStep], list[Outcome]]:  # fmt: skip
-    claimed = [ClaimedRow(*row[:-2]) for row in rows]
+    found = [_SentRow(ClaimedRow(*claimed), spec, handle) for *claimed, spec, handle in rows]
+    by_step = {(row.step.run_id, row.step.step): row for row in found}
+    claimed = [row.step for row in found]
     in_order(claimed)
-    beside = {(row[0], row[1]): (bare(row[12]), row[-2], row[-1]) for row in rows}
     jobs, left = Assembly(claimed, known).jobs(act.tx)
-    return [SentStep(job, *beside[job.run_id, job.step], act.now) for job in jobs], left
+    return [_sent(job, by_step[job.run_id, job.step], act.now) for job in jobs], left
+
+
+def _sent(job: Job, row: _SentRow, now: datetime) -> SentStep:
+    return SentStep(job, bare(row.step.queue), row.spec, row.handle, now)
 
 
 def _behind(prefix: str) -> str:

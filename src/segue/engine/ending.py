@@ -32,6 +32,6 @@ def _cancel_waiting_steps(act: Act, run_id: str, but: int) -> None:
     if journal is None or "step.cancelled" not in journal.wanted:
         act.tx.later("cancel_waiting_steps", run_id=run_id, but=but, now=act.now)
         return
-    for step, attempt, task in act.tx.all("cancel_waiting_steps_told", run_id=run_id, but=but, now=act.now):
+    for step, attempt, task in act.tx.all("cancel_waiting_steps_returning", run_id=run_id, but=but, now=act.now):
         if task is not None:
             journal.note("step.cancelled", run_id, step, attempt)

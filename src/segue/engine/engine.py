@@ -31,14 +31,16 @@ from segue.engine.limiting.places import LimitKey
 from segue.engine.lives import WorkerLives
 from segue.engine.parts import Part, do_part
 from segue.engine.record import Recorded
-from segue.engine.reopening.ahead import Ahead, Glances, LargeRun, write_ahead
+from segue.engine.reopening.ahead import BufferedWrites, FreshReads, LargeRun, write_ahead
 from segue.engine.reopening.fork import work_out_fork, write_fork
 from segue.engine.reporting import report
 from segue.engine.rows import RowContext
 from segue.engine.scope import OF_ALL, SteppedBack, one_by_one, step_back
 from segue.engine.start import NewRun, rows_of, start_runs
 from segue.engine.stored import storable
-from segue.engine.turn import Turn, TurnMemory, TurnRequest, TurnResult
+from segue.engine.turn import Turn
+from segue.engine.turn_memory import TurnMemory
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.unfinished import ForkLeft, HalfFork, UnfinishedRun, unfinished_runs
 from segue.engine.verbs import Done
 from segue.errors import StoreConflictError, StoreError, StoreReadOnlyError, StoreUnavailableError
@@ -328,10 +330,10 @@ class Engine(WorkerLives):
         except Exception as error:
             raise admission.NotAdmittedError(f"runs ended, and no other could be admitted: {error}") from error
 
-    def _work_out(self, work: Callable[[Act], T], run_id: str) -> tuple[Ahead, T]:
+    def _work_out(self, work: Callable[[Act], T], run_id: str) -> tuple[BufferedWrites, T]:
         """Run this on a large run, without its lock, and keep the writes."""
         now = self.store.now()
-        ahead = Ahead(self.store, Glances(self.store), run_id)
+        ahead = BufferedWrites(self.store, FreshReads(self.store), run_id)
         return ahead, work(Act(ahead, now, ids=self.ids))
 
     def _as_it_is(self, done: T, run_id: str) -> T:
@@ -381,7 +383,7 @@ class Engine(WorkerLives):
 
     def _work_out_fork(self, fork: HalfFork) -> Part:
         """Compute, without a lock, which steps of the copy of a large run start from the beginning."""
-        ahead = Ahead(self.store, Glances(self.store), fork.run_id)
+        ahead = BufferedWrites(self.store, FreshReads(self.store), fork.run_id)
         work_out_fork(Act(ahead, self.store.now(), ids=self.ids), fork)
         self._act(partial(write_fork, ahead=ahead, fork=fork), [])
         return Part(True, [])

@@ -1,8 +1,8 @@
-"""What is asked about attempts before it is needed, so that the answers come with the lock of their run.
+"""Asks ahead about attempts that returned plans, so that the answers come with the lock of their run.
 
-Each answer that is waited for is an exchange with a server. Of an attempt that returned a plan three are needed, one
-after another: its step, whether the plan may take the step's place, and how many steps the run has. All are asked right
-behind the lock, so they are what they would be if they were asked later.
+Each answer that is waited for is an exchange with a server. Besides the state of its step (`record`), a plan needs two,
+one after another: whether it may take the step's place, and how many steps the run has. Both are asked right after the
+lock, so they are what they would be if they were asked later.
 
 Invariant: only for an attempt whose run nothing else in the report is about. Between the question and its use this
 transaction changes nothing in that run, and no other can.
@@ -10,38 +10,30 @@ transaction changes nothing in that run, and no other can.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from segue.errors import PlanError, SerializationError
-from segue.model import Attempt, Outcome, Ref, Verdict
+from segue.model import Attempt, Outcome, Ref
 from segue.plan import codec
 from segue.plan.graph import Plan
 from segue.store.protocol import Later, Transaction
 
 
 class Foreseen(NamedTuple):
-    """The questions about one attempt."""
+    """The questions about one attempt that returned a plan."""
 
-    state: Later
     plan: Plan | None = None  # that it returned; its names are not yet those that are stored
     size: Later | None = None  # of its run
     scope: Later | None = None  # in which the only step of the plan may take the step's place
 
 
-def foresee(
-    tx: Transaction, plain: Sequence[Outcome], others: Sequence[Outcome], known: Mapping[Attempt, object]
-) -> dict[Attempt, Foreseen]:
-    """Ask about each of `others` whose run no other outcome is of. The plans of `known` have been read already."""
+def foresee(tx: Transaction, returned: Sequence[Outcome], alone: Set[Attempt]) -> dict[Attempt, Foreseen]:
+    """Ask about attempts that returned plans, except those that are not `alone` in their run."""
     if tx.dialect == "sqlite":  # an answer takes no exchange there
         return {}
-    count = Counter(outcome.run_id for outcome in (*plain, *others))
-    return {
-        (outcome.run_id, outcome.step, outcome.attempt): _ask(tx, outcome, known)
-        for outcome in others
-        if count[outcome.run_id] == 1
-    }
+    asked = {(outcome.run_id, outcome.step, outcome.attempt): outcome for outcome in returned}
+    return {attempt: _ask(tx, outcome) for attempt, outcome in asked.items() if attempt in alone}
 
 
 def is_one_call(plan: Plan) -> bool:
@@ -54,14 +46,10 @@ def ask_for_scope(tx: Transaction, run_id: str, step: int) -> Later:
     return tx.later("scope_to_pass_on", run_id=run_id, step=step, result_expr=codec.encode_expr(Ref(step)))
 
 
-def _ask(tx: Transaction, outcome: Outcome, known: Mapping[Attempt, object]) -> Foreseen:
-    run_id, step = outcome.run_id, outcome.step
-    state = tx.later("step_state", run_id=run_id, step=step)
-    if outcome.verdict != Verdict.EXPANDED or (run_id, step, outcome.attempt) in known:
-        return Foreseen(state)
+def _ask(tx: Transaction, outcome: Outcome) -> Foreseen:
     try:
         plan = codec.decode(outcome.result or "")
     except (PlanError, SerializationError):  # raised again where it is known whose fault it is
-        return Foreseen(state)
-    scope = ask_for_scope(tx, run_id, step) if is_one_call(plan) else None
-    return Foreseen(state, plan, tx.later("size_of_run", run_id=run_id), scope)
+        return Foreseen()
+    scope = ask_for_scope(tx, outcome.run_id, outcome.step) if is_one_call(plan) else None
+    return Foreseen(plan, tx.later("size_of_run", run_id=outcome.run_id), scope)

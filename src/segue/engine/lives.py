@@ -87,7 +87,8 @@ class WorkerLives:
         time.
         """
         with self.store.reading() as tx:
-            mine = {(row[0], row[1], row[2]) for row in tx.all("steps_of_worker", worker_id=worker_id)}
+            rows = tx.all("steps_of_worker", worker_id=worker_id)
+        mine = {(run_id, step, attempt) for run_id, step, attempt in rows}
         unknown = sorted(mine - known)
         if not unknown:
             return 0, True

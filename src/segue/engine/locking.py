@@ -48,7 +48,7 @@ def lock_free_runs(tx: Transaction, run_ids: Iterable[str]) -> tuple[list[Locked
         return [], set()
     locked = [LockedRun(*row) for row in tx.all("lock_free_runs", ids=ids)]
     missing = sorted(set(ids) - {run.id for run in locked})
-    there = {str(row[0]) for row in tx.all("runs_there", ids=missing)} if missing else set()
+    there = {str(row[0]) for row in tx.all("existing_runs", ids=missing)} if missing else set()
     return locked, there
 
 
@@ -80,12 +80,16 @@ def lock_run(tx: Transaction, run_id: str) -> LockedRun:
 
 def unusual_runs(rows: Iterable[Row]) -> list[LockedRun]:
     """Those among the rows of `lock_runs` that are ending, paused, or have a limit of runs. Most are none of these."""
-    return [LockedRun(*row) for row in rows if row[2] is not None or row[5] is not None or row[1] == RunStatus.PAUSED]
+    return [
+        run
+        for run in map(LockedRun._make, rows)
+        if run.intent is not None or run.limit_name is not None or run.status == RunStatus.PAUSED
+    ]
 
 
 def begun_runs(locked: Iterable[Row]) -> frozenset[str]:
     """The locked runs that have begun already."""
-    return frozenset([row[0] for row in locked if row[1] == RunStatus.RUNNING])
+    return frozenset([run_id for run_id, status, *_ in locked if status == RunStatus.RUNNING])
 
 
 def hold_paused(tx: Transaction, locked: Iterable[LockedRun]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -70,14 +70,14 @@ def events_of(tx: Transaction, raw_events: Sequence[RawEvent], at: datetime) -> 
     """The same inside a transaction. Joins, which no worker executes, are left out."""
     about = {(each.run_id, each.step) for each in raw_events if each.run_id is not None}
     asked = {key: tx.later("event_facts", run_id=key[0], step=key[1]) for key in about}
-    facts = {key: rows[0] for key, later in asked.items() if (rows := later.rows())}
+    facts = {key: _Facts(*rows[0]) for key, later in asked.items() if (rows := later.rows())}
     events = []
     for each in raw_events:
         if each.run_id is None:
-            events.append(_event(each, at, (None, None, None, None, None)))
+            events.append(_event(each, at, _Facts()))
             continue
         found = facts.get((each.run_id, each.step))
-        if found is not None and (each.step is None or found[4] is not None):
+        if found is not None and (each.step is None or found.task is not None):
             events.append(_event(each, at, found))
     return events
 
@@ -101,7 +101,17 @@ def payload(event: Event) -> dict[str, Any]:
     }
 
 
-def _event(each: RawEvent, at: datetime, facts: tuple[Any, ...]) -> Event:
+class _Facts(NamedTuple):
+    """What is added to an event when it is delivered: a row of `event_facts`."""
+
+    workflow: str | None = None
+    key: str | None = None
+    tags: Any = None
+    name: str | None = None
+    task: str | None = None
+
+
+def _event(each: RawEvent, at: datetime, facts: _Facts) -> Event:
     workflow, key, tags, name, _ = facts
     detail: dict[str, object] = object_of(each.detail)
     space = namespace_of(workflow if workflow is not None else str(detail.get("schedule", "")))
@@ -146,7 +156,7 @@ def begin_runs(act: Act, run_ids: Sequence[str], *, at: datetime | None = None) 
     if journal is None or "run.started" not in journal.wanted:
         act.tx.later("runs_begin", ids=list(run_ids), now=at)
         return
-    for (run_id,) in act.tx.all("runs_begin_told", ids=list(run_ids), now=at):
+    for (run_id,) in act.tx.all("runs_begin_returning", ids=list(run_ids), now=at):
         journal.note("run.started", run_id)
 
 

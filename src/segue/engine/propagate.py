@@ -41,7 +41,7 @@ from segue.model import (
 )  # fmt: skip
 from segue.plan.codec import decode_expr, steps_in
 from segue.plan.lanes import is_open
-from segue.store.protocol import TOLD_AT_ONCE, Finish, Finished, Follow, FollowKind, Later
+from segue.store.protocol import RELEASED_AT_ONCE, Finish, Finished, Follow, FollowKind, Later
 
 LONGEST_PATH = 4000
 """The maximum number of characters that an error spends on the plans through which it came."""
@@ -178,13 +178,13 @@ class Propagation:
             self._act.tx.each(write.statement, [tuple(row) for row in write.rows])
             self._left -= len(write.rows)
 
-    def _hear(self, finished: Finished, *, told: int = 0) -> None:
+    def _hear(self, finished: Finished, *, released: int = 0) -> None:
         self.started += finished.started
         for follow in finished.follow:
             if follow.kind == FollowKind.ENDED:
                 note_run_end(self._act, follow.run_id, RunStatus.SUCCEEDED)
             elif follow.kind == FollowKind.TELL:
-                self._queue.append(follow._replace(attempt=follow.attempt + told))
+                self._queue.append(follow._replace(attempt=follow.attempt + released))
             else:
                 self._queue.append(follow)
 
@@ -200,9 +200,9 @@ class Propagation:
                 self._left -= FOLLOW_COST
                 return self._pass_through(follow)
             case FollowKind.TELL:
-                self._left -= TOLD_AT_ONCE
-                finished = self._act.tx.tell(follow.run_id, follow.step, follow.attempt, self._act.now).result()
-                self._hear(finished, told=follow.attempt)
+                self._left -= RELEASED_AT_ONCE
+                finished = self._act.tx.release_more(follow.run_id, follow.step, follow.attempt, self._act.now).result()
+                self._hear(finished, released=follow.attempt)
                 return []
             case unknown:
                 assert_never(unknown)
@@ -348,7 +348,7 @@ class Propagation:
         verdict = judge_join(rule, left, 0, skipped, 0) if left or skipped else JoinVerdict.START
         starts = verdict is JoinVerdict.START and not is_join
         self._act.tx.all(
-            "tell_hook", run_id=run_id, step=step,
+            "count_down_hook", run_id=run_id, step=step,
             status=StepStatus.READY if starts else StepStatus.BLOCKED,
             ready_at=due if starts else not_before, gate="timer" if starts and due > self._act.now else None,
         )  # fmt: skip

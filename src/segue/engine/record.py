@@ -6,14 +6,15 @@ Plain successes, nearly all of them, go through one set-based `finish`. The othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from segue.engine.act import Act
 from segue.engine.attempts import Growth, LockedRuns, end_attempt, record_attempts
 from segue.engine.expand import LargePlan, expand
-from segue.engine.foresight import foresee
+from segue.engine.foresight import Foreseen, foresee
 from segue.engine.locking import LockedRun, begun_runs, hold_paused, unusual_runs
 from segue.engine.notes import note_finishes
 from segue.engine.propagate import Propagation
@@ -35,6 +36,7 @@ class Recorded(NamedTuple):
     locked: frozenset[str] = frozenset()  # the runs whose lock this transaction holds
     begun: frozenset[str] = frozenset()  # those among them that are known to have begun
     ended_limited: Sequence[str] = ()  # the runs that ended and gave back a place of their limit
+    is_settled: bool = True  # everything had been read before `meanwhile` was called
 
 
 def sorted_out(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
@@ -52,6 +54,28 @@ def sorted_out(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome
     return plain, list(others.values())
 
 
+def record(
+    act: Act, outcomes: Sequence[Outcome], *, by: str, plans: Mapping[Attempt, LargePlan] = NO_PLANS,
+    meanwhile: Callable[[], None] | None = None, from_status: StepStatus = StepStatus.RUNNING,
+) -> Recorded:  # fmt: skip
+    """Record outcomes. `meanwhile` is called while plain successes are on their way, or otherwise at the end.
+
+    Invariant: a turn that holds steps (come due, claimed) no longer waits for a run, so two turns never wait for each
+    other. The consequences of plain successes touch no ready step, with two rare exceptions, which may wait: a wait
+    whose failure ends its run, and a notification. If two turns meet there, PostgreSQL ends one of them, and its worker
+    repeats it.
+    """
+    plain, others = sorted_out(outcomes)
+    recording = Recording(act, by, plain, others, plans, from_status)
+    recorded = recording.propagate() if others else None
+    if meanwhile is not None:
+        meanwhile()
+    if recorded is None:
+        recorded = recording.propagate()
+    repeated = len(outcomes) - len(plain) - len(others)
+    return recorded._replace(refused=recorded.refused + repeated, is_settled=bool(others))
+
+
 class Recording:
     """Plain successes that were sent: their runs, and those of `others`, are being locked, without waiting yet.
 
@@ -60,7 +84,7 @@ class Recording:
 
     def __init__(
         self, act: Act, by: str, plain: Sequence[Outcome], others: Sequence[Outcome],
-        plans: Mapping[Attempt, LargePlan] = NO_PLANS, from_status: StepStatus = StepStatus.RUNNING,
+        plans: Mapping[Attempt, LargePlan], from_status: StepStatus,
     ) -> None:  # fmt: skip
         self._act = act
         self._from_status = from_status.value
@@ -76,11 +100,30 @@ class Recording:
                 for o in self._plain
             ]  # fmt: skip
             self._sent = tx.finish(self._batch, act.now)
+        self._others = others
+        self._states = self._ask_for_states() if others and tx.dialect != "sqlite" else {}  # no exchanges to save there
         self._plans = plans
-        self._foreseen = foresee(tx, plain, others, plans) if others else {}
+        self._foreseen: dict[Attempt, Foreseen] = {}
 
-    def propagate(self, others: Sequence[Outcome]) -> Recorded:
-        """Deal with what came of the successes, and with the other outcomes."""
+    def _ask_for_states(self) -> dict[Attempt, Later]:
+        """Ask for the steps of the other outcomes, so that the answers come with the locks of their runs.
+
+        Invariant: only if no other outcome is about the run. So between the question and its use, this transaction
+        changes nothing in the run, and no other can.
+        """
+        count = Counter(outcome.run_id for outcome in (*self._plain, *self._others))
+        return {
+            (o.run_id, o.step, o.attempt): self._act.tx.later("step_state", run_id=o.run_id, step=o.step)
+            for o in self._others
+            if count[o.run_id] == 1
+        }
+
+    def propagate(self) -> Recorded:
+        """Handle the effects of the successes, and the other outcomes."""
+        others = self._others
+        returned = [outcome for outcome in others if outcome.verdict == Verdict.EXPANDED]
+        if returned:
+            self._foreseen = foresee(self._act.tx, returned, self._states.keys() - self._plans.keys())
         rows = self._locked.rows()
         unusual = unusual_runs(rows)
         propagation = Propagation(self._act)
@@ -109,7 +152,7 @@ class Recording:
             hold_paused(self._act.tx, unusual)
         limited = {run.id for run in unusual if run.limit_name is not None}
         ended_limited = [run_id for run_id in self._act.ended_runs if run_id in limited] if limited else ()
-        locked = frozenset([row[0] for row in rows])
+        locked = frozenset([run_id for run_id, *_ in rows])
         started, begun = propagation.started, begun_runs(rows)
         return Recorded(refused, started, started - first, results, locked, begun, ended_limited)
 
@@ -118,10 +161,11 @@ class Recording:
         refused = 0
         items: list[Item] = []
         for outcome in outcomes:  # one after another: a failure that ends the run cancels what a plan before it added
-            foreseen = self._foreseen.get((outcome.run_id, outcome.step, outcome.attempt))
-            state = foreseen.state if foreseen is not None else None
+            attempt = (outcome.run_id, outcome.step, outcome.attempt)
+            state = self._states.get(attempt)
             end = end_attempt(self._act, runs, outcome, _event(outcome), by=self._by, state=state)
             if isinstance(end, Growth):
+                foreseen = self._foreseen.get(attempt)
                 items += expand(self._act, propagation, end, plans=self._plans, foreseen=foreseen)
             elif isinstance(end, Finish):
                 items.append(end)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from segue.engine.act import Act
 from segue.engine.expand import LargePlan
 from segue.engine.limiting.admission import NONE, Admitted, admit_after
-from segue.engine.record import NO_PLANS, Recorded, Recording, sorted_out
+from segue.engine.record import NO_PLANS, Recorded, record
 from segue.model import Attempt, Outcome, StepStatus
 
 
@@ -42,22 +42,12 @@ def report(
         if meanwhile is not None:
             meanwhile()
         return _NOTHING
-    plain, others = sorted_out(outcomes)
-    from_status = StepStatus.SENT if from_sent else StepStatus.RUNNING
-    recording = Recording(act, by, plain, others, plans, from_status)
-    # Invariant: a turn that holds steps (come due, claimed) no longer waits for a run, so two turns never wait for each
-    # other. The consequences of plain successes touch no ready step, with two rare exceptions, which may wait: a wait
-    # whose failure ends its run, and a notification. If two turns meet there, PostgreSQL ends one of them, and its
-    # worker repeats it.
-    recorded = recording.propagate(others) if others else None
-    if meanwhile is not None:
-        meanwhile()
-    if recorded is None:
-        recorded = recording.propagate(())
-    repeated = len(outcomes) - len(plain) - len(others)
-    if repeated:
-        recorded = recorded._replace(refused=recorded.refused + repeated)
+    recorded = record(
+        act, outcomes, by=by, plans=plans, meanwhile=meanwhile,
+        from_status=StepStatus.SENT if from_sent else StepStatus.RUNNING,
+    )  # fmt: skip
     admitted = admit_after(act, recorded.ended_limited) if admits else NONE
     if wakes and recorded.started:
         act.tx.later("wake")
-    return Reported(recorded, admitted, not others and recorded.started_late > 0, bool(others))
+    is_settled = recorded.is_settled
+    return Reported(recorded, admitted, not is_settled and recorded.started_late > 0, is_settled)

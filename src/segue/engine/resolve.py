@@ -18,6 +18,7 @@ import msgspec
 from segue.errors import SerializationError
 from segue.model import RUN, Expr, Hook, StepStatus
 from segue.plan.codec import NULL, UNREADABLE, decode_expr, decode_holes, evaluate, steps_in, unreadable
+from segue.plan.frames import read
 from segue.store.protocol import Transaction
 
 _STEP_LIMIT = 2**31  # of the column; a damaged reference may contain any number
@@ -130,12 +131,12 @@ def run_value(tx: Transaction, run_id: str, result_expr: str | None) -> str:
 def filled(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of a step that the engine itself executes, as plain values. Raises SerializationError."""
     try:
-        template = _decode(args)
+        template = read(args)
         for hole in decode_holes(holes):
             place = template
             for key in hole.where[:-1]:
                 place = place[key]
-            place[hole.where[-1]] = _decode(value_of(hole.what, values))
+            place[hole.where[-1]] = read(value_of(hole.what, values))
         positional, named = template
         if not isinstance(positional, list) or not isinstance(named, dict):
             raise TypeError("it is not [args, kwargs]")
@@ -149,7 +150,9 @@ def filled(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[lis
 def is_true(raw: str) -> bool:
     """The truth value, as in Python, of a JSON text. Raises SerializationError."""
     try:
-        return bool(_decode(raw))
+        return bool(read(raw))
+    except SerializationError:
+        raise
     except UNREADABLE as error:
         raise unreadable("whether a result is true", raw, error) from None
 
@@ -161,12 +164,13 @@ def hook_value(tx: Transaction, run_id: str, step: int) -> str:
     Raises SerializationError.
     """
     hooks = tx.all("hook_scope", run_id=run_id, step=step)
+    hook, scope = hooks[0] if hooks else (None, RUN)
     runs = tx.all("run_outcome", run_id=run_id)
-    scopes = tx.all("scope_outcome", run_id=run_id, step=hooks[0][1]) if hooks and hooks[0][1] != RUN else runs
+    scopes = runs if scope == RUN else tx.all("scope_outcome", run_id=run_id, step=scope)
     if not hooks or not runs or not scopes:
         raise SerializationError(f"the run {run_id} of this hook is no longer in the database")
     name, outcome, error, result_expr = scopes[0]
-    if hooks[0][0] == Hook.ON_SUCCESS:
+    if hook == Hook.ON_SUCCESS:
         return run_value(tx, run_id, result_expr)
     try:
         info = {"run_id": run_id, "workflow": name, "status": outcome, "error": _decode(error) if error else None}

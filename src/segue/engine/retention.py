@@ -54,8 +54,11 @@ class Portion(msgspec.Struct, frozen=True):
 
 def list_rules(tx: Transaction, *, prefix: str | None = None) -> list[Rule]:
     """The rules that were set, the general ones first. An unreadable rule keeps everything: see `rule_of`."""
-    rows = [row for row in tx.all("retention_rules") if is_in(prefix, row[0])]
-    return [rule_of(row) or Rule(bare(row[0]), row[1], namespace=namespace_of(row[0])) for row in rows]
+    return [
+        rule_of((workflow, status, *limits)) or Rule(bare(workflow), status, namespace=namespace_of(workflow))
+        for workflow, status, *limits in tx.all("retention_rules")
+        if is_in(prefix, workflow)
+    ]
 
 
 def rule_of(row: Sequence[Any]) -> Rule | None:

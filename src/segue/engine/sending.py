@@ -62,5 +62,6 @@ def _sent_before(tx: Transaction, run_id: str, name: str, key: str) -> Sent | No
     found = tx.all("find_message", run_id=run_id, name=name, key=key)
     if not found:
         return None
-    names = tx.all("step_name", run_id=run_id, step=found[0][0]) if found[0][0] is not None else []
+    [(step,)] = found
+    names = tx.all("step_name", run_id=run_id, step=step) if step is not None else []
     return Sent(run_id, name, names[0][0] if names else None, is_new=False)

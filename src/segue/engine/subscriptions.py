@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -22,9 +23,10 @@ from segue.observing.journal import RawEvent
 from segue.observing.kinds import expand, matching
 from segue.observing.observers import Event
 from segue.plan import codec
+from segue.plan.frames import read
 from segue.plan.graph import Node, Plan
 from segue.plan.namespaces import bare, is_in, namespace_of, plan_in
-from segue.store.protocol import Row, Transaction
+from segue.store.protocol import Transaction
 
 NOTIFICATION = "segue.notification"
 """The workflow of the runs that subscriptions start."""
@@ -84,7 +86,7 @@ def delete_subscription(act: Act, name: str) -> None:
 
 def list_subscriptions(tx: Transaction, *, prefix: str | None = None) -> list[SubscriptionInfo]:
     """All subscriptions, or those of a namespace, by name."""
-    return [_info(tx, row) for row in tx.all("list_subscriptions") if is_in(prefix, row[0])]
+    return [_info(tx, name, *rest) for name, *rest in tx.all("list_subscriptions") if is_in(prefix, name)]
 
 
 def active(tx: Transaction) -> list[Subscribed]:
@@ -130,7 +132,7 @@ def _filled_node(node: Node, event: str) -> Node:
     where = [hole.where for hole in node.holes if hole.what == _GIVEN]
     if not where:
         return node
-    arguments = msgspec.json.decode(node.args)
+    arguments = read(node.args)
     for path in where:
         inside = arguments
         for key in path[:-1]:
@@ -173,8 +175,9 @@ def _unknown(name: str) -> SubscriptionNotFoundError:
     return SubscriptionNotFoundError(f"No subscription is named {bare(name)!r}. `segue subscriptions list` lists them.")
 
 
-def _info(tx: Transaction, row: Row) -> SubscriptionInfo:
-    name, events, workflow, target, is_active, created_at = row
+def _info(
+    tx: Transaction, name: str, events: Any, workflow: str | None, target: Any, is_active: Any, created_at: Any
+) -> SubscriptionInfo:
     since = known_moment(tx, created_at)
     of = None if workflow is None else bare(workflow)
     return SubscriptionInfo(

@@ -8,130 +8,30 @@ rescued when it expires.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
-
-import msgspec
+from datetime import timedelta
 
 from segue.engine.act import Act
 from segue.engine.claiming.assembling import Assembly
 from segue.engine.claiming.candidates import Candidates
 from segue.engine.claiming.claimed import ClaimedRow
-from segue.engine.claiming.cursor import ClaimCursor
-from segue.engine.claiming.lane_memory import LaneMemory
 from segue.engine.claiming.laned import Claim
 from segue.engine.expand import read_large_plans
 from segue.engine.identity import WorkerIdentity
-from segue.engine.limiting.places import LimitKey
 from segue.engine.locking import held_runs
 from segue.engine.notes import begin_runs, note_starts
 from segue.engine.plain import Exchanged, are_plain, exchange, heard
-from segue.engine.recent import RecentIds
 from segue.engine.record import Recorded
 from segue.engine.reporting import Reported, report
 from segue.engine.stored import moment_of, storable
+from segue.engine.turn_memory import TurnMemory
+from segue.engine.turn_request import TurnRequest, TurnResult, together
 from segue.engine.watch import Watch
 from segue.errors import PASSING_ERRORS
-from segue.model import Attempt, ErrorInfo, Job, Outcome, Progress, Verdict
+from segue.model import ErrorInfo, Job, Outcome, Verdict
 from segue.store.protocol import Later, Store, Transaction
 
 TIMERS_AT_ONCE = 1000
 UNKNOWN_TIMER_SECONDS = 1.0
-FEW_STEPS, _MOST_CHILDREN = 4, 1000
-_MOST_WORKERS = 100  # that one process remembers
-
-
-class TurnRequest(msgspec.Struct):
-    """The worker's input for a turn."""
-
-    outcomes: Sequence[Outcome] = ()
-    recorded: Sequence[Outcome] = ()  # of attempts that recorded their outcomes themselves
-    progress: Sequence[Progress] = ()
-    want: int = 0  # how many steps it could take
-    heartbeat: str | None = None  # its status, if the lease is to be renewed now
-    sleeping: bool = False  # with the heartbeat: notify me
-    timers: bool = False  # check for timers that have come due, and when the next one will
-    cancels: bool = False  # ask which of its steps are to end
-    comes_back: bool = False  # another turn follows within some ms: it may say what this one leaves unsaid
-    alone: bool = False  # outcomes that were in the way: leave those of runs that others hold, and admit nothing
-    apart: bool = False  # commit the claim before its rows are read: one of them may have been in the way
-
-
-class TurnResult(msgspec.Struct):
-    """The worker's result of a turn."""
-
-    jobs: list[Job] = []
-    outcomes: list[Outcome] = []  # of claimed steps that need not run: for the next turn
-    left: list[Outcome] = []  # with `alone`: outcomes of runs that another transaction holds
-    refused: int = 0  # outcomes that came too late
-    ended: list[str] = []  # runs that became final
-    cancels: list[tuple[str, int, int]] = []  # (run, step, attempt) to be ended
-    knows_timers: bool = False  # it has checked for the next timer: if asked, and if it may have set one itself
-    timer_seconds: float | None = None  # until the next timer comes due, if it has checked and there is one
-    age_seconds: float = 0.0  # how long ago its times were right: a commit takes some time
-    lease_lost: bool = False  # declared lost: nothing was done, and its running steps belong to others
-    again: bool = False  # there may be more to claim right now
-    unsaid: bool = False  # runs have begun, which the next turn says: it should follow soon
-    unfinished: list[str] = []  # runs of which something is left to do in other transactions
-    missed: set[LimitKey] = set()  # limits of ended runs that another transaction had locked: to be asked again
-    look_seconds: float | None = None  # until limits may let something start without news of it
-
-
-def together(first: TurnResult, then: TurnResult) -> TurnResult:
-    """What came of two turns, the second of which looked after what the first had left."""
-    timed = then if then.knows_timers else first
-    return TurnResult(
-        jobs=first.jobs + then.jobs, outcomes=first.outcomes + then.outcomes, left=first.left + then.left,
-        refused=first.refused + then.refused, ended=first.ended + then.ended, cancels=first.cancels + then.cancels,
-        knows_timers=timed.knows_timers, timer_seconds=timed.timer_seconds,
-        age_seconds=timed.age_seconds, again=first.again or then.again, unfinished=first.unfinished + then.unfinished,
-        missed=first.missed | then.missed, unsaid=first.unsaid or then.unsaid, look_seconds=then.look_seconds,
-    )  # fmt: skip
-
-
-class TurnMemory:
-    """A worker's memory from turn to turn. It only saves work; nothing depends on it."""
-
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self.begun = RecentIds()  # runs that are known to have begun
-        self.unsaid: dict[str, datetime] = {}  # runs that have begun, and when, which the database does not know yet
-        self.cursor = ClaimCursor(monotonic)
-        self.was_long = False  # the last claim took long to find too few: the next turn is to see why
-        self._lanes: dict[tuple[str, str | None], LaneMemory] = {}
-        self._only_children: dict[Attempt, int] = {}
-
-    def remember_children(self, rows: Sequence[ClaimedRow]) -> None:
-        """Remember the only children of steps that were claimed, while a worker has few steps, as of a chain."""
-        if len(rows) > FEW_STEPS:
-            return
-        if len(self._only_children) > _MOST_CHILDREN:
-            self._only_children.clear()
-        for row in rows:
-            if row.only_child is not None and row.only_child >= 0:
-                self._only_children[row.run_id, row.step, row.attempt] = row.only_child
-
-    def take_only_child(self, outcomes: Sequence[Outcome]) -> int | None:
-        """The only child of the step of a single outcome, if it is remembered."""
-        if len(outcomes) != 1 or not self._only_children:
-            return None
-        [one] = outcomes
-        return self._only_children.pop((one.run_id, one.step, one.attempt), None)
-
-    def was_said(self, unsaid: Iterable[str]) -> None:
-        """The database knows that these runs have begun."""
-        for run_id in unsaid:
-            self.unsaid.pop(run_id, None)
-
-    def lanes_of(self, worker: WorkerIdentity) -> LaneMemory:
-        """This worker's memory of lanes."""
-        who = (worker.id, worker.run_id)
-        found = self._lanes.get(who)
-        if found is None:
-            if len(self._lanes) >= _MOST_WORKERS:
-                self._lanes.clear()
-            found = self._lanes[who] = LaneMemory(worker, monotonic=self._monotonic)
-        return found
 
 
 class Turn:
@@ -182,7 +82,7 @@ class Turn:
             and (len(worker.queues) == 1 or worker.run_id is not None)
             and not (self._freed or self._was_long)
             and self._watch.is_quiet
-            and self._lanes.is_out_of_the_way(self._store.now())
+            and self._lanes.may_claim_plainly(self._store.now())
             and are_plain(request.outcomes)
         )
 
@@ -200,7 +100,7 @@ class Turn:
         self._note_next_timer(exchanged.act)
         if self._candidates is None:
             return exchanged
-        if self._candidates.sees_anything():
+        if self._candidates.finds_any_lanes():
             self._lanes.saw_lanes()
             return exchanged._replace(looks_further=len(exchanged.rows) < self._request.want)
         self._lanes.looked(exchanged.act.now, is_active=False)
@@ -284,7 +184,7 @@ class Turn:
             if request.heartbeat is not None and not self._renew(act, request.heartbeat):
                 result.lease_lost = True
                 return result
-            self._attend(act)
+            self._progress_and_cancels(act)
             outcomes = request.outcomes
             if request.alone:
                 tx.later("wait_shortly")
@@ -385,7 +285,7 @@ class Turn:
             )
         )  # fmt: skip
 
-    def _attend(self, act: Act) -> None:
+    def _progress_and_cancels(self, act: Act) -> None:
         """Progress, and the steps to be cancelled: rare, so each may cost a statement."""
         for progress in self._request.progress:
             act.tx.later(
@@ -394,7 +294,7 @@ class Turn:
             )  # fmt: skip
         if self._request.cancels:
             found = act.tx.all("cancel_requests", worker_id=self._worker.id)
-            self._result.cancels = [(row[0], row[1], row[2]) for row in found]
+            self._result.cancels = [(run_id, step, attempt) for run_id, step, attempt in found]
 
     def _claim(self, act: Act) -> Claim:
         return Claim(

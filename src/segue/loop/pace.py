@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from segue.engine.backoff import longer_wait
-from segue.engine.turn import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult
 
 FIRST_POLL_SECONDS = 0.005
 ASLEEP_AFTER_SECONDS = 0.02  # a poll interval this long means asleep

@@ -13,6 +13,7 @@ import msgspec
 
 from segue.errors import PlanError, Problem, SerializationError
 from segue.model import RUN, Expr, Gather, Hole, Mapping, Ref, Span, Value
+from segue.plan.frames import OPENING, refuse_frame
 from segue.plan.graph import Node, Plan
 
 NULL = "null"
@@ -188,7 +189,10 @@ def _quote(key: str) -> str:
 
 def _follow(text: str, ref: Ref) -> str:
     found = msgspec.Raw(text.encode())
+    may_be_framed = "\\" in text and OPENING in text
     for depth, key in enumerate(ref.path):
+        if may_be_framed:
+            refuse_frame(found)
         try:
             found = _fields_decoder.decode(found)[key] if isinstance(key, str) else _items_decoder.decode(found)[key]
         except RecursionError:

@@ -13,6 +13,7 @@ from segue.errors import SerializationError
 from segue.model import Expr, Gather, Hole, Ref, Value
 from segue.model import Mapping as MappingExpr
 from segue.plan.codec import evaluate, steps_in
+from segue.plan.frames import read, refuse_frame
 from segue.plan.graph import KeyPart, KeySource
 
 Where = tuple[str | int, ...]
@@ -25,7 +26,7 @@ _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 def key_text(value: str) -> str:
     """The text of a key, given its JSON: texts are unchanged, other values stay JSON."""
-    found = msgspec.json.decode(value)
+    found = read(value)
     return found if isinstance(found, str) else _encode(found).decode()
 
 
@@ -96,6 +97,7 @@ def _inside(expr: Expr, name: str) -> Expr:
 def _fields(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
     if raw is None:
         return {}
+    refuse_frame(raw)
     try:
         return _decode_object(raw)
     except msgspec.ValidationError:

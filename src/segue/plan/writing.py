@@ -19,6 +19,7 @@ import msgspec
 
 from segue.errors import SerializationError
 from segue.given import shown
+from segue.plan.frames import unframed
 
 MAX_NESTING = 250
 """How deep lists and dicts may be nested: a reader, which may itself be deep in calls, can follow this many levels."""
@@ -80,7 +81,7 @@ class Writer:
             fault = self.find_fault(value) or (Fault("", _TOO_DEEP) if _nests_too_deeply(text) else None)
             if fault is not None:
                 raise SerializationError(f"{what}{fault.path}: {fault.why}")
-        return text
+        return unframed(text)  # only a msgspec.Raw of the user's can look like a frame
 
     def complaint(self, value: Any, what: str, exc: Exception) -> str:
         """Why a value was refused, with the path to the part at fault."""

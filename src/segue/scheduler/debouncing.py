@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from segue.authoring import declared, to_plan
+from segue.authoring import declared, decode, to_plan
 from segue.authoring.workflow import MAX_KEPT_BYTES
 from segue.engine import debounce as debounces
 from segue.engine.act import Act
@@ -146,7 +146,7 @@ def _kept(debounce: OpenDebounce) -> Plan:
 
 def _called(debounce: OpenDebounce) -> Plan:
     workflow = declared.find_workflow(bare(debounce.workflow))
-    values = [msgspec.json.decode(item) for item in _items(debounce)]
+    values = [decode(bytes(item).decode()) for item in _items(debounce)]
     args, kwargs = workflow.converters.apply(workflow.name, [values], {})
     plan = to_plan(workflow, *args, **kwargs)
     plan = plan if debounce.terms is None else with_terms(plan, debounce.terms)

@@ -82,16 +82,16 @@ class _Deciding:
         self._act, self._row = act, row
         self._runs: list[NewRun] = []
         _close_ended(act.tx, row.name)
-        live = act.tx.all("live_ticks", name=row.name, limit=MOST_LIVE)
-        self.live = {str(found[1]) for found in live}
-        self._blocker = f"run {live[0][1]} has not ended" if live else ""
+        live = live_runs(act.tx, row.name)
+        self.live = set(live)
+        self._blocker = f"run {live[0]} has not ended" if live else ""
         self._queued = bool(act.tx.all("first_queued_tick", name=row.name))
         self._has_queued = False
         self._is_bounded = row.definition.overlap in PILING
         self._why_no_more: str | None = None
         self._hands: Hands | None = None
         if self._is_bounded and live:
-            self._why_no_more = why_no_more(act.tx, act.now, row.name, str(live[0][1]))
+            self._why_no_more = why_no_more(act.tx, act.now, row.name, live[0])
 
     def decide(self, tick: datetime, plan: Plan | str | None) -> bool:
         """Decide one tick. False if it may start now and there is no plan for it."""
@@ -121,7 +121,7 @@ class _Deciding:
         if self._hands is None:
             self._hands = hands_of(self._act.tx, self._act.now, namespace_of(self._row.name))
         missing = self._hands.lack(tasks_of(run.plan))
-        if missing and self._hands.is_anybody_there:
+        if missing and self._hands.has_live_worker:
             self._why_no_more = f"run {run.id} waits for the task {missing[0]}, which no live worker defines"
 
     def _wait_or_skip(self, tick: datetime, verdict: str) -> None:
@@ -144,7 +144,7 @@ class _Deciding:
         """Record the decision on a tick. False if it was recorded already."""
         rows = self._act.tx.all(
             "put_tick", name=self._row.name, tick=tick, status=status, reason=reason, run_id=run_id,
-            is_open=status != "skipped", anew=False, now=self._act.now,
+            is_open=status != "skipped", replaces_skipped=False, now=self._act.now,
         )  # fmt: skip
         return bool(rows)
 
@@ -192,6 +192,11 @@ def _close_ended(tx: Transaction, name: str) -> None:
     ended = [row[0] for row in tx.all("hold_ended_ticks", name=name)]
     if ended:
         tx.later("close_ended_ticks", name=name, ids=ended)
+
+
+def live_runs(tx: Transaction, name: str) -> list[str]:
+    """The runs of a schedule that have not ended, in the order of their ticks; at most `MOST_LIVE`."""
+    return [str(run_id) for _, run_id in tx.all("live_ticks", name=name, limit=MOST_LIVE)]
 
 
 def first_tick(tx: Transaction, rows: Sequence[Any]) -> datetime | None:

@@ -16,8 +16,8 @@ from segue.errors import SegueError, SerializationError, StoreError
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.definition import Definition, define, definition_in
 from segue.scheduler.editing import change_schedule, create_schedule, delete_schedule
-from segue.scheduler.rows import read_schedule
-from segue.store.protocol import Row, Transaction
+from segue.scheduler.rows import ScheduleColumns, read_schedule
+from segue.store.protocol import Transaction
 
 logger = get_logger("segue.chores")
 
@@ -35,7 +35,8 @@ def declare_schedules(engine: Engine) -> int:
             wanted[engine.stored(work.name)] = definition and definition_in(definition, engine.namespace)
     known = {engine.stored(name) for name in (*declared.workflows, *declared.tasks)}
     with engine.reading() as tx:
-        found = {row[0]: _Seen.of(tx, row) for row in tx.all("list_schedules", workflow=None)}
+        rows = [ScheduleColumns(*row) for row in tx.all("list_schedules", workflow=None)]
+        found = {row.name: _Seen.of(tx, row) for row in rows}
     changed = 0
     for name in sorted(known):
         row, definition = found.get(name), wanted.get(name)
@@ -57,11 +58,11 @@ class _Seen(NamedTuple):
     definition: Definition | None
 
     @classmethod
-    def of(cls, tx: Transaction, row: Row) -> _Seen:
+    def of(cls, tx: Transaction, row: ScheduleColumns) -> _Seen:
         try:
-            return cls(row[16], read_schedule(tx, row).definition)
+            return cls(row.source, read_schedule(tx, row).definition)
         except SerializationError:
-            return cls(row[16], None)
+            return cls(row.source, None)
 
 
 def _defined(work: Workflow[..., Any] | Task[..., Any], schedule: Schedule) -> Definition | None:
@@ -88,7 +89,7 @@ def _declare(act: Act, name: str, definition: Definition | None) -> int:
             return 0
         logger.info("schedule %s: %s", name, definition.timetable().describe())
         return 1
-    row = _Seen.of(act.tx, rows[0])
+    row = _Seen.of(act.tx, ScheduleColumns(*rows[0]))
     if row.source == "code" and row.definition is None:
         logger.warning("schedule %s cannot be read, and is written again", name)
         delete_schedule(act, name)

@@ -123,7 +123,8 @@ def run_now(engine: Engine, name: str) -> str:
 def _start_now(act: Act, name: str, tick: datetime, plan: Plan) -> str:
     _held(act.tx, name)
     _start(act, name, [(tick, plan)], BY_HAND)
-    return str(act.tx.all("tick_row", name=name, tick=tick)[0][3])
+    [(_, _, _, run_id, *_)] = act.tx.all("tick_row", name=name, tick=tick)
+    return str(run_id)
 
 
 def ticks_to_backfill(row: ScheduleRow, since: datetime, until: datetime, now: datetime) -> list[datetime]:
@@ -170,7 +171,7 @@ def _backfill_later(act: Act, name: str, ticks: Sequence[datetime]) -> None:
     for tick in ticks:
         act.tx.later(
             "put_tick", name=name, tick=tick, status="queued", reason="backfilled", run_id=None, is_open=True,
-            anew=True, now=act.now,
+            replaces_skipped=True, now=act.now,
         )  # fmt: skip
     act.tx.all("begin_queue", name=name)
 
@@ -180,8 +181,8 @@ def _start(act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], reason: 
     runs = [(tick, NewRun(act.new_id(), plan)) for tick, plan in plans]
     answers = [
         act.tx.later(
-            "put_tick", name=name, tick=tick, status="started", reason=reason, run_id=run.id, is_open=True, anew=True,
-            now=act.now,
+            "put_tick", name=name, tick=tick, status="started", reason=reason, run_id=run.id, is_open=True,
+            replaces_skipped=True, now=act.now,
         )
         for tick, run in runs
     ]  # fmt: skip

@@ -28,10 +28,10 @@ from segue.observing.harmless_log import get_logger
 from segue.plan.codec import UNREADABLE
 from segue.plan.graph import Plan
 from segue.plan.namespaces import bare
-from segue.scheduler.deciding import MOST_LIVE, Plans, cancel_one, decide, first_tick, start_queued_tick
+from segue.scheduler.deciding import Plans, cancel_one, decide, first_tick, live_runs, start_queued_tick
 from segue.scheduler.error_text import reason_of
 from segue.scheduler.rows import ScheduleColumns, ScheduleRow, read_schedule
-from segue.scheduler.stuck import Asked, Found, Work, on_its_own, stuck_of
+from segue.scheduler.stuck import Found, PendingCall, Work, on_its_own, stuck_of
 from segue.scheduler.ticking import Batch
 from segue.scheduler.user_calls import call_in_thread
 from segue.store.protocol import Row, Transaction
@@ -83,7 +83,7 @@ def start_queued(engine: Engine) -> int:
             "startable_queues", known=known_workflows(engine), aside=stuck_of(engine, Work.QUEUE).aside(now),
             limit=SCHEDULES_AT_ONCE,
         )  # fmt: skip
-        waiting = [(row, tx.later("first_queued_tick", name=row[0])) for row in rows]
+        waiting = [(row, tx.later("first_queued_tick", name=ScheduleColumns(*row).name)) for row in rows]
         looks = [_look(tx, row, later.rows()) for row, later in waiting]
     todo = ((look.found, partial(_start_first, engine, look)) for look in looks)
     return _for_a_moment(engine, Work.QUEUE, todo, now)
@@ -190,9 +190,9 @@ def _planned(
     if row.definition.plan is not None or not ticks:
         return what, _plans(row, ticks)
     asked = stuck_of(engine, work).asked
-    found: Asked[T] | None = asked.get(row.name)
+    found: PendingCall[T] | None = asked.get(row.name)
     if found is None or found.of != version:
-        found = asked[row.name] = Asked(
+        found = asked[row.name] = PendingCall(
             version, what, call_in_thread(row.definition.workflow, partial(_plans, row, ticks))
         )
         found.call.wait(PATIENCE_SECONDS)
@@ -226,7 +226,7 @@ def _cancel_running(engine: Engine, row: ScheduleRow) -> set[str]:
     if row.definition.overlap != Overlap.CANCEL_RUNNING:
         return set()
     with engine.reading() as tx:
-        live = [str(found[1]) for found in tx.all("live_ticks", name=row.name, limit=MOST_LIVE)]
+        live = live_runs(tx, row.name)
     return {run_id for run_id in live if engine.act(cancel_one, row, run_id)}
 
 

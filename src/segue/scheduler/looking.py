@@ -13,7 +13,7 @@ from segue.errors import ConfigError, SerializationError
 from segue.plan.codec import UNREADABLE
 from segue.plan.namespaces import bare, is_in, namespace_of
 from segue.scheduler.leader import leader_info
-from segue.scheduler.rows import ScheduleRow, is_storable, read_schedule
+from segue.scheduler.rows import ScheduleColumns, ScheduleRow, is_storable, read_schedule
 from segue.scheduler.undefined import problems_of
 from segue.store.protocol import Transaction
 
@@ -70,12 +70,13 @@ def list_schedules(
     sound: list[ScheduleRow] = []
     broken: list[ScheduleInfo] = []
     for row in tx.all("list_schedules", workflow=workflow):
-        if not is_in(prefix, row[0]):
+        columns = ScheduleColumns(*row)
+        if not is_in(prefix, columns.name):
             continue
         try:
             sound.append(read_schedule(tx, row))
         except SerializationError as error:
-            broken.append(_broken(tx, row, str(error)))
+            broken.append(_broken(tx, columns, str(error)))
     return sorted([*_infos(tx, now, sound), *broken], key=lambda info: (info.name, info.namespace))
 
 
@@ -146,15 +147,16 @@ def _is_led(tx: Transaction, now: datetime, namespace: str) -> bool:
     return leader is not None and leader.lease_until > now
 
 
-def _broken(tx: Transaction, row: Sequence[Any], problem: str) -> ScheduleInfo:
-    """The readable part of a damaged row of `schedule_columns`."""
-    name, workflow, expression, timezone = (str(row[number]) for number in (0, 1, 5, 6))
+def _broken(tx: Transaction, row: ScheduleColumns, problem: str) -> ScheduleInfo:
+    """The readable part of a damaged row."""
+    name, expression = str(row.name), str(row.expression)
     return ScheduleInfo(
-        name=bare(name), workflow=bare(workflow), arguments=[[], {}], expression=expression, description=expression,
-        timezone=timezone, starts_at=None, ends_at=None, jitter=0.0, overlap=str(row[12]), catch_up=str(row[13]),
-        catch_up_window=None, tags=(), source=str(row[16]), is_active=bool(row[11]), state="broken", next_tick=None,
-        due_at=None, last=None, problem=problem, created_at=moment_of(tx, row[20]) or LONG_AGO,
-        updated_at=moment_of(tx, row[21]) or LONG_AGO, namespace=namespace_of(name),
+        name=bare(name), workflow=bare(str(row.workflow)), arguments=[[], {}], expression=expression,
+        description=expression, timezone=str(row.timezone), starts_at=None, ends_at=None, jitter=0.0,
+        overlap=str(row.overlap), catch_up=str(row.catch_up), catch_up_window=None, tags=(), source=str(row.source),
+        is_active=bool(row.is_active), state="broken", next_tick=None, due_at=None, last=None, problem=problem,
+        created_at=moment_of(tx, row.created_at) or LONG_AGO, updated_at=moment_of(tx, row.updated_at) or LONG_AGO,
+        namespace=namespace_of(name),
     )  # fmt: skip
 
 

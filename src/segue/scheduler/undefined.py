@@ -37,7 +37,7 @@ class Hands(NamedTuple):
     """The tasks that workers define."""
 
     tasks: frozenset[str]
-    is_anybody_there: bool  # a worker lives
+    has_live_worker: bool
 
     def lack(self, wanted: Collection[str | None]) -> list[str]:
         """Those of these tasks that no worker defines."""
@@ -47,7 +47,9 @@ class Hands(NamedTuple):
 def hands_of(tx: Transaction, now: datetime, namespace: str = DEFAULT) -> Hands:
     """The tasks of the workers in a namespace that are alive, or were alive a few minutes ago."""
     rows = tx.all("tasks_of_workers", now=now, since=now - RESTART, namespace=namespace)
-    return Hands(frozenset(task for row in rows for task in names_of(row[0])), any(row[1] for row in rows))
+    return Hands(
+        frozenset(task for tasks, _ in rows for task in names_of(tasks)), any(is_alive for _, is_alive in rows)
+    )
 
 
 def why_no_more(tx: Transaction, now: datetime, schedule: str, oldest: str) -> str | None:
@@ -59,7 +61,7 @@ def why_no_more(tx: Transaction, now: datetime, schedule: str, oldest: str) -> s
     missing = hands.lack(wanted)
     if not missing:
         return None
-    if hands.is_anybody_there:
+    if hands.has_live_worker:
         return f"run {oldest} waits for the task {missing[0]}, which no live worker defines"
     if len(tx.all("live_ticks", name=schedule, limit=MOST_WAITING)) < MOST_WAITING:
         return None
@@ -78,8 +80,8 @@ def problems_of(tx: Transaction, now: datetime, rows: Collection[ScheduleRow]) -
 
 def _problems(tx: Transaction, now: datetime, rows: Collection[ScheduleRow], namespace: str) -> dict[str, str]:
     active = [row for row in rows if row.is_active]
-    hands = hands_of(tx, now, namespace) if active else Hands(frozenset(), is_anybody_there=False)
-    if not hands.is_anybody_there:
+    hands = hands_of(tx, now, namespace) if active else Hands(frozenset(), has_live_worker=False)
+    if not hands.has_live_worker:
         return {}
     called = {bare(row.definition.workflow) for row in active if row.definition.plan is None}
     unknown = undefined_workflows(tx, now, called, namespace)

@@ -97,9 +97,9 @@ class PostgresTransaction(PostgresConversions):
             return self.later("finish_plain_one", **shared, **batch[0]._asdict())
         return self.later("finish_plain", **shared, **_columns("finish_plain", batch))
 
-    def tell(self, run_id: str, step: int, told: int, now: datetime) -> _Finished:
+    def release_more(self, run_id: str, step: int, released: int, now: datetime) -> _Finished:
         """Update further children of an ended step."""
-        return _Finished(self.later("tell_children", run_id=run_id, step=step, told=told, now=now))
+        return _Finished(self.later("release_children", run_id=run_id, step=step, released=released, now=now))
 
 
 def _columns(statement: str, rows: Sequence[Row]) -> dict[str, Any]:

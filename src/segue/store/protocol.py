@@ -3,6 +3,9 @@
 A dialect promises: a transaction is all or nothing, and durable when its `with` block ends; two transactions never both
 win the same compare-and-set; `claim` statements never return a row to two callers; errors are
 `segue.errors.StoreError`s.
+
+A store does not know what its statements mean, with one exception for speed: on SQLite, `sqlite_finish` applies the
+join rules (`segue.model.judge_join`), which the statement `finish` applies on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ class Finish(NamedTuple):
     seconds: float | None = None
 
 
-TOLD_AT_ONCE = 5000
+RELEASED_AT_ONCE = 5000
 """How many children of a step one statement updates. `finish` on PostgreSQL contains this number, too."""
 
 
@@ -125,7 +128,7 @@ class Transaction(Conversions, Protocol):
     def finish(self, batch: Sequence[Finish], now: datetime) -> LaterFinished:
         """Write final statuses and update the children. Skips a row whose status or attempt is not the expected one.
 
-        Of a step with many children the first TOLD_AT_ONCE are updated, and a follow says that there are more.
+        Of a step with many children the first RELEASED_AT_ONCE are updated, and a follow says that there are more.
         """
         ...
 
@@ -139,8 +142,8 @@ class Transaction(Conversions, Protocol):
         """
         raise AssertionError(f"there is no server of {self.dialect} to send a commit along to")
 
-    def tell(self, run_id: str, step: int, told: int, now: datetime) -> LaterFinished:
-        """Update up to TOLD_AT_ONCE more children of an ended step, after the first `told`."""
+    def release_more(self, run_id: str, step: int, released: int, now: datetime) -> LaterFinished:
+        """Update up to RELEASED_AT_ONCE more children of an ended step, after the first `released`."""
         ...
 
 

@@ -36,7 +36,8 @@ def claim_first(
     found: list[Row] = []
     try:
         for row in connection.execute(statements["first_ready"].sql, (queue, limit)):
-            if row[4] not in known:
+            _, _, _, _, task, *_ = row
+            if task not in known:
                 return None
             found.append(row)
     except sqlite3.Error:  # a damaged step, which this worker may not need

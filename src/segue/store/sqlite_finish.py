@@ -13,7 +13,7 @@ import msgspec
 
 from segue.model import RUN, Gate, JoinVerdict, StepStatus, judge_join
 from segue.store.named import Statement
-from segue.store.protocol import TOLD_AT_ONCE, Finish, Finished, Follow, FollowKind, Row
+from segue.store.protocol import RELEASED_AT_ONCE, Finish, Finished, Follow, FollowKind, Row
 from segue.store.sqlite_schema import Executes, changes
 from segue.store.sqlite_wide import WIDTH, parameters, pieces, wide
 
@@ -65,17 +65,17 @@ def finish(
     return _release(connection, statements, done, now, text)
 
 
-def tell(
+def release_more(
     connection: Executes,
     statements: Mapping[str, Statement],
     step: tuple[str, int],
-    told: int,
+    released: int,
     now: datetime,
     text: Callable[[datetime], str],
 ) -> _Done:
-    """Update the children of an ended step, after the first `told`."""
+    """Update the children of an ended step, after the first `released`."""
     done = connection.execute(statements["ended_step"].sql, step).fetchall()
-    return _release(connection, statements, done, now, text, told=told)
+    return _release(connection, statements, done, now, text, released=released)
 
 
 def _release(
@@ -85,28 +85,28 @@ def _release(
     now: datetime,
     text: Callable[[datetime], str],
     *,
-    told: int = 0,
+    released: int = 0,
 ) -> _Done:
     execute, moment = connection.execute, text(now)
     children: dict[tuple[str, int], _Above] = {}
     follow: list[Follow] = []
     for run_id, status, encoded, step in done:
         numbers = _decode_integers(encoded)
-        if len(numbers) > TOLD_AT_ONCE:
-            numbers = numbers[told:] if told else numbers
-            if len(numbers) > TOLD_AT_ONCE:
-                follow.append(Follow(run_id, step, TOLD_AT_ONCE, FollowKind.TELL))
-                numbers = numbers[:TOLD_AT_ONCE]
+        if len(numbers) > RELEASED_AT_ONCE:
+            numbers = numbers[released:] if released else numbers
+            if len(numbers) > RELEASED_AT_ONCE:
+                follow.append(Follow(run_id, step, RELEASED_AT_ONCE, FollowKind.TELL))
+                numbers = numbers[:RELEASED_AT_ONCE]
         for child in numbers:
             above = children.get((run_id, child))
             if above is None:
                 above = children[run_id, child] = _Above()
             above.add(status)
     release_plain, end_plain = statements["release_plain_step"].sql, statements["end_plain_run"].sql
-    released = _release_many(execute, statements, children, moment) if len(children) >= WIDTH else _NONE
-    started = len(released)
+    at_once = _release_many(execute, statements, children, moment) if len(children) >= WIDTH else _NONE
+    started = len(at_once)
     for (run_id, child), above in children.items():
-        if released and (run_id, child) in released:
+        if at_once and (run_id, child) in at_once:
             continue
         if child == RUN:
             if changes(execute(end_plain, (moment, run_id, above.total))):
@@ -159,17 +159,17 @@ def _write(
 ) -> list[Row]:
     """Write the final statuses; returns (run, status, children, step) of each step that was not refused."""
     done: list[Row] = []
+    look, write = statements["step_to_finish"].sql, statements["finish_step"].sql
     for width, piece in pieces(rows):
         if width > 1:
             _write_many(execute, statements, width, piece, done)
             continue
-        look, write = statements["step_to_finish"].sql, statements["finish_step"].sql
-        for row in piece:
-            found = execute(look, row[:4]).fetchone()
+        for run_id, step, attempt, from_status, status, *rest in piece:
+            found = execute(look, (run_id, step, attempt, from_status)).fetchone()
             if found is not None:
                 rowid, children = found
-                execute(write, (rowid, *row[4:]))
-                done.append((row[0], row[4], children, row[1]))
+                execute(write, (rowid, status, *rest))
+                done.append((run_id, status, children, step))
     return done
 
 
@@ -181,17 +181,20 @@ def _write_many(
     done: list[Row],
 ) -> None:
     """The same for `width` rows: of several finishes of one step, the first that is not refused counts."""
-    asked = {row[:4]: row for row in reversed(rows)}
+    asked = {
+        (run_id, step, attempt, from_status): values for run_id, step, attempt, from_status, *values in reversed(rows)
+    }
+    keys = [key for run_id, step, *_ in rows for key in (run_id, step)]
     look = wide(statements["steps_to_finish"].sql, width) or ""
     final: list[Row] = []
-    for rowid, run_id, step, attempt, status, children in execute(look, [key for row in rows for key in row[:2]]):
-        row = asked.pop((run_id, step, attempt, status), None)
-        if row is not None:
-            final.append((rowid, *row[4:]))
-            done.append((run_id, row[4], children, step))
+    for rowid, run_id, step, attempt, status, children in execute(look, keys):
+        values = asked.pop((run_id, step, attempt, status), None)
+        if values is not None:
+            final.append((rowid, *values))
+            done.append((run_id, values[0], children, step))
     for many, piece in pieces(final):
         if many > 1:
             execute(wide(statements["finish_steps"].sql, many) or "", parameters(piece))
             continue
-        for values in piece:
-            execute(statements["finish_step"].sql, values)
+        for row in piece:
+            execute(statements["finish_step"].sql, row)

@@ -78,7 +78,7 @@ def patience_of(connection: sqlite3.Connection) -> float:
 
 
 def _check_file(connection: PlainConnection, path: Path) -> None:
-    databases = {row[1]: row[2] for row in connection.execute("PRAGMA database_list")}
+    databases = {name: file for _, name, file in connection.execute("PRAGMA database_list")}
     opened = databases.get("main") or ""
     if not _is_same_file(opened, path):
         beside = next((name for name, file in databases.items() if _is_same_file(file, path)), None)

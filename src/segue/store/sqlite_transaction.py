@@ -14,7 +14,7 @@ from segue.store import named
 from segue.store.protocol import Row
 from segue.store.sqlite_claim import claim_first
 from segue.store.sqlite_errors import refuse_value
-from segue.store.sqlite_finish import finish, tell
+from segue.store.sqlite_finish import finish, release_more
 from segue.store.sqlite_joined import PlainConnection
 from segue.store.sqlite_wide import WIDTH, is_insertion, parameters, slim, wide
 from segue.store.stretches import LONG, stretches
@@ -139,9 +139,9 @@ class SqliteTransaction(SqliteConversions):
         """Is not used: there is no server to send a commit along to."""
         raise AssertionError("SQLite finishes steps with `finish`")
 
-    def tell(self, run_id: str, step: int, told: int, now: datetime) -> Any:
+    def release_more(self, run_id: str, step: int, released: int, now: datetime) -> Any:
         """Update further children of an ended step."""
-        return tell(self._connection, self._statements, (run_id, step), told, now, utc_text)
+        return release_more(self._connection, self._statements, (run_id, step), released, now, utc_text)
 
 
 @lru_cache(maxsize=256)  # a worker sends its tasks with every claim

@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.25
 STUCK_SECONDS = 3.0
 """After the second request to stop, the database has so long to record the outcomes of ended attempts."""
 
-_FAREWELL_SECONDS = 1.0
+_EXIT_GRACE_SECONDS = 1.0
 
 logger = get_logger("segue.worker")
 
@@ -79,7 +79,7 @@ class Caretaker:
         with suppress(RuntimeError):  # see `leave`
             self._lock.release()  # the thread may be waiting for it
         if self._thread is not None:
-            self._thread.join(_FAREWELL_SECONDS)
+            self._thread.join(_EXIT_GRACE_SECONDS)
 
     # Stopping -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from segue.engine.identity import WorkerIdentity
 from segue.errors import StoreError
 from segue.observing.harmless_log import get_logger
 
-_FAREWELL_SECONDS = 1.0
+_EXIT_GRACE_SECONDS = 1.0
 
 logger = get_logger("segue.worker")
 
@@ -46,7 +46,7 @@ class LeaseKeeper:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over.set()
-        self._thread.join(_FAREWELL_SECONDS)
+        self._thread.join(_EXIT_GRACE_SECONDS)
 
     def _keep(self) -> None:
         while not self._is_over.wait(self._identity().lease_seconds / 3):

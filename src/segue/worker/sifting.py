@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
 from segue.engine.stored import storable
-from segue.engine.turn import TurnRequest
+from segue.engine.turn_request import TurnRequest
 from segue.errors import PASSING_ERRORS, SchemaError, StoreError, StoreUnavailableError
 from segue.model import ErrorInfo, Outcome, Progress, Verdict
 from segue.observing.harmless_log import get_logger

@@ -19,7 +19,7 @@ from segue.attempt.outcomes import PROCESS_DIED
 from segue.engine.backoff import longer_wait
 from segue.engine.engine import Engine
 from segue.engine.stored import storable
-from segue.engine.turn import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.errors import PASSING_ERRORS, SchemaError, StoreBusyError, StoreError, StoreUnavailableError, WorkerError
 from segue.loop.pace import Pace
 from segue.loop.wakeups import Wakeups

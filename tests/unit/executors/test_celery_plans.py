@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue import Segue
-from segue.errors import ConfigError, DefinitionError, PlanError
+from segue.authoring import encode
+from segue.errors import ConfigError, DefinitionError, PlanError, SerializationError
 from segue.executors.celery import install, plan_of, wait_for
-from segue.executors.celery.codec import decode_arguments, dumps, loads
-from segue.model import JoinRule
+from segue.executors.celery.codec import decode_arguments, dumps, encode_arguments, encode_result, loads
+from segue.model import Hole, JoinRule, Ref
 from segue.plan.codec import encode_holes, evaluate
+from segue.plan.frames import framed
 from segue.plan.graph import Plan
+from tests.property.kinds_of_values import LIKE_FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,23 @@ def test_the_shapes_of_celerys_guide_have_their_values(app: Celery) -> None:
         assert value_of(app, plan_of(canvas)) == expected, canvas
         serialized = loads(dumps(canvas, "the canvas"))
         assert value_of(app, plan_of(signature(serialized, app=app))) == expected, canvas
+
+
+@given(LIKE_FRAMES)
+def test_values_like_frames_are_the_users_in_every_message(value: Any) -> None:
+    args, holes = encode_arguments((value, [value]), {"$segue.x": value}, "an argument")
+    assert decode_arguments(args, encode_holes(holes), {}) == ([value, [value]], {"$segue.x": value})
+    assert loads(encode_result(value)) == value
+    filled = encode_holes((Hole((0, 0), Ref(0)),))
+    assert decode_arguments("[[null],{}]", filled, {0: encode(value)}) == ([value], {})
+
+
+def test_no_message_carries_a_frame() -> None:
+    for text in (framed("sealed", "1"), f'{{"a":[{framed("sealed", "1")}]}}'):
+        with pytest.raises(SerializationError, match="newer version"):
+            decode_arguments("[[null],{}]", encode_holes((Hole((0, 0), Ref(0)),)), {0: text})
+        with pytest.raises(SerializationError, match="newer version"):
+            decode_arguments(f"[[{text}],{{}}]", None, {})
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segue.clock import ManualClock
-from segue.engine.turn import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.loop.pace import (
     FIRST_POLL_SECONDS,
     LONGEST_BACK_OFF_SECONDS,

@@ -41,7 +41,7 @@ OWN = {
     "postgres": {
         "finish",
         "finish_one",
-        "tell_children",
+        "release_children",
         "finish_end",
         "chosen_steps",
         "database_now",

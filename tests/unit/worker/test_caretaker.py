@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from segue.engine.turn import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.errors import StoreUnavailableError
 from segue.model import Verdict
 from segue.worker import caretaker

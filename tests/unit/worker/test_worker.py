@@ -10,7 +10,7 @@ import pytest
 
 from segue.clock import ManualClock
 from segue.engine.ids import Ids
-from segue.engine.turn import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.errors import (
     PlanError,
     Problem,

@@ -1,1 +1,1 @@
-"""Claiming: ready steps become a worker's, within their limits, and lanes share its places fairly."""
+"""Claiming: a worker takes ready steps within their limits, and lanes share its slots fairly."""

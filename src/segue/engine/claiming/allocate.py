@@ -1,16 +1,16 @@
-"""Who gets the free places of a worker: the rules by which steps with lanes and plain steps share them. Pure.
+"""Allocates the free slots of a worker to steps with lanes and to plain steps, by the rules below. Pure.
 
-1. Queues are worked in the order that the worker names.
+1. Queues are served in the order in which the worker lists them.
 2. Higher priorities go first.
-3. At the same priority, plain steps and lanes take turns, one each.
+3. At the same priority, plain steps and lanes alternate.
 4. Among lanes, the key that was served least goes first. Each start adds its cost divided by the key's weight, so
-   three times the weight gets three times the starts. A key that comes back begins where the others are: nobody saves
-   up turns by waiting, nor has to catch up with those who came later. Lanes without a key are one key together.
-5. Among plain steps the oldest goes first. Lanes of one key get a place each, the oldest first, then another each.
+   three times the weight gets three times the starts. An idle key earns no credit: when it has work again, it starts
+   level with the others. Lanes without a key count as one key.
+5. Among plain steps the oldest goes first. Lanes of one key get one slot each, the oldest first, then a second one.
 
-What its limits hold back is passed over, and holds up nothing else. One exception: when a step costs several places and
-has waited for them for long (`STARVING_SECONDS`), those of its limit are kept for it as they come free, because cheaper
-steps would otherwise take every one of them.
+A step that its limits hold back is skipped and does not delay other steps. One exception: if a step costs several
+places and has waited for them for longer than `STARVING_SECONDS`, the places of its limit are reserved for it as they
+are given back, because cheaper steps would otherwise take every one of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STARVING_SECONDS = 30.0
 
 
 class Source(msgspec.Struct):
-    """Steps that may be claimed: those of a lane, or plain ones."""
+    """Steps that can be claimed: the steps of one lane, or plain steps."""
 
     queue: str
     lane: str | None  # None: plain
@@ -37,12 +37,12 @@ class Source(msgspec.Struct):
     uses: tuple[Use, ...]
     share: str
     weight: float
-    heads: list[tuple[int, Any]]  # (priority, ready at): of a lane its first step; of plain steps each that may be had
+    heads: list[tuple[int, Any]]  # (priority, ready at): the first step of a lane; every claimable plain step
     has_starved: bool = False
 
 
 class Grant(msgspec.Struct):
-    """So many steps may be claimed from a source, of a lane those of this priority."""
+    """Permission to claim `count` steps from a source; from a lane only steps of this priority."""
 
     source: Source
     priority: int
@@ -50,44 +50,44 @@ class Grant(msgspec.Struct):
 
 
 class Allocation(msgspec.Struct):
-    """What came of sharing."""
+    """The result of `allocate`."""
 
     grants: list[Grant] = []
-    is_short: bool = False  # more could run than there are places
-    wait_seconds: float | None = None  # until a rate lets the next one start
-    plain_next: bool = True  # whose turn it is
+    is_short: bool = False  # more steps could run than there are free slots
+    wait_seconds: float | None = None  # until a rate lets the next step start
+    plain_next: bool = True  # at equal priority a plain step goes next, not a lane
 
 
 class Tags:
-    """The virtual time of each key on each queue: how much it had of it, by its weight."""
+    """The virtual time of each key on each queue: the cost of its starts, divided by its weight."""
 
     def __init__(self, served: dict[tuple[str, str], float], floors: dict[str, float]) -> None:
         self._served = served
         self._floors = floors
 
     def of(self, queue: str, share: str) -> float:
-        """Where a key stands, at least where the queue is."""
+        """The virtual time of a key, never less than that of its queue."""
         floor = self._floors.get(queue, 0.0)
         return max(self._served.get((queue, share), floor), floor)
 
     def add(self, queue: str, share: str, amount: float) -> None:
-        """Count what it gets."""
+        """Charge a key for a start."""
         self._served[queue, share] = self.of(queue, share) + amount
 
 
 def allocate(
     queues: Sequence[Sequence[Source]], want: int, places: Places, tags: Tags, *, plain_next: bool
 ) -> Allocation:
-    """Share `want` places among the sources of each queue; `places` and `tags` are changed as they are given."""
+    """Allocate `want` slots to the sources of each queue. Every grant is charged to `places` and `tags`."""
     result = Allocation([], plain_next=plain_next)
     for sources in queues:
-        _keep_for_starving(sources, places)
+        _reserve_for_starving(sources, places)
     for sources in queues:
-        want = _Queue(sources, places, tags, result).share(want)
+        want = _Queue(sources, places, tags, result).allocate(want)
     return result
 
 
-def _keep_for_starving(sources: Sequence[Source], places: Places) -> None:
+def _reserve_for_starving(sources: Sequence[Source], places: Places) -> None:
     for source in sources:
         held = places.held(source.uses) if source.has_starved else None
         if held is None or held.wait_seconds is not None or held.use.cost == 1:
@@ -98,7 +98,7 @@ def _keep_for_starving(sources: Sequence[Source], places: Places) -> None:
 
 
 class _Queue:
-    """The sources of one queue while they are shared out."""
+    """Allocates slots to the sources of one queue."""
 
     def __init__(self, sources: Sequence[Source], places: Places, tags: Tags, result: Allocation) -> None:
         self._sources = sources
@@ -106,8 +106,8 @@ class _Queue:
         self._tags = tags
         self._result = result
         self._grants: dict[tuple[int, int], Grant] = {}
-        # Plain steps: (-priority, ready at, source, which of its heads). Lanes of each key: (-priority, how many they
-        # were given, ready at, source). How deep a lane is is not known, so those of one key take turns as well.
+        # Plain steps: (-priority, ready at, source, index of the head). Lanes of each key: (-priority, number of
+        # grants, ready at, source). The length of a lane is unknown, so the lanes of one key alternate as well.
         self._plain: list[tuple[int, Any, int, int]] = []
         self._lanes: dict[LimitKey, list[tuple[int, int, Any, int]]] = {}
         for number, source in enumerate(sources):
@@ -121,11 +121,11 @@ class _Queue:
         heapify(self._plain)
         for lanes in self._lanes.values():
             heapify(lanes)
-        self._keys = [self._standing(who) for who in self._lanes]
+        self._keys = [self._rank_of(key) for key in self._lanes]
         heapify(self._keys)
 
-    def share(self, want: int) -> int:
-        """Give out places, as long as there are some; returns how many are left."""
+    def allocate(self, want: int) -> int:
+        """Grant slots until none is left or no source can use one; returns the number of slots that are left."""
         while True:
             lane, plain = self._first_lane(), self._first_plain()
             if lane is None and plain is None:
@@ -133,38 +133,38 @@ class _Queue:
             if want <= 0:
                 self._result.is_short = True
                 return want
-            self._give(lane, plain)
+            self._grant_next(lane, plain)
             want -= 1
 
-    def _standing(self, who: LimitKey) -> tuple[int, float, Any, LimitKey]:
-        """Where a key stands among others: by the priority of its first lane, then by what it had."""
-        rank, _, ready_at, _ = self._lanes[who][0]
-        return (rank, self._tags.of(*who), ready_at, who)
+    def _rank_of(self, key: LimitKey) -> tuple[int, float, Any, LimitKey]:
+        """The sort key of a fair-share key: the priority of its first lane, then its virtual time."""
+        rank, _, ready_at, _ = self._lanes[key][0]
+        return (rank, self._tags.of(*key), ready_at, key)
 
     def _first_lane(self) -> tuple[int, LimitKey] | None:
-        """(-priority, key) of the lane that goes first and that its limits do not hold back."""
+        """(-priority, key) of the first lane that its limits do not hold back."""
         while self._keys:
-            who = self._keys[0][3]
-            lanes = self._lanes[who]
+            key = self._keys[0][3]
+            lanes = self._lanes[key]
             while lanes and self._is_held(lanes[0][3]):
                 heappop(lanes)
             if not lanes:
                 heappop(self._keys)
                 continue
-            standing = self._standing(who)
-            if standing == self._keys[0]:
-                return standing[0], who
-            heapreplace(self._keys, standing)
+            rank = self._rank_of(key)
+            if rank == self._keys[0]:
+                return rank[0], key
+            heapreplace(self._keys, rank)
         return None
 
     def _first_plain(self) -> int | None:
-        """-priority of the plain step that goes first and that its limits do not hold back."""
+        """-priority of the first plain step that its limits do not hold back."""
         while self._plain and self._is_held(self._plain[0][2]):
             heappop(self._plain)
         return self._plain[0][0] if self._plain else None
 
     def _is_held(self, number: int) -> bool:
-        """Whether limits hold a source back. It may be dropped then: places only become fewer."""
+        """Whether limits hold a source back. If so, it can be dropped: the number of free places only shrinks."""
         held = self._places.held(self._sources[number].uses)
         if held is None:
             return False
@@ -173,31 +173,31 @@ class _Queue:
             self._result.wait_seconds = held.wait_seconds if before is None else min(before, held.wait_seconds)
         return True
 
-    def _give(self, lane: tuple[int, LimitKey] | None, plain: int | None) -> None:
+    def _grant_next(self, lane: tuple[int, LimitKey] | None, plain: int | None) -> None:
         if lane is not None and plain is not None and lane[0] == plain:
             is_plain = self._result.plain_next
             self._result.plain_next = not is_plain
         else:
             is_plain = lane is None or (plain is not None and plain < lane[0])
         if is_plain:
-            self._give_plain()
+            self._grant_to_plain()
         elif lane is not None:
-            self._give_lane(lane[1])
+            self._grant_to_lane(lane[1])
 
-    def _give_plain(self) -> None:
-        rank, _, number, place = heappop(self._plain)
+    def _grant_to_plain(self) -> None:
+        rank, _, number, head = heappop(self._plain)
         source = self._sources[number]
         self._grant(number, -rank)
-        if place + 1 < len(source.heads):
-            priority, ready_at = source.heads[place + 1]
-            heappush(self._plain, (-priority, ready_at, number, place + 1))
+        if head + 1 < len(source.heads):
+            priority, ready_at = source.heads[head + 1]
+            heappush(self._plain, (-priority, ready_at, number, head + 1))
 
-    def _give_lane(self, who: LimitKey) -> None:
-        rank, given, ready_at, number = self._lanes[who][0]
+    def _grant_to_lane(self, key: LimitKey) -> None:
+        rank, granted, ready_at, number = self._lanes[key][0]
         source = self._sources[number]
         self._grant(number, -rank)
-        heapreplace(self._lanes[who], (rank, given + 1, ready_at, number))
-        self._tags.add(*who, source.cost / source.weight)
+        heapreplace(self._lanes[key], (rank, granted + 1, ready_at, number))
+        self._tags.add(*key, source.cost / source.weight)
 
     def _grant(self, number: int, priority: int) -> None:
         source = self._sources[number]

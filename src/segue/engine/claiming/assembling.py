@@ -1,4 +1,4 @@
-"""From claimed rows to jobs: references are replaced by the results for which they stand, conditions are decided."""
+"""Turns claimed rows into jobs: replaces references by the results of other steps, and evaluates conditions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _NOTHING: dict[int, str] = {}
 
 
 class Assembly:
-    """Claimed rows on their way to a pool. `known` are results that were recorded just before the claim."""
+    """Makes jobs of claimed rows. `known` has the results that were recorded just before the claim."""
 
     def __init__(self, rows: Sequence[ClaimedRow], known: Mapping[StepKey, str]) -> None:
         self._rows = rows
         self._known = known
-        self._bad: dict[StepKey, SerializationError] = {}  # why what a step needs cannot be had
+        self._bad: dict[StepKey, SerializationError] = {}  # steps whose arguments cannot be read, and why
         self._wanted = self._references()
 
     @property
     def needs_database(self) -> bool:
-        """Whether a step refers to something that is not known here."""
+        """Whether a step refers to a result that must be read from the database."""
         known = self._known
         return any((run_id, needed) not in known for (run_id, _), steps in self._wanted.items() for needed in steps)
 
     def jobs(self, tx: Transaction | None) -> tuple[list[Job], list[Outcome]]:
-        """What the pool is to run, and the outcomes of steps that need not run.
+        """The jobs for the pool, and the outcomes of steps that need not run.
 
-        These are skipped because their `when=` is false, or failed because what they need cannot be made out. Without
-        a transaction when no database is needed.
+        A step is skipped if its `when=` is false, and fails if its arguments or its condition cannot be read. `tx` may
+        be None if `needs_database` is false.
         """
         values, bad = self._values(tx), self._bad
         jobs: list[Job] = []
@@ -60,7 +60,7 @@ class Assembly:
         return jobs, outcomes
 
     def _references(self) -> dict[StepKey, set[int]]:
-        """The steps to which each claimed step refers, of those that refer to any."""
+        """For each claimed step that has references: the steps to which it refers."""
         wanted: dict[StepKey, set[int]] = {}
         for row in self._rows:
             if row.holes is None and row.when_expr is None:
@@ -76,7 +76,7 @@ class Assembly:
         return wanted
 
     def _values(self, tx: Transaction | None) -> dict[StepKey, dict[int, str]]:
-        """For every claimed step that refers to others, their results."""
+        """For each claimed step that has references: the results of those steps."""
         if not self._wanted:
             return {}
         by_run: dict[str, set[int]] = {}
@@ -106,16 +106,16 @@ def _given(tx: Transaction | None) -> Transaction:
 
 
 def _failed(run_id: str, step: int, attempt: int, error: SerializationError) -> Outcome:
-    """What a step needs cannot be made out: that would be so at the next try as well."""
+    """The outcome of a step whose arguments cannot be read. It is not retried: the next attempt would fail as well."""
     info = ErrorInfo("SerializationError", str(error))
     return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, retryable=False)
 
 
 def _unless_when(run_id: str, step: int, attempt: int, when_expr: str, known: dict[int, str]) -> Outcome | None:
-    """How a step with a condition ends without running, or None when it is to run."""
+    """The outcome of a step whose condition is false or cannot be evaluated; None if the step must run."""
     try:
         if is_true(value_of(decode_expr(when_expr), known)):
             return None
     except SerializationError as error:
-        return _failed(run_id, step, attempt, SerializationError(f"when= cannot be told: {error}"))
+        return _failed(run_id, step, attempt, SerializationError(f"when= cannot be evaluated: {error}"))
     return Outcome(run_id, step, attempt, Verdict.SKIPPED)

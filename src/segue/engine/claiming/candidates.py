@@ -1,9 +1,12 @@
-"""What a claim sees of lanes and plain steps before it shares places out: read, not locked."""
+"""Reads the lanes and plain steps that a worker could claim, and the state of their limits, before slots are allocated.
+
+Nothing is locked, unless the caller asks for it.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,33 +33,42 @@ from segue.plan.lanes import read_lane
 from segue.store.protocol import Later, Row
 
 FEWEST_LANES, MOST_LANES, LANES_FOR_EACH = 50, 200, 4
-"""So many lanes of a queue are looked at together: for each place some. Where there are more, the next look goes on
-behind them."""
+"""The number of lanes that are read from a queue at once: `LANES_FOR_EACH` for each free slot, between the other two.
+If there are more, the next look continues after the last one."""
 
 FEW_LIMIT_KEYS = 16
 
 LOOKS_AT_MOST = 10
-"""... and so many times in one turn, while none of them can start anything."""
+"""The number of looks in one turn, as long as nothing can start."""
+
+
+class WaitingLane(NamedTuple):
+    """A lane in which steps wait, with the priority and time of its first step."""
+
+    queue: str
+    lane: str
+    priority: int
+    ready_at: Any  # as the database stores times
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What was seen at one moment."""
+    """What could be claimed at one moment, and the state of the limits."""
 
     sources: list[list[Source]]  # by queue
     terms: dict[str, LimitTerms]
     taken: dict[LimitKey, int]
     full_at: dict[LimitKey, datetime]
     served: dict[tuple[str, str], float]
-    is_keyed: bool  # whether some lane has a turn of its own
-    locked: set[LimitKey] | None = None  # what was locked before it was seen; None: nothing
+    is_keyed: bool  # whether a lane has a fair-share key
+    locked: set[LimitKey] | None = None  # limits and keys that were locked before they were read; None: no lock
 
     def places(self, now: datetime) -> Places:
-        """What is free, as far as it was seen."""
+        """The free places and tokens at that moment."""
         return Places(self.terms, self.taken, self.full_at, now)
 
 
 class Candidates:
-    """The looks of one turn."""
+    """Looks at what one turn could claim: `send_lanes`, then `read` until nothing more is needed."""
 
     def __init__(
         self, act: Act, worker: WorkerIdentity, cursor: ClaimCursor, memory: LaneMemory, *, want: int,
@@ -67,34 +79,34 @@ class Candidates:
         self._memory = memory
         self._window = min(max(want * LANES_FOR_EACH, FEWEST_LANES), MOST_LANES)
         self._sent: list[tuple[str, Later]] = []
-        self._lanes: list[Row] | None = None  # of the look that was sent
+        self._lanes: list[WaitingLane] | None = None  # the lanes of the last look, if not used yet
         self._looks = 0
-        self._is_whole = True  # the last look saw every lane
+        self._is_whole = True  # the last look read every lane
         self._starts: dict[str, tuple[int, Any]] = {}
-        self._deep: dict[str, dict[str, tuple[int, Any]]] = {}  # by queue: where lanes were looked into
+        self._deep: dict[str, dict[str, tuple[int, Any]]] = {}  # by queue and lane: the scan position
         self.has_lanes = False
-        self.knows_no_plain = False  # a claim of plain steps found that there are no more
+        self.knows_no_plain = False  # a claim found that no more plain steps are ready
         self.looked_everywhere = True
 
     # Lanes --------------------------------------------------------------------------------------------------------
 
     @property
     def is_long(self) -> bool:
-        """Whether it took several looks, so that the next one should not follow at once."""
+        """Whether there were several looks, so that the next one should not follow immediately."""
         return self._looks > 1
 
     @property
     def is_whole(self) -> bool:
-        """Whether the last look saw every lane."""
+        """Whether the last look read every lane."""
         return self._is_whole
 
     @property
     def is_sent(self) -> bool:
-        """Whether a look at the lanes is under way, or was read and not used yet."""
+        """Whether a look at the lanes was sent, or was read and not used yet."""
         return bool(self._sent) or self._lanes is not None
 
     def send_lanes(self) -> None:
-        """Ask for the lanes, without waiting for the answer."""
+        """Send the query for the lanes without waiting for its result."""
         worker, later = self._worker, self._act.tx.later
         if worker.run_id is not None:
             self._sent = [("", later("waiting_lanes_of_run", run_id=worker.run_id))]
@@ -109,41 +121,41 @@ class Candidates:
             ranks=[rank for rank, _ in starts.values()], sinces=[since for _, since in starts.values()],
         )  # fmt: skip
 
-    def sees_lanes(self) -> bool:
-        """Whether there are any whose task the worker knows, or may be."""
+    def finds_lanes(self) -> bool:
+        """Whether a lane waits whose task the worker knows. Also true if some lanes have not been read."""
         if self._lanes is None:
             self._lanes = self._read_lanes()
         return bool(self._lanes) or not self._is_whole
 
-    def sees_anything(self) -> bool:
-        """Whether there are any at all, as far as was asked: needs nothing further from the database."""
+    def finds_any_lanes(self) -> bool:
+        """Whether the query that was sent found lanes, of any task. Sends nothing more."""
         return any(later.rows() for _, later in self._sent)
 
-    def goes_on(self) -> bool:
-        """Whether there are lanes that this turn has not seen, and may look at now."""
+    def can_continue(self) -> bool:
+        """Whether this turn may look at further lanes that it has not read."""
         return not self._is_whole and self._looks < LOOKS_AT_MOST
 
-    def _read_lanes(self) -> list[Row]:
-        """The lanes that were asked for; also the first ones, where it began in the middle and came to the end."""
-        rows: list[Row] = []
+    def _read_lanes(self) -> list[WaitingLane]:
+        """The lanes that were queried. A query that began in the middle and reached the end continues at the start."""
+        rows: list[WaitingLane] = []
         self._is_whole = True
         after = self._memory.after
         for queue, later in self._sent:
-            found = later.rows()
+            found = _waiting_lanes(later)
             started = after.pop(queue, "")
             if len(found) >= self._window and self._worker.run_id is None:
-                after[queue] = found[-1][1]
+                after[queue] = found[-1].lane
                 self._is_whole = False
             elif started:
-                first = self._ask(queue, "", self._window - len(found)).rows()
-                seen = {row[1] for row in found}
-                found = found + [row for row in first if row[1] not in seen]
-            gone = self._deep.get(queue, {}).keys() - {row[1] for row in found}
+                first = _waiting_lanes(self._ask(queue, "", self._window - len(found)))
+                seen = {row.lane for row in found}
+                found += [row for row in first if row.lane not in seen]
+            gone = self._deep.get(queue, {}).keys() - {row.lane for row in found}
             if gone and queue not in after:
-                self._memory.forget(queue, gone)  # behind that there is nothing: look from the beginning
+                self._memory.forget(queue, gone)  # nothing after the position: scan from the beginning
                 self._is_whole = False
             known = self._memory.tasks
-            rows += [row for row in found if (lane := lane_or_none(row[1])) is not None and lane.task in known]
+            rows += [row for row in found if (lane := lane_or_none(row.lane)) is not None and lane.task in known]
         self._sent = []
         self._looks += 1
         self.has_lanes |= bool(rows) or not self._is_whole
@@ -152,40 +164,41 @@ class Candidates:
     # Everything ---------------------------------------------------------------------------------------------------
 
     def read(self, want: int, *, lock: bool = False) -> Snapshot:
-        """The next lanes, the plain steps beside them, and how the limits of all of these stand.
+        """The next lanes, the plain steps of the same queues, and the state of their limits.
 
-        With `lock` they are locked first, when they are few; otherwise only those that will be needed are, later.
+        With `lock`, the limits and keys are locked first if they are few. Otherwise the caller locks those that it
+        needs.
         """
         if not self.is_sent:
             self.send_lanes()
         groups = self._groups()
         peeks = [[(source, self._peek(source, want)) for source in group] for group in groups]
-        self.sees_lanes()
+        self.finds_lanes()
         lanes, self._lanes = self._lanes or [], None
         for group in peeks:
             for source, later in group:
-                source.heads = [(row[0], row[1]) for row in later.rows() if _has_order(row[0], row[1])]
+                source.heads = [(priority, at) for priority, at in later.rows() if _has_order(priority, at)]
                 rank, _ = self._starts.get(source.queue, (FIRST_RANK, None))
                 self.looked_everywhere &= (
                     rank == FIRST_RANK or len(source.heads) >= want or self._cursor.is_resting(source.queue)
                 )
         self._add_lanes(groups, lanes)
-        return self._stand(groups, lock)
+        return self._with_limits(groups, lock)
 
     def reread(self, seen: Snapshot) -> Snapshot:
-        """The same steps, and how their limits stand now."""
+        """The same steps with the current state of their limits."""
         terms, taken, full_at = self._limits(_limit_keys(seen.sources))
         return msgspec.structs.replace(seen, terms=terms, taken=taken, full_at=full_at)
 
     def _groups(self) -> list[list[Source]]:
-        """The plain sources of each queue. Those of one run are claimed whatever their queue: one group."""
+        """The plain sources of each queue. For a worker of one run, all queues are one group."""
         if self._worker.run_id is None:
             return [self._plain(queue) for queue in self._worker.queues]
         queues = self._act.tx.all("waiting_queues_of_run", run_id=self._worker.run_id)
         return [[source for (queue,) in sorted(queues) for source in self._plain(queue)]]
 
     def _plain(self, queue: str) -> list[Source]:
-        """Plain steps together, but for tasks that a limit binds: what it holds back must not hide the others."""
+        """One source for all plain steps, and one for each task that a limit binds, so that it hides no other task."""
         if self.knows_no_plain:
             return []
         binding = self._memory.binding
@@ -197,7 +210,7 @@ class Candidates:
         ]  # fmt: skip
 
     def _start(self, source: Source) -> tuple[int, Any]:
-        """Where to look for plain steps: behind those that were claimed before, where all tasks are looked for."""
+        """Where to scan for plain steps: from the cursor's position, if the source has all tasks of the worker."""
         if len(source.tasks) < len(self._worker.tasks):
             return FIRST_RANK, BEGINNING
         start = self._starts.get(source.queue)
@@ -213,9 +226,9 @@ class Candidates:
         rank, since = self._start(source)
         return self._act.tx.later("peek", queue=source.queue, tasks=source.tasks, limit=want, rank=rank, since=since)
 
-    def _add_lanes(self, groups: list[list[Source]], rows: list[Row]) -> None:
+    def _add_lanes(self, groups: list[list[Source]], rows: list[WaitingLane]) -> None:
         memory, worker = self._memory, self._worker
-        place = {queue: number for number, queue in enumerate(worker.queues)} if worker.run_id is None else {}
+        group_of = {queue: number for number, queue in enumerate(worker.queues)} if worker.run_id is None else {}
         old = self._act.now - timedelta(seconds=STARVING_SECONDS)
         for queue, text, priority, ready_at in rows:
             if not _has_order(priority, ready_at):
@@ -223,14 +236,14 @@ class Candidates:
             lane = read_lane(text)
             uses = with_bound(lane.uses, queue, lane.task, lane.cost, memory.binding)
             since = moment_of(self._act.tx, ready_at) if any(use.cost > 1 for use in uses) else None
-            groups[place.get(queue, 0)].append(
+            groups[group_of.get(queue, 0)].append(
                 Source(
                     queue, text, (lane.task,), lane.cost, uses, lane.share or "", lane.weight, [(priority, ready_at)],
                     has_starved=since is not None and since < old,
                 )
             )  # fmt: skip
 
-    def _stand(self, groups: list[list[Source]], lock: bool) -> Snapshot:
+    def _with_limits(self, groups: list[list[Source]], lock: bool) -> Snapshot:
         lanes = [source for group in groups for source in group if source.lane is not None]
         is_keyed = any(source.share for source in lanes)
         shares = None
@@ -255,27 +268,27 @@ class Candidates:
         limits = tx.later("limits_named", names=sorted({name for name, _ in limit_keys}))
         taken = tx.later("taken_by_all" if binding else "taken_by_lanes")
         buckets = tx.later("buckets", **limit_key_columns(limit_keys))
-        terms = {row[0]: terms_of(row) for row in limits.rows()}
-        standing, full_at = taken.rows(), buckets.rows()
+        terms = terms_of(limits.rows())
+        holders, full_at = taken.rows(), buckets.rows()
         set_right(self._act, full_at)
-        return terms, count_taken(standing, binding), read_buckets(tx, full_at, self._act.now)
+        return terms, count_taken(holders, binding), read_buckets(tx, full_at, self._act.now)
 
     def _served(self, rows: list[Row], lanes: list[Source]) -> dict[tuple[str, str], float]:
-        """How much each key had, what was not written down included; learns the weights and where the queues are."""
+        """The virtual time of each key, including what is not written yet. Also sets weights and queues' times."""
         memory = self._memory
         floors, served, weights = memory.floors, {}, {}
-        for queue, key, weight, had, floor in rows:
+        for queue, key, weight, tag, floor in rows:
             floors[queue] = max(floors.get(queue, 0.0), floor)
-            served[queue, key] = had
+            served[queue, key] = tag
             if weight is not None:
                 weights[queue, key] = weight
         for (queue, key), amount in memory.uncounted.items():
             served[queue, key] = max(served.get((queue, key), 0.0), floors.get(queue, 0.0)) + amount
         least: dict[str, float] = {}
         for source in lanes:
-            who = (source.queue, source.share)
-            source.weight = weights.get(who, source.weight)
-            tag = max(served.get(who, 0.0), floors.get(source.queue, 0.0))
+            owner = (source.queue, source.share)
+            source.weight = weights.get(owner, source.weight)
+            tag = max(served.get(owner, 0.0), floors.get(source.queue, 0.0))
             least[source.queue] = min(least.get(source.queue, tag), tag)
         for queue, tag in least.items():
             floors[queue] = max(floors.get(queue, 0.0), tag)
@@ -284,7 +297,7 @@ class Candidates:
     # Claiming -----------------------------------------------------------------------------------------------------
 
     def claim(self, grant: Grant) -> Later:
-        """Claim what was granted, without waiting for the answer."""
+        """Send the claim for a grant without waiting for its result."""
         source, worker = grant.source, self._worker
         claimed = {"worker_id": worker.id, "now": self._act.now, "limit": grant.count, "queue": source.queue}
         if source.lane is not None:
@@ -299,7 +312,7 @@ class Candidates:
         return self._act.tx.later("claim", tasks=source.tasks, rank=rank, since=since, **claimed)
 
     def note_claimed(self, source: Source, rows: list[ClaimedRow]) -> None:
-        """Steps were claimed: the next look goes on behind them."""
+        """Move the scan position of the source behind the claimed steps."""
         if source.lane is not None:
             self._memory.claimed(source.queue, source.lane, rows, self._act.tx)
         elif self._worker.run_id is None and len(source.tasks) == len(self._worker.tasks):
@@ -307,8 +320,12 @@ class Candidates:
 
 
 def _has_order(priority: Any, ready_at: Any) -> bool:
-    """Whether its place among others can be told: a damaged step is passed over."""
+    """Whether a step can be ordered among others. A damaged one cannot, and is skipped."""
     return type(priority) is int and isinstance(ready_at, (str, datetime))
+
+
+def _waiting_lanes(later: Later) -> list[WaitingLane]:
+    return [WaitingLane(*row) for row in later.rows()]
 
 
 def _limit_keys(groups: list[list[Source]]) -> set[LimitKey]:

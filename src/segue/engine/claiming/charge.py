@@ -1,4 +1,4 @@
-"""What a claim costs: tokens of its rates, and its keys' shares of the queue."""
+"""Charges a claim: takes tokens from its rates, and adds to the virtual time of its fair-share keys."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from segue.engine.limiting.limit_rows import put_buckets
 from segue.engine.limiting.places import LimitKey, Places
 
 
-def write_buckets(
-    act: Act, places: Places, counts: Iterable[tuple[Source, int]]
-) -> None:  # fmt: skip
-    """Take the tokens of what was claimed; the caller has the locks."""
+def write_buckets(act: Act, places: Places, counts: Iterable[tuple[Source, int]]) -> None:
+    """Take the tokens for the claimed steps. The caller holds the locks of the limits."""
     full_at: dict[LimitKey, datetime] = {}
     for source, count in counts:
         for use in source.uses:
@@ -28,15 +26,15 @@ def write_buckets(
 
 
 def write_shares(act: Act, memory: LaneMemory, counts: Iterable[tuple[Source, int]]) -> None:
-    """Write down who was served; what cannot be written now is kept for the next time."""
+    """Add the claimed steps to the virtual time of their keys. Keys that are locked now are written next time."""
     amounts = memory.uncounted
     for source, count in counts:
         if source.lane is not None:
-            who = (source.queue, source.share)
-            amounts[who] = amounts.get(who, 0.0) + source.cost * count / source.weight
+            key = (source.queue, source.share)
+            amounts[key] = amounts.get(key, 0.0) + source.cost * count / source.weight
     if not amounts:
         return
-    rows = [[*who, amount, memory.floors.get(who[0], 0.0)] for who, amount in sorted(amounts.items())]
+    rows = [[*key, amount, memory.floors.get(key[0], 0.0)] for key, amount in sorted(amounts.items())]
     queues, keys, added, floors = (list(column) for column in zip(*rows, strict=True))
     written = act.tx.all("count_shares", queues=queues, keys=keys, amounts=added, floors=floors, rows=rows, now=act.now)
     for queue, key in written:

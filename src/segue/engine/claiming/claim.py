@@ -1,13 +1,12 @@
-"""Claiming: ready steps become this worker's, with everything that their tasks need.
+"""Claims plain steps: steps without limits, rates or fair shares.
 
-The claim is sent right behind the outcomes, before anybody has looked at what came of them: on PostgreSQL both share
-one round trip. What only the second look sets free (joins that were passed, steps that were skipped) is claimed in the
-turn that follows at once.
+The claim is sent directly after the outcomes, before their results have been read: on PostgreSQL both share one round
+trip. Steps that are released only after those results have been read (behind joins and skipped steps) are claimed by
+the next turn, which follows immediately.
 """
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 
 from segue.engine.act import Act
@@ -23,7 +22,7 @@ LONGEST_REST_SECONDS = 2.0
 
 
 class PlainClaim:
-    """The claims of steps without lanes in one turn: `send`, then, when the outcomes have been dealt with, `rows`."""
+    """Claims plain steps in one turn: first `send`, then `rows`, after the outcomes have been recorded."""
 
     def __init__(self, act: Act, worker: WorkerIdentity, cursor: ClaimCursor, *, want: int) -> None:
         self._act = act
@@ -33,13 +32,13 @@ class PlainClaim:
         self._sent: Later | None = None
         self._asked_at = 0.0
         self._was_full = True
-        self.is_full = False  # there may be more than was wanted
+        self.is_full = False  # there may be more ready steps than were wanted
         self.looked_everywhere = True
-        self.was_long = False  # it took long to find too few
-        self.look_again = False  # nothing was found, but not every place was looked at
+        self.was_long = False  # the scan took long and found too few
+        self.look_again = False  # nothing was found, but part of the index was not scanned
 
     def send(self) -> None:
-        """Ask for steps of the first queue (or of the one run), without waiting for the answer."""
+        """Send the claim for the first queue (or for the one run) without waiting for its result."""
         worker = self._worker
         if worker.run_id is not None:
             rank, since = self._start(EVERY_QUEUE)
@@ -51,22 +50,22 @@ class PlainClaim:
             self._sent = self._ask(worker.queues[0], self._want)
 
     def rows(self, *, may_ask: bool = True) -> list[ClaimedRow]:
-        """The steps that were claimed, those of other queues too where the first had too few.
+        """The claimed steps. If the first queue had too few, the other queues are asked as well.
 
-        Unless it `may_ask`, nothing further is sent: the transaction is over.
+        Without `may_ask` nothing more is sent, because the transaction has ended.
         """
         if self._sent is None:
             return []
         rows = claimed_rows(self._sent.rows())
         if not may_ask:
-            self.was_long = len(rows) < self._want and time.monotonic() - self._asked_at >= LONG_SECONDS
+            self.was_long = len(rows) < self._want and self._cursor.monotonic() - self._asked_at >= LONG_SECONDS
         elif self._worker.run_id is None:
-            self._see_how_long(self._worker.queues[0], in_vain=len(rows) < self._want)
+            self._rest_if_long(self._worker.queues[0], found_enough=len(rows) >= self._want)
             for queue in self._worker.queues[1:]:
                 if len(rows) >= self._want:
                     break
                 rows += claimed_rows(self._ask(queue, self._want - len(rows)).rows())
-                self._see_how_long(queue, in_vain=len(rows) < self._want)
+                self._rest_if_long(queue, found_enough=len(rows) >= self._want)
         self.is_full = len(rows) >= self._want
         if len(rows) > 1:
             in_order(rows)
@@ -86,18 +85,18 @@ class PlainClaim:
         )  # fmt: skip
 
     def _start(self, queue: str) -> tuple[int, datetime]:
-        self._asked_at = time.monotonic()
+        self._asked_at = self._cursor.monotonic()
         rank, since = self._cursor.start(queue)
         self._was_full = rank == FIRST_RANK
         self.looked_everywhere &= self._was_full or self._cursor.is_resting(queue)
         return rank, since
 
-    def _see_how_long(self, queue: str, *, in_vain: bool) -> None:
-        """Let looks rest that pass over thousands of steps which this worker does not know."""
-        took = time.monotonic() - self._asked_at
-        if not in_vain or took < LONG_SECONDS:
+    def _rest_if_long(self, queue: str, *, found_enough: bool) -> None:
+        """Pause full scans of a queue where they skip thousands of steps whose task this worker does not know."""
+        took = self._cursor.monotonic() - self._asked_at
+        if found_enough or took < LONG_SECONDS:
             return
         if self._act.tx.all("count_ready", queue=queue, limit=MANY_READY)[0][0] >= MANY_READY:
-            # Most have the default priority. Where it were others that took so long, only the lowest is left.
+            # Most steps have the default priority. If those were skipped already, only the lowest ones are left.
             rank = -DEFAULT_PRIORITY if self._was_full else 0
             self._cursor.rest(queue, min(10 * took, LONGEST_REST_SECONDS), (rank, self._act.now - MARGIN))

@@ -1,4 +1,4 @@
-"""What a claim returns of each step: the columns of `claimed_columns`, by name."""
+"""The columns of a claimed step (`claimed_columns`), by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClaimedRow(NamedTuple):
     priority: int
     ready_at: Any  # as the database stores times
     queue: str
-    only_child: int | None = None  # of the step, where that is worth remembering
+    only_child: int | None = None  # the step's only child, if the claim returns it
 
 
 def claimed_rows(rows: Iterable[Row]) -> list[ClaimedRow]:
@@ -34,6 +34,6 @@ def claimed_rows(rows: Iterable[Row]) -> list[ClaimedRow]:
 
 
 def in_order(rows: list[ClaimedRow]) -> None:
-    """Sort steps as they are to be run: by priority, then the oldest first."""
-    with suppress(TypeError):  # a damaged priority or time: they run in the order in which they were found
+    """Sort steps into the order in which they run: by priority, then the oldest first."""
+    with suppress(TypeError):  # a damaged priority or time: keep the order of the claim
         rows.sort(key=lambda row: (-row.priority, row.ready_at, row.step))

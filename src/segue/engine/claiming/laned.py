@@ -1,20 +1,19 @@
-"""Claims where steps with lanes wait: limits are kept, and lanes and plain steps share a worker's places.
+"""Claims steps with lanes and plain steps together: it keeps limits, and shares the worker's slots fairly.
 
-A worker that has no such steps claims as ever (`PlainClaim`), and looks for lanes by one small statement beside it,
-fifty times a second at most. When there are some it goes on like this, within its turn:
+While no lanes wait, only plain steps are claimed (`PlainClaim`); one small statement beside them checks for lanes, at
+most fifty times a second. If lanes wait, the turn does this:
 
-1. Look: the lanes of its queues, each with its first step; the plain steps that it could have; who holds places now.
-2. Share its places out among them (`allocate`), as if that were still true.
-3. Lock the limits and keys of those that got some, never waiting for any, count again, and share again.
-4. Claim that many of each lane, and write down tokens and turns.
+1. Look: read the lanes of its queues, each with its first step, the claimable plain steps, and the state of limits.
+2. Allocate the free slots among them, assuming that nothing changes (`allocate`).
+3. Lock the limits and keys that were allocated, without waiting for locks, count again, and allocate again.
+4. Claim the granted number of steps from each lane, and write tokens and fair shares.
 
-Invariant: places are counted under the lock of their limit and key, by a statement that begins when the lock is there,
-and are claimed before it is given back, at the commit. So two claims never both take the last one.
+Invariant: places are counted under the lock of their limit and key, by a statement that begins after the lock was
+taken, and they are claimed before the commit releases it. So two claims never take the same place.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -33,16 +32,16 @@ from segue.engine.limiting.limit_rows import lock_limit_keys, locked_limit_keys
 from segue.engine.limiting.places import LimitKey
 
 ROUNDS = 4
-"""How often one turn shares out: again when lanes had fewer steps than they were given places."""
+"""How often one turn allocates at most: it does so again if lanes had fewer steps than were granted."""
 
 CONTENDED_SECONDS = 0.002
-_FOR_EVER_SECONDS = 1e6
+_NEVER_SECONDS = 1e6  # longer than this: the rate is zero
 
 
 class Claim:
-    """The claims of one turn; `freed` is how many of its outcomes gave places back.
+    """Claims steps in one turn. `freed` is the number of its outcomes that gave places back.
 
-    With `knows_no_plain` a claim has just found that no steps without lanes are ready.
+    `knows_no_plain` says that a claim has just found no plain steps.
     """
 
     def __init__(
@@ -59,15 +58,15 @@ class Claim:
         self._knows_no_plain = knows_no_plain
         self._is_sharing = False
         self._has_looked = False
-        self._with_places = 0  # steps claimed that hold places
+        self._with_places = 0  # claimed steps that hold places
         self._is_short = False
         self._is_contended = False
         self._wait_seconds: float | None = None
-        self.is_full = False  # there may be more than was wanted
-        self.look_again = False  # nothing was found, but not every place was looked at
+        self.is_full = False  # there may be more ready steps than were wanted
+        self.look_again = False  # nothing was found, but part of the index was not scanned
 
     def send(self) -> None:
-        """Ask for plain steps without waiting for the answer, unless they must share with lanes."""
+        """Send the claim of plain steps without waiting for its result, unless they must share with lanes."""
         memory, now = self._memory, self._act.now
         if not memory.knows_binding(now):
             self._read_binding()
@@ -81,7 +80,7 @@ class Claim:
 
     @property
     def plain(self) -> PlainClaim | None:
-        """The claim of steps without lanes, if nothing else claims and no other queue may follow."""
+        """The claim of plain steps, if it is the only claim of this turn."""
         is_all = not (self._is_sharing or self._knows_no_plain)
         return self._plain if is_all and (len(self._worker.queues) == 1 or self._worker.run_id is not None) else None
 
@@ -91,7 +90,7 @@ class Claim:
         return self._candidates if self._has_looked else None
 
     def rows(self) -> list[ClaimedRow]:
-        """The steps that were claimed."""
+        """The claimed steps."""
         if self._want <= 0:
             return []
         memory = self._memory
@@ -104,7 +103,7 @@ class Claim:
                 self._look()
             if not self._has_looked:
                 return rows
-            if not self._candidates.sees_lanes():
+            if not self._candidates.finds_lanes():
                 memory.looked(self._act.now, is_active=False)
                 return rows
             self._candidates.knows_no_plain = len(rows) < self._want
@@ -119,7 +118,7 @@ class Claim:
 
     @cached_property
     def _candidates(self) -> Candidates:
-        """The looks of this turn: most turns take none."""
+        """Made when it is needed: most turns do not look at lanes."""
         return Candidates(self._act, self._worker, self._cursor, self._memory, want=self._want)
 
     def _look(self) -> None:
@@ -128,17 +127,17 @@ class Claim:
 
     @property
     def leaves_places(self) -> bool:
-        """True when places came free that this worker does not fill: others should hear of it."""
+        """True if the outcomes gave back more places than this worker fills, so that other workers must be woken."""
         return self._freed > 0 and (self._want <= 0 or self._is_short or self._with_places < self._freed)
 
     @property
     def look_seconds(self) -> float | None:
-        """How soon to look again though nothing else calls for a turn; None: no need to."""
+        """When to take the next turn because of limits, in seconds from now; None: no turn is needed."""
         at = self._memory.wake_at
         return None if at is None else max((at - self._act.now).total_seconds(), 0.0)
 
     def _read_binding(self) -> None:
-        """Ask now and then which limits bind steps that do not name them."""
+        """Read which limits bind plain steps."""
         names = self._memory.bindable
         rows = self._act.tx.all("binding_limits", names=names, every_queue=self._worker.run_id is not None)
         self._memory.bound(frozenset(row[0] for row in rows), self._act.now)
@@ -146,7 +145,7 @@ class Claim:
     # Sharing ------------------------------------------------------------------------------------------------------
 
     def _share(self, want: int) -> list[ClaimedRow]:
-        begun = time.monotonic()
+        begun = self._cursor.monotonic()
         rows: list[ClaimedRow] = []
         is_done = False
         for _ in range(ROUNDS):
@@ -155,17 +154,17 @@ class Claim:
             found, is_done = self._round(want - len(rows))
             rows += found
         self.look_again |= not is_done and len(rows) < want
-        self._remember(is_done, has_claimed=bool(rows), seconds=time.monotonic() - begun)
+        self._remember(is_done, has_claimed=bool(rows), seconds=self._cursor.monotonic() - begun)
         return rows
 
     def _round(self, want: int) -> tuple[list[ClaimedRow], bool]:
-        """Share out once. Returns what was claimed, and whether nothing more can be had now."""
+        """Allocate and claim once. Returns the claimed steps, and whether nothing more can be claimed now."""
         while True:
-            # Whoever gives places back will most likely take them again: that saves a look before the lock.
+            # A turn that gives places back most likely takes them again, so locking first saves one read.
             seen = self._candidates.read(want, lock=self._freed > 0)
             sources = seen.sources if seen.locked is None else self._under_lock(seen, seen.locked)
             chosen = self._allocate(seen, want, sources)
-            if chosen.grants or not self._candidates.goes_on():
+            if chosen.grants or not self._candidates.can_continue():
                 break
         if seen.locked is not None:
             self._is_contended |= sum(map(len, sources)) < sum(map(len, seen.sources))
@@ -180,7 +179,7 @@ class Claim:
         return rows, is_as_granted and not chosen.is_short
 
     def _lock(self, seen: Snapshot, chosen: Allocation, want: int) -> tuple[Snapshot, Allocation]:
-        """Lock the limits and keys of what was chosen, and choose again by what is true then."""
+        """Lock the limits and keys of the granted sources, read again, and allocate again."""
         limit_keys = {limit_key for grant in chosen.grants for limit_key in self._limit_keys(seen, grant.source)}
         if not limit_keys:
             return seen, chosen
@@ -191,7 +190,7 @@ class Claim:
         return seen, self._allocate(seen, want, self._under_lock(seen, locked))
 
     def _under_lock(self, seen: Snapshot, locked: set[LimitKey]) -> list[list[Source]]:
-        """The sources all of whose limits and keys are locked."""
+        """The sources of which all limits and keys are locked."""
         return [[each for each in group if locked.issuperset(self._limit_keys(seen, each))] for group in seen.sources]
 
     def _allocate(self, seen: Snapshot, want: int, sources: Sequence[Sequence[Source]]) -> Allocation:
@@ -202,7 +201,7 @@ class Claim:
         return {(use.limit, use.key) for use in source.uses if use.limit in seen.terms}
 
     def _claim(self, seen: Snapshot, grants: Sequence[Grant]) -> tuple[list[ClaimedRow], bool]:
-        """Claim what was granted; also says whether every source had that many."""
+        """Claim what was granted. Also returns whether every source had as many steps as were granted."""
         sent = [(grant, self._candidates.claim(grant)) for grant in _merged(grants)]
         rows: list[ClaimedRow] = []
         counts: list[tuple[Source, int]] = []
@@ -225,7 +224,7 @@ class Claim:
         return rows, is_as_granted
 
     def _remember(self, is_done: bool, *, has_claimed: bool, seconds: float) -> None:
-        """When to look again."""
+        """Set the time of the next look."""
         memory, now = self._memory, self._act.now
         memory.looked(now, is_active=self._candidates.has_lanes)
         if not is_done or self._is_short:
@@ -237,12 +236,12 @@ class Claim:
             memory.look_at = memory.rest_until = now + timedelta(seconds=10 * seconds)
         if not has_claimed and not self._candidates.is_whole:
             waits.append(max(LOOK_SECONDS, 10 * seconds))
-        if waits and min(waits) < _FOR_EVER_SECONDS:
+        if waits and min(waits) < _NEVER_SECONDS:
             memory.wake_at = now + timedelta(seconds=min(waits))
 
 
 def _merged(grants: Iterable[Grant]) -> list[Grant]:
-    """Plain steps are claimed in their order of priority anyway: one claim for each source."""
+    """Merge the grants of each plain source: one claim takes plain steps in order of priority."""
     plain: dict[int, Grant] = {}
     merged: list[Grant] = []
     for grant in grants:

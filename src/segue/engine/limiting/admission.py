@@ -60,7 +60,7 @@ def admit(act: Act, limit_keys: Collection[LimitKey], *, only: str | None = None
             free = _free_places(act.tx, terms.get(name), (name, key))
             waiting = act.tx.all("waiting_runs", name=name, key=key, limit=free) if free > 0 else []
             if only is not None:
-                waiting = [row for row in waiting if row[0] == only]
+                waiting = [(run_id,) for (run_id,) in waiting if run_id == only]
             for (run_id,) in waiting:
                 _admit_run(act, run_id)
             admitted += len(waiting)
@@ -95,17 +95,22 @@ def admit_waiting(act: Act, *, after: LimitKey = ("", "")) -> tuple[int, LimitKe
 
 def waiting_limit_keys(tx: Transaction, after: LimitKey) -> tuple[list[LimitKey], LimitKey | None]:
     """Limits and keys with room that runs wait for, a batch of them after `after`, and where to continue."""
-    rows = tx.all("waiting_limit_keys", name=after[0], key=after[1], limit=LOOKED_AT_ONCE)
+    after_name, after_key = after
+    rows = tx.all("waiting_limit_keys", name=after_name, key=after_key, limit=LOOKED_AT_ONCE)
     with_room = [(name, key) for name, key, has_room in rows if has_room][:LIMITS_AT_ONCE]
     if len(with_room) == LIMITS_AT_ONCE:
         return with_room, with_room[-1]
-    return with_room, (rows[-1][0], rows[-1][1]) if len(rows) == LOOKED_AT_ONCE else None
+    if len(rows) < LOOKED_AT_ONCE:
+        return with_room, None
+    last_name, last_key, _ = rows[-1]
+    return with_room, (last_name, last_key)
 
 
 def _free_places(tx: Transaction, terms: LimitTerms | None, limit_key: LimitKey) -> int:
     if terms is None or terms.concurrency is None:
         return ADMITTED_AT_ONCE
-    taken: int = tx.all("count_admitted", name=limit_key[0], key=limit_key[1])[0][0]
+    name, key = limit_key
+    taken: int = tx.all("count_admitted", name=name, key=key)[0][0]
     return min(terms.concurrency - taken, ADMITTED_AT_ONCE)
 
 

@@ -6,20 +6,44 @@ Promise: nothing here waits for another transaction, except the verbs of people.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from segue.engine.act import Act
-from segue.engine.limiting.places import LimitKey, with_bound
+from segue.engine.limiting.places import QUEUE, LimitKey, with_bound
 from segue.engine.stored import moment_of
 from segue.errors import SerializationError
 from segue.plan.graph import LimitTerms
 from segue.plan.lanes import Lane, Use, read_lane
+from segue.plan.namespaces import bare
 from segue.store.protocol import Later, Row, Transaction
 
 AHEAD = timedelta(seconds=1)
 """The largest difference between clocks; a time further in the future is corrected."""
+
+
+class LimitRow(NamedTuple):
+    """A limit as it is stored. `limits_named` returns only the size of a limit."""
+
+    name: str
+    concurrency: Any
+    rate: Any
+    period: Any
+    burst: Any
+    source: str = "code"  # "code" or "api"
+    in_code: Any = True  # the code declares it, so its tasks name it
+
+    @property
+    def binds_all(self) -> bool:
+        """Whether it applies to all steps of its queue or task, also to those whose code does not name it."""
+        return not self.in_code or bare(self.name).startswith(QUEUE)
+
+    def terms(self) -> LimitTerms:
+        """Its size. An invalid limit is closed."""
+        if not all(map(_is_number, (self.concurrency, self.rate, self.period, self.burst))):
+            return LimitTerms(self.name, 0)  # SQLite stores any value in a column
+        return LimitTerms(self.name, self.concurrency, self.rate, self.period or 1.0, self.burst)
 
 
 def lock_limit_keys(tx: Transaction, limit_keys: Iterable[LimitKey]) -> Later:
@@ -34,7 +58,7 @@ def locked_limit_keys(locking: Later) -> set[LimitKey]:
 
 def read_terms(tx: Transaction, names: Iterable[str]) -> dict[str, LimitTerms]:
     """The sizes of these limits, as far as they are set."""
-    return {row[0]: terms_of(row) for row in tx.all("limits_named", names=sorted(names))}
+    return terms_of(tx.all("limits_named", names=sorted(names)))
 
 
 def declare_limits(tx: Transaction, declared: Iterable[LimitTerms], now: datetime) -> None:
@@ -42,11 +66,10 @@ def declare_limits(tx: Transaction, declared: Iterable[LimitTerms], now: datetim
     by_name = {terms.name: terms for terms in declared}
     if not by_name:
         return
-    rows = tx.all("declared_limits", names=sorted(by_name))
-    known = {row[0]: terms_of(row[:5]) for row in rows if row[6]}
-    is_by_hand = {row[0] for row in rows if row[5] == "api"}
+    rows = (LimitRow(*row) for row in tx.all("declared_limits", names=sorted(by_name)))
+    known = {row.name: row for row in rows if row.in_code}
     for name, terms in sorted(by_name.items()):
-        if name in known and (name in is_by_hand or known[name] == terms):
+        if name in known and (known[name].source == "api" or known[name].terms() == terms):
             continue
         tx.all(
             "declare_limit", name=name, concurrency=terms.concurrency, rate=terms.rate, period=terms.period,
@@ -54,12 +77,9 @@ def declare_limits(tx: Transaction, declared: Iterable[LimitTerms], now: datetim
         )  # fmt: skip
 
 
-def terms_of(row: Sequence[Any]) -> LimitTerms:
-    """A limit from its row: name, concurrency, rate, period, burst. An invalid one is closed."""
-    name, concurrency, rate, period, burst = row
-    if not (_is_number(concurrency) and _is_number(rate) and _is_number(period) and _is_number(burst)):
-        return LimitTerms(name, 0)  # SQLite stores any value in a column
-    return LimitTerms(name, concurrency, rate, period or 1.0, burst)
+def terms_of(rows: Iterable[Row]) -> dict[str, LimitTerms]:
+    """The sizes of limits by name, from rows of `limits_named`."""
+    return {limit.name: limit.terms() for limit in (LimitRow(*row) for row in rows)}
 
 
 def _is_number(value: object) -> bool:

@@ -11,7 +11,7 @@ from datetime import timedelta
 import msgspec
 
 from segue.engine.act import Act
-from segue.engine.limiting.limit_rows import count_taken, terms_of, uses_or_none
+from segue.engine.limiting.limit_rows import LimitRow, count_taken, uses_or_none
 from segue.engine.limiting.places import QUEUE, TASK
 from segue.errors import ConfigError
 from segue.given import shown
@@ -92,22 +92,21 @@ def set_weight(act: Act, *, queue: str, key: str, weight: float | None, namespac
 
 def list_limits(tx: Transaction, *, prefix: str | None = None) -> list[LimitInfo]:
     """Every limit that has a size, or those of a namespace, by name."""
-    rows = tx.all("list_limits")
-    binding = {row[0] for row in rows if not row[6] or bare(row[0]).startswith(QUEUE)}
+    limits = [LimitRow(*row) for row in tx.all("list_limits")]
+    binding = {limit.name for limit in limits if limit.binds_all}
     taken = count_taken(tx.all("taken_by_all"), binding)
     waiting = _waiting(tx, binding)
     runs = {name: (admitted, held, keys) for name, admitted, held, keys in tx.all("runs_by_limit")}
     found = []
-    for row in rows:
-        if not is_in(prefix, row[0]):
+    for limit in limits:
+        if not is_in(prefix, limit.name):
             continue
-        terms, source = terms_of(row[:5]), row[5]
-        name = terms.name
-        mine = [places for (limit, _), places in taken.items() if limit == name and places]
+        name, terms = limit.name, limit.terms()
+        mine = [places for (owner, _), places in taken.items() if owner == name and places]
         used, waits, keys = runs.get(name, (sum(mine), waiting.get(name, 0), len(mine)))
         found.append(
             LimitInfo(
-                bare(name), terms.concurrency, terms.rate, terms.period, terms.burst, source, used, waits, keys,
+                bare(name), terms.concurrency, terms.rate, terms.period, terms.burst, limit.source, used, waits, keys,
                 namespace_of(name),
             )
         )  # fmt: skip
@@ -118,8 +117,10 @@ def list_shares(
     tx: Transaction, *, prefix: str | None = None, limit: int = LISTED_AT_ONCE
 ) -> list[ShareInfo]:  # fmt: skip
     """The keys that share queues, or those of a namespace, as far as they are remembered."""
-    rows = tx.all("list_shares", prefix=prefix, limit=limit)
-    return [ShareInfo(bare(row[0]), row[1], row[2], row[3], namespace_of(row[0])) for row in rows]
+    return [
+        ShareInfo(bare(queue), key, weight, served, namespace_of(queue))
+        for queue, key, weight, served, _ in tx.all("list_shares", prefix=prefix, limit=limit)
+    ]
 
 
 def check_terms(terms: LimitTerms) -> None:

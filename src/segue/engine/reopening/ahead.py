@@ -1,14 +1,14 @@
-"""Reopening a large run: worked out while it is not locked. One that has ended is written in parts.
+"""Reopens a large run: the changes are computed ahead of the lock, and are written in parts if the run has ended.
 
-To read a run of 100,000 steps, and to work out what begins anew, takes longer than a run may be locked. Of a run that
-has ended nothing changes but by people. So the verb is said to a transaction that only looks, and keeps what is to be
-written. Then the run is locked; when it is as it was, what was kept becomes what is left to do of it (`unfinished`).
+Reading a run of 100,000 steps, and computing which of them run again, takes longer than a run may be locked. A run that
+has ended is changed by people only. So the verb gets a transaction that reads and buffers all writes. Then the run is
+locked. If it is unchanged, the buffered writes are recorded as the run's unfinished work (`unfinished`).
 
-Invariant: until all steps that begin anew are written, as blocked, the run stays ended. Then it goes on, and what may
-start is armed by compare-and-set, so that a cancel between two parts is not undone.
+Invariant: the run stays ended until all steps that run again are written as blocked. Then it becomes live, and steps
+that may start are made ready by compare-and-set, so that a cancel between two parts is not undone.
 
-A run that goes on changes meanwhile. What is worked out says itself what it depends on (`live`), and is written in one
-transaction.
+A run that has not ended changes in the meantime. So the computed changes know what they depend on (`live`), and are
+written in one transaction.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from segue.store import named
 from segue.store.protocol import Finish, LaterFinished, Row, Store, Transaction
 
 LARGE_RUN = 20_000
-"""Steps; a smaller one is read and written under its lock."""
+"""In steps. A smaller run is read and written under its lock."""
 
-_SAID_AT_ONCE = "insert_event"  # so that the same act, said again, finds its event
-_NOT_SAID = frozenset({"lock_ready_steps", "wake"})
+_WRITTEN_AT_ONCE = "insert_event"  # so that a repetition of the act finds its event
+_NOT_NEEDED = frozenset({"lock_ready_steps", "wake"})
 _CHANGES = ("UPDATE", "INSERT", "DELETE")
 
 
-class LargeRun(Exception):  # noqa: N818 - it says how the act is to be done, and is never seen outside of the engine
-    """The act is to be worked out ahead."""
+class LargeRun(Exception):  # noqa: N818 - it selects how the act is done, and never leaves the engine
+    """The changes must be computed ahead of the lock."""
 
     def __init__(self, run_id: str, *, can_be_ahead: bool = True) -> None:
         super().__init__(run_id)
         self.run_id = run_id
-        self.can_be_ahead = can_be_ahead  # if not, it is to be done under the run's lock
+        self.can_be_ahead = can_be_ahead  # if not, it must be done under the run's lock
 
 
 class _Known(NamedTuple):
@@ -49,41 +49,41 @@ class _Known(NamedTuple):
 
 
 class Live(Protocol):
-    """What was worked out of a run that goes on."""
+    """Computed changes to a run that has not ended."""
 
     def catch_up(self, act: Act) -> bool:
-        """Take in what went on meanwhile; False when it must be worked out again."""
+        """Include what has happened since; False if the changes must be computed again."""
         ...
 
     def write(self, act: Act) -> None:
-        """Write it."""
+        """Write the changes."""
         ...
 
 
-class Looking(Protocol):
-    """What looks at the database."""
+class Reader(Protocol):
+    """Reads from the database."""
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """The rows of a statement."""
         ...
 
 
-class Glances:
-    """Looks at a run that nobody changes: a transaction for each look, as a server ends one that idles for seconds."""
+class FreshReads:
+    """Reads in a new transaction each time, because a server may end a transaction that is idle for seconds."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
-        """Look now."""
+        """Read now."""
         with self._store.reading() as tx:
             return tx.all(statement, **parameters)
 
 
-class Ahead(Transaction):
-    """A transaction that looks at a run, and keeps what is to be written to it."""
+class BufferedWrites(Transaction):
+    """A transaction that reads a run, and buffers everything that is to be written to it."""
 
-    def __init__(self, store: Store, tx: Looking, run_id: str) -> None:
+    def __init__(self, store: Store, tx: Reader, run_id: str) -> None:
         self.dialect = store.dialect
         self._conversions = store.conversions
         self._tx = tx
@@ -92,102 +92,102 @@ class Ahead(Transaction):
         self.stamp = stamp_of(tx, run_id)
         self.kept: list[Item] = []
         self.events: list[dict[str, Any]] = []
-        self.live: Live | None = None  # of a run that goes on
+        self.live: Live | None = None  # the changes, if the run has not ended
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be written."""
+        """Whether there is nothing to write."""
         return self.live is None and not self.kept and not self.events
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
-        """Look now; what would change something is kept, and returns nothing."""
+        """Read now. A statement that writes is buffered and returns no rows."""
         if statement == "lock_runs":
-            return self._tx.all("look_at_run", run_id=self._run_id)
-        if statement in _NOT_SAID:
+            return self._tx.all("read_run_unlocked", run_id=self._run_id)
+        if statement in _NOT_NEEDED:
             return []
         if not self._statements[statement].sql.startswith(_CHANGES):
             return self._tx.all(statement, **parameters)
-        if statement == _SAID_AT_ONCE:
+        if statement == _WRITTEN_AT_ONCE:
             self.events.append(parameters)
         else:
-            self._keep(statement, parameters)
+            self._buffer(statement, parameters)
         return []
 
     def later(self, statement: str, **parameters: Any) -> _Known:
-        """The same."""
+        """As `all`."""
         return _Known(self.all(statement, **parameters))
 
     def each(self, statement: str, rows: Sequence[Row]) -> None:
-        """Keep a batch, in portions."""
+        """Buffer a batch, in portions."""
         for first in range(0, len(rows), AT_ONCE):
             self.kept.append(Write(self._run_id, statement, [list(row) for row in rows[first : first + AT_ONCE]], {}))
 
     def propagate(self, items: Sequence[Item]) -> None:
-        """Keep what is to be settled when all is written."""
+        """Buffer what must be propagated after everything is written."""
         self.kept += items
 
     def finish(self, batch: Sequence[Finish], now: datetime) -> LaterFinished:
-        """Not while it is worked out."""
-        raise NotImplementedError("nothing is finished before the run is locked")
+        """Not possible before the run is locked."""
+        raise NotImplementedError("no step can be finished before the run is locked")
 
-    def tell(self, run_id: str, step: int, told: int, now: datetime) -> LaterFinished:
-        """Not while it is worked out."""
-        raise NotImplementedError("nothing is told before the run is locked")
+    def release_more(self, run_id: str, step: int, released: int, now: datetime) -> LaterFinished:
+        """Not possible before the run is locked."""
+        raise NotImplementedError("no children can be released before the run is locked")
 
     def time(self, moment: datetime) -> Any:
-        """As the database binds it."""
+        """A time as a parameter of the database."""
         return self._conversions.time(moment)
 
     def datetime(self, value: Any) -> datetime | None:
-        """As the database says it."""
+        """A time from the database."""
         return self._conversions.datetime(value)
 
     def array(self, numbers: Iterable[int]) -> Any:
-        """As the database binds it."""
+        """Numbers as a parameter of the database."""
         return self._conversions.array(numbers)
 
     def integers(self, value: Any) -> list[int]:
-        """As the database says it."""
+        """Numbers from the database."""
         return self._conversions.integers(value)
 
-    def _keep(self, statement: str, parameters: dict[str, Any]) -> None:
-        """Keep a statement; one about very many steps in portions."""
-        said = {name: self.time(v) if isinstance(v, datetime) else v for name, v in parameters.items()}
-        steps = said.get("steps")
+    def _buffer(self, statement: str, parameters: dict[str, Any]) -> None:
+        """Buffer a statement; one for very many steps in portions."""
+        bound = {name: self.time(v) if isinstance(v, datetime) else v for name, v in parameters.items()}
+        steps = bound.get("steps")
         if not isinstance(steps, list):
-            self.kept.append(Write(self._run_id, statement, None, said))
+            self.kept.append(Write(self._run_id, statement, None, bound))
             return
         for first in range(0, len(steps), AT_ONCE):
-            portion = {**said, "steps": steps[first : first + AT_ONCE]}
+            portion = {**bound, "steps": steps[first : first + AT_ONCE]}
             self.kept.append(Write(self._run_id, statement, None, portion))
 
 
-def stamp_of(tx: Looking, run_id: str) -> Row | None:
-    """What is another one when the run was changed."""
+def stamp_of(tx: Reader, run_id: str) -> Row | None:
+    """A value that differs after every change of the run; None if there is no such run."""
     rows = tx.all("stamp_of_run", run_id=run_id)
     return rows[0] if rows else None
 
 
-def write_ahead(act: Act, run_id: str, ahead: Ahead) -> bool:
-    """Make what was worked out what is left to do of the run; False when the run is not as it was.
+def write_ahead(act: Act, run_id: str, ahead: BufferedWrites) -> bool:
+    """Record the buffered writes as unfinished work of the run; False if the run has changed.
 
-    Of a run that goes on it is all written now.
+    For a run that has not ended, everything is written now.
     """
     locked = lock_runs(act.tx, [run_id])
     if any(act.tx.all("event_recorded", id=event["id"]) for event in ahead.events):
-        return True  # it was written, and the answer was lost
+        return True  # it was written before, but the answer was lost
     if not locked:
         return False
     stamp = stamp_of(act.tx, run_id)
     if ahead.live is not None:
-        if _people_of(stamp) != _people_of(ahead.stamp) or not ahead.live.catch_up(act):
+        if _changes_by_people(stamp) != _changes_by_people(ahead.stamp) or not ahead.live.catch_up(act):
             return False
     else:
         if not RunStatus(locked[0].status).is_final or stamp != ahead.stamp:
             return False
         refuse_unfinished(act.tx, run_id)
     for event in ahead.events:
-        act.tx.later(_SAID_AT_ONCE, **event)
+        act.tx.later(_WRITTEN_AT_ONCE, **event)
         if act.journal is not None:
             act.journal.note(event["kind"], run_id, event["step"], detail=event["detail"], event_id=event["id"])
     if ahead.live is not None:
@@ -196,6 +196,6 @@ def write_ahead(act: Act, run_id: str, ahead: Ahead) -> bool:
     return True
 
 
-def _people_of(stamp: Row | None) -> Row | None:
-    """What people alone change of a run that goes on: the steps that were thrown away, and the latest event."""
+def _changes_by_people(stamp: Row | None) -> Row | None:
+    """The part of a stamp that only people change: the number of discarded steps, and the latest event."""
     return stamp and stamp[-2:]

@@ -1,4 +1,4 @@
-"""Other arguments for a step that has not begun, or that is to be tried again."""
+"""`edit`: new arguments for a step that has not begun, or for the next retry of one that has ended."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NewArguments(NamedTuple):
-    """What is to be other: all positional arguments (None: they stay), and those of these names. Each is JSON text."""
+    """All positional arguments (None: no change), and arguments by name. Each is JSON text."""
 
     positional: Sequence[str] | None = None
     named: Mapping[str, str] = {}
-    check: Callable[[str], None] | None = None  # told the task, raises SerializationError when it cannot take them
+    check: Callable[[str], None] | None = None  # gets the task's name; raises SerializationError for wrong values
 
 
 def edit_step(
@@ -43,11 +43,11 @@ def edit_step(
     actor: str | None = None,
     reason: str | None = None,
 ) -> Done:
-    """Give a step, of this name or number, other arguments; when it has ended, for the next `retry`.
+    """Give new arguments to a step, found by name or number. If it has ended, the next `retry` uses them.
 
-    Where a new argument stands nothing is filled in any more from other steps. When an argument is the key of a limit,
-    or of the step's turn, the step waits under the new key from then on. Raises PlanError when its task does not
-    take them, and RunStateError for a step that runs, waits or succeeded, and for a join.
+    A new argument replaces a reference to the result of another step. If an argument is the key of a limit, or of a
+    fair share, the step waits under the new key from then on. Raises PlanError if the task does not accept the
+    arguments, and RunStateError for a step that runs, waits or succeeded, and for a join.
     """
     status = lock_run(act.tx, run_id).status
     refuse_unfinished(act.tx, run_id)  # it may write the step's arguments or lane, or end it
@@ -73,11 +73,11 @@ def edit_step(
 def with_new(
     args: str, holes: str | None, new: NewArguments, *, name: str, task: str, parameters: Knows
 ) -> tuple[str, str | None]:
-    """The arguments and holes of a step with the new ones in their places; raises PlanError."""
+    """The arguments and holes of a step after the change; raises PlanError."""
     if new.check is not None:
         new.check(task)
     positional, named = _decode(args)
-    gone: set[tuple[int, int | str]] = set()  # places in which nothing is filled in any more
+    gone: set[tuple[int, int | str]] = set()  # places that no longer refer to another step
     if new.positional is not None:
         gone.update((0, place) for place in range(len(positional)))
         positional = [msgspec.Raw(text.encode()) for text in new.positional]
@@ -96,16 +96,16 @@ def with_new(
 
 
 def moved_lane(lane: str, after: tuple[str, str | None], name: str) -> str:
-    """The lane in which a step belongs with its new arguments and holes; raises PlanError when its key is not there."""
+    """The lane of a step with its new arguments and holes; raises PlanError if they do not contain the key."""
     try:
         return with_arguments(lane, after[0], decode_holes(after[1]))
     except SerializationError as error:
-        what = f"the key of its limit, or turn, cannot be told: {error}"
-        raise PlanError(name, [Problem(name, what, "Give an argument that has it")]) from None
+        what = f"the key of its limit or fair share cannot be determined: {error}"
+        raise PlanError(name, [Problem(name, what, "Pass an argument that contains it")]) from None
 
 
 def _move(tx: Transaction, run_id: str, step: int, status: str, lane: str) -> None:
-    """Let a step wait in another lane: under the new key, for which there may be a place."""
+    """Move a step to another lane. Its new key may have a free place, so workers are woken."""
     planned: str | None = lane
     if StepStatus(status) in FINAL_STEP_STATUSES:  # for the next retry
         tx.later("set_planned_lane", run_id=run_id, step=step, planned_lane=lane)
@@ -119,14 +119,14 @@ def _move(tx: Transaction, run_id: str, step: int, status: str, lane: str) -> No
 
 
 def _changed(new: NewArguments, takes: Parameters | None) -> list[str]:
-    """What the event says: which arguments, and not their values, so that a secret that is edited away is gone."""
+    """The names of the changed arguments, for the event. It has no values, so that an edit can remove a secret."""
     names = takes.positional if takes is not None else ()
     places = range(len(new.positional or ()))
     return [*(names[place] if place < len(names) else f"argument {place}" for place in places), *new.named]
 
 
 def _places(takes: Parameters | None, count: int) -> dict[str, int]:
-    """Where the first `count` parameters stand that may also be given by name; nothing of a task that is not known."""
+    """The positions of those of the first `count` parameters that have names; empty for an unknown task."""
     if takes is None:
         return {}
     return {name: place for place, name in enumerate(takes.positional[:count]) if name in takes.named}
@@ -155,7 +155,7 @@ def _refuse(name: str, task: str | None, status: str, run_id: str, *, has_plan: 
     elif task in ENGINE_TASKS and status == StepStatus.READY:
         why = "it waits already. Skip it, or mark it with a result"
     elif has_plan and status == StepStatus.BLOCKED and task not in ENGINE_TASKS:
-        why = "its task returned a plan, whose steps are being worked"
+        why = "its task returned a plan whose steps have not all ended"
     else:
         return
     raise RunStateError(f"Cannot change the arguments of {name} of run {run_id}: {why}.")

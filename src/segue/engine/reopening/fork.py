@@ -1,13 +1,13 @@
-"""`fork`: a new run that takes over what another one has done, and goes another way from one of its steps.
+"""`fork`: a new run that keeps the results of another run, and runs again from one of its steps.
 
-Its rows are copies; the other run is not changed, and may still be under way. What succeeded there, and is not the
-step or below it, is taken over with its result; steps that were skipped stay so when nothing above them is done again.
-All else begins anew, hooks too. Step numbers are the same in both, so arguments refer to what they always did.
+The rows of the new run are copies; the other run is not changed, and need not have ended. Steps that succeeded keep
+their results, except the step itself and everything below it. Skipped steps stay skipped if no step above them runs
+again. All other steps run again, also hooks. Steps have the same numbers in both runs, so references stay valid.
 
-A large run is not locked for it. One statement copies it, as it stands at one moment; what begins anew is worked out
-from the copy, and written in parts (`ahead`). That is left to do with the copy itself (`HalfFork`), so any process goes
-on when this one dies. Invariant: of a half fork nothing has started, is claimable or rings, and its limit is not said;
-its status is `pending`, and a verb on it has the rest done first.
+A large run is not locked. One statement copies it as it is at one moment. Which steps run again is computed from the
+copy, and written in parts (`ahead`). This work is recorded with the copy (`HalfFork`), so another process continues if
+this one dies. Invariant: in a half-made fork no step has started or can be claimed, no alarm fires, and its limit is
+not set. Its status is `pending`, and a verb on it completes the fork first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from segue.engine.audit import record_event
 from segue.engine.keys import mend_key, run_of_key, take_keys
 from segue.engine.labels import annotate
 from segue.engine.locking import lock_run, lock_runs
-from segue.engine.reopening.ahead import Ahead, stamp_of
+from segue.engine.reopening.ahead import BufferedWrites, stamp_of
 from segue.engine.reopening.edit import NewArguments, moved_lane, with_new
 from segue.engine.reopening.reopen import ALL_STATUSES, NOT_COMPLETED, Reopening
 from segue.engine.reopening.rewrite import write_reopening
@@ -48,11 +48,11 @@ def fork_run(
     actor: str | None = None,
     reason: str | None = None,
 ) -> str:
-    """Start the run `new_id` from this one, at its step of this name or number; returns its id.
+    """Start the run `new_id` as a fork of this one, from the step with this name or number; returns its id.
 
-    With a key that a run of the workflow has already, that run's id is returned and nothing is done; so it is when it
-    is said again with the same `new_id`. `new` are other arguments for the step; they must be what its task takes
-    (PlanError). `tags` and `metadata` are added to those of this run.
+    If a run of the workflow has this key, its id is returned and nothing is written. Repeating the call with the same
+    `new_id` is harmless. `new` are other arguments for the step; raises PlanError if its task does not accept them.
+    `tags` and `metadata` are added to those of the forked run.
     """
     of_large = is_large(act.tx, run_id)
     if not of_large:
@@ -61,15 +61,15 @@ def fork_run(
         return new_id
     number = find_step(act.tx, run_id, step)
     graph = None if of_large else load_graph(act, run_id, is_copied=True)
-    limit = act.tx.all("keep_run", run_id=run_id) if of_large else []
-    workflow = str(act.tx.all("run_outcome", run_id=run_id)[0][0])
+    limit = act.tx.all("lock_run_for_copy", run_id=run_id) if of_large else []
+    [(workflow, *_)] = act.tx.all("run_outcome", run_id=run_id)
     if key is not None:
         take_keys(act.tx, [(workflow, key, new_id)])
     is_new = bool(act.tx.all("fork_run", run_id=run_id, new_id=new_id, key=key, now=act.now))
     if key is not None and (older := _other_run(act.tx, workflow, key, new_id)) is not None:
         return older
-    if not is_new:  # the one that had it was pruned just now, so the key is free
-        raise StoreConflictError(f"The run that had the key {key!r} was deleted meanwhile: fork again.")
+    if not is_new:  # the run that had the key was deleted just now, so the key is free
+        raise StoreConflictError(f"The run with the key {key!r} was deleted in the meantime: fork again.")
     if graph is None:
         _copy(act.tx, run_id, new_id, number)
     else:
@@ -85,13 +85,13 @@ def fork_run(
         leave(act, [HalfFork(new_id, number, None if name is None else (name, key_of_limit))])
     else:
         graph.steps[number].planned_lane = planned_lane or graph.steps[number].planned_lane
-        write_reopening(act, new_id, _begin_anew(graph, number), source=run_id)
+        write_reopening(act, new_id, _reset_from(graph, number), source=run_id)
     annotate(act, new_id, tags=tags, metadata=metadata)
     return new_id
 
 
 def _other_run(tx: Transaction, workflow: str, key: str, new_id: str) -> str | None:
-    """The other run that has the key; None when it is the new one's."""
+    """The id of the other run that has the key; None if the new run has it."""
     found = run_of_key(tx, workflow, key).rows()
     if not found:
         mend_key(tx, workflow, key)
@@ -100,21 +100,21 @@ def _other_run(tx: Transaction, workflow: str, key: str, new_id: str) -> str | N
 
 
 def work_out_fork(act: Act, fork: HalfFork) -> None:
-    """Work out what begins anew in the copy of a large run. The act's transaction is one that keeps what it is told."""
-    reopening = _begin_anew(read_graph(act.tx, fork.run_id), fork.step)
+    """Compute which steps run again in the copy of a large run. The act's transaction buffers all writes."""
+    reopening = _reset_from(read_graph(act.tx, fork.run_id), fork.step)
     act.tx.later("drop_resting_alarms", run_id=fork.run_id, at_rest=AT_REST)
     write_reopening(act, fork.run_id, reopening, source=fork.run_id, limit=fork.limit)
 
 
-def write_fork(act: Act, ahead: Ahead, fork: HalfFork) -> None:
-    """Make what was worked out what is left to do of the fork, unless another process has, or the run was changed."""
+def write_fork(act: Act, ahead: BufferedWrites, fork: HalfFork) -> None:
+    """Record the buffered writes as the fork's unfinished work, unless another process has, or the run has changed."""
     tx, run_id = act.tx, fork.run_id
     if lock_runs(tx, [run_id]) and stamp_of(tx, run_id) == ahead.stamp and take_fork(tx, run_id):
         leave(act, ahead.kept)
 
 
 def _copy(tx: Transaction, run_id: str, new_id: str, step: int) -> None:
-    """Copy the steps of a run that may go on meanwhile, and all that belongs to them, as they are at one moment."""
+    """Copy the steps of a run, and all that belongs to them, as they are at one moment. The run may be live."""
     names = {"run_id": run_id, "new_id": new_id}
     at_rest = tx.time(AT_REST)
     if not tx.all("copy_run", **names, at_rest=at_rest):
@@ -123,10 +123,10 @@ def _copy(tx: Transaction, run_id: str, new_id: str, step: int) -> None:
     tx.later("copy_labels", **names)
     tx.later("copy_alarms", **names, at_rest=at_rest)
     if not tx.all("step_name", run_id=new_id, step=step):
-        raise StoreConflictError(f"Step {step} of run {run_id} was thrown away meanwhile: fork again.")
+        raise StoreConflictError(f"Step {step} of run {run_id} was discarded in the meantime: fork again.")
 
 
-def _begin_anew(graph: RunGraph, step: int) -> Reopening:
+def _reset_from(graph: RunGraph, step: int) -> Reopening:
     graph.run = RunRow(RunStatus.PENDING, None, None, None, None)
     reopening = Reopening(graph)
     reopening.reset_step(graph.steps[step], ALL_STATUSES)
@@ -138,7 +138,7 @@ def _begin_anew(graph: RunGraph, step: int) -> Reopening:
 
 
 def _edit(tx: Transaction, run_id: str, step: int, new: NewArguments, parameters: Knows) -> str | None:
-    """Give it the arguments; returns the lane in which it belongs then."""
+    """Change the arguments of the step; returns its lane with them."""
     name, task, _, _, args, holes, lane, planned_lane = tx.all("step_arguments", run_id=run_id, step=step)[0]
     if task is None:
         raise RunStateError(f"Cannot give {name} other arguments: it is a join, which has none. Fork without them.")

@@ -1,7 +1,7 @@
-"""What a person says of one step: skip it, or take this as its result.
+"""`skip` and `mark`: a person decides how one step ends.
 
-A step that has not begun is finished so, and its children are told. One that failed, was cancelled or skipped is taken
-back first: what was skipped, cancelled or failed below it comes back and is judged anew, and a final run goes on.
+A step that has not begun ends at once, and its children are released. One that failed, was cancelled or was skipped is
+reopened first: steps below it that were skipped, cancelled or failed wait again, and a final run becomes live.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from segue.engine.resolve import load
 from segue.engine.verbs import Done, audit_detail
 from segue.errors import RunStateError
 from segue.model import StepStatus
+from segue.plan.frames import read
 from segue.store.protocol import Finish
 
 
@@ -33,22 +34,22 @@ def skip_step(
     actor: str | None = None,
     reason: str | None = None,
 ) -> Done:
-    """Let a step, of this name or number, be skipped. One that was skipped already is left as it is.
+    """Skip a step, found by name or number. A step that was skipped before is not changed.
 
     Raises RunStateError for a step that runs, or that succeeded.
     """
-    status, graph, found = _look(act, run_id, step)
+    status, graph, found = _load(act, run_id, step)
     what = f"skip {found.name}"
     if found.status == StepStatus.SKIPPED:
         return Done(status, False)
     if found.status == StepStatus.SUCCEEDED:
         raise RunStateError(
-            f"Cannot {what} of run {run_id}: it succeeded, and others may have used its result. To have it done again, "
-            "retry the run from it; to go another way, fork the run at it."
+            f"Cannot {what} of run {run_id}: it succeeded, and other steps may have used its result. To run it again, "
+            "retry the run from it; to continue without it, fork the run at it."
         )
     _refuse(graph, found, run_id, what)
     record_event(act, "step.skipped_by_hand", run_id=run_id, step=found.step, **audit_detail(actor, reason))
-    if _is_uncalled(graph, found):
+    if _is_uncalled_hook(graph, found):
         return Done(_skip_before_outcome(act, run_id, graph, found), True)
     return Done(_finish(act, run_id, graph, found, StepStatus.SKIPPED, None, what), True)
 
@@ -62,31 +63,32 @@ def mark_step(
     actor: str | None = None,
     reason: str | None = None,
 ) -> Done:
-    """Let a step, of this name or number, have succeeded with this result, as JSON text.
+    """Mark a step, found by name or number, as succeeded with this result (JSON text).
 
-    One that succeeded with an equal result is left as it is. Raises RunStateError for a step that runs, or that
-    succeeded with another one.
+    A step that succeeded with an equal result is not changed. Raises RunStateError for a step that runs, or that
+    succeeded with another result.
     """
-    status, graph, found = _look(act, run_id, step)
+    status, graph, found = _load(act, run_id, step)
     what = f"mark {found.name}"
     if found.status == StepStatus.SUCCEEDED:
-        if msgspec.json.decode(load(act.tx, run_id, [found.step])[found.step]) == msgspec.json.decode(result):
+        if read(load(act.tx, run_id, [found.step])[found.step]) == read(result):
             return Done(status, False)
         raise RunStateError(
-            f"Cannot {what} of run {run_id}: it succeeded with another result, which others may have used. To have it "
-            "done again, retry the run from it; to go another way, fork the run at it."
+            f"Cannot {what} of run {run_id}: it succeeded with another result, which other steps may have used. To run "
+            "it again, retry the run from it; to continue with another result, fork the run at it."
         )
     _refuse(graph, found, run_id, what)
-    if _is_uncalled(graph, found):
+    if _is_uncalled_hook(graph, found):
         raise RunStateError(
-            f"Cannot {what} of run {run_id}: it is an {found.hook} hook, and whether it is to run at all is known when "
-            "all other steps have ended. Mark it then, or skip it now."
+            f"Cannot {what} of run {run_id}: it is an {found.hook} hook. Whether it runs is decided when all other "
+            "steps have ended. Mark it then, or skip it now."
         )
-    record_event(act, "step.marked", run_id=run_id, step=found.step, **_shown(result), **audit_detail(actor, reason))
+    detail = {**_result_detail(result), **audit_detail(actor, reason)}
+    record_event(act, "step.marked", run_id=run_id, step=found.step, **detail)
     return Done(_finish(act, run_id, graph, found, StepStatus.SUCCEEDED, result, what), True)
 
 
-def _look(act: Act, run_id: str, step: str | int) -> tuple[str, RunGraph, StepRow]:
+def _load(act: Act, run_id: str, step: str | int) -> tuple[str, RunGraph, StepRow]:
     status = lock_run(act.tx, run_id).status
     number = find_step(act.tx, run_id, step)
     graph = load_graph(act, run_id)
@@ -117,13 +119,13 @@ def _finish(
     return write_reopening(act, run_id, reopening, finishes=[finish])
 
 
-def _is_uncalled(graph: RunGraph, step: StepRow) -> bool:
-    """It is a hook that waits for the outcome of its scope."""
+def _is_uncalled_hook(graph: RunGraph, step: StepRow) -> bool:
+    """Whether a step is a hook that waits for the outcome of its scope."""
     return step.hook is not None and graph.is_pending(step.scope)
 
 
 def _skip_before_outcome(act: Act, run_id: str, graph: RunGraph, hook: StepRow) -> str:
-    """Nobody waits for it yet but hooks that come after it: only their counters change."""
+    """Skip a hook that was not called yet: only later hooks wait for it, and only their counters change."""
     act.tx.later("end_hook_by_hand", run_id=run_id, step=hook.step, status=StepStatus.SKIPPED, result=None, now=act.now)
     if act.journal is not None:
         act.journal.note("step.skipped", run_id, hook.step, hook.attempt)
@@ -131,6 +133,6 @@ def _skip_before_outcome(act: Act, run_id: str, graph: RunGraph, hook: StepRow) 
     return write_reopening(act, run_id, Reopening(graph))
 
 
-def _shown(result: str) -> Mapping[str, Any]:
-    """A result in the record of events, unless it is long."""
+def _result_detail(result: str) -> Mapping[str, Any]:
+    """The result for the event; only its size if it is long."""
     return {"result": msgspec.Raw(result.encode())} if len(result) <= 1000 else {"result_bytes": len(result)}

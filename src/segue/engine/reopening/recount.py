@@ -1,11 +1,11 @@
-"""What the edges and counters of a run must be after a reopening, worked out anew from the statuses. Pure.
+"""Computes the edges and counters of a run after a reopening, from the statuses. Pure.
 
-edges      a child that started, and does not begin anew, must not be counted down again: its edge becomes
-           `-2 - step`. One that begins anew waits for all of its parents: such edges are turned back
-awaited    every step that is not final is waited for: by a child that cannot go before it, or by its scope. Where
-           all children have gone before it, its scope waits for it from now on
-counters   how many of a step's parents are not final, failed or were cancelled, were skipped; and for a scope, and
-           the run, how many of its last steps are not final
+edges      a child that has started, and is not reset, must not be counted down again: its edge becomes `-2 - step`.
+           A child that is reset waits for all its parents: such edges are restored
+awaited    something waits for every step that is not final: a child that cannot start before it ends, or its scope.
+           If all its children have started already, its scope waits for it
+counters   for a step: how many of its parents are not final, failed or were cancelled, or were skipped; for a scope
+           and for the run: how many of its last steps are not final
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from segue.model import RUN, JoinVerdict, StepStatus, judge_join
 
 
 class Counters(msgspec.Struct, gc=False):
-    """Of one step or scope."""
+    """The parents of one step, or the last steps of one scope, by status."""
 
     waiting_on: int = 0
     failed: int = 0
@@ -48,26 +48,26 @@ class Counters(msgspec.Struct, gc=False):
 
 
 class Recounted(msgspec.Struct):
-    """What is to be written. `graph` has the new statuses, counters and edges."""
+    """The result. `graph` has the new statuses, counters and edges."""
 
     graph: RunGraph
-    edges: list[StepRow]  # steps whose children are others now
-    counts: list[StepRow]  # steps that are blocked, as before, and wait for more or fewer
+    edges: list[StepRow]  # steps whose children have changed
+    counts: list[StepRow]  # steps that stay blocked, but whose counters have changed
     verdicts: dict[int, JoinVerdict]  # of the steps that were reset
     waiting_on: int  # of the run
     found: dict[int, Counters]
-    edges_before: dict[int, list[int]]  # of those in `edges`
-    counts_before: dict[int, tuple[int, int, int]]  # of those in `counts`
-    unchanged: set[int]  # of those that were reset, the ones that stay blocked as they are
+    edges_before: dict[int, list[int]]  # of the steps in `edges`
+    counts_before: dict[int, tuple[int, int, int]]  # of the steps in `counts`
+    unchanged: set[int]  # reset steps whose rows are blocked already and need not be written
 
 
 def recount(reopening: Reopening) -> Recounted:
-    """Work it out, and write it into the graph."""
+    """Compute it, and change the graph accordingly."""
     graph, gone, changed = reopening.graph, reopening.discarded, reopening.changed
     steps = [step for step in graph.steps.values() if step.step not in gone]
     before = {step.step: step.children for step in steps}
-    mended = {step.step for step in steps if _mend_edges(step, reopening, is_open=step.step in changed)}
-    mended |= {step.step for step in steps if _await(step, reopening)}
+    relinked = {step.step for step in steps if _relink(step, reopening, is_open=step.step in changed)}
+    relinked |= {step.step for step in steps if _ensure_awaited(step, reopening)}
     found = _count(steps, reopening)
     counts: list[StepRow] = []
     counts_before: dict[int, tuple[int, int, int]] = {}
@@ -92,14 +92,14 @@ def recount(reopening: Reopening) -> Recounted:
             counts.append(step)
             counts_before[step.step] = old
         step.waiting_on, step.failed_above, step.skipped_above = new
-    edges = [graph.steps[number] for number in sorted(mended)]
-    edges_before = {number: before[number] for number in mended}
+    edges = [graph.steps[number] for number in sorted(relinked)]
+    edges_before = {number: before[number] for number in relinked}
     waiting_on = found.get(RUN, Counters()).waiting_on
     return Recounted(graph, edges, counts, verdicts, waiting_on, found, edges_before, counts_before, unchanged)
 
 
-def _mend_edges(step: StepRow, reopening: Reopening, *, is_open: bool) -> bool:
-    """Turn edges to what they must be; returns whether any was changed. `is_open`: it is not final any more."""
+def _relink(step: StepRow, reopening: Reopening, *, is_open: bool) -> bool:
+    """Correct the edges of a step; returns whether any was changed. `is_open`: the step is no longer final."""
     steps = reopening.graph.steps
     new = []
     for child in step.children:
@@ -112,8 +112,8 @@ def _mend_edges(step: StepRow, reopening: Reopening, *, is_open: bool) -> bool:
     return is_changed
 
 
-def _await(step: StepRow, reopening: Reopening) -> bool:
-    """See to it that somebody waits for a step that is not final; returns whether its scope must from now on."""
+def _ensure_awaited(step: StepRow, reopening: Reopening) -> bool:
+    """Ensure that a child or the scope waits for a step that is not final; returns whether the scope was added."""
     if step.is_final or step.scope in step.children or step.step in reopening.held:
         return False
     steps = reopening.graph.steps
@@ -130,7 +130,7 @@ def _has_started(child: StepRow, reopening: Reopening) -> bool:
 
 
 def _waits(child: StepRow, reopening: Reopening) -> bool:
-    """Cannot end before all of its parents have."""
+    """Whether a child cannot start before all its parents have ended."""
     return (
         child.status == StepStatus.BLOCKED
         and not child.is_scope
@@ -140,13 +140,13 @@ def _waits(child: StepRow, reopening: Reopening) -> bool:
 
 
 def _count(steps: list[StepRow], reopening: Reopening) -> dict[int, Counters]:
-    """Of every step that is blocked, and of every scope and the run."""
+    """The counters of every blocked step, of every scope, and of the run."""
     graph = reopening.graph
     found: dict[int, Counters] = {}
     for parent in steps:
         for child in parent.children:
             if child == parent.scope:
-                # A scope waits for its steps first, and for its hooks when their outcome is settled.
+                # A scope first waits for its steps, and for its hooks once the outcome is known.
                 if (parent.hook is None) == _is_pending(child, reopening):
                     found.setdefault(child, Counters()).count(parent)
             elif child >= 0:
@@ -157,16 +157,14 @@ def _count(steps: list[StepRow], reopening: Reopening) -> dict[int, Counters]:
 
 
 def _is_pending(scope: int, reopening: Reopening) -> bool:
-    """The outcome of a scope's steps is still to be found."""
-    if (
-        scope in reopening.outcome_unknown or scope in reopening.reopened
-    ):  # of those that are not to be found anew it is known
+    """Whether the outcome of a scope's steps is not known yet."""
+    if scope in reopening.outcome_unknown or scope in reopening.reopened:
         return scope in reopening.outcome_unknown
     return reopening.graph.outcome(scope) is None
 
 
 def judge(step: StepRow, counters: Counters) -> JoinVerdict:
-    """What becomes of a step that was reset."""
+    """Whether a step that was reset waits, starts or is skipped."""
     if not (counters.waiting_on or counters.failed or counters.skipped or counters.succeeded):
         return JoinVerdict.START  # it has no parents
     return judge_join(step.rule, counters.waiting_on, counters.failed, counters.skipped, counters.succeeded)

@@ -1,15 +1,16 @@
-"""Which steps of a run begin anew, when a person says so. Pure: it changes a `RunGraph` in memory and nothing else.
+"""Decides which steps run again when a person reopens a run. Pure: it changes only a `RunGraph` in memory.
 
-A step that is *reset* forgets what came of it and waits for its parents again; the number of its attempt stays, so
-what an older attempt still says is refused. The plan that its task may have returned is thrown away. A scope is
-*reopened* instead when only something inside begins anew: it waits for its plan once more. Either way:
+A step that is *reset* loses its outcome and waits for its parents again. It keeps its attempt number, so a late report
+of an older attempt is refused. If its task had returned a plan, the steps of that plan are discarded. A scope is
+*reopened* instead if only steps inside it run again: it waits for its plan once more. In both cases:
 
-    below        steps that had been skipped over it, or that nobody has begun, are reset with it. What else happened
-                 below stays, unless the verb says otherwise: it started, and no longer waits
-    above        the scopes that it is in are reopened, up to the run
-    hooks        where a step of a scope begins anew, all hooks of that scope do, to run after the new outcome; where
-                 only hooks do, the outcome of the steps stands
-    ended early  a run that was cancelled, or failed fast, goes on as a whole: what that had cancelled is reset as well
+    below        steps that were skipped because of it, or that have not begun, are reset as well. Other steps below
+                 keep their outcome, unless the verb resets them: they have started and no longer wait
+    above        its enclosing scopes are reopened, up to the run
+    hooks        if a step of a scope runs again, all hooks of the scope are reset, and run after the new outcome; if
+                 only hooks run again, the outcome of the steps stays
+    ended early  a run that was cancelled, or failed fast, becomes live as a whole: the steps that were cancelled by
+                 that are reset as well
 """
 
 from __future__ import annotations
@@ -31,27 +32,29 @@ Statuses = frozenset[StepStatus]
 
 
 class Reopening:
-    """What begins anew. `again`, `hold` and `reopen_above` say what; `complete` adds what follows from it."""
+    """Collects the steps that run again. `reset_step`, `set_aside` and `reopen_above` choose them; `complete` adds what
+    follows from that.
+    """
 
     def __init__(self, graph: RunGraph) -> None:
         self.graph = graph
         self.reset: set[int] = set()
-        self.held: set[int] = set()  # reset by hand, to be finished at once; the plan that its task returned is kept
+        self.held: set[int] = set()  # reset, and ended by hand at once; the plan that the task returned is kept
         self.reopened: set[int] = set()  # scopes that had ended, or called their hooks, and wait for their plan again
-        self.outcome_unknown: set[int] = set()  # scopes, or RUN, whose outcome is to be found anew
+        self.outcome_unknown: set[int] = set()  # scopes, or RUN, whose outcome must be determined again
         self.discarded: set[int] = set()
-        self.recalled: set[int] = set()  # steps that begin anew, and had passed their place on
-        self.untouched: set[int] = set()  # steps that are reset although nothing has happened to them since the start
-        self.busy: list[StepRow] = []  # an attempt at these is under way
-        self._was: dict[int, str] = {}  # the statuses that were taken back
+        self.recalled: set[int] = set()  # reset steps that had passed their place on to a call
+        self.untouched: set[int] = set()  # reset steps that have not changed since the run started
+        self.busy: list[StepRow] = []  # steps with a running attempt that would have to be reset
+        self._status_before: dict[int, str] = {}  # by step, if it was reset or reopened
 
     @property
     def changed(self) -> set[int]:
-        """The steps that are not final any more, or not where they were."""
+        """The steps that were reset or reopened."""
         return self.reset | self.held | self.reopened
 
     def reset_step(self, step: StepRow, cascade: Statuses) -> None:
-        """Reset a step, and those below it with one of these statuses, on and on."""
+        """Reset a step, and recursively the steps below it that have one of these statuses."""
         waiting = [step]
         while waiting:
             found = waiting.pop()
@@ -63,40 +66,40 @@ class Reopening:
                 self.busy.append(found)
             if _is_as_planned(found):
                 self.untouched.add(found.step)
-            self._empty(found)
-            self._take_back(found)
-            found.lane = found.planned_lane or found.lane  # its keys may be others next time
+            self._discard_plan(found)
+            self._block(found)
+            found.lane = found.planned_lane or found.lane  # its keys may differ next time
             waiting += self._cascading(found, cascade)
 
     def set_aside(self, step: StepRow, cascade: Statuses) -> None:
-        """Take back how a step ended, and reset those below it: somebody says now how it ends."""
+        """Reopen a step that a person ends at once, and reset the steps below it."""
         self.held.add(step.step)
-        self._take_back(step)
+        self._block(step)
         for child in self._cascading(step, cascade):
             self.reset_step(child, cascade)
 
     def reopen(self, scope: StepRow, cascade: Statuses) -> None:
-        """Let a scope wait for its plan once more, and reset those below it."""
+        """Let a scope wait for its plan once more, and reset the steps below it."""
         if scope.step in self.reset or scope.step in self.reopened:
             return
         if scope.is_final:
             self.reopened.add(scope.step)
-            self._take_back(scope)
+            self._block(scope)
         elif cascade != ALL_STATUSES:
-            return  # it never stopped waiting, so what is below it does, too, or began for another reason
+            return  # it still waits, so the steps below it wait too, or began for another reason
         for child in self._cascading(scope, cascade):
             self.reset_step(child, cascade)
 
     def reopen_above(self, step: StepRow, cascade: Statuses) -> None:
-        """Reopen all scopes that a step is in."""
+        """Reopen all enclosing scopes of a step."""
         for scope in self.graph.enclosing(step):
             self.reopen(scope, cascade)
 
     def complete(self, statuses: Statuses, *, keeps_intent: bool = False, is_new: bool = False) -> None:
-        """Reset whatever has one of these statuses, in every plan that is not done; then see to the hooks of each.
+        """Reset the steps with one of these statuses, in every plan that has not ended; then handle its hooks.
 
-        Scopes are visited from the outside in: whether the hooks of one run anew is seen from its own steps.
-        `is_new`: the run is one that begins now.
+        Scopes are visited from the outside in, because the steps of a scope decide whether its hooks run again.
+        `is_new`: the run is a fork that begins now.
         """
         scopes = [RUN]
         for scope in scopes:  # grows
@@ -118,7 +121,7 @@ class Reopening:
                     scopes += self._visit(hook, statuses)
 
     def _visit(self, step: StepRow, statuses: Statuses) -> Iterator[int]:
-        """Reset a step that has one of these statuses; yields it when there is something inside it to look at."""
+        """Reset a step if it has one of these statuses; yields it if it is a scope whose steps must be visited."""
         if step.step in self.reset or step.step in self.held:
             return
         if step.status in statuses:
@@ -132,20 +135,20 @@ class Reopening:
     def _is_outcome_unknown(self, scope: int, members: Sequence[StepRow], *, keeps_intent: bool) -> bool:
         run, outcome = self.graph.run, self.graph.outcome(scope)
         is_open = any(step.hook is None and not step.is_final for step in members)
-        if not (run.is_final if scope == RUN else scope in self._was):
+        if not (run.is_final if scope == RUN else scope in self._status_before):
             return outcome is not None and is_open  # its hooks had been called
         if scope == RUN and run.intent is not None and not keeps_intent:
             return True
-        # Without hooks to call no outcome is written down, and none is known of a plan that was cancelled before.
+        # No outcome is stored for a scope without hooks, nor for a plan cancelled before its outcome was known.
         is_unknown = outcome is None and any(self.status_before(step) == StepStatus.CANCELLED for step in members)
         return is_open or is_unknown
 
     def status_before(self, step: StepRow) -> str:
-        """The status that the step had in the database."""
-        return self._was.get(step.step, step.status)
+        """The status of the step in the database."""
+        return self._status_before.get(step.step, step.status)
 
-    def _take_back(self, step: StepRow) -> None:
-        self._was.setdefault(step.step, step.status)
+    def _block(self, step: StepRow) -> None:
+        self._status_before.setdefault(step.step, step.status)
         step.status = StepStatus.BLOCKED
 
     def _cascading(self, step: StepRow, cascade: Statuses) -> Iterator[StepRow]:
@@ -154,8 +157,8 @@ class Reopening:
             if number not in self.reset and (child.status in cascade or _is_untouched(child)):
                 yield child
 
-    def _empty(self, step: StepRow) -> None:
-        """Throw away the plan that the step's task had returned, and what that made of the step."""
+    def _discard_plan(self, step: StepRow) -> None:
+        """Discard the plan that the step's task returned, and make the step an ordinary one again."""
         if not step.is_scope:
             return
         inside = list(self.graph.inside(step.step))
@@ -172,12 +175,12 @@ class Reopening:
 
 
 def _is_untouched(step: StepRow) -> bool:
-    """Its parents allow it to start and nobody has begun it: it may as well wait again."""
+    """Whether a step is ready but was never claimed, so that it can wait again without losing anything."""
     return step.status == StepStatus.READY and step.attempt == 0
 
 
 def _is_as_planned(step: StepRow) -> bool:
-    """It waits, as it did when it was inserted: nothing came of it that a reset would forget."""
+    """Whether a step is as it was inserted, so that a reset changes nothing."""
     return (
         step.status == StepStatus.BLOCKED
         and step.attempt == 0

@@ -1,10 +1,10 @@
-"""`retry`: steps run again, and the run goes on from there.
+"""`retry`: steps run again, and the run continues from there.
 
-    retry(run)          every step that failed or was cancelled runs again, with its arguments as they are. What
-                        succeeded stays; a step whose task returned a plan is not run again, but what failed inside
-    retry(run, STEP)    this step and everything below it run again, also what succeeded
+    retry(run)          every step that failed or was cancelled runs again, with its current arguments. Steps that
+                        succeeded stay. If a step's task returned a plan, only what failed inside the plan runs again
+    retry(run, STEP)    this step and all steps below it run again, also those that succeeded
 
-Steps that had been skipped over them come back. A final run becomes running again; hooks run after the new outcome.
+Steps that were skipped because of them wait again. A final run becomes live; hooks run after the new outcome.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def retry_run(
     actor: str | None = None,
     reason: str | None = None,
 ) -> Done:
-    """Run again whatever failed or was cancelled. A run that succeeded, or in which nothing did, is left as it is.
+    """Run all steps again that failed or were cancelled. If there are none, or the run succeeded, nothing changes.
 
-    With `act_id` the act is done once: one that finds its own event does nothing. What was retried may have failed
-    again before a repetition comes.
+    With `act_id` the act is done once: a repetition that finds its event does nothing, even if the retried steps have
+    failed again since.
     """
     status = lock_run(act.tx, run_id).status
     if _is_done(act.tx, act_id):
@@ -46,7 +46,7 @@ def retry_run(
     if graph.run.is_final and not graph.steps:
         raise RunStateError(
             f"Cannot retry run {run_id}: it is {status} and never had any steps, because it was a debounced start "
-            "whose window had not passed, or whose workflow raised. Start it anew."
+            "whose window had not passed, or whose workflow raised. Start it again."
         )
     refuse_ending(graph, run_id, f"retry run {run_id}")
     reopening = Reopening(graph)
@@ -68,10 +68,10 @@ def retry_from(
     actor: str | None = None,
     reason: str | None = None,
 ) -> Done:
-    """Run this step, of that name or number, and everything below it again, whatever became of them.
+    """Run a step, found by name or number, and all steps below it again, whatever their statuses.
 
-    What failed elsewhere stays as it is, and so it counts against the run. Raises RunStateError while an attempt at one
-    of these steps is under way. With `act_id` the act is done once: one that finds its own event does nothing.
+    Failures elsewhere stay, so the run can still fail because of them. Raises RunStateError while an attempt of one of
+    these steps is running. With `act_id` the act is done once: a repetition that finds its event does nothing.
     """
     status = lock_run(act.tx, run_id).status
     if _is_done(act.tx, act_id):
@@ -93,57 +93,57 @@ def retry_from(
 
 
 def _is_done(tx: Transaction, act_id: str | None) -> bool:
-    """Whether the answer to this act was lost, and so it is said again."""
+    """Whether this act was committed before, but its answer was lost."""
     return act_id is not None and bool(tx.all("event_recorded", id=act_id))
 
 
 def complete(reopening: Reopening, about: StepRow) -> None:
-    """See to the hooks, and take back that the run was ended early; but not when it is about one of its own hooks."""
+    """Add the hooks that run again. If the run was ended early, undo that, unless `about` is in one of its hooks."""
     run = reopening.graph.run
     outermost = next((scope for scope in reopening.graph.enclosing(about) if scope.scope == RUN), about)
     is_about_hook = outermost.hook is not None
-    goes_on = run.is_final and run.intent is not None and not is_about_hook
-    reopening.complete(CANCELLED if goes_on else NOTHING, keeps_intent=is_about_hook)
+    undoes_end = run.is_final and run.intent is not None and not is_about_hook
+    reopening.complete(CANCELLED if undoes_end else NOTHING, keeps_intent=is_about_hook)
 
 
 def refuse_ending(graph: RunGraph, run_id: str, what: str, about: StepRow | None = None) -> None:
-    """Raise RunStateError for a run that is on its way to an early end, unless it is about a hook that was called."""
+    """Raise RunStateError for a run that is being ended early, unless `about` is a hook that was called."""
     run = graph.run
     if run.is_final or run.intent is None:
         return
     if run.outcome is not None and about is not None and about.hook is not None and about.scope == RUN:
         return
     raise RunStateError(
-        f"Cannot {what}: the run is being ended as {run.intent}, and waits for what still runs. "
-        "Do it again when it has ended."
+        f"Cannot {what}: the run is being ended as {run.intent}, and waits for steps that still run. "
+        "Repeat the command when it has ended."
     )
 
 
 def refuse_busy(reopening: Reopening, what: str) -> None:
-    """Raise RunStateError when an attempt is under way at something that would begin anew."""
+    """Raise RunStateError if a step that would be reset has a running attempt."""
     if reopening.busy:
         busy = named(sorted(reopening.busy, key=lambda step: step.step))
-        raise RunStateError(f"Cannot {what}: {busy} would begin anew, and runs now. {_WAIT}")
+        raise RunStateError(f"Cannot {what}: this would reset {busy}, but an attempt has not ended yet. {_WAIT}")
 
 
 def refuse_running(step: StepRow, run_id: str, what: str) -> None:
-    """Raise RunStateError for a step that runs, or whose plan is being worked."""
+    """Raise RunStateError for a step that runs, or whose plan has not ended."""
     if is_begun(step.status):
         raise RunStateError(f"Cannot {what} of run {run_id}: {why_begun(step.status)}. {_WAIT}")
     if step.is_scope and step.status == StepStatus.BLOCKED:
         raise RunStateError(
-            f"Cannot {what} of run {run_id}: its task returned a plan, whose steps are being worked. Deal with those, "
-            "or wait until they have ended."
+            f"Cannot {what} of run {run_id}: its task returned a plan whose steps have not all ended. Change those "
+            "steps, or wait until they have ended."
         )
 
 
 def _refuse_uncalled(propagation: Propagation, graph: RunGraph, run_id: str, step: StepRow, what: str) -> None:
-    """A hook that the outcome did not call for is not run by itself."""
+    """Raise RunStateError for a hook that the outcome did not call: it cannot run by itself."""
     if step.hook is None or step.status != StepStatus.SKIPPED or graph.is_pending(step.scope):
         return
     intent = graph.run.intent if step.scope == RUN else None
     outcome = intent or propagation.outcome_of(run_id, step.scope)[0]
     if not is_called(step.hook, outcome):
         raise RunStateError(
-            f"Cannot {what}: it is an {step.hook} hook, and the steps {outcome}, which does not call for it."
+            f"Cannot {what}: it is an {step.hook} hook, but the steps {outcome}, which does not call it."
         )

@@ -1,4 +1,4 @@
-"""Writes a reopening down: rows, counters, edges, the run itself; then carries on what needs no worker."""
+"""Writes a reopening: steps, counters, edges, the run itself. Then it propagates what needs no worker."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from segue.engine.act import Act
 from segue.engine.limiting.admission import admit_after
 from segue.engine.locking import hold_steps
 from segue.engine.propagate import Propagation
-from segue.engine.reopening.ahead import Ahead, LargeRun
-from segue.engine.reopening.alike import ATTEMPT, GATE, READY_AT, STATUS, STEP, Resets
-from segue.engine.reopening.live import Concerned, steps_waited_for
+from segue.engine.reopening.ahead import BufferedWrites, LargeRun
+from segue.engine.reopening.alike import ResetRow, Resets
+from segue.engine.reopening.live import Dependencies, steps_waited_for
 from segue.engine.reopening.recount import Recounted, recount
 from segue.engine.reopening.reopen import Reopening
 from segue.engine.reopening.run_graph import StepRow
@@ -26,20 +26,20 @@ def write_reopening(
     act: Act, run_id: str, reopening: Reopening, *,
     finishes: Sequence[Finish] = (), source: str | None = None, limit: tuple[str, str] | None = None,
 ) -> str:  # fmt: skip
-    """Write it down, and finish what is to be finished by hand; returns the status of the run afterwards.
+    """Write a reopening, and end the steps in `finishes` by hand; returns the status of the run afterwards.
 
-    With `source` the run is a new one that was copied from that, and gets `limit` once its steps are as they must be.
+    With `source` the run is a new copy of that one, and gets its `limit` once its steps are written.
     """
-    if isinstance(act.tx, Ahead) and source is None and not reopening.graph.run.is_final:
+    if isinstance(act.tx, BufferedWrites) and source is None and not reopening.graph.run.is_final:
         act.tx.live = LiveReopening(act, run_id, reopening, finishes)
-        return str(reopening.graph.run.status)  # it is read again when all is written
+        return str(reopening.graph.run.status)  # it is read again after everything is written
     rewriting = _Rewriting(act, run_id, reopening, source, limit)
-    rewriting.work_out()
+    rewriting.compute()
     return rewriting.write(finishes)
 
 
 class LiveReopening:
-    """What begins anew in a large run that goes on, and all that is to be written: worked out without its lock."""
+    """The changes to a large run that has not ended, computed without its lock."""
 
     def __init__(self, act: Act, run_id: str, reopening: Reopening, finishes: Sequence[Finish]) -> None:
         waited_for = steps_waited_for(reopening)
@@ -47,22 +47,22 @@ class LiveReopening:
         self._reopening = reopening
         self._finishes = finishes
         self._rewriting = _Rewriting(act, run_id, reopening, None, None)
-        self._rewriting.work_out()
-        self._concerned = Concerned(reopening, self._rewriting.recounted, waited_for)
-        resets = self._rewriting.sort(alone=self._concerned.ready_and_unsettled())
-        self._concerned.leave_unlocked(resets.counted)
+        self._rewriting.compute()
+        self._dependencies = Dependencies(reopening, self._rewriting.recounted, waited_for)
+        resets = self._rewriting.group(alone=self._dependencies.ready_and_unsettled())
+        self._dependencies.leave_unlocked(resets.counted)
 
     def catch_up(self, act: Act) -> bool:
-        """Take in what went on meanwhile; False when it must be worked out again. The caller has the run's lock."""
+        """Include what has happened since; False if it must be computed again. The caller holds the run's lock."""
         refuse_unfinished(act.tx, self._run_id)
-        judged = self._concerned.bring_up_to_date(act.tx, self._run_id)
+        judged = self._dependencies.bring_up_to_date(act.tx, self._run_id)
         if judged is None:
             return False
-        self._rewriting.go_on_with(act, judged)
+        self._rewriting.continue_in(act, judged)
         return True
 
     def write(self, act: Act) -> None:
-        """Write it, behind `catch_up` in the same transaction."""
+        """Write the changes, after `catch_up` in the same transaction."""
         self._rewriting.write(self._finishes)
 
 
@@ -78,31 +78,31 @@ class _Rewriting:
         self._limit = limit
         self._propagation = Propagation(act)
         self.recounted: Recounted
-        self._rows: list[Row]
+        self._rows: list[ResetRow]
         self._resets: Resets | None = None
         self._passing: set[int]  # steps that need no worker: they are skipped, or passed
 
-    def work_out(self) -> None:
-        """What can be done before anything is written."""
+    def compute(self) -> None:
+        """Do what can be done before anything is written."""
         self.recounted = recount(self._reopening)
         steps = self._steps(self._changed_but_scopes())
         rows = [self._reset_row(step, self.recounted.verdicts) for step in steps]
         unchanged = self.recounted.unchanged if self._source is None else set()  # a copy has what its original had
-        self._rows = [row for row in rows if row[STEP] not in unchanged or row[STATUS] != StepStatus.BLOCKED]
+        self._rows = [row for row in rows if row.step not in unchanged or row.status != StepStatus.BLOCKED]
         self._forgotten = sorted(
             step for step in self._reopening.discarded | self._changed_but_scopes() if self._graph.steps[step].attempt
         )
         self._passing = set(filter(self._is_passing, self.recounted.verdicts))
 
-    def sort(self, *, alone: set[int]) -> Resets:
-        """Sort what begins anew by how it is written; steps in `alone` may still be judged again."""
+    def group(self, *, alone: set[int]) -> Resets:
+        """Group the reset steps by the statement that writes them; steps in `alone` may still be judged again."""
         before, steps = self._reopening.status_before, self._graph.steps
         was_ready = lambda step: before(steps[step]) == StepStatus.READY  # noqa: E731
         self._resets = Resets(self._rows, was_ready, alone=alone)
         return self._resets
 
-    def go_on_with(self, act: Act, judged: set[int]) -> None:
-        """Go on in another transaction, after these steps were judged again."""
+    def continue_in(self, act: Act, judged: set[int]) -> None:
+        """Continue in another transaction, after these steps were judged again."""
         self._act = act
         self._propagation = Propagation(act)
         if self._resets is not None:
@@ -112,27 +112,27 @@ class _Rewriting:
     def write(self, finishes: Sequence[Finish]) -> str:
         tx, run_id, recounted = self._act.tx, self._run_id, self.recounted
         self._discard()
-        if isinstance(tx, Ahead):
+        if isinstance(tx, BufferedWrites):
             tx.each("reset_steps", [_unarmed(row) for row in self._rows])
         else:
             self._reset()
         tx.each("reopen_scopes", self._scope_rows())
-        for step in self._steps(self._reopening.recalled):  # its scope takes its result from it again
+        for step in self._steps(self._reopening.recalled):  # its scope gets its result from it again
             tx.later("set_result_expr", run_id=run_id, step=step.scope, result_expr=encode_expr(Ref(step.step)))
         tx.each("recount_steps", [self._counts_row(step) for step in recounted.counts])
         array = self._act.tx.array
         tx.each("change_edges", [(run_id, step.step, array(step.children)) for step in recounted.edges])
         alarms = self._alarms()
-        if self._source is None:  # before the run goes on, as old ones of it may be due
+        if self._source is None:  # before the run becomes live, as its old alarms may be due
             tx.each("put_alarms", alarms)
         self._reopen_run(recounted.waiting_on)
-        if self._source is not None:  # behind it, as one that is due soon may end the new run
+        if self._source is not None:  # afterwards, as an alarm that is due soon may end the new run
             tx.each("put_alarms", alarms)
-        items = [*finishes, *self._open()]
-        if isinstance(tx, Ahead):
-            tx.each("arm_steps", [_arming(row) for row in self._rows if row[STATUS] == StepStatus.READY])
+        items = [*finishes, *self._without_worker()]
+        if isinstance(tx, BufferedWrites):
+            tx.each("arm_steps", [_arming(row) for row in self._rows if row.status == StepStatus.READY])
             tx.propagate([*items, Follow(run_id, RUN, 0, FollowKind.DRAINED)])
-            return str(self._graph.run.status)  # it is read again when all is written
+            return str(self._graph.run.status)  # it is read again after everything is written
         self._propagation.run(items)
         if not recounted.waiting_on:
             self._propagation.end_empty_run(run_id)
@@ -144,10 +144,10 @@ class _Rewriting:
         return str(tx.all("run_status", run_id=run_id)[0][0])
 
     def _reset(self) -> None:
-        if self._source is not None:  # the number of the attempt begins anew as well
+        if self._source is not None:  # attempt numbers are reset as well
             self._act.tx.each("reset_steps", self._rows)
             return
-        resets = self._resets or self.sort(alone=set())
+        resets = self._resets or self.group(alone=set())
         if not resets.write(self._act.tx, self._run_id):
             raise LargeRun(self._run_id)
 
@@ -162,7 +162,7 @@ class _Rewriting:
         return (step in found.reset or step in found.held) and step not in found.discarded
 
     def _discard(self) -> None:
-        """Delete what is thrown away; of what is reset, only how far it had come."""
+        """Delete discarded steps, and the progress of reset ones."""
         gone = sorted(self._reopening.discarded)
         if gone:
             for statement in ("discard_steps", "discard_labels", "discard_alarms"):
@@ -170,16 +170,16 @@ class _Rewriting:
         if self._forgotten:
             self._act.tx.later("discard_progress", run_id=self._run_id, steps=self._forgotten)
 
-    def _reset_row(self, step: StepRow, verdicts: dict[int, JoinVerdict]) -> Row:
+    def _reset_row(self, step: StepRow, verdicts: dict[int, JoinVerdict]) -> ResetRow:
         status, gate = StepStatus.BLOCKED, None
-        # What has never begun may have been planned for later.
+        # A step that has never begun may have been planned for later.
         ready_at = self._act.tx.datetime(step.ready_at) if step.started_at is None else None
         if verdicts.get(step.step) is JoinVerdict.START and not step.is_passed:
             status = StepStatus.READY
             ready_at = max(self._act.now, ready_at or self._act.now)
             gate = Gate.TIMER if ready_at > self._act.now else Gate.LIMIT if step.lane is not None else None
         is_emptied = step.step not in self._reopening.held and step.task is not None
-        return (
+        return ResetRow(
             self._run_id, step.step, is_emptied, step.is_passed or step.is_scope, step.rule,
             status.value, gate and gate.value, ready_at and self._act.tx.time(ready_at), step.attempt,
             step.waiting_on, step.failed_above, step.skipped_above, step.lane,
@@ -201,7 +201,7 @@ class _Rewriting:
         return (self._run_id, step.step, step.waiting_on, outcome, error, self._own_expr(step, result_expr))
 
     def _own_expr(self, scope: StepRow, result_expr: str | None) -> str | None:
-        """Where a scope's result is, as its plan said; `Propagation` may have shortened the reference."""
+        """The reference to a scope's result, as in its plan; `Propagation` may have shortened it."""
         needed = next(steps_in(decode_expr(result_expr)), None) if result_expr is not None else None
         if needed is None or needed == RUN:
             return result_expr
@@ -216,13 +216,13 @@ class _Rewriting:
         return (self._run_id, step.step, step.waiting_on, step.failed_above, step.skipped_above)
 
     def _alarms(self) -> list[Row]:
-        """What is still to be looked at counts from now: of what was reset, and of the run when it had ended."""
+        """The alarms of the reset steps, and of the run if it had ended, counted from now."""
         of_run = self._graph.run.is_final or self._source is not None
         alarms: list[Row] = []
         for step, kind, seconds in self._act.tx.all("alarms_of_run", run_id=self._source or self._run_id):
             if not (of_run if step == RUN else self._is_reset(step)):
                 continue
-            if kind == WAIT_ALARM:  # it is set when the wait begins
+            if kind == WAIT_ALARM:  # set when the wait begins
                 self._act.tx.later("drop_alarm", run_id=self._run_id, step=step, kind=kind)
             else:
                 due = self._act.tx.time(self._act.now + timedelta(seconds=seconds or 0.0))
@@ -238,7 +238,7 @@ class _Rewriting:
             intent = outcome = error = None
         elif run.is_final and intent is None:
             outcome, error = self._propagation.outcome_of(self._run_id, RUN)
-        elif run.is_final:  # what a hook made of it is taken back
+        elif run.is_final:  # undo the effect of a hook on the outcome
             outcome, error = intent, error if intent == RunStatus.FAILED else None
         self._act.tx.later(
             "reopen_run", run_id=self._run_id, status=status, intent=intent, outcome=outcome, error=error,
@@ -252,8 +252,8 @@ class _Rewriting:
         verdict = self.recounted.verdicts[step]
         return verdict is JoinVerdict.SKIP or (verdict is JoinVerdict.START and self._graph.steps[step].is_passed)
 
-    def _open(self) -> list[Item]:
-        """What can go on at once without a worker: joins and waits, steps that are skipped, scopes that are done."""
+    def _without_worker(self) -> list[Item]:
+        """What continues without a worker: joins and waits, steps that are skipped, scopes whose steps have ended."""
         run_id, steps = self._run_id, self._graph.steps
         finishes: list[Item] = []
         joins: list[int] = []
@@ -269,10 +269,10 @@ class _Rewriting:
         return finishes
 
 
-def _unarmed(row: Row) -> Row:
-    """The row of a step that may not start yet, as its run has still ended."""
-    return (*row[:STATUS], StepStatus.BLOCKED.value, None, None, *row[ATTEMPT:])
+def _unarmed(row: ResetRow) -> ResetRow:
+    """The row of a step that may not start yet, because its run is still final."""
+    return row._replace(status=StepStatus.BLOCKED.value, gate=None, ready_at=None)
 
 
-def _arming(row: Row) -> Row:
-    return (*row[:2], row[GATE], row[READY_AT])
+def _arming(row: ResetRow) -> Row:
+    return (row.run_id, row.step, row.gate, row.ready_at)

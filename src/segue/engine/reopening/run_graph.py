@@ -1,10 +1,10 @@
-"""A whole run in memory: its steps, what waits for what, and which plan each step is of.
+"""A whole run in memory: its steps, their edges, and the scope of each step.
 
-For what people do to a run, which may touch any part of it; turns never load one. The caller holds the run's lock.
+It serves the verbs, which may change any part of a run; turns never load one. The caller holds the run's lock.
 
-A *scope* is what steps belong to: the run (RUN), or the step whose task returned the plan that they are of. Numbers of
-inner steps are always larger than that of their scope. An edge is a step's number; `-2 - step` stands for an edge whose
-child started without waiting for it (`forget_late_parents`).
+A *scope* contains steps: it is the run (RUN), or the step whose task returned a plan with these steps. Steps inside a
+scope have larger numbers than the scope. An edge is the number of the child; `-2 - step` is an edge to a child that
+started without waiting for this step (`forget_late_parents`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from segue.engine.act import Act
-from segue.engine.reopening.ahead import LARGE_RUN, Ahead, LargeRun
+from segue.engine.reopening.ahead import LARGE_RUN, BufferedWrites, LargeRun
 from segue.engine.transitions import LIVE
 from segue.engine.unfinished import refuse_unfinished
 from segue.errors import RunNotFoundError, StepNotFoundError, StoreConflictError
@@ -28,7 +28,7 @@ MOST_NUMBER = 2**31
 
 
 class StepRow(msgspec.Struct, gc=False):
-    """A step as it stands, and as it becomes: a reopening writes into it."""
+    """A step. A reopening changes it in place."""
 
     step: int
     scope: int
@@ -53,21 +53,21 @@ class StepRow(msgspec.Struct, gc=False):
 
     @property
     def is_final(self) -> bool:
-        """True when it has ended."""
+        """Whether it has ended."""
         return self.status in FINAL_STEP_STATUSES
 
     @property
     def is_scope(self) -> bool:
-        """True when its task returned a plan, which it waits for or waited for."""
+        """Whether its task returned a plan, for which it waits or waited."""
         return self.is_join and not self.is_passed
 
     @property
     def is_passed(self) -> bool:
-        """True when the engine deals with it itself once its parents allow it."""
+        """Whether the engine itself handles it, without a worker, once its parents allow it."""
         return self.task is None or self.task in ENGINE_TASKS or is_open(self.lane)
 
     def edges(self) -> Iterator[int]:
-        """The numbers of its children inside its scope, of those that did not wait for it too."""
+        """The numbers of its children inside its scope, including those that did not wait for it."""
         for child in self.children:
             if child != self.scope:
                 yield child if child >= 0 else -2 - child
@@ -84,12 +84,12 @@ class RunRow(msgspec.Struct):
 
     @property
     def is_final(self) -> bool:
-        """True when it has ended."""
+        """Whether it has ended."""
         return RunStatus(self.status).is_final
 
 
 class RunGraph:
-    """The steps of a run by their numbers, ascending."""
+    """The steps of a run by number, in ascending order."""
 
     def __init__(self, run: RunRow, steps: Sequence[StepRow]) -> None:
         self.run = run
@@ -99,30 +99,30 @@ class RunGraph:
             self._members.setdefault(step.scope, []).append(step)
 
     def step(self, number: int) -> StepRow:
-        """The step that `find_step` found. Raises StoreConflictError when it was thrown away since."""
+        """The step that `find_step` found. Raises StoreConflictError if it was discarded since."""
         found = self.steps.get(number)
         if found is None:
-            raise StoreConflictError(f"Step {number} was thrown away meanwhile: say it again.")
+            raise StoreConflictError(f"Step {number} was discarded in the meantime: repeat the command.")
         return found
 
     def members(self, scope: int) -> Sequence[StepRow]:
-        """The steps of a scope, without those of plans that they returned."""
+        """The steps of a scope, without the steps of plans inside it."""
         return self._members.get(scope, ())
 
     def enclosing(self, step: StepRow) -> Iterator[StepRow]:
-        """The scopes that a step is in, from the inside out, without the run."""
+        """The enclosing scopes of a step, from the inside out, without the run."""
         while step.scope != RUN:
             step = self.steps[step.scope]
             yield step
 
     def called_by(self, step: StepRow) -> Iterator[StepRow]:
-        """The steps that took its place, one after another: each returned nothing but the call of the next."""
+        """The steps that took its place, in order: each task returned only a call of the next."""
         while step.passed_on_to is not None:
             step = self.steps[step.passed_on_to]
             yield step
 
     def inside(self, scope: int) -> Iterator[StepRow]:
-        """All steps of a scope, and of the plans that they returned."""
+        """All steps of a scope, including the steps of plans inside it."""
         waiting = [scope]
         while waiting:
             for step in self.members(waiting.pop()):
@@ -131,29 +131,29 @@ class RunGraph:
                     waiting.append(step.step)
 
     def outcome(self, scope: int) -> str | None:
-        """The outcome of a scope's steps, once it is settled."""
+        """The outcome of a scope's steps, if it is known."""
         return self.run.outcome if scope == RUN else self.steps[scope].outcome
 
     def is_pending(self, scope: int) -> bool:
-        """True while the outcome of a scope's steps is still to be found, and its hooks wait for it."""
+        """Whether the outcome of a scope's steps is not known yet, so that its hooks wait for it."""
         is_final = self.run.is_final if scope == RUN else self.steps[scope].is_final
         return not is_final and self.outcome(scope) is None
 
 
 def load_graph(act: Act, run_id: str, *, is_copied: bool = False) -> RunGraph:
-    """The run as it stands. Ready steps are locked first, so that no claim takes one until this transaction ends.
+    """Load the run. Its ready steps are locked first, so that no claim takes one until this transaction ends.
 
-    Raises LargeRun for one that is to be looked at ahead; not when it is only read, to be copied.
+    Raises LargeRun if the changes must be computed ahead of the lock; never with `is_copied`.
     """
     refuse_unfinished(act.tx, run_id)
-    is_ahead = is_copied or act.loads_large_runs or isinstance(act.tx, Ahead)
+    is_ahead = is_copied or act.loads_large_runs or isinstance(act.tx, BufferedWrites)
     if not is_ahead and is_large(act.tx, run_id):
         raise LargeRun(run_id)
     return read_graph(act.tx, run_id)
 
 
 def read_graph(tx: Transaction, run_id: str) -> RunGraph:
-    """The same, of a run that is known to be as it must be."""
+    """Load the run without checking its size or its unfinished work."""
     tx.later("lock_ready_steps", run_id=run_id)
     run = tx.later("graph_run", run_id=run_id)
     steps = [_step(tx, row) for row in tx.all("graph_steps", run_id=run_id)]
@@ -164,14 +164,14 @@ def read_graph(tx: Transaction, run_id: str) -> RunGraph:
 
 
 def is_large(tx: Transaction, run_id: str) -> bool:
-    """Whether to read and write it takes longer than it may be locked."""
+    """Whether reading and writing the run takes longer than it may be locked."""
     return bool(tx.all("is_large", run_id=run_id, steps=LARGE_RUN))
 
 
 def find_step(tx: Transaction, run_id: str, step: str | int) -> int:
-    """The number of the step of this name, or of this number (7, "7", "#7").
+    """The number of the step with this name, or with this number (7, "7", "#7").
 
-    Raises StepNotFoundError when there is none, or when several have the name.
+    Raises StepNotFoundError if there is none, or if several steps have the name.
     """
     found = [step] if isinstance(step, int) else _called(tx, run_id, step)
     if not found and isinstance(step, str) and step.removeprefix("#").isdecimal():
@@ -179,7 +179,7 @@ def find_step(tx: Transaction, run_id: str, step: str | int) -> int:
     if len(found) > 1:
         numbers = ", ".join(map(str, found[:NAMED_AT_MOST])) + (" ..." if len(found) > NAMED_AT_MOST else "")
         raise StepNotFoundError(
-            f"Several steps of run {run_id} are called {step!r}: give the number of one ({numbers})."
+            f"Several steps of run {run_id} are named {step!r}: give the number of one of them ({numbers})."
         )
     if not found or not 0 <= found[0] < MOST_NUMBER or not tx.all("step_name", run_id=run_id, step=found[0]):
         raise StepNotFoundError(f"Run {run_id} has no step {step!r}. `segue show {run_id} --all` lists them.")
@@ -191,20 +191,20 @@ def _called(tx: Transaction, run_id: str, name: str) -> list[int]:
 
 
 def named(steps: Sequence[StepRow]) -> str:
-    """Steps as a message names them: the first few."""
+    """The names of the first few steps, for a message."""
     more = f" and {len(steps) - NAMED_AT_MOST:,} more" if len(steps) > NAMED_AT_MOST else ""
     return ", ".join(step.name for step in steps[:NAMED_AT_MOST]) + more
 
 
 def is_begun(status: str) -> bool:
-    """True of a status in which an attempt is under way, or may be."""
+    """Whether an attempt is running in this status, or may be."""
     return status in LIVE
 
 
 def why_begun(status: str) -> str:
-    """Why a person cannot change such a step, as a part of a sentence."""
+    """Why a step with such a status cannot be changed, as a part of a sentence."""
     if status == StepStatus.SENT:
-        return "it was sent to its executor, which may begin it at any moment"
+        return "it was sent to its executor, which may begin it at any time"
     return "it runs now"
 
 

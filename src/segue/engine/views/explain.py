@@ -257,7 +257,7 @@ def _limited(step: StepInfo, why: Why) -> Reason:
             return Reason("limited", step.name, why.text)
         case Kind.RATE:
             return Reason("rate_limited", step.name, why.text)
-        case Kind.TURN:
+        case Kind.SHARE:
             return Reason("waiting_for_share", step.name, why.text)
         case unknown:
             assert_never(unknown)

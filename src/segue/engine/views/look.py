@@ -190,19 +190,13 @@ def list_attempts(tx: Transaction, run_id: str, *, step: int | None = None) -> l
 
 def list_workers(tx: Transaction, *, prefix: str | None = None) -> list[WorkerInfo]:
     """The workers that have not ended, of a namespace or all. One whose lease has expired will be declared lost."""
-    return [
-        WorkerInfo(
-            str(row[0]), row[1], tuple(map(bare, names_of(row[2]))), names_of(row[3]), row[4], row[5], row[6], row[7],
-            bool(row[8]), known_moment(tx, row[9]), known_moment(tx, row[10]), known_moment(tx, row[11]),
-            row[12], row[13],
-        )
-        for row in tx.all("list_workers") if prefix is None or prefix_of(row[13]) == prefix
-    ]  # fmt: skip
+    workers = (_worker(tx, row) for row in tx.all("list_workers"))
+    return [worker for worker in workers if prefix is None or prefix_of(worker.namespace) == prefix]
 
 
 def run_result(tx: Transaction, run_id: str) -> str:
     """The result of a run as JSON text; null if it has none. Raises SerializationError if it cannot be read."""
-    result_expr = tx.all("run_outcome", run_id=run_id)[0][3]
+    [(_, _, _, result_expr)] = tx.all("run_outcome", run_id=run_id)
     return run_value(tx, run_id, result_expr)
 
 
@@ -242,6 +236,18 @@ def _step(tx: Transaction, row: Any) -> StepInfo:
         when(started_at), when(finished_at), length_of(seconds), progress, worker, when(lease_until), worker_status,
         bool(cancel_requested), object_of(metadata), event if event is None else str(event),
         executor, handle, when(sent_at), when(sent_until),
+    )  # fmt: skip
+
+
+def _worker(tx: Transaction, row: Any) -> WorkerInfo:
+    when = partial(known_moment, tx)
+    (
+        id_, name, queues, tasks, pool, concurrency, version, status, sleeping, started_at, heartbeat_at, lease_until,
+        code_version, namespace,
+    ) = row  # fmt: skip
+    return WorkerInfo(
+        str(id_), name, tuple(map(bare, names_of(queues))), names_of(tasks), pool, concurrency, version, status,
+        bool(sleeping), when(started_at), when(heartbeat_at), when(lease_until), code_version, namespace,
     )  # fmt: skip
 
 

@@ -9,15 +9,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from segue.engine.limiting.limit_rows import (
+    LimitRow,
     count_taken,
     lane_or_none,
     limit_key_columns,
     read_buckets,
-    terms_of,
     uses_of,
     uses_or_none,
 )  # fmt: skip
-from segue.engine.limiting.places import QUEUE, Held, LimitKey, Places
+from segue.engine.limiting.places import Held, LimitKey, Places
 from segue.engine.stored import moment_of
 from segue.errors import SerializationError
 from segue.plan.graph import LimitTerms
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
     PLACES = "places"
     RATE = "rate"
-    TURN = "turn"
+    SHARE = "share"
 
 
 class Why(NamedTuple):
@@ -68,7 +68,7 @@ class LimitsView:
         whys = [self._why(places, held) for use in uses if (held := places.held([use])) is not None]
         if whys or lane is None:
             return whys
-        return self._turn(queue, read_lane(lane).share)
+        return self._share(queue, read_lane(lane).share)
 
     def of_run(self, run_id: str) -> str | None:
         """Why a run is not admitted; None if it is, or needs no admission."""
@@ -83,7 +83,7 @@ class LimitsView:
             text = f"waits to be admitted by the limit {_named(name, key)}, which has a free place: this takes seconds"
         else:
             rows = self._tx.all("admitted_runs", name=name, key=key, limit=HOLDERS_NAMED)
-            holders = [f"run {row[0]} ({row[2]}) since {self._moment(row[3])}" for row in rows]
+            holders = [f"run {id_} ({status}) since {self._moment(since)}" for id_, _, status, since in rows]
             text = f"waits to be admitted: {taken} of {size} places of the limit {_named(name, key)} are taken"
             text += _listed(holders, taken)
         if before:
@@ -91,16 +91,16 @@ class LimitsView:
         return text
 
     @cached_property
-    def _rows(self) -> list[Any]:
-        return self._tx.all("list_limits")
+    def _limits(self) -> list[LimitRow]:
+        return [LimitRow(*row) for row in self._tx.all("list_limits")]
 
     @cached_property
     def _terms(self) -> dict[str, LimitTerms]:
-        return {row[0]: terms_of(row[:5]) for row in self._rows}
+        return {limit.name: limit.terms() for limit in self._limits}
 
     @cached_property
     def _binding(self) -> set[str]:
-        return {row[0] for row in self._rows if not row[6] or bare(row[0]).startswith(QUEUE)}
+        return {limit.name for limit in self._limits if limit.binds_all}
 
     @cached_property
     def _taken(self) -> dict[LimitKey, int]:
@@ -135,16 +135,17 @@ class LimitsView:
         holders = [name for limit_keys, name in self._running if (use.limit, use.key) in limit_keys]
         return Why(Kind.PLACES, text + _listed(holders[:HOLDERS_NAMED], len(holders)))
 
-    def _turn(self, queue: str, share: str | None) -> list[Why]:
+    def _share(self, queue: str, share: str | None) -> list[Why]:
         if share is None:
             return []
-        waiting = [row for row in self._tx.all("waiting_by_lanes") if row[0] == queue]
-        lanes = [lane for row in waiting if (lane := lane_or_none(row[1])) is not None]
+        waiting = [text for on, text, _ in self._tx.all("waiting_by_lanes") if on == queue]
+        lanes = [lane for text in waiting if (lane := lane_or_none(text)) is not None]
         others = {lane.share for lane in lanes if lane.share is not None and lane.share != share}
         if not others:
             return []
-        who = f"{len(others)} other key{'s' if len(others) > 1 else ''} that wait{'' if len(others) > 1 else 's'}"
-        return [Why(Kind.TURN, f"waits for the turn of its key {share!r} on queue {bare(queue)!r}, shared with {who}")]
+        waits = "1 other key waits" if len(others) == 1 else f"{len(others)} other keys wait"
+        text = f"waits for its fair share of queue {bare(queue)!r}: {waits} there, besides its key {share!r}"
+        return [Why(Kind.SHARE, text)]
 
     def _moment(self, value: Any) -> str:
         moment = value if isinstance(value, datetime) else moment_of(self._tx, value)

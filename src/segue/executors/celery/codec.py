@@ -18,6 +18,7 @@ from segue.executors.celery.capture import Pending
 from segue.given import shown
 from segue.model import Expr, Gather, Hole, Ref, Span
 from segue.plan.codec import decode_holes, evaluate
+from segue.plan.frames import has_frame, unknown_kind
 
 _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
@@ -32,7 +33,9 @@ def dumps(value: object, what: str) -> str:
 
 
 def loads(text: str) -> Any:
-    """The value of such a text."""
+    """The value of such a text. Raises SerializationError for a frame of Segue, which no message can carry."""
+    if has_frame(text):
+        raise unknown_kind(text)
     return kombu_loads(text)
 
 

@@ -15,7 +15,7 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from segue.engine.dispatch import Dispatch, Exchanged, SentStep, resend
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_steps, overdue, recall_steps, retry_changed
-from segue.errors import ConfigError, PlanError, Problem
+from segue.errors import ConfigError, PlanError, Problem, SerializationError
 from segue.executors.celery.capture import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
@@ -163,11 +163,13 @@ class Door:
         run_id, step, attempt = header.attempt
         with self.engine.reading() as tx:
             rows = tx.all("step_state", run_id=run_id, step=step)
-            lease = tx.all("lease_of_step", run_id=run_id, step=step)
-        if not rows or rows[0][1] != attempt:
+            leases = tx.all("lease_of_step", run_id=run_id, step=step)
+        status, current, *_ = rows[0] if rows else (None, None)
+        if current != attempt:
             return False
-        if rows[0][0] == StepStatus.RUNNING:
-            return bool(lease) and str(lease[0][0]) == self.node_id
+        if status == StepStatus.RUNNING:
+            holder, *_ = leases[0] if leases else (None,)
+            return holder is not None and str(holder) == self.node_id
         return bool(self.engine.act(begin_steps, [header.attempt], worker_id=self.node_id))
 
     @property
@@ -222,7 +224,7 @@ class Door:
         for step in steps:
             why = has(step.spec, ERROR)
             if why:
-                outcomes.append(self._refused(step, why))
+                outcomes.append(self._refused(step, TypeError(why)))
             elif has(step.spec, INLINE):
                 if inline is None:
                     outcomes.append(call_errback(self, step, None))
@@ -231,20 +233,23 @@ class Door:
             elif not is_away:
                 try:
                     publish(self.app, step)
+                except SerializationError as error:  # sending it again would not help
+                    outcomes.append(self._refused(step, error))
                 except Exception as error:  # noqa: BLE001 - the broker is away, or the message cannot be written
                     is_away = True
                     logger.warning("%s could not be sent: %s. It is sent again.", step.job.name, error)
         return outcomes
 
-    def _refused(self, step: SentStep, why: str) -> Outcome:
-        """A step whose arguments do not fit its task fails, and its result says so."""
+    def _refused(self, step: SentStep, error: Exception) -> Outcome:
+        """A step whose arguments do not fit its task, or cannot be read, fails, and its result says so."""
         attempt = (step.job.run_id, step.job.step, step.job.attempt)
         if step.handle is not None:
             try:
-                self.app.backend.store_result(step.handle, TypeError(why), states.FAILURE)
-            except Exception as error:  # noqa: BLE001 - the backend is away, or has no results
-                logger.warning("The result of %s cannot be stored: %s", step.job.name, error)
-        return Outcome(*attempt, Verdict.FAILED, error=ErrorInfo("TypeError", why), retryable=False)
+                self.app.backend.store_result(step.handle, error, states.FAILURE)
+            except Exception as wrong:  # noqa: BLE001 - the backend is away, or has no results
+                logger.warning("The result of %s cannot be stored: %s", step.job.name, wrong)
+        described = ErrorInfo(type(error).__name__, str(error))
+        return Outcome(*attempt, Verdict.FAILED, error=described, retryable=False)
 
 
 def door_for(canvas: Any) -> Door:

@@ -27,14 +27,14 @@ WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND r.intent IS NULL 
 SELECT run_id, 'waiting_on of step ' || child || ' does not count its parents' FROM (
     SELECT e.run_id, e.child, sum(e.is_open) AS found, (
         SELECT s.waiting_on FROM segue_steps s WHERE s.run_id = e.run_id AND s.step = e.child
-        AND s.status = 'blocked' AND s.hook IS NULL AND s.outcome IS NULL) AS told
+        AND s.status = 'blocked' AND s.hook IS NULL AND s.outcome IS NULL) AS expected
     FROM (
         SELECT r.id AS run_id, s.child, coalesce((SELECT 1 FROM segue_steps p WHERE p.run_id = s.run_id AND p.step = s.step
             AND p.hook IS NULL AND p.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')), 0) AS is_open
         FROM segue_runs r JOIN segue_children s ON {is_step_of_run}
         WHERE r.finished_at IS NULL AND r.intent IS NULL) e
     GROUP BY e.run_id, e.child) counted
-WHERE told <> found;
+WHERE expected <> found;
 
 -- name: check_step_without_parents
 SELECT r.id, 'a step of the run is blocked, and no step leads to it' FROM segue_runs r

@@ -25,7 +25,7 @@ UPDATE segue_debounces SET due_at = :due_at, is_closed = :is_closed, plan = coal
     seen = seen + 1, bytes = bytes + :bytes
 WHERE run_id = :run_id;
 
--- name: shut_debounce
+-- name: end_debounce_window
 -- It takes no more starts and is due before its window has passed.
 UPDATE segue_debounces SET is_closed = true, due_at = :now WHERE run_id = :run_id;
 

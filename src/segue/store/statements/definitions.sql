@@ -1,6 +1,6 @@
 -- What each version of the code defines.
 
--- name: see_code_version
+-- name: touch_code_version
 -- One statement if the version is known. Its row stays locked until the commit: if two processes write the same version
 -- at once, the second finds it written. True: the version is new, and its definitions must be written.
 INSERT INTO segue_code_versions (namespace, version, written_at, seen_at) VALUES (:namespace, :version, :now, :now)

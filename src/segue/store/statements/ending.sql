@@ -41,7 +41,7 @@ WHERE run_id = :run_id AND scope = :scope AND hook IS NOT NULL ORDER BY step;
 -- name: hook_state
 SELECT delay, ready_at, is_join, waiting_on, rule, skipped_above FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
--- name: tell_hook
+-- name: count_down_hook
 -- For a hook without parents the outcome is the last thing to wait for; for a hook with parents, the first.
 UPDATE segue_steps SET status = :status, waiting_on = waiting_on - 1, ready_at = :ready_at,
     gate = coalesce(CAST(:gate AS text), CASE WHEN lane IS NOT NULL AND :status = 'ready' THEN 'limit' END)

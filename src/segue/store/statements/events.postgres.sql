@@ -1,6 +1,6 @@
 -- Events for observers: what differs on PostgreSQL.
 
--- name: runs_begin_told
+-- name: runs_begin_returning
 {runs_begin} RETURNING r.id;
 
 -- name: is_of_kinds

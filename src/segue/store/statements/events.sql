@@ -15,7 +15,7 @@ LEFT JOIN segue_steps s ON s.run_id = r.id AND s.step = CAST(:step AS integer) W
 SELECT 1 FROM segue_steps
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = :status AND finished_at = :now;
 
--- name: cancel_waiting_steps_told
+-- name: cancel_waiting_steps_returning
 {cancel_waiting_steps} RETURNING step, attempt, task;
 
 -- name: event_columns

@@ -1,4 +1,4 @@
--- Steps of executors, where PostgreSQL needs other words.
+-- Steps of executors: what differs on PostgreSQL.
 
 -- name: send_ready
 -- Like `claim`, it skips steps that another transaction holds.

@@ -12,7 +12,7 @@ UPDATE segue_steps SET attempt = :next_attempt, handle = coalesce(CAST(:handle A
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
 
 -- name: change_step
--- The executor's own retry may have other arguments. What went into the holes is in them.
+-- The executor's own retry may have other arguments. They include the values that filled the holes.
 UPDATE segue_steps SET args = :args, holes = NULL, spec = :spec WHERE run_id = :run_id AND step = :step;
 
 -- name: begin_step
@@ -44,11 +44,11 @@ FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt 
 SELECT min(sent_until) FROM segue_steps WHERE status = 'sent' AND executor = :executor;
 
 -- name: check_sent_step
-SELECT s.run_id, 'step ' || s.step || ' was sent to no executor, or nobody looks after it' FROM segue_steps s
+SELECT s.run_id, 'step ' || s.step || ' was sent without an executor or a time limit' FROM segue_steps s
 WHERE s.status = 'sent' AND (s.executor IS NULL OR s.sent_until IS NULL);
 
 -- name: send_ready
--- Of the queues from `low` up to `high`, which are one executor's. It is a claim, so it takes no lock of a run.
+-- Sends from the queues between `low` and `high`, which belong to one executor. As a claim, it locks no run.
 UPDATE segue_steps SET status = 'sent', attempt = attempt + 1, fenced = :fenced, sent_at = :now,
     sent_until = :sent_until, started_at = NULL, worker_id = NULL, cancel_requested = false
 WHERE rowid IN (
@@ -57,13 +57,13 @@ WHERE rowid IN (
 RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue, spec, handle;
 
 -- name: unmirrored_steps
--- Of the runs that are given, or of any. A step that has no handle is known to nobody outside.
+-- In the given runs, or in any run. The executor does not know a step without a handle.
 SELECT run_id, step, handle, status, spec FROM segue_steps
 WHERE executor = :executor AND status IN ('skipped', 'cancelled') AND mirrored_at IS NULL
 AND handle IS NOT NULL LIMIT :limit;
 
 -- name: steps_in_vain
--- Where the reason is for which steps of a run were skipped.
+-- The steps among which is the reason why other steps of the run were skipped.
 SELECT step, status, handle, children, error FROM segue_steps
 WHERE run_id = :run_id AND status IN ('failed', 'skipped', 'cancelled');
 
@@ -71,7 +71,7 @@ WHERE run_id = :run_id AND status IN ('failed', 'skipped', 'cancelled');
 UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :step AND status = :status;
 
 -- name: halted_runs
--- Nothing of them may begin.
+-- Runs in which no step may begin.
 SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
 
 -- name: finalizers_of_halted_runs

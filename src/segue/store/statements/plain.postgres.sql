@@ -3,11 +3,11 @@
 
 -- name: finish_plain
 -- columns: run_id uuid, step int, attempt int, from_status text, status text, result text, error text, seconds float8
--- Like `finish`, for successes that lead to nothing but counters, starts and ends. What the steps of a run lead to is
--- looked at before anything is written, because the commit is already on its way: a run that is paused, limited or about
--- to end, or in which a join is to be passed, a step skipped, a timer set or a hook started, is left as it is (`odd`).
--- The run is locked, so what was looked at holds. Says how many were recorded and started, which runs ended, and what
--- was recorded if that is not everything.
+-- Like `finish`, for successes that only change counters, start steps and end runs. All consequences are read before
+-- anything is written, because the commit is already on its way. A run is not changed (`odd`) if it is paused, limited
+-- or about to end, or if a join must be passed, a step skipped, a timer set or a hook started. The run is locked, so
+-- what was read stays true. Returns how many steps were recorded and started, which runs ended, and which steps were
+-- recorded if not all were.
 WITH mine AS (
     SELECT s.run_id, s.step, s.place, s.children, o.result, o.seconds
     FROM :batch CROSS JOIN LATERAL (SELECT run_id, step, ctid AS place, children FROM segue_steps
@@ -27,7 +27,7 @@ WITH mine AS (
 {finish_plain_end}
 
 -- name: finish_plain_link
--- Like `finish_plain_one`, for a step whose only child is known, as its claim said: a fifth less work for the server.
+-- Like `finish_plain_one`, for a step whose only child is known from its claim: a fifth less work for the server.
 WITH done AS (
     UPDATE segue_steps s SET status = 'succeeded', result = :result, seconds = coalesce(:seconds, s.seconds),
         finished_at = :now, gate = NULL
@@ -69,7 +69,7 @@ RETURNING 1, (k.status = 'ready')::int, ARRAY[]::text[], NULL::text[];
         finished_at = :now, gate = NULL
     FROM mine m WHERE s.ctid = m.place AND m.run_id <> ALL (ARRAY(SELECT id FROM odd))
     RETURNING s.run_id, s.step
-), told AS (
+), released AS (
     UPDATE segue_steps s SET waiting_on = k.waiting_on,
         status = CASE WHEN k.waiting_on = 0 THEN 'ready' ELSE 'blocked' END,
         ready_at = CASE WHEN k.waiting_on = 0 THEN :now::timestamptz ELSE s.ready_at END,
@@ -85,6 +85,6 @@ RETURNING 1, (k.status = 'ready')::int, ARRAY[]::text[], NULL::text[];
     FROM runs c WHERE r.ctid = c.place AND r.id = ANY(ARRAY[c.id]) AND c.total IS NOT NULL AND c.id <> ALL (ARRAY(SELECT id FROM odd))
     RETURNING r.id, r.waiting_on
 )
-SELECT (SELECT count(*) FROM done)::int, (SELECT count(*) FROM told WHERE status = 'ready')::int,
+SELECT (SELECT count(*) FROM done)::int, (SELECT count(*) FROM released WHERE status = 'ready')::int,
     ARRAY(SELECT id::text FROM counted WHERE waiting_on = 0),
     CASE WHEN (SELECT count(*) FROM done) < :count::int THEN ARRAY(SELECT run_id || ' ' || step FROM done) END;

@@ -76,7 +76,7 @@ WHERE k.workflow = :workflow AND k.key = :key;
 -- Waits for a claim that is under way, so what is read behind this is what that claim made of the step.
 SELECT 1 FROM segue_steps WHERE run_id = :run_id AND step = :step FOR NO KEY UPDATE;
 
--- name: runs_there
+-- name: existing_runs
 SELECT id FROM segue_runs WHERE id = ANY(:ids::uuid[]);
 
 -- name: lose_workers
@@ -115,10 +115,10 @@ WITH done AS (
     FROM done d CROSS JOIN LATERAL unnest(CASE WHEN cardinality(d.children) > 5000 THEN d.children[1:5000] ELSE d.children END) AS c(child)
 {finish_end}
 
--- name: tell_children
+-- name: release_children
 -- Updates the rest of a step's children, if it has more than are updated at once.
 WITH done AS (
-    SELECT s.run_id, s.step, s.status, s.children[:told::integer + 1:] AS children FROM segue_steps s
+    SELECT s.run_id, s.step, s.status, s.children[:released::integer + 1:] AS children FROM segue_steps s
     WHERE s.run_id = :run_id AND s.step = :step AND s.status IN ('succeeded', 'failed', 'skipped', 'cancelled')
 ), edges AS (
     SELECT d.run_id, c.child, 1 AS total, (d.status IN ('failed', 'cancelled'))::int AS failed,
@@ -144,7 +144,7 @@ WITH done AS (
         END AS verdict
     FROM edges e CROSS JOIN LATERAL (SELECT ctid AS place, * FROM segue_steps
         WHERE run_id = e.run_id AND step = e.child AND status = 'blocked' OFFSET 0) s
-), told AS (
+), released AS (
     UPDATE segue_steps s SET waiting_on = k.waiting_on, failed_above = k.failed, skipped_above = k.skipped,
         status = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN 'ready' ELSE 'blocked' END,
         ready_at = CASE WHEN k.verdict = 'start' AND NOT k.is_join THEN k.due ELSE s.ready_at END,

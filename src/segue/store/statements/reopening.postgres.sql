@@ -12,7 +12,7 @@ SELECT step FROM segue_steps WHERE run_id = :run_id AND status = 'ready' ORDER B
 SELECT count(*) FROM (SELECT 1 FROM segue_steps WHERE run_id = :run_id AND {among} AND status = 'ready'
     ORDER BY step FOR NO KEY UPDATE) locked;
 
--- name: keep_run
+-- name: lock_run_for_copy
 -- Turns continue meanwhile: their lock is FOR NO KEY UPDATE.
 SELECT limit_name, limit_key FROM segue_runs WHERE id = :run_id FOR KEY SHARE;
 
@@ -38,12 +38,12 @@ UPDATE segue_steps s SET status = o.status, gate = o.gate, ready_at = o.ready_at
     waiting_on = o.waiting_on, failed_above = o.failed_above, skipped_above = o.skipped_above, is_join = o.is_join,
     rule = o.rule, planned_rule = CASE WHEN NOT o.is_emptied THEN s.planned_rule END,
     result_expr = CASE WHEN NOT o.is_emptied THEN s.result_expr END, has_hooks = s.has_hooks AND NOT o.is_emptied,
-    lane = o.lane, planned_lane = CASE WHEN NOT o.is_emptied THEN s.planned_lane END, {emptied}
+    lane = o.lane, planned_lane = CASE WHEN NOT o.is_emptied THEN s.planned_lane END, {cleared_columns}
 FROM :batch WHERE s.run_id = ANY(ARRAY[o.run_id]) AND s.step = o.step;
 
 -- name: reset_ready_alike
--- The same, for steps that are ready: of those that a claim took since they were looked at none is reset, so the count
--- is lower. It waits for a claim in progress. To lock them before takes half as long as to write them.
+-- The same, for ready steps. Steps that were claimed since they were read are not reset, so the count is lower. It waits
+-- for a claim in progress. Locking the steps first would take half as long as writing them.
 WITH reset AS ({reset_alike} AND status = 'ready' RETURNING 1) SELECT count(*) FROM reset;
 
 -- name: reset_ready_span

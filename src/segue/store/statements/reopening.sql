@@ -87,7 +87,7 @@ SELECT :new_id, step, kind, :at_rest, seconds FROM segue_alarms WHERE run_id = :
 -- name: drop_resting_alarms
 DELETE FROM segue_alarms WHERE run_id = :run_id AND due_at >= :at_rest;
 
--- name: keep_run
+-- name: lock_run_for_copy
 -- Locks a run while it is copied, so that it is not deleted meanwhile.
 SELECT limit_name, limit_key FROM segue_runs WHERE id = :run_id;
 
@@ -112,7 +112,7 @@ AND NOT EXISTS (SELECT 1 FROM segue_unfinished u WHERE u.run_id = :run_id) RETUR
 -- name: copy_alarms
 {fork_alarms};
 
--- name: look_at_run
+-- name: read_run_unlocked
 -- Like `lock_runs`, without the lock.
 SELECT id, status, intent, outcome, fail_fast, limit_name, admitted_at FROM segue_runs WHERE id = :run_id;
 
@@ -130,8 +130,8 @@ FROM segue_runs r WHERE r.id = :run_id;
 step BETWEEN :first AND :last;
 
 -- name: stamp_columns
--- Unless a person comes, these differ when any of the steps changed: the sum grows with each claim, and the number of
--- those that ended with each end; what else may happen to a step makes it ready, or blocked by the plan of its task.
+-- These differ after any change of the steps, unless a person made it: each claim raises the sum of attempts, and each
+-- end the number of ended steps. Any other change makes a step ready, or blocks it until its task's plan has ended.
 SELECT count(*), coalesce(sum(attempt), 0), count(CASE status WHEN 'blocked' THEN 1 END),
     count(CASE status WHEN 'ready' THEN 1 END),
     count(CASE WHEN status IN ('succeeded', 'failed', 'skipped', 'cancelled') THEN 1 END), count(outcome)
@@ -153,19 +153,19 @@ SELECT step, waiting_on, failed_above, skipped_above FROM segue_steps WHERE run_
 -- name: edges_among
 SELECT step, children FROM segue_steps WHERE run_id = :run_id AND {among};
 
--- name: emptied
--- What a step that begins anew forgets, whatever became of it. The number of its attempt stays.
+-- name: cleared_columns
+-- What a reset step loses, whatever its status was. It keeps the number of its attempt.
 failures = 0, losses = 0, passed_on_to = NULL, outcome = NULL, result = NULL, error = NULL, event = NULL,
     worker_id = NULL, cancel_requested = false, started_at = NULL, finished_at = NULL, seconds = NULL;
 
 -- name: reset_columns
--- As `reset_steps`, for very many steps that become the same: nothing is sent of each but its number.
+-- As `reset_steps`, for very many steps that get equal rows: only the number of each is sent.
 UPDATE segue_steps SET status = :status, gate = CAST(:gate AS text), ready_at = :ready_at,
     waiting_on = :waiting_on, failed_above = :failed_above, skipped_above = :skipped_above, is_join = :is_join,
     rule = :rule, planned_rule = CASE WHEN NOT CAST(:is_emptied AS boolean) THEN planned_rule END,
     result_expr = CASE WHEN NOT CAST(:is_emptied AS boolean) THEN result_expr END,
     has_hooks = has_hooks AND NOT CAST(:is_emptied AS boolean), lane = CAST(:lane AS text),
-    planned_lane = CASE WHEN NOT CAST(:is_emptied AS boolean) THEN planned_lane END, {emptied}
+    planned_lane = CASE WHEN NOT CAST(:is_emptied AS boolean) THEN planned_lane END, {cleared_columns}
 WHERE run_id = :run_id;
 
 -- name: reset_alike

@@ -18,7 +18,7 @@ UPDATE segue_steps SET status = ?6, gate = ?7, ready_at = ?8, attempt = ?9,
     waiting_on = ?10, failed_above = ?11, skipped_above = ?12, is_join = ?4,
     rule = ?5, planned_rule = CASE WHEN NOT ?3 THEN planned_rule END,
     result_expr = CASE WHEN NOT ?3 THEN result_expr END, has_hooks = has_hooks AND NOT ?3,
-    lane = ?13, planned_lane = CASE WHEN NOT ?3 THEN planned_lane END, {emptied}
+    lane = ?13, planned_lane = CASE WHEN NOT ?3 THEN planned_lane END, {cleared_columns}
 WHERE run_id = ?1 AND step = ?2;
 
 -- name: reset_ready_alike

@@ -8,30 +8,30 @@ SELECT {schedule_columns} FROM segue_schedules WHERE name = :name FOR UPDATE;
 -- name: take_schedule
 SELECT {schedule_columns} FROM segue_schedules WHERE name = :name FOR UPDATE SKIP LOCKED;
 
--- name: is_looked_at
+-- name: is_not_deferred
 -- A fragment: the schedule is not deferred, or was changed since it was. `:aside` is JSON, [[name, updated_at] ...].
 (name, updated_at) NOT IN (SELECT a ->> 0, (a ->> 1)::timestamptz FROM json_array_elements(:aside::json) AS a);
 
 -- name: next_schedule
 -- When the next tick is due that this process can start: the schedule has a plan, or this process knows the workflow.
 SELECT min(due_at) FROM segue_schedules
-WHERE is_active AND (plan IS NOT NULL OR workflow = ANY(:known::text[])) AND {is_looked_at};
+WHERE is_active AND (plan IS NOT NULL OR workflow = ANY(:known::text[])) AND {is_not_deferred};
 
 -- name: due_schedules
 SELECT {schedule_columns} FROM segue_schedules
-WHERE is_active AND due_at <= :due AND (plan IS NOT NULL OR workflow = ANY(:known::text[])) AND {is_looked_at}
+WHERE is_active AND due_at <= :due AND (plan IS NOT NULL OR workflow = ANY(:known::text[])) AND {is_not_deferred}
 ORDER BY due_at LIMIT :limit;
 
 -- name: next_queued
 -- Returns now if a queued tick may start and this process can start it.
 SELECT :now WHERE EXISTS (SELECT 1 FROM segue_schedules s
-    WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow = ANY(:known::text[])) AND {is_looked_at}
+    WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow = ANY(:known::text[])) AND {is_not_deferred}
     AND 0 = (SELECT count(*) FROM segue_ticks t WHERE t.schedule = s.name AND t.is_open AND t.status = 'started'
         AND 1 = (SELECT 1 FROM segue_runs r WHERE r.id = t.run_id AND r.finished_at IS NULL)));
 
 -- name: startable_queues
 SELECT {schedule_columns} FROM segue_schedules s
-WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow = ANY(:known::text[])) AND {is_looked_at}
+WHERE s.is_queueing AND (s.plan IS NOT NULL OR s.workflow = ANY(:known::text[])) AND {is_not_deferred}
 AND 0 = (SELECT count(*) FROM segue_ticks t WHERE t.schedule = s.name AND t.is_open AND t.status = 'started'
     AND 1 = (SELECT 1 FROM segue_runs r WHERE r.id = t.run_id AND r.finished_at IS NULL))
 ORDER BY s.name LIMIT :limit;

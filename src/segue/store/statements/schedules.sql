@@ -55,7 +55,7 @@ VALUES (:name, :tick, :status, :reason, :run_id, :is_open, :now)
 ON CONFLICT (schedule, tick) DO UPDATE
 SET status = excluded.status, reason = excluded.reason, run_id = excluded.run_id, is_open = excluded.is_open,
     decided_at = excluded.decided_at
-WHERE segue_ticks.status = 'skipped' AND :anew
+WHERE segue_ticks.status = 'skipped' AND :replaces_skipped
 RETURNING tick;
 
 -- name: begin_tick
@@ -114,7 +114,7 @@ SELECT t.run_id, 'the run has not ended, but its tick no longer counts' FROM seg
 WHERE t.status = 'started' AND NOT t.is_open AND r.finished_at IS NULL;
 
 -- name: check_queue_forgotten
-SELECT t.run_id, 'tick ' || t.tick || ' of schedule ' || t.schedule || ' is queued, but nobody looks at the queue'
+SELECT t.run_id, 'tick ' || t.tick || ' of schedule ' || t.schedule || ' is queued, but its schedule is not marked as queueing'
 FROM segue_ticks t JOIN segue_schedules s ON s.name = t.schedule WHERE t.status = 'queued' AND NOT (t.is_open AND s.is_queueing);
 
 -- Whether a worker can execute what a schedule started ----------------------------------------------------------------

@@ -1,7 +1,7 @@
 -- Which runs a chore covers: one, or all except some.
 
 -- name: wait_shortly
--- For this transaction: limits the wait for any lock. What it could not do is done later, and other transactions go on.
+-- Limits the wait for any lock in this transaction. What it cannot do is done later; other transactions continue.
 SELECT set_config('lock_timeout', '300', true);
 
 -- name: is_in_scope

@@ -44,7 +44,7 @@ SELECT id, status, intent, outcome, fail_fast, limit_name, admitted_at FROM segu
 -- name: lock_free_runs
 {lock_runs}
 
--- name: runs_there
+-- name: existing_runs
 SELECT r.id FROM json_each(:ids) CROSS JOIN segue_runs r ON r.id = value;
 
 -- name: step_to_finish

@@ -30,7 +30,7 @@ from segue.worker.pool.routing import captured
 from segue.worker.pool.thread import Threads, run_in_thread
 
 SYNC_THREADS = 4
-_FAREWELL_SECONDS = 0.5
+_EXIT_GRACE_SECONDS = 0.5
 
 logger = get_logger("segue.worker")
 
@@ -103,7 +103,7 @@ class AsyncPool(LocalPool):
         self._loop.set_task_factory(None)
         try:
             if self._tasks:  # all of them are cancelled by now; one that still continues is left behind
-                self._loop.run_until_complete(asyncio.wait(self._tasks.values(), timeout=_FAREWELL_SECONDS))
+                self._loop.run_until_complete(asyncio.wait(self._tasks.values(), timeout=_EXIT_GRACE_SECONDS))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()

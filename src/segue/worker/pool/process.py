@@ -34,7 +34,7 @@ from segue.worker.pool.waiting import Waiter
 
 KILL_GRACE_SECONDS = 5.0
 MAX_JOBS = 10_000
-_FAREWELL_SECONDS = 1.0
+_EXIT_GRACE_SECONDS = 1.0
 
 
 class ProcessPool:
@@ -161,7 +161,7 @@ class ProcessPool:
         for slot in self._slots:
             if slot.queue and slot.ending is None:
                 self._end(slot, released(slot.queue[0]), now)
-        outcomes += self._collect_until(now + min(_FAREWELL_SECONDS, self._kill_grace_seconds))
+        outcomes += self._collect_until(now + min(_EXIT_GRACE_SECONDS, self._kill_grace_seconds))
         outcomes += [slot.ending or released(job) for slot in self._slots for job in slot.queue]
         self.kill()
         return outcomes
@@ -193,7 +193,7 @@ class ProcessPool:
         for descriptor in ready:
             slot = self._children.slot_at(descriptor)
             if slot is None:
-                self._attend_births_and_deaths(now)
+                self._read_births_and_deaths(now)
                 continue
             news = slot.read(now)
             if slot.is_silent:
@@ -229,7 +229,7 @@ class ProcessPool:
             slot.ending = garbled(slot.queue[0])
             slot.kill_at = now
 
-    def _attend_births_and_deaths(self, now: float) -> None:
+    def _read_births_and_deaths(self, now: float) -> None:
         for slot, exit_code in self._children.read_reports(now):
             self._hear(slot, slot.read_all(now), now)
             self._backlog.put_back(slot.take_back(), now)

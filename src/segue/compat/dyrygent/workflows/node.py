@@ -17,7 +17,9 @@ class WorkflowNode:
     """A signature that was frozen, so that it has an id. `custom_payload` is a dict for the project's own use."""
 
     def __init__(self, signature: Signature) -> None:
-        self.id = signature.id
+        if signature.id is None:
+            raise WorkflowException(f"The signature {signature} is not frozen. Call its freeze() first.")
+        self.id: str = signature.id
         self.signature = signature
         self.dependencies: dict[str, Any] = {}
         self.custom_payload: dict[str, Any] = {}
@@ -25,7 +27,7 @@ class WorkflowNode:
     def add_dependency(self, other: WorkflowNode, options: Any = None) -> None:
         """Let it wait for another node. Raises WorkflowException if it does already."""
         if other.id in self.dependencies:
-            raise WorkflowException(f"Node {self.id} depends on {other.id} already")
+            raise WorkflowException(f"The dependency of {self.id} on {other.id} was already added.")
         self.dependencies[other.id] = options
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from segue.compat.refusing import not_translated
 _OF_TICKS = frozenset(
     {
         "are_scheduled", "check_consecutive_fails", "check_processing_time", "get_tasks_state",
-        "get_unlocked_dependencies", "reschedule_node_exec", "schedule_node_exec", "tick", "update_pending",
+        "reschedule_node_exec", "schedule_node_exec", "tick", "update_pending",
     }
 )  # fmt: skip
 
@@ -36,25 +36,32 @@ class Walkable:
         """Whether all tasks have succeeded, as far as this object knows."""
         return len(self.finished) == len(self.nodes) and all(self.finished.values())
 
-    def iterate_dependencies(self) -> Iterator[tuple[WorkflowNode, WorkflowNode]]:
-        """Pairs of a node and one that it depends on."""
+    def iterate_dependencies(self) -> Iterator[tuple[WorkflowNode, WorkflowNode | None]]:
+        """Pairs of a node and one that it depends on; one that depends on nothing comes once, with None."""
         for node in self.nodes.values():
             for id_ in node.dependencies:
                 yield node, self.nodes[id_]
+            if not node.dependencies:
+                yield node, None
+
+    def get_unlocked_dependencies(self) -> set[str]:
+        """The ids of the tasks that have succeeded, as far as this object knows."""
+        return {id_ for id_, is_success in self.finished.items() if is_success}
 
     def get_signatures_to_run(self) -> list[WorkflowNode]:
         """The nodes whose dependencies have all succeeded, as far as this object knows."""
-        done = {id_ for id_, is_success in self.finished.items() if is_success}
+        done = self.get_unlocked_dependencies()
         return [
             node for node in self.nodes.values()
             if node.id not in self.finished and node.id not in self.running and node.dependencies.keys() <= done
         ]  # fmt: skip
 
     def simulate_tick(self) -> bool:
-        """Let all tasks that could run now succeed, in this object only. Returns whether there were some."""
-        ready = self.get_signatures_to_run()
-        self.finished.update({str(node.id): True for node in ready})
-        return bool(ready)
+        """In this object only: let what runs succeed, and what could run now run. Returns whether something runs."""
+        self.finished.update(dict.fromkeys(self.running, True))
+        self.running.clear()
+        self.running.update({str(node.id): True for node in self.get_signatures_to_run()})
+        return bool(self.running)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _OF_TICKS:

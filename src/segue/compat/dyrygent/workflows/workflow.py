@@ -65,10 +65,8 @@ class Workflow(TakesCanvases, SendsSignals, Walkable):
     def add_signature(self, signature: Signature, dependencies: Iterable[WorkflowNode] | None = None) -> WorkflowNode:
         """Add a signature that was frozen, behind some nodes. Raises WorkflowException if it was added already."""
         node = WorkflowNode(signature)
-        if node.id is None:
-            raise WorkflowException(f"{signature} has no id. Call its freeze() first.")
         if node.id in self.nodes:
-            raise WorkflowException(f"The signature {node.id} was added already.")
+            raise WorkflowException(f"The signature {node.id} was already added.")
         for dependency in dependencies or ():
             node.add_dependency(dependency)
         self.nodes[node.id] = node
@@ -84,6 +82,7 @@ class Workflow(TakesCanvases, SendsSignals, Walkable):
             signature.set(task_id=self.id)
         signature.freeze()
         self.id = signature.id
+        self.evaluate_processing_limit()
         signature.kwargs["workflow_dict"] = self.to_dict()
         return signature
 
@@ -94,7 +93,6 @@ class Workflow(TakesCanvases, SendsSignals, Walkable):
         again it starts nothing.
         """
         self.tasks_options = options or {}
-        self.evaluate_processing_limit()
         signature = self.freeze()
         start(self, signature)
         return signature.type.AsyncResult(self.id)
