@@ -1,4 +1,4 @@
-"""The page about Celery names a test for each fault that ends here: each of them is in one of the files that it links."""
+"""Each fault on the page about Celery has a test, which is in one of the files that the page links."""
 
 from __future__ import annotations
 
