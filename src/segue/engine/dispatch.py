@@ -1,29 +1,36 @@
 """Dispatch: ready steps of an executor become `sent`, and the process that asked sends their messages after the commit.
 
 An exchange is to the process of an executor what a turn is to a worker: it reports how attempts ended, and takes what
-may be sent now, in one transaction. A crash between the commit and the message leaves a step that is sent and never
-begins; `overdue` finds it (engine/executing.py).
+may be sent now, in one transaction. On PostgreSQL plain successes and the commit travel together, as in a plain turn
+(engine/plain.py): what is sent is read after the commit. A crash between the commit and the message leaves a step that
+is sent and never begins; `overdue` finds it (engine/executing.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from segue.engine.act import Act
 from segue.engine.claiming.assembling import Assembly
 from segue.engine.claiming.claimed import ClaimedRow, in_order
-from segue.engine.executing import Executor, resend_step
+from segue.engine.executing import Executor, resend_steps
 from segue.engine.expand import LargePlan
+from segue.engine.limiting.places import LimitKey
 from segue.engine.notes import begin_runs
+from segue.engine.plain import are_plain, heard_of, record_plainly
 from segue.engine.record import NO_PLANS
 from segue.engine.reporting import report
+from segue.engine.rows import PlanRows
+from segue.engine.start import NewRun, start_runs
 from segue.engine.stored import moment_of
 from segue.engine.turn import TIMERS_AT_ONCE
-from segue.model import Attempt, Job, Outcome
+from segue.engine.watch import Watch
+from segue.model import Attempt, Job, Outcome, StepStatus
 from segue.plan.namespaces import bare
-from segue.store.protocol import Row
+from segue.store.protocol import Later, Row, Store, Transaction
 
 
 class Dispatch(NamedTuple):
@@ -71,18 +78,17 @@ def exchange(
 ) -> Exchanged:  # fmt: skip
     """Record outcomes, and take what may be sent now. `first_of` are runs that are not known to have begun."""
     if first_of:
-        begin_runs(act, first_of)
-    reported = report(act, outcomes, by=by, plans=plans, wakes=False, from_sent=True)
+        act.tx.later("lock_runs", ids=sorted({outcome.run_id for outcome in outcomes}))  # in one order, as ever
+        begin_runs(act, first_of)  # which leaves out those that others hold: none of these
+    is_asked = dispatch.executor.is_fenced  # before an attempt begins: then most of them are known to be running
+    reported = report(act, outcomes, by=by, plans=plans, wakes=False, from_sent=not is_asked)
     if dispatch.timers:
         act.tx.all("due_timers", now=act.now, limit=TIMERS_AT_ONCE)
-    rows = act.tx.all(
-        "send_ready", low=dispatch.prefix, high=_behind(dispatch.prefix), limit=dispatch.limit,
-        fenced=dispatch.executor.is_fenced, now=act.now,
-        sent_until=act.now + timedelta(seconds=dispatch.wait_seconds),
-    )  # fmt: skip
+    nothing_new = bool(outcomes) and not reported.recorded.started and not dispatch.timers
+    rows = [] if nothing_new else _send_ready(act, dispatch).rows()
     if reported.recorded.started > len(rows):
         act.tx.later("wake")  # some of it is not this executor's, or more than it takes now
-    sent, left = _messages(act, rows, reported.recorded.results)
+    sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx))
     seconds: float | None = None
     if dispatch.timers:
         upcoming = moment_of(act.tx, act.tx.all("next_timer")[0][0])
@@ -91,24 +97,107 @@ def exchange(
     return Exchanged(sent, left, refused, is_full, seconds, list(act.ended_runs))
 
 
-def resend(act: Act, attempt: Attempt, *, wait_seconds: float) -> Exchanged:
-    """Take an attempt that was sent, and has not begun in time, once more: as the next, so the first is refused."""
-    again = resend_step(act, attempt, until=act.now + timedelta(seconds=wait_seconds), is_next=True)
-    if again is None:
-        return Exchanged([], [])
-    run_id, step, number = again
-    rows = act.tx.all("sent_step", run_id=run_id, step=step, attempt=number)
-    return Exchanged(*_messages(act, rows, {}))
+class Sender(NamedTuple):
+    """How this process sends steps of an executor."""
+
+    dispatch: Callable[[], Dispatch]
+    deliver: Callable[[Exchanged], object]  # sends their messages, and takes more if there is more
+
+
+class Started(NamedTuple):
+    """Runs that were started, and what may be sent since then."""
+
+    run_ids: list[str]
+    act: Act  # which is over
+    rows: Sequence[Row]
+    is_full: bool
+
+    def taken(self, store: Store) -> Exchanged:
+        """What is to be sent; its results are read now, so that none of them can undo the start."""
+        sent, left = _messages(self.act, self.rows, {}, store.reading)
+        return Exchanged(sent, left, is_full=self.is_full)
+
+
+def start_and_take(
+    act: Act, runs: Sequence[NewRun], dispatch: Dispatch, *, missed: set[LimitKey], made: Mapping[str, PlanRows]
+) -> Started:  # fmt: skip
+    """Start runs, and take in the same transaction what may be sent."""
+    run_ids = start_runs(act, runs, missed=missed, made=made)
+    rows = _send_ready(act, dispatch).rows()
+    return Started(run_ids, act, rows, len(rows) >= dispatch.limit)
+
+
+def may_be_plain(store: Store, watch: Watch, outcomes: Sequence[Outcome], dispatch: Dispatch) -> bool:
+    """Whether a plain exchange may do it, judging without the database."""
+    return (
+        bool(outcomes) and store.sends_commit_along and watch.is_quiet and not dispatch.timers and are_plain(outcomes)
+    )
+
+
+def exchange_plainly(
+    store: Store, watch: Watch, outcomes: Sequence[Outcome], dispatch: Dispatch, *, first_of: Sequence[str] = ()
+) -> tuple[Exchanged, Sequence[Outcome]]:
+    """The same in one exchange with the server. Also returns the outcomes that need an ordinary one.
+
+    Raises StoreError; then nothing has happened, as far as is known.
+    """
+    status = StepStatus.RUNNING if dispatch.executor.is_fenced else StepStatus.SENT
+    with store.transaction() as tx:
+        act = watch.begin(tx, store.now())
+        _, finished = record_plainly(act, outcomes, from_status=status.value, beginning=first_of)
+        ready = _send_ready(act, dispatch)
+    recorded, others, started, ended = heard_of(finished, outcomes)
+    rows = ready.rows()
+    known = {(outcome.run_id, outcome.step): outcome.result or "null" for outcome in recorded}
+    is_full = len(rows) >= dispatch.limit
+    if started > len(rows) and not is_full:
+        with store.transaction() as tx:
+            tx.later("wake")
+    sent, left = _messages(act, rows, known, store.reading)
+    return Exchanged(sent, left, 0, is_full, None, ended), others
+
+
+def together(first: Exchanged, then: Exchanged) -> Exchanged:
+    """What came of two exchanges, the second of which did what the first had left."""
+    return Exchanged(
+        first.sent + then.sent, first.left + then.left, first.refused + then.refused, first.is_full or then.is_full,
+        then.timer_seconds, [*first.ended, *then.ended],
+    )  # fmt: skip
+
+
+def resend(act: Act, attempts: Iterable[Attempt], *, wait_seconds: float) -> Exchanged:
+    """Take attempts that were sent, and have not begun in time, once more: as the next, so the first are refused."""
+    until, rows = act.now + timedelta(seconds=wait_seconds), list[Row]()
+    for run_id, step, number in resend_steps(act, attempts, until=until, is_next=True):
+        rows += act.tx.all("sent_step", run_id=run_id, step=step, attempt=number)
+    return Exchanged(*_messages(act, rows, {}, lambda: nullcontext(act.tx)))
+
+
+def _send_ready(act: Act, dispatch: Dispatch) -> Later:
+    return act.tx.later(
+        "send_ready", low=dispatch.prefix, high=_behind(dispatch.prefix), limit=dispatch.limit,
+        fenced=dispatch.executor.is_fenced, now=act.now,
+        sent_until=act.now + timedelta(seconds=dispatch.wait_seconds),
+    )  # fmt: skip
 
 
 def _messages(
-    act: Act, rows: Sequence[Row], known: Mapping[tuple[str, int], str]
+    act: Act, rows: Sequence[Row], known: Mapping[tuple[str, int], str],
+    reading: Callable[[], AbstractContextManager[Transaction]],
 ) -> tuple[list[SentStep], list[Outcome]]:  # fmt: skip
+    """What is to be sent for rows that were taken, with the results that go into it, read if they are not `known`."""
+    if not rows:
+        return [], []
     found = [_SentRow(ClaimedRow(*claimed), spec, handle) for *claimed, spec, handle in rows]
     by_step = {(row.step.run_id, row.step.step): row for row in found}
-    claimed = [row.step for row in found]
-    in_order(claimed)
-    jobs, left = Assembly(claimed, known).jobs(act.tx)
+    steps = [row.step for row in found]
+    in_order(steps)
+    assembly = Assembly(steps, known)
+    if not assembly.needs_database:
+        jobs, left = assembly.jobs(None)
+    else:
+        with reading() as tx:
+            jobs, left = assembly.jobs(tx)
     return [_sent(job, by_step[job.run_id, job.step], act.now) for job in jobs], left
 
 

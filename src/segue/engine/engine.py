@@ -21,7 +21,17 @@ from segue.engine import chores
 from segue.engine.act import Act
 from segue.engine.acts import Acts
 from segue.engine.alarms import give_up_ringing, ring_alarms, ringing_runs
-from segue.engine.dispatch import Dispatch, Exchanged, exchange
+from segue.engine.dispatch import (
+    Dispatch,
+    Exchanged,
+    Sender,
+    Started,
+    exchange,
+    exchange_plainly,
+    may_be_plain,
+    start_and_take,
+    together,
+)
 from segue.engine.expand import read_large_plans
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import Ids, chance, process_ids
@@ -78,7 +88,7 @@ class Engine(WorkerLives):
         super().__init__(store, ids=ids, namespace=namespace)
         self.stepped_back = SteppedBack()
         self.once = Once()  # what chores have logged
-        self.senders: dict[str, Callable[[], object]] = {}  # of executors that this process can send steps to
+        self.senders: dict[str, Sender] = {}  # of executors that this process can send steps to
         self._memory = TurnMemory(monotonic=monotonic)
         self._admission_at = FIRST_LIMIT_KEY  # where the next search for waiting runs continues
         self._unfinished: set[str] = set()  # runs with unfinished work, as far as this process knows
@@ -105,12 +115,18 @@ class Engine(WorkerLives):
         for first in range(0, len(runs), START_AT_ONCE):
             batch = runs[first : first + START_AT_ONCE]
             made = rows_of(RowContext.at(now, self.store.conversions), batch)
+            executors = {node.executor for run in batch for node in run.plan.nodes} if self.senders else set()
+            senders = [self.senders[name] for name in executors if name in self.senders]
+            started: Started | None = None
             try:
-                ids += self.act(start_runs, batch, missed=missed, made=made)
+                if len(senders) == 1:
+                    started = self.act(start_and_take, batch, senders[0].dispatch(), missed=missed, made=made)
+                    ids += started.run_ids
+                else:
+                    ids += self.act(start_runs, batch, missed=missed, made=made)
             except admission.NotAdmittedError:
                 ids += self.act(start_runs, batch, missed=missed, made=made, is_ours=False)
-            if self.senders and any(rows.has_executor for rows in made.values()):
-                self._send({node.executor for run in batch for node in run.plan.nodes})
+            self._send(senders, started)
         self._admit_missed(missed)
         return ids
 
@@ -140,11 +156,19 @@ class Engine(WorkerLives):
 
             taken = engine.exchange([outcome], dispatch=Dispatch(Executor("celery"), "@celery:"), by="w1@host")
         """
-        plans = read_large_plans(self.store, outcomes, self.store.now())
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
+        before: Exchanged | None = None
+        if may_be_plain(self.store, self.watch, outcomes, dispatch):
+            with suppress(StoreUnavailableError, StoreConflictError, StoreReadOnlyError):  # then `act` tries again
+                before, outcomes = exchange_plainly(self.store, self.watch, outcomes, dispatch, first_of=runs)
+                self._memory.begun.add_all(runs)
+                if not outcomes:
+                    return before
+        plans = read_large_plans(self.store, outcomes, self.store.now())
+        runs = [run_id for run_id in runs if run_id not in self._memory.begun]
         taken = self.act(exchange, outcomes, dispatch, by=by, first_of=runs, plans=plans)
         self._memory.begun.add_all(runs)
-        return taken
+        return taken if before is None else together(before, taken)
 
     def is_final(self, run_id: str) -> bool:
         """Has the run ended (or is it gone)?"""
@@ -222,13 +246,11 @@ class Engine(WorkerLives):
         """A transaction for the queries of `segue.engine.views`."""
         return self.store.reading()
 
-    def _send(self, executors: Iterable[str | None]) -> None:
+    def _send(self, senders: Iterable[Sender], started: Started | None) -> None:
         """Let executors send what was just committed; what cannot be sent now is sent by other processes, later."""
-        for name in executors:
-            sender = None if name is None else self.senders.get(name)
-            if sender is not None:
-                with suppress(Exception):
-                    sender()
+        for sender in senders:
+            with suppress(Exception):
+                sender.deliver(Exchanged([], [], is_full=True) if started is None else started.taken(self.store))
 
     def _admit_missed(self, missed: set[LimitKey]) -> None:
         """Admit runs of limits that another transaction had locked. The chore finds those that are missed again."""

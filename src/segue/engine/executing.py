@@ -29,7 +29,7 @@ from segue.engine.notes import begin_runs, note_starts
 from segue.engine.propagate import Propagation
 from segue.engine.transitions import Begun, Change, Recalled, Resent, Retrying, Sent, decide
 from segue.model import Attempt, Outcome, StepStatus, Verdict
-from segue.store.protocol import Finish, Transaction
+from segue.store.protocol import Finish, Later, Transaction
 
 OVERDUE_AT_ONCE = 1000
 
@@ -109,6 +109,19 @@ def begin_steps(act: Act, attempts: Iterable[Attempt], *, worker_id: str | None 
     return sorted(begun + new)
 
 
+def begin_plainly(act: Act, attempt: Attempt, *, worker_id: str) -> Later | None:
+    """Begin an attempt of a run that goes on as usual, without a lock of the run, as a claim does.
+
+    There is a row if it has begun. If there is none, `begin_steps` says whether it may. None: only that can do it.
+    """
+    if act.journal is not None:
+        return None
+    run_id, step, number = attempt
+    return act.tx.later(
+        "begin_plainly", run_id=run_id, step=step, attempt=number, worker_id=worker_id, now=act.now
+    )  # fmt: skip
+
+
 def recall_steps(act: Act, attempts: Iterable[Attempt]) -> int:
     """Take back those of these attempts that have not begun: their messages are withdrawn or gone. Returns how many.
 
@@ -139,15 +152,31 @@ def retry_changed(
     return True
 
 
+def resend_steps(
+    act: Act, attempts: Iterable[Attempt], *, until: datetime, is_next: bool = False
+) -> list[Attempt]:  # fmt: skip
+    """Send attempts again that may have been lost; returns the attempts to send.
+
+    With `is_next` they are the next attempts, so that the first messages are refused if they were not lost after all.
+    """
+    wanted = sorted(set(attempts))
+    runs = LockedRuns(lock_runs(act.tx, {run_id for run_id, _, _ in wanted}))
+    resent = (_resend(act, runs, attempt, until, is_next=is_next, handle=None) for attempt in wanted)
+    return [attempt for attempt in resent if attempt is not None]
+
+
 def resend_step(
     act: Act, attempt: Attempt, *, until: datetime, is_next: bool = False, handle: str | None = None
 ) -> Attempt | None:
-    """Send an attempt again that may have been lost. Returns the attempt to send, or None.
+    """The same for one attempt, which may get another handle. Returns the attempt to send, or None."""
+    runs = LockedRuns(lock_runs(act.tx, [attempt[0]]))
+    return _resend(act, runs, attempt, until, is_next=is_next, handle=handle)
 
-    With `is_next` it is the next attempt, so that the first message is refused if it was not lost after all.
-    """
+
+def _resend(
+    act: Act, runs: LockedRuns, attempt: Attempt, until: datetime, *, is_next: bool, handle: str | None
+) -> Attempt | None:
     run_id, step, number = attempt
-    runs = LockedRuns(lock_runs(act.tx, [run_id]))
     found = look_at(act, runs, run_id, step)
     change = None if found is None else decide(found.facts, Resent(number, is_next))
     if not isinstance(change, Change):
@@ -157,6 +186,12 @@ def resend_step(
         now=act.now, sent_until=until,
     )  # fmt: skip
     return run_id, step, change.attempt
+
+
+def hasten(act: Act, attempt: Attempt, *, executor: str) -> None:
+    """Let the steps be overdue that were sent in the transaction that ended this attempt, whose process has died."""
+    run_id, step, number = attempt
+    act.tx.all("hasten_sent_with", run_id=run_id, step=step, attempt=number, executor=executor, now=act.now)
 
 
 def overdue(tx: Transaction, executor: str, now: datetime, *, limit: int = OVERDUE_AT_ONCE) -> list[Overdue]:

@@ -14,7 +14,6 @@ that runs have begun, and that others should wake up.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from segue.engine.act import Act
@@ -24,10 +23,11 @@ from segue.engine.claiming.claimed import ClaimedRow
 from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.engine.locking import begun_runs
+from segue.engine.notes import begin_runs
 from segue.engine.record import Recorded
 from segue.engine.watch import Watch
 from segue.model import Outcome, StepStatus, Verdict
-from segue.store.protocol import Finish, Later, Store, Transaction
+from segue.store.protocol import Finish, Later, Store
 
 _SUCCEEDED = Verdict.SUCCEEDED.value
 _RUNNING = StepStatus.RUNNING.value
@@ -73,16 +73,11 @@ def exchange(
         act = watch.begin(tx, store.now())
         claim = PlainClaim(act, worker, cursor, want=want)
         if outcomes:
-            locked, finished = _send(tx, outcomes, act.now, only_child)
+            locked, finished = record_plainly(act, outcomes, only_child=only_child)
         meanwhile(act)
         if want > 0:
             claim.send()
-    count, started, ended, done = next(iter(finished.rows()), _NOTHING) if finished is not None else _NOTHING
-    left: Sequence[Outcome] = ()
-    if count < len(outcomes):
-        recorded = set(done)
-        left = [outcome for outcome in outcomes if f"{outcome.run_id} {outcome.step}" not in recorded]
-        outcomes = [outcome for outcome in outcomes if f"{outcome.run_id} {outcome.step}" in recorded]
+    outcomes, left, started, ended = heard_of(finished, outcomes)
     return heard(
         act, claim, want, Recorded(
             started=started, begun=begun_runs(locked.rows()) if locked is not None else frozenset(),
@@ -103,11 +98,29 @@ def heard(
     )  # fmt: skip
 
 
-def _send(tx: Transaction, outcomes: Sequence[Outcome], now: datetime, only_child: int | None) -> tuple[Later, Later]:
-    """Lock the runs of these outcomes, and record those that are plain."""
-    runs = sorted({outcome.run_id for outcome in outcomes})
+def record_plainly(
+    act: Act, outcomes: Sequence[Outcome], *, only_child: int | None = None, from_status: str = _RUNNING,
+    beginning: Sequence[str] = (),
+) -> tuple[Later, Later]:  # fmt: skip
+    """Lock the runs of these outcomes, begin those that are `beginning`, and record the outcomes that are plain."""
+    runs, tx = sorted({outcome.run_id for outcome in outcomes}), act.tx
     locked = tx.later("lock_run", id=runs[0]) if len(runs) == 1 else tx.later("lock_runs", ids=runs)
+    if beginning:
+        begin_runs(act, beginning)
     batch = [
-        Finish(o.run_id, o.step, o.attempt, _RUNNING, _SUCCEEDED, o.result, None, o.seconds) for o in outcomes
+        Finish(o.run_id, o.step, o.attempt, from_status, _SUCCEEDED, o.result, None, o.seconds) for o in outcomes
     ]  # fmt: skip
-    return locked, tx.finish_plain(batch, now, only_child=only_child)
+    return locked, tx.finish_plain(batch, act.now, only_child=only_child)
+
+
+def heard_of(
+    finished: Later | None, outcomes: Sequence[Outcome]
+) -> tuple[Sequence[Outcome], Sequence[Outcome], int, Sequence[str]]:
+    """What was recorded, what was left, how many steps became claimable, and which runs ended."""
+    count, started, ended, done = next(iter(finished.rows()), _NOTHING) if finished is not None else _NOTHING
+    if count == len(outcomes):
+        return outcomes, (), started, ended
+    recorded = set(done)
+    kept = [outcome for outcome in outcomes if f"{outcome.run_id} {outcome.step}" in recorded]
+    left = [outcome for outcome in outcomes if f"{outcome.run_id} {outcome.step}" not in recorded]
+    return kept, left, started, ended

@@ -34,12 +34,13 @@ class CeleryWorker:
     """A worker in processes of its own; its log is kept for the report of a failure."""
 
     def __init__(
-        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect"
-    ) -> None:
+        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect",
+        **more: str,
+    ) -> None:  # fmt: skip
         self.log = log
         environment = {
             **os.environ, "PROJECT_BROKER": broker, "PROJECT_DATABASE": database_url, "PROJECT_CANVAS": "durable",
-            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence,
+            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence, **more,
         }  # fmt: skip
         command = [
             sys.executable, "-m", "celery", "-A", "tests.executors.celery.project", "worker", "-c", "2",
@@ -133,10 +134,12 @@ class Staged:
         self.project = Project(make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds))
         self._lease_seconds = lease_seconds
 
-    def worker(self, *, fence: str = "suspect") -> CeleryWorker:
-        """Start one more worker."""
+    def worker(self, *, fence: str = "suspect", **more: str) -> CeleryWorker:
+        """Start one more worker, with more in its environment."""
         log = self._folder / f"worker-{len(self._workers)}.log"
-        self._workers.append(CeleryWorker(self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence))
+        self._workers.append(
+            CeleryWorker(self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence, **more)
+        )
         return self._workers[-1]
 
     def close(self) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group
 
 from segue import Segue
-from segue.executors.celery import install
+from segue.executors.celery import install, node
+from tests.executors.celery.crashes import install_crashes
 
 
 def make_app(
@@ -79,6 +81,30 @@ def make_app(
             time.sleep(0.02)
         return "seen"
 
+    @app.task(name="note_and_wait", shared=False)
+    def note_and_wait(path: str, until: str) -> str:
+        note(path, "begun")
+        return str(wait_for_file(until))
+
+    @app.task(name="clean_up", shared=False)
+    def clean_up(path: str) -> None:
+        """It takes a while to end when it is asked to."""
+        try:
+            note(path, "begun")
+            time.sleep(60)
+        finally:
+            time.sleep(1)
+            note(path, "clean")
+
+    @app.task(name="never_ends", shared=False)
+    def never_ends(path: str) -> None:
+        """It does not care that it is asked to end."""
+        note(path, "begun")
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with suppress(SystemExit):
+                time.sleep(60)
+
     @app.task(name="needs_file", shared=False)
     def needs_file(_: Any, path: str) -> str:
         if not Path(path).exists():
@@ -123,3 +149,8 @@ if "PROJECT_BROKER" in os.environ:
         lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
         fence=os.environ.get("PROJECT_FENCE", "suspect"),
     )  # fmt: skip
+    if "PROJECT_CRASHES" in os.environ:
+        install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    node.GRACE_SECONDS = float(os.environ.get("PROJECT_GRACE_SECONDS", node.GRACE_SECONDS))
+    if "PROJECT_ACKS_LATE" in os.environ:
+        app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)

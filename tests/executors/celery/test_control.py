@@ -53,6 +53,39 @@ def test_a_running_task_of_a_cancelled_run_is_terminated(staged: Staged, tmp_pat
     assert run.wait(timeout=20).status == "cancelled"
 
 
+def test_a_run_is_cancelled_when_its_task_has_ended_not_when_it_was_asked_to(staged: Staged, tmp_path: Path) -> None:
+    staged.worker()
+    project, path = staged.project, tmp_path / "notes"
+    run = project.segue.start(chain(project.sig("clean_up", str(path)), project.sig("same")))
+    wait_until(lambda: run.steps()[0].status == "running", SECONDS)
+    run.cancel()
+    assert run.wait(timeout=20).status == "cancelled"
+    assert path.read_text().split() == ["begun", "clean"]
+
+
+def test_a_task_that_does_not_end_when_it_is_asked_to_is_killed(staged: Staged, tmp_path: Path) -> None:
+    staged.worker(PROJECT_GRACE_SECONDS="2")
+    project, path = staged.project, tmp_path / "notes"
+    run = project.segue.start(chain(project.sig("never_ends", str(path)), project.sig("same")))
+    wait_until(lambda: run.steps()[0].status == "running", SECONDS)
+    run.cancel()
+    assert run.wait(timeout=20).status == "cancelled"
+    assert project.app.tasks["same"].delay("the pool goes on").get(timeout=SECONDS) == "the pool goes on"
+
+
+def test_a_task_that_is_revoked_and_terminated_fails_its_run(staged: Staged, tmp_path: Path) -> None:
+    staged.worker()
+    project, path = staged.project, tmp_path / "notes"
+    result = chain(project.sig("clean_up", str(path)), project.sig("same")).apply_async()
+    wait_until(path.exists, SECONDS)
+    result.parent.revoke(terminate=True)
+    with pytest.raises(TaskRevokedError):
+        result.parent.get(timeout=SECONDS)
+    [info] = project.segue.runs(limit=1)
+    assert project.segue.get(info.id).wait(timeout=20).status == "failed"
+    assert path.read_text().split() == ["begun", "clean"]
+
+
 def test_a_failed_run_is_retried_from_its_failed_step(project: Project, tmp_path: Path) -> None:
     seen = tmp_path / "notes"
     note = project.app.tasks["note"]

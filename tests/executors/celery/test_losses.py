@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,28 @@ def test_a_message_that_comes_three_times_is_recorded_once(staged: Staged, tmp_p
     assert [step.attempt for step in run.steps()] == [1, 1]
     if fence == "always":
         assert path.read_text().split() == ["first"]
+
+
+@pytest.mark.parametrize("fence", ["suspect", "always"])
+@pytest.mark.parametrize("is_said", [True, False], ids=["marked as delivered again", "not marked"])
+def test_a_message_that_comes_again_while_its_task_runs_is_turned_away(
+    staged: Staged, tmp_path: Path, fence: str, is_said: bool
+) -> None:
+    project, path, until = staged.project, tmp_path / "notes", tmp_path / "until"
+    run = project.segue.start(chain(project.app.tasks["note_and_wait"].si(str(path), str(until)), project.sig("same")))
+    broker = broker_of(staged)
+    [message] = broker.lrange("celery", 0, -1)
+    again = json.loads(message)
+    if is_said:
+        again["headers"]["redelivered"] = again["properties"]["delivery_info"]["redelivered"] = True
+    again["properties"]["delivery_tag"] = "another"
+    staged.worker(fence=fence)
+    wait_until(lambda: run.steps()[0].status == "running", SECONDS)
+    broker.lpush("celery", json.dumps(again))
+    assert project.app.tasks["same"].delay("behind it").get(timeout=SECONDS) == "behind it"
+    until.touch()
+    assert run.wait(timeout=SECONDS).result() == "seen"
+    assert path.read_text().split() == ["begun"]
 
 
 def test_steps_wait_in_the_database_while_the_broker_is_away(staged: Staged) -> None:

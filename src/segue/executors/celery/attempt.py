@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from segue.attempt.outcomes import describe
 from segue.engine.backoff import longer_wait
+from segue.engine.executing import hasten
 from segue.errors import PASSING_ERRORS
 from segue.executors.celery.errback import Failure, call_errback
 from segue.executors.celery.publish import StepHeader
-from segue.model import ErrorInfo, Outcome, Verdict
+from segue.model import ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import encode
 from segue.plan.graph import Plan
@@ -79,6 +80,18 @@ class RunningAttempt:
     def lost(self, error: BaseException) -> None:
         """Record that the process of the attempt died."""
         self._record(Outcome(*self.header.attempt, Verdict.LOST, error=describe(error), seconds=self._seconds))
+
+    def result_before_death(self) -> str | None:
+        """The result, if the process died after it had recorded it. What it was about to send then is sent soon."""
+        run_id, step, number = self.header.attempt
+        engine = self.door.engine
+        with engine.reading() as tx:
+            rows = tx.all("step_state", run_id=run_id, step=step)
+            if not rows or tuple(rows[0][:2]) != (StepStatus.SUCCEEDED, number):
+                return None
+            [(_, _, result, *_)] = tx.all("load_results", run_id=run_id, steps=[step])
+        engine.act(hasten, self.header.attempt, executor=self.door.name)
+        return str(result or "null")
 
     def revoked(self, reason: str) -> None:
         """Record that Celery turned the message away, or ended the task, because it was revoked or had expired."""

@@ -15,7 +15,7 @@ from kombu.exceptions import EncodeError
 from segue.errors import SerializationError
 from segue.executors.celery.attempt import RunningAttempt, current_attempt
 from segue.executors.celery.capture import current_capture
-from segue.executors.celery.codec import encode_result
+from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.publish import header_of
 
 
@@ -43,6 +43,10 @@ class RecordingBackend:
         if attempt is not None:
             if isinstance(exc, WorkerLostError):
                 attempt.lost(exc)
+                result = attempt.result_before_death()
+                if result is not None:  # it died between that and the storing of its result
+                    is_kept = not getattr(request, "ignore_result", False)
+                    return super().mark_as_done(task_id, loads(result), request, is_kept)  # type: ignore[misc]
                 if not self.segue_door.is_final(attempt.header.attempt):
                     return self.mark_as_retry(task_id, exc, traceback, request=request)  # type: ignore[attr-defined]
             else:

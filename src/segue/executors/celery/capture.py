@@ -141,7 +141,7 @@ class Capture:
         """Apply what follows from each call, until nothing does."""
         self.is_outermost = False
         number = 0
-        with _outside_tasks():
+        with outside_tasks():
             while number < len(self.calls) or self._complete:
                 if number < len(self.calls):
                     self._follow(self.calls[number])
@@ -296,7 +296,7 @@ def takes_exception(app: Any, errback: Signature) -> bool:
 
 
 @contextmanager
-def _outside_tasks() -> Iterator[None]:
+def outside_tasks() -> Iterator[None]:
     """As if no task ran here: what follows later is not sent by the task that applies the canvas."""
     running = list(_task_stack.stack)
     for _ in running:

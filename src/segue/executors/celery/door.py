@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from celery import Celery, states
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from segue.engine.dispatch import Dispatch, Exchanged, SentStep, resend
+from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
 from segue.engine.engine import Engine
-from segue.engine.executing import Executor, begin_steps, overdue, recall_steps, retry_changed
-from segue.errors import ConfigError, PlanError, Problem, SerializationError
+from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, recall_steps, retry_changed
+from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.capture import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.mirror import mirror
-from segue.executors.celery.publish import StepHeader, publish, without_header
+from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.spec import ERROR, INLINE, has
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
@@ -35,6 +35,7 @@ logger = get_logger("segue.celery")
 Fence = Literal["suspect", "always"]
 
 AT_ONCE = 500
+RESENT_AT_ONCE = 100  # in one transaction, which locks their runs
 LEASE_SECONDS = 300.0
 
 _doors: weakref.WeakKeyDictionary[Celery, Door] = weakref.WeakKeyDictionary()
@@ -56,10 +57,15 @@ class Door:
         self.halted: frozenset[str] = frozenset()  # runs that are paused or being ended, as the node saw last
         self.finalizers: frozenset[tuple[str, int]] = frozenset()  # their steps that run nevertheless
         self._turned_away: deque[Attempt] = deque()
+        self.with_pool: weakref.WeakValueDictionary[Attempt, Any] = (
+            weakref.WeakValueDictionary()
+        )  # by request of Celery's
         self.is_prefork = False  # attempts run in children, whose death the main process hears of
+        self._publisher = Publisher(app)
+        self._home = os.getpid()
         self._url, self.namespace = engine.store.url, engine.namespace
         self._engines = {os.getpid(): engine}
-        engine.senders[name] = lambda: self.exchange([])
+        engine.senders[name] = Sender(self._dispatch, self._deliver)
 
     @property
     def engine(self) -> Engine:
@@ -99,10 +105,7 @@ class Door:
         Error callbacks that want the exception are called, and the results of steps that will not run are written.
         With `inline`, the caller does both, when Celery has stored the failure itself; the callbacks are added to it.
         """
-        dispatch = Dispatch(
-            self.executor, stored(self.namespace, f"@{self.name}:"), limit=AT_ONCE, wait_seconds=self.lease_seconds,
-            timers=timers,
-        )  # fmt: skip
+        dispatch = self._dispatch()._replace(timers=timers)
         while True:
             taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host)
             left = taken.left + self.send(taken.sent, inline=inline)
@@ -111,6 +114,15 @@ class Door:
             if not left and not taken.is_full:
                 return taken
             outcomes = left
+
+    def _dispatch(self) -> Dispatch:
+        prefix = stored(self.namespace, f"@{self.name}:")
+        return Dispatch(self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds)
+
+    def _deliver(self, taken: Exchanged) -> None:
+        left = taken.left + self.send(taken.sent)
+        if left or taken.is_full:
+            self.exchange(left)
 
     def retry(self, header: StepHeader, asked: RetryAsked, error: ErrorInfo, seconds: float) -> None:
         """Let an attempt be followed by the retry that its task asked for; Segue holds the delay, not a message."""
@@ -138,8 +150,9 @@ class Door:
         """Send messages again that may be lost; returns how many."""
         with self.engine.reading() as tx:
             found = overdue(tx, self.name, self.engine.store.now(), limit=AT_ONCE)
-        for late in found:
-            taken = self.engine.act(resend, late.attempt, wait_seconds=self.lease_seconds)
+        for first in range(0, len(found), RESENT_AT_ONCE):
+            attempts = [late.attempt for late in found[first : first + RESENT_AT_ONCE]]
+            taken = self.engine.act(resend, attempts, wait_seconds=self.lease_seconds)
             left = taken.left + self.send(taken.sent)
             if left:
                 self.exchange(left)
@@ -157,20 +170,15 @@ class Door:
         """Begin an attempt. False when it is not the step's own any more, its run is paused or being ended, or another
         delivery of its message is running.
 
-        A delivery that came again may take over an attempt of this node, whose process is gone. Attempts of a lost node
-        are rescued, and sent again.
+        A delivery that came again may take over an attempt of this node: if that was still running here, the main
+        process would have turned this one away. Attempts of a lost node are rescued, and sent again.
         """
-        run_id, step, attempt = header.attempt
-        with self.engine.reading() as tx:
-            rows = tx.all("step_state", run_id=run_id, step=step)
-            leases = tx.all("lease_of_step", run_id=run_id, step=step)
-        status, current, *_ = rows[0] if rows else (None, None)
-        if current != attempt:
-            return False
-        if status == StepStatus.RUNNING:
-            holder, *_ = leases[0] if leases else (None,)
-            return holder is not None and str(holder) == self.node_id
-        return bool(self.engine.act(begin_steps, [header.attempt], worker_id=self.node_id))
+        node_id = self.node_id
+        if node_id is not None:
+            begun = self.engine.act(begin_plainly, header.attempt, worker_id=node_id)
+            if begun is not None and begun.rows():
+                return True
+        return bool(self.engine.act(begin_steps, [header.attempt], worker_id=node_id))
 
     @property
     def node_id(self) -> str | None:
@@ -220,7 +228,7 @@ class Door:
         A message that cannot be sent now is sent again by a node.
         """
         outcomes: list[Outcome] = []
-        is_away = False
+        messages: list[SentStep] = []
         for step in steps:
             why = has(step.spec, ERROR)
             if why:
@@ -230,15 +238,20 @@ class Door:
                     outcomes.append(call_errback(self, step, None))
                 else:
                     inline.append(step)
-            elif not is_away:
-                try:
-                    publish(self.app, step)
-                except SerializationError as error:  # sending it again would not help
-                    outcomes.append(self._refused(step, error))
-                except Exception as error:  # noqa: BLE001 - the broker is away, or the message cannot be written
-                    is_away = True
-                    logger.warning("%s could not be sent: %s. It is sent again.", step.job.name, error)
+            else:
+                messages.append(step)
+        if messages:
+            try:
+                refused = self._publisher.send(messages, is_child=self.is_child)
+                outcomes += [self._refused(step, error) for step, error in refused]
+            except Exception as error:  # noqa: BLE001 - the broker is away
+                logger.warning("%s could not be sent: %s. It is sent again.", messages[0].job.name, error)
         return outcomes
+
+    @property
+    def is_child(self) -> bool:
+        """Whether this process was forked by a worker, and runs tasks one by one."""
+        return self.is_prefork and os.getpid() != self._home
 
     def _refused(self, step: SentStep, error: Exception) -> Outcome:
         """A step whose arguments do not fit its task, or cannot be read, fails, and its result says so."""

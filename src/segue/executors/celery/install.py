@@ -18,7 +18,7 @@ from segue.executors.celery.capture import NOT_KEPT, current_capture
 from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
 from segue.executors.celery.node import node_step
 from segue.executors.celery.plans import plan_of_canvas
-from segue.executors.celery.publish import header_of
+from segue.executors.celery.publish import SEGUES, header_of
 from segue.executors.celery.request import halting
 from segue.executors.celery.tracer import TracerSlot
 from segue.given import shown
@@ -124,6 +124,7 @@ def _refuse_other_apps() -> None:
             raise PlanError(name, [Problem(name, why, remedy)])
         return plain(app, name, *args, **options)
 
+    vars(send_task)[SEGUES] = True
     Celery.send_task = send_task
 
 

@@ -42,6 +42,7 @@ LOOK_SECONDS = 0.25
 NEWS_SECONDS = 1.0  # how often to look for steps to send, if no news comes
 BEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0  # at most
+GRACE_SECONDS = 30.0  # for a task that was asked to end, until its process is killed
 _AFTER_AN_ERROR_SECONDS = 1.0
 
 
@@ -59,6 +60,7 @@ class Node:
         self._is_registered = False
         self._seen: dict[Attempt, float] = {}  # attempts of the pool, and when they were seen first
         self._begun: set[Attempt] = set()
+        self._asked: dict[Attempt, float] = {}  # attempts that are to end, and since when
         self._beat_at = 0.0
         self._news_at = 0.0
         self._due_at = 0.0
@@ -168,15 +170,23 @@ class Node:
     def _end_asked(self) -> None:
         """Terminate tasks whose runs are being ended."""
         with self._door.engine.reading() as tx:
-            asked = {tuple(row) for row in tx.all("cancel_requests", worker_id=self._identity.id)}
-        if asked:
-            for request in _requests(state.active_requests):
-                if _attempt_of(request) in asked:
-                    self._terminate(request)
+            rows = tx.all("cancel_requests", worker_id=self._identity.id)
+        asked: set[Attempt] = {(run_id, step, attempt) for run_id, step, attempt, *_ in rows}
+        now = time.monotonic()
+        self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}
+        for request in _requests(state.active_requests) if asked else ():
+            attempt = _attempt_of(request)
+            if attempt is None or attempt not in asked:
+                continue
+            since = self._asked.setdefault(attempt, now)
+            if since == now:
+                self._terminate(request, "TERM")
+            elif now - since >= GRACE_SECONDS:
+                self._terminate(request, "KILL")
 
-    def _terminate(self, request: Any) -> None:
+    def _terminate(self, request: Any, how: str) -> None:
         try:
-            request.terminate(self._worker.pool)
+            request.terminate(self._worker.pool, how)
         except NotImplementedError:  # threads and solo cannot
             return
 
@@ -216,8 +226,10 @@ def node_step(door: Door) -> type[bootsteps.StartStopStep]:
             door.shared = mmap.mmap(-1, 64)  # before children are forked, which share it
             self._node: Node | None = None
 
+        def create(self, parent: Any) -> None:
+            door.is_prefork = "prefork" in type(parent.pool).__module__  # before it forks, so that children know it
+
         def start(self, parent: Any) -> None:
-            door.is_prefork = "prefork" in type(parent.pool).__module__
             self._node = Node(door, parent)
             self._node.start()
 

@@ -1,13 +1,21 @@
-"""A task's request in the worker's main process: messages of runs that are paused or being ended are turned away."""
+"""A task's request in the worker's main process.
+
+Messages of runs that are paused or being ended are turned away, and a second delivery of a message that is with the
+pool. A task that is terminated has ended when its process has, not when it was asked to.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from billiard.common import TERM_SIGNAME
+from billiard.exceptions import Terminated, WorkerLostError
+from celery.platforms import signals
 from celery.utils.imports import symbol_by_name
-from celery.worker.state import task_ready
+from celery.worker.state import reserved_requests, task_ready
 
 from segue.executors.celery.publish import header_of
+from segue.model import Attempt
 
 if TYPE_CHECKING:
     from segue.executors.celery.door import Door
@@ -17,16 +25,45 @@ class HaltedRequests:
     """Mixed into the request class of each task. `segue_door` is set on the class."""
 
     segue_door: Any
+    _terminated_by: int | None = None
 
     def revoked(self) -> bool:
         """Asked before a message is given to the pool: whether it is not to run."""
         header = header_of(self._request_dict)  # type: ignore[attr-defined]
-        if header is not None and self.segue_door.turn_away(header):
+        door = self.segue_door
+        if header is not None and (door.turn_away(header) or self._is_second(header.attempt)):
             task_ready(self)
             self.acknowledge()  # type: ignore[attr-defined]
             self._already_revoked = True
             return True
         return bool(super().revoked())  # type: ignore[misc]
+
+    def _is_second(self, attempt: Attempt) -> bool:
+        """Whether another delivery of this message is with the pool of this worker; if not, this one is from now on."""
+        with_pool = self.segue_door.with_pool
+        before = with_pool.get(attempt)
+        if before is not None and before is not self and before in reserved_requests:
+            return True
+        with_pool[attempt] = self
+        return False
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """End the process of a task that runs; Celery would say at once that it was revoked."""
+        if not self.time_start or header_of(self._request_dict) is None:  # type: ignore[attr-defined]
+            super().terminate(pool, signal)  # type: ignore[misc]
+            return
+        number = signals.signum(signal or TERM_SIGNAME)
+        pool.terminate_job(self.worker_pid, number)  # type: ignore[attr-defined]
+        self._terminated_by = number
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """The task failed, or its process is gone: then it was revoked, if it was to be terminated."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        is_gone = isinstance(error, (Terminated, SystemExit, WorkerLostError))
+        if self._terminated_by is None or not is_gone:
+            return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
+        self._announce_revoked("terminated", True, self._terminated_by, False)  # type: ignore[attr-defined]
+        return None
 
 
 def halting(door: Door, request: Any) -> type:

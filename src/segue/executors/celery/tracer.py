@@ -10,15 +10,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery import states
+from celery.app.task import Context
 from celery.app.trace import trace_ok_t
 
 from segue.errors import SerializationError
 from segue.executors.celery.attempt import RunningAttempt, running
-from segue.executors.celery.codec import encode_result
-from segue.executors.celery.publish import header_of
+from segue.executors.celery.codec import encode_result, loads
+from segue.executors.celery.publish import StepHeader, header_of
+from segue.observing.harmless_log import get_logger
 
 if TYPE_CHECKING:
     from segue.executors.celery.door import Door
+
+logger = get_logger("segue.celery")
 
 _Tracer = Callable[..., Any]
 
@@ -44,6 +48,7 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
         if header is None:
             return tracer(uuid, args, kwargs, request)
         if door.asks_before(header, request) and not door.may_begin(header):
+            _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
         with running(RunningAttempt(door, header, uuid)) as attempt:
             try:
@@ -56,6 +61,18 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
             return traced
 
     return trace
+
+
+def _store_recorded(door: Door, header: StepHeader, uuid: str, request: Any) -> None:
+    """Store the result of a delivery before this one, if its process died when it was recorded but not stored."""
+    try:
+        result = RunningAttempt(door, header, uuid).result_before_death()
+        if result is not None and not request.get("ignore_result"):
+            backend = door.app.backend
+            if backend.get_state(uuid) not in states.READY_STATES:
+                backend.mark_as_done(uuid, loads(result), Context(request))
+    except Exception as error:  # noqa: BLE001 - the database or the backend is away
+        logger.warning("The result of %s, which is recorded, cannot be stored: %s", uuid, error)
 
 
 def _record_rest(attempt: RunningAttempt, traced: Any) -> None:

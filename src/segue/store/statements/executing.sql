@@ -19,6 +19,13 @@ UPDATE segue_steps SET args = :args, holes = NULL, spec = :spec WHERE run_id = :
 UPDATE segue_steps SET status = 'running', worker_id = :worker_id, started_at = :now, sent_until = NULL
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
 
+-- name: begin_plainly
+-- In a run that has begun and is neither paused nor being ended. Pauses and cancels change the step's row themselves.
+UPDATE segue_steps SET status = 'running', worker_id = :worker_id, started_at = :now, sent_until = NULL
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} AND EXISTS (
+    SELECT 1 FROM segue_runs r WHERE r.id = :run_id AND r.status = 'running' AND r.intent IS NULL AND r.outcome IS NULL)
+RETURNING attempt;
+
 -- name: is_begun_by
 -- Whether the answer to a begin was lost, so that the same process asks again.
 SELECT 1 FROM segue_steps
@@ -39,6 +46,11 @@ WHERE status = 'sent' AND executor = :executor AND sent_until <= :now ORDER BY s
 -- What is needed to send its message again.
 SELECT run_id, step, attempt, name, task, args, holes, NULL, policy, failures, priority, ready_at, queue, spec, handle
 FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status = 'sent';
+
+-- name: hasten_sent_with
+-- What was sent in the transaction that ended this attempt: its process died, perhaps before it sent the messages.
+UPDATE segue_steps SET sent_until = :now WHERE status = 'sent' AND executor = :executor AND sent_until > :now AND sent_at = (
+    SELECT finished_at FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt);
 
 -- name: next_overdue
 SELECT min(sent_until) FROM segue_steps WHERE status = 'sent' AND executor = :executor;
