@@ -40,6 +40,11 @@ def make(environment: Mapping[str, str]) -> Project:
     def fail(*_: Any) -> None:
         raise ValueError("broken")
 
+    @app.task(name="needs", shared=False)
+    def needs(path: str) -> None:
+        if not Path(path).exists():
+            raise FileNotFoundError(path)
+
     @app.task(name="wait_forever", shared=False)
     def wait_forever() -> None:
         import time

@@ -107,6 +107,31 @@ def test_options_reach_the_tasks_and_the_processor(dyrygent: Project, tmp_path: 
     assert path.read_text() == "8"
 
 
+def test_a_workflow_that_is_applied_twice_runs_once(dyrygent: Project, tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    wf = Workflow()
+    wf.add_celery_canvas(dyrygent.app.tasks["note"].si(str(path), "once"))
+    first, second = wf.apply_async(), wf.apply_async()
+    assert first.id == second.id
+    second.wait(timeout=SECONDS)
+    assert path.read_text().split() == ["once"]
+    assert [run.key for run in dyrygent.segue.runs() if run.key == wf.id] == [wf.id]
+
+
+def test_a_failed_workflow_is_continued_by_a_retry(dyrygent: Project, tmp_path: Path) -> None:
+    path, gate = tmp_path / "notes", tmp_path / "gate"
+    note, needs = dyrygent.app.tasks["note"], dyrygent.app.tasks["needs"]
+    wf = applied(chain(note.si(str(path), "1"), needs.si(str(gate)), note.si(str(path), "2")))
+    [info] = dyrygent.segue.runs(limit=1)
+    run = dyrygent.segue.get(info.id)
+    assert run.wait(timeout=SECONDS).status == "failed"
+    gate.touch()
+    run.retry()
+    assert run.wait(timeout=SECONDS).status == "succeeded"
+    assert path.read_text().split() == ["1", "2"]
+    assert signals_of(dyrygent, wf)[-2:] == ["state SUCCESS", "finish {} [None, None, None]"]
+
+
 def test_a_workflow_whose_time_is_over_fails(dyrygent: Project) -> None:
     wf = Workflow()
     wf.set_max_processing_time(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -113,6 +114,29 @@ def test_a_running_step_is_stopped_and_restarted(rhythm: Project, batch: str) ->
     assert again(rhythm, wf).resume()["resumed"]
     wait_for_status(wf, "SUCCESS")
     assert [line.split()[0] for line in notes(rhythm, batch)[3:]] == ["archive", "archive", "stage"]
+
+
+def test_two_that_resume_at_once_restart_a_step_once(rhythm: Project, batch: str) -> None:
+    broken = rhythm.folder / f"broken-{batch}"
+    broken.touch()
+    wf = made(rhythm)
+    wf.start(batch)
+    wait_for_status(wf, "FAILURE")
+    broken.unlink()
+    both = [again(rhythm, wf) for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda each: each.resume(), both))
+    wait_for_status(wf, "SUCCESS")
+    assert [line.split()[0] for line in notes(rhythm, batch)[3:]] == ["archive", "archive", "stage"]
+
+
+def test_a_start_that_was_cut_off_may_be_repeated(rhythm: Project, batch: str) -> None:
+    wf = made(rhythm)
+    wf._edit(wf._reading.steps[0].step, ["of the process that died"], {"colour": "grey"})  # and then it died
+    assert again(rhythm, wf).get_workflow_status() == "PENDING"
+    again(rhythm, wf).start(batch, colour="blue")
+    wait_for_status(wf, "SUCCESS")
+    assert "inspect app blue 1" in notes(rhythm, batch)
 
 
 def test_it_can_be_paused_before_a_worker_begins_it(rhythm: Project, batch: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,11 @@ def test_times_of_the_machine_are_refused(app: Celery, segue: Segue) -> None:
     app.conf.timezone = "Europe/Paris"
     adopt_beat(app, segue)
     assert segue.schedules.get("reports").timezone == "Europe/Paris"
+
+
+def test_processes_may_adopt_at_the_same_time(app: Celery, segue: Segue) -> None:
+    app.conf.beat_schedule = {f"entry-{number}": entry(3600) for number in range(10)}
+    with ThreadPoolExecutor(4) as threads:
+        adopted = list(threads.map(lambda _: adopt_beat(app, segue), range(8)))
+    assert adopted == [adopted[0]] * 8
+    assert len(segue.schedules.list()) == 10
