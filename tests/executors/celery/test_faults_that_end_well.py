@@ -76,7 +76,7 @@ def test_the_error_callback_behind_a_group_is_called_once(project: Project, tmp_
 def test_an_error_callback_of_a_group_is_called_for_each_task_that_fails(project: Project, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     work = group(project.sig("fail"), project.sig("fail"), project.sig("add", 1, 1))
-    work.link_error(project.app.tasks["note_failure"].s(str(seen)))
+    work.link_error(project.app.tasks["note_failure"].s(path=str(seen)))
     run = end_of(project, work)
     failed = {step.handle for step in run.steps(status="failed")}
     assert set(seen.read_text().split()) == failed
