@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm mutants clean
+        storm celery-suite celery-matrix mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -89,11 +89,14 @@ storm: servers  ## hostile tasks, every verb, unusual settings and all kinds of 
 celery-suite: servers  ## Celery's own canvas tests, on plain Celery and with every canvas durable; takes half an hour
 	@$(BIN)/python -m tests.executors.celery.suite $(ARGS)
 
+celery-matrix: servers  ## the tests of the Celery executor with each version of Celery; the oldest is only refused
+	@scripts/celery-matrix.sh $(PYTHON) $(ARGS)
+
 mutants: servers  ## break the engine in known ways, and check that the tests notice
 	@$(BIN)/python -m tests.property.mutants
 
 clean:  ## remove environments, caches and build results
-	rm -rf $(VENV) $(RIVALS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(RIVALS) .venv-celery-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): pyproject.toml scripts/make-venv.sh

@@ -51,6 +51,8 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
             _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
         with running(RunningAttempt(door, header, uuid)) as attempt:
+            if attempt.relatives is not None:
+                request = attempt.relatives.put_into(request)
             try:
                 traced = tracer(uuid, args, kwargs, request)
             except (SystemExit, KeyboardInterrupt) as exc:

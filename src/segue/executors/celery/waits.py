@@ -17,7 +17,7 @@ from segue.model import WAIT_FOR, JoinRule
 from segue.plan.graph import Node
 
 if TYPE_CHECKING:
-    from segue.executors.celery.capture import Call
+    from segue.executors.celery.calls import Call
 
 _NO_DEFAULT: Any = object()
 

@@ -11,6 +11,10 @@ UPDATE segue_steps SET attempt = :next_attempt, handle = coalesce(CAST(:handle A
     sent_until = :sent_until
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
 
+-- name: renew_sent
+UPDATE segue_steps SET sent_until = :sent_until
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
+
 -- name: change_step
 -- The executor's own retry may have other arguments. They include the values that filled the holes.
 UPDATE segue_steps SET args = :args, holes = NULL, spec = :spec WHERE run_id = :run_id AND step = :step;
@@ -91,3 +95,7 @@ SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR in
 SELECT s.run_id, s.step FROM segue_runs r JOIN segue_steps s ON s.run_id = r.id
 WHERE r.finished_at IS NULL AND r.status <> 'paused' AND r.intent IS NOT NULL AND s.hook IS NOT NULL
     AND s.executor IS NOT NULL AND s.status IN ('blocked', 'ready', 'sent', 'running');
+
+-- name: step_of_executor
+-- What a task sees of a step behind its own.
+SELECT task, args, holes, spec, handle, children FROM segue_steps WHERE run_id = :run_id AND step = :step;
