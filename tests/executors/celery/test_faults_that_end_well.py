@@ -105,6 +105,13 @@ def test_a_hard_time_limit_is_one_failure(project: Project, tmp_path: Path) -> N
     assert failed.error.type.endswith("TimeLimitExceeded")
 
 
+def test_a_soft_time_limit_that_a_task_catches_counts_once(project: Project) -> None:
+    header = [project.sig("in_time"), project.sig("add", 1, 1)]
+    run = project.segue.start(chord(header, project.sig("same"))).wait(timeout=SECONDS)
+    assert run.result() == ["in time", 2]
+    assert [step.attempt for step in run.steps() if step.name != "join"] == [1, 1, 1]
+
+
 def test_no_get_hangs_when_the_group_before_fails(project: Project) -> None:
     first = group(project.sig("fail"), project.sig("add", 1, 1))
     second = group(project.sig("same"), project.sig("same"))
