@@ -82,6 +82,6 @@ def identity(workflow_id: str, step: str, app_id: str) -> dict[str, str]:
 
 
 def _options(step: Mapping[str, Any], position: int) -> dict[str, Any]:
-    priority = step.get("priority", position)
+    priority = position if step.get("priority") is None else step["priority"]
     options = {"task_id": uuid(), "priority": max(0, min(int(priority), HIGHEST_PRIORITY))}
     return options if step.get("queue") is None else {**options, "queue": step["queue"]}
