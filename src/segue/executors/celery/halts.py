@@ -36,6 +36,7 @@ class Halts:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._runs: frozenset[str] = frozenset()
+        self._finalizers: frozenset[tuple[str, int]] = frozenset()  # their steps that run nevertheless
         self._epoch = 0  # of what it knows
         self._told: tuple[str, int] | None = None  # what this node acknowledged
         self._turned_away: deque[Attempt] = deque()
@@ -57,7 +58,7 @@ class Halts:
 
     def turn_away(self, attempt: Attempt) -> bool:
         """Whether the message of an attempt is not to run. The node gives its step back. For the main process."""
-        if attempt[0] not in self._runs:
+        if not self._is_halted(attempt):
             return False
         self._turned_away.append(attempt)
         return True
@@ -69,10 +70,10 @@ class Halts:
         try:
             if self._shared_epoch != self._epoch:
                 self._read()
-            if attempt[0] not in self._runs:
+            if not self._is_halted(attempt):
                 return False
             self._read()  # its run may have been resumed since
-            if attempt[0] not in self._runs:
+            if not self._is_halted(attempt):
                 return False
             engine = self._door.engine
             if not engine.act(recall_steps, [attempt]):  # the node took it for a task that runs
@@ -80,6 +81,10 @@ class Halts:
         except PASSING_ERRORS as error:
             logger.warning("A task does not run, because it is not known whether its run is paused: %s", error)
         return True
+
+    def _is_halted(self, attempt: Attempt) -> bool:
+        run_id, step, _ = attempt
+        return run_id in self._runs and (run_id, step) not in self._finalizers
 
     @property
     def _shared_epoch(self) -> int:
@@ -90,7 +95,10 @@ class Halts:
     def _read(self) -> int:
         with self._door.engine.reading() as tx:
             epoch = next((int(epoch) for (epoch,) in tx.all("halt_epoch", executor=self._door.name)), 0)
-            self._runs = frozenset(str(run_id) for (run_id,) in tx.all("halted_runs"))
+            runs = frozenset(str(run_id) for (run_id,) in tx.all("halted_runs"))
+            rows = tx.all("finalizers_of_halted_runs") if runs else []
+            self._finalizers = frozenset((str(run_id), step) for run_id, step in rows)
+            self._runs = runs
         self._epoch = epoch  # after the runs: a child that is forked in between reads them itself
         return epoch
 

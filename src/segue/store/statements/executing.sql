@@ -107,6 +107,12 @@ SELECT w.name, w.heartbeat_at FROM segue_halts h JOIN segue_workers w ON w.pool 
 WHERE h.executor IN (SELECT executor FROM segue_steps WHERE run_id = :run_id AND {is_sent})
 AND w.status IN ('running', 'stopping') AND w.lease_until > :now AND w.halts_seen < h.epoch;
 
+-- name: finalizers_of_halted_runs
+-- The exceptions: steps of runs that are being ended that run nevertheless.
+SELECT s.run_id, s.step FROM segue_runs r JOIN segue_steps s ON s.run_id = r.id
+WHERE r.finished_at IS NULL AND r.status <> 'paused' AND r.intent IS NOT NULL AND s.hook IS NOT NULL
+    AND s.executor IS NOT NULL AND s.status IN ('blocked', 'ready', 'sent', 'running');
+
 -- name: step_of_executor
 -- What a task sees of a step behind its own.
 SELECT task, args, holes, spec, handle, children FROM segue_steps WHERE run_id = :run_id AND step = :step;
