@@ -17,6 +17,9 @@ from segue.executors.celery.attempt import RunningAttempt, current_attempt
 from segue.executors.celery.capture import current_capture
 from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.publish import header_of
+from segue.observing.harmless_log import get_logger
+
+logger = get_logger("segue.celery")
 
 
 class RecordingBackend:
@@ -48,13 +51,23 @@ class RecordingBackend:
                     is_kept = not getattr(request, "ignore_result", False)
                     return super().mark_as_done(task_id, loads(result), request, is_kept)  # type: ignore[misc]
                 if not self.segue_door.is_final(attempt.header.attempt):
-                    return self.mark_as_retry(task_id, exc, traceback, request=request)  # type: ignore[attr-defined]
+                    return self.mark_as_retry(task_id, exc, traceback, request=request)
             else:
                 attempt.failed(exc)
         stored = super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]
         if attempt is not None:
             attempt.follow_failure(exc, request, traceback)
         return stored
+
+    def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
+        """Store that the task is tried again. It is, even if that cannot be stored; Celery would make a failure of it."""
+        try:
+            return super().mark_as_retry(task_id, exc, *args, **kwargs)  # type: ignore[misc]
+        except Exception as error:
+            if self._attempt_of(task_id, kwargs.get("request")) is None:
+                raise
+            logger.warning("That %s is tried again cannot be stored: %s", task_id, error)
+            return exc
 
     def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Record that Celery will not run the task, or ended it, then store that."""
