@@ -60,7 +60,7 @@ class RecordingBackend:
         return stored
 
     def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
-        """Store that the task is tried again. It is, even if that cannot be stored; Celery would make a failure of it."""
+        """Store that the task is tried again. If that fails, it is all the same: Celery would make a failure of it."""
         try:
             return super().mark_as_retry(task_id, exc, *args, **kwargs)  # type: ignore[misc]
         except Exception as error:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from celery import Celery, signals
 from celery.app import base
 from celery.app.task import extract_exec_options
+from celery.utils import uuid
 
 from segue.engine.dispatch import SentStep
 from segue.errors import SerializationError
@@ -59,7 +60,7 @@ class Letter(NamedTuple):
     """What is to be sent."""
 
     task: str
-    id: str | None
+    id: str
     arguments: str  # JSON [args, kwargs]
     options: dict[str, Any]  # of `send_task`
     message: Any = None  # for `app.amqp`, if it can be sent quickly
@@ -189,7 +190,7 @@ def letter_of(step: SentStep) -> Letter:
     headers[HEADER] = [job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3)]
     options["headers"] = headers
     _, _, task = job.task.partition(":")
-    return Letter(task, step.handle, _arguments(job), options)
+    return Letter(task, step.handle or uuid(), _arguments(job), options)  # an error callback has no handle
 
 
 def _arguments(job: Job) -> str:
