@@ -31,7 +31,7 @@ from segue.plan.namespaces import bare
 from segue.scheduler.deciding import Plans, cancel_one, decide, first_tick, live_runs, start_queued_tick
 from segue.scheduler.error_text import reason_of
 from segue.scheduler.rows import ScheduleColumns, ScheduleRow, read_schedule
-from segue.scheduler.stuck import Asked, Found, Work, on_its_own, stuck_of
+from segue.scheduler.stuck import Found, PendingCall, Work, on_its_own, stuck_of
 from segue.scheduler.ticking import Batch
 from segue.scheduler.user_calls import call_in_thread
 from segue.store.protocol import Row, Transaction
@@ -190,9 +190,9 @@ def _planned(
     if row.definition.plan is not None or not ticks:
         return what, _plans(row, ticks)
     asked = stuck_of(engine, work).asked
-    found: Asked[T] | None = asked.get(row.name)
+    found: PendingCall[T] | None = asked.get(row.name)
     if found is None or found.of != version:
-        found = asked[row.name] = Asked(
+        found = asked[row.name] = PendingCall(
             version, what, call_in_thread(row.definition.workflow, partial(_plans, row, ticks))
         )
         found.call.wait(PATIENCE_SECONDS)

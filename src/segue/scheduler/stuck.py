@@ -55,7 +55,7 @@ class _Case(msgspec.Struct):
     is_told: bool = False
 
 
-class Asked(msgspec.Struct, Generic[T]):
+class PendingCall(msgspec.Struct, Generic[T]):
     """A call that has not returned, and the purpose of its result."""
 
     of: Any  # the state of the schedule for which it was called
@@ -81,7 +81,7 @@ class Stuck:
 
     def __init__(self) -> None:
         self._cases: dict[str, _Case] = {}
-        self.asked: dict[str, Asked[Any]] = {}  # by the schedule's name
+        self.asked: dict[str, PendingCall[Any]] = {}  # by the schedule's name
 
     def aside(self, now: datetime) -> str:
         """The schedules that are set aside now, as a parameter of statements: JSON [[name, updated_at] ...]."""
