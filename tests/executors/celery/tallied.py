@@ -26,6 +26,7 @@ from segue.executors.celery import install
 from tests.executors.celery.unsteady import install_unsteady
 
 SLOW_SECONDS = 1.5
+LONG_SECONDS = 5.0
 
 
 def make_app(broker: str, backend: str | None, database_url: str, *, lease_seconds: float, fence: str) -> Celery:
@@ -34,7 +35,7 @@ def make_app(broker: str, backend: str | None, database_url: str, *, lease_secon
     app.conf.update(
         broker_connection_retry_on_startup=True, worker_prefetch_multiplier=2, result_extended=True,
         broker_transport_options={"visibility_timeout": 3600, "socket_timeout": 10},
-        result_backend_transport_options={"retry_policy": {"timeout": 5.0}},
+        result_backend_transport_options={"retry_policy": {"timeout": 1.0}},
     )  # fmt: skip
     segue = Segue(database_url)
     install(app, segue, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]
@@ -57,6 +58,12 @@ def make_app(broker: str, backend: str | None, database_url: str, *, lease_secon
         time.sleep(random.random() * SLOW_SECONDS)
         token = write(number, word, received)
         time.sleep(random.random() * SLOW_SECONDS / 2)
+        return token
+
+    @app.task(name="long", shared=False)
+    def long(received: Any, number: int, word: str) -> str:
+        token = write(number, word, received)
+        time.sleep(LONG_SECONDS)
         return token
 
     @app.task(name="flaky", shared=False, bind=True, max_retries=None)
@@ -209,5 +216,12 @@ if "TALLY_BROKER" in os.environ:
         os.environ["TALLY_BROKER"], os.environ.get("TALLY_BACKEND") or None, os.environ["TALLY_DATABASE"],
         lease_seconds=float(os.environ["TALLY_LEASE_SECONDS"]), fence=os.environ["TALLY_FENCE"],
     )  # fmt: skip
+    if "TALLY_VISIBILITY" in os.environ:  # seconds after which a message that is not acknowledged comes again
+        app.conf.update(
+            task_acks_late=True, broker_transport_options={
+                "visibility_timeout": float(os.environ["TALLY_VISIBILITY"]), "unacked_restore_interval": 0.5,
+                "unacked_restore_throttle": 1,
+            },
+        )  # fmt: skip
     if os.environ.get("TALLY_UNSTEADY"):
         install_unsteady(os.environ["TALLY_UNSTEADY"])

@@ -33,16 +33,16 @@ class Place(NamedTuple):
 class TallyingWorker:
     """One worker with two children. It is the leader of a session, to which all its processes belong."""
 
-    def __init__(self, place: Place, number: int, *, unsteady: str = "", more: tuple[str, ...] = ()) -> None:
+    def __init__(self, place: Place, number: int, *, unsteady: str = "", **more: str) -> None:
         self.log = place.folder / f"worker-{number}.log"
         environment = {
             **os.environ, "TALLY_BROKER": place.broker, "TALLY_BACKEND": place.backend or "",
             "TALLY_DATABASE": place.database, "TALLY_LEDGER": str(place.ledger), "TALLY_FENCE": place.fence,
-            "TALLY_LEASE_SECONDS": str(place.lease_seconds), "TALLY_UNSTEADY": unsteady,
+            "TALLY_LEASE_SECONDS": str(place.lease_seconds), "TALLY_UNSTEADY": unsteady, **more,
         }  # fmt: skip
         command = [
             sys.executable, "-m", "celery", "-A", "tests.executors.celery.tallied", "worker", "-c", "2", "-l", "INFO",
-            "-n", f"node-{number}@%h", "--without-gossip", "--without-mingle", *more,
+            "-n", f"node-{number}@%h", "--without-gossip", "--without-mingle",
         ]  # fmt: skip
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
