@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
+from celery.backends.rpc import RPCBackend
 from kombu.exceptions import EncodeError
 
 from segue.errors import SerializationError
 from segue.executors.celery.attempt import RunningAttempt, current_attempt
 from segue.executors.celery.capture import current_capture
 from segue.executors.celery.codec import encode_result, loads
-from segue.executors.celery.publish import header_of
+from segue.executors.celery.publish import header_of, sends_steps
 from segue.observing.harmless_log import get_logger
 
 logger = get_logger("segue.celery")
@@ -92,11 +93,26 @@ class RecordingBackend:
         return None
 
     def add_pending_result(self, result: Any, *args: Any, **kwargs: Any) -> Any:
-        """Only for the results that the caller gets, not for those of what follows."""
+        """Only for results that a caller gets. A plan needs no backend, which may be away."""
         capture = current_capture()
-        if capture is None or capture.is_outermost:
+        if capture is not None and not (capture.is_outermost and capture.is_awaited):
+            return result
+        try:
             return super().add_pending_result(result, *args, **kwargs)  # type: ignore[misc]
-        return result
+        except Exception as error:  # a task that replaces itself makes result objects, and waits for none of them
+            if current_attempt() is None:
+                raise
+            logger.warning("The result of %s cannot be listened for: %s", result.id, error)
+            return result
+
+    def on_task_call(self, producer: Any, task_id: str) -> Any:
+        """A message is sent. Who waits for the result of a step has said so before; others need not listen for it.
+
+        Nor need the backend be there. RPC is the exception: its queue belongs to the broker, and has to exist by now.
+        """
+        if sends_steps.get() and not isinstance(self, RPCBackend):
+            return None
+        return super().on_task_call(producer, task_id)  # type: ignore[misc]
 
     def on_chord_part_return(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """The engine counts the members of durable chords."""

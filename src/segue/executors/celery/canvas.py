@@ -51,7 +51,7 @@ def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
         door = _door_for(work, kwargs)
         if door is None:
             return plain(work, *args, **kwargs)
-        capture, result = captured(door.app, functools.partial(plain, work, *args, **kwargs))
+        capture, result = captured(door.app, functools.partial(plain, work, *args, **kwargs), is_awaited=True)
         if capture.calls:
             plan = plan_of_capture(door, str(work.task), capture, result)
             door.engine.start([(plan, None)])

@@ -84,6 +84,7 @@ class Capture:
         self.app = app
         self.calls: list[Call] = []
         self.is_outermost = True
+        self.is_awaited = False  # the caller gets the result object, and may wait for what is applied
         self._parents: tuple[int, ...] = ()
         self._sizes: dict[str, int] = {}
         self._members: dict[str, list[Call]] = {}
@@ -313,9 +314,13 @@ def current_capture() -> Capture | None:
     return _current.get()
 
 
-def captured(app: Any, apply: Callable[[], Any]) -> tuple[Capture, Any]:
-    """Apply a canvas by `apply`; returns the calls that it makes, and the result object that the caller gets."""
+def captured(app: Any, apply: Callable[[], Any], *, is_awaited: bool = False) -> tuple[Capture, Any]:
+    """Apply a canvas by `apply`; returns the calls that it makes, and its result object.
+
+    With `is_awaited`, the caller gets the result object: then the backend is told to expect the result.
+    """
     capture = Capture(app)
+    capture.is_awaited = is_awaited
     token = _current.set(capture)
     try:
         result = apply()

@@ -13,6 +13,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -49,6 +50,10 @@ _QUICK = _IN_HEADERS | _WHERE | {"ignore_result", "reply_to", "serializer"}
 """Options that the quick way knows."""
 
 
+sends_steps: ContextVar[bool] = ContextVar("segue_celery_sends_steps", default=False)
+"""Whether what this context sends are messages of steps."""
+
+
 class StepHeader(NamedTuple):
     """What a message says of the step that it is of."""
 
@@ -80,7 +85,7 @@ class Publisher:
         Raises what Celery and kombu raise; then it is not known which of them were sent.
         """
         refused: list[tuple[SentStep, SerializationError]] = []
-        with uncaptured(), outside_tasks():
+        with uncaptured(), outside_tasks(), _sending_steps():
             is_quick = _may_be_quick(self._app)
             written = (self._written(step, refused, is_quick=is_quick) for step in steps)
             letters = [letter for letter in written if letter is not None]
@@ -177,6 +182,15 @@ class Publisher:
                 raise
             logger.debug("%s is sent again at once: %s", letter.task, error)
             self._send_thoroughly(producer, letter)
+
+
+@contextmanager
+def _sending_steps() -> Iterator[None]:
+    token = sends_steps.set(True)
+    try:
+        yield
+    finally:
+        sends_steps.reset(token)
 
 
 def letter_of(step: SentStep) -> Letter:

@@ -6,6 +6,7 @@ whatever is assigned. Tasks that Segue did not send pay one look-up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from celery import states
 from celery.app.task import Context
 from celery.app.trace import trace_ok_t
 
-from segue.errors import SerializationError
-from segue.executors.celery.attempt import RunningAttempt, running
+from segue.engine.backoff import longer_wait
+from segue.errors import PASSING_ERRORS, SerializationError
+from segue.executors.celery.attempt import REPORT_PATIENCE_SECONDS, RunningAttempt, running
 from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.publish import StepHeader, header_of
 from segue.observing.harmless_log import get_logger
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from segue.executors.celery.door import Door
 
 logger = get_logger("segue.celery")
+
+_LONGEST_WAIT_SECONDS = 5.0
 
 _Tracer = Callable[..., Any]
 
@@ -47,7 +51,7 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
         header = header_of(request or {})
         if header is None:
             return tracer(uuid, args, kwargs, request)
-        if door.asks_before(header, request) and not door.may_begin(header):
+        if door.asks_before(header, request) and not _may_begin(door, header):
             _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
         with running(RunningAttempt(door, header, uuid)) as attempt:
@@ -61,6 +65,23 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
             return traced
 
     return trace
+
+
+def _may_begin(door: Door, header: StepHeader) -> bool:
+    """Ask, for as long as an end would be reported, too. While nobody can say yes, the task does not run.
+
+    Its message is sent again then. An error here would look to Celery like a failure of the task.
+    """
+    end, wait = time.monotonic() + REPORT_PATIENCE_SECONDS, 0.0
+    while True:
+        try:
+            return door.may_begin(header)
+        except PASSING_ERRORS as error:
+            if time.monotonic() >= end:
+                logger.error("%s is not begun, because the database cannot be asked: %s", header, error)
+                return False
+            wait = longer_wait(wait, first_seconds=0.1, longest_seconds=_LONGEST_WAIT_SECONDS)
+            time.sleep(wait)
 
 
 def _store_recorded(door: Door, header: StepHeader, uuid: str, request: Any) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
@@ -23,7 +23,6 @@ WORKERS = 3
 MOST_UNENDED = 30
 BETWEEN_BLOWS = (0.5, 4.0)  # seconds
 END_SECONDS = 180.0  # for all runs to end, when no more blows fall
-OF_SEGUE = re.compile(r"^Traceback|goes on after an error|INTERNAL ERROR", re.MULTILINE)
 
 
 class Soak:
@@ -40,11 +39,17 @@ class Soak:
         self._runs: dict[int, tuple[Run, Tallied, str]] = {}
         self._unended: set[int] = set()
         self._is_over = False
+        self._next: tuple[str, Tallied, Plan] | None = None
         self.shapes: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()  # workers, by themselves
         self.wrong: list[str] = []
 
     def last(self, seconds: float) -> None:
         """Go on for that long, then let everything end and look at what came of it."""
+        with (self._place.folder / "blows.log").open("w") as self._log:
+            self._last(seconds)
+
+    def _last(self, seconds: float) -> None:
         try:
             end, blow_at = time.monotonic() + seconds, time.monotonic() + 10.0
             while time.monotonic() < end:
@@ -52,7 +57,8 @@ class Soak:
                 self._start_runs()
                 self._see_what_ended()
                 if time.monotonic() >= blow_at:
-                    self._blows.strike(self._living())
+                    self._log.write(f"{datetime.now(UTC):%H:%M:%S} {self._blows.strike(self._living())}\n")
+                    self._log.flush()
                     blow_at = time.monotonic() + self._chance.uniform(*BETWEEN_BLOWS)
                 time.sleep(0.1)
             self._is_over = True
@@ -71,7 +77,7 @@ class Soak:
         return [
             f"runs {len(self._runs)}: {kinds}",
             f"steps with a line {words}, bodies that ran {len(lines)}, of these again {len(lines) - words}",
-            f"workers started {len(self._all_workers)}",
+            f"workers started {len(self._all_workers)}, ended by themselves {dict(self.ended)}",
             f"blows {self._blows.counts.total()}: {counts}",
             f"wrong {len(self.wrong)}",
             *self.wrong[:40],
@@ -83,7 +89,7 @@ class Soak:
     def _replace_workers(self) -> None:
         for worker in [worker for worker in self._workers if not worker.is_alive]:
             if worker.process.pid not in self._blows.stopped:
-                self.wrong.append(f"{worker.log.name} ended by itself with {worker.process.returncode}")
+                self._ended_by_itself(worker)
             self._workers.remove(worker)
         while len(self._workers) < WORKERS:
             number = len(self._all_workers)
@@ -91,16 +97,27 @@ class Soak:
             self._workers.append(TallyingWorker(self._place, number, unsteady=seed))
             self._all_workers.append(self._workers[-1])
 
+    def _ended_by_itself(self, worker: TallyingWorker) -> None:
+        """Celery gives up if a child dies while it starts, or if kombu cannot close a broken connection."""
+        last = worker.log.read_text().rpartition("Traceback (most recent call last)")[2]
+        self.ended["by Celery" if last and "segue/" not in last else "otherwise"] += 1
+        if "segue/" in last or not last:
+            self.wrong.append(f"{worker.log.name} ended by itself with {worker.process.returncode}")
+
     def _start_runs(self) -> None:
         while len(self._unended) < MOST_UNENDED:
             number = len(self._runs)
             made = shapes(self._app, number)
-            name = self._chance.choice(sorted(made))
-            tallied = made[name]()
+            if self._next is None:
+                name = self._chance.choice(sorted(made))
+                tallied = made[name]()
+                self._next = (name, tallied, _patient(plan_of(tallied.canvas)))
+            name, tallied, plan = self._next
             try:
-                run = self._segue.start(_patient(plan_of(tallied.canvas)), key=f"run-{number}")
+                run = self._segue.start(plan, key=f"run-{number}")
             except StoreError:
-                return  # again with the same key
+                return  # the same again, with the same key
+            self._next = None
             self._runs[number] = (run, tallied, name)
             self._unended.add(number)
             self.shapes[name] += 1
