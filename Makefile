@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm mutants clean
+        storm celery-suite celery-soak mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -88,6 +88,10 @@ storm: servers  ## hostile tasks, every verb, unusual settings and all kinds of 
 
 celery-suite: servers  ## Celery's own canvas tests, on plain Celery and with every canvas durable; takes half an hour
 	@$(BIN)/python -m tests.executors.celery.suite $(ARGS)
+
+celery-soak: servers  ## canvases while workers, brokers, databases die, half an hour on each database (ARGS="--minutes 30")
+	@$(BIN)/python -m tests.executors.celery.soak $(ARGS)
+	@$(BIN)/python -m tests.executors.celery.soak --postgres $(ARGS)
 
 mutants: servers  ## break the engine in known ways, and check that the tests notice
 	@$(BIN)/python -m tests.property.mutants

@@ -34,6 +34,7 @@ class TallyingWorker:
     """One worker with two children. It is the leader of a session, to which all its processes belong."""
 
     def __init__(self, place: Place, number: int, *, unsteady: str = "", **more: str) -> None:
+        self.is_killed = False
         self.log = place.folder / f"worker-{number}.log"
         environment = {
             **os.environ, "TALLY_BROKER": place.broker, "TALLY_BACKEND": place.backend or "",
@@ -69,6 +70,7 @@ class TallyingWorker:
 
     def kill(self) -> None:
         """End all of it at once, also children whose main process is gone."""
+        self.is_killed = True
         self.send(signal.SIGKILL)
         self.process.wait()
 
