@@ -250,12 +250,18 @@ def main() -> None:
     )  # fmt: skip
     durable = [f"{database}, {fence}" for database in ("SQLite", "PostgreSQL") for fence in ("suspect", "always")]
     wanted = [PLAIN, *(name for name in durable if _is_named(name, asked.systems))]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, _stop)
     with systems(wanted, asked.arguments) as (found, broker):
         measure(found, broker, works, 1 if asked.quick else asked.rounds)
         print("\n" + table(found, works))
         if asked.json is not None:
             asked.json.write_text(json.dumps({system.name: system.ratios for system in found}, indent=1))
+
+
+def _stop(*_: object) -> None:
+    """Stop what was started; a second signal, as `timeout` sends it, does not interrupt that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def _is_named(title: str, words: str | None) -> bool:

@@ -179,17 +179,23 @@ class Value(msgspec.Struct, frozen=True, tag="value", array_like=True):
 class Gather(msgspec.Struct, frozen=True, tag="gather", array_like=True):
     """A list of expressions."""
 
-    items: tuple[Ref | Span | Value | Gather | Mapping, ...]
+    items: tuple[Ref | Span | Value | Gather | Mapping | Concat, ...]
+
+
+class Concat(msgspec.Struct, frozen=True, tag="concat", array_like=True):
+    """The items of several lists, in one list: of one to which a running step adds (engine/extend.py)."""
+
+    items: tuple[Ref | Span | Gather, ...]
 
 
 class Mapping(msgspec.Struct, frozen=True, tag="mapping", array_like=True):
     """A JSON object: one expression for each key."""
 
     keys: tuple[str, ...]
-    items: tuple[Ref | Span | Value | Gather | Mapping, ...]
+    items: tuple[Ref | Span | Value | Gather | Mapping | Concat, ...]
 
 
-Expr = Ref | Span | Value | Gather | Mapping
+Expr = Ref | Span | Value | Gather | Mapping | Concat
 """A value that may be known only after other steps have finished."""
 
 
@@ -261,6 +267,13 @@ class Verdict(StrEnum):
     RECORDED = "recorded"  # a transactional task recorded its outcome itself; never in the database
 
 
+class Detour(msgspec.Struct, frozen=True, array_like=True):
+    """Steps below a step that its task wants left out. They wait for it, so none of them has begun."""
+
+    skip: tuple[int, ...] = ()  # and what is below them
+    pass_by: tuple[tuple[int, int], ...] = ()  # (step, parent): it does not run, and has its parent's result
+
+
 class Outcome(msgspec.Struct, array_like=True):
     """The outcome of one attempt."""
 
@@ -274,6 +287,7 @@ class Outcome(msgspec.Struct, array_like=True):
     retry_after: float | None = None  # seconds, if the task chose them
     output: str = ""  # the tail of what it printed and logged
     seconds: float = 0.0
+    detour: Detour | None = None  # also if it failed
 
 
 class Progress(msgspec.Struct, array_like=True):

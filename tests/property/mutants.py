@@ -39,6 +39,11 @@ STORED, HELD = "tests/contract/test_store_values.py", "tests/contract/test_held_
 LOOP = "tests/unit/worker/test_worker.py"
 QUOTING, SECRETS = "authoring/command_quoting.py", "authoring/secrets.py"
 WORDS = "tests/property/test_values_stay_words.py"
+EXTEND, DETOUR, EXTEND_SQL = (
+    "tests/contract/test_extend.py",
+    "tests/contract/test_detour.py",
+    "store/statements/extend.sql",
+)
 EXECUTING, TRANSITIONS = "tests/contract/test_executing.py", "engine/transitions.py"
 PLAIN, PLAIN_TURNS = "store/statements/plain.postgres.sql", "tests/contract/test_plain_turns.py"
 FINISH, PAUSES = "tests/contract/test_store_finish.py", "tests/contract/test_store_pausing.py"
@@ -352,6 +357,21 @@ MUTANTS = (
     Mutant("plain: what was claimed is lost with the rest of the turn", "engine/turn.py", "if not exchanged.rows and len(exchanged.left) == len(request.outcomes):", "if True:",
            "postgres", PLAIN_TURNS),
     Mutant("what is asked ahead is used though something came between", "engine/record.py", "if count[o.run_id] == 1", "if count[o.run_id] >= 1", "", PLAIN_TURNS),
+    Mutant("extend: what gathers does not wait", EXTEND_SQL, "SET waiting_on = waiting_on + :more, holes", "SET waiting_on = waiting_on + 0 * :more, holes", folder=EXTEND),
+    Mutant("extend: the results are not gathered", "engine/extend.py", "_with_more(hole.what, waiting.source, more) or hole.what", "hole.what", folder=EXTEND),
+    Mutant("extend: what watches does not wait", "engine/extend.py", "more=len(_watched(plan)))", "more=0)", folder=EXTEND),
+    Mutant("extend: a run does not wait for what nothing gathers", "engine/extend.py", '"run_waits_for_more", run_id=run_id, more=ends)', '"run_waits_for_more", run_id=run_id, more=0)',
+           folder=EXTEND),
+    Mutant("extend: tries are told apart by attempts", "engine/extend.py", "{step}:{found.facts.failures}:{key}", "{step}:{number}:{key}", folder=EXTEND),
+    Mutant("extend: each try adds once more", "engine/extend.py", "{step}:{found.facts.failures}:{key}", "{step}:{key}", folder=EXTEND),
+    Mutant("extend: a run that is being ended grows", "engine/transitions.py", "return REFUSED if step.run_is_ending else _become(step, step.status)",
+           "return _become(step, step.status)", "does_not_grow", folder="tests/property/test_decisions_are_written.py"),
+    Mutant("extend: what is added to a paused run starts", "engine/extend.py", "    hold_paused(act.tx, locked)\n", "", folder=EXTEND),
+    Mutant("extend: only its own place counts", "engine/extend.py", "        step = place.scope\n", "        raise RunStateError('no')\n", folder=EXTEND),
+    Mutant("detour: a failed try that is repeated takes it", "engine/record.py", "isinstance(end, (Growth, Finish)):", "True:", folder=DETOUR),
+    Mutant("detour: nothing is passed by", "engine/detour.py", "in detour.pass_by:", "in ():", folder=DETOUR),
+    Mutant("detour: nothing is skipped", "engine/detour.py", "in detour.skip:", "in ():", folder=DETOUR),
+    Mutant("detour: a plain turn overlooks it", "engine/plain.py", " and outcome.detour is None", "", "postgres", DETOUR),
 )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from segue.engine import transitions
 from segue.engine.executing import Executor, begin_steps, recall_steps, resend_step, retry_steps, send_steps
+from segue.engine.extend import extend
 from segue.engine.sending import send_message
 from segue.engine.transitions import Change, Facts, decide
-from segue.model import JoinRule, JoinVerdict, Policy, StepStatus, Verdict, judge_join
+from segue.model import Gather, Hole, JoinRule, JoinVerdict, Policy, Ref, StepStatus, Verdict, judge_join
 from segue.store.protocol import Finish
 from tests.contract.stage import LEASE_SECONDS, Stage, connect, ended, expanded, failed, node, plan, succeeded
 from tests.contract.test_store_waits import wait
@@ -81,7 +82,7 @@ def test_a_finish_judges_joins_as_the_model_does(
 
 KINDS = (
     "claimed", "lost", "cancelled", "sent", "begun", "recalled", "resent", "resent as the next", "retrying",
-    "retrying elsewhere", "expired", "begun", "recalled", "resent", "retrying",
+    "retrying elsewhere", "expired", "begun", "recalled", "resent", "retrying", "extending",
 )  # fmt: skip
 """What happens to a step, besides how its attempt ended. `ParentsDone`, `PlanDone` and `Received` have their own
 tests in this file; `Reset` and `SetByHand` have theirs."""
@@ -123,7 +124,8 @@ def test_the_engine_writes_what_decide_says(
     if kind in NOT_ASKED_OF.get(run, ()):
         run = "goes on"
     stage.empty()
-    run_id = stage.start(plan(node("other", delay=1e6), node("s", **_fields(policy))))
+    gathers = node("gathers", 1, args="[[null],{}]", holes=(Hole((0, 0), Gather((Ref(1),))),))
+    run_id = stage.start(plan(node("other", delay=1e6), node("s", **_fields(policy)), gathers))
     [job] = stage.claim()
     live = StepStatus(status) in transitions.LIVE
     asked = live and is_asked_to_end
@@ -183,6 +185,9 @@ def _event(stage: Stage, run_id: str, job: Any, kind: str, retryable: bool) -> t
                 transitions.Retrying(job.attempt, 0.0, held_until),
                 lambda: not act(retry_steps, [failed(job)], by="outside", held_until=held_until),
             )
+        case "extending":
+            more = plan(node("more", delay=1e6), result=Gather((Ref(0),)))
+            return transitions.Extending(job.attempt), lambda: act(extend, which, more, key="once") is None
         case "expired":
             stage.advance(6)
             return transitions.Expired(failed=True), lambda: not stage.engine.ring_alarms()
@@ -236,6 +241,20 @@ def test_a_message_ends_the_step_that_waits_for_it(stage: Stage, status: StepSta
     assert stage.step(run_id, "s").status == expected
 
 
+@given(status=st.sampled_from(StepStatus))
+def test_a_step_waits_for_what_is_added_while_it_is_blocked(stage: Stage, status: StepStatus) -> None:
+    stage.empty()
+    gathers = node("s", 0, args="[[null],{}]", holes=(Hole((0, 0), Gather((Ref(0),))),))
+    run_id = stage.start(plan(node("member"), gathers))
+    [job] = stage.claim()
+    _put(stage, run_id, status, 1, 0, 0, worker=stage.worker.id if status is StepStatus.RUNNING else None)
+    change = decide(Facts(status, 1), transitions.Extended())
+    more = plan(node("more", delay=1e6), result=Gather((Ref(0),)))
+    added = stage.engine.act(extend, (run_id, 0, job.attempt), more, key="once")
+    assert (added is None) == (not isinstance(change, Change))
+    assert stage.step(run_id, "s").status == status
+
+
 def _fields(policy: Policy) -> dict[str, Any]:
     return {name: getattr(policy, name) for name in policy.__struct_fields__}
 
@@ -279,11 +298,17 @@ def test_no_event_changes_a_final_step() -> None:
             transitions.Ended(attempt, verdict), transitions.Lost(attempt), transitions.Cancelled(),
             transitions.Received(), transitions.Expired(failed=True), transitions.Expired(failed=False),
             transitions.Sent(), transitions.Begun(attempt), transitions.Recalled(attempt), transitions.Resent(attempt),
-            transitions.Retrying(attempt),
+            transitions.Retrying(attempt), transitions.Extending(attempt), transitions.Extended(),
         )  # fmt: skip
         assert [decide(facts, event) for event in events] == [transitions.REFUSED] * len(events)
 
     check()
+
+
+def test_a_run_that_is_being_ended_does_not_grow() -> None:
+    running = Facts(StepStatus.RUNNING, 1)
+    assert isinstance(decide(running, transitions.Extending(1)), Change)
+    assert decide(msgspec.structs.replace(running, run_is_ending=True), transitions.Extending(1)) is transitions.REFUSED
 
 
 def test_attempts_never_fall_and_tries_never_exceed_the_policy() -> None:

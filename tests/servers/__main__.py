@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers import pgbouncer, postgres, redis
+from tests.servers import pgbouncer, postgres, rabbitmq, redis
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
@@ -42,6 +42,14 @@ def ensure_pgbouncer() -> None:
 def ensure_redis() -> None:
     """Find Redis or install it; raise `RedisMissingError` when neither can be done."""
     ensure(redis.find_program, "Redis", "redis-server")
+
+
+def ensure_rabbitmq() -> None:
+    """Find RabbitMQ or install it; without root its tests are left out."""
+    try:
+        ensure(rabbitmq.find_program, "RabbitMQ", "rabbitmq-server")
+    except RuntimeError as error:
+        print(f"The tests on RabbitMQ will be skipped. {error}", flush=True)
 
 
 def ensure(find: Callable[[], str], name: str, package: str) -> None:
@@ -96,5 +104,6 @@ if __name__ == "__main__":
         ensure_postgres()
         ensure_pgbouncer()
         ensure_redis()
+        ensure_rabbitmq()
     except RuntimeError as error:
         sys.exit(str(error))

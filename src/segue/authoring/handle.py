@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn, Protocol, assert_never
 
 from segue.errors import DefinitionError
-from segue.model import RUN, Expr, Gather, JoinRule, Mapping, Ref, Span, Value
+from segue.model import RUN, Concat, Expr, Gather, JoinRule, Mapping, Ref, Span, Value
 from segue.plan.codec import steps_in
 
 
@@ -177,6 +177,8 @@ def _described(expr: Expr) -> str:
             return f"a list of {len(expr.items)} results"
         case Mapping():
             return f"a dict with the keys {', '.join(expr.keys)}"
+        case Concat():
+            return "a list of results"
         case Ref() | Value():
             return "a value that is known already"
         case unknown:

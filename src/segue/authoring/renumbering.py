@@ -7,7 +7,7 @@ from typing import assert_never
 import msgspec
 
 from segue.authoring.handle import gathered
-from segue.model import Expr, Gather, Hole, Mapping, Ref, Span, Value
+from segue.model import Concat, Expr, Gather, Hole, Mapping, Ref, Span, Value
 from segue.plan.graph import Node
 
 
@@ -42,6 +42,8 @@ def _moved(expr: Expr, new: list[int]) -> Expr:
             return Gather(tuple(_moved(item, new) for item in expr.items))
         case Mapping():
             return Mapping(expr.keys, tuple(_moved(item, new) for item in expr.items))
+        case Concat():
+            return Concat(tuple(_moved(item, new) for item in expr.items))  # type: ignore[misc]
         case Value():
             return expr
         case unknown:

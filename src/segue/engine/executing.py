@@ -188,6 +188,12 @@ def _resend(
     return run_id, step, change.attempt
 
 
+def renew_sent(act: Act, attempt: Attempt, *, until: datetime) -> bool:
+    """Let a sent attempt be overdue only later, because its process lives. False if it is not sent any more."""
+    run_id, step, number = attempt
+    return bool(act.tx.all("renew_sent", run_id=run_id, step=step, attempt=number, sent_until=until))
+
+
 def hasten(act: Act, attempt: Attempt, *, executor: str) -> None:
     """Let the steps be overdue that were sent in the transaction that ended this attempt, whose process has died."""
     run_id, step, number = attempt

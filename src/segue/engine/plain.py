@@ -51,8 +51,9 @@ class Exchanged(NamedTuple):
 
 
 def are_plain(outcomes: Sequence[Outcome]) -> bool:
-    """Whether these may be plain, judging without the database: successes that printed nothing."""
-    if not all(outcome.verdict == _SUCCEEDED and not outcome.output for outcome in outcomes):
+    """Whether these may be plain, judging without the database: successes that printed nothing and leave
+    nothing out."""
+    if not all(outcome.verdict == _SUCCEEDED and not outcome.output and outcome.detour is None for outcome in outcomes):
         return False
     return len(outcomes) < 2 or len({(outcome.run_id, outcome.step) for outcome in outcomes}) == len(outcomes)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from segue.engine.act import Act
 from segue.engine.attempts import Growth, LockedRuns, end_attempt, record_attempts
+from segue.engine.detour import take_detour
 from segue.engine.expand import LargePlan, expand
 from segue.engine.foresight import Foreseen, foresee
 from segue.engine.locking import LockedRun, begun_runs, hold_paused, unusual_runs
@@ -47,7 +48,7 @@ def sorted_out(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome
     plain: list[Outcome] = []
     others: dict[Attempt, Outcome] = {}
     for outcome in outcomes:
-        if outcome.verdict == Verdict.SUCCEEDED:
+        if outcome.verdict == Verdict.SUCCEEDED and outcome.detour is None:
             plain.append(outcome)
         else:
             others.setdefault((outcome.run_id, outcome.step, outcome.attempt), outcome)
@@ -164,6 +165,8 @@ class Recording:
             attempt = (outcome.run_id, outcome.step, outcome.attempt)
             state = self._states.get(attempt)
             end = end_attempt(self._act, runs, outcome, _event(outcome), by=self._by, state=state)
+            if outcome.detour is not None and isinstance(end, (Growth, Finish)):
+                take_detour(self._act, outcome.run_id, outcome.detour)
             if isinstance(end, Growth):
                 foreseen = self._foreseen.get(attempt)
                 items += expand(self._act, propagation, end, plans=self._plans, foreseen=foreseen)

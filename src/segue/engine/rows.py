@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -21,6 +22,7 @@ _policy_decoder = msgspec.json.Decoder(Policy)
 _DEFAULT_POLICY = Policy()
 _NO_TRIES = Policy(retries=0, lost_retries=0)
 _BLOCKED, _READY = StepStatus.BLOCKED.value, StepStatus.READY.value  # looking them up is slow
+NO_OTHERS: Mapping[int, Sequence[int]] = MappingProxyType({})
 EARLY_RULES = (JoinRule.ANY_SUCCEEDED, JoinRule.ANY_FAILED)
 
 
@@ -75,11 +77,12 @@ def _encode_policy(policy: Policy) -> str | None:
 
 def plan_rows(
     context: RowContext, plan: Plan, *, run_id: str, base: int, scope: int, lane_above: str | None = None,
-    is_admitted: bool = True,
+    is_admitted: bool = True, awaited_by: Mapping[int, Sequence[int]] = NO_OTHERS,
 ) -> PlanRows:  # fmt: skip
     """The rows of `plan`, numbered from `base`, inside `scope` (RUN, or the step that returned the plan).
 
-    `lane_above` is the lane of that step. Steps that could start in a run that is not admitted have a gate.
+    `lane_above` is the lane of that step. `awaited_by` are steps outside of the plan that wait for some of its nodes.
+    Steps that could start in a run that is not admitted have a gate.
     """
     if base:
         plan = codec.shift(plan, base)
@@ -92,6 +95,9 @@ def plan_rows(
     arrays = _Arrays(context.conversions)
     for number, node in enumerate(plan.nodes):
         below = children[number]
+        if number in awaited_by:
+            below.extend(awaited_by[number])
+            ends[number] = False
         is_hook = node.hook is not None
         has_hooks |= is_hook
         has_executor |= node.executor is not None

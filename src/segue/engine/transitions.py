@@ -16,6 +16,8 @@
                                 ready (failed with tries left, lost, or handed back) · failed
     live       Lost             ready, or failed when it lost too many workers
     live       Retrying         ready, failures + 1; or sent, attempt + 1, where the executor's broker holds the delay
+    live       Extending        the same: it adds steps to its own run (engine/extend.py)
+    blocked    Extended         blocked, waiting for more: steps were added whose results it gathers
     not final  Cancelled        cancelled immediately; a running one is asked to end first, and so is a sent one that is
                                 not fenced
     any        Reset            ready or blocked, with all its tries; not while an attempt is under way
@@ -149,6 +151,16 @@ class Lost(msgspec.Struct, frozen=True):
     is_counted: bool = True
 
 
+class Extending(msgspec.Struct, frozen=True):
+    """A running attempt adds steps to its own run."""
+
+    attempt: int
+
+
+class Extended(msgspec.Struct, frozen=True):
+    """Steps were added, for which it waits as well."""
+
+
 class Cancelled(msgspec.Struct, frozen=True):
     """The run is to end."""
 
@@ -163,10 +175,13 @@ class SetByHand(msgspec.Struct, frozen=True):
     status: StepStatus
 
 
-AttemptEvent = Begun | Recalled | Resent | Retrying | Ended | Lost
+AttemptEvent = Begun | Recalled | Resent | Retrying | Extending | Ended | Lost
 """Events of one attempt; they are refused if another attempt is the current one."""
 
-Event = ParentsDone | PlanDone | Claimed | Sent | Received | Expired | AttemptEvent | Cancelled | Reset | SetByHand
+FromOutside = Claimed | Sent | Received | Expired | Cancelled | Reset | SetByHand
+"""Events that are not of one attempt, and not consequences of what happened to other steps."""
+
+Event = ParentsDone | PlanDone | Extended | AttemptEvent | FromOutside
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -201,6 +216,8 @@ def decide(step: Facts, event: Event) -> Change | Refused:
             if step.status is not StepStatus.BLOCKED:
                 return REFUSED
             return _become(step, StepStatus.FAILED if failed else StepStatus.SUCCEEDED)
+        case Extended():
+            return _become(step, StepStatus.BLOCKED) if step.status is StepStatus.BLOCKED else REFUSED
         case Claimed() | Sent():
             if step.status is not StepStatus.READY:
                 return REFUSED
@@ -220,7 +237,7 @@ def decide(step: Facts, event: Event) -> Change | Refused:
             if step.status is not StepStatus.SENT or event.attempt != step.attempt:
                 return REFUSED
             return _of_sent(step, event)
-        case Ended() | Lost() | Retrying():
+        case Ended() | Lost() | Retrying() | Extending():
             if step.status not in LIVE or event.attempt != step.attempt:
                 return REFUSED
             return _of_live(step, event)
@@ -249,8 +266,10 @@ def _of_sent(step: Facts, event: Begun | Recalled | Resent) -> Change | Refused:
             assert_never(event)
 
 
-def _of_live(step: Facts, event: Ended | Lost | Retrying) -> Change | Refused:
+def _of_live(step: Facts, event: Ended | Lost | Retrying | Extending) -> Change | Refused:
     match event:
+        case Extending():
+            return REFUSED if step.run_is_ending else _become(step, step.status)
         case Ended():
             return _ended(step, event)
         case Lost(is_counted=is_counted):

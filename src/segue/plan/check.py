@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from segue.errors import PlanError, Problem
-from segue.model import RUN, WAIT_FOR, Expr, Gather, Mapping, Policy
+from segue.model import RUN, WAIT_FOR, Concat, Expr, Gather, Mapping, Policy
 from segue.plan.codec import depth_of, steps_in
 from segue.plan.graph import NO_ARGUMENTS, Node, Plan, Sla
 from segue.plan.indexed import MOST_NAME_BYTES, MOST_QUEUE_BYTES, name_problem, text_problem
@@ -215,7 +215,7 @@ def _number_problems(node: Node, number: int, nodes: Sequence[Node]) -> Iterator
 
 def _depth_problems(where: str, exprs: list[Expr]) -> Iterator[Problem]:
     for expr in exprs:
-        if isinstance(expr, (Gather, Mapping)) and (depth := depth_of(expr)) > MAX_NESTING:
+        if isinstance(expr, (Gather, Mapping, Concat)) and (depth := depth_of(expr)) > MAX_NESTING:
             what = f"it needs results that are nested {depth} lists deep; the limit is {MAX_NESTING}"
             yield Problem(where, what, "Let a task combine them, or return a separate plan")
 

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 import msgspec
 
 from segue.errors import PlanError, Problem, SerializationError
-from segue.model import RUN, Expr, Gather, Hole, Mapping, Ref, Span, Value
+from segue.model import RUN, Concat, Expr, Gather, Hole, Mapping, Ref, Span, Value
 from segue.plan.frames import OPENING, refuse_frame
 from segue.plan.graph import Node, Plan
 
@@ -29,7 +29,7 @@ _TOO_WIDE = ValueError(f"more than {MOST_SPANNED:,} steps")
 _encoder = msgspec.json.Encoder()
 _plan_decoder = msgspec.json.Decoder(Plan)
 _holes_decoder = msgspec.json.Decoder(tuple[Hole, ...])
-_expr_decoder: msgspec.json.Decoder[Expr] = msgspec.json.Decoder(Ref | Span | Value | Gather | Mapping)
+_expr_decoder: msgspec.json.Decoder[Expr] = msgspec.json.Decoder(Ref | Span | Value | Gather | Mapping | Concat)
 _items_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -99,7 +99,7 @@ def steps_in(expr: Expr) -> abc.Iterator[int]:
                 if last - first > MOST_SPANNED:
                     raise unreadable("which results a list is made of", f"steps {first} to {last}", _TOO_WIDE)
                 yield from range(first, last + 1)
-            case Gather(items=items) | Mapping(items=items):
+            case Gather(items=items) | Mapping(items=items) | Concat(items=items):
                 waiting.extend(reversed(items))
             case Value():
                 pass
@@ -111,7 +111,7 @@ def depth_of(expr: Expr) -> int:
     """How deep the lists and dicts of an expression are nested."""
     depth = 0
     level: list[Expr] = [expr]
-    while level := [item for each in level if isinstance(each, (Gather, Mapping)) for item in each.items]:
+    while level := [item for each in level if isinstance(each, (Gather, Mapping, Concat)) for item in each.items]:
         depth += 1
     return depth
 
@@ -134,6 +134,8 @@ def shift_expr(expr: Expr, base: int) -> Expr:
             return Gather(tuple(shift_expr(item, base) for item in expr.items))
         case Mapping():
             return Mapping(expr.keys, tuple(shift_expr(item, base) for item in expr.items))
+        case Concat():
+            return Concat(tuple(shift_expr(item, base) for item in expr.items))  # type: ignore[misc]
         case Value():
             return expr
         case _:
@@ -158,6 +160,9 @@ def evaluate(expr: Expr, values: abc.Mapping[int, str]) -> str:
         case Mapping():
             pairs = zip(expr.keys, expr.items, strict=True)
             return "{" + ",".join([f"{_quote(key)}:{evaluate(item, values)}" for key, item in pairs]) + "}"
+        case Concat():
+            lists = [_items_of(evaluate(item, values)) for item in expr.items]
+            return "[" + ",".join([items for items in lists if items]) + "]"
         case Value():
             return bytes(expr.json).decode()
         case _:
@@ -181,6 +186,16 @@ def _shift_node(node: Node, base: int) -> Node:
     if node.share is not None:
         changes["share"] = msgspec.structs.replace(node.share, key=shift_expr(node.share.key, base))
     return msgspec.structs.replace(node, **changes) if changes else node
+
+
+def _items_of(text: str) -> str:
+    """The items of a list, without its brackets; nothing for null."""
+    text = text.strip()
+    if text == NULL:
+        return ""
+    if not text.startswith("["):
+        raise SerializationError(f"a list was to be made of {_shorten(text)}, which is no list")
+    return text[1:-1].strip()
 
 
 def _quote(key: str) -> str:

@@ -35,16 +35,18 @@ class CeleryWorker:
 
     def __init__(
         self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect",
-        **more: str,
+        backend: str | None = None, pool: str = "prefork", queue: str = "celery", **more: str,
     ) -> None:  # fmt: skip
         self.log = log
         environment = {
             **os.environ, "PROJECT_BROKER": broker, "PROJECT_DATABASE": database_url, "PROJECT_CANVAS": "durable",
-            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence, **more,
+            "PROJECT_LEASE_SECONDS": str(lease_seconds), "PROJECT_FENCE": fence, "PROJECT_QUEUE": queue, **more,
         }  # fmt: skip
+        if backend is not None:
+            environment["PROJECT_BACKEND"] = backend
         command = [
             sys.executable, "-m", "celery", "-A", "tests.executors.celery.project", "worker", "-c", "2",
-            "-l", "INFO", "-n", f"node-{log.stem}@%h", "--without-gossip", "--without-mingle",
+            "-l", "INFO", "-n", f"node-{log.stem}@%h", "--without-gossip", "--without-mingle", "-P", pool,
         ]  # fmt: skip
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -114,32 +116,48 @@ def project(
 ) -> Iterator[Project]:  # fmt: skip
     """A project with a worker, for all tests of a module."""
     folder = tmp_path_factory.mktemp("celery")
-    with a_database(request.param, request, folder) as url:
-        worker = CeleryWorker(redis_url, url, folder / "worker.log")
-        app = make_app(redis_url, url, canvas="durable")
-        yield Project(app)
-        worker.stop()
-        app.segue.close()
-        app.close()
+    with a_database(request.param, request, folder) as url, a_project(redis_url, url, folder) as found:
+        yield found
+
+
+@contextmanager
+def a_project(
+    broker: str, database_url: str, folder: Path, *, backend: str | None = None, pool: str = "prefork"
+) -> Iterator[Project]:
+    """A project in this process, and one worker."""
+    worker = CeleryWorker(broker, database_url, folder / "worker.log", backend=backend, pool=pool)
+    app = make_app(broker, database_url, canvas="durable", backend=backend)
+    yield Project(app)
+    worker.stop()
+    app.segue.close()
+    app.close()
 
 
 class Staged:
     """A database and a broker of a test's own; workers come and go."""
 
-    def __init__(self, broker: str, database_url: str, folder: Path, *, lease_seconds: float) -> None:
+    def __init__(
+        self, broker: str, database_url: str, folder: Path, *, lease_seconds: float, backend: str | None = None,
+        queue: str = "celery",
+    ) -> None:  # fmt: skip
         self.broker = broker
         self.url = database_url
         self._folder = folder
         self._workers: list[CeleryWorker] = []
-        self.project = Project(make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds))
-        self._lease_seconds = lease_seconds
+        self.project = Project(
+            make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds, backend=backend, queue=queue)
+        )
+        self._lease_seconds, self._backend, self.queue = lease_seconds, backend, queue
 
-    def worker(self, *, fence: str = "suspect", **more: str) -> CeleryWorker:
+    def worker(self, *, fence: str = "suspect", pool: str = "prefork", **more: str) -> CeleryWorker:
         """Start one more worker, with more in its environment."""
         log = self._folder / f"worker-{len(self._workers)}.log"
         self._workers.append(
-            CeleryWorker(self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence, **more)
-        )
+            CeleryWorker(
+                self.broker, self.url, log, lease_seconds=self._lease_seconds, fence=fence, pool=pool,
+                backend=self._backend, queue=self.queue, **more,
+            )
+        )  # fmt: skip
         return self._workers[-1]
 
     def close(self) -> None:

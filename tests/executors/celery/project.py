@@ -20,13 +20,17 @@ from tests.executors.celery.crashes import install_crashes
 
 
 def make_app(
-    broker: str, database_url: str, *, canvas: str | None = None, lease_seconds: float = 300.0, fence: str = "suspect"
-) -> Celery:
-    """An app with its tasks, connected to a database."""
-    app = Celery("project", broker=f"{broker}/0", backend=f"{broker}/1")
+    broker: str, database_url: str, *, canvas: str | None = None, lease_seconds: float = 300.0, fence: str = "suspect",
+    backend: str | None = None, queue: str = "celery",
+) -> Celery:  # fmt: skip
+    """An app with its tasks, connected to a database. Its results go to the broker's Redis, or to `backend`."""
+    of_redis = broker.startswith("redis")
+    app = Celery(
+        "project", broker=f"{broker}/0" if of_redis else broker, backend=f"{broker}/1" if backend is None else backend
+    )
     app.conf.update(
         broker_connection_retry_on_startup=True, worker_prefetch_multiplier=1, result_extended=True,
-        broker_transport_options={"visibility_timeout": 3600},
+        task_default_queue=queue, broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
     )  # fmt: skip
     segue = Segue(database_url)
     install(app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]
@@ -54,6 +58,10 @@ def make_app(
             raise self.retry(countdown=0.2)
         return [value, self.request.retries]
 
+    @app.task(name="retry_with", shared=False, bind=True)
+    def retry_with(self: Any, value: Any = None) -> Any:
+        raise self.retry(args=(object(),), countdown=0)
+
     @app.task(name="stubborn", shared=False, autoretry_for=(KeyError,), default_retry_delay=0, max_retries=2)
     def stubborn() -> None:
         raise KeyError("again")
@@ -65,7 +73,7 @@ def make_app(
         return word
 
     @app.task(name="note_failure", shared=False)
-    def note_failure(task_id: str, path: str) -> None:
+    def note_failure(task_id: str, *, path: str) -> None:
         with Path(path).open("a") as file:
             file.write(f"{task_id}\n")
 
@@ -139,6 +147,67 @@ def make_app(
     def ignored(self: Any) -> str:
         return "not kept by Celery"
 
+    @app.task(name="cut", shared=False, bind=True)
+    def cut(
+        self: Any, value: Any = None, *, chain: Any = "kept", callbacks: bool = False, fails: bool = False,
+        replace: bool = False, path: str = "",
+    ) -> Any:  # fmt: skip
+        """Change what follows: `chain` is "cut", "last" (leave out all but the last), or ["append", number]."""
+        if chain == "cut":
+            self.request.chain = None
+        elif chain == "last":
+            self.request.chain = self.request.chain[:1]
+        elif chain == "other":
+            self.request.chain = [note.si(path, "other")]
+            self.request.callbacks = [*self.request.callbacks, note.si(path, "one more")]
+        elif chain == "behind":
+            self.request.chain.insert(0, same.s())
+        elif chain == "written":
+            self.request.chain[-1]["kwargs"]["y"] = 1
+        elif isinstance(chain, list):
+            self.request.chain.append(add.s(chain[1]))
+        if callbacks:
+            self.request.callbacks = self.request.errbacks = None
+        if fails:
+            raise ValueError("broken")
+        if replace:
+            return self.replace(same.si("replaced"))
+        return value
+
+    @app.task(name="look", shared=False, bind=True)
+    def look(self: Any, value: Any = None) -> Any:
+        request = self.request
+        return {
+            "chain": [[each["task"], list(each["args"]), each.options["task_id"]] for each in request.chain or ()],
+            "callbacks": [each.task for each in request.callbacks or ()],
+            "errbacks": [each.task for each in request.errbacks or ()],
+            "chord": request.chord and request.chord["task"],
+        }
+
+    @app.task(name="add_members", shared=False, bind=True)
+    def add_members(self: Any, numbers: list[int], *, path: str = "", how: str = "task", lazy: bool = False) -> Any:
+        """Add a member for each number; with `path`, die once afterwards."""
+        for number in numbers:
+            member = add.s(number, 100) if how == "task" else chord([add.s(number, 0), add.s(number, 0)], total.s())
+            added = self.add_to_chord(member, lazy=lazy)
+            if lazy:
+                added.delay()
+        if path and not Path(path).exists():
+            Path(path).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    @app.task(name="replace_with", shared=False, bind=True)
+    def replace_with(self: Any, task: str, *args: Any) -> Any:
+        return self.replace(app.tasks[task].si(*args))
+
+    @app.task(name="add_and_retry", shared=False, bind=True, max_retries=3)
+    def add_and_retry(self: Any) -> Any:
+        self.add_to_chord(same.si("added"))
+        if self.request.retries < 1:
+            raise self.retry(countdown=0)
+        return "done"
+
     app.tasks_of_project = (chain, chord, group)
     return app
 
@@ -147,7 +216,8 @@ if "PROJECT_BROKER" in os.environ:
     app = make_app(
         os.environ["PROJECT_BROKER"], os.environ["PROJECT_DATABASE"], canvas=os.environ.get("PROJECT_CANVAS") or None,
         lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
-        fence=os.environ.get("PROJECT_FENCE", "suspect"),
+        fence=os.environ.get("PROJECT_FENCE", "suspect"), backend=os.environ.get("PROJECT_BACKEND"),
+        queue=os.environ.get("PROJECT_QUEUE", "celery"),
     )  # fmt: skip
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))

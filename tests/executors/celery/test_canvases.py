@@ -90,7 +90,7 @@ def test_an_error_callback_is_called_once_with_the_id_of_the_task_that_failed(pr
     seen = tmp_path / "seen"
     failing = project.sig("fail")
     canvas = chain(project.sig("add", 1, 1), failing, project.sig("add", 3))
-    run = project.segue.start(canvas.on_error(project.app.tasks["note_failure"].s(str(seen))))
+    run = project.segue.start(canvas.on_error(project.app.tasks["note_failure"].s(path=str(seen))))
     with pytest.raises(RunFailedError, match="fail"):
         run.wait(timeout=SECONDS).result()
     handle = next(step.name for step in run.steps() if step.status == "failed")
@@ -164,6 +164,12 @@ def _handle_of_last(run: Any) -> str:
     with run._engine.reading() as tx:
         rows = tx.all("steps_in_vain", run_id=run.id)
     return str(max(rows, key=lambda row: row[0])[2])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_float_that_is_no_number_goes_through_a_canvas(project: Project, value: float) -> None:
+    canvas = chord([project.sig("same", [value]), project.sig("same", 1)], project.sig("same"))
+    assert repr(chain(canvas, project.sig("same")).apply_async().get(timeout=SECONDS)) == repr([[value], 1])
 
 
 def test_arguments_that_do_not_fit_fail_the_step_and_the_rest_of_the_chain(project: Project) -> None:

@@ -178,14 +178,17 @@ def test_a_message_that_a_dead_worker_had_comes_again_and_is_refused(scene: Scen
     assert len(long_lines) == 2  # of the worker that died, and of the one that took over
 
 
-def test_a_task_waits_while_the_database_cannot_be_asked(own_postgres: PostgresServer, tmp_path: Path) -> None:
-    """It is away already when the worker starts, so the worker has no row yet, either."""
+@pytest.mark.parametrize("fence", ["suspect", "always"])
+def test_a_task_waits_while_the_database_cannot_be_asked(
+    own_postgres: PostgresServer, tmp_path: Path, fence: str
+) -> None:
+    """It is away already when the worker starts, so the worker has no row yet, either, and its children no clock."""
     url = create_database(own_postgres.url)
     with Segue(url) as segue:
         segue.upgrade()
     scene = Scene(url, tmp_path)
     try:
-        scene.set(fence="always", lease_seconds=60.0)
+        scene.set(fence=fence, lease_seconds=60.0)
         scene.start(lambda number: shapes(scene.app, number)["a_chain"]())
         own_postgres.stop()
         worker = scene.worker()

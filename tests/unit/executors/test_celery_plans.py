@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -84,8 +86,8 @@ def test_the_shapes_of_celerys_guide_have_their_values(app: Celery) -> None:
         (add.starmap([(1, 2), (3, 4)]), None),
     ]
     for canvas, expected in shapes[:-1]:
-        assert value_of(app, plan_of(canvas)) == expected, canvas
         serialized = loads(dumps(canvas, "the canvas"))
+        assert value_of(app, plan_of(canvas)) == expected, canvas
         assert value_of(app, plan_of(signature(serialized, app=app))) == expected, canvas
 
 
@@ -191,10 +193,29 @@ def test_arguments_that_do_not_fit_a_later_task_fail_that_step_and_not_the_start
         plan_of(app.tasks["add"].s(1))
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}.__iter__(), lambda: None])
+@pytest.mark.parametrize("value", [object(), {1, 2}.__iter__(), lambda: None])
 def test_what_celerys_json_cannot_hold_is_refused_with_the_task(app: Celery, value: Any) -> None:
     with pytest.raises(PlanError, match="same"):
         plan_of(app.tasks["same"].s(value))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, {"deep": [1.5, (math.inf, None)], "s": "NaN"}])
+def test_floats_that_json_has_no_words_for_are_kept_and_what_is_stored_is_json(app: Celery, value: Any) -> None:
+    plan = plan_of(app.tasks["same"].s(value))
+    json.loads(plan.nodes[0].args, parse_constant=lambda word: pytest.fail(f"{word} is stored"))
+    found = value_of(app, plan)
+    assert repr(found).replace("[inf, None]", "(inf, None)") == repr(value)
+
+
+@pytest.mark.parametrize("serializer", ["pickle", "yaml", "msgpack"])
+def test_a_task_whose_messages_are_not_json_is_refused(app: Celery, serializer: str) -> None:
+    @app.task(name=f"of_{serializer}", shared=False, serializer=serializer)
+    def of_another_kind(value: Any = None) -> Any:
+        return value
+
+    for canvas in (of_another_kind.s(1) | app.tasks["same"].s(), app.tasks["same"].s(1).set(serializer=serializer)):
+        with pytest.raises(PlanError, match=f"its messages are {serializer}.*serializer='json'"):
+            plan_of(canvas)
 
 
 def test_a_task_of_an_app_that_is_not_connected_is_refused(app: Celery) -> None:

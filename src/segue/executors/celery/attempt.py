@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +17,8 @@ from segue.engine.executing import hasten
 from segue.errors import PASSING_ERRORS
 from segue.executors.celery.errback import Failure, call_errback
 from segue.executors.celery.publish import StepHeader
-from segue.model import ErrorInfo, Outcome, StepStatus, Verdict
+from segue.executors.celery.standins import Relatives
+from segue.model import Detour, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import encode
 from segue.plan.graph import Plan
@@ -43,24 +45,44 @@ class RunningAttempt:
         self.is_recorded = False
         self.retry: RetryAsked | None = None
         self.replacement: Plan | None = None
+        self.relatives = Relatives(door, header) if header.kin else None
+        self.added: Counter[str] = Counter()  # what the task added to its chord
         self._errbacks: list[SentStep] = []
         self._begun = time.monotonic()
 
-    def succeeded(self, result: str) -> None:
+    def succeeded(self, result: str, detour: Detour | None = None) -> None:
         """Record that the task returned."""
-        self._record(Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=result, seconds=self._seconds))
+        self._record(
+            Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=result, seconds=self._seconds, detour=detour)
+        )
 
-    def replaced(self, plan: Plan) -> None:
+    def dispatched(self, result: str) -> None:
+        """Record that the task returned, and that Celery has dispatched what was left in its request."""
+        relatives = self.relatives
+        if relatives is None:
+            self.succeeded(result)
+        elif relatives.inserted is not None:
+            self.replaced(relatives.inserted, relatives.detour())
+        else:
+            self.succeeded(result, relatives.detour())
+
+    def replaced(self, plan: Plan, detour: Detour | None = None) -> None:
         """Record that the task replaced itself with a canvas: the step waits for it, and has its result."""
-        self._record(Outcome(*self.header.attempt, Verdict.EXPANDED, result=encode(plan), seconds=self._seconds))
+        if detour is None and self.relatives is not None:
+            detour = self.relatives.of_replacement
+        self._record(
+            Outcome(*self.header.attempt, Verdict.EXPANDED, result=encode(plan), seconds=self._seconds, detour=detour)
+        )
 
-    def failed(self, error: BaseException | ErrorInfo) -> None:
+    def failed(self, error: BaseException | ErrorInfo, detour: Detour | None = None) -> None:
         """Record that the attempt failed. Celery's own retries come before that, so it is not tried again.
 
         `follow_failure` comes when Celery has stored the failure: error callbacks may look at that.
         """
         info = error if isinstance(error, ErrorInfo) else describe(error)
-        outcome = Outcome(*self.header.attempt, Verdict.FAILED, error=info, retryable=False, seconds=self._seconds)
+        outcome = Outcome(
+            *self.header.attempt, Verdict.FAILED, error=info, retryable=False, seconds=self._seconds, detour=detour
+        )
         self._patiently(lambda: self.door.exchange([outcome], inline=self._errbacks))
 
     def follow_failure(self, error: BaseException, request: Any = None, traceback: Any = None) -> None:

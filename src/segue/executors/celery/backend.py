@@ -6,7 +6,8 @@ backend does nothing: durable chords need none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
@@ -36,7 +37,7 @@ class RecordingBackend:
                 text = encode_result(result)
             except SerializationError as error:
                 raise EncodeError(str(error)) from error  # Celery makes a failure of that, as it does of its own
-            attempt.succeeded(text)
+            attempt.dispatched(text)
         return super().mark_as_done(task_id, result, request, *args, **kwargs)  # type: ignore[misc]
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,8 +55,12 @@ class RecordingBackend:
                 if not self.segue_door.is_final(attempt.header.attempt):
                     return self.mark_as_retry(task_id, exc, traceback, request=request)
             else:
-                attempt.failed(exc)
-        stored = super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]
+                detour = None
+                if attempt.relatives is not None and attempt.relatives.are_shown and request is not None:
+                    detour, request.errbacks = attempt.relatives.detour_of_failure(request.errbacks)
+                attempt.failed(exc, detour)
+        with unseen(attempt, request):
+            stored = super().mark_as_failure(task_id, exc, *args, **kwargs)  # type: ignore[misc]
         if attempt is not None:
             attempt.follow_failure(exc, request, traceback)
         return stored
@@ -92,6 +97,11 @@ class RecordingBackend:
         capture.note_chord_size(group_id, chord_size)
         return None
 
+    def ensure_chords_allowed(self) -> None:
+        """Durable chords need nothing of a result backend."""
+        if current_capture() is None:
+            super().ensure_chords_allowed()  # type: ignore[misc]
+
     def add_pending_result(self, result: Any, *args: Any, **kwargs: Any) -> Any:
         """Only for results that a caller gets. A plan needs no backend, which may be away."""
         capture = current_capture()
@@ -114,11 +124,33 @@ class RecordingBackend:
             return None
         return super().on_task_call(producer, task_id)  # type: ignore[misc]
 
+    def remove_pending_result(self, result: Any) -> Any:
+        """A caller may wait with another result object of the same task; older versions of Celery forget that one."""
+        for pending in getattr(self, "_pending_results", ()):
+            waiting = pending.get(result.id)
+            if waiting is not None and waiting is not result:
+                return result
+        return super().remove_pending_result(result)  # type: ignore[misc]
+
     def on_chord_part_return(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """The engine counts the members of durable chords."""
         if request is not None and header_of(vars(request)) is not None:
             return None
         return super().on_chord_part_return(request, *args, **kwargs)  # type: ignore[misc]
+
+
+@contextmanager
+def unseen(attempt: RunningAttempt | None, request: Any) -> Iterator[None]:
+    """Let Celery see no stand-ins meanwhile: the engine does for these what Celery does for what it sends itself."""
+    if attempt is None or attempt.relatives is None or request is None:
+        yield
+        return
+    before = {name: getattr(request, name) for name in ("chain", "callbacks", "chord")}
+    request.update(dict.fromkeys(before))
+    try:
+        yield
+    finally:
+        request.update(before)
 
 
 def recording(backend: Any, door: Any) -> Any:
@@ -131,12 +163,12 @@ def recording(backend: Any, door: Any) -> Any:
 
 
 def _noting_headers(plain: Callable[..., Any]) -> Callable[..., Any]:
-    def apply_chord(header_result_args: Any, *args: Any, **kwargs: Any) -> Any:
+    def apply_chord(header_result_args: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
         """A durable chord needs no backend."""
         capture = current_capture()
         if capture is None:
-            return plain(header_result_args, *args, **kwargs)
-        capture.note_header(header_result_args)
+            return plain(header_result_args, body, *args, **kwargs)
+        capture.note_header(header_result_args, body)
         return None
 
     return apply_chord

@@ -13,76 +13,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from celery._state import _task_stack
+from celery.backends.rpc import RPCBackend
 from celery.canvas import Signature, group, maybe_signature
-from celery.exceptions import NotRegistered
 from celery.result import AsyncResult, GroupResult
-from celery.utils.functional import arity_greater
+from celery.utils.functional import _regen
 from kombu.utils.functional import maybe_list
 from kombu.utils.uuid import uuid
 
-NOT_KEPT = frozenset(
-    {
-        "add_to_parent", "chain", "chord", "connection", "link", "link_error", "producer", "publisher", "result_cls",
-        "router", "task_id", "task_type",
-    }
-)  # fmt: skip
-"""Options of `send_task` that are of the caller's process, or that become edges of the plan."""
+from segue.executors.celery.calls import IMMUTABLE, NOT_KEPT, Call, Kin, Pending, is_open, member_of, takes_exception
 
-IMMUTABLE = "is_immutable"
-"""Among the options of an error callback that is called inline: it gets its own arguments only."""
+if TYPE_CHECKING:
+    from segue.executors.celery.growing import Growing
 
 _current: ContextVar[Capture | None] = ContextVar("segue_celery_capture", default=None)
-
-
-class Pending:
-    """Stands for the result of a call that has not run yet."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: int) -> None:
-        self.call = call
-
-    def __copy__(self) -> Pending:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Pending:
-        return self
-
-    def __repr__(self) -> str:
-        return f"<the result of call {self.call}>"
-
-
-class Call(NamedTuple):
-    """One task that the canvas calls. `parents` are the calls whose success calls it."""
-
-    number: int
-    id: str
-    task: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    options: dict[str, Any]  # what a message needs: queue, priority, expires, group_id, ...
-    parents: tuple[int, ...]
-    callbacks: list[Any]
-    errbacks: list[Any]
-    chain: list[Any]
-    chord: Any
-    is_body: bool  # of a chord
-    header: tuple[int, ...]  # of a chord's body: the calls whose failure is the chord's
-    on_failure: bool  # called because a parent failed, when all have ended
-    is_inline: bool  # called with the request and the exception, by the process that has them
-    error: str = ""  # why it cannot be called at all: its arguments do not fit the task
 
 
 class Capture:
     """The calls of one canvas, while it is applied."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, growing: Growing | None = None, reply_to: str | None = None) -> None:
         self.app = app
+        self._growing = growing
+        self.reply_to = reply_to or (app.thread_oid if isinstance(app.backend, RPCBackend) else None)
         self.calls: list[Call] = []
+        self.kin: dict[int, Kin] = {}
         self.is_outermost = True
         self.is_awaited = False  # the caller gets the result object, and may wait for what is applied
         self._parents: tuple[int, ...] = ()
@@ -100,6 +57,8 @@ class Capture:
 
     def add(self, task: str, args: Any, kwargs: Any, options: dict[str, Any]) -> AsyncResult:
         """Collect a call, as `app.send_task` was asked for it, and return its result object."""
+        if self._growing is not None and self._growing.is_open and self.is_outermost:
+            return self._growing.add(self, task, args, kwargs, options)
         id_ = options.get("task_id") or uuid()
         result_cls = options.get("result_cls") or self.app.AsyncResult
         parent = self.app.current_worker_task if self.is_outermost else None
@@ -111,12 +70,15 @@ class Capture:
                 "parent_id": options.get("parent_id") or request.id,
             }
         kept = {name: value for name, value in options.items() if name not in NOT_KEPT and value is not None}
+        if self.reply_to is not None:
+            kept["reply_to"] = self.reply_to  # whichever process sends it, the result goes to who waits for it
+        chord = options.get("chord")
         self.calls.append(
             Call(
                 len(self.calls), id_, task, tuple(args or ()), dict(kwargs or {}), kept, self._parents,
                 maybe_list(options.get("link")) or [], maybe_list(options.get("link_error")) or [],
-                list(options.get("chain") or []), options.get("chord"), self._is_body,
-                self._header, self._on_failure, False,
+                list(options.get("chain") or []), None if member_of(chord) else chord, chord is not None,
+                self._is_body, self._header, self._on_failure, False,
             )
         )  # fmt: skip
         result = result_cls(id_)
@@ -129,14 +91,31 @@ class Capture:
         """How many members of a header the body waits for, as Celery tells its result backend."""
         if group_id in self._applied:
             return
-        self._sizes[group_id] = size
+        self._sizes[group_id] = max(size, self._sizes.get(group_id, 0))  # 5.3 counts a group in the header once more
         self._launched_by[group_id] = self._parents
         self._check(group_id)
 
-    def note_header(self, header: tuple[str, Any]) -> None:
-        """The results of a header, as they lie in each other."""
+    def note_header(self, header: tuple[str, Any], body: Any) -> None:
+        """The results of a header, as they lie in each other. One that is still being generated is flat."""
         group_id, results = header
-        self._structures[group_id] = list(results)
+        if self._growing is not None and self.is_outermost and not self.calls and self._growing.open(header, body):
+            return
+        if not isinstance(results, _regen):
+            self._structures[group_id] = list(results)
+
+    def leave_open(self, group_id: str) -> None:
+        """More members of this header will come: nothing here calls its body."""
+        self._applied.add(group_id)
+
+    def apply_to_generated(self, body: Signature) -> list[int]:
+        """Apply the body of a chord to the only call, which stands for its header; returns the calls that begin it."""
+        self.is_outermost = False
+        self._parents, self._header = (0,), (0,)
+        self._is_body = not isinstance(body, group)
+        with outside_tasks():
+            found = self._apply(body, ([Pending(0)],))
+        self._is_body, self._header = False, ()
+        return found
 
     def follow(self) -> None:
         """Apply what follows from each call, until nothing does."""
@@ -157,31 +136,38 @@ class Capture:
             return
         value = (Pending(call.number),)
         options = {"parent_id": call.id, "root_id": call.options.get("root_id") or call.id}
-        callbacks = [maybe_signature(each, app=self.app) for each in call.callbacks]
-        if len(callbacks) > 1:
-            single = [each for each in callbacks if not isinstance(each, group)]
-            for each in callbacks:
-                if isinstance(each, group):
-                    self._apply(each, value, **options)
-            if single:
-                self._apply(group(single, app=self.app), value, **options)
-        elif callbacks:
-            self._apply(callbacks[0], value, **options)
+        kin = self.kin[call.number] = Kin()
+        kin.callbacks = self._call_callbacks(call, value, options)
         if call.chain:
             following: Signature = maybe_signature(call.chain[-1], app=self.app)
-            self._apply(following, value, chain=call.chain[:-1], **options)
+            kin.chain = self._apply(following, value, chain=call.chain[:-1], **options)
         if call.errbacks:
             self._call_errbacks(call)
         group_id = call.options.get("group_id")
-        if call.chord is not None and group_id and group_id not in self._applied:
+        if call.chord is not None and not is_open(call.chord) and group_id and group_id not in self._applied:
             self._members.setdefault(group_id, []).append(call)
             self._bodies[group_id] = call.chord
             self._check(group_id)
 
-    def _apply(self, work: Signature, args: tuple[Any, ...], **options: Any) -> None:
-        """Apply what follows. Where its arguments do not fit its task, it becomes a call that fails when it is due.
+    def _call_callbacks(self, call: Call, value: tuple[Any, ...], options: dict[str, Any]) -> list[list[int]]:
+        """As a worker does: groups by themselves, the others together. Returns the first calls of each callback."""
+        callbacks = [maybe_signature(each, app=self.app) for each in call.callbacks]
+        if len(callbacks) < 2:
+            return [self._apply(each, value, **options) for each in callbacks]
+        found = {number: self._apply(each, value, **options) for number, each in enumerate(callbacks)
+                 if isinstance(each, group)}  # fmt: skip
+        single = [number for number in range(len(callbacks)) if number not in found]
+        if single:
+            first = self._apply(group([callbacks[number] for number in single], app=self.app), value, **options)
+            alone = len(first) == len(single)  # or one of them begins with several: they are only known together
+            found.update((number, [first[index]] if alone else first) for index, number in enumerate(single))
+        return [found[number] for number in range(len(callbacks))]
 
-        Celery finds that in the worker; the canvas was started by then.
+    def _apply(self, work: Signature, args: tuple[Any, ...], **options: Any) -> list[int]:
+        """Apply what follows; returns the calls with which it begins.
+
+        Where its arguments do not fit its task, it becomes a call that fails when it is due. Celery finds that in the
+        worker; the canvas was started by then.
         """
         before = len(self.calls)
         try:
@@ -192,6 +178,7 @@ class Capture:
             options = {**work.options, **{name: value for name, value in options.items() if value is not None}}
             self.add(str(work.task), (), {}, options)
             self.calls[-1] = self.calls[-1]._replace(error=str(error))
+        return [call.number for call in self.calls[before:]]
 
     def _check(self, group_id: str) -> None:
         if group_id in self._members and len(self._members[group_id]) == self._sizes.get(group_id):
@@ -241,17 +228,20 @@ class Capture:
         """What Celery does when the task fails, or the header of the chord whose body it is."""
         watched = frozenset({*call.header, call.number})
         self._on_failure = True
-        by_id: list[Any] = []
-        for each in call.errbacks:
+        by_id: list[tuple[int, Any]] = []
+        found: dict[int, list[int]] = {}
+        for number, each in enumerate(call.errbacks):
             errback = maybe_signature(each, app=self.app)
             if takes_exception(self.app, errback):
                 self._parents = self._not_yet_watched(errback, watched)
-                self._add_inline(errback, call)
+                found[number] = self._add_inline(errback, call)
             else:
-                by_id.append(errback)
-        for errback in by_id:
+                by_id.append((number, errback))
+        root_id = call.options.get("root_id") or call.id
+        for number, errback in by_id:
             self._parents = self._not_yet_watched(errback, watched)
-            self._apply(errback, (call.id,), parent_id=call.id, root_id=call.options.get("root_id") or call.id)
+            found[number] = self._apply(errback, (call.id,), parent_id=call.id, root_id=root_id)
+        self.kin[call.number].errbacks = [found[number] for number in range(len(call.errbacks))]
         self._on_failure = False
         self._parents = (call.number,)
 
@@ -268,32 +258,30 @@ class Capture:
         self._watched.setdefault(key, []).append(watched)
         return tuple(sorted(left))
 
-    def _add_inline(self, errback: Signature, call: Call) -> None:
+    def _add_inline(self, errback: Signature, call: Call) -> list[int]:
         self.calls.append(
             Call(
                 len(self.calls), uuid(), errback.task, (call.id, *errback.args), dict(errback.kwargs),
                 {IMMUTABLE: True} if errback.immutable else {},
-                self._parents, [], [], [], None, False, (), True, True,
+                self._parents, [], [], [], None, False, False, (), True, True,
             )
         )  # fmt: skip
+        return [len(self.calls) - 1]
+
+    def value_at_end(self, first: list[int] | None = None) -> Any:
+        """What stands for the result of the last task in the chain that begins with these calls."""
+        found = first or [call.number for call in self.calls if not call.parents]
+        while True:
+            follow = self.kin[found[0]].chain if len(found) == 1 else []
+            if not follow and all(self.calls[number].is_member for number in found):
+                follow = [call.number for call in self.calls if call.is_body and set(found) <= set(call.parents)]
+            if not follow:
+                return [Pending(number) for number in found] if len(found) > 1 else Pending(found[0])
+            found = follow
 
     def left_chords(self) -> list[str]:
         """The groups whose bodies were not applied: their headers never have that many members."""
         return list(self._members)
-
-
-def takes_exception(app: Any, errback: Signature) -> bool:
-    """Whether Celery calls this error callback with (request, exception, traceback) instead of the task's id."""
-    try:
-        header = getattr(errback.type, "__header__", None)
-        if header is None or isinstance(header, partial):
-            return False
-        return bool(app.backend._errback_arity_greater(errback, 1))
-    except (NotRegistered, AttributeError):  # it is not known here, or this Celery asks more simply
-        try:
-            return bool(arity_greater(errback.type.__header__, 1))
-        except NotRegistered:
-            return False
 
 
 @contextmanager
@@ -314,26 +302,35 @@ def current_capture() -> Capture | None:
     return _current.get()
 
 
-def captured(app: Any, apply: Callable[[], Any], *, is_awaited: bool = False) -> tuple[Capture, Any]:
+def captured(
+    app: Any, apply: Callable[[], Any], growing: Growing | None = None, *, reply_to: str | None = None,
+    is_awaited: bool = False,
+) -> tuple[Capture, Any]:  # fmt: skip
     """Apply a canvas by `apply`; returns the calls that it makes, and its result object.
 
-    With `is_awaited`, the caller gets the result object: then the backend is told to expect the result.
+    With `growing`, calls of a header that is being generated go there. `reply_to` is the queue for results, where a
+    result backend sends them as messages; by default that of this process. With `is_awaited`, the caller gets the
+    result object, so the result backend is told to expect the result.
     """
-    capture = Capture(app)
+    capture = Capture(app, growing, reply_to)
     capture.is_awaited = is_awaited
-    token = _current.set(capture)
-    try:
+    with capturing(capture):
         result = apply()
         capture.follow()
-    finally:
-        _current.reset(token)
     return capture, result
 
 
 @contextmanager
 def uncaptured() -> Iterator[None]:
     """Send for real meanwhile."""
-    token = _current.set(None)
+    with capturing(None):
+        yield
+
+
+@contextmanager
+def capturing(capture: Capture | None) -> Iterator[None]:
+    """Let calls go to this capture meanwhile."""
+    token = _current.set(capture)
     try:
         yield
     finally:

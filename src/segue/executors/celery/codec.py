@@ -1,20 +1,25 @@
 """Celery's JSON as Segue stores it: dates, UUIDs, decimals and bytes keep the tags that kombu gives them.
 
+NaN and the infinities, which JSON cannot hold and which Python writes nevertheless, get such a tag, too. So everything
+that is stored is JSON for every reader, and tasks get the float.
+
 Arguments and results of Celery tasks go from the caller to the worker, and from a worker to the next task, exactly as
 in Celery's own messages. Segue's engine only moves the text.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from celery.result import ResultBase
 from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
+from kombu.utils.json import register_type
 
 from segue.errors import SerializationError
-from segue.executors.celery.capture import Pending
+from segue.executors.celery.calls import Pending
 from segue.given import shown
 from segue.model import Expr, Gather, Hole, Ref, Span
 from segue.plan.codec import decode_holes, evaluate
@@ -26,10 +31,33 @@ _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError)
 def dumps(value: object, what: str) -> str:
     """A value as Celery's JSON. Raises SerializationError, which names `what`, for one that has no such form."""
     try:
-        text: str = kombu_dumps(value, allow_nan=False)
+        try:
+            text: str = kombu_dumps(value, allow_nan=False)
+        except ValueError:  # it may have such a float; looking for one takes longer than writing
+            text = kombu_dumps(_tagged(value), allow_nan=False)
     except _UNWRITABLE as error:
         raise SerializationError(f"{what} is {shown(value)}, which Celery's JSON cannot hold: {error}") from error
     return text
+
+
+class _NotFinite:
+    """NaN, or an infinity."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+
+register_type(_NotFinite, "float", lambda found: repr(found.value), float)
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NotFinite(value)
+    if isinstance(value, (list, tuple)):
+        return [_tagged(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _tagged(item) for key, item in value.items()}
+    return value
 
 
 def loads(text: str) -> Any:

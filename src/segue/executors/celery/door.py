@@ -17,12 +17,12 @@ from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, recall_steps, retry_changed
 from segue.errors import ConfigError, PlanError, Problem
-from segue.executors.celery.capture import Call
+from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
-from segue.executors.celery.spec import ERROR, INLINE, has
+from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import stored
@@ -130,6 +130,9 @@ class Door:
         options = {**asked.options, "headers": without_header(asked.options.get("headers"))}
         after = self._delay(options)
         args, _ = encode_arguments(tuple(asked.args or ()), asked.kwargs or {}, "an argument of the retry")
+        with self.engine.reading() as tx:
+            [(_, _, _, spec, _, _)] = tx.all("step_of_executor", run_id=header.attempt[0], step=header.attempt[1])
+        options |= {name: value for name, value in options_of(spec).items() if name in OURS}
         outcome = Outcome(*header.attempt, Verdict.FAILED, error=error, seconds=seconds)
         self.engine.act(
             retry_changed, outcome, by=self.host, after_seconds=after, args=args,
@@ -242,6 +245,9 @@ class Door:
             why = has(step.spec, ERROR)
             if why:
                 outcomes.append(self._refused(step, TypeError(why)))
+            elif has(step.spec, GENERATED):
+                why = "the process that generated the tasks of this canvas has ended before its generator did"
+                outcomes.append(self._refused(step, RuntimeError(why)))
             elif has(step.spec, INLINE):
                 if inline is None:
                     outcomes.append(call_errback(self, step, None))
@@ -263,7 +269,7 @@ class Door:
         return self.is_prefork and os.getpid() != self._home
 
     def _refused(self, step: SentStep, error: Exception) -> Outcome:
-        """A step whose arguments do not fit its task, or cannot be read, fails, and its result says so."""
+        """A step that cannot be sent, or whose arguments cannot be read, fails, and its result says why."""
         attempt = (step.job.run_id, step.job.step, step.job.attempt)
         if step.handle is not None:
             try:

@@ -13,9 +13,10 @@ from celery.app.task import Context
 from celery.exceptions import ChordError
 
 from segue.attempt.outcomes import describe
-from segue.executors.celery.capture import IMMUTABLE
+from segue.executors.celery.calls import IMMUTABLE
 from segue.executors.celery.codec import decode_arguments
 from segue.executors.celery.spec import has
+from segue.executors.celery.stored import stored_result
 from segue.model import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def call_errback(door: Door, step: SentStep, failure: Failure | None) -> Outcome
 
 def _rebuilt(door: Door, task_id: str, failure: Failure | None) -> Failure:
     """The failure of another task than the one that failed here: a chord's, or one that another process recorded."""
-    found: object = door.app.backend.get_result(task_id)
+    found: object = stored_result(door.app, task_id)
     exception = found if isinstance(found, BaseException) else None
     if exception is None:
         exception = ChordError("a task of the header failed") if failure is None else ChordError(

@@ -5,24 +5,32 @@ from __future__ import annotations
 import functools
 from typing import Any, Literal, Protocol
 
-from celery import Celery
+from celery import VERSION, Celery
 from celery.canvas import Signature
+from kombu.exceptions import EncodeError
 
 from segue.authoring.planning import register_planner
 from segue.engine.engine import Engine
-from segue.errors import ConfigError, PlanError, Problem
+from segue.errors import ConfigError, PlanError, Problem, SerializationError
 from segue.executors.celery.attempt import RetryAsked, current_attempt
 from segue.executors.celery.backend import recording
+from segue.executors.celery.calls import NOT_KEPT, member_of
 from segue.executors.celery.canvas import make_canvases_durable, take_replacements
-from segue.executors.celery.capture import NOT_KEPT, current_capture
+from segue.executors.celery.capture import current_capture
+from segue.executors.celery.codec import encode_arguments
 from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
+from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.node import node_step
 from segue.executors.celery.plans import plan_of_canvas
 from segue.executors.celery.publish import SEGUES, header_of
 from segue.executors.celery.request import halting
+from segue.executors.celery.standins import stands_in
 from segue.executors.celery.tracer import TracerSlot
 from segue.given import shown
 from segue.plan.graph import Plan
+
+OLDEST = (5, 3)
+"""The oldest version of Celery whose ways are known here."""
 
 
 class HasEngine(Protocol):
@@ -49,6 +57,9 @@ def install(
         app = Celery("shop", broker="redis://localhost")
         install(app, Segue("postgresql://localhost/shop"))
     """
+    if VERSION < OLDEST:
+        this, needed = ".".join(map(str, VERSION[:3])), ".".join(map(str, OLDEST))
+        raise ConfigError(f"Segue needs Celery {needed} or newer, and this is {this}. Run pip install -U celery.")
     if not isinstance(app, Celery):
         raise ConfigError(f"install was given {shown(app)}, which is no Celery app. Call install(app, segue).")
     if not isinstance(getattr(segue, "engine", None), Engine):
@@ -101,10 +112,22 @@ def _take_sending(app: Celery, door: Door) -> None:
         if attempt is not None and options.get("task_id") == attempt.task_id and options.get("retries"):
             header = header_of({"headers": options.get("headers")})
             if header is not None and header.attempt == attempt.header.attempt:
+                try:
+                    encode_arguments(tuple(args or ()), kwargs or {}, "an argument of the retry")
+                except SerializationError as error:
+                    raise EncodeError(str(error)) from error
                 attempt.retry = RetryAsked(args, kwargs, {
                     key: value for key, value in options.items() if key not in NOT_KEPT and value is not None
                 })  # fmt: skip
                 return app.AsyncResult(attempt.task_id)
+        member = member_of(options.get("chord"))
+        if member is not None:
+            return add_to_chord_of(door, member, name, lambda: app.send_task(name, args, kwargs, *more, **options))
+        if attempt is not None and attempt.relatives is not None and stands_in(options.get("chain")):
+            return attempt.relatives.insert(
+                name, options["chain"],
+                lambda chain: app.send_task(name, args, kwargs, *more, **{**options, "chain": chain}),
+            )  # fmt: skip
         return send(name, args, kwargs, *more, **options)
 
     app.send_task = send_task

@@ -6,15 +6,19 @@ would stay PENDING. The process that recorded the failure writes these states af
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import states
 from celery.app.task import Context
+from celery.backends.base import DisabledBackend
+from celery.backends.rpc import RPCBackend
 from celery.exceptions import ChordError, TaskRevokedError
 
 from segue.engine.stored import error_of
 from segue.executors.celery.spec import BODY, options_of
+from segue.executors.celery.stored import stored_result
 from segue.model import ErrorInfo, StepStatus
 
 if TYPE_CHECKING:
@@ -55,7 +59,9 @@ def _note(act: Any, run_id: str, step: int, status: str) -> None:
 
 def _write(door: Door, handle: str, status: str, spec: Mapping[str, Any], cause: _InVain | None) -> None:
     backend = door.app.backend
-    if spec.get("ignore_result") or backend.get_state(handle) in states.READY_STATES:
+    if spec.get("ignore_result") or isinstance(backend, DisabledBackend):
+        return
+    if not isinstance(backend, RPCBackend) and backend.get_state(handle) in states.READY_STATES:
         return
     request = Context(id=handle, reply_to=spec.get("reply_to"), correlation_id=handle)
     error: BaseException
@@ -71,11 +77,14 @@ def _write(door: Door, handle: str, status: str, spec: Mapping[str, Any], cause:
 def _error_of(door: Door, cause: _InVain) -> BaseException:
     """The exception of the task that failed, as its own result has it."""
     if cause.handle is not None:
-        found: object = door.app.backend.get_result(cause.handle)
+        found: object = stored_result(door.app, cause.handle)
         if isinstance(found, BaseException):
             return found
     error = cause.error or ErrorInfo("Error", "its task failed")
-    made: BaseException = type(error.type, (Exception,), {})(error.message)
+    kind = getattr(builtins, error.type, None)
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
+        kind = type(error.type, (Exception,), {})
+    made: BaseException = kind(error.message)
     return made
 
 

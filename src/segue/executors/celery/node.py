@@ -25,7 +25,7 @@ from celery.worker import state
 
 from segue.engine.executing import begin_steps
 from segue.engine.identity import WorkerIdentity
-from segue.errors import PASSING_ERRORS
+from segue.errors import PASSING_ERRORS, ConfigError
 from segue.executors.celery.publish import header_of
 from segue.loop.wakeups import Wakeups
 from segue.model import Attempt
@@ -227,6 +227,12 @@ def node_step(door: Door) -> type[bootsteps.StartStopStep]:
 
         def __init__(self, parent: Any, **kwargs: Any) -> None:
             super().__init__(parent, **kwargs)
+            pool = parent.pool_cls if isinstance(parent.pool_cls, str) else parent.pool_cls.__module__
+            if "eventlet" in pool:
+                raise ConfigError(
+                    "Segue cannot run on eventlet, on which its threads and database drivers would block. Start the "
+                    "worker with another pool: celery worker -P prefork, threads, gevent or solo."
+                )
             door.shared = mmap.mmap(-1, 64)  # before children are forked, which share it
             self._node: Node | None = None
 

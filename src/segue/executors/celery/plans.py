@@ -14,15 +14,19 @@ from kombu import Exchange, Queue
 from msgspec import structs
 
 from segue.errors import PlanError, Problem, SerializationError
-from segue.executors.celery.capture import Call, Capture, captured
-from segue.executors.celery.codec import dumps, encode_arguments, gathered
-from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE
+from segue.executors.celery.calls import Call, Kin, Pending
+from segue.executors.celery.capture import Capture, captured
+from segue.executors.celery.codec import dumps, encode_arguments, expression_of, gathered
+from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE, KIN
 from segue.model import Expr, Gather, JoinRule, Policy, Ref
 from segue.plan.codec import steps_in
 from segue.plan.graph import Node, Plan
 
 if TYPE_CHECKING:
     from segue.executors.celery.door import Door
+
+
+JSON = ("json", "application/json")
 
 
 def plan_of_canvas(
@@ -36,7 +40,9 @@ def plan_of_canvas(
     return plan_of_capture(door, str(canvas.task), capture, result), result
 
 
-def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, replaces: bool = False) -> Plan:
+def plan_of_capture(
+    door: Door, name: str, capture: Capture, result: Any, *, replaces: bool = False, names: Names | None = None
+) -> Plan:  # fmt: skip
     """The plan of what was captured; its result is what `result` will have.
 
     In one that replaces a task, a callback that fails fails nothing else: the task has the result that it waits for.
@@ -47,12 +53,17 @@ def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, rep
             name, [Problem(group_id, "fewer tasks of the header end than its body waits for", "Report this canvas")
                    for group_id in left],
         )  # fmt: skip
-    names = _Names(capture.calls)
+    names = names or Names(capture.calls)
     nodes: list[Node] = []
     problems: list[Problem] = []
     for call in capture.calls:
+        serializer = _serializer_of(door, call)
+        if serializer not in JSON:
+            what = f"its messages are {serializer}, and what Segue stores of a task is JSON"
+            problems.append(Problem(call.task, what, "Give the task serializer='json', or start it without Segue"))
+            continue
         try:
-            nodes.append(_node(door, call, names.take(call.task)))
+            nodes.append(_node(door, call, capture.kin.get(call.number), names.take(call.task)))
         except SerializationError as error:
             problems.append(Problem(call.task, str(error), "Pass JSON, or an identifier instead of the object"))
     if problems:
@@ -70,6 +81,11 @@ def plan_of_capture(door: Door, name: str, capture: Capture, result: Any, *, rep
     return Plan(name, tuple(nodes), result=expr)
 
 
+def _serializer_of(door: Door, call: Call) -> str:
+    task = door.app.tasks.get(call.task)
+    return str(call.options.get("serializer") or getattr(task, "serializer", None) or door.app.conf.task_serializer)
+
+
 def _above(calls: list[Call], numbers: set[int]) -> set[int]:
     """These calls, and all that come before them."""
     found: set[int] = set()
@@ -81,21 +97,22 @@ def _above(calls: list[Call], numbers: set[int]) -> set[int]:
     return found
 
 
-class _Names:
-    """Names of steps: a task's own name, with a number where the canvas calls it more than once."""
+class Names:
+    """Names of steps: a task's own name, with a number where the canvas calls it more than once, or may do so."""
 
-    def __init__(self, calls: list[Call]) -> None:
-        self._is_repeated = {task: count > 1 for task, count in Counter(call.task for call in calls).items()}
+    def __init__(self, calls: list[Call] | None = None) -> None:
+        self._are_all = calls is None
+        self._is_repeated = {task: count > 1 for task, count in Counter(call.task for call in calls or ()).items()}
         self._taken: Counter[str] = Counter()
 
     def take(self, task: str) -> str:
         """The name of the next step that calls this task."""
         number = self._taken[task]
         self._taken[task] += 1
-        return f"{task}[{number}]" if self._is_repeated[task] else task
+        return f"{task}[{number}]" if self._are_all or self._is_repeated[task] else task
 
 
-def _node(door: Door, call: Call, name: str) -> Node:
+def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
     args, holes = encode_arguments(call.args, call.kwargs, f"an argument of {call.task}")
     options = {key: _plain(value) for key, value in call.options.items()}
     if call.is_body:
@@ -104,6 +121,9 @@ def _node(door: Door, call: Call, name: str) -> Node:
         options[INLINE] = True
     if call.error:
         options[ERROR] = call.error
+    counts = [len(call.chain), len(call.callbacks), len(call.errbacks), int(call.is_member)]
+    if kin is not None and any(counts):
+        options[KIN] = _kin(call, kin, counts)
     delay, eta = options.pop("countdown", None), options.pop("eta", None)
     if delay is not None or eta is not None:
         options[DELAYED] = True
@@ -119,12 +139,30 @@ def _node(door: Door, call: Call, name: str) -> Node:
     )  # fmt: skip
 
 
+def _kin(call: Call, kin: Kin, counts: list[int]) -> dict[str, Any]:
+    """The counts, and where the steps are, seen from the call's own step."""
+
+    def places(calls: list[int]) -> list[int]:
+        return [number - call.number for number in calls]
+
+    found: dict[str, Any] = {"counts": counts}
+    if kin.chain:
+        found["chain"] = places(kin.chain)
+    if kin.callbacks:
+        found["callbacks"] = [places(each) for each in kin.callbacks]
+    if kin.errbacks:
+        found["errbacks"] = [places(each) for each in kin.errbacks]
+    return found
+
+
 def _plain(value: Any) -> Any:
     return value.name if isinstance(value, (Queue, Exchange)) else value
 
 
 def _result_of(result: Any, numbers: Mapping[str, int]) -> Expr | None:
-    """Where the value of a result object comes from."""
+    """Where the value of a result object comes from, or of what stands for it."""
+    if isinstance(result, (Pending, list)):
+        return expression_of(result)
     if isinstance(result, GroupResult):
         items = [_result_of(each, numbers) for each in result.results]
         return gathered([item for item in items if item is not None]) if items else Gather(())

@@ -26,7 +26,7 @@ from segue.engine.dispatch import SentStep
 from segue.errors import SerializationError
 from segue.executors.celery.capture import outside_tasks, uncaptured
 from segue.executors.celery.codec import decode_arguments, dumps, loads
-from segue.executors.celery.spec import DELAYED, OURS, options_of
+from segue.executors.celery.spec import DELAYED, KIN, OURS, options_of
 from segue.model import Attempt, Job
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes, evaluate
@@ -59,6 +59,7 @@ class StepHeader(NamedTuple):
 
     attempt: Attempt
     sent_at: float  # seconds since 1970, by the database's clock
+    kin: tuple[int, ...] = ()  # how much stands in the task's request: see standins.py
 
 
 class Letter(NamedTuple):
@@ -202,6 +203,8 @@ def letter_of(step: SentStep) -> Letter:
         options["eta"] = step.sent_at
     headers = dict(options.get("headers") or {})
     headers[HEADER] = [job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3)]
+    if KIN in spec:
+        headers[HEADER].append(spec[KIN]["counts"])
     options["headers"] = headers
     _, _, task = job.task.partition(":")
     return Letter(task, step.handle or uuid(), _arguments(job), options)  # an error callback has no handle
@@ -267,7 +270,7 @@ def header_of(request: Any) -> StepHeader | None:
     if not isinstance(found, (list, tuple)) or len(found) < 4:
         return None
     run_id, step, attempt, sent_at = found[:4]
-    return StepHeader((run_id, step, attempt), sent_at)
+    return StepHeader((run_id, step, attempt), sent_at, tuple(found[4]) if len(found) > 4 else ())
 
 
 def without_header(headers: Any) -> dict[str, Any]:

@@ -18,7 +18,13 @@ DELAYED = "is_delayed"
 ERROR = "error"
 """Why it fails instead of being sent."""
 
-OURS = frozenset({BODY, INLINE, DELAYED, ERROR})
+KIN = "kin"
+"""What stands for `request.chain`, `.callbacks`, `.errbacks` and `.chord` of the task: see standins.py."""
+
+GENERATED = "is_generated"
+"""It stands for a generator, which a process consumes; no message is sent for it."""
+
+OURS = frozenset({BODY, INLINE, DELAYED, ERROR, KIN, GENERATED})
 
 
 def options_of(spec: str | None) -> dict[str, Any]:

@@ -51,10 +51,12 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
         header = header_of(request or {})
         if header is None:
             return tracer(uuid, args, kwargs, request)
-        if door.asks_before(header, request) and not _may_begin(door, header):
+        if not _may_begin(door, header, request):
             _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
         with running(RunningAttempt(door, header, uuid)) as attempt:
+            if attempt.relatives is not None:
+                request = attempt.relatives.put_into(request)
             try:
                 traced = tracer(uuid, args, kwargs, request)
             except (SystemExit, KeyboardInterrupt) as exc:
@@ -67,15 +69,15 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
     return trace
 
 
-def _may_begin(door: Door, header: StepHeader) -> bool:
-    """Ask, for as long as an end would be reported, too. While nobody can say yes, the task does not run.
+def _may_begin(door: Door, header: StepHeader, request: Any) -> bool:
+    """Whether the task may run. The database is asked, if need be for as long as an end would be reported, too.
 
-    Its message is sent again then. An error here would look to Celery like a failure of the task.
+    If it is away for longer, the task does not run, and its message is sent again. An error here would look to Celery like a failure of the task.
     """
     end, wait = time.monotonic() + REPORT_PATIENCE_SECONDS, 0.0
     while True:
         try:
-            return door.may_begin(header)
+            return not door.asks_before(header, request) or door.may_begin(header)
         except PASSING_ERRORS as error:
             if time.monotonic() >= end:
                 logger.error("%s is not begun, because the database cannot be asked: %s", header, error)

@@ -11,6 +11,10 @@ UPDATE segue_steps SET attempt = :next_attempt, handle = coalesce(CAST(:handle A
     sent_until = :sent_until
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
 
+-- name: renew_sent
+UPDATE segue_steps SET sent_until = :sent_until
+WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
+
 -- name: change_step
 -- The executor's own retry may have other arguments. They include the values that filled the holes.
 UPDATE segue_steps SET args = :args, holes = NULL, spec = :spec WHERE run_id = :run_id AND step = :step;
@@ -85,3 +89,7 @@ UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :ste
 -- name: halted_runs
 -- Runs in which no step may begin.
 SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
+
+-- name: step_of_executor
+-- What a task sees of a step behind its own.
+SELECT task, args, holes, spec, handle, children FROM segue_steps WHERE run_id = :run_id AND step = :step;

@@ -66,13 +66,13 @@ INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate,
     failures, losses, rule, waiting_on, failed_above, skipped_above, children, hook, outcome, has_hooks, may_fail, args,
     holes, when_expr, policy, result, result_expr, error, worker_id, cancel_requested, started_at, finished_at, seconds,
     lane, planned_lane, planned_rule, event, metadata, passed_on_to, executor, spec, handle, fenced, sent_at, sent_until,
-    mirrored_at)
+    mirrored_at, added)
 SELECT :new_id, step, scope, name, task, is_join,
     CASE WHEN status IN ('ready', 'sent', 'running') THEN 'blocked' ELSE status END, NULL, queue, priority, ready_at, delay, 0,
     failures, losses, rule, waiting_on, failed_above, skipped_above, children, hook, outcome, has_hooks, may_fail, args,
     holes, when_expr, policy, result, result_expr, error, NULL, false, started_at, finished_at, seconds,
     lane, planned_lane, planned_rule, event, metadata, passed_on_to, executor, spec, handle, fenced, sent_at, sent_until,
-    mirrored_at
+    mirrored_at, added
 FROM segue_steps WHERE run_id = :run_id;
 
 -- name: fork_labels

@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import redis
+from kombu import Connection
 
 from tests.crash.storm.disturbances import Disturbances, descendants
 from tests.executors.celery.tallying import Place, TallyingWorker
 from tests.servers.postgres import PostgresServer
+from tests.servers.rabbitmq import RabbitmqServer
 from tests.servers.redis import RedisServer
 
 FROZEN_SECONDS = (0.5, 8.0)  # the lease is 3 s
@@ -58,6 +60,29 @@ class RedisBroker:
         """Forget every message."""
         with contextlib.closing(redis.Redis.from_url(self.url)) as client:
             client.flushdb()
+
+
+class RabbitBroker:
+    """RabbitMQ, which keeps messages on disk: after a restart, those that were not acknowledged come again."""
+
+    def __init__(self) -> None:
+        self.server = RabbitmqServer()
+
+    @property
+    def url(self) -> str:
+        """As Celery gets it."""
+        return self.server.url
+
+    def restart(self, seconds: float) -> None:
+        """Stop it, and start it after these seconds."""
+        self.server.stop()
+        time.sleep(seconds)
+        self.server.start()
+
+    def flush(self) -> None:
+        """Forget the messages that no worker has."""
+        with Connection(self.url) as connection, connection.channel() as channel:
+            channel.queue_purge("celery")
 
 
 class Blows:
