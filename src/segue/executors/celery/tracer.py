@@ -72,7 +72,8 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
 def _may_begin(door: Door, header: StepHeader, request: Any) -> bool:
     """Whether the task may run. The database is asked, if need be for as long as an end would be reported, too.
 
-    If it is away for longer, the task does not run, and its message is sent again. An error here would look to Celery like a failure of the task.
+    If it is away for longer, the task does not run, and its message is sent again. To Celery, an error here would be a
+    failure of the task.
     """
     end, wait = time.monotonic() + REPORT_PATIENCE_SECONDS, 0.0
     while True:
