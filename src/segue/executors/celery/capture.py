@@ -310,7 +310,7 @@ def captured(
 
     With `growing`, calls of a header that is being generated go there. `reply_to` is the queue for results, where a
     result backend sends them as messages; by default that of this process. With `is_awaited`, the caller gets the
-    result object, so the result backend is told to expect the result.
+    result object, so the result backend expects the result.
     """
     capture = Capture(app, growing, reply_to)
     capture.is_awaited = is_awaited
