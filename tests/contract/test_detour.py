@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segue.engine.engine import Engine
-from segue.model import Detour, Hole, Ref, Span
+from segue.model import SLEEP, WAIT_FOR, Detour, Hole, Ref, Span
 from segue.plan.graph import Plan
 from tests.contract import by_hand
 from tests.contract.stage import Stage, expanded, failed, node, plan, succeeded
@@ -36,6 +36,15 @@ def test_what_is_cut_is_skipped_with_all_below_it_and_the_run_succeeds(stage: St
     stage.turn(succeeded(a, 1, detour=Detour(skip=(1,))))
     stage.work()
     assert stage.statuses(run_id) == {"a": "succeeded", "b": "skipped", "c": "skipped", "d": "skipped"}
+    assert stage.run(run_id).status == "succeeded"
+
+
+@pytest.mark.parametrize("task,args", [(WAIT_FOR, '[["ok"],{}]'), (SLEEP, "[[3600],{}]")])
+def test_a_wait_that_is_cut_is_skipped_when_its_turn_comes(stage: Stage, task: str, args: str) -> None:
+    run_id = stage.start(plan(node("a"), node("b", 0, task=task, args=args), takes("c", 1), result=Ref(2)))
+    [a] = stage.claim_named("a")
+    stage.turn(succeeded(a, 1, detour=Detour(skip=(1,))))
+    assert stage.statuses(run_id) == {"a": "succeeded", "b": "skipped", "c": "skipped"}
     assert stage.run(run_id).status == "succeeded"
 
 

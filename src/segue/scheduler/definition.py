@@ -28,6 +28,7 @@ from segue.plan.check import Parameters
 from segue.plan.graph import NO_ARGUMENTS, Plan, RunTerms
 from segue.plan.labels import checked_tags, with_terms
 from segue.plan.namespaces import DEFAULT, bare, namespace_of, plan_in, stored
+from segue.scheduler.handles import with_own_handles
 from segue.timetable import Every, Timetable, parse_timetable
 from segue.timetable.interval import EPOCH
 from segue.timetable.zones import zone_named
@@ -73,7 +74,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         Raises UnknownTaskError for a workflow that this process does not know.
         """
         if self.plan is not None:
-            plan = codec.decode(self.plan)
+            plan = with_own_handles(codec.decode(self.plan))
             if self.tick_argument is not None:
                 plan = _with_tick(plan, _decode_argument(self.tick_argument), tick, self.timezone)
         else:

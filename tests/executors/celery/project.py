@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group
+from celery.exceptions import SoftTimeLimitExceeded
 
 from segue import Segue
 from segue.executors.celery import install, node
@@ -112,6 +113,14 @@ def make_app(
         while time.monotonic() < end:
             with suppress(SystemExit):
                 time.sleep(60)
+
+    @app.task(name="in_time", shared=False, soft_time_limit=1)
+    def in_time() -> str:
+        try:
+            time.sleep(30)
+        except SoftTimeLimitExceeded:
+            return "in time"
+        return "too late"
 
     @app.task(name="needs_file", shared=False)
     def needs_file(_: Any, path: str) -> str:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from segue import Segue
 from segue.authoring import encode
-from segue.errors import ConfigError, PlanError, SerializationError
-from segue.executors.celery import install, plan_of
+from segue.errors import ConfigError, DefinitionError, PlanError, SerializationError
+from segue.executors.celery import install, plan_of, wait_for
 from segue.executors.celery.codec import decode_arguments, dumps, encode_arguments, encode_result, loads
 from segue.model import Hole, JoinRule, Ref
 from segue.plan.codec import encode_holes, evaluate
@@ -242,3 +242,27 @@ def test_install_refuses_what_it_cannot_use(given: dict[str, Any], said: str) ->
     fine = {"app": Celery("fine", set_as_current=False), "segue": Segue("sqlite:///never-opened.db")}
     with pytest.raises(ConfigError, match=said):
         install(**{**fine, **given})
+
+
+def test_a_wait_in_a_canvas_is_a_step_of_the_engine(app: Celery) -> None:
+    add = app.tasks["add"]
+    plan = plan_of(chain(add.s(1, 2), wait_for("approved", timeout=60, default=4), add.s(10)))
+    first, wait, last = plan.nodes
+    assert (first.executor, wait.executor, last.executor) == ("celery", None, "celery")
+    assert (wait.task, wait.args) == ("segue.wait_for", '[["approved"], {"timeout": 60.0, "default": 4}]')
+    assert (wait.parents, wait.holes, last.parents) == ((0,), (), (1,))
+
+
+def test_a_wait_may_be_anywhere_in_a_canvas(app: Celery) -> None:
+    add, total = app.tasks["add"], app.tasks["total"]
+    plan = plan_of(chord([add.s(1, 2), wait_for("number"), add.s(3, 4) | wait_for("other")], total.s()))
+    assert sorted(node.task or "" for node in plan.nodes) == [
+        "celery:add", "celery:add", "celery:total", "segue.wait_for", "segue.wait_for",
+    ]  # fmt: skip
+
+
+def test_a_wait_takes_no_options_of_a_message(app: Celery) -> None:
+    with pytest.raises(PlanError, match="countdown"):
+        plan_of(app.tasks["add"].s(1, 2) | wait_for("approved").set(countdown=3))
+    with pytest.raises(DefinitionError, match="letters"):
+        wait_for("")

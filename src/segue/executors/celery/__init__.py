@@ -7,6 +7,8 @@ install(app, segue)
 run = segue.start(chain(fetch.s(7), group(resize.s(640), resize.s(1280)), publish.s()))
 """
 
+from segue.executors.celery.beat import adopt_beat
 from segue.executors.celery.install import install, plan_of
+from segue.executors.celery.waits import wait_for
 
-__all__ = ["install", "plan_of"]
+__all__ = ["adopt_beat", "install", "plan_of", "wait_for"]

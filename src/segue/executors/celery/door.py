@@ -57,6 +57,7 @@ class Door:
         self.is_durable = False  # every canvas of the app goes through here
         self.shared: mmap.mmap | None = None  # has the id of the node, in a worker and its children
         self.halted: frozenset[str] = frozenset()  # runs that are paused or being ended, as the node saw last
+        self.finalizers: frozenset[tuple[str, int]] = frozenset()  # their steps that run nevertheless
         self._turned_away: deque[Attempt] = deque()
         self.with_pool: weakref.WeakValueDictionary[Attempt, Any] = (
             weakref.WeakValueDictionary()
@@ -204,7 +205,8 @@ class Door:
 
     def turn_away(self, header: StepHeader) -> bool:
         """Whether the message of an attempt is not to run, because its run is halted; the node gives the step back."""
-        if header.attempt[0] not in self.halted:
+        run_id, step, _ = header.attempt
+        if run_id not in self.halted or (run_id, step) in self.finalizers:
             return False
         self._turned_away.append(header.attempt)
         return True
@@ -212,7 +214,10 @@ class Door:
     def look_for_halts(self) -> None:
         """See which runs are halted, and give back the steps whose messages were turned away."""
         with self.engine.reading() as tx:
-            self.halted = frozenset(str(row[0]) for row in tx.all("halted_runs"))
+            halted = frozenset(str(row[0]) for row in tx.all("halted_runs"))
+            rows = tx.all("finalizers_of_halted_runs") if halted else []
+            self.finalizers = frozenset((str(run_id), step) for run_id, step in rows)
+            self.halted = halted
         attempts = [self._turned_away.popleft() for _ in range(len(self._turned_away))]
         if attempts:
             try:

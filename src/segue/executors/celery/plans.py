@@ -18,7 +18,8 @@ from segue.executors.celery.calls import Call, Kin, Pending
 from segue.executors.celery.capture import Capture, captured
 from segue.executors.celery.codec import dumps, encode_arguments, expression_of, gathered
 from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE, KIN
-from segue.model import Expr, Gather, JoinRule, Policy, Ref
+from segue.executors.celery.waits import waiting_node
+from segue.model import WAIT_FOR, Expr, Gather, JoinRule, Policy, Ref
 from segue.plan.codec import steps_in
 from segue.plan.graph import Node, Plan
 
@@ -113,6 +114,10 @@ class Names:
 
 
 def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
+    relatives = _kin(call, kin)
+    if call.task == WAIT_FOR:
+        spec = None if relatives is None else dumps({KIN: relatives}, "what follows a wait")
+        return structs.replace(waiting_node(call, name), spec=spec)
     args, holes = encode_arguments(call.args, call.kwargs, f"an argument of {call.task}")
     options = {key: _plain(value) for key, value in call.options.items()}
     if call.is_body:
@@ -121,9 +126,8 @@ def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
         options[INLINE] = True
     if call.error:
         options[ERROR] = call.error
-    counts = [len(call.chain), len(call.callbacks), len(call.errbacks), int(call.is_member)]
-    if kin is not None and any(counts):
-        options[KIN] = _kin(call, kin, counts)
+    if relatives is not None:
+        options[KIN] = relatives
     delay, eta = options.pop("countdown", None), options.pop("eta", None)
     if delay is not None or eta is not None:
         options[DELAYED] = True
@@ -139,8 +143,11 @@ def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
     )  # fmt: skip
 
 
-def _kin(call: Call, kin: Kin, counts: list[int]) -> dict[str, Any]:
-    """The counts, and where the steps are, seen from the call's own step."""
+def _kin(call: Call, kin: Kin | None) -> dict[str, Any] | None:
+    """How many follow, and where their steps are, seen from the call's own step; None if nothing follows."""
+    counts = [len(call.chain), len(call.callbacks), len(call.errbacks), int(call.is_member)]
+    if kin is None or not any(counts):
+        return None
 
     def places(calls: list[int]) -> list[int]:
         return [number - call.number for number in calls]

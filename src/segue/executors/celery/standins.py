@@ -25,7 +25,7 @@ from segue.executors.celery.codec import loads
 from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.publish import StepHeader
 from segue.executors.celery.spec import BODY, KIN, OURS, options_of
-from segue.model import Detour
+from segue.model import WAIT_FOR, Detour
 from segue.plan.codec import decode_holes
 from segue.plan.graph import Plan
 
@@ -238,10 +238,14 @@ class Relatives:
         for _ in range(count):
             places = self._places(above)
             left -= 1
-            if len(places["chain"]) != 1 or self._places(places["chain"][0])["counts"][0] != left:
-                raise EncodeError("self.request.chain: a task can leave out the next tasks, but no group or chord.")
-            found.append((places["chain"][0], above))
-            above = places["chain"][0]
+            following = places["chain"]
+            is_task = len(following) == 1 and self._step(following[0]).task != WAIT_FOR
+            if not is_task or self._places(following[0])["counts"][0] != left:
+                raise EncodeError(
+                    "self.request.chain: a task can leave out the next tasks, but no group, no chord and no wait."
+                )
+            found.append((following[0], above))
+            above = following[0]
         return found
 
     # What the database has of them -------------------------------------------------------------------------------
@@ -274,7 +278,7 @@ class Relatives:
         open_places = {hole.where[:2] for hole in decode_holes(found.holes)}
         options = {name: value for name, value in options_of(found.spec).items() if name not in OURS}
         return {
-            "task": found.task.partition(":")[2],
+            "task": found.task if found.task == WAIT_FOR else found.task.partition(":")[2],
             "args": tuple(value for index, value in enumerate(positional) if (0, index) not in open_places),
             "kwargs": {name: value for name, value in named.items() if (1, name) not in open_places},
             "options": {**options, "task_id": found.handle}, "subtask_type": None, "immutable": not open_places,

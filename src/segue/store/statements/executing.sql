@@ -90,6 +90,12 @@ UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :ste
 -- Runs in which no step may begin.
 SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
 
+-- name: finalizers_of_halted_runs
+-- The exceptions: steps of runs that are being ended that run nevertheless.
+SELECT s.run_id, s.step FROM segue_runs r JOIN segue_steps s ON s.run_id = r.id
+WHERE r.finished_at IS NULL AND r.status <> 'paused' AND r.intent IS NOT NULL AND s.hook IS NOT NULL
+    AND s.executor IS NOT NULL AND s.status IN ('blocked', 'ready', 'sent', 'running');
+
 -- name: step_of_executor
 -- What a task sees of a step behind its own.
 SELECT task, args, holes, spec, handle, children FROM segue_steps WHERE run_id = :run_id AND step = :step;

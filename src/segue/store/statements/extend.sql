@@ -24,8 +24,10 @@ UPDATE segue_steps SET waiting_on = waiting_on + :more WHERE run_id = :run_id AN
 UPDATE segue_runs SET waiting_on = waiting_on + :more WHERE id = :run_id;
 
 -- name: skip_when_due
+-- A wait is a join until it begins.
 UPDATE segue_steps SET when_expr = :never
-WHERE run_id = :run_id AND step = :step AND status = 'blocked' AND task IS NOT NULL AND NOT is_join;
+WHERE run_id = :run_id AND step = :step AND status = 'blocked' AND task IS NOT NULL
+    AND (NOT is_join OR task IN ('segue.wait_for', 'segue.sleep'));
 
 -- name: pass_by
 -- As a step whose task returned a plan that has ended: it has the result of its parent.
