@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm celery-suite celery-matrix mutants clean
+        storm celery-suite celery-soak celery-matrix mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -88,6 +88,12 @@ storm: servers  ## hostile tasks, every verb, unusual settings and all kinds of 
 
 celery-suite: servers  ## Celery's own canvas tests, on plain Celery and with every canvas durable; takes half an hour
 	@$(BIN)/python -m tests.executors.celery.suite $(ARGS)
+
+celery-soak: servers  ## canvases while workers, brokers and databases die, on both databases and brokers (ARGS="--minutes 30")
+	@$(BIN)/python -m tests.executors.celery.soak $(ARGS)
+	@$(BIN)/python -m tests.executors.celery.soak --postgres $(ARGS)
+	@$(BIN)/python -m tests.executors.celery.soak --rabbitmq $(ARGS)
+	@$(BIN)/python -m tests.executors.celery.soak --postgres --rabbitmq $(ARGS)
 
 celery-matrix: servers  ## the tests of the Celery executor with each version of Celery; the oldest is only refused
 	@scripts/celery-matrix.sh $(PYTHON) $(ARGS)

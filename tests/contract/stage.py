@@ -21,7 +21,8 @@ from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import Ids
 from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.views import look
-from segue.engine.views.explain import Reason, explain
+from segue.engine.views.explain import explain
+from segue.engine.views.reason import Reason
 from segue.model import ErrorInfo, Hook, Job, JoinRule, Outcome, Policy, Value, Verdict
 from segue.plan import codec
 from segue.plan.graph import Node, Plan

@@ -41,45 +41,76 @@ def find_program() -> str:
     return found
 
 
-@contextmanager
-def running_rabbitmq() -> Iterator[str]:
-    """The URL of an empty broker, which is no part of a cluster.
+class RabbitmqServer:
+    """One private broker, which is no part of a cluster. It may be stopped and started again, on the same port.
 
-    It finds a port mapper of its own, or it would leave a daemon of Erlang's behind.
+    Queues and messages that are durable, as Celery's are, stay until `remove`. It finds a port mapper of its own, or it
+    would leave a daemon of Erlang's behind.
     """
-    folder = Path(tempfile.mkdtemp(prefix="segue-rabbitmq-", dir=temporary_folder()))
-    port, mapper_port, own = free_port(), free_port(), free_port()
-    mapper_folder = Path(tempfile.mkdtemp(prefix="segue-epmd-", dir=temporary_folder()))
-    mapper = Guarded(
-        ["epmd", "-address", "127.0.0.1", "-port", str(mapper_port)], folder=mapper_folder, log=mapper_folder / "log",
-        stop_signal=signal.SIGTERM,
-    )  # fmt: skip
-    (folder / "plugins").write_text("[].\n")
-    (folder / "rabbitmq.conf").write_text(
-        f"listeners.tcp.default = 127.0.0.1:{port}\nloopback_users = none\nlog.console = true\n"
-        "log.file = false\ndisk_free_limit.absolute = 10MB\nvm_memory_high_watermark.absolute = 512MB\n"
-    )
-    settings = {
-        "HOME": str(folder), "RABBITMQ_HOME_DIR": str(folder), "RABBITMQ_NODENAME": f"segue{port}@localhost",
-        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"), "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
-        "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "RABBITMQ_DIST_PORT": str(own), "ERL_EPMD_PORT": str(mapper_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
-    }  # fmt: skip
-    command = ["env", *[f"{name}={value}" for name, value in settings.items()], find_program()]
-    process = Guarded(command, folder=folder, log=folder / "output", stop_signal=signal.SIGTERM)
-    try:
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="segue-rabbitmq-", dir=temporary_folder()))
+        self._port, self._mapper_port, self._own_port = free_port(), free_port(), free_port()
+        self._process: Guarded | None = None
+        mapper_folder = Path(tempfile.mkdtemp(prefix="segue-epmd-", dir=temporary_folder()))
+        self._mapper = Guarded(
+            ["epmd", "-address", "127.0.0.1", "-port", str(self._mapper_port)], folder=mapper_folder,
+            log=mapper_folder / "log", stop_signal=signal.SIGTERM,
+        )  # fmt: skip
+        (self._folder / "plugins").write_text("[].\n")
+        (self._folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.default = 127.0.0.1:{self._port}\nloopback_users = none\nlog.console = true\n"
+            "log.file = false\ndisk_free_limit.absolute = 10MB\nvm_memory_high_watermark.absolute = 512MB\n"
+        )
+
+    @property
+    def url(self) -> str:
+        """As Celery gets it."""
+        return f"amqp://guest:guest@127.0.0.1:{self._port}//"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        folder = self._folder
+        settings = {
+            "HOME": str(folder), "RABBITMQ_HOME_DIR": str(folder), "RABBITMQ_NODENAME": f"segue{self._port}@localhost",
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"), "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_DIST_PORT": str(self._own_port), "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
+        }  # fmt: skip
+        command = ["env", *[f"{name}={value}" for name, value in settings.items()], find_program()]
+        process = self._process = Guarded(command, folder=folder, log=folder / "output", stop_signal=signal.SIGTERM)
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(port):
+        while not _answers(self._port):
             if not process.is_running or time.monotonic() > deadline:
                 log = (folder / "output").read_text() if (folder / "output").exists() else ""
                 raise RuntimeError(f"RabbitMQ did not start. Its log ends with:\n{log[-2000:]}")
             time.sleep(0.1)
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+
+    def stop(self) -> None:
+        """End it; what is durable stays."""
+        if self._process is not None:
+            self._process.stop(keep_folder=True)
+            self._process = None
+
+    def remove(self) -> None:
+        """End it and remove its folder."""
+        self.stop()
+        self._mapper.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def running_rabbitmq() -> Iterator[str]:
+    """The URL of an empty broker."""
+    server = RabbitmqServer()
+    try:
+        server.start()
+        yield server.url
     finally:
-        process.stop()
-        mapper.stop()
+        server.remove()
 
 
 def _answers(port: int) -> bool:

@@ -36,22 +36,54 @@ def find_program() -> str:
     return found
 
 
+class RedisServer:
+    """One private server with nothing on disk. After a stop it may be started again: on the same port, and empty.
+
+    Example::
+
+        server = RedisServer()
+        server.start()
+        server.stop()
+    """
+
+    def __init__(self) -> None:
+        self._port = free_port()
+        self._process: Guarded | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL, without the number of a database at its end."""
+        return f"redis://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        folder = Path(tempfile.mkdtemp(prefix="segue-redis-", dir=temporary_folder()))
+        command = [find_program(), "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        process = self._process = Guarded(command, folder=folder, log=folder / "log", stop_signal=signal.SIGTERM)
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(self._port):
+            if not process.is_running or time.monotonic() > deadline:
+                log = (folder / "log").read_text()[-2000:]
+                self.stop()
+                raise RuntimeError(f"Redis did not start. Its log ends with:\n{log}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it, with all that it held."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+
 @contextmanager
 def running_redis() -> Iterator[str]:
     """The URL of an empty server, without the number of a database at its end."""
-    folder = Path(tempfile.mkdtemp(prefix="segue-redis-", dir=temporary_folder()))
-    port = free_port()
-    command = [find_program(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = Guarded(command, folder=folder, log=folder / "log", stop_signal=signal.SIGTERM)
+    server = RedisServer()
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(port):
-            if not process.is_running or time.monotonic() > deadline:
-                raise RuntimeError(f"Redis did not start. Its log ends with:\n{(folder / 'log').read_text()[-2000:]}")
-            time.sleep(0.02)
-        yield f"redis://127.0.0.1:{port}"
+        server.start()
+        yield server.url
     finally:
-        process.stop()
+        server.stop()
 
 
 def _answers(port: int) -> bool:

@@ -16,6 +16,7 @@ from segue.client.records import reason_record
 WORDS = {
     "running": ("▶", "yellow"),
     "sent": ("◌", "yellow"),
+    "to_be_sent": ("○", "cyan"),
     "delayed": ("◷", "cyan"),
     "waiting_for_event": ("◷", "cyan"),
     "waiting_for_place": ("○", "cyan"),

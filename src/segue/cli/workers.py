@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
@@ -16,6 +17,8 @@ from segue.cli.wording import STYLES
 from segue.client.records import worker_record
 from segue.client.views import WorkerInfo
 from segue.client.wording import ago, counted
+
+NONE = Text("-", DIM)  # the queues and tasks of other executors' workers are not Segue's
 
 
 @click.command(short_help="List the workers that are alive.")
@@ -48,14 +51,18 @@ def command(setup: Setup, as_json: bool) -> None:
         )
     for worker in workers:
         table.add_row(
-            worker.name, _status(worker, now), f"{worker.pool} × {worker.concurrency}", ", ".join(worker.queues),
-            f"{len(worker.tasks):,}", _code(worker), Text(ago(worker.started_at, now), DIM),
+            worker.name, _status(worker, now), f"{worker.pool} × {worker.concurrency}", _listed(worker.queues),
+            f"{len(worker.tasks):,}" if worker.tasks else NONE, _code(worker), Text(ago(worker.started_at, now), DIM),
             Text(ago(worker.heartbeat_at, now), DIM),
         )  # fmt: skip
     put(out, with_namespaces(setup, table, workers))
     silent = sum(worker.lease_until < now for worker in workers)
     if silent:
         out.print(Text(f"{counted(silent, 'worker')} let the lease expire; the steps will be rescued.", "red"))
+
+
+def _listed(names: Sequence[str]) -> str | Text:
+    return ", ".join(names) or NONE
 
 
 def _code(worker: WorkerInfo) -> Text:

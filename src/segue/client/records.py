@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from segue.engine.stored import object_of
-from segue.engine.views.explain import Reason
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
+from segue.engine.views.reason import Reason
 from segue.engine.views.waiting import EventInfo, WaitInfo
 from segue.model import ErrorInfo, FailureInfo, StepStatus
 

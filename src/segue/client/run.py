@@ -20,6 +20,7 @@ from segue.engine.sending import Sent
 from segue.engine.verbs import say_to
 from segue.engine.views import explain as explaining
 from segue.engine.views import look
+from segue.engine.views.reason import Reason
 from segue.errors import NotFinishedError, RunFailedError, WaitTimeoutError
 from segue.model import RunStatus, StepStatus
 
@@ -180,7 +181,7 @@ class Run:
         """
         return send(self._engine, self.id, name, value, key)
 
-    def explain(self, step: str | int | None = None) -> list[explaining.Reason]:
+    def explain(self, step: str | int | None = None) -> list[Reason]:
         """Why the run, or its step of this name or number, is in its current state."""
         now = self._store.now()
         with self._look() as tx:

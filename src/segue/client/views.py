@@ -10,8 +10,8 @@ from segue.engine.sending import Sent
 from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
 from segue.engine.views.definitions import DefinitionInfo
-from segue.engine.views.explain import Reason
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.reason import Reason
 from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo

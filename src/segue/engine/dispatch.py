@@ -166,7 +166,8 @@ def exchange_plainly(
     status = StepStatus.RUNNING if dispatch.executor.is_fenced else StepStatus.SENT
     with store.transaction() as tx:
         act = watch.begin(tx, store.now())
-        _, finished = record_plainly(act, outcomes, from_status=status.value, beginning=first_of)
+        hold = () if dispatch.executor.is_fenced else outcomes
+        _, finished = record_plainly(act, outcomes, from_status=status.value, beginning=first_of, hold=hold)
         sending = Sending(act, dispatch.outlet, memory, want=dispatch.limit)
         sending.send()
     recorded, others, started, ended = heard_of(finished, outcomes)

@@ -101,13 +101,20 @@ def heard(
 
 def record_plainly(
     act: Act, outcomes: Sequence[Outcome], *, only_child: int | None = None, from_status: str = _RUNNING,
-    beginning: Sequence[str] = (),
+    beginning: Sequence[str] = (), hold: Sequence[Outcome] = (),
 ) -> tuple[Later, Later]:  # fmt: skip
-    """Lock the runs of these outcomes, begin those that are `beginning`, and record the outcomes that are plain."""
+    """Lock the runs of these outcomes, begin those that are `beginning`, and record the outcomes that are plain.
+
+    The steps of `hold` are locked, too: sent ones, which others change without the lock of their runs, because another
+    delivery begins or a message is looked for sooner. `finish_plain` would release the children of a step that changed
+    after it was read, without ending it.
+    """
     runs, tx = sorted({outcome.run_id for outcome in outcomes}), act.tx
     locked = tx.later("lock_run", id=runs[0]) if len(runs) == 1 else tx.later("lock_runs", ids=runs)
     if beginning:
         begin_runs(act, beginning)
+    for outcome in hold:
+        tx.later("lock_step", run_id=outcome.run_id, step=outcome.step)
     batch = [
         Finish(o.run_id, o.step, o.attempt, from_status, _SUCCEEDED, o.result, None, o.seconds) for o in outcomes
     ]  # fmt: skip

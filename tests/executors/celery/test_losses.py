@@ -77,6 +77,19 @@ def test_a_message_that_comes_three_times_is_recorded_once(staged: Staged, tmp_p
         assert path.read_text().split() == ["first"]
 
 
+def test_a_task_that_waited_for_its_worker_begins_under_its_lease(impatient: Staged, tmp_path: Path) -> None:
+    """It asks before it begins, at the moment when the worker has only just started."""
+    project, until = impatient.project, tmp_path / "until"
+    run = project.segue.start(chain(project.sig("wait_for_file", str(until)), project.sig("same")))
+    first = impatient.worker(fence="always")
+    wait_until(lambda: run.steps()[0].status == "running", SECONDS)
+    assert run.steps()[0].worker_id is not None
+    first.kill()
+    until.touch()
+    impatient.worker(fence="always")
+    assert run.wait(timeout=SECONDS).result() == "seen"
+
+
 @pytest.mark.parametrize("fence", ["suspect", "always"])
 @pytest.mark.parametrize("is_said", [True, False], ids=["marked as delivered again", "not marked"])
 def test_a_message_that_comes_again_while_its_task_runs_is_turned_away(

@@ -253,3 +253,12 @@ def test_a_child_keeps_its_connection_and_makes_another_when_that_is_lost(twins:
     publisher.send(steps[1:2], is_child=True)
     publisher.send(steps[2:], is_child=True)
     assert [message["headers"]["id"] for message in taken(twins.broker)] == ["0", "1", "2", "3"]
+
+
+def test_a_step_without_a_name_gets_one_for_its_message(twins: Twins) -> None:
+    """Error callbacks have none, and Celery cannot store the result of a task without."""
+    job = Job("run", 3, 1, "plain", "celery:plain", "[[1], {}]", None, {}, None)
+    Publisher(twins.durable).send([SentStep(job, "celery", None, None, NOW)])
+    [message] = [json.loads(raw) for raw in twins.broker.lrange("celery", 0, -1)]
+    assert message["headers"]["id"]
+    assert message["properties"]["correlation_id"] == message["headers"]["id"]

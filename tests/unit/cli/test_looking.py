@@ -119,6 +119,13 @@ def test_workers_are_listed(shell: Shell) -> None:
     assert "host:1  running  thread × 3  mail" in shell("workers").stdout
 
 
+def test_workers_of_other_executors_are_listed_without_queues(shell: Shell) -> None:
+    with Segue(shell.url) as segue:
+        worker = WorkerIdentity(id=segue.engine.new_id(), name="celery@host", queues=(), tasks=(), lease_seconds=30.0)
+        segue.engine.register(worker, pool="celery", concurrency=8, version="1")
+    assert "celery@host  running  celery × 8  -" in shell("workers").stdout
+
+
 def test_db_upgrade_makes_the_tables_once(make_shell: Callable[[str], Shell], bare_url: Callable[[], str]) -> None:
     shell = make_shell(bare_url())
     assert "has no tables" in shell("db", "check", exit_code=1).stderr

@@ -11,7 +11,8 @@ import pytest
 
 from segue.engine.backoff import delay_seconds, longer_wait
 from segue.engine.ids import Ids, first_id_at
-from segue.engine.views.explain import Reason, _merged, _span
+from segue.engine.views.explain import _merged
+from segue.engine.views.reason import Reason, span
 from segue.model import Policy
 
 NOW = datetime(2026, 11, 20, 12, 30, 0, 123456, tzinfo=UTC)
@@ -85,7 +86,7 @@ def test_reasons_that_differ_are_kept_apart() -> None:
     "seconds, text", [(-1, "0.0 s"), (3.14, "3.1 s"), (60, "60 s"), (600, "10 min"), (9000, "2.5 h")]
 )
 def test_spans_are_said_as_people_do(seconds: float, text: str) -> None:
-    assert _span(seconds) == text
+    assert span(seconds) == text
 
 
 def test_a_loop_waits_twice_as_long_each_time_up_to_the_longest() -> None:

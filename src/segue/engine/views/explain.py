@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
 
-import msgspec
-
 from segue.engine.debounce import waiting_debounce
 from segue.engine.holding import holders
 from segue.engine.stored import moment_of, object_of
 from segue.engine.views.definitions import LastDefinitions
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
+from segue.engine.views.reason import Reason, ago, span
 from segue.engine.views.why_limited import Kind, LimitsView, Why
+from segue.engine.views.why_sent import alive_of, is_of_node, why_sent, why_unsent, without_node
 from segue.errors import SerializationError
 from segue.model import ENGINE_TASKS, REFUSABLE_TASKS, SLEEP, Gate, RunStatus, StepStatus
 from segue.plan.namespaces import prefix_of
@@ -29,17 +29,6 @@ _ALIKE_IN_WORDS = (
     "no_worker", "no_worker_on_queue", "unknown_task", "waiting_for_event", "limited", "rate_limited",
     "waiting_for_share", "waiting_for_admission",
 )  # fmt: skip
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """Why something does not move: a word for programs, the step it is about, a sentence for people."""
-
-    code: str
-    step: str | None
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.step}: {self.text}" if self.step else self.text
 
 
 def explain(tx: Transaction, run_id: str, now: datetime, *, step: str | int | None = None) -> list[Reason]:
@@ -135,7 +124,7 @@ def _explain_step(
         case StepStatus.RUNNING:
             return [_running(step, now)]
         case StepStatus.SENT:
-            return [_sent(run, step, now)]
+            return why_sent(run.status, step, workers, now)
         case StepStatus.READY if step.gate == Gate.EVENT:
             return [_waiting_for_event(tx, run, step, now)]
         case StepStatus.READY:
@@ -152,14 +141,14 @@ def _explain_step(
 
 
 def _running(step: StepInfo, now: datetime) -> Reason:
-    since = _ago(step.started_at, now)
+    since = ago(step.started_at, now)
     where = step.worker or step.executor or "an unknown worker"
     text = f"attempt {step.attempt} has run on {where} for {since}"
     if step.progress is not None:
         total = f" of {step.progress.total:g}" if step.progress.total is not None else ""
         text += f", done {step.progress.done:g}{total}"
         if step.progress.eta_seconds is not None:
-            text += f", about {_span(step.progress.eta_seconds)} left"
+            text += f", about {span(step.progress.eta_seconds)} left"
     if step.cancel_requested:
         text += "; it was asked to end"
     if step.executor is not None and step.worker_id is None:
@@ -169,21 +158,6 @@ def _running(step: StepInfo, now: datetime) -> Reason:
             "lost", step.name, text + "; that worker no longer renews its lease, and the step will be rescued"
         )
     return Reason("running", step.name, text)
-
-
-def _sent(run: RunInfo, step: StepInfo, now: datetime) -> Reason:
-    named = f" as {step.handle}" if step.handle else ""
-    text = f"attempt {step.attempt} was sent to {step.executor or 'an unknown executor'}{named} "
-    text += f"{_ago(step.sent_at, now)} ago, and has not begun"
-    if run.status is RunStatus.PAUSED:
-        text += "; if it asks to begin while the run is paused, it is refused, and sent again after: segue resume RUN"
-    elif step.cancel_requested:
-        text += "; it was asked to end, and its executor has not reported that it did"
-    elif step.sent_until is not None and step.sent_until <= now:
-        text += f"; it is overdue by {_ago(step.sent_until, now)}: its message may be lost, and will be checked"
-    elif step.sent_until is not None:
-        text += f"; if it has not begun in {_span((step.sent_until - now).total_seconds())}, its message is checked"
-    return Reason("sent", step.name, text)
 
 
 def _ready(
@@ -205,11 +179,13 @@ def _ready(
         why = "it sleeps until" if step.task == SLEEP else why
         until = step.ready_at.isoformat(timespec="seconds")
         reasons.append(
-            Reason("delayed", step.name, f"{why} {until} (in {_span((step.ready_at - now).total_seconds())})")
+            Reason("delayed", step.name, f"{why} {until} (in {span((step.ready_at - now).total_seconds())})")
         )
-    alive = [worker for worker in workers if worker.lease_until >= now and worker.status == "running"]
+    alive = alive_of(workers, now)
     on_queue = [worker for worker in alive if step.queue in worker.queues]
-    if not alive:
+    if is_of_node(step):
+        reasons += without_node(step, workers, now)
+    elif not alive:
         reasons.append(
             Reason("no_worker", step.name, "is ready, but no worker is running; start one: segue worker -A <module>")
         )
@@ -224,10 +200,12 @@ def _ready(
             reasons += [_limited(step, why) for why in limits.of_step(run.id, step.step, queue, step.task)]
         except SerializationError as error:
             reasons.append(Reason("unreadable", step.name, f"is ready, and cannot be claimed: {error}"))
-    if not reasons:
+    if not reasons and is_of_node(step):
+        reasons.append(why_unsent(step, workers, now))
+    elif not reasons:
         busy = sum(worker.concurrency for worker in on_queue)
         text = (
-            f"has been ready for {_ago(step.ready_at, now)}; it waits for one of {busy} places on queue {step.queue!r}"
+            f"has been ready for {ago(step.ready_at, now)}; it waits for one of {busy} places on queue {step.queue!r}"
         )
         reasons.append(Reason("waiting_for_place", step.name, text))
     return reasons
@@ -269,7 +247,7 @@ def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datet
     text = f"has waited for {step.event!r} since {since}"
     for [ends_at] in tx.all("wait_ends_at", run_id=run.id, step=step.step):
         until = moment_of(tx, ends_at)
-        left = f"in {_span((until - now).total_seconds())}" if until and until > now else "now"
+        left = f"in {span((until - now).total_seconds())}" if until and until > now else "now"
         text += f", and gives up at {until.isoformat(timespec='seconds')} ({left})" if until else ""
     command = f"segue send {run.id} {shlex.quote(step.event or '')} [VALUE]"
     return Reason("waiting_for_event", step.name, f"{text}; send it with: {command}")
@@ -302,17 +280,3 @@ def _merged(reasons: list[Reason]) -> list[Reason]:
             first = Reason(first.code, f"{first.step} and {count} steps in all" if first.step else None, first.text)
         merged.append(first)
     return merged
-
-
-def _ago(moment: datetime | None, now: datetime) -> str:
-    return "an unknown time" if moment is None else _span((now - moment).total_seconds())
-
-
-def _span(seconds: float) -> str:
-    seconds = max(seconds, 0.0)
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -11,13 +11,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
+from celery.backends.rpc import RPCBackend
 from kombu.exceptions import EncodeError
 
 from segue.errors import SerializationError
 from segue.executors.celery.attempt import RunningAttempt, current_attempt
 from segue.executors.celery.capture import current_capture
 from segue.executors.celery.codec import encode_result, loads
-from segue.executors.celery.publish import header_of
+from segue.executors.celery.publish import header_of, sends_steps
+from segue.observing.harmless_log import get_logger
+
+logger = get_logger("segue.celery")
 
 
 class RecordingBackend:
@@ -49,7 +53,7 @@ class RecordingBackend:
                     is_kept = not getattr(request, "ignore_result", False)
                     return super().mark_as_done(task_id, loads(result), request, is_kept)  # type: ignore[misc]
                 if not self.segue_door.is_final(attempt.header.attempt):
-                    return self.mark_as_retry(task_id, exc, traceback, request=request)  # type: ignore[attr-defined]
+                    return self.mark_as_retry(task_id, exc, traceback, request=request)
             else:
                 detour = None
                 if attempt.relatives is not None and attempt.relatives.are_shown and request is not None:
@@ -60,6 +64,16 @@ class RecordingBackend:
         if attempt is not None:
             attempt.follow_failure(exc, request, traceback)
         return stored
+
+    def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
+        """Store that the task is tried again. If that fails, it is all the same: Celery would make a failure of it."""
+        try:
+            return super().mark_as_retry(task_id, exc, *args, **kwargs)  # type: ignore[misc]
+        except Exception as error:
+            if self._attempt_of(task_id, kwargs.get("request")) is None:
+                raise
+            logger.warning("That %s is tried again cannot be stored: %s", task_id, error)
+            return exc
 
     def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Record that Celery will not run the task, or ended it, then store that."""
@@ -89,11 +103,26 @@ class RecordingBackend:
             super().ensure_chords_allowed()  # type: ignore[misc]
 
     def add_pending_result(self, result: Any, *args: Any, **kwargs: Any) -> Any:
-        """Only for the results that the caller gets, not for those of what follows."""
+        """Only for results that a caller gets. A plan needs no backend, which may be away."""
         capture = current_capture()
-        if capture is None or capture.is_outermost:
+        if capture is not None and not (capture.is_outermost and capture.is_awaited):
+            return result
+        try:
             return super().add_pending_result(result, *args, **kwargs)  # type: ignore[misc]
-        return result
+        except Exception as error:  # a task that replaces itself makes result objects, and waits for none of them
+            if current_attempt() is None:
+                raise
+            logger.warning("The result of %s cannot be listened for: %s", result.id, error)
+            return result
+
+    def on_task_call(self, producer: Any, task_id: str) -> Any:
+        """A message is sent. Who waits for the result of a step has said so before; others need not listen for it.
+
+        Nor need the backend be there. RPC is the exception: its queue belongs to the broker, and has to exist by now.
+        """
+        if sends_steps.get() and not isinstance(self, RPCBackend):
+            return None
+        return super().on_task_call(producer, task_id)  # type: ignore[misc]
 
     def remove_pending_result(self, result: Any) -> Any:
         """A caller may wait with another result object of the same task; older versions of Celery forget that one."""

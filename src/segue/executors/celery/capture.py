@@ -41,6 +41,7 @@ class Capture:
         self.calls: list[Call] = []
         self.kin: dict[int, Kin] = {}
         self.is_outermost = True
+        self.is_awaited = False  # the caller gets the result object, and may wait for what is applied
         self._parents: tuple[int, ...] = ()
         self._sizes: dict[str, int] = {}
         self._members: dict[str, list[Call]] = {}
@@ -302,14 +303,17 @@ def current_capture() -> Capture | None:
 
 
 def captured(
-    app: Any, apply: Callable[[], Any], growing: Growing | None = None, *, reply_to: str | None = None
+    app: Any, apply: Callable[[], Any], growing: Growing | None = None, *, reply_to: str | None = None,
+    is_awaited: bool = False,
 ) -> tuple[Capture, Any]:  # fmt: skip
-    """Apply a canvas by `apply`; returns the calls that it makes, and the result object that the caller gets.
+    """Apply a canvas by `apply`; returns the calls that it makes, and its result object.
 
     With `growing`, calls of a header that is being generated go there. `reply_to` is the queue for results, where a
-    result backend sends them as messages; by default that of this process.
+    result backend sends them as messages; by default that of this process. With `is_awaited`, the caller gets the
+    result object, so the result backend expects the result.
     """
     capture = Capture(app, growing, reply_to)
+    capture.is_awaited = is_awaited
     with capturing(capture):
         result = apply()
         capture.follow()

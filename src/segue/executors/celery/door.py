@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,7 @@ Fence = Literal["suspect", "always"]
 AT_ONCE = 500
 RESENT_AT_ONCE = 100  # in one transaction, which locks their runs
 LEASE_SECONDS = 300.0
+REGISTRATION_SECONDS = 30.0
 
 _doors: weakref.WeakKeyDictionary[Celery, Door] = weakref.WeakKeyDictionary()
 
@@ -177,7 +179,12 @@ class Door:
         A delivery that came again may take over an attempt of this node: if that was still running here, the main
         process would have turned this one away. Attempts of a lost node are rescued, and sent again.
         """
-        node_id = self.node_id
+        node_id = self._known_node_id()
+        if node_id is None and self.shared is not None:
+            logger.warning(
+                "Attempt %s is not begun, because its worker is not registered yet. It is sent again", header
+            )
+            return False
         if node_id is not None:
             begun = self.engine.act(begin_plainly, header.attempt, worker_id=node_id)
             if begun is not None and begun.rows():
@@ -193,6 +200,13 @@ class Door:
     def is_asked_to_end(self, attempt: Attempt) -> bool:
         """Whether an attempt is to end. A child does not hear of it: its process is terminated."""
         return attempt in self.asked_to_end
+
+    def _known_node_id(self) -> str | None:
+        """The same. The database may have been away when the worker started, so it is waited for a while."""
+        end = time.monotonic() + REGISTRATION_SECONDS
+        while self.shared is not None and self.node_id is None and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.node_id
 
     def mirror(self) -> None:
         """Write the results of steps that will not run. A node writes later what cannot be written now."""

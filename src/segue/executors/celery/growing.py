@@ -55,7 +55,7 @@ def apply_growing(door: Door, work: Signature, apply: Callable[..., Any]) -> tup
     if isinstance(work, group) and isinstance(work.tasks, _regen):
         apply = functools.partial(apply, chord=growing.joined())
     try:
-        capture, result = captured(door.app, apply, growing)
+        capture, result = captured(door.app, apply, growing, is_awaited=True)
         growing.finish()
     except BaseException as error:
         growing.fail(error)

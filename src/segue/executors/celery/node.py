@@ -73,7 +73,10 @@ class Node:
         _nodes.add(self)
 
     def start(self) -> None:
-        """Begin. Messages come only after this, so it is known by then which of them are to be turned away."""
+        """Begin. Messages come only after this, so it is known by then which of them are to be turned away.
+
+        Nor does a task begin before the node has its id: it would run under no lease, and not be rescued.
+        """
         with suppress(*PASSING_ERRORS):
             self._beat()  # first, so that a pause waits for this node from now on
             self._door.halts.look(self._identity.id)

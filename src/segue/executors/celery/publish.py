@@ -13,12 +13,14 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from celery import Celery, signals
 from celery.app import base
 from celery.app.task import extract_exec_options
+from celery.utils import uuid
 
 from segue.engine.dispatch import SentStep
 from segue.errors import SerializationError
@@ -48,6 +50,10 @@ _QUICK = _IN_HEADERS | _WHERE | {"ignore_result", "reply_to", "serializer"}
 """Options that the quick way knows."""
 
 
+sends_steps: ContextVar[bool] = ContextVar("segue_celery_sends_steps", default=False)
+"""Whether what this context sends are messages of steps."""
+
+
 class StepHeader(NamedTuple):
     """What a message says of the step that it is of."""
 
@@ -61,7 +67,7 @@ class Letter(NamedTuple):
     """What is to be sent."""
 
     task: str
-    id: str | None
+    id: str
     arguments: str  # JSON [args, kwargs]
     options: dict[str, Any]  # of `send_task`
     message: Any = None  # for `app.amqp`, if it can be sent quickly
@@ -81,7 +87,7 @@ class Publisher:
         Raises what Celery and kombu raise; then it is not known which of them were sent.
         """
         refused: list[tuple[SentStep, SerializationError]] = []
-        with uncaptured(), outside_tasks():
+        with uncaptured(), outside_tasks(), _sending_steps():
             is_quick = _may_be_quick(self._app)
             written = (self._written(step, refused, is_quick=is_quick) for step in steps)
             letters = [letter for letter in written if letter is not None]
@@ -180,6 +186,15 @@ class Publisher:
             self._send_thoroughly(producer, letter)
 
 
+@contextmanager
+def _sending_steps() -> Iterator[None]:
+    token = sends_steps.set(True)
+    try:
+        yield
+    finally:
+        sends_steps.reset(token)
+
+
 def letter_of(step: SentStep) -> Letter:
     """The message of a step."""
     job = step.job
@@ -195,7 +210,7 @@ def letter_of(step: SentStep) -> Letter:
         headers[HEADER].append(1)
     options["headers"] = headers
     _, _, task = job.task.partition(":")
-    return Letter(task, step.handle, _arguments(job), options)
+    return Letter(task, step.handle or uuid(), _arguments(job), options)  # an error callback has no handle
 
 
 def _arguments(job: Job) -> str:

@@ -6,6 +6,7 @@ whatever is assigned. Tasks that Segue did not send pay one look-up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from celery.app.task import Context
 from celery.app.trace import trace_ok_t
 
 from segue.authoring.context import Cancelled, use
-from segue.errors import SerializationError
-from segue.executors.celery.attempt import RunningAttempt, running
+from segue.engine.backoff import longer_wait
+from segue.errors import PASSING_ERRORS, SerializationError
+from segue.executors.celery.attempt import REPORT_PATIENCE_SECONDS, RunningAttempt, running
 from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.context import context_of
 from segue.executors.celery.publish import StepHeader, header_of
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from segue.executors.celery.door import Door
 
 logger = get_logger("segue.celery")
+
+_LONGEST_WAIT_SECONDS = 5.0
 
 _Tracer = Callable[..., Any]
 
@@ -51,7 +55,7 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
             return tracer(uuid, args, kwargs, request)
         if door.halts.stops(header.attempt):
             return trace_ok_t(None, None, 0.0, "its run is paused or being ended")
-        if door.asks_before(header, request) and not door.may_begin(header):
+        if not _may_begin(door, header, request):
             _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
         with running(RunningAttempt(door, header, uuid)) as attempt:
@@ -71,6 +75,24 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
             return traced
 
     return trace
+
+
+def _may_begin(door: Door, header: StepHeader, request: Any) -> bool:
+    """Whether the task may run. The database is asked, if need be for as long as an end would be reported, too.
+
+    If it is away for longer, the task does not run, and its message is sent again. To Celery, an error here would be a
+    failure of the task.
+    """
+    end, wait = time.monotonic() + REPORT_PATIENCE_SECONDS, 0.0
+    while True:
+        try:
+            return not door.asks_before(header, request) or door.may_begin(header)
+        except PASSING_ERRORS as error:
+            if time.monotonic() >= end:
+                logger.error("%s is not begun, because the database cannot be asked: %s", header, error)
+                return False
+            wait = longer_wait(wait, first_seconds=0.1, longest_seconds=_LONGEST_WAIT_SECONDS)
+            time.sleep(wait)
 
 
 def _store_recorded(door: Door, header: StepHeader, uuid: str, request: Any) -> None:

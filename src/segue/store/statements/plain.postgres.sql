@@ -5,8 +5,8 @@
 -- columns: run_id uuid, step int, attempt int, from_status text, status text, result text, error text, seconds float8
 -- Like `finish`, for successes that only change counters, start steps and end runs. All consequences are read before
 -- anything is written, because the commit is already on its way. A run is not changed (`odd`) if it is paused, limited
--- or about to end, or if a join must be passed, a step skipped, a timer set or a hook started. The run is locked, so
--- what was read stays true. Returns how many steps were recorded and started, which runs ended, and which steps were
+-- or about to end, or if a join must be passed, a step skipped, a timer set or a hook started. The run is locked, and so
+-- are steps that are changed without that lock (sent ones), so what was read stays true. Returns how many steps were recorded and started, which runs ended, and which steps were
 -- recorded if not all were.
 WITH mine AS (
     SELECT s.run_id, s.step, s.place, s.children, o.result, o.seconds

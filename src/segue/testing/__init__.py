@@ -1,0 +1,15 @@
+"""For authors of executors: an executor without a broker that follows a script, and the contract that each one keeps.
+
+    scripted            `ScriptedExecutor`: messages in a list, and events that happen to them as a script says
+    executor_contract   every event in every situation of a step, and what must come of it
+
+No test library is needed; docs/testing-executors.md shows both with pytest.
+"""
+
+from segue.testing.executor_contract import CASES, CallbackDriver, ContractBrokenError, Situation, check, check_storm
+from segue.testing.scripted import Event, Message, ScriptedExecutor
+
+__all__ = [
+    "CASES", "CallbackDriver", "ContractBrokenError", "Event", "Message", "ScriptedExecutor", "Situation", "check",
+    "check_storm",
+]  # fmt: skip
