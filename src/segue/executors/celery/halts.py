@@ -95,10 +95,14 @@ class Halts:
     def _read(self) -> int:
         with self._door.engine.reading() as tx:
             epoch = next((int(epoch) for (epoch,) in tx.all("halt_epoch", executor=self._door.name)), 0)
-            runs = frozenset(str(run_id) for (run_id,) in tx.all("halted_runs"))
-            rows = tx.all("finalizers_of_halted_runs") if runs else []
-            self._finalizers = frozenset((str(run_id), step) for run_id, step in rows)
-            self._runs = runs
+            halted = [(str(run_id), has_finalizers) for run_id, has_finalizers in tx.all("halted_runs")]
+            self._finalizers = frozenset(
+                (run_id, step)
+                for run_id, has_finalizers in halted
+                if has_finalizers
+                for (step,) in tx.all("finalizers_at_executors", run_id=run_id)
+            )
+            self._runs = frozenset(run_id for run_id, _ in halted)
         self._epoch = epoch  # after the runs: a child that is forked in between reads them itself
         return epoch
 

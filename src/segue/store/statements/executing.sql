@@ -82,8 +82,9 @@ WHERE run_id = :run_id AND status IN ('failed', 'skipped', 'cancelled');
 UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :step AND status = :status;
 
 -- name: halted_runs
--- Runs in which no step may begin.
-SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
+-- Runs in which no step may begin, and whether finalizers may.
+SELECT id, has_hooks AND status <> 'paused' FROM segue_runs
+WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
 
 -- Halts: what the processes of an executor know of runs in which no step may begin -----------------------------------
 
@@ -107,11 +108,11 @@ SELECT w.name, w.heartbeat_at FROM segue_halts h JOIN segue_workers w ON w.pool 
 WHERE h.executor IN (SELECT executor FROM segue_steps WHERE run_id = :run_id AND {is_sent})
 AND w.status IN ('running', 'stopping') AND w.lease_until > :now AND w.halts_seen < h.epoch;
 
--- name: finalizers_of_halted_runs
--- The exceptions: steps of runs that are being ended that run nevertheless.
-SELECT s.run_id, s.step FROM segue_runs r JOIN segue_steps s ON s.run_id = r.id
-WHERE r.finished_at IS NULL AND r.status <> 'paused' AND r.intent IS NOT NULL AND s.hook IS NOT NULL
-    AND s.executor IS NOT NULL AND s.status IN ('blocked', 'ready', 'sent', 'running');
+-- name: finalizers_at_executors
+-- The exceptions: hooks of a run that is being ended, which run nevertheless.
+SELECT step FROM segue_steps
+WHERE run_id = :run_id AND hook IS NOT NULL AND executor IS NOT NULL
+    AND status IN ('blocked', 'ready', 'sent', 'running');
 
 -- name: step_of_executor
 -- What a task sees of a step behind its own.
