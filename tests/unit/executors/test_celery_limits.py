@@ -23,11 +23,11 @@ def app(tmp_path: Path) -> Celery:
     app = Celery("limits", broker="memory://", backend="cache+memory://")
     install(app, Segue(f"sqlite:///{tmp_path}/segue.db"))
 
-    @app.task(name="plain", shared=False)
+    @app.task(name="limits_plain", shared=False)
     def plain(value: Any = None) -> Any:
         return value
 
-    @app.task(name="fetch", shared=False)
+    @app.task(name="limits_fetch", shared=False)
     @segue.task(
         name="limits.fetch", limits=[Limit("api", concurrency=10), Limit("customers", 1, key="customer")], cost=2,
         lost_retries=7, fair_by="customer", fair_weights={"gold": 3},
@@ -39,11 +39,11 @@ def app(tmp_path: Path) -> Celery:
 
 
 def test_a_step_has_the_lane_that_its_arguments_give(app: Celery) -> None:
-    fetch = app.tasks["fetch"]
+    fetch = app.tasks["limits_fetch"]
     plan = plan_of(chain(fetch.si("gold", page=2), fetch.si(customer="iron")))
     lanes = [read_lane(lane_of(node) or "") for node in plan.nodes]
     assert [(lane.task, lane.cost, lane.share, lane.weight) for lane in lanes] == [
-        ("celery:fetch", 2, "gold", 3.0), ("celery:fetch", 2, "iron", 1.0),
+        ("celery:limits_fetch", 2, "gold", 3.0), ("celery:limits_fetch", 2, "iron", 1.0),
     ]  # fmt: skip
     assert [[(use.limit, use.key, use.cost) for use in lane.uses] for lane in lanes] == [
         [("api", "", 2), ("customers", "gold", 2)], [("api", "", 2), ("customers", "iron", 2)],
@@ -53,7 +53,7 @@ def test_a_step_has_the_lane_that_its_arguments_give(app: Celery) -> None:
 
 
 def test_a_key_may_be_the_result_of_another_step(app: Celery) -> None:
-    plan = plan_of(chain(app.tasks["plain"].s("gold"), app.tasks["fetch"].s()))
+    plan = plan_of(chain(app.tasks["limits_plain"].s("gold"), app.tasks["limits_fetch"].s()))
     share = plan.nodes[1].share
     assert share is not None
     assert share.key in (Ref(0), Gather((Ref(0),)))
@@ -62,12 +62,12 @@ def test_a_key_may_be_the_result_of_another_step(app: Celery) -> None:
 
 
 def test_a_task_made_of_segues_is_called_as_it_is(app: Celery) -> None:
-    assert app.tasks["fetch"]("x", page=4) == "x:4"
+    assert app.tasks["limits_fetch"]("x", page=4) == "x:4"
 
 
 def test_its_arguments_are_checked_as_those_of_any_task(app: Celery) -> None:
     with pytest.raises(TypeError, match="customer"):
-        app.tasks["fetch"].delay(page=1)
+        app.tasks["limits_fetch"].delay(page=1)
 
 
 @pytest.mark.parametrize(
