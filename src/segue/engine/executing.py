@@ -31,6 +31,9 @@ from segue.engine.transitions import Begun, Change, Recalled, Resent, Retrying, 
 from segue.model import Attempt, Outcome, Progress, StepStatus, Verdict
 from segue.store.protocol import Finish, Later, Transaction
 
+HASTENED_SECONDS = 1.0
+"""In this time a message that was sent after all is begun, and recorded as begun: it must not be sent twice."""
+
 OVERDUE_AT_ONCE = 1000
 
 
@@ -206,7 +209,8 @@ def renew_sent(act: Act, attempt: Attempt, *, until: datetime) -> bool:
 def hasten(act: Act, attempt: Attempt, *, executor: str) -> None:
     """Let the steps be overdue that were sent in the transaction that ended this attempt, whose process has died."""
     run_id, step, number = attempt
-    act.tx.all("hasten_sent_with", run_id=run_id, step=step, attempt=number, executor=executor, now=act.now)
+    due = act.now + timedelta(seconds=HASTENED_SECONDS)
+    act.tx.all("hasten_sent_with", run_id=run_id, step=step, attempt=number, executor=executor, due=due)
 
 
 def overdue(tx: Transaction, executor: str, now: datetime, *, limit: int = OVERDUE_AT_ONCE) -> list[Overdue]:

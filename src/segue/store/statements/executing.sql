@@ -53,7 +53,7 @@ FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt 
 
 -- name: hasten_sent_with
 -- What was sent in the transaction that ended this attempt: its process died, perhaps before it sent the messages.
-UPDATE segue_steps SET sent_until = :now WHERE status = 'sent' AND executor = :executor AND sent_until > :now AND sent_at = (
+UPDATE segue_steps SET sent_until = :due WHERE status = 'sent' AND executor = :executor AND sent_until > :due AND sent_at = (
     SELECT finished_at FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt);
 
 -- name: next_overdue
