@@ -95,7 +95,7 @@ class RunStateError(SegueError, RuntimeError):
 
 
 class WaitTimeoutError(SegueError, TimeoutError):
-    """The run did not end within the time given."""
+    """The run did not end within the time given, or its pause was not confirmed by a worker of Celery."""
 
 
 class DeliveryError(SegueError, RuntimeError):

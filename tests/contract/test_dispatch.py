@@ -11,7 +11,7 @@ import pytest
 from segue.engine.control import cancel_run
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
 from segue.engine.executing import Executor, begin_plainly, begin_steps, hasten, overdue
-from segue.engine.pausing import pause_run
+from segue.engine.pausing import pause_run, resume_run
 from segue.errors import StoreUnavailableError
 from segue.model import Attempt, Hole, Job, Outcome, Ref, Span
 from segue.plan.graph import Node
@@ -62,6 +62,28 @@ def one(taken: Exchanged) -> Job:
 
 def attempt_of(job: Job) -> Attempt:
     return job.run_id, job.step, job.attempt
+
+
+@pytest.mark.parametrize("to", [FREE, FENCED])
+@pytest.mark.parametrize("how", ["paused", "cancelled"])
+def test_what_is_overdue_in_a_halted_run_is_taken_back(stage: Stage, how: str, to: Executor) -> None:
+    """Its message is lost. It is not sent again, nor looked for over and over, and the run comes to its end."""
+    run_id = stage.start(plan(away("s0"), away("s1", 0)))
+    job = one(take(stage, to=to))
+    stage.engine.act(pause_run if how == "paused" else cancel_run, run_id)
+    stage.advance(WAIT_SECONDS + 1)
+    assert stage.engine.act(resend, [attempt_of(job)], wait_seconds=WAIT_SECONDS).sent == []
+    assert late(stage) == []
+    if how == "cancelled":
+        assert stage.run(run_id).status == "cancelled"
+        return
+    step = stage.step(run_id, "s0")
+    assert (step.status, step.gate, step.failures, step.losses) == ("ready", "paused", 0, 0)
+    stage.engine.act(resume_run, run_id)
+    again = one(take(stage, to=to))
+    assert again.attempt == job.attempt + 1
+    assert not begin(stage, job, stage.worker.id)
+    assert begin(stage, again, stage.worker.id) or stage.engine.act(begin_steps, [attempt_of(again)])
 
 
 def late(stage: Stage) -> list[Attempt]:

@@ -45,6 +45,7 @@ EXTEND, DETOUR, EXTEND_SQL = (
     "store/statements/extend.sql",
 )
 EXECUTING, TRANSITIONS = "tests/contract/test_executing.py", "engine/transitions.py"
+SENDING = "engine/claiming/sending.py"
 PLAIN, PLAIN_TURNS = "store/statements/plain.postgres.sql", "tests/contract/test_plain_turns.py"
 FINISH, PAUSES = "tests/contract/test_store_finish.py", "tests/contract/test_store_pausing.py"
 
@@ -137,7 +138,7 @@ MUTANTS = (
     Mutant("limits are not locked", "store/statements/limits.postgres.sql",
            "FROM unnest(:names::text[], :keys::text[]) AS o(name, key)\nWHERE pg_try_advisory_xact_lock(hashtextextended('limit' || chr(31) || o.name || chr(31) || o.key, 7361736))",
            "FROM unnest(:names::text[], :keys::text[]) AS o(name, key)", "postgres", folder="tests/contract/test_limits_raced.py"),
-    Mutant("places are counted before they are locked", "engine/claiming/laned.py", "        seen = self._candidates.reread(seen)\n", "", "postgres",
+    Mutant("places are counted before they are locked", "engine/claiming/sharing.py", "        seen = self._candidates.reread(seen)\n", "", "postgres",
            folder="tests/contract/test_limits_raced.py"),
     Mutant("a run is admitted that has no place", "engine/limiting/admission.py", "terms.concurrency - taken", "terms.concurrency - taken + 1",
            folder="tests/contract/test_admission.py"),
@@ -337,6 +338,24 @@ MUTANTS = (
            "AND {is_running} AND :worker_id IS NOT NULL;", folder=EXECUTING),
     Mutant("sent: what waits behind a gate is sent", "store/statements/executing.sql", "AND status = 'ready' AND gate IS NULL AND task",
            "AND status = 'ready' AND task", folder=EXECUTING),
+    Mutant("sending: limits bind no plain steps", SENDING, "if is_ours and namespace_of(name) == namespace:", "if False:", folder=LIMITS),
+    Mutant("sending: nothing is done about lanes", SENDING, "if not self._candidates.finds_lanes():", "if True:", folder=LIMITS),
+    Mutant("sending: places that come back are not looked at", SENDING, "if not (lanes.binding or lanes.is_active or self._freed):", "if not lanes.binding:",
+           folder="tests/contract/test_sending.py"),
+    Mutant("sending: nobody is told of places that are left", SENDING, "return self._freed > len(self.holding)", "return False",
+           "postgres", folder="tests/contract/test_sending.py"),
+    Mutant("sending: what becomes ready with a lane waits", SENDING, "if len(rows) >= min(self._expected, self._want):", "if True:",
+           folder="tests/contract/test_sending.py"),
+    Mutant("sending: a bound task has all steps of its queue", SENDING, 'return {"only": source.tasks[0], "but": []}', 'return {"only": None, "but": []}',
+           folder="tests/contract/test_sending.py"),
+    Mutant("sending: other steps are those of bound tasks, too", SENDING, "[task for other in self._plain(source.queue) for task in other.tasks]", "[]",
+           folder="tests/contract/test_sending.py"),
+    Mutant("sending: a message does not say that it holds places", "engine/dispatch.py", "(row.run_id, row.step, row.attempt) in holding", "False",
+           folder="tests/contract/test_sending.py"),
+    Mutant("sending: what was sent before a limit holds no place", "engine/dispatch.py", "if memory.lanes.binding:", "if False:",
+           folder="tests/contract/test_sending.py"),
+    Mutant("sending: a rate wakes nobody", "engine/dispatch.py", "[] if sending.look_seconds is None else [sending.look_seconds]", "[]",
+           folder="tests/contract/test_sending.py"),
     Mutant("sent: nobody looks for what is overdue", "store/statements/executing.sql", "AND sent_until <= :now ORDER", "AND sent_until < :now ORDER", folder=EXECUTING),
     Mutant("an alarm ends a step that was claimed", "engine/transitions.py", "if step.status is not StepStatus.READY and not _can_be_refused(step):", "if False:",
            folder="tests/contract/test_store_alarms.py"),

@@ -2,7 +2,8 @@
 
 After every event no limit holds more than it may, and no rate had more starts than its bucket. And nothing idles: when
 a worker asked for more than it got, nothing was left that it could have started. People change what a key is made of
-meanwhile: they edit, fork, retry, skip and mark steps as often as workers claim and report.
+meanwhile: they edit, fork, retry, skip and mark steps as often as workers claim and report. Steps of one queue are sent
+to an executor: they hold places from then on, whether they begin, are sent again, recalled or lost.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.engine.claiming.allocate import STARVING_SECONDS
+from segue.engine.claiming.lane_memory import LOOK_SECONDS
+from segue.engine.dispatch import Dispatch, SentStep, resend
+from segue.engine.executing import Executor, begin_steps, recall_steps
 from segue.engine.identity import WorkerIdentity
 from segue.engine.limiting.limits import remove_limit, set_limit
 from segue.engine.limiting.places import LimitKey
@@ -26,14 +30,16 @@ from segue.engine.reopening.retry import retry_from, retry_run
 from segue.engine.verbs import Done
 from segue.engine.views.look import StepInfo, list_steps
 from segue.errors import RunStateError
-from segue.model import Hole, Job, Outcome, Ref, Verdict
+from segue.model import Attempt, Hole, Job, Outcome, Ref, Verdict
 from segue.plan.graph import FairShare, KeyPart, KeySource, LimitTerms, LimitUse, Node
 from segue.plan.lanes import with_keys
 from tests.contract.stage import LEASE_SECONDS, TASK, Stage, ended, failed, node, plan, succeeded, value
 
+OUTSIDE = "@door:far"
 QUEUES = ("default", "far")
 TASKS = (TASK, "app.other")
-CAPPED = ("api", "tool", f"task:{TASK}", "queue:far")
+CAPPED = ("api", "tool", f"task:{TASK}", "queue:far", f"task:door:{TASK}", f"queue:{OUTSIDE}")
+AT_ONCE = 4  # sent in one exchange
 RATED = ("mail", "queue:default")
 EXAMPLES = 2 * settings.default.max_examples
 EPSILON = 1e-4
@@ -49,8 +55,8 @@ uses = st.lists(
 arguments = st.tuples(st.sampled_from("xy"), st.sampled_from("xy"))
 steps = st.lists(
     st.tuples(
-        uses, arguments, st.none() | slots, st.sampled_from(QUEUES), st.sampled_from(TASKS), st.integers(3, 6),
-        st.booleans(), st.integers(1, 2),
+        uses, arguments, st.none() | slots, st.sampled_from((*QUEUES, OUTSIDE)), st.sampled_from(TASKS),
+        st.integers(3, 6), st.booleans(), st.integers(1, 2),
     ),
     min_size=1, max_size=8,
 )  # fmt: skip
@@ -87,7 +93,8 @@ class Wish(msgspec.Struct):
         given = [None if slot == self.filled else text for slot, text in enumerate(self.arguments)]
         made = node(
             name, *(() if self.parent is None else (self.parent,)), queue=self.queue, task=self.task, retries=2,
-            priority=priority, cost=self.cost, args=msgspec.json.encode([given, {}]).decode(), holes=hole,
+            executor="door" if self.queue == OUTSIDE else None, priority=priority, cost=self.cost,
+            args=msgspec.json.encode([given, {}]).decode(), holes=hole,
         )  # fmt: skip
         needs = tuple(
             LimitUse(limit, None, cost) if slot is None else LimitUse(limit, value(""), cost, source(slot))
@@ -118,6 +125,9 @@ class Play:
             stage.hire("three", queues=QUEUES[::-1], tasks=TASKS[:1]),
         ]
         self.held: dict[str, list[Job]] = {worker.id: [] for worker in self.workers}
+        self.process = stage.hire("a process of the executor", queues=(), tasks=())
+        self.outside: list[SentStep] = []
+        self.door = Executor("door", is_fenced=self.draw(st.booleans(), label="fenced"))
         for _ in range(self.draw(st.integers(0, 3), label="limits")):
             self.define()
         if "api" not in self.limits and self.draw(st.booleans(), label="a narrow one"):
@@ -127,7 +137,8 @@ class Play:
     def event(self) -> None:
         events: list[Callable[[], None]] = [
             self.claim, self.claim, self.claim, self.report, self.report, self.report_and_claim, self.start, self.wait,
-            self.define, self.lose, self.edit, self.edit, self.fork, self.retry, self.retry_from, self.skip, self.mark,
+            self.define, self.lose, self.send, self.send, self.end_outside, self.end_outside, self.begin, self.recall,
+            self.resend, self.edit, self.edit, self.fork, self.retry, self.retry_from, self.skip, self.mark,
         ]  # fmt: skip
         self.draw(st.sampled_from(events), label="event")()
         self.check()
@@ -141,7 +152,7 @@ class Play:
         wishes: list[Wish] = []
         nodes = []
         for needs, texts, filled, queue, task, priority, has_turn, cost in self.draw(steps, label="steps"):
-            wish = Wish(queue, task, cost, needs, list(texts))
+            wish = Wish(queue, f"door:{task}" if queue == OUTSIDE else task, cost, needs, list(texts))
             if wishes and filled is not None:  # its parent, and so perhaps its key, is the step before
                 wish.parent, wish.filled = len(wishes) - 1, filled
             nodes.append(wish.node(f"s{len(nodes)}", priority, has_turn))
@@ -225,12 +236,14 @@ class Play:
     def settle(self) -> None:
         """Time for all workers to hear of it."""
         self.stage.advance(1.1)
-        for worker in self.workers:
-            self.stage.turn(by=worker, heartbeat="running")
+        self.beat()
 
     def wait(self) -> None:
         self.stage.advance(self.draw(st.sampled_from([0.05, 0.5, 2.0]), label="seconds"))
-        for worker in self.workers:
+        self.beat()
+
+    def beat(self) -> None:
+        for worker in (*self.workers, self.process):
             self.stage.turn(by=worker, heartbeat="running")
 
     def claim(self) -> None:
@@ -258,7 +271,7 @@ class Play:
     def lose(self) -> None:
         worker = self.worker()
         self.stage.advance(LEASE_SECONDS + 1)
-        for other in self.workers:
+        for other in (*self.workers, self.process):
             if other is not worker:
                 self.stage.turn(by=other, heartbeat="running")
         self.stage.engine.rescue()
@@ -293,6 +306,56 @@ class Play:
             self.spend(job)
         return not result.jobs
 
+    # What an executor does --------------------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        self.exchange([])
+
+    def end_outside(self) -> None:
+        count = self.draw(st.integers(0, len(self.outside)), label="how many")
+        chosen, self.outside = self.outside[:count], self.outside[count:]
+        self.exchange(chosen)
+
+    def exchange(self, ended: list[SentStep], outcome: Callable[[Job], Outcome] | None = None) -> None:
+        """Exchanges, until nothing more comes; then nothing may be left that could have been sent."""
+        self.stage.advance(LOOK_SECONDS)
+        outcomes = [(outcome or self.outcome)(step.job) for step in ended]
+        freed = sum(step.holds_places for step in ended)
+        dispatch = Dispatch(self.door, "@door:", limit=AT_ONCE, timers=not outcomes)
+        for _ in range(40):
+            taken = self.stage.engine.exchange(outcomes, dispatch=dispatch, by="a process", freed=freed)
+            for step in taken.sent:
+                self.spend(step.job)
+            self.outside += taken.sent
+            self.check()
+            if not taken.is_full:
+                break
+            outcomes, freed = [], 0
+        if not outcomes or freed:
+            able = [which for which in self.able(self.process) if self.wishes[which].queue == OUTSIDE]
+            assert able == [], f"it could have sent {able}"
+
+    def any_outside(self) -> SentStep | None:
+        return self.draw(st.sampled_from(self.outside), label="sent") if self.outside else None
+
+    def begin(self) -> None:
+        step = self.any_outside()
+        if step is not None:
+            self.stage.engine.act(begin_steps, [attempt_of(step)], worker_id=self.process.id)
+
+    def recall(self) -> None:
+        step = self.any_outside()
+        if step is not None and self.stage.engine.act(recall_steps, [attempt_of(step)]):
+            self.outside.remove(step)
+
+    def resend(self) -> None:
+        step = self.any_outside()
+        if step is not None:
+            again = self.stage.engine.act(resend, [attempt_of(step)], wait_seconds=60.0).sent
+            if again:
+                self.outside.remove(step)
+                self.outside += again
+
     def finish(self) -> None:
         """Everything comes to its end."""
         for _ in range(400):
@@ -302,11 +365,13 @@ class Play:
                 self.results |= {(job.run_id, job.step): "x" for job in jobs}
                 self.take(worker, [succeeded(job, "x") for job in jobs], 6)
                 self.check()
-            if not any(self.held.values()) and not self.at("ready"):
+            ended, self.outside = self.outside, []
+            self.results |= {(step.job.run_id, step.job.step): "x" for step in ended}
+            self.exchange(ended, lambda job: succeeded(job, "x"))
+            if not any(self.held.values()) and not self.outside and not self.at("ready"):
                 return
             self.stage.advance(3)
-            for worker in self.workers:
-                self.stage.turn(by=worker, heartbeat="running")
+            self.beat()
         raise AssertionError("it never ended")
 
     # What must be true ----------------------------------------------------------------------------------------------
@@ -320,20 +385,24 @@ class Play:
     def at(self, status: str) -> list[Which]:
         return [which for which, _ in self.steps(status)]
 
+    def live(self) -> list[Which]:
+        """The steps that hold places."""
+        return self.at("running") + self.at("sent")
+
     def uses(self, which: Which) -> dict[LimitKey, int]:
         wish = self.wishes[which]
         return wish.uses(None if wish.parent is None else self.results.get((which[0], wish.parent)))
 
     def taken(self) -> dict[LimitKey, int]:
         taken: dict[LimitKey, int] = {}
-        for which in self.at("running"):
+        for which in self.live():
             for limit_key, cost in self.uses(which).items():
                 taken[limit_key] = taken.get(limit_key, 0) + cost
         return taken
 
     def check(self) -> None:
         """No limit has more than it may; one that has because it was made smaller gets no more."""
-        running = [self.uses(which) for which in self.at("running")]
+        running = [self.uses(which) for which in self.live()]
         taken = self.taken()
         for limit_key, count in taken.items():
             terms = self.limits.get(limit_key[0])
@@ -374,7 +443,8 @@ class Play:
 
     def fits(self, which: Which, worker: WorkerIdentity, taken: dict[tuple[str, str], int]) -> bool:
         wish = self.wishes[which]
-        if wish.queue not in worker.queues or wish.task not in worker.tasks:
+        is_mine = wish.queue in worker.queues and wish.task in worker.tasks
+        if not is_mine and (worker is not self.process or wish.queue != OUTSIDE):
             return False
         for limit_key, cost in self.uses(which).items():
             terms = self.limits.get(limit_key[0])
@@ -393,6 +463,10 @@ class Play:
 def burst(terms: LimitTerms) -> float:
     assert terms.rate is not None
     return terms.burst if terms.burst is not None else max(1.0, terms.rate / terms.period * 0.1)
+
+
+def attempt_of(step: SentStep) -> Attempt:
+    return step.job.run_id, step.job.step, step.job.attempt
 
 
 def new_arguments(given: list[str]) -> NewArguments:

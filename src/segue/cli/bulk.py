@@ -40,7 +40,7 @@ from segue.client.selection import Applied, Selection
 from segue.client.verbs import Done, Verb
 from segue.client.views import run_info
 from segue.client.wording import counted
-from segue.errors import RunNotFoundError, SegueError
+from segue.errors import RunNotFoundError, SegueError, WaitTimeoutError
 from segue.model import RunStatus
 
 SHOWN = 10  # runs that are listed before the confirmation
@@ -131,7 +131,7 @@ def apply_verb(setup: Setup, arguments: RunArguments, bulk_verb: BulkVerb) -> No
         report = _Report(setup, arguments, bulk_verb)
         applied = selection.apply(bulk_verb.verb, among=bulk_verb.among, on_each=report.note)
     report.finish(applied, missing)
-    if missing or applied.errors:
+    if missing or applied.errors or applied.unconfirmed:
         sys.exit(1)
 
 
@@ -166,6 +166,9 @@ class _Report:
             self._out.print(Text(f"… {self._told - TOLD:,} more"))
         for problem in missing:
             _print_error(self._setup, problem)
+        if applied.unconfirmed:
+            names = ", ".join(applied.unconfirmed)
+            _print_error(self._setup, WaitTimeoutError(f"{names} did not confirm the pause, and may still begin steps"))
         if not self._asked.as_json and (self._asked.filters or len(applied) > 1):
             self._out.print(Text(self._sum(applied)))
 

@@ -14,6 +14,7 @@ from segue.client.step import StepHandle, fork, retrying
 from segue.client.waiting import send
 from segue.engine import control
 from segue.engine.engine import Engine
+from segue.engine.halting import await_halts
 from segue.engine.patience import Patience
 from segue.engine.sending import Sent
 from segue.engine.verbs import say_to
@@ -104,10 +105,21 @@ class Run:
     def pause(self, *, stop_running: bool = False, actor: str | None = None, reason: str | None = None) -> RunStatus:
         """Start none of its steps from now on. Returns its status. A final run is left as it is.
 
+        Steps that wait at a broker of Celery do not begin, either: this waits until its workers have confirmed that.
+        Raises WaitTimeoutError if one of them does not; the run is paused nevertheless.
+
         Running steps continue. With `stop_running` they are asked to end, and start again with the same arguments after
         `resume`; this does not count as a try. `actor` and `reason` are recorded.
         """
-        return self._apply(partial(control.pause_run, stop_running=stop_running, actor=actor, reason=reason))
+        verb = partial(control.pause_run, stop_running=stop_running, actor=actor, reason=reason)
+        done = say_to(self._engine, verb, self.id)
+        unanswered = await_halts(self._engine, [self.id]) if done.status == RunStatus.PAUSED else []
+        if unanswered:
+            raise WaitTimeoutError(
+                f"Run {self.id} is paused, but {', '.join(unanswered)} did not confirm it in time, and may still "
+                "begin steps whose messages it has. Pause the run again to ask once more."
+            )
+        return RunStatus(done.status)
 
     def resume(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
         """Continue where it was paused. Returns its status. A run that is not paused is left as it is."""

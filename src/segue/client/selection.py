@@ -18,6 +18,7 @@ from segue.client.step import retrying
 from segue.clock import earlier
 from segue.engine.control import cancel_run, pause_run, resume_run
 from segue.engine.engine import Engine
+from segue.engine.halting import await_halts
 from segue.engine.ids import first_id_at
 from segue.engine.verbs import LIVE, Done, Verb, say_to
 from segue.engine.views.select import FIRST_ID, LAST_ID, RunFilter, ids_of
@@ -52,6 +53,7 @@ class Applied(msgspec.Struct):
     changed: int = 0  # runs on which it had an effect
     unchanged: int = 0  # runs that were in that state already, or in one where the verb has no effect
     errors: dict[str, str] = {}  # run id → why the verb failed
+    unconfirmed: list[str] = []  # workers of Celery that did not confirm a pause in time, and may still begin steps
 
     def __len__(self) -> int:
         return self.changed + self.unchanged + len(self.errors)
@@ -123,6 +125,7 @@ class Selection:
         applied = Applied()
         engine = self._engine
         foreign = self._foreign()
+        paused: list[str] = []
         for run_id in self.among(among).ids():
             came: Done | SegueError
             try:
@@ -137,8 +140,12 @@ class Selection:
             else:
                 applied.changed += came.changed
                 applied.unchanged += not came.changed
+                if came.status == RunStatus.PAUSED:
+                    paused.append(run_id)
             if on_each is not None:
                 on_each(run_id, came)
+        if paused:
+            applied.unconfirmed = await_halts(engine, paused)
         return applied
 
     def _foreign(self) -> set[str]:

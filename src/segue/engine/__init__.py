@@ -14,7 +14,9 @@ and continues what was too large for one.
                                             the rules of transitions.py (foresight.py asks ahead about plans),
                                             propagate.py carries ends down the graph,
                                             claiming/ gives the worker its next steps
-    executors      executing.py             steps at an executor outside: sent, begun, recalled, sent again
+    executors      executing.py,            steps at an executor outside: sent, begun, recalled, sent again;
+                   dispatch.py              what its processes report and may send, in one transaction;
+                                            halting.py: they acknowledge a pause
     messages       sending.py, waits.py     a message finds the step that waits for it, or is kept
     timers         alarms.py                deadlines, timeouts of waits, alerts; the leader handles those that are due
     verbs          control.py, pausing.py,  what people do to a run: cancel, pause, resume,
@@ -35,7 +37,7 @@ apply them with compare-and-set on (run, step, attempt, status).
     blocked               start.py, expand.py; reopening/ when a step waits for its parents again
     ready                 the same, for steps without parents; propagate.py, which releases children; attempts.py,
                           for another try; executing.py, for a begin that is refused
-    sent                  executing.py; attempts.py, for a retry that an executor's broker holds
+    sent                  claiming/; executing.py; attempts.py, for a retry that an executor's broker holds
     running               claiming/; executing.py, for a begin
     succeeded, failed,    record.py and attempts.py, for an attempt; propagate.py, for joins, plans and what follows;
     skipped, cancelled    waits.py and alarms.py, for waits; ending.py, for what has not begun when a run ends early;

@@ -8,15 +8,16 @@ is sent and never begins; `overdue` finds it (engine/executing.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from segue.engine.act import Act
 from segue.engine.claiming.assembling import Assembly
-from segue.engine.claiming.claimed import ClaimedRow, in_order
-from segue.engine.executing import Executor, resend_steps
+from segue.engine.claiming.claimed import ClaimedRow, in_order, sent_rows
+from segue.engine.claiming.sending import Outlet, Sending, SendingMemory
+from segue.engine.executing import Executor, recall_steps, resend_steps
 from segue.engine.expand import LargePlan
 from segue.engine.limiting.places import LimitKey
 from segue.engine.notes import begin_runs
@@ -30,7 +31,7 @@ from segue.engine.turn import TIMERS_AT_ONCE
 from segue.engine.watch import Watch
 from segue.model import Attempt, Job, Outcome, StepStatus
 from segue.plan.namespaces import bare
-from segue.store.protocol import Later, Row, Store, Transaction
+from segue.store.protocol import Row, Store, Transaction
 
 
 class Dispatch(NamedTuple):
@@ -42,6 +43,11 @@ class Dispatch(NamedTuple):
     wait_seconds: float = 300.0  # a step that has not begun by then is looked for
     timers: bool = False  # look for timers that are due, too
 
+    @property
+    def outlet(self) -> Outlet:
+        """What is sent, and how, for `Sending`."""
+        return Outlet(self.prefix, _behind(self.prefix), self.executor.is_fenced, self.wait_seconds)
+
 
 class SentStep(NamedTuple):
     """An attempt that is to be sent now."""
@@ -51,14 +57,7 @@ class SentStep(NamedTuple):
     spec: str | None
     handle: str | None
     sent_at: datetime
-
-
-class _SentRow(NamedTuple):
-    """A row of `send_ready` or `sent_step`: the columns of a claimed step, and two more."""
-
-    step: ClaimedRow
-    spec: str | None
-    handle: str | None
+    holds_places: bool = False  # of limits: its end is reported with `freed`
 
 
 class Exchanged(NamedTuple):
@@ -68,33 +67,44 @@ class Exchanged(NamedTuple):
     left: list[Outcome]  # of steps that need not run; the next exchange records them
     refused: int = 0  # outcomes that came too late
     is_full: bool = False  # there may be more to send
-    timer_seconds: float | None = None  # until the next timer is due, if that was asked
+    timer_seconds: float | None = None  # until the next timer is due or a rate lets a step go, if that was asked
     ended: Sequence[str] = ()  # runs that ended
 
 
 def exchange(
-    act: Act, outcomes: Sequence[Outcome], dispatch: Dispatch, *, by: str, first_of: Sequence[str] = (),
-    plans: Mapping[Attempt, LargePlan] = NO_PLANS,
+    act: Act, outcomes: Sequence[Outcome], dispatch: Dispatch, *, by: str, memory: SendingMemory, freed: int = 0,
+    first_of: Sequence[str] = (), plans: Mapping[Attempt, LargePlan] = NO_PLANS,
 ) -> Exchanged:  # fmt: skip
-    """Record outcomes, and take what may be sent now. `first_of` are runs that are not known to have begun."""
+    """Record outcomes, and take what may be sent now.
+
+    `freed`: how many of the attempts held places of limits. `first_of` are runs that are not known to have begun.
+    """
     if first_of:
         act.tx.later("lock_runs", ids=sorted({outcome.run_id for outcome in outcomes}))  # in one order, as ever
         begin_runs(act, first_of)  # which leaves out those that others hold: none of these
     is_asked = dispatch.executor.is_fenced  # before an attempt begins: then most of them are known to be running
     reported = report(act, outcomes, by=by, plans=plans, wakes=False, from_sent=not is_asked)
+    started = reported.recorded.started
     if dispatch.timers:
         act.tx.all("due_timers", now=act.now, limit=TIMERS_AT_ONCE)
-    nothing_new = bool(outcomes) and not reported.recorded.started and not dispatch.timers
-    rows = [] if nothing_new else _send_ready(act, dispatch).rows()
-    if reported.recorded.started > len(rows):
+    if memory.lanes.binding:
+        freed = len(outcomes)  # what was sent before a limit was set holds a place of it, too
+    sending = Sending(act, dispatch.outlet, memory, want=dispatch.limit, freed=freed, expected=started)
+    nothing_new = bool(outcomes) and not (started or freed or dispatch.timers)
+    rows = [] if nothing_new else sending.rows()
+    if started > len(rows) or sending.leaves_places or (sending.is_contended and not dispatch.timers):
         act.tx.later("wake")  # some of it is not this executor's, or more than it takes now
-    sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx))
-    seconds: float | None = None
-    if dispatch.timers:
-        upcoming = moment_of(act.tx, act.tx.all("next_timer")[0][0])
-        seconds = None if upcoming is None else max((upcoming - act.now).total_seconds(), 0.0)
-    refused, is_full = reported.recorded.refused, len(rows) >= dispatch.limit
-    return Exchanged(sent, left, refused, is_full, seconds, list(act.ended_runs))
+    sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx), sending.holding)
+    seconds = _seconds_until_next(act, sending) if dispatch.timers else None
+    return Exchanged(sent, left, reported.recorded.refused, sending.is_full, seconds, list(act.ended_runs))
+
+
+def _seconds_until_next(act: Act, sending: Sending) -> float | None:
+    """When the next timer is due, or a rate lets the next step go."""
+    upcoming = moment_of(act.tx, act.tx.all("next_timer")[0][0])
+    seconds = [] if upcoming is None else [max((upcoming - act.now).total_seconds(), 0.0)]
+    seconds += [] if sending.look_seconds is None else [sending.look_seconds]
+    return min(seconds, default=None)
 
 
 class Sender(NamedTuple):
@@ -109,33 +119,45 @@ class Started(NamedTuple):
 
     run_ids: list[str]
     act: Act  # which is over
-    rows: Sequence[Row]
+    rows: list[ClaimedRow]
+    holding: Collection[Attempt]  # those of them that hold places
     is_full: bool
 
     def taken(self, store: Store) -> Exchanged:
         """What is to be sent; its results are read now, so that none of them can undo the start."""
-        sent, left = _messages(self.act, self.rows, {}, store.reading)
+        sent, left = _messages(self.act, self.rows, {}, store.reading, self.holding)
         return Exchanged(sent, left, is_full=self.is_full)
 
 
 def start_and_take(
-    act: Act, runs: Sequence[NewRun], dispatch: Dispatch, *, missed: set[LimitKey], made: Mapping[str, PlanRows]
+    act: Act, runs: Sequence[NewRun], dispatch: Dispatch, *, memory: SendingMemory, missed: set[LimitKey],
+    made: Mapping[str, PlanRows],
 ) -> Started:  # fmt: skip
     """Start runs, and take in the same transaction what may be sent."""
     run_ids = start_runs(act, runs, missed=missed, made=made)
-    rows = _send_ready(act, dispatch).rows()
-    return Started(run_ids, act, rows, len(rows) >= dispatch.limit)
+    expected = sum(rows.claimable for rows in made.values())
+    sending = Sending(act, dispatch.outlet, memory, want=dispatch.limit, expected=expected)
+    return Started(run_ids, act, sending.rows(), sending.holding, sending.is_full)
 
 
-def may_be_plain(store: Store, watch: Watch, outcomes: Sequence[Outcome], dispatch: Dispatch) -> bool:
+def may_be_plain(
+    store: Store, watch: Watch, outcomes: Sequence[Outcome], dispatch: Dispatch, memory: SendingMemory
+) -> bool:  # fmt: skip
     """Whether a plain exchange may do it, judging without the database."""
     return (
-        bool(outcomes) and store.sends_commit_along and watch.is_quiet and not dispatch.timers and are_plain(outcomes)
-    )
+        bool(outcomes) and store.sends_commit_along and watch.is_quiet and not dispatch.timers
+        and memory.may_send_plainly(store.now()) and are_plain(outcomes)
+    )  # fmt: skip
 
 
 def exchange_plainly(
-    store: Store, watch: Watch, outcomes: Sequence[Outcome], dispatch: Dispatch, *, first_of: Sequence[str] = ()
+    store: Store,
+    watch: Watch,
+    outcomes: Sequence[Outcome],
+    dispatch: Dispatch,
+    memory: SendingMemory,
+    *,
+    first_of: Sequence[str] = (),
 ) -> tuple[Exchanged, Sequence[Outcome]]:
     """The same in one exchange with the server. Also returns the outcomes that need an ordinary one.
 
@@ -146,14 +168,16 @@ def exchange_plainly(
         act = watch.begin(tx, store.now())
         hold = () if dispatch.executor.is_fenced else outcomes
         _, finished = record_plainly(act, outcomes, from_status=status.value, beginning=first_of, hold=hold)
-        ready = _send_ready(act, dispatch)
+        sending = Sending(act, dispatch.outlet, memory, want=dispatch.limit)
+        sending.send()
     recorded, others, started, ended = heard_of(finished, outcomes)
-    rows = ready.rows()
+    rows, is_full = sending.plain_rows(), sending.is_full
     known = {(outcome.run_id, outcome.step): outcome.result or "null" for outcome in recorded}
-    is_full = len(rows) >= dispatch.limit
     if started > len(rows) and not is_full:
         with store.transaction() as tx:
             tx.later("wake")
+        memory.lanes.saw_lanes()  # or perhaps not: the next exchange looks
+        is_full = True
     sent, left = _messages(act, rows, known, store.reading)
     return Exchanged(sent, left, 0, is_full, None, ended), others
 
@@ -167,43 +191,44 @@ def together(first: Exchanged, then: Exchanged) -> Exchanged:
 
 
 def resend(act: Act, attempts: Iterable[Attempt], *, wait_seconds: float) -> Exchanged:
-    """Take attempts that were sent, and have not begun in time, once more: as the next, so the first are refused."""
+    """Take attempts that were sent, and have not begun in time, once more: as the next, so the first are refused.
+
+    In a run that is paused or being ended they are taken back instead: their messages may be gone, and if they come
+    after all, they are old, so they are asked about before they begin.
+    """
+    attempts = list(attempts)
     until, rows = act.now + timedelta(seconds=wait_seconds), list[Row]()
+    again: set[tuple[str, int]] = set()
     for run_id, step, number in resend_steps(act, attempts, until=until, is_next=True):
+        again.add((run_id, step))
         rows += act.tx.all("sent_step", run_id=run_id, step=step, attempt=number)
-    return Exchanged(*_messages(act, rows, {}, lambda: nullcontext(act.tx)))
-
-
-def _send_ready(act: Act, dispatch: Dispatch) -> Later:
-    return act.tx.later(
-        "send_ready", low=dispatch.prefix, high=_behind(dispatch.prefix), limit=dispatch.limit,
-        fenced=dispatch.executor.is_fenced, now=act.now,
-        sent_until=act.now + timedelta(seconds=dispatch.wait_seconds),
-    )  # fmt: skip
+    recall_steps(act, [attempt for attempt in attempts if attempt[:2] not in again])
+    taken = sent_rows(rows)
+    may_hold = {(row.run_id, row.step, row.attempt) for row in taken}  # which of them do is not looked up
+    return Exchanged(*_messages(act, taken, {}, lambda: nullcontext(act.tx), may_hold))
 
 
 def _messages(
-    act: Act, rows: Sequence[Row], known: Mapping[tuple[str, int], str],
-    reading: Callable[[], AbstractContextManager[Transaction]],
+    act: Act, rows: list[ClaimedRow], known: Mapping[tuple[str, int], str],
+    reading: Callable[[], AbstractContextManager[Transaction]], holding: Collection[Attempt] = (),
 ) -> tuple[list[SentStep], list[Outcome]]:  # fmt: skip
     """What is to be sent for rows that were taken, with the results that go into it, read if they are not `known`."""
     if not rows:
         return [], []
-    found = [_SentRow(ClaimedRow(*claimed), spec, handle) for *claimed, spec, handle in rows]
-    by_step = {(row.step.run_id, row.step.step): row for row in found}
-    steps = [row.step for row in found]
-    in_order(steps)
-    assembly = Assembly(steps, known)
+    by_step = {(row.run_id, row.step): row for row in rows}
+    in_order(rows)
+    assembly = Assembly(rows, known)
     if not assembly.needs_database:
         jobs, left = assembly.jobs(None)
     else:
         with reading() as tx:
             jobs, left = assembly.jobs(tx)
-    return [_sent(job, by_step[job.run_id, job.step], act.now) for job in jobs], left
+    return [_sent(job, by_step[job.run_id, job.step], act.now, holding) for job in jobs], left
 
 
-def _sent(job: Job, row: _SentRow, now: datetime) -> SentStep:
-    return SentStep(job, bare(row.step.queue), row.spec, row.handle, now)
+def _sent(job: Job, row: ClaimedRow, now: datetime, holding: Collection[Attempt]) -> SentStep:
+    holds_places = (row.run_id, row.step, row.attempt) in holding
+    return SentStep(job, bare(row.queue), row.spec, row.handle, now, holds_places)
 
 
 def _behind(prefix: str) -> str:

@@ -120,7 +120,9 @@ class Engine(WorkerLives):
             started: Started | None = None
             try:
                 if len(senders) == 1:
-                    started = self.act(start_and_take, batch, senders[0].dispatch(), missed=missed, made=made)
+                    dispatch = senders[0].dispatch()
+                    memory = self._memory.sending_of(dispatch.prefix)
+                    started = self.act(start_and_take, batch, dispatch, memory=memory, missed=missed, made=made)
                     ids += started.run_ids
                 else:
                     ids += self.act(start_runs, batch, missed=missed, made=made)
@@ -149,24 +151,32 @@ class Engine(WorkerLives):
         plans = read_large_plans(self.store, outcomes, self.store.now())
         return self.act(report, outcomes, by=by, plans=plans).recorded
 
-    def exchange(self, outcomes: Sequence[Outcome] = (), *, dispatch: Dispatch, by: str) -> Exchanged:
+    def exchange(
+        self, outcomes: Sequence[Outcome] = (), *, dispatch: Dispatch, by: str, freed: int = 0
+    ) -> Exchanged:  # fmt: skip
         """What the process of an executor says and takes, in one transaction: see engine/dispatch.py.
 
-        What it takes is to be sent now. Example::
+        What it takes is to be sent now. `freed`: how many of the attempts held places (`SentStep.holds_places`).
+        Example::
 
             taken = engine.exchange([outcome], dispatch=Dispatch(Executor("celery"), "@celery:"), by="w1@host")
         """
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
         before: Exchanged | None = None
-        if may_be_plain(self.store, self.watch, outcomes, dispatch):
+        memory = self._memory.sending_of(dispatch.prefix)
+        if not freed and may_be_plain(self.store, self.watch, outcomes, dispatch, memory):
             with suppress(StoreUnavailableError, StoreConflictError, StoreReadOnlyError):  # then `act` tries again
-                before, outcomes = exchange_plainly(self.store, self.watch, outcomes, dispatch, first_of=runs)
+                before, outcomes = exchange_plainly(
+                    self.store, self.watch, outcomes, dispatch, memory, first_of=runs
+                )  # fmt: skip
                 self._memory.begun.add_all(runs)
                 if not outcomes:
                     return before
         plans = read_large_plans(self.store, outcomes, self.store.now())
         runs = [run_id for run_id in runs if run_id not in self._memory.begun]
-        taken = self.act(exchange, outcomes, dispatch, by=by, first_of=runs, plans=plans)
+        taken = self.act(
+            exchange, outcomes, dispatch, by=by, memory=memory, freed=freed, first_of=runs, plans=plans
+        )  # fmt: skip
         self._memory.begun.add_all(runs)
         return taken if before is None else together(before, taken)
 

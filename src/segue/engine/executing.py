@@ -28,7 +28,7 @@ from segue.engine.locking import LockedRun, hold_paused, lock_runs
 from segue.engine.notes import begin_runs, note_starts
 from segue.engine.propagate import Propagation
 from segue.engine.transitions import Begun, Change, Recalled, Resent, Retrying, Sent, decide
-from segue.model import Attempt, Outcome, StepStatus, Verdict
+from segue.model import Attempt, Outcome, Progress, StepStatus, Verdict
 from segue.store.protocol import Finish, Later, Transaction
 
 OVERDUE_AT_ONCE = 1000
@@ -119,6 +119,15 @@ def begin_plainly(act: Act, attempt: Attempt, *, worker_id: str) -> Later | None
     run_id, step, number = attempt
     return act.tx.later(
         "begin_plainly", run_id=run_id, step=step, attempt=number, worker_id=worker_id, now=act.now
+    )  # fmt: skip
+
+
+def report_progress(act: Act, progress: Progress, *, worker_id: str | None) -> None:
+    """Write the progress of an attempt, which has begun even if that was not reported. An older one changes nothing."""
+    begin_steps(act, [(progress.run_id, progress.step, progress.attempt)], worker_id=worker_id)
+    act.tx.later(
+        "put_progress", run_id=progress.run_id, step=progress.step, attempt=progress.attempt, done=progress.done,
+        total=progress.total, message=progress.message, now=act.now,
     )  # fmt: skip
 
 

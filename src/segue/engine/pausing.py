@@ -7,6 +7,8 @@ is under way holds its rows, so the pause waits for it and finds those steps run
 run is paused are gated in the same transaction: `finish` gates the steps that it releases, everything else (a retry, a
 rescue, steps that a task added, hooks) calls `hold_paused` at its end, while it holds the run's lock.
 
+What was sent to an executor is halted as well: see engine/halting.py.
+
 Any run that is not final may be paused, also one that is ending: then its hooks wait, too. A `cancel` resumes it.
 """
 
@@ -16,6 +18,7 @@ from typing import Any
 
 from segue.engine.act import Act
 from segue.engine.audit import record_event
+from segue.engine.halting import announce_halts
 from segue.engine.limiting.admission import admit_after
 from segue.engine.locking import hold_steps, lock_run
 from segue.engine.unfinished import refuse_unfinished
@@ -51,6 +54,7 @@ def pause_run(
     if is_new or asked:
         stopped: dict[str, Any] = {"stopped": asked} if stop_running else {}
         record_event(act, "run.paused", run_id=run_id, **stopped, **audit_detail(actor, reason))
+    announce_halts(act, run_id)
     return Done(RunStatus.PAUSED, is_new or asked > 0)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from segue.engine.claiming.claimed import ClaimedRow
 from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.claiming.lane_memory import LaneMemory
+from segue.engine.claiming.sending import SendingMemory
 from segue.engine.identity import WorkerIdentity
 from segue.engine.recent import RecentIds
 from segue.model import Attempt, Outcome
@@ -27,6 +28,7 @@ class TurnMemory:
         self.cursor = ClaimCursor(monotonic)
         self.was_long = False  # the last claim took long to find too few: the next turn is to see why
         self._lanes: dict[tuple[str, str | None], LaneMemory] = {}
+        self._sending: dict[str, SendingMemory] = {}
         self._only_children: dict[Attempt, int] = {}
 
     def remember_children(self, rows: Sequence[ClaimedRow]) -> None:
@@ -50,6 +52,13 @@ class TurnMemory:
         """The database knows that these runs have begun."""
         for run_id in unsaid:
             self.unsaid.pop(run_id, None)
+
+    def sending_of(self, low: str) -> SendingMemory:
+        """This process's memory of the lanes of an executor, whose queues begin with `low`."""
+        found = self._sending.get(low)
+        if found is None:
+            found = self._sending[low] = SendingMemory(monotonic=self._monotonic)
+        return found
 
     def lanes_of(self, worker: WorkerIdentity) -> LaneMemory:
         """This worker's memory of lanes."""

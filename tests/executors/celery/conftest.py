@@ -76,8 +76,9 @@ class CeleryWorker:
 class Project:
     """The app of a project in this process, and its database. Canvases are applied as in user's code."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, folder: Path) -> None:
         self.app = app
+        self.folder = folder
         self.segue: Segue = app.segue
 
     def sig(self, task: str, *args: Any, **kwargs: Any) -> Any:
@@ -125,9 +126,12 @@ def a_project(
     broker: str, database_url: str, folder: Path, *, backend: str | None = None, pool: str = "prefork"
 ) -> Iterator[Project]:
     """A project in this process, and one worker."""
-    worker = CeleryWorker(broker, database_url, folder / "worker.log", backend=backend, pool=pool)
+    observed = str(folder / "observed")
+    worker = CeleryWorker(
+        broker, database_url, folder / "worker.log", backend=backend, pool=pool, PROJECT_OBSERVED=observed
+    )  # fmt: skip
     app = make_app(broker, database_url, canvas="durable", backend=backend)
-    yield Project(app)
+    yield Project(app, folder)
     worker.stop()
     app.segue.close()
     app.close()
@@ -144,9 +148,10 @@ class Staged:
         self.url = database_url
         self._folder = folder
         self._workers: list[CeleryWorker] = []
-        self.project = Project(
-            make_app(broker, database_url, canvas="durable", lease_seconds=lease_seconds, backend=backend, queue=queue)
-        )
+        app = make_app(
+            broker, database_url, canvas="durable", lease_seconds=lease_seconds, backend=backend, queue=queue
+        )  # fmt: skip
+        self.project = Project(app, folder)
         self._lease_seconds, self._backend, self.queue = lease_seconds, backend, queue
 
     def worker(self, *, fence: str = "suspect", pool: str = "prefork", **more: str) -> CeleryWorker:

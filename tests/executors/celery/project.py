@@ -15,9 +15,19 @@ from typing import Any
 from celery import Celery, chain, chord, group
 from celery.exceptions import SoftTimeLimitExceeded
 
-from segue import Segue
+from segue import Event, Limit, Segue, current, on, progress, task
 from segue.executors.celery import install, node
 from tests.executors.celery.crashes import install_crashes
+
+
+@task(name="project.keyed", limits=[Limit("customers", 1, key="customer")], fair_by="customer")
+def keyed(customer: str, path: str) -> str:
+    """At most one at a time for each customer."""
+    with Path(f"{path}-{customer}").open("a", buffering=1) as file:
+        file.write("+\n")
+        time.sleep(0.02)
+        file.write("-\n")
+    return customer
 
 
 def make_app(
@@ -31,7 +41,8 @@ def make_app(
     )
     app.conf.update(
         broker_connection_retry_on_startup=True, worker_prefetch_multiplier=1, result_extended=True,
-        task_default_queue=queue, broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
+        task_default_queue=queue, task_queue_max_priority=None if of_redis else 9,
+        broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
     )  # fmt: skip
     segue = Segue(database_url)
     install(app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]
@@ -83,6 +94,16 @@ def make_app(
         with Path(path).open("a") as file:
             file.write(f"{request.id} {type(exc).__name__} {exc}\n")
 
+    @app.task(name="under_way", shared=False)
+    def under_way(path: str, value: Any) -> Any:
+        with Path(path).open("a", buffering=1) as file:
+            file.write(f"+{value}\n")
+            time.sleep(0.02)
+            file.write(f"-{value}\n")
+        return value
+
+    app.task(name="keyed", shared=False)(keyed)
+
     @app.task(name="wait_for_file", shared=False)
     def wait_for_file(path: str) -> str:
         end = time.monotonic() + 30
@@ -104,6 +125,16 @@ def make_app(
         finally:
             time.sleep(1)
             note(path, "clean")
+
+    @app.task(name="reporting", shared=False)
+    def reporting(path: str) -> list[Any]:
+        """It says how far it is, and what Segue knows of it."""
+        progress(1, 4, "rows")
+        wait_for_file(path)
+        for done in (2, 3, 4):
+            progress(done, 4, "rows")
+        here = current()
+        return [here.run_id, here.step, here.attempt, here.task, here.idempotency_key]
 
     @app.task(name="never_ends", shared=False)
     def never_ends(path: str) -> None:
@@ -155,6 +186,14 @@ def make_app(
     @app.task(name="ignored", shared=False, bind=True, ignore_result=True)
     def ignored(self: Any) -> str:
         return "not kept by Celery"
+
+    if "PROJECT_OBSERVED" in os.environ:
+        observed = Path(os.environ["PROJECT_OBSERVED"])
+
+        @on("run.*", "step.*")
+        def write(event: Event) -> None:
+            with observed.open("a") as file:
+                file.write(f"{event.run_id} {event.kind} {event.name or ''}\n")
 
     @app.task(name="cut", shared=False, bind=True)
     def cut(

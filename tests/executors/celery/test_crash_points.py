@@ -40,7 +40,7 @@ def stage(
     late = {} if request.param == "acknowledged before" else {"PROJECT_ACKS_LATE": "yes"}
     worker = CeleryWorker(redis_url, url, folder / "worker.log", PROJECT_CRASHES=str(armed), **late)
     app = make_app(redis_url, url, canvas="durable")
-    yield Stage(Project(app), armed)
+    yield Stage(Project(app, folder), armed)
     worker.stop()
     app.segue.close()
     app.close()

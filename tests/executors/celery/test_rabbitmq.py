@@ -18,6 +18,7 @@ from tests.executors.celery.test_canvases import (  # noqa: F401 - they run here
     test_an_applied_canvas_goes_through_segue_and_its_result_object_has_the_value,
     test_the_error_callback_of_a_chord_comes_once_when_all_of_the_header_has_ended,
 )
+from tests.executors.celery.test_limits import check_that_later_steps_go_first
 from tests.executors.celery.test_requests import (  # noqa: F401
     test_a_member_adds_to_its_chord,
     test_a_task_that_empties_its_chain_ends_it,
@@ -97,3 +98,7 @@ def test_a_message_that_comes_twice_runs_once_where_each_start_is_asked_for(impa
     assert run.wait(timeout=SECONDS).result() == "first"
     wait_until(lambda: depth(impatient) == 0)
     assert path.read_text().split() == ["first"]
+
+
+def test_later_steps_go_first(impatient: Staged, tmp_path: Path) -> None:
+    check_that_later_steps_go_first(impatient, tmp_path)

@@ -12,7 +12,7 @@ import msgspec
 
 from segue.engine.act import Act
 from segue.engine.claiming.allocate import STARVING_SECONDS, Grant, Source
-from segue.engine.claiming.claimed import ClaimedRow
+from segue.engine.claiming.claimed import ClaimedRow, claimed_rows
 from segue.engine.claiming.cursor import BEGINNING, FIRST_RANK, ClaimCursor
 from segue.engine.claiming.lane_memory import LaneMemory
 from segue.engine.identity import WorkerIdentity
@@ -144,22 +144,28 @@ class Candidates:
             found = _waiting_lanes(later)
             started = after.pop(queue, "")
             if len(found) >= self._window and self._worker.run_id is None:
-                after[queue] = found[-1].lane
+                after[queue] = self._place_of(found[-1])
                 self._is_whole = False
             elif started:
                 first = _waiting_lanes(self._ask(queue, "", self._window - len(found)))
-                seen = {row.lane for row in found}
-                found += [row for row in first if row.lane not in seen]
+                seen = {self._place_of(row) for row in found}
+                found += [row for row in first if self._place_of(row) not in seen]
             gone = self._deep.get(queue, {}).keys() - {row.lane for row in found}
             if gone and queue not in after:
                 self._memory.forget(queue, gone)  # nothing after the position: scan from the beginning
                 self._is_whole = False
-            known = self._memory.tasks
-            rows += [row for row in found if (lane := lane_or_none(row.lane)) is not None and lane.task in known]
+            rows += [row for row in found if (lane := lane_or_none(row.lane)) is not None and self._takes(lane.task)]
         self._sent = []
         self._looks += 1
         self.has_lanes |= bool(rows) or not self._is_whole
         return rows
+
+    def _place_of(self, lane: WaitingLane) -> str:
+        """Where a lane is among those of one query."""
+        return lane.lane
+
+    def _takes(self, task: str) -> bool:
+        return task in self._memory.tasks
 
     # Everything ---------------------------------------------------------------------------------------------------
 
@@ -310,6 +316,10 @@ class Candidates:
             return self._act.tx.later("claim_of_run_on", run_id=worker.run_id, tasks=source.tasks, **claimed)
         rank, since = self._start(source)
         return self._act.tx.later("claim", tasks=source.tasks, rank=rank, since=since, **claimed)
+
+    def claimed(self, later: Later) -> list[ClaimedRow]:
+        """The rows of such a claim."""
+        return claimed_rows(later.rows())
 
     def note_claimed(self, source: Source, rows: list[ClaimedRow]) -> None:
         """Move the scan position of the source behind the claimed steps."""

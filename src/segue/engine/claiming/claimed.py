@@ -10,7 +10,7 @@ from segue.store.protocol import Row
 
 
 class ClaimedRow(NamedTuple):
-    """A step that has just been claimed."""
+    """A step that has just been claimed or sent."""
 
     run_id: str
     step: int
@@ -26,11 +26,18 @@ class ClaimedRow(NamedTuple):
     ready_at: Any  # as the database stores times
     queue: str
     only_child: int | None = None  # the step's only child, if the claim returns it
+    spec: str | None = None  # what its executor needs to know
+    handle: str | None = None  # its id there
 
 
 def claimed_rows(rows: Iterable[Row]) -> list[ClaimedRow]:
     """The rows of a claim statement, with names."""
     return [ClaimedRow(*row) for row in rows]
+
+
+def sent_rows(rows: Iterable[Row]) -> list[ClaimedRow]:
+    """The rows of a statement that sends steps."""
+    return [ClaimedRow(*claimed)._replace(spec=spec, handle=handle) for *claimed, spec, handle in rows]
 
 
 def in_order(rows: list[ClaimedRow]) -> None:

@@ -15,6 +15,7 @@ from segue.attempt.outcomes import describe
 from segue.engine.backoff import longer_wait
 from segue.engine.executing import hasten
 from segue.errors import PASSING_ERRORS
+from segue.executors.celery.context import ProgressOfAttempt
 from segue.executors.celery.errback import Failure, call_errback
 from segue.executors.celery.publish import StepHeader
 from segue.executors.celery.standins import Relatives
@@ -45,6 +46,7 @@ class RunningAttempt:
         self.is_recorded = False
         self.retry: RetryAsked | None = None
         self.replacement: Plan | None = None
+        self.progress = ProgressOfAttempt(self)
         self.relatives = Relatives(door, header) if header.kin else None
         self.added: Counter[str] = Counter()  # what the task added to its chord
         self._errbacks: list[SentStep] = []
@@ -83,7 +85,7 @@ class RunningAttempt:
         outcome = Outcome(
             *self.header.attempt, Verdict.FAILED, error=info, retryable=False, seconds=self._seconds, detour=detour
         )
-        self._patiently(lambda: self.door.exchange([outcome], inline=self._errbacks))
+        self._patiently(lambda: self.door.exchange([outcome], freed=self._freed, inline=self._errbacks))
 
     def follow_failure(self, error: BaseException, request: Any = None, traceback: Any = None) -> None:
         """Tell the result backend of what will not run, and call the error callbacks that want the exception."""
@@ -98,6 +100,10 @@ class RunningAttempt:
     def skipped(self, reason: BaseException) -> None:
         """Record that the task raised `Ignore`: what follows is skipped."""
         self._record(Outcome(*self.header.attempt, Verdict.SKIPPED, error=describe(reason), retryable=False))
+
+    def cancelled(self) -> None:
+        """Record that the task ended because it was asked to."""
+        self._record(Outcome(*self.header.attempt, Verdict.CANCELLED, seconds=self._seconds))
 
     def lost(self, error: BaseException) -> None:
         """Record that the process of the attempt died."""
@@ -128,17 +134,23 @@ class RunningAttempt:
         self._patiently(lambda: self.door.retry(self.header, asked, error, self._seconds))
 
     @property
+    def _freed(self) -> int:
+        """How many attempts give places of limits back when this one ends."""
+        return int(self.header.holds_places)
+
+    @property
     def _seconds(self) -> float:
         return time.monotonic() - self._begun
 
     def _record(self, *outcomes: Outcome) -> None:
-        self._patiently(lambda: self.door.exchange(list(outcomes)))
+        self._patiently(lambda: self.door.exchange(list(outcomes), freed=self._freed))
 
     def _patiently(self, act: Callable[[], object]) -> None:
         """Do this once for the attempt, and again while the database is away."""
         if self.is_recorded:
             return
         self.is_recorded = True
+        self.progress.write()
         end, wait = time.monotonic() + REPORT_PATIENCE_SECONDS, 0.0
         with undisturbed():
             while True:

@@ -18,12 +18,14 @@ from kombu.utils.json import dumps as kombu_dumps
 from kombu.utils.json import loads as kombu_loads
 from kombu.utils.json import register_type
 
+from segue.authoring.compose import Element
 from segue.errors import SerializationError
 from segue.executors.celery.calls import Pending
 from segue.given import shown
 from segue.model import Expr, Gather, Hole, Ref, Span
 from segue.plan.codec import decode_holes, evaluate
 from segue.plan.frames import has_frame, unknown_kind
+from segue.plan.graph import Plan as SeguePlan
 
 _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
@@ -91,6 +93,11 @@ def encode_result(value: object) -> str:
     """What a task returned, as the next task gets it; raises SerializationError."""
     if isinstance(value, ResultBase):
         value = value.as_tuple()
+    if isinstance(value, (Element, SeguePlan)):
+        raise SerializationError(
+            f"the task returned {shown(value)}. A task that Celery runs cannot return steps of Segue: let it replace "
+            "itself with a canvas, self.replace(...), or let a task of Segue's own workers return them"
+        )
     return dumps(value, "the result")
 
 

@@ -7,7 +7,6 @@ import os
 import socket
 import time
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
 from celery import Celery, states
@@ -15,11 +14,12 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
 from segue.engine.engine import Engine
-from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, recall_steps, retry_changed
+from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, retry_changed
 from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
+from segue.executors.celery.halts import Halts
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of
@@ -54,11 +54,11 @@ class Door:
         self.fence = fence
         self.executor = Executor(name, is_fenced=fence == "always")
         self.lease_seconds = lease_seconds
+        self.later_first = False  # messages of later steps overtake those of earlier ones
         self.is_durable = False  # every canvas of the app goes through here
-        self.shared: mmap.mmap | None = None  # has the id of the node, in a worker and its children
-        self.halted: frozenset[str] = frozenset()  # runs that are paused or being ended, as the node saw last
-        self.finalizers: frozenset[tuple[str, int]] = frozenset()  # their steps that run nevertheless
-        self._turned_away: deque[Attempt] = deque()
+        self.shared: mmap.mmap | None = None  # in a worker and its children: the id of the node, and the epoch of halts
+        self.halts = Halts(self)
+        self.asked_to_end: frozenset[Attempt] = frozenset()  # attempts of this node, as it saw last
         self.with_pool: weakref.WeakValueDictionary[Attempt, Any] = (
             weakref.WeakValueDictionary()
         )  # by request of Celery's
@@ -100,22 +100,23 @@ class Door:
         return f"@{self.name}:{getattr(queue, 'name', queue)}"
 
     def exchange(
-        self, outcomes: list[Outcome], *, timers: bool = False, inline: list[SentStep] | None = None
+        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, inline: list[SentStep] | None = None
     ) -> Exchanged:  # fmt: skip
         """Report outcomes, and send what may be sent now. Raises StoreError when the database cannot be asked.
 
         Error callbacks that want the exception are called, and the results of steps that will not run are written.
         With `inline`, the caller does both, when Celery has stored the failure itself; the callbacks are added to it.
+        `freed`: how many of these attempts held places of limits.
         """
         dispatch = self._dispatch()._replace(timers=timers)
         while True:
-            taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host)
+            taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
             left = taken.left + self.send(taken.sent, inline=inline)
             if inline is None and any(outcome.verdict != Verdict.SUCCEEDED for outcome in outcomes):
                 self.mirror()
             if not left and not taken.is_full:
                 return taken
-            outcomes = left
+            outcomes, freed = left, len(left)
 
     def _dispatch(self) -> Dispatch:
         prefix = stored(self.namespace, f"@{self.name}:")
@@ -124,7 +125,7 @@ class Door:
     def _deliver(self, taken: Exchanged) -> None:
         left = taken.left + self.send(taken.sent)
         if left or taken.is_full:
-            self.exchange(left)
+            self.exchange(left, freed=len(left))
 
     def retry(self, header: StepHeader, asked: RetryAsked, error: ErrorInfo, seconds: float) -> None:
         """Let an attempt be followed by the retry that its task asked for; Segue holds the delay, not a message."""
@@ -139,7 +140,7 @@ class Door:
             retry_changed, outcome, by=self.host, after_seconds=after, args=args,
             spec=dumps(options, "an option of the retry"),
         )  # fmt: skip
-        self.exchange([])
+        self.exchange([], freed=int(header.holds_places))
 
     def _delay(self, options: dict[str, Any]) -> float:
         countdown, eta = options.pop("countdown", None), options.pop("eta", None)
@@ -203,28 +204,9 @@ class Door:
             time.sleep(0.05)
         return self.node_id
 
-    def turn_away(self, header: StepHeader) -> bool:
-        """Whether the message of an attempt is not to run, because its run is halted; the node gives the step back."""
-        run_id, step, _ = header.attempt
-        if run_id not in self.halted or (run_id, step) in self.finalizers:
-            return False
-        self._turned_away.append(header.attempt)
-        return True
-
-    def look_for_halts(self) -> None:
-        """See which runs are halted, and give back the steps whose messages were turned away."""
-        with self.engine.reading() as tx:
-            halted = frozenset(str(row[0]) for row in tx.all("halted_runs"))
-            rows = tx.all("finalizers_of_halted_runs") if halted else []
-            self.finalizers = frozenset((str(run_id), step) for run_id, step in rows)
-            self.halted = halted
-        attempts = [self._turned_away.popleft() for _ in range(len(self._turned_away))]
-        if attempts:
-            try:
-                self.engine.act(recall_steps, attempts)
-            except BaseException:
-                self._turned_away.extendleft(attempts)
-                raise
+    def is_asked_to_end(self, attempt: Attempt) -> bool:
+        """Whether an attempt is to end. A child does not hear of it: its process is terminated."""
+        return attempt in self.asked_to_end
 
     def mirror(self) -> None:
         """Write the results of steps that will not run. A node writes later what cannot be written now."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from celery import VERSION, Celery
 from celery.canvas import Signature
+from celery.utils.functional import head_from_fun
 from kombu.exceptions import EncodeError
 
 from segue.authoring.planning import register_planner
@@ -19,6 +20,7 @@ from segue.executors.celery.canvas import make_canvases_durable, take_replacemen
 from segue.executors.celery.capture import current_capture
 from segue.executors.celery.codec import encode_arguments
 from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
+from segue.executors.celery.limited import task_of_segue
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.node import node_step
 from segue.executors.celery.plans import plan_of_canvas
@@ -43,7 +45,7 @@ class HasEngine(Protocol):
 
 def install(
     app: Celery, segue: HasEngine, *, canvas: Literal["durable"] | None = None, name: str = "celery",
-    fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS,
+    fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS, priority: Literal["later_first"] | None = None,
 ) -> Door:  # fmt: skip
     """Connect a Celery app to a Segue database. Nothing is connected to yet; installing again changes nothing.
 
@@ -51,6 +53,8 @@ def install(
     `name` is that of the executor: apps with different brokers on one database need different ones.
     `fence` says when a worker asks the database before it runs a task, so that no message that is delivered twice runs
     twice: "always", or only for messages that are "suspect" (delivered again, sent again, or old).
+    With `priority="later_first"`, steps further down in their run go first, on Redis and on RabbitMQ, whose queues need
+    `x-max-priority`. Priorities that the project sets are left as they are.
     A message that was sent, and that no worker has begun after `lease_seconds`, is sent again.
     Raises ConfigError. Example::
 
@@ -68,14 +72,18 @@ def install(
         raise ConfigError(f"install(canvas={shown(canvas)}) is unknown. Leave it out, or give 'durable'.")
     if fence not in ("suspect", "always"):
         raise ConfigError(f"install(fence={shown(fence)}) is unknown. Give 'suspect' or 'always'.")
+    if priority not in (None, "later_first"):
+        raise ConfigError(f"install(priority={shown(priority)}) is unknown. Leave it out, or give 'later_first'.")
     if canvas == "durable":
         make_canvases_durable()
     found = find_door(app)
     if found is not None:
         found.is_durable = canvas == "durable"
+        found.later_first = priority is not None
         return found
     door = Door(app, segue.engine, name=name, fence=fence, lease_seconds=lease_seconds)
     door.is_durable = canvas == "durable"
+    door.later_first = priority is not None
     put_door(app, door)
     _take_sending(app, door)
     _take_backend(app, door)
@@ -168,6 +176,9 @@ def _take_tasks(app: Celery, door: Door) -> None:
 
     def take(task: Any) -> None:
         kind = type(task)
+        made_of = task_of_segue(task)
+        if made_of is not None:  # Celery would check arguments by the signature of any call
+            kind.__header__ = staticmethod(head_from_fun(made_of.fn))
         if not isinstance(vars(kind).get("__trace__"), TracerSlot):
             kind.__trace__ = slot
             kind.Request = halting(door, kind.Request)

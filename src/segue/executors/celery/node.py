@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import socket
 import threading
 import time
@@ -40,6 +41,8 @@ logger = get_logger("segue.celery")
 
 LOOK_SECONDS = 0.25
 NEWS_SECONDS = 1.0  # how often to look for steps to send, if no news comes
+NEWS_APART_SECONDS = 0.1  # news that come faster are taken together
+SHORTEST_SECONDS = 0.005
 BEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0  # at most
 GRACE_SECONDS = 30.0  # for a task that was asked to end, until its process is killed
@@ -64,6 +67,7 @@ class Node:
         self._beat_at = 0.0
         self._news_at = 0.0
         self._due_at = 0.0
+        self._sent_at = 0.0
         self._wakeups: Wakeups | None = None
         self._thread = threading.Thread(target=self._run, name="segue-celery", daemon=True)
         _nodes.add(self)
@@ -74,8 +78,8 @@ class Node:
         Nor does a task begin before the node has its id: it would run under no lease, and not be rescued.
         """
         with suppress(*PASSING_ERRORS):
-            self._beat()
-            self._door.look_for_halts()
+            self._beat()  # first, so that a pause waits for this node from now on
+            self._door.halts.look(self._identity.id)
         self._thread.start()
 
     def stop(self) -> None:
@@ -98,7 +102,7 @@ class Node:
         self._wakeups = Wakeups(engine.store)
         try:
             with Chores(engine):
-                while not self._stop.wait(LOOK_SECONDS):
+                while not self._rest():
                     try:
                         with self._resting:
                             self._round()
@@ -112,6 +116,16 @@ class Node:
             self._wakeups.close()
             with suppress(Exception):
                 engine.unregister(self._identity)
+
+    def _rest(self) -> bool:
+        """Wait until it is time to look, something is due, or there is news. True when the thread is to end."""
+        now = time.monotonic()
+        seconds = min(LOOK_SECONDS, max(self._due_at - now, SHORTEST_SECONDS))
+        fds = () if self._wakeups is None else self._wakeups.fds
+        if fds and now - self._sent_at >= NEWS_APART_SECONDS:
+            select.select(fds, [], [], seconds)
+            return self._stop.is_set()
+        return self._stop.wait(min(seconds, NEWS_APART_SECONDS) if fds else seconds)
 
     def _round(self) -> None:
         now = time.monotonic()
@@ -130,13 +144,14 @@ class Node:
 
     def _send(self, now: float) -> None:
         """Send what is ready, and again what is late; and end what is asked to end."""
-        self._door.look_for_halts()
+        self._door.halts.look(self._identity.id)
         taken = self._door.exchange([], timers=True)
         self._door.repair()
         self._door.mirror()
         self._end_asked()
-        self._news_at = now + NEWS_SECONDS
-        self._due_at = self._news_at if taken.timer_seconds is None else now + taken.timer_seconds
+        self._sent_at = time.monotonic()
+        self._news_at = self._sent_at + NEWS_SECONDS
+        self._due_at = self._news_at if taken.timer_seconds is None else self._sent_at + taken.timer_seconds
 
     def _beat(self) -> None:
         engine = self._door.engine
@@ -149,11 +164,10 @@ class Node:
             if self._door.shared is not None:
                 self._door.shared[:36] = self._identity.id.encode("ascii")
             self._begun.clear()
-            return
-        until = engine.store.now() + timedelta(seconds=self._lease_seconds)
+        until = engine.store.now() + timedelta(seconds=self._lease_seconds)  # asleep between two looks: others wake it
         with engine.store.transaction() as tx:
             kept = tx.all(
-                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status="running", sleeping=False,
+                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status="running", sleeping=True,
                 lease_until=until,
             )  # fmt: skip
         if not kept:
@@ -176,6 +190,7 @@ class Node:
         with self._door.engine.reading() as tx:
             rows = tx.all("cancel_requests", worker_id=self._identity.id)
         asked: set[Attempt] = {(run_id, step, attempt) for run_id, step, attempt, *_ in rows}
+        self._door.asked_to_end = frozenset(asked)
         now = time.monotonic()
         self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}
         for request in _requests(state.active_requests) if asked else ():

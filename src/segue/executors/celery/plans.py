@@ -17,6 +17,8 @@ from segue.errors import PlanError, Problem, SerializationError
 from segue.executors.celery.calls import Call, Kin, Pending
 from segue.executors.celery.capture import Capture, captured
 from segue.executors.celery.codec import dumps, encode_arguments, expression_of, gathered
+from segue.executors.celery.limited import limited, task_of_segue, terms_of
+from segue.executors.celery.priority import later_first
 from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE, KIN
 from segue.executors.celery.waits import waiting_node
 from segue.model import WAIT_FOR, Expr, Gather, JoinRule, Policy, Ref
@@ -79,7 +81,10 @@ def plan_of_capture(
             node if number in needed else structs.replace(node, policy=Policy(may_fail=True))
             for number, node in enumerate(nodes)
         ]
-    return Plan(name, tuple(nodes), result=expr)
+    if door.later_first:
+        nodes = later_first(door.app, nodes)
+    tasks = [task for call in capture.calls if (task := task_of_segue(door.app.tasks.get(call.task))) is not None]
+    return Plan(name, tuple(nodes), result=expr, limits=terms_of(tasks))
 
 
 def _serializer_of(door: Door, call: Call) -> str:
@@ -134,13 +139,15 @@ def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
     run_at: datetime | None = None
     if eta is not None and delay is None:
         run_at = maybe_make_aware(maybe_iso8601(eta), door.app.timezone)
-    return Node(
+    node = Node(
         name, f"{door.name}:{call.task}", args, holes, call.parents, queue=door.queue_of(call),
         rule=JoinRule.SOME_FAILED if call.on_failure else JoinRule.ALL_SUCCEEDED,
         delay=None if delay is None else max(float(delay), 0.0), run_at=run_at, policy=Policy(),
         executor=door.name, spec=dumps(options, f"an option of {call.task}"),
         handle=None if call.on_failure else call.id,
     )  # fmt: skip
+    task = task_of_segue(door.app.tasks.get(call.task))
+    return node if task is None else limited(node, task)
 
 
 def _kin(call: Call, kin: Kin | None) -> dict[str, Any] | None:

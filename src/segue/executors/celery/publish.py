@@ -60,6 +60,7 @@ class StepHeader(NamedTuple):
     attempt: Attempt
     sent_at: float  # seconds since 1970, by the database's clock
     kin: tuple[int, ...] = ()  # how much stands in the task's request: see standins.py
+    holds_places: bool = False  # of limits, which its end gives back
 
 
 class Letter(NamedTuple):
@@ -203,8 +204,10 @@ def letter_of(step: SentStep) -> Letter:
         options["eta"] = step.sent_at
     headers = dict(options.get("headers") or {})
     headers[HEADER] = [job.run_id, job.step, job.attempt, round(step.sent_at.timestamp(), 3)]
-    if KIN in spec:
-        headers[HEADER].append(spec[KIN]["counts"])
+    if KIN in spec or step.holds_places:
+        headers[HEADER].append(spec[KIN]["counts"] if KIN in spec else [])
+    if step.holds_places:
+        headers[HEADER].append(1)
     options["headers"] = headers
     _, _, task = job.task.partition(":")
     return Letter(task, step.handle or uuid(), _arguments(job), options)  # an error callback has no handle
@@ -269,8 +272,9 @@ def header_of(request: Any) -> StepHeader | None:
         found = (request.get("headers") or {}).get(HEADER)
     if not isinstance(found, (list, tuple)) or len(found) < 4:
         return None
-    run_id, step, attempt, sent_at = found[:4]
-    return StepHeader((run_id, step, attempt), sent_at, tuple(found[4]) if len(found) > 4 else ())
+    run_id, step, attempt, sent_at, *more = found
+    kin, holds_places, *_ = (*more, (), 0)
+    return StepHeader((run_id, step, attempt), sent_at, tuple(kin), bool(holds_places))
 
 
 def without_header(headers: Any) -> dict[str, Any]:

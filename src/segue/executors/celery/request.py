@@ -31,7 +31,7 @@ class HaltedRequests:
         """Asked before a message is given to the pool: whether it is not to run."""
         header = header_of(self._request_dict)  # type: ignore[attr-defined]
         door = self.segue_door
-        if header is not None and (door.turn_away(header) or self._is_second(header.attempt)):
+        if header is not None and (door.halts.turn_away(header.attempt) or self._is_second(header.attempt)):
             task_ready(self)
             self.acknowledge()  # type: ignore[attr-defined]
             self._already_revoked = True

@@ -14,10 +14,12 @@ from celery import states
 from celery.app.task import Context
 from celery.app.trace import trace_ok_t
 
+from segue.authoring.context import Cancelled, use
 from segue.engine.backoff import longer_wait
 from segue.errors import PASSING_ERRORS, SerializationError
 from segue.executors.celery.attempt import REPORT_PATIENCE_SECONDS, RunningAttempt, running
 from segue.executors.celery.codec import encode_result, loads
+from segue.executors.celery.context import context_of
 from segue.executors.celery.publish import StepHeader, header_of
 from segue.observing.harmless_log import get_logger
 
@@ -51,6 +53,8 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
         header = header_of(request or {})
         if header is None:
             return tracer(uuid, args, kwargs, request)
+        if door.halts.stops(header.attempt):
+            return trace_ok_t(None, None, 0.0, "its run is paused or being ended")
         if not _may_begin(door, header, request):
             _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
@@ -58,7 +62,11 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
             if attempt.relatives is not None:
                 request = attempt.relatives.put_into(request)
             try:
-                traced = tracer(uuid, args, kwargs, request)
+                with use(context_of(attempt, request)):
+                    traced = tracer(uuid, args, kwargs, request)
+            except Cancelled:  # raised by `segue.progress`
+                attempt.cancelled()
+                return trace_ok_t(None, None, 0.0, "it ended because it was asked to")
             except (SystemExit, KeyboardInterrupt) as exc:
                 if not door.is_prefork:
                     attempt.failed(exc)

@@ -63,14 +63,9 @@ SELECT min(sent_until) FROM segue_steps WHERE status = 'sent' AND executor = :ex
 SELECT s.run_id, 'step ' || s.step || ' was sent without an executor or a time limit' FROM segue_steps s
 WHERE s.status = 'sent' AND (s.executor IS NULL OR s.sent_until IS NULL);
 
--- name: send_ready
--- Sends from the queues between `low` and `high`, which belong to one executor. As a claim, it locks no run.
-UPDATE segue_steps SET status = 'sent', attempt = attempt + 1, fenced = :fenced, sent_at = :now,
-    sent_until = :sent_until, started_at = NULL, worker_id = NULL, cancel_requested = false
-WHERE rowid IN (
-    SELECT rowid FROM segue_steps WHERE status = 'ready' AND gate IS NULL AND queue >= :low AND queue < :high
-    ORDER BY queue, priority DESC, ready_at, run_id, step LIMIT :limit)
-RETURNING run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, priority, ready_at, queue, spec, handle;
+-- name: limits_that_may_bind
+-- Limits of queues, and of tasks whose code does not name them.
+SELECT name FROM segue_limits WHERE NOT in_code;
 
 -- name: unmirrored_steps
 -- In the given runs, or in any run. The executor does not know a step without a handle.
@@ -87,14 +82,37 @@ WHERE run_id = :run_id AND status IN ('failed', 'skipped', 'cancelled');
 UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :step AND status = :status;
 
 -- name: halted_runs
--- Runs in which no step may begin.
-SELECT id FROM segue_runs WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
+-- Runs in which no step may begin, and whether finalizers may.
+SELECT id, has_hooks AND status <> 'paused' FROM segue_runs
+WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
 
--- name: finalizers_of_halted_runs
--- The exceptions: steps of runs that are being ended that run nevertheless.
-SELECT s.run_id, s.step FROM segue_runs r JOIN segue_steps s ON s.run_id = r.id
-WHERE r.finished_at IS NULL AND r.status <> 'paused' AND r.intent IS NOT NULL AND s.hook IS NOT NULL
-    AND s.executor IS NOT NULL AND s.status IN ('blocked', 'ready', 'sent', 'running');
+-- Halts: what the processes of an executor know of runs in which no step may begin -----------------------------------
+
+-- name: executors_to_halt
+-- Those that were sent steps of the run. Also one that asks before it begins them: its question may be under way.
+SELECT DISTINCT executor FROM segue_steps WHERE run_id = :run_id AND {is_sent} AND executor IS NOT NULL;
+
+-- name: raise_halt
+INSERT INTO segue_halts (executor, epoch) VALUES (:executor, 1)
+ON CONFLICT (executor) DO UPDATE SET epoch = segue_halts.epoch + 1;
+
+-- name: halt_epoch
+SELECT epoch FROM segue_halts WHERE executor = :executor;
+
+-- name: acknowledge_halts
+UPDATE segue_workers SET halts_seen = :epoch WHERE id = :worker_id;
+
+-- name: unanswered_halts
+-- Processes that may still begin what was sent of a run.
+SELECT w.name, w.heartbeat_at FROM segue_halts h JOIN segue_workers w ON w.pool = h.executor
+WHERE h.executor IN (SELECT executor FROM segue_steps WHERE run_id = :run_id AND {is_sent})
+AND w.status IN ('running', 'stopping') AND w.lease_until > :now AND w.halts_seen < h.epoch;
+
+-- name: finalizers_at_executors
+-- The exceptions: hooks of a run that is being ended, which run nevertheless.
+SELECT step FROM segue_steps
+WHERE run_id = :run_id AND hook IS NOT NULL AND executor IS NOT NULL
+    AND status IN ('blocked', 'ready', 'sent', 'running');
 
 -- name: step_of_executor
 -- What a task sees of a step behind its own.
