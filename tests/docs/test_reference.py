@@ -16,7 +16,7 @@ from segue.authoring.trace import MAX_DEPTH
 from segue.authoring.workflow import WorkflowOptions
 from segue.client import Segue
 from segue.engine.chores import PRUNE_AT_ONCE
-from segue.engine.views import explain
+from segue.engine.views import explain, why_sent
 from segue.given import MESSAGE_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES
 from segue.model import Gate, Hook, JoinRule, JoinVerdict, Policy, RunStatus, StepStatus, Verdict, judge_join
 from segue.plan import check
@@ -62,7 +62,8 @@ def test_every_error_of_the_pools_is_documented() -> None:
 
 
 def test_every_reason_of_explain_is_documented() -> None:
-    codes = set(re.findall(r'Reason\(\s*"(\w+)"', inspect.getsource(explain)))
+    source = inspect.getsource(explain) + inspect.getsource(why_sent)
+    codes = set(re.findall(r'Reason\(\s*"(\w+)"', source))
     told = {
         word for row in rows(section("errors", "## What to do when")) for word in re.findall(r"`(\w+)`", row[0])
     }  # fmt: skip

@@ -190,9 +190,13 @@ def _expected(driver: CallbackDriver, situation: Situation) -> dict[Event, str]:
 
 
 def _refused(driver: CallbackDriver, situation: Situation, event: Event, before: StepInfo) -> str:
-    """The status after an event that did not count: the one before, but for a begin that a pause turns away."""
+    """The status after an event that did not count: the one before, unless a pause or cancel turns the message away."""
     asks = event in (Event.BEGINS, Event.BEGINS_ELSEWHERE) and driver.is_fenced
-    return "ready" if asks and situation is Situation.SENT_AND_PAUSED else before.status.value
+    if situation is Situation.SENT_AND_PAUSED and (asks or event is Event.IS_OVERDUE):
+        return "ready"  # it is sent after the pause
+    if situation is Situation.SENT_AND_ENDING and event is Event.IS_OVERDUE:
+        return "cancelled"
+    return before.status.value
 
 
 def _diamond(driver: CallbackDriver) -> Plan:

@@ -197,16 +197,16 @@ class Door:
         found = self.shared[:36].decode("ascii").strip("\0") if self.shared is not None else ""
         return found or None
 
-    def is_asked_to_end(self, attempt: Attempt) -> bool:
-        """Whether an attempt is to end. A child does not hear of it: its process is terminated."""
-        return attempt in self.asked_to_end
-
     def _known_node_id(self) -> str | None:
         """The same. The database may have been away when the worker started, so it is waited for a while."""
         end = time.monotonic() + REGISTRATION_SECONDS
         while self.shared is not None and self.node_id is None and time.monotonic() < end:
             time.sleep(0.05)
         return self.node_id
+
+    def is_asked_to_end(self, attempt: Attempt) -> bool:
+        """Whether an attempt is to end. A child does not hear of it: its process is terminated."""
+        return attempt in self.asked_to_end
 
     def mirror(self) -> None:
         """Write the results of steps that will not run. A node writes later what cannot be written now."""
