@@ -19,7 +19,7 @@ cancelled only when the executor reports that it ended (`report`) or is gone (`r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from segue.engine.act import Act
