@@ -22,7 +22,7 @@ from segue.store.adopted import dbapi_connection
 from segue.store.protocol import Conversions, Waker
 from segue.store.sqlite_errors import raise_ours, spoils, waits_for_lock
 from segue.store.sqlite_file import DatabaseFile, Identity
-from segue.store.sqlite_held import HeldConnection, HeldConnections
+from segue.store.sqlite_held import HeldConnection, HeldConnections, opening
 from segue.store.sqlite_joined import joined, patience_of
 from segue.store.sqlite_lent import SqliteLoan, TaskConnection
 from segue.store.sqlite_path import path_of
@@ -130,7 +130,8 @@ class SqliteStore:
         """This thread's connection to the file that is at the path now."""
         held = self._connections.mine()
         if held is None:
-            return self._new_held()
+            with opening():
+                return self._new_held()
         try:
             self._check(held)
         except BaseException:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from segue.errors import StoreError
@@ -23,6 +23,44 @@ _inherited: list[Any] = []  # a fork must not even close what it inherited: that
 
 LOOK_BESIDE_SECONDS = 0.05
 """Time between two checks of the timestamps of the log and the shared memory."""
+
+
+_gate = threading.RLock()  # closed before a fork: no thread takes a connection, or opens one, meanwhile
+_every: weakref.WeakSet[HeldConnection] = weakref.WeakSet()
+
+
+def close_gate(seconds: float) -> bool:
+    """Before a fork, wait until no other thread of this process uses SQLite, at most so long.
+
+    SQLite counts the locks of all connections of a process in its memory. A child that is forked while a thread holds
+    one finds it taken, and no thread of its own will ever give it back: it would wait for the file without end.
+    Returns whether the gate is closed; `open_gate` opens it again.
+    """
+    end = time.monotonic() + seconds
+    if not _gate.acquire(timeout=seconds):
+        return False
+    me = threading.get_ident()
+    while any(held.is_used_but_by(me) for held in list(_every)) and time.monotonic() < end:
+        time.sleep(0.0005)
+    return True
+
+
+def open_gate() -> None:
+    """Let threads use SQLite again."""
+    _gate.release()
+
+
+def opening() -> AbstractContextManager[bool]:
+    """A connection is opened inside this block."""
+    return _gate
+
+
+def _renew_gate() -> None:
+    global _gate
+    _gate = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_gate)
 
 
 class HeldConnection:
@@ -38,6 +76,12 @@ class HeldConnection:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._look_at = 0.0
+        self._user = 0  # the thread that uses it
+        _every.add(self)
+
+    def is_used_but_by(self, thread: int) -> bool:
+        """Whether another thread than this one uses it."""
+        return self._lock.locked() and self._user != thread
 
     def wants_a_look_beside(self) -> bool:
         """True now and then: reading the log's times makes the next commit write them, which takes longer."""
@@ -52,7 +96,9 @@ class HeldConnection:
 
         Raises StoreError if its thread has a transaction open on it.
         """
-        is_mine = self._lock.acquire(blocking=False)
+        with _gate:
+            is_mine = self._lock.acquire(blocking=False)
+            self._user = threading.get_ident()
         if self.is_doomed:
             if is_mine:
                 self._lock.release()

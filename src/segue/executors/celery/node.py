@@ -32,6 +32,7 @@ from segue.loop.wakeups import Wakeups
 from segue.model import Attempt
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
+from segue.store.sqlite_held import close_gate, open_gate
 from segue.version import __version__
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ BEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0  # at most
 GRACE_SECONDS = 30.0  # for a task that was asked to end, until its process is killed
 _AFTER_AN_ERROR_SECONDS = 1.0
+FORK_PATIENCE_SECONDS = 2.0
 
 
 class Node:
@@ -271,14 +273,27 @@ def node_step(door: Door) -> type[bootsteps.StartStopStep]:
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()
 
 
+_gates: list[bool] = []  # whether the gate of SQLite is closed, of the fork that is under way
+
+
 def _before_fork() -> None:
-    for node in _requests(_nodes):
+    nodes = _requests(_nodes)
+    for node in nodes:
         node.hold()
+    if nodes:  # the threads that do chores and look for news use SQLite, too
+        _gates.append(close_gate(FORK_PATIENCE_SECONDS))
 
 
 def _after_fork() -> None:
+    if _gates and _gates.pop():
+        open_gate()
     for node in _requests(_nodes):
         node.let_go()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_nodes.clear)
+def _in_child() -> None:
+    _gates.clear()
+    _nodes.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
