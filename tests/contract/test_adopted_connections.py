@@ -13,13 +13,12 @@ import psycopg2
 import psycopg2.extras
 import pytest
 import sqlalchemy
-from psycopg.adapt import Loader
 from psycopg.rows import dict_row, namedtuple_row, scalar_row
-from psycopg.types.string import StrDumper
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from segue.errors import ConfigError, SegueError, StoreError, StoreInterruptedError
 from segue.model import Ref
+from tests.contract.odd_adapters import Nonsense, Shouting
 from tests.contract.stage import Stage, connect, node, plan, value
 from tests.servers import postgres
 
@@ -34,16 +33,6 @@ SETTINGS = {
 @pytest.fixture
 def database_url(postgres_url: str) -> str:
     return postgres_url
-
-
-class Shouting(StrDumper):
-    def dump(self, obj: Any) -> bytes:
-        return str(obj).upper().encode()
-
-
-class Nonsense(Loader):
-    def load(self, data: Any) -> str:
-        return "nonsense"
 
 
 class Fussy(psycopg.Cursor[Any]):

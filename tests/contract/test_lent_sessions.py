@@ -11,14 +11,13 @@ import psycopg
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from psycopg.adapt import Loader
 from psycopg.rows import dict_row, namedtuple_row
-from psycopg.types.string import StrDumper
 
 from segue.engine.transactional import TaskTransactions
 from segue.errors import StoreReadOnlyError
 from segue.model import Verdict
 from tests.contract.lending import ATTEMPT, Orders
+from tests.contract.odd_adapters import Nonsense, Shouting
 from tests.contract.stage import Stage, connect, node, plan, succeeded
 from tests.servers.postgres import database_of
 
@@ -26,16 +25,6 @@ from tests.servers.postgres import database_of
 @pytest.fixture
 def database_url(postgres_url: str) -> str:
     return postgres_url
-
-
-class Shouting(StrDumper):
-    def dump(self, obj: Any) -> bytes:
-        return str(obj).upper().encode()
-
-
-class Nonsense(Loader):
-    def load(self, data: Any) -> str:
-        return "nonsense"
 
 
 class Mine(psycopg.Cursor[Any]):
