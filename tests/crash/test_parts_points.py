@@ -121,21 +121,17 @@ def test_a_large_run_is_reopened_in_parts(stage: Stage, verb: Verb, monkeypatch:
     wanted = steps(stage)
     assert wanted != before
     assert watched.transactions > LENGTH
-    for strike in (lose, die):
-        for number in sampled(watched.points, stride=5):
-            again, run_id = failed_run(stage)
-            assert again == before
-            faulty = FaultyStore(stage.store, strike, number)
-            try:
-                reopen(Engine(faulty), verb, run_id)
-            except (Died, StoreError):
-                assert stage.is_sound(), f"it is unsound after {faulty.points[-1]}"
-                Engine(stage.store).carry_on()
-                assert steps(stage) in (before, wanted), f"it is half done after {faulty.points[-1]}"
-                if steps(stage) == before:
-                    reopen(stage.engine, verb, run_id)
-            assert steps(stage) == wanted
-            assert stage.is_sound()
+    for faulty, run_id in struck(stage, failed_run, before, watched):
+        try:
+            reopen(Engine(faulty), verb, run_id)
+        except (Died, StoreError):
+            assert stage.is_sound(), f"it is unsound after {faulty.points[-1]}"
+            Engine(stage.store).carry_on()
+            assert steps(stage) in (before, wanted), f"it is half done after {faulty.points[-1]}"
+            if steps(stage) == before:
+                reopen(stage.engine, verb, run_id)
+        assert steps(stage) == wanted
+        assert stage.is_sound()
     stage.work()
     assert stage.is_sound()
 
@@ -155,20 +151,16 @@ def test_a_large_run_that_goes_on_is_reopened_at_once(
     wanted = steps(stage)
     assert wanted != before
     assert {f"reset_{named}", f"reset_ready_{named}"} <= set(watched.points)
-    for strike in (lose, die):
-        for number in sampled(watched.points, stride=5):
-            again, run_id = going_run(stage)
-            assert again == before
-            faulty = FaultyStore(stage.store, strike, number)
-            try:
-                reopen(Engine(faulty), verb, run_id)
-            except (Died, StoreError):
-                assert stage.is_sound(), f"it is unsound after {faulty.points[-1]}"
-                assert steps(stage) in (before, wanted), f"it is half done after {faulty.points[-1]}"
-                reopen(stage.engine, verb, run_id)
-            assert faulty.has_struck
-            assert steps(stage) == wanted
-            assert stage.is_sound()
+    for faulty, run_id in struck(stage, going_run, before, watched):
+        try:
+            reopen(Engine(faulty), verb, run_id)
+        except (Died, StoreError):
+            assert stage.is_sound(), f"it is unsound after {faulty.points[-1]}"
+            assert steps(stage) in (before, wanted), f"it is half done after {faulty.points[-1]}"
+            reopen(stage.engine, verb, run_id)
+        assert faulty.has_struck
+        assert steps(stage) == wanted
+        assert stage.is_sound()
     stage.work()
     assert stage.is_sound()
 
@@ -194,23 +186,30 @@ def test_a_large_run_is_forked_in_parts(stage: Stage, monkeypatch: pytest.Monkey
     wanted = steps(stage)
     assert wanted != before
     assert watched.transactions > LENGTH
-    for strike in (lose, die):
-        for number in sampled(watched.points, stride=5):
-            again, run_id = failed_run(stage)
-            assert again == before
-            faulty = FaultyStore(stage.store, strike, number)
-            try:
-                reopen(Engine(faulty), verb, run_id)
-            except (Died, StoreError):
-                assert stage.is_sound(), f"it is unsound after {faulty.points[-1]}"
-                Engine(stage.store).carry_on()
-                assert steps(stage) in (before, wanted), f"it is half done after {faulty.points[-1]}"
-            reopen(stage.engine, verb, run_id)  # the same key, the same run
-            stage.engine.finish(FORK)
-            assert steps(stage) == wanted
-            assert stage.is_sound()
+    for faulty, run_id in struck(stage, failed_run, before, watched):
+        try:
+            reopen(Engine(faulty), verb, run_id)
+        except (Died, StoreError):
+            assert stage.is_sound(), f"it is unsound after {faulty.points[-1]}"
+            Engine(stage.store).carry_on()
+            assert steps(stage) in (before, wanted), f"it is half done after {faulty.points[-1]}"
+        reopen(stage.engine, verb, run_id)  # the same key, the same run
+        stage.engine.finish(FORK)
+        assert steps(stage) == wanted
+        assert stage.is_sound()
     stage.work()
     assert stage.is_sound()
+
+
+def struck(
+    stage: Stage, make: Callable[[Stage], tuple[list[str], str]], before: list[str], watched: FaultyStore
+) -> Iterator[tuple[FaultyStore, str]]:
+    """A new run for each strike at a point that was watched, and the store that strikes there."""
+    for strike in (lose, die):
+        for number in sampled(watched.points, stride=5):
+            again, run_id = make(stage)
+            assert again == before
+            yield FaultyStore(stage.store, strike, number), run_id
 
 
 def failed_run(stage: Stage) -> tuple[list[str], str]:
