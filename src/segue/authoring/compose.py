@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol, Unpack, runtime_checkable
 
+from segue.authoring import foreign
 from segue.authoring.handle import Handle, gathered, share
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.trace import Trace, current_trace
@@ -55,6 +56,7 @@ class Element:
     __slots__ = ()
 
     depth = 0  # groups inside each other
+    plan_name = "workflow"  # what a run is called that is started with it
     json_remedy = "return it alone, inside chain(...) or group(...), so that it can be run"
 
     def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
@@ -276,6 +278,9 @@ def as_element(item: Any, inside: str) -> Element:
         )
     if not isinstance(item, type) and isinstance(item, _AsSignature):
         return item.s()
+    made = foreign.made_of(item)
+    if isinstance(made, Element):
+        return made
     if callable(item):
         raise DefinitionError(
             f"{inside}(...) was given {shown(item)}, which is not a task; put @task on it and write .s(...)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from segue.authoring.options import Placement
 from segue.errors import Problem
@@ -27,6 +28,15 @@ class Scope:
         self.share: FairShare | None = parent.share if parent else None
 
 
+class Outside(NamedTuple):
+    """What a step needs that an executor runs, as in its node."""
+
+    executor: str
+    queue: str
+    spec: str | None = None
+    handle: str | None = None
+
+
 class Draft:
     """A step that is not a node yet."""
 
@@ -35,6 +45,7 @@ class Draft:
         "base",
         "holes",
         "hook",
+        "outside",
         "parents",
         "placement",
         "result",
@@ -68,6 +79,7 @@ class Draft:
         self.rule = placement.rule
         self.when: Expr | None = None
         self.result: Expr | None = None
+        self.outside: Outside | None = None  # None: Segue's workers run it
         self.uses: tuple[LimitUse, ...] = ()
         self.share: FairShare | None = scope.share if task is not None else None
 
@@ -117,6 +129,7 @@ def node_of(draft: Draft, name: str) -> Node:
     """The node of the step in the plan."""
     placement = draft.placement
     scope = draft.scope
+    outside = draft.outside
     priority = placement.priority if placement.priority is not None else scope.priority
     return Node(
         name=name,
@@ -128,7 +141,7 @@ def node_of(draft: Draft, name: str) -> Node:
         when=draft.when,
         result=draft.result,
         hook=draft.hook,
-        queue=placement.queue or scope.queue or DEFAULT_QUEUE,
+        queue=(outside.queue if outside else placement.queue or scope.queue) or DEFAULT_QUEUE,
         priority=DEFAULT_PRIORITY if priority is None else priority,
         uses=draft.uses,
         share=draft.share,
@@ -138,6 +151,9 @@ def node_of(draft: Draft, name: str) -> Node:
         policy=placement.policy,
         metadata=placement.metadata,
         sla=placement.sla,
+        executor=outside.executor if outside else None,
+        spec=outside.spec if outside else None,
+        handle=outside.handle if outside else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from segue.authoring import calls
+from segue.authoring import calls, foreign
 from segue.authoring.compose import Chain, Element, Group, Signature, as_element
 from segue.authoring.task import Task, tasks
 from segue.authoring.trace import Trace
@@ -22,22 +22,20 @@ from segue.given import shown
 from segue.plan.check import Parameters, check
 from segue.plan.graph import Plan, RunTerms
 
-_planners: list[tuple[Callable[[Any], bool], Callable[[Any], Element | Plan]]] = []
-
 
 def register_planner(predicate: Callable[[Any], bool], make: Callable[[Any], Element | Plan]) -> None:
     """Let `to_plan` and `is_plan` accept the compositions of another library.
 
     `predicate` says whether a value is one. It is called for every value that a task returns, so it should be quick,
-    and it should not raise. `make` returns a chain, a group, a signature or a `Plan` for it. The first registered
-    planner that accepts a value wins.
+    and it should not raise. `make` returns a chain, a group, a signature or a `Plan` for it. Where it returns no plan,
+    `chain` and `group` accept the value as a member, too. The first registered planner that accepts a value wins.
 
     Example::
 
         register_planner(lambda work: isinstance(work, Pipeline), lambda work: chain(*map(signature_of, work.parts)))
         segue.start(Pipeline(...))
     """
-    _planners.append((predicate, make))
+    foreign.register(predicate, make)
 
 
 def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:
@@ -79,15 +77,16 @@ def _to_plan(work: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
         return _plan_of(work, work.task.name, RunTerms(kept_arguments(work.args, work.kwargs)))
     if isinstance(work, (Chain, Group)):
         return _plan_of(work, "chain" if isinstance(work, Chain) else "group")
-    for predicate, make in _planners:
-        if predicate(work):
-            return _to_plan(make(work), (), {})
-    return _plan_of(as_element(work, "start"), "workflow")
+    made = foreign.made_of(work)
+    if isinstance(made, Plan):
+        return _to_plan(made, (), {})
+    element = as_element(work if made is None else made, "start")
+    return _plan_of(element, element.plan_name)
 
 
 def is_plan(value: object) -> bool:
     """Whether a task that returned this value is replaced by it."""
-    return isinstance(value, (Element, Plan)) or any(predicate(value) for predicate, _ in _planners)
+    return isinstance(value, (Element, Plan)) or foreign.is_foreign(value)
 
 
 def _takes(task: str) -> Parameters | None:

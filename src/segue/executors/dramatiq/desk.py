@@ -1,0 +1,398 @@
+"""The desk: a thread in each worker process through which all of its threads speak with the database.
+
+Worker threads may be interrupted at any point by an exception of Dramatiq's (a time limit, a shutdown), so none of them
+uses a connection. They hand in what they ask (`begin`) and what came of it (`report`), and wait. The desk answers all
+that came in together in one transaction for each kind. It has a row among Segue's workers and renews its lease, which
+covers the attempts that it began. It sends steps that became ready elsewhere, sends messages again that may be lost,
+interrupts attempts whose runs are being ended, and one of the desks does the chores of the database.
+
+Promises: `begin` says yes only when that is committed. `report` returns only when the end is committed, or was refused
+because it came too late; while the database is away, it waits. When the process is to end meanwhile, it raises
+`NotRecordedError`, and the message must not be acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+from dramatiq.middleware import Interrupt
+
+from segue.engine.act import Act
+from segue.engine.backoff import longer_wait
+from segue.engine.dispatch import SentStep
+from segue.engine.executing import begin_plainly, begin_steps, hasten, report_progress
+from segue.engine.identity import WorkerIdentity
+from segue.errors import PASSING_ERRORS
+from segue.executors.dramatiq.reports import Report
+from segue.executors.dramatiq.repairing import repair
+from segue.loop.self_pipe import Wakeup
+from segue.loop.wakeups import Wakeups
+from segue.model import Attempt, Outcome, Progress
+from segue.observing.harmless_log import get_logger
+from segue.scheduler.chores import Chores
+from segue.version import __version__
+
+if TYPE_CHECKING:
+    from segue.executors.dramatiq.attempt import RunningAttempt
+    from segue.executors.dramatiq.door import Door
+
+logger = get_logger("segue.dramatiq")
+
+NEWS_SECONDS = 1.0  # how often to look for steps to send, if no news comes
+NEWS_APART_SECONDS = 0.1  # news that come faster are taken together
+SHORTEST_SECONDS = 0.005
+BEAT_SECONDS = 5.0
+LEASE_SECONDS = 30.0
+GRACE_SECONDS = 10.0  # of a process that is to end while the database is away
+SHARE = 8  # messages that a worker thread sends before it takes the next one
+SENT_AT_ONCE = 32  # by the desk itself, before it answers again
+PROGRESS_SECONDS = 0.5
+_LOOK_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 5.0
+
+
+class NotRecordedError(Exception):
+    """The end of an attempt is not in the database."""
+
+
+class _Question:
+    """A worker thread that waits for an answer."""
+
+    __slots__ = ("answer", "attempt", "done", "report")
+
+    def __init__(self, attempt: Attempt, report: Report | None) -> None:
+        self.attempt = attempt
+        self.report = report  # None: may it begin?
+        self.done = threading.Event()
+        self.answer: bool | Sequence[SentStep] | Exception = False
+
+    def say(self, answer: bool | Sequence[SentStep] | Exception) -> None:
+        """Answer."""
+        self.answer = answer
+        self.done.set()
+
+
+class Desk:
+    """The thread, and what it does. `held` tells which messages this process has received and not begun."""
+
+    def __init__(
+        self, door: Door, *, concurrency: int, chores: bool = True, held: Callable[[], Sequence[Attempt]] = tuple
+    ) -> None:  # fmt: skip
+        self.door = door
+        self.held = held
+        self.running: dict[Attempt, RunningAttempt] = {}
+        self._concurrency = concurrency
+        self._chores = chores
+        self._bell = Wakeup()
+        self._questions: deque[_Question] = deque()
+        self._progress: dict[Attempt, Progress] = {}
+        self._outbox: deque[SentStep] = deque()
+        self._ends_at: float | None = None  # the process is to end: how long to wait for the database
+        self._stop = False
+        self._identity = self._new_identity()
+        self._is_registered = False
+        self._beat_at = self._news_at = self._due_at = self._sent_at = self._renew_at = self._progress_at = 0.0
+        self._halts_told: tuple[str, int] | None = None
+        self._wait_seconds = 0.0
+        self._wakeups: Wakeups | None = None
+        self._thread = threading.Thread(target=self._run, name="segue-dramatiq", daemon=True)
+
+    # For worker threads -------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def ends_soon(self) -> None:
+        """The worker shuts down: what runs may end, and an unreachable database is not waited for much longer."""
+        self._ends_at = time.monotonic() + GRACE_SECONDS
+
+    def close(self) -> None:
+        """End, when what is under way is done."""
+        self._stop = True
+        self._bell.ring()
+        if self._thread.is_alive():
+            self._thread.join(GRACE_SECONDS)
+
+    def begin(self, attempt: Attempt) -> bool:
+        """Whether the attempt may begin; if so, that it did is committed."""
+        question = self._ask(_Question(attempt, None))
+        return question.answer is True
+
+    def report(self, report: Report) -> Sequence[SentStep]:
+        """Record an end. Returns messages that the caller is to send. Raises NotRecordedError."""
+        question = self._ask(_Question(report.attempt, report))
+        if isinstance(question.answer, Exception):
+            raise NotRecordedError(str(question.answer)) from question.answer
+        if isinstance(question.answer, bool):
+            raise NotRecordedError("this process ends, and the database is away")
+        return question.answer
+
+    def note_progress(self, progress: Progress) -> None:
+        """Keep what an attempt reports; it is written soon."""
+        self._progress[progress.run_id, progress.step, progress.attempt] = progress
+        if len(self._progress) == 1:
+            self._bell.ring()
+
+    def _ask(self, question: _Question) -> _Question:
+        """Hand in, and wait. An interrupt that comes meanwhile was meant for the body of the actor, which has ended."""
+        is_handed_in = False
+        while True:
+            try:
+                if not is_handed_in:
+                    self._questions.append(question)
+                    is_handed_in = True
+                self._bell.ring()
+                while not question.done.wait(_LOOK_SECONDS):
+                    if self._is_over:
+                        return question
+                return question
+            except Interrupt:
+                continue
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no answer will come any more."""
+        late = self._ends_at is not None and time.monotonic() >= self._ends_at and self._wait_seconds > 0
+        return late or not self._thread.is_alive()
+
+    # The thread ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        engine = self.door.engine
+        self._wakeups = Wakeups(engine.store)
+        try:
+            with Chores(engine) if self._chores else nullcontext():
+                while not self._stop or self._questions or self._outbox:
+                    try:
+                        self._rest()
+                        self._round()
+                        self._wait_seconds = 0.0
+                    except PASSING_ERRORS as error:
+                        logger.warning("The database cannot be asked: %s", error)
+                        self._wait_a_while()
+                    except Exception:
+                        logger.exception("The desk of executor %s goes on after an error", self.door.name)
+                        self._wait_a_while()
+                    if self._stop and self._wait_seconds:
+                        break
+        finally:
+            self._wakeups.close()
+            with suppress(Exception):
+                engine.unregister(self._identity)
+            self._bell.close()
+
+    def _wait_a_while(self) -> None:
+        self._wait_seconds = longer_wait(self._wait_seconds, first_seconds=0.1, longest_seconds=_LONGEST_WAIT_SECONDS)
+        end = time.monotonic() + self._wait_seconds
+        while not self._stop and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+
+    def _rest(self) -> None:
+        """Wait until a thread asks, something is due, or there is news."""
+        now = time.monotonic()
+        wakeups = self._wakeups
+        if not (self._questions or self._outbox or self._stop):
+            until = min(self._due_at, self._news_at, self._beat_at)
+            if self._progress:
+                until = min(until, self._progress_at)
+            seconds = max(until - now, SHORTEST_SECONDS)
+            poll = select.poll()
+            poll.register(self._bell.fileno(), select.POLLIN)
+            if wakeups is not None:
+                if now - self._sent_at >= NEWS_APART_SECONDS:
+                    for fd in wakeups.fds:
+                        poll.register(fd, select.POLLIN)
+                elif wakeups.fds:
+                    seconds = min(seconds, NEWS_APART_SECONDS)
+                seconds = min(seconds, wakeups.poll_seconds or seconds)
+            poll.poll(max(1, int(seconds * 1000)))
+        self._bell.answer()
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat()
+            self._beat_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
+        self._write_progress(now)
+        self._answer()
+        self._send_some()
+        if not self._outbox and self._is_news(now):
+            self._look(now)
+
+    # What threads asked -------------------------------------------------------------------------------------------
+
+    def _answer(self) -> None:
+        questions = [self._questions.popleft() for _ in range(len(self._questions))]
+        try:
+            reports = [question for question in questions if question.report is not None]
+            if reports:
+                self._record(reports)
+            begins = [question for question in questions if question.report is None]
+            if begins:
+                self._begin(begins)
+        except BaseException:
+            self._questions.extendleft(reversed([each for each in questions if not each.done.is_set()]))
+            raise
+
+    def _begin(self, questions: Sequence[_Question]) -> None:
+        engine, worker_id = self.door.engine, self._identity.id
+        attempts = sorted({question.attempt for question in questions})
+        begun = engine.act(_begin_plainly, attempts, worker_id=worker_id)
+        others = [attempt for attempt in attempts if attempt not in begun]
+        if others:
+            begun |= set(engine.act(begin_steps, others, worker_id=worker_id))
+        for question in questions:
+            may_begin = question.attempt in begun
+            begun.discard(question.attempt)  # two copies of one message, in two threads
+            question.say(may_begin)
+
+    def _record(self, questions: Sequence[_Question]) -> None:
+        reports = [question.report for question in questions if question.report is not None]
+        try:
+            sent = self._recorded(reports)
+        except PASSING_ERRORS:
+            for report in reports:
+                report.is_repeated = True
+            raise
+        except Exception as error:
+            if len(questions) > 1:  # one of them is at fault: the others must not suffer
+                for question in questions:
+                    self._record([question])
+                return
+            logger.exception("The end of %s cannot be recorded", questions[0].attempt)
+            questions[0].say(error)
+            return
+        for number, question in enumerate(questions):
+            question.say(sent[number :: len(questions)][:SHARE])
+        handed = {id(step) for number in range(len(questions)) for step in sent[number :: len(questions)][:SHARE]}
+        self._outbox.extend(step for step in sent if id(step) not in handed)
+
+    def _recorded(self, reports: Sequence[Report]) -> list[SentStep]:
+        """Record these in as few transactions as can be, and take what may be sent now."""
+        engine, door = self.door.engine, self.door
+        for report in reports:
+            report.before(engine, by=door.host)
+        outcomes = [report.outcome for report in reports if report.outcome is not None]
+        freed = sum(report.holds_places for report in reports)
+        sent: list[SentStep] = []
+        taken = door.exchange(outcomes, freed=freed)
+        for report in reports:
+            if report.is_repeated:  # the answer to the first may have been lost, and with it what was to be sent
+                engine.act(hasten, report.attempt, executor=door.name)
+        sent += taken.sent
+        while taken.left:
+            taken = door.exchange(taken.left, freed=len(taken.left))
+            sent += taken.sent
+        if taken.is_full:
+            self._due_at = 0.0
+        return sent
+
+    def _write_progress(self, now: float) -> None:
+        if not self._progress or now < self._progress_at:
+            return
+        self._progress_at = now + PROGRESS_SECONDS
+        for attempt in list(self._progress):
+            progress = self._progress.pop(attempt, None)
+            if progress is not None and attempt in self.running:
+                self.door.engine.act(report_progress, progress, worker_id=self._identity.id)
+
+    # What nobody asked --------------------------------------------------------------------------------------------
+
+    def _send_some(self) -> None:
+        """Send a few messages, so that threads do not wait for all of them."""
+        steps = [self._outbox.popleft() for _ in range(min(SENT_AT_ONCE, len(self._outbox)))]
+        refused = self.door.publish(steps)
+        while refused:
+            taken = self.door.exchange(refused, freed=len(refused))
+            self._outbox.extend(taken.sent)
+            refused = taken.left
+
+    def _is_news(self, now: float) -> bool:
+        wakeups = self._wakeups
+        if wakeups is None or wakeups.open() or not wakeups.is_open:
+            return now >= self._sent_at + NEWS_APART_SECONDS
+        return wakeups.woken() or now >= self._due_at or now >= self._news_at
+
+    def _look(self, now: float) -> None:
+        """Take what is ready, and again what is late; and interrupt what is asked to end."""
+        self._acknowledge_halts()
+        taken = self.door.exchange([], timers=True)
+        self._outbox.extend(taken.sent)
+        while taken.left:
+            taken = self.door.exchange(taken.left, freed=len(taken.left))._replace(timer_seconds=taken.timer_seconds)
+            self._outbox.extend(taken.sent)
+        renew_held = now >= self._renew_at
+        if renew_held:
+            self._renew_at = now + self.door.lease_seconds / 4
+        self._outbox.extend(repair(self.door, self.held() if renew_held else ()))
+        self._end_asked()
+        self._sent_at = time.monotonic()
+        self._news_at = self._sent_at + NEWS_SECONDS
+        seconds = 0.0 if taken.is_full else taken.timer_seconds
+        self._due_at = self._news_at if seconds is None else self._sent_at + seconds
+
+    def _acknowledge_halts(self) -> None:
+        """Say that no step of a halted run begins here. That is so, because the desk itself begins them."""
+        engine, worker_id = self.door.engine, self._identity.id
+        with engine.reading() as tx:
+            epoch = next((int(epoch) for (epoch,) in tx.all("halt_epoch", executor=self.door.name)), 0)
+        if self._halts_told != (worker_id, epoch):
+            with engine.store.transaction() as tx:
+                tx.all("acknowledge_halts", worker_id=worker_id, epoch=epoch)
+            self._halts_told = worker_id, epoch
+
+    def _end_asked(self) -> None:
+        with self.door.engine.reading() as tx:
+            rows = tx.all("cancel_requests", worker_id=self._identity.id)
+        for run_id, step, number, *_ in rows:
+            running = self.running.get((run_id, step, number))
+            if running is not None:
+                running.ask_to_end()
+
+    def _beat(self) -> None:
+        engine = self.door.engine
+        if not self._is_registered:
+            self._identity = msgspec.structs.replace(self._new_identity(), id=engine.new_id())
+            engine.register(self._identity, pool=self.door.name, concurrency=self._concurrency, version=__version__)
+            self._is_registered = True
+        else:
+            asking = {question.attempt for question in list(self._questions)}
+            engine.release_unknown(self._identity.id, {*self.running, *asking})
+        until = engine.store.now() + timedelta(seconds=self._lease_seconds)
+        status = "running" if self._ends_at is None else "stopping"
+        with engine.store.transaction() as tx:
+            kept = tx.all(
+                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status=status, sleeping=True,
+                lease_until=until,
+            )  # fmt: skip
+        if not kept:
+            logger.warning("This process was declared lost; it goes on under a new id")
+            self._is_registered = False
+            self._beat()
+
+    @property
+    def _lease_seconds(self) -> float:
+        return min(LEASE_SECONDS, self.door.lease_seconds)
+
+    def _new_identity(self) -> WorkerIdentity:
+        return WorkerIdentity(
+            id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=(), tasks=(),
+            lease_seconds=self._lease_seconds, namespace=self.door.namespace,
+        )  # fmt: skip
+
+
+def _begin_plainly(act: Act, attempts: Sequence[Attempt], *, worker_id: str) -> set[Attempt]:
+    """Begin those whose runs go on as usual."""
+    asked = [(attempt, begin_plainly(act, attempt, worker_id=worker_id)) for attempt in attempts]
+    return {attempt for attempt, found in asked if found is not None and found.rows()}

@@ -1,0 +1,213 @@
+"""`SegueMiddleware`: all that a project adds to its broker.
+
+The middleware is the first of the list while a worker runs, so its `before_...` hooks come before all others and its
+`after_...` hooks after them. It asks before the actor runs, and records what came of it in `before_ack` and
+`before_nack`: the only hooks that Dramatiq always calls before it lets go of a message.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+import dramatiq
+from dramatiq.middleware import Middleware, MiddlewareError, Retries, SkipMessage
+
+from segue.attempt.outcomes import RESULT_LIMIT_BYTES, describe
+from segue.authoring import foreign
+from segue.authoring.context import use
+from segue.authoring.planning import is_plan
+from segue.engine.claiming.window import WINDOW
+from segue.engine.engine import Engine
+from segue.errors import ConfigError, SegueError, SerializationError
+from segue.executors.dramatiq import spec
+from segue.executors.dramatiq.attempt import RunningAttempt, current_attempt, set_current
+from segue.executors.dramatiq.classify import End, meaning_of
+from segue.executors.dramatiq.desk import Desk, NotRecordedError
+from segue.executors.dramatiq.door import Door
+from segue.executors.dramatiq.elements import element_of, is_composition
+from segue.executors.dramatiq.publish import fence_of
+from segue.executors.dramatiq.reports import Report
+from segue.executors.dramatiq.results import is_needed, outcome_of
+from segue.given import finite, is_a, shown
+from segue.model import Attempt, ErrorInfo, Outcome, Verdict
+from segue.observing.harmless_log import get_logger
+
+logger = get_logger("segue.dramatiq")
+
+LEASE_SECONDS = 60.0
+
+foreign.register(is_composition, element_of)
+
+
+class HasEngine(Protocol):
+    """A `segue.Segue`, as far as this package knows it."""
+
+    @property
+    def engine(self) -> Engine:
+        """Acts on its database."""
+
+
+class RetryIsHeldError(MiddlewareError):
+    """Instead of the broker, Segue holds the retry of a message. Dramatiq logs it nowhere."""
+
+
+class EndIsNotRecordedError(MiddlewareError):
+    """The message must not be acknowledged: what came of it is not in the database."""
+
+
+class SegueMiddleware(Middleware):
+    """Connects a broker to a Segue database. Nothing is connected to yet.
+
+    `name` is that of the executor: brokers of one database need different ones. A message that was sent, and that no
+    worker has begun after `lease_seconds`, is sent again. About `window` messages of a queue wait in the broker;
+    further steps wait in the database. Unless `chores` is False, a worker process does the periodic work of the
+    database when no other process does. Raises ConfigError. Example::
+
+        broker = RedisBroker(url="redis://localhost")
+        broker.add_middleware(SegueMiddleware(Segue("postgresql://localhost/shop")))
+    """
+
+    def __init__(
+        self, segue: HasEngine, *, name: str = "dramatiq", lease_seconds: float = LEASE_SECONDS, window: int = WINDOW,
+        chores: bool = True,
+    ) -> None:  # fmt: skip
+        if not isinstance(getattr(segue, "engine", None), Engine):
+            raise ConfigError(f"SegueMiddleware was given {shown(segue)}, which is no segue.Segue.")
+        if not isinstance(name, str) or not name or ":" in name:
+            raise ConfigError(f"SegueMiddleware(name={shown(name)}): give a word without a colon, as in 'dramatiq'.")
+        if (finite(lease_seconds) or 0) <= 0:
+            raise ConfigError(f"SegueMiddleware(lease_seconds={shown(lease_seconds)}): give seconds above 0.")
+        if not is_a(window, int) or is_a(window, bool) or window < 1:
+            raise ConfigError(f"SegueMiddleware(window={shown(window)}): give a whole number, 1 or more.")
+        self.door = Door(segue.engine, name=name, lease_seconds=lease_seconds, window=window)
+        self._chores = chores
+        self._desk: Desk | None = None
+        self._workers: list[Any] = []
+
+    # The broker, and the life of a worker -------------------------------------------------------------------------
+
+    def after_declare_actor(self, broker: Any, actor: Any) -> None:
+        """Remember the broker. Dramatiq tells it with the first actor or queue."""
+        self.door.broker = broker
+
+    def after_declare_queue(self, broker: Any, queue_name: str) -> None:
+        """See `after_declare_actor`."""
+        self.door.broker = broker
+
+    def before_worker_boot(self, broker: Any, worker: Any) -> None:
+        """Become the first middleware, and open the desk."""
+        self.door.broker = broker
+        if broker.middleware[0] is not self:  # a new list, because Dramatiq goes through the old one just now
+            broker.middleware = [self, *(each for each in broker.middleware if each is not self)]
+        _quieten(broker)
+        self._workers.append(worker)
+        if self._desk is None:
+            self._desk = Desk(
+                self.door, concurrency=worker.worker_threads, chores=self._chores, held=lambda: _held(self._workers)
+            )
+            self._desk.open()
+
+    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        """From now on an unreachable database is not waited for much longer."""
+        if self._desk is not None and self._workers == [worker]:
+            self._desk.ends_soon()
+
+    def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        """Close the desk."""
+        self._workers = [each for each in self._workers if each is not worker]
+        desk = self._desk
+        if desk is not None and not self._workers:
+            self._desk = None
+            desk.close()
+
+    # A message ----------------------------------------------------------------------------------------------------
+
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        """Ask whether the attempt may begin; if not, the message is dropped, and nothing is stored for it."""
+        fence, desk = fence_of(message), self._desk
+        if fence is None or desk is None:
+            return
+        attempt, holds_places = fence
+        running = RunningAttempt(desk, attempt, message, holds_places=holds_places)
+        is_only = desk.running.setdefault(attempt, running) is running
+        if not is_only or not desk.begin(attempt):
+            if is_only:
+                del desk.running[attempt]
+            message.options["store_results"] = False  # the result of the attempt that counts stays
+            raise SkipMessage("its attempt is not, or no more, the current one of its step")
+        message.segue_attempt = running
+        set_current(running)
+        running.context_token = use(running.context)
+        running.context_token.__enter__()
+
+    def after_process_message(
+        self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:  # fmt: skip
+        """Keep what came of it."""
+        running = _attempt_of(message)
+        if running is not None:
+            running.ended(result, exception)
+            _leave(running)
+
+    def after_skip_message(self, broker: Any, message: Any) -> None:
+        """Keep that another middleware skipped it."""
+        running = _attempt_of(message)
+        if running is not None:
+            running.ended(None, getattr(message, "_exception", None) or SkipMessage())
+            running.skipped = True
+            _leave(running)
+
+    def before_ack(self, broker: Any, message: Any) -> None:
+        """Record what came of it, before Dramatiq lets go of it."""
+        self._record(broker, message, is_rejected=False)
+
+    def before_nack(self, broker: Any, message: Any) -> None:
+        """The same."""
+        self._record(broker, message, is_rejected=True)
+
+    def before_enqueue(self, broker: Any, message: Any, delay: int | None) -> None:
+        """Hold the retry of an attempt; and let a copy that an actor sends of its own message be a plain message."""
+        running = current_attempt()
+        if running is None or message.message_id != running.message.message_id:
+            return
+        fence = fence_of(message)
+        if fence is None or fence[0] != running.attempt:
+            return
+        if int(message.options.get("retries") or 0) > running.retries:
+            running.retry_seconds = max(delay or 0, 0) / 1000
+            running.retry_message = message
+            raise RetryIsHeldError("Segue holds the retry")
+        running.taken_fence = message.options.pop(spec.FENCE)
+
+    def after_enqueue(self, broker: Any, message: Any, delay: int | None) -> None:
+        """Give the message of the attempt its fence back, where the copy shares its options."""
+        running = current_attempt()
+        if running is not None and running.taken_fence is not None:
+            running.message.options[spec.FENCE] = running.taken_fence
+            running.taken_fence = None
+
+    def _record(self, broker: Any, message: Any, *, is_rejected: bool) -> None:
+        running, desk = _attempt_of(message), self._desk
+        if running is None:
+            if is_rejected and desk is not None:
+                self._reject(desk, message)
+            return
+        if running.is_recorded:
+            return
+        report = self._report(broker, running, is_rejected=is_rejected)
+        _deliver(running.desk, report)
+        running.is_recorded = True
+        if running.desk.running.get(running.attempt) is running:
+            del running.desk.running[running.attempt]
+
+    def _reject(self, desk: Desk, message: Any) -> None:
+        """A message was rejected before it began: this process does not know its actor."""
+        fence = fence_of(message)
+        if fence is None or message.actor_name in self.door.actors:
+            return
+        attempt, holds_places = fence
+        ...
+
+    def _report(self, broker: Any, running: RunningAttempt, *, is_rejected: bool) -> Report:
+        ...

@@ -1,0 +1,36 @@
+"""What worker threads hand to the desk: how an attempt ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segue.engine.act import Act
+from segue.engine.engine import Engine
+from segue.engine.executing import retry_changed
+from segue.model import Attempt, Outcome
+
+
+class Report:
+    """The end of an attempt. With `again_seconds`, another one follows, with the arguments and the spec given."""
+
+    def __init__(
+        self, attempt: Attempt, outcome: Outcome, *, holds_places: bool = False, again_seconds: float | None = None,
+        args: str = "", spec: str | None = None,
+    ) -> None:  # fmt: skip
+        self.attempt = attempt
+        self.holds_places = holds_places
+        self.is_repeated = False  # it may be recorded already
+        self.outcome: Outcome | None = outcome if again_seconds is None else None
+        self._again = None if again_seconds is None else (outcome, again_seconds, args, spec)
+
+    def before(self, engine: Engine, *, by: str) -> None:
+        """Do what must be done in a transaction of its own: a retry that changes the step."""
+        if self._again is None:
+            return
+        outcome, seconds, args, spec = self._again
+        engine.act(_retry, outcome, by=by, after_seconds=seconds, args=args, spec=spec)
+        self._again = None
+
+
+def _retry(act: Act, outcome: Outcome, **how: Any) -> bool:
+    return retry_changed(act, outcome, **how)

@@ -1,0 +1,111 @@
+"""The spec of a step: what its message needs besides plain arguments, as JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import msgspec
+from dramatiq import JSONEncoder, get_encoder
+
+from segue.errors import SerializationError
+from segue.given import shown
+from segue.plan.frames import has_frame, unknown_kind
+
+FENCE = "segue"
+"""The option of a message that says of which attempt it is: [run, step, attempt], and 1 if it holds places of limits."""
+
+NOT_KEPT = frozenset(
+    {
+        FENCE, "eta", "group_completion_callbacks", "group_completion_uuid", "pipe_target", "redis_message_id",
+        "requeue_timestamp",
+    }
+)  # fmt: skip
+"""Options that are of one delivery, or that become edges of the plan."""
+
+_UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError)
+
+
+class Spec(msgspec.Struct, omit_defaults=True):
+    """What the row of a step has in `spec`."""
+
+    options: dict[str, Any] = {}
+    encoded: str | None = None  # base64 of what the project's encoder makes of what JSON cannot hold
+    unknown: int = 0  # how often a process had it that does not know the actor
+
+
+def written(spec: Spec) -> str:
+    """A spec as text."""
+    return msgspec.json.encode(spec).decode()
+
+
+def read(text: str | None) -> Spec:
+    """A spec of its text."""
+    return msgspec.json.decode(text, type=Spec) if text else Spec()
+
+
+def plain(value: Any) -> Any:
+    """A value as it comes out of a JSON message. Raises TypeError or ValueError for one that JSON cannot hold."""
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def keeps_json(value: Any) -> bool:
+    """Whether a message with this value may be stored as JSON: the project's encoder makes nothing else of it."""
+    if isinstance(get_encoder(), JSONEncoder):
+        return True
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        kind = type(item)
+        if kind is dict:
+            if not all(type(key) is str for key in item):
+                return False
+            waiting.extend(item.values())
+        elif kind is list:
+            waiting.extend(item)
+        elif kind not in (str, int, float, bool, type(None)):
+            return False
+    return True
+
+
+def encoded(what: dict[str, Any], of: str) -> str:
+    """What JSON cannot hold, by the encoder of the project. Raises SerializationError."""
+    try:
+        return base64.b64encode(get_encoder().encode(what)).decode("ascii")
+    except Exception as error:
+        raise SerializationError(
+            f"{of} has {shown(what)}, which the encoder of this project cannot hold: {error}. "
+            "Pass a value that it can hold, or an identifier"
+        ) from error
+
+
+def decoded(text: str) -> dict[str, Any]:
+    """The same again."""
+    return dict(get_encoder().decode(base64.b64decode(text)))
+
+
+def write_result(value: Any) -> str:
+    """What an actor returned, as JSON. Raises SerializationError."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except _UNWRITABLE as error:
+        raise SerializationError(f"the result is {shown(value)}, which JSON cannot hold: {error}") from error
+
+
+def read_json(text: str) -> Any:
+    """A stored value. Raises SerializationError for a frame of Segue, which no message can carry."""
+    if has_frame(text):
+        raise unknown_kind(text)
+    return json.loads(text)
+
+
+def options_and_rest(options: dict[str, Any], args: Any, kwargs: Any) -> tuple[dict[str, Any], bool]:
+    """The options of a message that are kept, and whether JSON may hold them and the arguments."""
+    kept = {name: value for name, value in options.items() if name not in NOT_KEPT}
+    try:
+        if keeps_json([list(args), kwargs, kept]):
+            return plain(kept), True
+    except _UNWRITABLE:
+        pass
+    return kept, False
