@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, Unpack, runtime_checkable
 
 from segue.authoring import foreign
-from segue.authoring.handle import Handle, gathered, share
+from segue.authoring.handle import Handle, gathered, share, steps_needed
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.trace import Trace, current_trace
 from segue.authoring.values import Converters
@@ -19,6 +19,7 @@ from segue.errors import DefinitionError
 from segue.given import shown
 from segue.model import Expr, Gather, Ref
 from segue.plan.check import MAX_NESTING, Parameters
+from segue.plan.graph import Plan
 
 
 class Target(Protocol):
@@ -236,6 +237,35 @@ class Group(Element):
         return f"group({_shown(self.members)})"
 
 
+class Embedded(Element):
+    """The steps of a plan of another library. They wait for what is before them, and get no result of it."""
+
+    __slots__ = ("plan",)
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def options(self, **changes: Unpack[StepOptions]) -> Embedded:
+        """Refused: the other library has said what the options of its steps are."""
+        raise DefinitionError(f"{self!r} takes no options ({', '.join(changes)}); give them in its own library")
+
+    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+        """Add its steps, the first of them after `given`."""
+        first = len(trace.drafts)
+        expr = trace.embed(self.plan)
+        roots = trace.begins(first)
+        if given is not None:
+            if len(roots) > 1:
+                share(given)
+            for number in roots:
+                trace.wait(number, given)
+        ends = trace.ends(first)
+        return Handle(trace, expr, steps_needed(expr) or ends, roots, ends)
+
+    def __repr__(self) -> str:
+        return f"the plan of {self.plan.name}"
+
+
 def chain(*elements: Any) -> Chain:
     """Run elements one after another; each gets the result of the one before as its first argument.
 
@@ -279,8 +309,8 @@ def as_element(item: Any, inside: str) -> Element:
     if not isinstance(item, type) and isinstance(item, _AsSignature):
         return item.s()
     made = foreign.made_of(item)
-    if isinstance(made, Element):
-        return made
+    if made is not None:
+        return made if isinstance(made, Element) else Embedded(made)
     if callable(item):
         raise DefinitionError(
             f"{inside}(...) was given {shown(item)}, which is not a task; put @task on it and write .s(...)"

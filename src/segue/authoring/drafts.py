@@ -10,7 +10,7 @@ from segue.authoring.options import Placement
 from segue.errors import Problem
 from segue.model import DEFAULT_PRIORITY, DEFAULT_QUEUE, Expr, Hole, Hook
 from segue.plan.check import MAX_NAME_LENGTH
-from segue.plan.graph import FairShare, LimitUse, Node
+from segue.plan.graph import FairShare, LimitUse, Node, Sla
 
 
 class Scope:
@@ -155,6 +155,21 @@ def node_of(draft: Draft, name: str) -> Node:
         spec=outside.spec if outside else None,
         handle=outside.handle if outside else None,
     )
+
+
+def draft_of(node: Node, scope: Scope, hook: Hook | None) -> Draft:
+    """The draft of a node of another plan, whose numbers are those of the trace."""
+    sla = node.sla or Sla()
+    placement = Placement(
+        queue=node.queue, priority=node.priority, delay=node.delay, run_at=node.run_at, rule=node.rule,
+        policy=node.policy, metadata=node.metadata, sla_start=sla.start, sla_end=sla.end, cost=node.cost,
+    )  # fmt: skip
+    draft = Draft(node.name, node.task, node.args, node.holes, node.parents, placement, scope, hook)
+    draft.when, draft.result, draft.uses = node.when, node.result, node.uses
+    draft.share = node.share or draft.share
+    if node.executor is not None:
+        draft.outside = Outside(node.executor, node.queue, node.spec, node.handle)
+    return draft
 
 
 def sorted_numbers(drafts: Sequence[Draft], names: list[str]) -> list[int] | Problem:

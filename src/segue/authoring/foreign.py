@@ -6,24 +6,34 @@ Their packages register them when they are imported, so nothing of theirs is imp
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-_planners: list[tuple[Callable[[Any], bool], Callable[[Any], Any]]] = []
+from typing import Any, NamedTuple
 
 
-def register(predicate: Callable[[Any], bool], make: Callable[[Any], Any]) -> None:
+class _Planner(NamedTuple):
+    predicate: Callable[[Any], bool]
+    make: Callable[[Any], Any]
+    is_returned_as_plan: Callable[[Any], bool]
+
+
+_planners: list[_Planner] = []
+
+
+def register(
+    predicate: Callable[[Any], bool], make: Callable[[Any], Any], *,
+    is_returned_as_plan: Callable[[Any], bool] | None = None,
+) -> None:  # fmt: skip
     """See `segue.authoring.planning.register_planner`."""
-    _planners.append((predicate, make))
+    _planners.append(_Planner(predicate, make, is_returned_as_plan or predicate))
 
 
-def is_foreign(value: object) -> bool:
-    """Whether a registered planner accepts this value."""
-    return any(predicate(value) for predicate, _ in _planners)
+def is_returned_as_plan(value: object) -> bool:
+    """Whether a task that returned this value is replaced by it."""
+    return any(planner.is_returned_as_plan(value) for planner in _planners)
 
 
 def made_of(value: Any) -> Any:
     """What the first planner that accepts this value makes of it: an element or a plan. None if none accepts it."""
-    for predicate, make in _planners:
-        if predicate(value):
-            return make(value)
+    for planner in _planners:
+        if planner.predicate(value):
+            return planner.make(value)
     return None

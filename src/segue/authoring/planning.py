@@ -86,7 +86,7 @@ def _to_plan(work: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
 
 def is_plan(value: object) -> bool:
     """Whether a task that returned this value is replaced by it."""
-    return isinstance(value, (Element, Plan)) or foreign.is_foreign(value)
+    return isinstance(value, (Element, Plan)) or foreign.is_returned_as_plan(value)
 
 
 def _takes(task: str) -> Parameters | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from segue.authoring.drafts import Draft, Scope, names_of, node_of, sorted_numbers
+from segue.authoring.drafts import Draft, Scope, draft_of, names_of, node_of, sorted_numbers
 from segue.authoring.handle import Handle, gathered, source_of
 from segue.authoring.known import holds_unknown
 from segue.authoring.limits import NoArgumentError, collect, finder, key_source, limit_uses, share_of
@@ -23,6 +23,7 @@ from segue.authoring.values import Converters, encode, key_text
 from segue.errors import DefinitionError, PlanError, Problem, SerializationError
 from segue.model import Expr, Hole, Hook, JoinRule, Mapping, Value
 from segue.plan.check import MAX_NESTING, Parameters, find_problems
+from segue.plan.codec import shift
 from segue.plan.graph import LimitTerms, Plan
 from segue.plan.writing import key_step
 
@@ -120,6 +121,23 @@ class Trace:
         steps = source_of(given, direct=draft.rule is not JoinRule.ALL_SUCCEEDED)[1] if whole else given._ends
         draft.parents = tuple(dict.fromkeys((*steps, *draft.parents)))
         self._needs_sorting = self._needs_sorting or any(step > number for step in steps)
+
+    def embed(self, plan: Plan) -> Expr:
+        """Add the steps of a plan. Returns its result, which is null if it has none.
+
+        Raises DefinitionError for one that says something about a whole run.
+        """
+        if plan.fail_fast or plan.terms is not None or any(node.hook is not None for node in plan.nodes):
+            raise DefinitionError(
+                f"{plan.name} has hooks, fail_fast or terms, which are about a whole run; start it as a run"
+            )
+        moved = shift(plan, len(self.drafts))
+        for node in moved.nodes:
+            if node.task is not None:
+                self._known.setdefault(node.task, None)
+            self.drafts.append(draft_of(node, self.scope, self.hook))
+        self._limits = collect([*self._limits.values(), *plan.limits])
+        return moved.result if moved.result is not None else Value(msgspec.Raw(b"null"))
 
     def join(self, expr: Expr, steps: tuple[int, ...]) -> int:
         """Add a virtual step that waits for `steps` and has `expr` as its result."""

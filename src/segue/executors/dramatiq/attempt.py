@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segue.executors.dramatiq.desk import Desk
 
 
-class CancelledStep(Interrupt):  # type: ignore[misc]
+class CancelledStep(Interrupt):
     """Raised in the thread of an actor whose run was cancelled, as Dramatiq's `TimeLimitExceeded` is."""
 
 
@@ -40,8 +40,8 @@ class RunningAttempt:
         self.retry_message: Any = None
         self.is_recorded = False
         self.is_asked_to_end = False
-        self.token: Any = None
-        self.context_token: Any = None
+        self.use: Any = None  # the context that is to be left
+        self.taken_fence: Any = None  # while a copy of its message is sent
         self._thread_id: int | None = threading.get_ident()  # None: its body has ended
         self._lock = threading.Lock()
 

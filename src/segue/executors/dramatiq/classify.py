@@ -35,7 +35,7 @@ MOST_UNEXPLAINED = 20
 _FIRST_SECONDS, _LONGEST_SECONDS = 15.0, 3600.0
 _SHUTDOWNS = ("dramatiq.middleware.shutdown.Shutdown",)
 _CANCELLATIONS = (
-    "dramatiq_abort.middleware.Abort", "segue.authoring.context.Cancelled",
+    "dramatiq_abort.abort_manager.Abort", "segue.authoring.context.Cancelled",
     "segue.executors.dramatiq.attempt.CancelledStep",
 )  # fmt: skip
 

@@ -33,11 +33,11 @@ from segue.engine.dispatch import SentStep
 from segue.engine.executing import begin_plainly, begin_steps, hasten, report_progress
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS
-from segue.executors.dramatiq.reports import Report
 from segue.executors.dramatiq.repairing import repair
+from segue.executors.dramatiq.reports import Report
 from segue.loop.self_pipe import Wakeup
 from segue.loop.wakeups import Wakeups
-from segue.model import Attempt, Outcome, Progress
+from segue.model import Attempt, Progress
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
 from segue.version import __version__
@@ -288,6 +288,8 @@ class Desk:
         sent: list[SentStep] = []
         taken = door.exchange(outcomes, freed=freed)
         for report in reports:
+            if report.outcome is not None:
+                report.is_refused = taken.refused == len(outcomes)
             if report.is_repeated:  # the answer to the first may have been lost, and with it what was to be sent
                 engine.act(hasten, report.attempt, executor=door.name)
         sent += taken.sent

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dramatiq.broker
-from dramatiq import Broker, Message
+from dramatiq import Broker
 
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
@@ -67,7 +67,9 @@ class Door:
     def dispatch(self) -> Dispatch:
         """What this executor may send."""
         prefix = stored(self.namespace, f"@{self.name}:")
-        return Dispatch(self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds)
+        return Dispatch(
+            self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds, window=self.window
+        )  # fmt: skip
 
     def exchange(self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False) -> Exchanged:
         """Report outcomes, and take what may be sent now. The caller sends it. Raises StoreError."""
@@ -90,7 +92,7 @@ class Door:
         return self.publisher.send(steps) if steps else []
 
 
-def door_for(message: Message[Any], broker: Any = None) -> Door:
+def door_for(actor: str | None, broker: Any = None) -> Door:
     """The door of a broker; without one, the door of the only broker, or of the one that knows the actor.
 
     Raises ConfigError when there is none.
@@ -102,7 +104,7 @@ def door_for(message: Message[Any], broker: Any = None) -> Door:
             found[0].broker = broker
             return found[0]
         raise ConfigError(f"{broker!r} is not connected to Segue. Call broker.add_middleware(SegueMiddleware(segue)).")
-    knowing = [door for door in doors if message.actor_name in door.actors]
+    knowing = [door for door in doors if actor in door.actors]
     if len(knowing) == 1:
         return knowing[0]
     globally = dramatiq.broker.global_broker  # not `get_broker`, which would make one
@@ -114,11 +116,11 @@ def door_for(message: Message[Any], broker: Any = None) -> Door:
         return doors[0]
     if not doors:
         raise ConfigError(
-            f"{message} cannot be started, because no broker is connected to Segue. "
+            f"{actor or 'A delay'} cannot be started, because no broker is connected to Segue. "
             "Call broker.add_middleware(SegueMiddleware(segue))."
         )
     raise ConfigError(
-        f"{message} may be of several brokers that are connected to Segue. Declare its actor with one of them, or give "
+        f"{actor or 'A delay'} may be of several brokers that are connected to Segue. Declare its actor with one of them, or give "
         "the broker: pipeline([...], broker=broker)."
     )
 

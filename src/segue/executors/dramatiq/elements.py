@@ -18,7 +18,6 @@ from segue.authoring.handle import Handle
 from segue.authoring.known import holds_unknown
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.trace import Trace
-from segue.authoring.waiting import sleep
 from segue.errors import DefinitionError, SerializationError
 from segue.executors.dramatiq import spec
 from segue.executors.dramatiq.compositions import Chain, Group, WithDelay
@@ -55,7 +54,7 @@ class MessageStep(compose.Element):
     @property
     def plan_name(self) -> str:  # type: ignore[override]
         """A run of one message is called by its actor."""
-        return self.message.actor_name
+        return str(self.message.actor_name)
 
     def options(self, **changes: Unpack[StepOptions]) -> MessageStep:
         """A copy with other options of the step; those of the message are Dramatiq's."""
@@ -70,7 +69,7 @@ class MessageStep(compose.Element):
     def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the one step."""
         message, placement = self.message, self.placement
-        door = door_for(message, self.broker)
+        door = door_for(message.actor_name, self.broker)
         taken = given if self.takes_result else None
         args, kwargs, text = self._stored()
         number = trace.add(
@@ -90,22 +89,43 @@ class MessageStep(compose.Element):
         if holds_unknown([message.args, message.kwargs], Handle):
             args = tuple(_plain_but_handles(arg, actor) for arg in message.args)
             kwargs = {name: _plain_but_handles(arg, actor) for name, arg in message.kwargs.items()}
-            options, is_json = spec.options_and_rest(message.options, (), {})
-            if not is_json:
-                raise SerializationError(f"{actor}: its options are not JSON, so its arguments cannot be results")
-            return args, kwargs, spec.written(spec.Spec(options))
-        options, is_json = spec.options_and_rest(message.options, message.args, message.kwargs)
-        try:
-            args, kwargs = spec.plain([list(message.args), message.kwargs]) if is_json else ((), {})
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            is_json = False
-        if is_json:
-            return tuple(args), kwargs, spec.written(spec.Spec(options))
-        what = {"args": list(message.args), "kwargs": message.kwargs, "options": options}
-        return (), {}, spec.written(spec.Spec(encoded=spec.encoded(what, f"the message of {actor}")))
+            _, _, text = spec.stored(message.copy(args=(), kwargs={}))
+            return args, kwargs, text
+        args_, kwargs, text = spec.stored(message)
+        return tuple(args_), kwargs, text
 
     def __repr__(self) -> str:
         return f"step({self.message})"
+
+
+class Pause(compose.Element):
+    """A delay with nothing behind it in its composition: a step without a message."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def options(self, **changes: Unpack[StepOptions]) -> Pause:
+        """Refused, because no message has them."""
+        raise DefinitionError(f"{self!r} takes no options ({', '.join(changes)})")
+
+    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+        """Add the one step."""
+        door = door_for(None)
+        number = trace.add(
+            task=f"{door.name}:delay", base="delay", parameters=None, args=(), kwargs={},
+            placement=Placement(delay=self.seconds),
+        )  # fmt: skip
+        trace.drafts[number].outside = Outside(
+            door.name, f"@{door.name}:default", spec.written(spec.Spec(is_pause=True))
+        )  # fmt: skip
+        if given is not None:
+            trace.wait(number, given)
+        return Handle(trace, Ref(number), (number,))
+
+    def __repr__(self) -> str:
+        return f"a delay of {self.seconds:g} s"
 
 
 class Sequence(compose.Element):
@@ -167,6 +187,11 @@ def is_composition(work: object) -> bool:
     return isinstance(work, (Message, pipeline, group, Chain, Group, WithDelay))
 
 
+def is_returnable(value: object) -> bool:
+    """Whether a task that returns this wants it to be run. What `send()` and `run()` return was sent already."""
+    return isinstance(value, (Chain, Group, WithDelay))
+
+
 def element_of(work: Any, *, pass_results: bool = False) -> compose.Element:
     """The element of a message, a composition, or anything that Segue's own chains accept.
 
@@ -188,26 +213,28 @@ def _element(work: Any, delay: float, *, pass_results: bool) -> compose.Element:
     if isinstance(work, Message):
         takes = pass_results and not work.options.get("pipe_ignore")
         return _expanded(_later(MessageStep(work, takes_result=takes), delay), None)
-    return _later(compose.as_element(work, "Chain"), delay)
+    found: compose.Element = _later(compose.as_element(work, "Chain"), delay)
+    return found
 
 
 def _chain(work: Chain, delay: float, *, pass_results: bool) -> compose.Element:
     if not work.tasks:
-        return sleep.s(delay) if delay else Sequence(())
+        return Pause(delay) if delay else Sequence(())
     return Sequence(
         _element(task, delay if not index else 0.0, pass_results=pass_results) for index, task in enumerate(work.tasks)
     )
 
 
 def _group(work: Group | group, delay: float, *, pass_results: bool) -> compose.Element:
-    tasks = work.tasks if isinstance(work, Group) else [_on(work.broker, child) for child in work.children]
+    broker = None if isinstance(work, Group) else work.broker
+    tasks = work.tasks if isinstance(work, Group) else [_on(broker, child) for child in work.children]
     if not tasks and delay:
-        return sleep.s(delay)
+        return Pause(delay)
     members = compose.Group([_element(task, delay, pass_results=pass_results) for task in tasks])
     callbacks = [] if isinstance(work, Group) else work.completion_callbacks
     if not callbacks:
         return members
-    after = [MessageStep(Message(**each), takes_result=False, broker=work.broker) for each in callbacks]
+    after = [MessageStep(Message(**each), takes_result=False, broker=broker) for each in callbacks]
     return Sequence([members, compose.Group(after)], "group")
 
 
@@ -245,7 +272,7 @@ def _is_ignored(before: Message[Any] | None, message: Message[Any], broker: Any)
         return True
     if before is None:
         return False
-    actor = door_for(before, broker).actors.get(before.actor_name)
+    actor = door_for(before.actor_name, broker).actors.get(before.actor_name)
     return actor is not None and bool(actor.options.get("pipe_ignore"))
 
 

@@ -8,36 +8,33 @@ The middleware is the first of the list while a worker runs, so its `before_...`
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any, Protocol
 
-import dramatiq
-from dramatiq.middleware import Middleware, MiddlewareError, Retries, SkipMessage
+from dramatiq.middleware import Interrupt, Middleware, MiddlewareError, Retries, SkipMessage
+from dramatiq.results import Results
 
-from segue.attempt.outcomes import RESULT_LIMIT_BYTES, describe
 from segue.authoring import foreign
 from segue.authoring.context import use
-from segue.authoring.planning import is_plan
 from segue.engine.claiming.window import WINDOW
 from segue.engine.engine import Engine
-from segue.errors import ConfigError, SegueError, SerializationError
+from segue.errors import ConfigError
 from segue.executors.dramatiq import spec
 from segue.executors.dramatiq.attempt import RunningAttempt, current_attempt, set_current
 from segue.executors.dramatiq.classify import End, meaning_of
 from segue.executors.dramatiq.desk import Desk, NotRecordedError
 from segue.executors.dramatiq.door import Door
-from segue.executors.dramatiq.elements import element_of, is_composition
+from segue.executors.dramatiq.elements import element_of, is_composition, is_returnable
+from segue.executors.dramatiq.pace import hasten
 from segue.executors.dramatiq.publish import fence_of
 from segue.executors.dramatiq.reports import Report
-from segue.executors.dramatiq.results import is_needed, outcome_of
+from segue.executors.dramatiq.results import outcome_of, report_of, times_unknown
 from segue.given import finite, is_a, shown
-from segue.model import Attempt, ErrorInfo, Outcome, Verdict
-from segue.observing.harmless_log import get_logger
-
-logger = get_logger("segue.dramatiq")
+from segue.model import Attempt, Outcome
 
 LEASE_SECONDS = 60.0
 
-foreign.register(is_composition, element_of)
+foreign.register(is_composition, element_of, is_returned_as_plan=is_returnable)
 
 
 class HasEngine(Protocol):
@@ -74,7 +71,7 @@ class SegueMiddleware(Middleware):
     ) -> None:  # fmt: skip
         if not isinstance(getattr(segue, "engine", None), Engine):
             raise ConfigError(f"SegueMiddleware was given {shown(segue)}, which is no segue.Segue.")
-        if not isinstance(name, str) or not name or ":" in name:
+        if not is_a(name, str) or not name or ":" in name:
             raise ConfigError(f"SegueMiddleware(name={shown(name)}): give a word without a colon, as in 'dramatiq'.")
         if (finite(lease_seconds) or 0) <= 0:
             raise ConfigError(f"SegueMiddleware(lease_seconds={shown(lease_seconds)}): give seconds above 0.")
@@ -126,8 +123,10 @@ class SegueMiddleware(Middleware):
     def before_process_message(self, broker: Any, message: Any) -> None:
         """Ask whether the attempt may begin; if not, the message is dropped, and nothing is stored for it."""
         fence, desk = fence_of(message), self._desk
-        if fence is None or desk is None:
+        if fence is None:
             return
+        if desk is None:
+            raise SkipMessage("this worker has ended, or was not started by Dramatiq")
         attempt, holds_places = fence
         running = RunningAttempt(desk, attempt, message, holds_places=holds_places)
         is_only = desk.running.setdefault(attempt, running) is running
@@ -136,10 +135,11 @@ class SegueMiddleware(Middleware):
                 del desk.running[attempt]
             message.options["store_results"] = False  # the result of the attempt that counts stays
             raise SkipMessage("its attempt is not, or no more, the current one of its step")
+        hasten(self._workers, message.queue_name)
         message.segue_attempt = running
         set_current(running)
-        running.context_token = use(running.context)
-        running.context_token.__enter__()
+        running.use = use(running.context)
+        running.use.__enter__()
 
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
@@ -196,6 +196,7 @@ class SegueMiddleware(Middleware):
         if running.is_recorded:
             return
         report = self._report(broker, running, is_rejected=is_rejected)
+        hasten(self._workers, message.queue_name)
         _deliver(running.desk, report)
         running.is_recorded = True
         if running.desk.running.get(running.attempt) is running:
@@ -207,7 +208,83 @@ class SegueMiddleware(Middleware):
         if fence is None or message.actor_name in self.door.actors:
             return
         attempt, holds_places = fence
-        ...
+        unknown = times_unknown(self.door, attempt)
+        meaning = meaning_of(End(is_rejected=True, has_begun=False, unknown=unknown))
+        outcome = Outcome(*attempt, meaning.verdict, error=meaning.error, retryable=False)
+        _deliver(desk, report_of(outcome, message, meaning, holds_places=holds_places, unknown=unknown + 1))
 
     def _report(self, broker: Any, running: RunningAttempt, *, is_rejected: bool) -> Report:
-        ...
+        meaning = meaning_of(
+            End(
+                is_rejected=is_rejected, returned=running.returned, skipped=running.skipped, error=running.error,
+                retry_seconds=running.retry_seconds, failures=running.retries,
+                has_retries=any(isinstance(each, Retries) for each in broker.middleware),
+            )
+        )  # fmt: skip
+        message = running.message if running.retry_message is None else running.retry_message
+        outcome = outcome_of(running, meaning)
+        return report_of(outcome, message, meaning, holds_places=running.holds_places)
+
+
+def _attempt_of(message: Any) -> RunningAttempt | None:
+    """The attempt that this process runs for a message."""
+    found: RunningAttempt | None = vars(message).get("segue_attempt")
+    return found
+
+
+def _leave(running: RunningAttempt) -> None:
+    """The body has ended: what this thread does from now on is not the attempt's."""
+    if running.use is not None:
+        running.use.__exit__(None, None, None)
+        running.use = None
+        set_current(None)
+
+
+def _deliver(desk: Desk, report: Report) -> None:
+    """Record an end, and send what this thread is to send then. Raises EndIsNotRecordedError."""
+    waiting = [report]
+    while waiting:
+        try:
+            steps = list(desk.report(waiting.pop()))
+        except NotRecordedError as error:
+            raise EndIsNotRecordedError(f"the end of {report.attempt} could not be recorded: {error}") from error
+        while True:
+            try:
+                refused = desk.door.publish(steps)
+                break
+            except Interrupt:  # it came too late for the body; of messages that are sent twice, one begins
+                continue
+        waiting += [Report((each.run_id, each.step, each.attempt), each) for each in refused]
+
+
+def _held(workers: list[Any]) -> list[Attempt]:
+    """The attempts whose messages wait in this process for a thread."""
+    found = []
+    for worker in workers:
+        with suppress(RuntimeError):  # other threads take from it meanwhile
+            for item in list(worker.work_queue.queue):
+                fence = fence_of(item[1] if isinstance(item, tuple) else item.message)
+                if fence is not None:
+                    found.append(fence[0])
+    return found
+
+
+class _Quiet(logging.Filter):
+    """Drops what Dramatiq logs of a retry that Segue holds, and of results that Segue keeps."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is logged."""
+        if isinstance(record.exc_info, tuple) and isinstance(record.exc_info[1], RetryIsHeldError):
+            return False
+        return current_attempt() is None or "returned a value that is not None" not in str(record.msg)
+
+
+_quiet = _Quiet()
+_OF_THREADS = ("dramatiq.worker.WorkerThread", "dramatiq.worker._WorkerThread")
+
+
+def _quieten(broker: Any) -> None:
+    loggers = [broker.logger, *(logging.getLogger(name) for name in _OF_THREADS)]
+    loggers += [each.logger for each in broker.middleware if isinstance(each, Results)]
+    for each in loggers:
+        each.addFilter(_quiet)

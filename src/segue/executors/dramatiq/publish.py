@@ -28,16 +28,19 @@ class Publisher:
         self._door = door
 
     def send(self, steps: Sequence[SentStep]) -> list[Outcome]:
-        """Send the messages of these steps. Returns the outcomes of those that can never be sent.
+        """Send the messages of these steps. Returns the outcomes of those that need none, or can never be sent.
 
         When the broker is away, the rest is not sent: those steps are sent again when they are overdue.
         """
         refused: list[Outcome] = []
         broker = self._door.broker
-        if broker is None:
-            logger.warning("%s is not sent from here: its broker is not known yet", steps[0].job.name)
-            return refused
         for step in steps:
+            if _is_pause(step):
+                refused.append(Outcome(step.job.run_id, step.job.step, step.job.attempt, Verdict.SUCCEEDED, "null"))
+                continue
+            if broker is None:
+                logger.warning("%s is not sent from here: its broker is not known yet", step.job.name)
+                continue
             try:
                 message = message_of(step, self._door.name)
             except Exception as error:  # noqa: BLE001 - a value that the encoder of the project cannot read
@@ -88,6 +91,10 @@ def _arguments(job: Job) -> tuple[list[Any], dict[str, Any]]:
         place[hole.where[-1]] = spec.read_json(evaluate(hole.what, job.values))
     args, kwargs = found
     return args, kwargs
+
+
+def _is_pause(step: SentStep) -> bool:
+    return step.spec is not None and "is_pause" in step.spec and spec.read(step.spec).is_pause
 
 
 def _fault_of(message: Message[Any]) -> Exception | None:

@@ -20,6 +20,7 @@ class Report:
         self.attempt = attempt
         self.holds_places = holds_places
         self.is_repeated = False  # it may be recorded already
+        self.is_refused = False  # it came too late, as far as is known
         self.outcome: Outcome | None = outcome if again_seconds is None else None
         self._again = None if again_seconds is None else (outcome, again_seconds, args, spec)
 
@@ -28,9 +29,9 @@ class Report:
         if self._again is None:
             return
         outcome, seconds, args, spec = self._again
-        engine.act(_retry, outcome, by=by, after_seconds=seconds, args=args, spec=spec)
-        self._again = None
+        accepted = engine.act(_retry, outcome, by=by, after_seconds=seconds, args=args, spec=spec)
+        self.is_refused, self._again = not accepted, None
 
 
-def _retry(act: Act, outcome: Outcome, **how: Any) -> bool:
+def _retry(act: Act, /, outcome: Outcome, **how: Any) -> bool:
     return retry_changed(act, outcome, **how)

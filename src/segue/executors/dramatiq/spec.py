@@ -14,7 +14,7 @@ from segue.given import shown
 from segue.plan.frames import has_frame, unknown_kind
 
 FENCE = "segue"
-"""The option of a message that says of which attempt it is: [run, step, attempt], and 1 if it holds places of limits."""
+"""The option that says of which attempt a message is: [run, step, attempt], and 1 if that holds places of limits."""
 
 NOT_KEPT = frozenset(
     {
@@ -33,6 +33,7 @@ class Spec(msgspec.Struct, omit_defaults=True):
     options: dict[str, Any] = {}
     encoded: str | None = None  # base64 of what the project's encoder makes of what JSON cannot hold
     unknown: int = 0  # how often a process had it that does not know the actor
+    is_pause: bool = False  # it only takes time: no message is sent for it
 
 
 def written(spec: Spec) -> str:
@@ -100,12 +101,18 @@ def read_json(text: str) -> Any:
     return json.loads(text)
 
 
-def options_and_rest(options: dict[str, Any], args: Any, kwargs: Any) -> tuple[dict[str, Any], bool]:
-    """The options of a message that are kept, and whether JSON may hold them and the arguments."""
-    kept = {name: value for name, value in options.items() if name not in NOT_KEPT}
+def stored(message: Any, *, unknown: int = 0) -> tuple[list[Any], dict[str, Any], str]:
+    """The arguments of a message as a step has them, and its spec. What JSON cannot hold is in the spec.
+
+    Raises SerializationError for what the encoder of the project cannot hold, either.
+    """
+    options = {name: value for name, value in message.options.items() if name not in NOT_KEPT}
+    args = list(message.args)
     try:
-        if keeps_json([list(args), kwargs, kept]):
-            return plain(kept), True
+        if keeps_json([args, message.kwargs, options]):
+            args, kwargs, options = plain([args, message.kwargs, options])
+            return args, kwargs, written(Spec(options, unknown=unknown))
     except _UNWRITABLE:
         pass
-    return kept, False
+    what = {"args": args, "kwargs": message.kwargs, "options": options}
+    return [], {}, written(Spec(encoded=encoded(what, f"the message of {message.actor_name}"), unknown=unknown))

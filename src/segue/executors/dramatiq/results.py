@@ -1,0 +1,79 @@
+"""How an attempt ended, as it is written down: its result, or its error, or the retry that follows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from segue.attempt.outcomes import RESULT_LIMIT_BYTES, describe, returned
+from segue.authoring.planning import is_plan
+from segue.errors import ResultTooLargeError, SerializationError
+from segue.executors.dramatiq import spec
+from segue.executors.dramatiq.classify import Meaning
+from segue.executors.dramatiq.reports import Report
+from segue.model import Attempt, Outcome, Verdict
+from segue.observing.harmless_log import get_logger
+
+if TYPE_CHECKING:
+    from segue.executors.dramatiq.attempt import RunningAttempt
+    from segue.executors.dramatiq.door import Door
+
+logger = get_logger("segue.dramatiq")
+
+
+def outcome_of(running: RunningAttempt, meaning: Meaning) -> Outcome:
+    """The outcome of an attempt. A result that cannot be stored fails its step if another step takes it."""
+    attempt, seconds = running.attempt, running.seconds
+    if meaning.verdict != Verdict.SUCCEEDED:
+        return Outcome(*attempt, meaning.verdict, error=meaning.error, retryable=False, seconds=seconds)
+    if is_plan(running.result):
+        outcome = returned(attempt, running.result, task_name=str(running.message.actor_name))
+        outcome.seconds, outcome.retryable = seconds, False
+        return outcome
+    try:
+        text = spec.write_result(running.result)
+        if len(text) > RESULT_LIMIT_BYTES:
+            raise ResultTooLargeError(
+                f"the result is {len(text):,} bytes of JSON, and may be {RESULT_LIMIT_BYTES:,}. "
+                "Store it elsewhere and return its location"
+            )
+    except (SerializationError, ResultTooLargeError) as error:
+        if _is_needed(running.desk.door, attempt):
+            return Outcome(*attempt, Verdict.FAILED, error=describe(error), retryable=False, seconds=seconds)
+        logger.warning("The result of %s is not kept: %s", running.message.actor_name, error)
+        text = "null"
+    return Outcome(*attempt, Verdict.SUCCEEDED, result=text, seconds=seconds)
+
+
+def report_of(
+    outcome: Outcome, message: Any, meaning: Meaning, *, holds_places: bool, unknown: int = 0
+) -> Report:  # fmt: skip
+    """What is handed to the desk. A retry keeps what became of the message's options."""
+    attempt = (outcome.run_id, outcome.step, outcome.attempt)
+    if meaning.again_seconds is None:
+        return Report(attempt, outcome, holds_places=holds_places)
+    args, kwargs, text = spec.stored(message, unknown=unknown)
+    return Report(
+        attempt, outcome, holds_places=holds_places, again_seconds=meaning.again_seconds,
+        args=json.dumps([args, kwargs], separators=(",", ":")), spec=text,
+    )  # fmt: skip
+
+
+def times_unknown(door: Door, attempt: Attempt) -> int:
+    """How often the message of a step has come to a process that does not know its actor."""
+    run_id, step, _ = attempt
+    with door.engine.reading() as tx:
+        rows = tx.all("step_of_executor", run_id=run_id, step=step)
+    return spec.read(rows[0][3]).unknown if rows else 0
+
+
+def _is_needed(door: Door, attempt: Attempt) -> bool:
+    """Whether another step takes the result: one behind it has places to be filled, or only gathers results."""
+    run_id, step, _ = attempt
+    with door.engine.reading() as tx:
+        rows = tx.all("step_of_executor", run_id=run_id, step=step)
+        for child in tx.integers(rows[0][5]) if rows else ():
+            found = tx.all("step_of_executor", run_id=run_id, step=child) if child >= 0 else []
+            if found and (found[0][2] is not None or found[0][0] is None):
+                return True
+    return False
