@@ -26,40 +26,46 @@ def grouped(project: Project, *children: Any) -> group:
     return group(children, broker=project.broker)
 
 
+def add(project: Project, *values: int) -> Message[Any]:
+    return project.message("add", *values)
+
+
+def same(project: Project, *values: Any, **named: Any) -> Message[Any]:
+    return project.message("same", *values, **named)
+
+
 SHAPES: dict[str, tuple[Make, Any]] = {
-    "message": (lambda p: p.message("add", 1, 2), 3),
-    "chain": (lambda p: Chain(p.message("add", 1, 2), p.message("add", 3, 4)), 7),
-    "chain of one": (lambda p: Chain(p.message("add", 1)), 1),
+    "message": (lambda p: add(p, 1, 2), 3),
+    "chain": (lambda p: Chain(add(p, 1, 2), add(p, 3, 4)), 7),
+    "chain of one": (lambda p: Chain(add(p, 1)), 1),
     "empty chain": (lambda p: Chain(), None),
-    "group": (lambda p: Group(p.message("add", 1), p.message("add", 2)), [1, 2]),
-    "group of one": (lambda p: Group(p.message("add", 1)), [1]),
+    "group": (lambda p: Group(add(p, 1), add(p, 2)), [1, 2]),
+    "group of one": (lambda p: Group(add(p, 1)), [1]),
     "empty group": (lambda p: Group(), []),
-    "empty ones inside": (lambda p: Chain(Group(), p.message("add", 5), Chain(), Group(), Chain(p.message("add", 6))), 6),
+    "empty ones inside": (lambda p: Chain(Group(), add(p, 5), Chain(), Group(), Chain(add(p, 6))), 6),
     "nested": (
         lambda p: Chain(
-            p.message("add", 1),
-            Group(Chain(p.message("add", 2), p.message("add", 5)), Chain(p.message("add", 4), Group(p.message("add", 6)))),
+            add(p, 1),
+            Group(Chain(add(p, 2), add(p, 5)), Chain(add(p, 4), Group(add(p, 6)))),
         ),
         [5, [6]],
     ),
-    "groups in a row": (lambda p: Chain(Group(*(p.message("add", n) for n in range(4))), Group(p.message("add", 9))), [9]),
-    "delayed": (lambda p: Chain(WithDelay(WithDelay(p.message("add", 1), 20), 30), WithDelay(Group(), 10)), None),
-    "pipeline": (lambda p: piped(p, p.message("add", 1, 2), p.message("add", 3), p.message("add", 4)), 10),
-    "result last": (lambda p: piped(p, p.message("same", "a"), p.message("same", "b", c=1)), [["b", "a"], {"c": 1}]),
-    "null is passed": (lambda p: piped(p, p.message("same", None), p.message("same", 1)), [[1, None], {}]),
-    "pipe_ignore": (lambda p: piped(p, p.message("add", 1), p.with_options("add", 2, pipe_ignore=True)), 2),
-    "pipe_ignore of the sender": (lambda p: piped(p, p.message("ignoring", 1), p.message("add", 2)), 2),
-    "message with a pipe_target": (lambda p: piped(p, p.message("add", 1), p.message("add", 2)).messages[0], 3),
-    "dramatiq group": (lambda p: grouped(p, p.message("add", 1), piped(p, p.message("add", 1), p.message("add", 2))), [1, 3]),
-    "group in a group": (lambda p: grouped(p, grouped(p, p.message("add", 1)), p.message("add", 2)), [[1], 2]),
-    "other queue": (lambda p: Chain(p.message("other_queue", 1), p.message("add", 2)), 2),
+    "groups in a row": (lambda p: Chain(Group(*(add(p, n) for n in range(4))), Group(add(p, 9))), [9]),
+    "delayed": (lambda p: Chain(WithDelay(WithDelay(add(p, 1), 20), 30), WithDelay(Group(), 10)), None),
+    "pipeline": (lambda p: piped(p, add(p, 1, 2), add(p, 3), add(p, 4)), 10),
+    "result last": (lambda p: piped(p, same(p, "a"), same(p, "b", c=1)), [["b", "a"], {"c": 1}]),
+    "null is passed": (lambda p: piped(p, same(p, None), same(p, 1)), [[1, None], {}]),
+    "pipe_ignore": (lambda p: piped(p, add(p, 1), p.with_options("add", 2, pipe_ignore=True)), 2),
+    "pipe_ignore of the sender": (lambda p: piped(p, p.message("ignoring", 1), add(p, 2)), 2),
+    "message with a pipe_target": (lambda p: piped(p, add(p, 1), add(p, 2)).messages[0], 3),
+    "dramatiq group": (lambda p: grouped(p, add(p, 1), piped(p, add(p, 1), add(p, 2))), [1, 3]),
+    "group in a group": (lambda p: grouped(p, grouped(p, add(p, 1)), add(p, 2)), [[1], 2]),
+    "other queue": (lambda p: Chain(p.message("other_queue", 1), add(p, 2)), 2),
     "results passed": (
-        lambda p: flow(
-            Chain(p.message("add", 1), Group(p.message("add", 1), p.message("add", 2)), p.message("total")), pass_results=True
-        ),
+        lambda p: flow(Chain(add(p, 1), Group(add(p, 1), add(p, 2)), p.message("total")), pass_results=True),
         5,
     ),
-    "unicode": (lambda p: piped(p, p.message("same", "ä€😀"), p.message("same")), "ä€😀"),
+    "unicode": (lambda p: piped(p, same(p, "ä€😀"), same(p)), "ä€😀"),
 }  # fmt: skip
 
 
@@ -139,11 +145,8 @@ def double(value: int) -> int:
 
 
 def test_own_steps_and_messages_are_in_one_plan(inner: Project) -> None:
-    run = inner.segue.start(segue.chain(step(inner.message("add", 1, 2)), double.s(), inner.message("add", 10)))
-    from segue.worker.inline import work_run
-
-    work_run(inner.segue.engine, run.id)
-    assert run.wait(timeout=20).result() == 10 or run.result() is not None
+    work = segue.chain(step(inner.message("add", 1, 2)), double.s(), inner.message("add", 10), double.s())
+    assert inner.segue.run(work) == 32
 
 
 def test_what_an_actor_returns_with_chain_replaces_it(inner: Project) -> None:

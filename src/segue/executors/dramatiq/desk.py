@@ -309,7 +309,7 @@ class Desk:
             if progress is not None and attempt in self.running:
                 self.door.engine.act(report_progress, progress, worker_id=self._identity.id)
 
-    # What nobody asked --------------------------------------------------------------------------------------------
+    # What is done unasked --------------------------------------------------------------------------------------------
 
     def _send_some(self) -> None:
         """Send a few messages, so that threads do not wait for all of them."""

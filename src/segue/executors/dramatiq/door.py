@@ -120,8 +120,8 @@ def door_for(actor: str | None, broker: Any = None) -> Door:
             "Call broker.add_middleware(SegueMiddleware(segue))."
         )
     raise ConfigError(
-        f"{actor or 'A delay'} may be of several brokers that are connected to Segue. Declare its actor with one of them, or give "
-        "the broker: pipeline([...], broker=broker)."
+        f"{actor or 'A delay'} may be of several brokers that are connected to Segue. Call dramatiq.set_broker(broker)"
+        ", or give the broker: pipeline([...], broker=broker)."
     )
 
 

@@ -192,6 +192,11 @@ def is_returnable(value: object) -> bool:
     return isinstance(value, (Chain, Group, WithDelay))
 
 
+def planned(work: Any) -> compose.Element:
+    """The element of a composition for Segue's own chains, in which Dramatiq's objects get the result before them."""
+    return element_of(work, pass_results=isinstance(work, (Message, pipeline, group)))
+
+
 def element_of(work: Any, *, pass_results: bool = False) -> compose.Element:
     """The element of a message, a composition, or anything that Segue's own chains accept.
 
@@ -209,7 +214,7 @@ def _element(work: Any, delay: float, *, pass_results: bool) -> compose.Element:
     if isinstance(work, (Group, group)):
         return _group(work, delay, pass_results=pass_results)
     if isinstance(work, pipeline):
-        return _pipeline(work, delay)
+        return _pipeline(work, delay, pass_results=pass_results)
     if isinstance(work, Message):
         takes = pass_results and not work.options.get("pipe_ignore")
         return _expanded(_later(MessageStep(work, takes_result=takes), delay), None)
@@ -227,7 +232,11 @@ def _chain(work: Chain, delay: float, *, pass_results: bool) -> compose.Element:
 
 def _group(work: Group | group, delay: float, *, pass_results: bool) -> compose.Element:
     broker = None if isinstance(work, Group) else work.broker
-    tasks = work.tasks if isinstance(work, Group) else [_on(broker, child) for child in work.children]
+    tasks = (
+        work.tasks
+        if isinstance(work, Group)
+        else [_on(broker, child, pass_results=pass_results) for child in work.children]
+    )
     if not tasks and delay:
         return Pause(delay)
     members = compose.Group([_element(task, delay, pass_results=pass_results) for task in tasks])
@@ -238,7 +247,7 @@ def _group(work: Group | group, delay: float, *, pass_results: bool) -> compose.
     return Sequence([members, compose.Group(after)], "group")
 
 
-def _pipeline(work: pipeline, delay: float) -> compose.Element:
+def _pipeline(work: pipeline, delay: float, *, pass_results: bool) -> compose.Element:
     elements: list[compose.Element] = []
     before: Message[Any] | None = None
     for message in work.messages:
@@ -246,7 +255,7 @@ def _pipeline(work: pipeline, delay: float) -> compose.Element:
             elements.append(_element(message, delay, pass_results=True))
             before, delay = None, 0.0
             continue
-        takes = bool(elements) and not _is_ignored(before, message, work.broker)
+        takes = (pass_results or bool(elements)) and not _is_ignored(before, message, work.broker)
         seconds = max(delay, _milliseconds(message.options.get("delay") or 0) / 1000)
         elements.append(_later(MessageStep(message, takes_result=takes, broker=work.broker), seconds))
         before, delay = message, 0.0
@@ -276,8 +285,9 @@ def _is_ignored(before: Message[Any] | None, message: Message[Any], broker: Any)
     return actor is not None and bool(actor.options.get("pipe_ignore"))
 
 
-def _on(broker: Any, child: Any) -> Any:
-    return MessageStep(child, takes_result=False, broker=broker) if _is_single(child) else child
+def _on(broker: Any, child: Any, *, pass_results: bool) -> Any:
+    takes = pass_results and _is_single(child) and not child.options.get("pipe_ignore")
+    return MessageStep(child, takes_result=takes, broker=broker) if _is_single(child) else child
 
 
 def _is_single(child: Any) -> bool:

@@ -24,7 +24,7 @@ from segue.executors.dramatiq.attempt import RunningAttempt, current_attempt, se
 from segue.executors.dramatiq.classify import End, meaning_of
 from segue.executors.dramatiq.desk import Desk, NotRecordedError
 from segue.executors.dramatiq.door import Door
-from segue.executors.dramatiq.elements import element_of, is_composition, is_returnable
+from segue.executors.dramatiq.elements import is_composition, is_returnable, planned
 from segue.executors.dramatiq.pace import hasten
 from segue.executors.dramatiq.publish import fence_of
 from segue.executors.dramatiq.reports import Report
@@ -34,7 +34,7 @@ from segue.model import Attempt, Outcome
 
 LEASE_SECONDS = 60.0
 
-foreign.register(is_composition, element_of, is_returned_as_plan=is_returnable)
+foreign.register(is_composition, planned, is_returned_as_plan=is_returnable)
 
 
 class HasEngine(Protocol):

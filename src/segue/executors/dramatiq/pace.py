@@ -1,8 +1,8 @@
 """Lets Dramatiq's Redis consumers look for the next message soon, while messages of steps come and go.
 
 A consumer that finds nothing sleeps 5 to 10 ms, then twice as long, and so on, which is longer than a step of a chain
-takes. What it counts is set back, so that it looks a few times more before it sleeps. Consumers of other brokers are
-told of new messages, and have no such counter.
+takes. What it counts is set back, so that it looks a few times more before it sleeps. Other brokers push
+messages to their consumers, which have no such counter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Messages that may be lost: their steps are sent, and have not begun in time.
 
 They are sent again as the next attempt, unless the broker still has them, or this process has received them. A broker
-can only say how many messages a queue has, whoever sent them, so it is believed for a while only.
+can only say how many messages a queue has, so it is believed for a while only.
 """
 
 from __future__ import annotations

@@ -64,16 +64,24 @@ def times_unknown(door: Door, attempt: Attempt) -> int:
     run_id, step, _ = attempt
     with door.engine.reading() as tx:
         rows = tx.all("step_of_executor", run_id=run_id, step=step)
-    return spec.read(rows[0][3]).unknown if rows else 0
+    if not rows:
+        return 0
+    _, _, _, text, _, _ = rows[0]
+    return spec.read(text).unknown
 
 
 def _is_needed(door: Door, attempt: Attempt) -> bool:
     """Whether another step takes the result: one behind it has places to be filled, or only gathers results."""
     run_id, step, _ = attempt
     with door.engine.reading() as tx:
-        rows = tx.all("step_of_executor", run_id=run_id, step=step)
-        for child in tx.integers(rows[0][5]) if rows else ():
-            found = tx.all("step_of_executor", run_id=run_id, step=child) if child >= 0 else []
-            if found and (found[0][2] is not None or found[0][0] is None):
-                return True
+        children = [
+            child
+            for _, _, _, _, _, found in tx.all("step_of_executor", run_id=run_id, step=step)
+            for child in tx.integers(found)
+            if child >= 0
+        ]
+        for child in children:
+            for task, _, holes, _, _, _ in tx.all("step_of_executor", run_id=run_id, step=child):
+                if task is None or holes is not None:
+                    return True
     return False
