@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm celery-suite celery-soak celery-matrix mutants clean
+        storm celery-suite celery-soak celery-matrix dramatiq-soak mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -94,6 +94,12 @@ celery-soak: servers  ## canvases while workers, brokers and databases die, on b
 	@$(BIN)/python -m tests.executors.celery.soak --postgres $(ARGS)
 	@$(BIN)/python -m tests.executors.celery.soak --rabbitmq $(ARGS)
 	@$(BIN)/python -m tests.executors.celery.soak --postgres --rabbitmq $(ARGS)
+
+dramatiq-soak: servers  ## the same for compositions of Dramatiq
+	@$(BIN)/python -m tests.executors.dramatiq.soak $(ARGS)
+	@$(BIN)/python -m tests.executors.dramatiq.soak --postgres $(ARGS)
+	@$(BIN)/python -m tests.executors.dramatiq.soak --rabbitmq $(ARGS)
+	@$(BIN)/python -m tests.executors.dramatiq.soak --postgres --rabbitmq $(ARGS)
 
 celery-matrix: servers  ## the tests of the Celery executor with each version of Celery; the oldest is only refused
 	@scripts/celery-matrix.sh $(PYTHON) $(ARGS)

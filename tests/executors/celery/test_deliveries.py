@@ -10,9 +10,11 @@ from celery import Celery
 
 from segue import Segue
 from segue.executors.celery import plan_of
-from tests.executors.celery.tallied import make_app, read_ledger, shapes, wrongs
-from tests.executors.celery.tallying import Place, TallyingWorker
+from tests.executors.celery.tallied import make_app, shapes
+from tests.executors.celery.tallying import CeleryTallyingWorker
 from tests.executors.celery.unsteady import TIMES, times_of
+from tests.executors.tallies import read_ledger, wrongs
+from tests.executors.tallying import Place
 from tests.thorough import IS_THOROUGH
 
 SECONDS = 100
@@ -26,11 +28,11 @@ def test_messages_come_never_or_up_to_three_times(
 ) -> None:
     place = Place(f"{own_redis}/0", f"{own_redis}/1", database_url, tmp_path, fence=fence)
     app: Celery = make_app(place.broker, place.backend, place.database, lease_seconds=place.lease_seconds, fence=fence)
-    workers = [TallyingWorker(place, number, unsteady=f"seed {seed}") for number in range(2)]
+    workers = [CeleryTallyingWorker(place, number, unsteady=f"seed {seed}") for number in range(2)]
     try:
         segue: Segue = app.segue
         started = [
-            (tallied, segue.start(plan_of(tallied.canvas)))
+            (tallied, segue.start(plan_of(tallied.work)))
             for number, (_, make) in enumerate(shapes(app, 0).items())
             for tallied in [shapes(app, number)[make.__name__]()]
         ]

@@ -14,8 +14,10 @@ from celery import Celery, chain
 from segue import Run, Segue
 from segue.executors.celery import plan_of
 from tests.executors.celery.conftest import wait_until
-from tests.executors.celery.tallied import LONG_SECONDS, Tallied, make_app, read_ledger, shapes, wrongs
-from tests.executors.celery.tallying import Place, TallyingWorker
+from tests.executors.celery.tallied import LONG_SECONDS, make_app, shapes
+from tests.executors.celery.tallying import CeleryTallyingWorker
+from tests.executors.tallies import Tallied, read_ledger, wrongs
+from tests.executors.tallying import Place
 from tests.servers.postgres import PostgresServer, create_database
 from tests.servers.redis import RedisServer
 
@@ -30,7 +32,7 @@ class Scene:
         self.broker.start()
         self.backend.start()
         self._url, self._folder = database_url, folder
-        self._workers: list[TallyingWorker] = []
+        self._workers: list[CeleryTallyingWorker] = []
         self._runs: list[tuple[Run, Tallied]] = []
 
     def set(self, *, fence: str = "suspect", lease_seconds: float = 2.0) -> None:
@@ -41,9 +43,9 @@ class Scene:
             self.place.broker, backend, self._url, lease_seconds=lease_seconds, fence=fence
         )  # fmt: skip
 
-    def worker(self, **more: str) -> TallyingWorker:
+    def worker(self, **more: str) -> CeleryTallyingWorker:
         """One more worker."""
-        self._workers.append(TallyingWorker(self.place, len(self._workers), **more))
+        self._workers.append(CeleryTallyingWorker(self.place, len(self._workers), **more))
         return self._workers[-1]
 
     def supervise(self) -> None:
@@ -56,7 +58,7 @@ class Scene:
     def start(self, make: Callable[[int], Tallied]) -> None:
         """Start a run."""
         tallied = make(len(self._runs))
-        self._runs.append((self.segue.start(plan_of(tallied.canvas)), tallied))
+        self._runs.append((self.segue.start(plan_of(tallied.work)), tallied))
 
     def start_all(self) -> None:
         """Start a run of each shape."""

@@ -1,4 +1,4 @@
-"""``python -m tests.executors.celery.soak [--minutes 30] [--postgres] [--rabbitmq]``; exits with 1 on a wrong."""
+"""The command line of a soak; it ends with 1 if anything was wrong."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from segue import Segue
-from tests.executors.celery.soak.blows import Blows, RabbitBroker, RedisBroker
-from tests.executors.celery.soak.soak import Soak
-from tests.executors.celery.tallied import make_app
-from tests.executors.celery.tallying import Place
+from tests.executors.soaking.blows import Blows, RabbitBroker, RedisBroker
+from tests.executors.soaking.soak import Project, Soak
+from tests.executors.tallying import Place
 from tests.servers.postgres import PostgresServer, create_database
 from tests.servers.redis import RedisServer
 
 LEASE_SECONDS = 3.0
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.executors.celery.soak", description=__doc__)
+def main(
+    program: str, document: str, queue: str, make: Callable[[Place], Project], fences: Sequence[str] = ("always",)
+) -> int:  # fmt: skip
+    """Soak what the command line asks for. `queue` is the broker's; `make` connects a project to a place."""
+    parser = argparse.ArgumentParser(prog=program, description=document)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server of its own")
     parser.add_argument("--rabbitmq", action="store_true", help="with RabbitMQ as the broker, which is restarted full")
-    parser.add_argument("--fence", choices=("suspect", "always"), default="suspect")
+    parser.add_argument("--fence", choices=fences, default=fences[0])
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--keep", type=Path, help="keep the ledger, the logs and a SQLite database in this folder")
     options = parser.parse_args()
@@ -42,24 +45,20 @@ def main() -> int:
             url = create_database(server.url)
         with Segue(url) as segue:
             segue.upgrade()
-        broker: RabbitBroker | RedisBroker = RabbitBroker() if options.rabbitmq else RedisBroker()
+        broker: RabbitBroker | RedisBroker = RabbitBroker(queue) if options.rabbitmq else RedisBroker()
         stack.callback(broker.server.remove if isinstance(broker, RabbitBroker) else broker.server.stop)
         broker.server.start()
         backend = RedisServer()
         stack.callback(backend.stop)
         backend.start()
         place = Place(broker.url, f"{backend.url}/0", url, folder, LEASE_SECONDS, options.fence)
-        app = make_app(place.broker, place.backend, url, lease_seconds=LEASE_SECONDS, fence=options.fence)
-        stack.callback(app.segue.close)
+        project = make(place)
+        stack.callback(project.segue.close)
         began = time.monotonic()
-        soak = Soak(app, place, Blows(place, chance, broker, backend, server), chance)
+        soak = Soak(project, place, Blows(place, chance, broker, backend, server), chance)
         soak.last(options.minutes * 60)
         broker_name = "RabbitMQ" if options.rabbitmq else "Redis"
         kind = f"{url.partition(':')[0]}, {broker_name}, fence {options.fence}, seed {options.seed}"
         words = [f"{kind}, {time.monotonic() - began:.0f} s", *soak.report()]
     sys.stdout.write("\n".join(words) + "\n")
     return 1 if soak.wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,19 +5,18 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from celery import Celery
 from msgspec.structs import replace
 
 from segue import Run, Segue
 from segue.errors import SegueError, StoreError
-from segue.executors.celery import plan_of
 from segue.plan.graph import Plan
-from tests.executors.celery.soak.blows import Blows
-from tests.executors.celery.tallied import Tallied, read_ledger, shapes, wrongs
-from tests.executors.celery.tallying import Place, TallyingWorker
+from tests.executors.soaking.blows import Blows
+from tests.executors.tallies import Tallied, read_ledger, wrongs
+from tests.executors.tallying import Place, TallyingWorker
 
 WORKERS = 3
 MOST_UNENDED = 30
@@ -25,12 +24,22 @@ BETWEEN_BLOWS = (0.5, 4.0)  # seconds
 END_SECONDS = 180.0  # for all runs to end, when no more blows fall
 
 
+class Project(NamedTuple):
+    """What is soaked: what the runs of a number may be, their plans, and workers."""
+
+    segue: Segue
+    shapes: Callable[[int], Mapping[str, Callable[[], Tallied]]]
+    plan: Callable[[Any], Plan]
+    worker: Callable[[Place, int, str], TallyingWorker]  # with its number, and the seed of unsteady deliveries
+    ends_with_children: bool = False  # a worker ends when one of its processes does
+
+
 class Soak:
     """One soak on one database. `wrong` is a list of what must not be."""
 
-    def __init__(self, app: Celery, place: Place, blows: Blows, chance: random.Random) -> None:
-        self._app = app
-        self._segue: Segue = app.segue
+    def __init__(self, project: Project, place: Place, blows: Blows, chance: random.Random) -> None:
+        self._project = project
+        self._segue = project.segue
         self._place = place
         self._blows = blows
         self._chance = chance
@@ -94,24 +103,26 @@ class Soak:
         while len(self._workers) < WORKERS:
             number = len(self._all_workers)
             seed = str(self._chance.random()) if number % WORKERS == 0 and not self._is_over else ""
-            self._workers.append(TallyingWorker(self._place, number, unsteady=seed))
+            self._workers.append(self._project.worker(self._place, number, seed))
             self._all_workers.append(self._workers[-1])
 
     def _ended_by_itself(self, worker: TallyingWorker) -> None:
-        """Celery gives up if a child dies while it starts, or if kombu cannot close a broken connection."""
+        """Celery gives up if a child dies while it starts, or if kombu cannot close a broken connection; Dramatiq if
+        any of its processes dies.
+        """
         last = worker.log.read_text().rpartition("Traceback (most recent call last)")[2]
-        self.ended["by Celery" if last and "segue/" not in last else "otherwise"] += 1
-        if "segue/" in last or not last:
+        self.ended["by its own" if last and "segue/" not in last else "otherwise"] += 1
+        if "segue/" in last or (not last and not self._project.ends_with_children):
             self.wrong.append(f"{worker.log.name} ended by itself with {worker.process.returncode}")
 
     def _start_runs(self) -> None:
         while len(self._unended) < MOST_UNENDED:
             number = len(self._runs)
-            made = shapes(self._app, number)
+            made = self._project.shapes(number)
             if self._next is None:
                 name = self._chance.choice(sorted(made))
                 tallied = made[name]()
-                self._next = (name, tallied, _patient(plan_of(tallied.canvas)))
+                self._next = (name, tallied, _patient(self._project.plan(tallied.work)))
             name, tallied, plan = self._next
             try:
                 run = self._segue.start(plan, key=f"run-{number}")

@@ -16,7 +16,7 @@ import redis
 from kombu import Connection
 
 from tests.crash.storm.disturbances import Disturbances, descendants
-from tests.executors.celery.tallying import Place, TallyingWorker
+from tests.executors.tallying import Place, TallyingWorker
 from tests.servers.postgres import PostgresServer
 from tests.servers.rabbitmq import RabbitmqServer
 from tests.servers.redis import RedisServer
@@ -30,7 +30,7 @@ class Broker(Protocol):
 
     @property
     def url(self) -> str:
-        """As Celery gets it."""
+        """As the workers get it."""
 
     def restart(self, seconds: float) -> None:
         """Stop it, with all that it holds if it keeps nothing, and start it after these seconds."""
@@ -47,7 +47,7 @@ class RedisBroker:
 
     @property
     def url(self) -> str:
-        """As Celery gets it."""
+        """As the workers get it."""
         return f"{self.server.url}/0"
 
     def restart(self, seconds: float) -> None:
@@ -65,12 +65,13 @@ class RedisBroker:
 class RabbitBroker:
     """RabbitMQ, which keeps messages on disk: after a restart, those that were not acknowledged come again."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: str) -> None:
         self.server = RabbitmqServer()
+        self._queue = queue
 
     @property
     def url(self) -> str:
-        """As Celery gets it."""
+        """As the workers get it."""
         return self.server.url
 
     def restart(self, seconds: float) -> None:
@@ -82,7 +83,7 @@ class RabbitBroker:
     def flush(self) -> None:
         """Forget the messages that no worker has."""
         with Connection(self.url) as connection, connection.channel() as channel:
-            channel.queue_purge("celery")
+            channel.queue_purge(self._queue)
 
 
 class Blows:
