@@ -12,7 +12,6 @@ from tests.executors.soaking.command import main
 from tests.executors.soaking.soak import Project
 from tests.executors.tallying import Place
 
-
 FENCES = ("suspect", "always")
 
 
