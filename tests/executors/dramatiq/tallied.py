@@ -36,7 +36,7 @@ def make_broker(url: str, segue: Segue, *, lease_seconds: float) -> Broker:
     else:
         from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-        broker = RabbitmqBroker(url=url)
+        broker = RabbitmqBroker(url=url.rstrip("/"))  # the default virtual host
     broker.add_middleware(CurrentMessage())
     broker.add_middleware(SegueMiddleware(segue, lease_seconds=lease_seconds))
     ledger = Path(os.environ.get("TALLY_LEDGER", os.devnull))
