@@ -8,7 +8,6 @@ import random
 import socket
 from contextlib import suppress
 
-
 FIRST, LAST = 10_000, 32_000
 """Below the ports that systems give to clients: while a server is restarted, no connection may get its port."""
 
