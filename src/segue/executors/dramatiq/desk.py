@@ -29,7 +29,7 @@ from dramatiq.middleware import Interrupt
 
 from segue.engine.act import Act
 from segue.engine.backoff import longer_wait
-from segue.engine.dispatch import SentStep
+from segue.engine.dispatch import Exchanged, SentStep
 from segue.engine.executing import begin_plainly, begin_steps, hasten, report_progress
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS
@@ -37,7 +37,7 @@ from segue.executors.dramatiq.repairing import repair
 from segue.executors.dramatiq.reports import Report
 from segue.loop.self_pipe import Wakeup
 from segue.loop.wakeups import Wakeups
-from segue.model import Attempt, Progress
+from segue.model import Attempt, Outcome, Progress
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
 from segue.version import __version__
@@ -286,7 +286,7 @@ class Desk:
         outcomes = [report.outcome for report in reports if report.outcome is not None]
         freed = sum(report.holds_places for report in reports)
         sent: list[SentStep] = []
-        taken = door.exchange(outcomes, freed=freed)
+        taken = self._exchange(outcomes, freed=freed)
         for report in reports:
             if report.outcome is not None:
                 report.is_refused = taken.refused == len(outcomes)
@@ -294,11 +294,18 @@ class Desk:
                 engine.act(hasten, report.attempt, executor=door.name)
         sent += taken.sent
         while taken.left:
-            taken = door.exchange(taken.left, freed=len(taken.left))
+            taken = self._exchange(taken.left, freed=len(taken.left))
             sent += taken.sent
         if taken.is_full:
             self._due_at = 0.0
         return sent
+
+    def _exchange(self, outcomes: list[Outcome], *, freed: int) -> Exchanged:
+        """Report outcomes, and take what may be sent; a process that is to end leaves that to others.
+
+        It would receive the messages itself: Dramatiq stops its threads after it has told actors of the shutdown.
+        """
+        return self.door.exchange(outcomes, freed=freed, takes=self._ends_at is None)
 
     def _write_progress(self, now: float) -> None:
         if not self._progress or now < self._progress_at:
@@ -316,7 +323,7 @@ class Desk:
         steps = [self._outbox.popleft() for _ in range(min(SENT_AT_ONCE, len(self._outbox)))]
         refused = self.door.publish(steps)
         while refused:
-            taken = self.door.exchange(refused, freed=len(refused))
+            taken = self._exchange(refused, freed=len(refused))
             self._outbox.extend(taken.sent)
             refused = taken.left
 
@@ -329,6 +336,11 @@ class Desk:
     def _look(self, now: float) -> None:
         """Take what is ready, and again what is late; and interrupt what is asked to end."""
         self._acknowledge_halts()
+        if self._ends_at is not None:
+            self._end_asked()
+            self._sent_at = now
+            self._news_at = self._due_at = now + NEWS_SECONDS
+            return
         taken = self.door.exchange([], timers=True)
         self._outbox.extend(taken.sent)
         while taken.left:
