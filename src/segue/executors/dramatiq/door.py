@@ -75,7 +75,7 @@ class Door:
         self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, takes: bool = True
     ) -> Exchanged:  # fmt: skip
         """Report outcomes, and take what may be sent now, or nothing. The caller sends it. Raises StoreError."""
-        dispatch = self.dispatch()._replace(timers=timers, **({} if takes else {"limit": 0}))
+        dispatch = self.dispatch()._replace(timers=timers, limit=AT_ONCE if takes else 0)
         return self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
 
     def deliver(self, taken: Exchanged) -> None:
