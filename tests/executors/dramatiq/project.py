@@ -35,6 +35,7 @@ def make_broker(url: str, segue: Segue, **options: Any) -> Broker:
         from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
         broker = RabbitmqBroker(url=url)
+        broker.add_middleware(Results(backend=StubBackend()))  # which only that process can read
     broker.add_middleware(CurrentMessage())
     broker.add_middleware(SkipsSome())
     broker.add_middleware(SegueMiddleware(segue, **options))

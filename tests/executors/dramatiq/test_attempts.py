@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import dramatiq
 import pytest
+from dramatiq import JSONEncoder, Message, PickleEncoder
 
-from segue.errors import RunFailedError
-from segue.executors.dramatiq import Chain
-from tests.executors.dramatiq.conftest import Project, wait_until
+from segue import Segue
+from segue.errors import ConfigError, PlanError, RunFailedError
+from segue.executors.dramatiq import Chain, SegueMiddleware
+from segue.executors.dramatiq.attempt import CancelledStep
+from segue.executors.dramatiq.desk import Desk
+from tests.executors.dramatiq.conftest import Project, a_project, wait_until, working
 
 
 def test_retries_of_dramatiq_are_attempts_of_the_step(inner: Project, tmp_path: Path) -> None:
@@ -62,3 +72,97 @@ def test_progress_and_the_current_step(inner: Project, tmp_path: Path) -> None:
     wait_until(lambda: run.steps()[0].progress is not None)
     path.touch()
     assert run.wait(timeout=20).result() == [run.id, 0, 1, "dramatiq:reporting"]
+
+
+def test_a_message_that_is_too_old_fails_its_step(database_url: str) -> None:
+    with a_project("stub", database_url) as project:
+        run = project.segue.start(project.message("aged"))
+        sent_at = Message.decode(project.broker.queues["default"].queue[0]).message_timestamp
+        wait_until(lambda: dramatiq.common.current_millis() > sent_at + 5)
+        with working(project), pytest.raises(RunFailedError, match="SkipMessage"):
+            run.wait(timeout=20).result()
+
+
+def test_a_copy_of_a_message_does_not_change_the_stored_result(inner: Project) -> None:
+    message = inner.message("stored", 41)
+    run = inner.ended(message)
+    copy = message.copy(options={"segue": [run.id, 0, 1]})
+    inner.broker.enqueue(copy)
+    inner.broker.join("default", fail_fast=False)  # type: ignore[attr-defined]
+    assert message.get_result() == 41
+    assert run.steps()[0].attempt == 1
+
+
+def test_a_plain_message_asks_the_database_nothing(inner: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(Desk, "_ask", lambda desk, question: asked.append(question))
+    message = inner.broker.get_actor("stored").send(7)
+    assert message.get_result(block=True, timeout=10_000) == 7
+    inner.broker.join("default", fail_fast=False)  # type: ignore[attr-defined]
+    assert asked == []
+
+
+class Tagging(JSONEncoder):
+    """A project's encoder, which can write sets."""
+
+    def encode(self, data: dict[str, Any]) -> bytes:
+        return super().encode(
+            {**data, "args": [{"set": sorted(arg)} if type(arg) is set else arg for arg in data["args"]]}
+        )
+
+    def decode(self, data: bytes) -> dict[str, Any]:
+        found = super().decode(data)
+        args = [set(arg["set"]) if type(arg) is dict and arg.keys() == {"set"} else arg for arg in found["args"]]
+        return {**found, "args": args}
+
+
+@pytest.fixture(params=[PickleEncoder, Tagging])
+def encoder(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = dramatiq.get_encoder()
+    dramatiq.set_encoder(request.param())
+    yield
+    dramatiq.set_encoder(before)
+
+
+@pytest.mark.usefixtures("encoder")
+def test_arguments_that_only_the_encoder_of_the_project_can_write(inner: Project) -> None:
+    first = inner.message("total", {1, 2, 3})
+    assert inner.result(first | inner.message("add", 4)) == 10
+    assert inner.result(inner.message("same", 1) | inner.message("same", {1}, "x")) is None
+
+
+def test_arguments_that_no_encoder_can_write_are_refused_at_the_start(inner: Project) -> None:
+    count = len(inner.segue.runs())
+    with pytest.raises((PlanError, TypeError), match="encoder of this project"):
+        inner.segue.start(inner.message("add", object()))
+    assert len(inner.segue.runs()) == count
+
+
+def test_an_interrupt_that_comes_late_ends_no_thread_and_no_run(
+    inner: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    plain, raised = Desk._ask, threading.Event()
+
+    def ask(desk: Desk, question: Any) -> Any:
+        if question.report is not None and not raised.is_set():
+            raised.set()
+            raise CancelledStep
+        return plain(desk, question)
+
+    monkeypatch.setattr(Desk, "_ask", ask)
+    assert inner.result(inner.message("add", 1, 2)) == 3
+    assert raised.is_set()
+
+
+def test_importing_makes_no_broker_the_global_one() -> None:
+    code = (
+        "import segue.executors.dramatiq, segue.compat.dramatiq_workflow, dramatiq.broker\n"
+        "assert dramatiq.broker.global_broker is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_older_dramatiq_is_refused(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dramatiq, "__version__", "1.16.0")
+    with pytest.raises(ConfigError, match="or newer, and this is"):
+        SegueMiddleware(segue)

@@ -13,34 +13,29 @@ because it came too late; while the database is away, it waits. When the process
 
 from __future__ import annotations
 
-import os
 import select
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import msgspec
 from dramatiq.middleware import Interrupt
 
 from segue.engine.act import Act
 from segue.engine.backoff import longer_wait
-from segue.engine.dispatch import SentStep
+from segue.engine.dispatch import Exchanged, SentStep
 from segue.engine.executing import begin_plainly, begin_steps, hasten, report_progress
-from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS
+from segue.executors.dramatiq.lease import Lease
 from segue.executors.dramatiq.repairing import repair
-from segue.executors.dramatiq.reports import Report
+from segue.executors.dramatiq.reports import NotRecordedError, Question, Report
 from segue.loop.self_pipe import Wakeup
 from segue.loop.wakeups import Wakeups
-from segue.model import Attempt, Progress
+from segue.model import Attempt, Outcome, Progress
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
-from segue.version import __version__
 
 if TYPE_CHECKING:
     from segue.executors.dramatiq.attempt import RunningAttempt
@@ -51,35 +46,12 @@ logger = get_logger("segue.dramatiq")
 NEWS_SECONDS = 1.0  # how often to look for steps to send, if no news comes
 NEWS_APART_SECONDS = 0.1  # news that come faster are taken together
 SHORTEST_SECONDS = 0.005
-BEAT_SECONDS = 5.0
-LEASE_SECONDS = 30.0
 GRACE_SECONDS = 10.0  # of a process that is to end while the database is away
 SHARE = 8  # messages that a worker thread sends before it takes the next one
 SENT_AT_ONCE = 32  # by the desk itself, before it answers again
 PROGRESS_SECONDS = 0.5
 _LOOK_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 5.0
-
-
-class NotRecordedError(Exception):
-    """The end of an attempt is not in the database."""
-
-
-class _Question:
-    """A worker thread that waits for an answer."""
-
-    __slots__ = ("answer", "attempt", "done", "report")
-
-    def __init__(self, attempt: Attempt, report: Report | None) -> None:
-        self.attempt = attempt
-        self.report = report  # None: may it begin?
-        self.done = threading.Event()
-        self.answer: bool | Sequence[SentStep] | Exception = False
-
-    def say(self, answer: bool | Sequence[SentStep] | Exception) -> None:
-        """Answer."""
-        self.answer = answer
-        self.done.set()
 
 
 class Desk:
@@ -91,16 +63,14 @@ class Desk:
         self.door = door
         self.held = held
         self.running: dict[Attempt, RunningAttempt] = {}
-        self._concurrency = concurrency
         self._chores = chores
         self._bell = Wakeup()
-        self._questions: deque[_Question] = deque()
+        self._questions: deque[Question] = deque()
         self._progress: dict[Attempt, Progress] = {}
         self._outbox: deque[SentStep] = deque()
         self._ends_at: float | None = None  # the process is to end: how long to wait for the database
         self._stop = False
-        self._identity = self._new_identity()
-        self._is_registered = False
+        self._lease = Lease(door, concurrency=concurrency)
         self._beat_at = self._news_at = self._due_at = self._sent_at = self._renew_at = self._progress_at = 0.0
         self._halts_told: tuple[str, int] | None = None
         self._wait_seconds = 0.0
@@ -126,12 +96,12 @@ class Desk:
 
     def begin(self, attempt: Attempt) -> bool:
         """Whether the attempt may begin; if so, that it did is committed."""
-        question = self._ask(_Question(attempt, None))
+        question = self._ask(Question(attempt, None))
         return question.answer is True
 
     def report(self, report: Report) -> Sequence[SentStep]:
         """Record an end. Returns messages that the caller is to send. Raises NotRecordedError."""
-        question = self._ask(_Question(report.attempt, report))
+        question = self._ask(Question(report.attempt, report))
         if isinstance(question.answer, Exception):
             raise NotRecordedError(str(question.answer)) from question.answer
         if isinstance(question.answer, bool):
@@ -144,7 +114,7 @@ class Desk:
         if len(self._progress) == 1:
             self._bell.ring()
 
-    def _ask(self, question: _Question) -> _Question:
+    def _ask(self, question: Question) -> Question:
         """Hand in, and wait. An interrupt that comes meanwhile was meant for the body of the actor, which has ended."""
         is_handed_in = False
         while True:
@@ -189,7 +159,7 @@ class Desk:
         finally:
             self._wakeups.close()
             with suppress(Exception):
-                engine.unregister(self._identity)
+                self._lease.give_back()
             self._bell.close()
 
     def _wait_a_while(self) -> None:
@@ -223,7 +193,7 @@ class Desk:
         now = time.monotonic()
         if now >= self._beat_at:
             self._beat()
-            self._beat_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
+            self._beat_at = now + self._lease.beat_seconds
         self._write_progress(now)
         self._answer()
         self._send_some()
@@ -245,8 +215,8 @@ class Desk:
             self._questions.extendleft(reversed([each for each in questions if not each.done.is_set()]))
             raise
 
-    def _begin(self, questions: Sequence[_Question]) -> None:
-        engine, worker_id = self.door.engine, self._identity.id
+    def _begin(self, questions: Sequence[Question]) -> None:
+        engine, worker_id = self.door.engine, self._lease.worker_id
         attempts = sorted({question.attempt for question in questions})
         begun = engine.act(_begin_plainly, attempts, worker_id=worker_id)
         others = [attempt for attempt in attempts if attempt not in begun]
@@ -257,7 +227,7 @@ class Desk:
             begun.discard(question.attempt)  # two copies of one message, in two threads
             question.say(may_begin)
 
-    def _record(self, questions: Sequence[_Question]) -> None:
+    def _record(self, questions: Sequence[Question]) -> None:
         reports = [question.report for question in questions if question.report is not None]
         try:
             sent = self._recorded(reports)
@@ -286,7 +256,7 @@ class Desk:
         outcomes = [report.outcome for report in reports if report.outcome is not None]
         freed = sum(report.holds_places for report in reports)
         sent: list[SentStep] = []
-        taken = door.exchange(outcomes, freed=freed)
+        taken = self._exchange(outcomes, freed=freed)
         for report in reports:
             if report.outcome is not None:
                 report.is_refused = taken.refused == len(outcomes)
@@ -294,11 +264,18 @@ class Desk:
                 engine.act(hasten, report.attempt, executor=door.name)
         sent += taken.sent
         while taken.left:
-            taken = door.exchange(taken.left, freed=len(taken.left))
+            taken = self._exchange(taken.left, freed=len(taken.left))
             sent += taken.sent
         if taken.is_full:
             self._due_at = 0.0
         return sent
+
+    def _exchange(self, outcomes: list[Outcome], *, freed: int) -> Exchanged:
+        """Report outcomes, and take what may be sent; a process that is to end leaves that to others.
+
+        It would receive the messages itself: Dramatiq stops its threads after it has told actors of the shutdown.
+        """
+        return self.door.exchange(outcomes, freed=freed, takes=self._ends_at is None)
 
     def _write_progress(self, now: float) -> None:
         if not self._progress or now < self._progress_at:
@@ -307,7 +284,18 @@ class Desk:
         for attempt in list(self._progress):
             progress = self._progress.pop(attempt, None)
             if progress is not None and attempt in self.running:
-                self.door.engine.act(report_progress, progress, worker_id=self._identity.id)
+                self.door.engine.act(report_progress, progress, worker_id=self._lease.worker_id)
+
+    def _beat(self) -> None:
+        """Renew the lease, and give back attempts that no thread has.
+
+        The answer to their begin was lost, or an interrupt has ended the thread.
+        """
+        for attempt, running in list(self.running.items()):
+            if not running.thread.is_alive():
+                self.running.pop(attempt, None)
+        asking = {question.attempt for question in list(self._questions)}
+        self._lease.renew({*self.running, *asking}, is_ending=self._ends_at is not None)
 
     # What is done unasked --------------------------------------------------------------------------------------------
 
@@ -316,7 +304,7 @@ class Desk:
         steps = [self._outbox.popleft() for _ in range(min(SENT_AT_ONCE, len(self._outbox)))]
         refused = self.door.publish(steps)
         while refused:
-            taken = self.door.exchange(refused, freed=len(refused))
+            taken = self._exchange(refused, freed=len(refused))
             self._outbox.extend(taken.sent)
             refused = taken.left
 
@@ -329,6 +317,11 @@ class Desk:
     def _look(self, now: float) -> None:
         """Take what is ready, and again what is late; and interrupt what is asked to end."""
         self._acknowledge_halts()
+        if self._ends_at is not None:
+            self._end_asked()
+            self._sent_at = now
+            self._news_at = self._due_at = now + NEWS_SECONDS
+            return
         taken = self.door.exchange([], timers=True)
         self._outbox.extend(taken.sent)
         while taken.left:
@@ -346,7 +339,7 @@ class Desk:
 
     def _acknowledge_halts(self) -> None:
         """Say that no step of a halted run begins here. That is so, because the desk itself begins them."""
-        engine, worker_id = self.door.engine, self._identity.id
+        engine, worker_id = self.door.engine, self._lease.worker_id
         with engine.reading() as tx:
             epoch = next((int(epoch) for (epoch,) in tx.all("halt_epoch", executor=self.door.name)), 0)
         if self._halts_told != (worker_id, epoch):
@@ -356,42 +349,11 @@ class Desk:
 
     def _end_asked(self) -> None:
         with self.door.engine.reading() as tx:
-            rows = tx.all("cancel_requests", worker_id=self._identity.id)
+            rows = tx.all("cancel_requests", worker_id=self._lease.worker_id)
         for run_id, step, number, *_ in rows:
             running = self.running.get((run_id, step, number))
             if running is not None:
                 running.ask_to_end()
-
-    def _beat(self) -> None:
-        engine = self.door.engine
-        if not self._is_registered:
-            self._identity = msgspec.structs.replace(self._new_identity(), id=engine.new_id())
-            engine.register(self._identity, pool=self.door.name, concurrency=self._concurrency, version=__version__)
-            self._is_registered = True
-        else:
-            asking = {question.attempt for question in list(self._questions)}
-            engine.release_unknown(self._identity.id, {*self.running, *asking})
-        until = engine.store.now() + timedelta(seconds=self._lease_seconds)
-        status = "running" if self._ends_at is None else "stopping"
-        with engine.store.transaction() as tx:
-            kept = tx.all(
-                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status=status, sleeping=True,
-                lease_until=until,
-            )  # fmt: skip
-        if not kept:
-            logger.warning("This process was declared lost; it goes on under a new id")
-            self._is_registered = False
-            self._beat()
-
-    @property
-    def _lease_seconds(self) -> float:
-        return min(LEASE_SECONDS, self.door.lease_seconds)
-
-    def _new_identity(self) -> WorkerIdentity:
-        return WorkerIdentity(
-            id="", name=f"{socket.gethostname()}:{os.getpid()}", queues=(), tasks=(),
-            lease_seconds=self._lease_seconds, namespace=self.door.namespace,
-        )  # fmt: skip
 
 
 def _begin_plainly(act: Act, attempts: Sequence[Attempt], *, worker_id: str) -> set[Attempt]:

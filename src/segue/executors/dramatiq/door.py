@@ -71,9 +71,11 @@ class Door:
             self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds, window=self.window
         )  # fmt: skip
 
-    def exchange(self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False) -> Exchanged:
-        """Report outcomes, and take what may be sent now. The caller sends it. Raises StoreError."""
-        dispatch = self.dispatch()._replace(timers=timers)
+    def exchange(
+        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, takes: bool = True
+    ) -> Exchanged:  # fmt: skip
+        """Report outcomes, and take what may be sent now, or nothing. The caller sends it. Raises StoreError."""
+        dispatch = self.dispatch()._replace(timers=timers, limit=AT_ONCE if takes else 0)
         return self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
 
     def deliver(self, taken: Exchanged) -> None:

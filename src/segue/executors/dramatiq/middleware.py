@@ -11,6 +11,7 @@ import logging
 from contextlib import suppress
 from typing import Any, Protocol
 
+import dramatiq
 from dramatiq.middleware import Interrupt, Middleware, MiddlewareError, Retries, SkipMessage
 from dramatiq.results import Results
 
@@ -22,17 +23,20 @@ from segue.errors import ConfigError
 from segue.executors.dramatiq import spec
 from segue.executors.dramatiq.attempt import RunningAttempt, current_attempt, set_current
 from segue.executors.dramatiq.classify import End, meaning_of
-from segue.executors.dramatiq.desk import Desk, NotRecordedError
+from segue.executors.dramatiq.desk import Desk
 from segue.executors.dramatiq.door import Door
 from segue.executors.dramatiq.elements import is_composition, is_returnable, planned
 from segue.executors.dramatiq.pace import hasten
 from segue.executors.dramatiq.publish import fence_of
-from segue.executors.dramatiq.reports import Report
+from segue.executors.dramatiq.reports import NotRecordedError, Report
 from segue.executors.dramatiq.results import outcome_of, report_of, times_unknown
 from segue.given import finite, is_a, shown
 from segue.model import Attempt, Outcome
 
 LEASE_SECONDS = 60.0
+
+OLDEST = (1, 17)
+"""The oldest version of Dramatiq whose ways are known here."""
 
 foreign.register(is_composition, planned, is_returned_as_plan=is_returnable)
 
@@ -69,6 +73,11 @@ class SegueMiddleware(Middleware):
         self, segue: HasEngine, *, name: str = "dramatiq", lease_seconds: float = LEASE_SECONDS, window: int = WINDOW,
         chores: bool = True,
     ) -> None:  # fmt: skip
+        if _version() < OLDEST:
+            raise ConfigError(
+                f"Segue needs Dramatiq {'.'.join(map(str, OLDEST))} or newer, and this is {dramatiq.__version__}. "
+                "Run pip install -U dramatiq."
+            )
         if not isinstance(getattr(segue, "engine", None), Engine):
             raise ConfigError(f"SegueMiddleware was given {shown(segue)}, which is no segue.Segue.")
         if not is_a(name, str) or not name or ":" in name:
@@ -188,6 +197,15 @@ class SegueMiddleware(Middleware):
             running.taken_fence = None
 
     def _record(self, broker: Any, message: Any, *, is_rejected: bool) -> None:
+        """Do it even if an interrupt comes that was meant for the body, which has ended: it would end the thread."""
+        while True:
+            try:
+                self._record_end(broker, message, is_rejected=is_rejected)
+                return
+            except Interrupt:
+                continue
+
+    def _record_end(self, broker: Any, message: Any, *, is_rejected: bool) -> None:
         running, desk = _attempt_of(message), self._desk
         if running is None:
             if is_rejected and desk is not None:
@@ -224,6 +242,10 @@ class SegueMiddleware(Middleware):
         message = running.message if running.retry_message is None else running.retry_message
         outcome = outcome_of(running, meaning)
         return report_of(outcome, message, meaning, holds_places=running.holds_places)
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in dramatiq.__version__.split(".")[:2])
 
 
 def _attempt_of(message: Any) -> RunningAttempt | None:

@@ -1,10 +1,13 @@
-"""What worker threads hand to the desk: how an attempt ended."""
+"""What worker threads hand to the desk: questions, and how attempts ended."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 from segue.engine.act import Act
+from segue.engine.dispatch import SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import retry_changed
 from segue.model import Attempt, Outcome
@@ -31,6 +34,27 @@ class Report:
         outcome, seconds, args, spec = self._again
         accepted = engine.act(_retry, outcome, by=by, after_seconds=seconds, args=args, spec=spec)
         self.is_refused, self._again = not accepted, None
+
+
+class NotRecordedError(Exception):
+    """The end of an attempt is not in the database."""
+
+
+class Question:
+    """A worker thread that waits for an answer."""
+
+    __slots__ = ("answer", "attempt", "done", "report")
+
+    def __init__(self, attempt: Attempt, report: Report | None) -> None:
+        self.attempt = attempt
+        self.report = report  # None: may it begin?
+        self.done = threading.Event()
+        self.answer: bool | Sequence[SentStep] | Exception = False
+
+    def say(self, answer: bool | Sequence[SentStep] | Exception) -> None:
+        """Answer."""
+        self.answer = answer
+        self.done.set()
 
 
 def _retry(act: Act, /, outcome: Outcome, **how: Any) -> bool:
