@@ -174,6 +174,12 @@ class Staged:
         self.project.app.close()
 
 
+@pytest.fixture(scope="module")
+def own_redis_of_module() -> Iterator[str]:
+    with running_redis() as url:
+        yield url
+
+
 @pytest.fixture
 def own_redis() -> Iterator[str]:
     with running_redis() as url:

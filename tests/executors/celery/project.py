@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from segue import Event, Limit, Segue, current, on, progress, task
 from segue.executors.celery import install, node
@@ -32,7 +32,8 @@ def keyed(customer: str, path: str) -> str:
 
 def make_app(
     broker: str, database_url: str, *, canvas: str | None = None, lease_seconds: float = 300.0, fence: str = "suspect",
-    backend: str | None = None, queue: str = "celery",
+    backend: str | None = None, queue: str = "celery", reports: str = "callback",
+    look_seconds: float = 0.1,
 ) -> Celery:  # fmt: skip
     """An app with its tasks, connected to a database. Its results go to the broker's Redis, or to `backend`."""
     of_redis = broker.startswith("redis")
@@ -45,7 +46,10 @@ def make_app(
         broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
     )  # fmt: skip
     segue = Segue(database_url)
-    install(app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]
+    install(
+        app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds,  # type: ignore[arg-type]
+        reports=reports, look_seconds=look_seconds,  # type: ignore[arg-type]
+    )  # fmt: skip
     app.segue = segue
 
     @app.task(name="add", shared=False)
@@ -187,6 +191,10 @@ def make_app(
     def ignored(self: Any) -> str:
         return "not kept by Celery"
 
+    @app.task(name="nothing_to_do", shared=False)
+    def nothing_to_do() -> None:
+        raise Ignore
+
     if "PROJECT_OBSERVED" in os.environ:
         observed = Path(os.environ["PROJECT_OBSERVED"])
 
@@ -265,7 +273,7 @@ if "PROJECT_BROKER" in os.environ:
         os.environ["PROJECT_BROKER"], os.environ["PROJECT_DATABASE"], canvas=os.environ.get("PROJECT_CANVAS") or None,
         lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
         fence=os.environ.get("PROJECT_FENCE", "suspect"), backend=os.environ.get("PROJECT_BACKEND"),
-        queue=os.environ.get("PROJECT_QUEUE", "celery"),
+        queue=os.environ.get("PROJECT_QUEUE", "celery"), reports=os.environ.get("PROJECT_REPORTS", "callback"),
     )  # fmt: skip
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))
