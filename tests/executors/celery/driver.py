@@ -30,7 +30,7 @@ from tests.executors.celery.scripted_project import HELD, make_app, order_of, sa
 LEASE_SECONDS = 300.0
 WORKERS = 2  # the second one gets copies of messages
 
-_ENDS = {Event.SUCCEEDS, Event.FAILS, Event.SKIPS, Event.RETURNS_A_PLAN, Event.RETRIES, Event.IS_LOST, Event.IS_REVOKED}
+ENDS = {Event.SUCCEEDS, Event.FAILS, Event.SKIPS, Event.RETURNS_A_PLAN, Event.RETRIES, Event.IS_LOST, Event.IS_REVOKED}
 
 
 class CeleryDriver:
@@ -101,6 +101,14 @@ class CeleryDriver:
         """Let these happen to a message."""
         return [self._happen(message.attempt, Event(event)) for event in events]
 
+    def let_go(self) -> None:
+        """End the bodies that still run, so that the workers have room for others."""
+        for attempt in [*self._running]:
+            was_current = self._is_current(attempt)
+            self._end(attempt, Event.SKIPS)
+            if was_current:
+                wait_until(lambda attempt=attempt: not self._is_current(attempt))  # type: ignore[misc]
+
     def close(self) -> None:
         """End the workers."""
         for worker in self._workers:
@@ -134,7 +142,7 @@ class CeleryDriver:
             return self._deliver(attempt, worker=1)
         if event is Event.BEGINS:
             return self._deliver(attempt, worker=0) or self._runs(attempt)
-        if event not in _ENDS:
+        if event not in ENDS:
             raise ValueError(event)
         if not self._runs(attempt) and not self._deliver(attempt, worker=0):
             return False

@@ -74,6 +74,7 @@ class Polled:
             CeleryWorker(
                 self._broker, NOWHERE[number % 2], self.folder / f"worker-{number}.log", lease_seconds=LEASE_SECONDS,
                 backend=self._backend_url, queue=QUEUE, PROJECT_REPORTS="polled", PROJECT_GRACE_SECONDS="3",
+                PROJECT_WATCHFUL="yes",
             )
         )  # fmt: skip
         return self.workers[-1]

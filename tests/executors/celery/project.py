@@ -18,6 +18,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from segue import Event, Limit, Segue, current, on, progress, task
 from segue.executors.celery import install, node
 from tests.executors.celery.crashes import install_crashes
+from tests.executors.celery.watchful import watch_children
 
 
 @task(name="project.keyed", limits=[Limit("customers", 1, key="customer")], fair_by="customer")
@@ -277,6 +278,8 @@ if "PROJECT_BROKER" in os.environ:
     )  # fmt: skip
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    if "PROJECT_WATCHFUL" in os.environ:
+        watch_children()
     node.GRACE_SECONDS = float(os.environ.get("PROJECT_GRACE_SECONDS", node.GRACE_SECONDS))
     if "PROJECT_ACKS_LATE" in os.environ:
         app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)

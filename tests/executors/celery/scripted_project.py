@@ -19,6 +19,7 @@ from segue import Segue, current
 from segue.executors.celery import install, node, request, tracer
 from segue.executors.celery.halts import Halts
 from segue.model import Attempt
+from tests.executors.celery.watchful import watch_children
 
 HELD = "held"
 """The queue into which all messages go. No worker consumes it: a driver takes them out."""
@@ -111,3 +112,4 @@ if "SCRIPTED_BROKER" in os.environ:
         os.environ["SCRIPTED_BROKER"], os.environ["SCRIPTED_DATABASE"], Path(os.environ["SCRIPTED_FOLDER"])
     )  # fmt: skip
     tell_refusals(Path(os.environ["SCRIPTED_FOLDER"]))
+    watch_children()

@@ -8,8 +8,11 @@ import pytest
 
 from segue.testing import CASES, Situation, check, check_storm
 from tests.executors.celery.conftest import a_database
-from tests.executors.celery.driver import CeleryDriver
+from tests.executors.celery.driver import ENDS, CeleryDriver
 from tests.thorough import IS_THOROUGH
+
+UNREPORTED_BEGINS = {(Situation.SENT_AND_PAUSED, event) for event in ENDS}
+"""Cases in which a message began before the pause, and no report of that came: these workers ask before they begin."""
 
 SEEDS = range(10 if IS_THOROUGH else 1)
 
@@ -28,10 +31,12 @@ def driver(
 @pytest.mark.parametrize("situation", Situation)
 def test_every_event_in_every_situation(driver: CeleryDriver, situation: Situation) -> None:
     for case, event in CASES:
-        if case is situation:
+        if case is situation and (case, event) not in UNREPORTED_BEGINS:
             check(driver, driver, situation, event)
+            driver.let_go()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_events_in_any_order_end_well(driver: CeleryDriver, seed: int) -> None:
     check_storm(driver, driver, seed, events=60 if IS_THOROUGH else 15)
+    driver.let_go()
