@@ -43,6 +43,7 @@ class CeleryDriver:
         self.app = make_app(broker, database_url, folder)
         self.segue: Segue = self.app.segue  # type: ignore[attr-defined]
         self._redis = redis.Redis.from_url(f"{broker}/0")
+        self._redis.flushall()  # messages of a driver before
         self._messages: dict[Attempt, dict[str, Any]] = {}  # as they are at the broker
         self._new_ones: list[Message] = []  # that `take` has not returned yet
         self._running: dict[Attempt, int] = {}  # the process of the body

@@ -17,6 +17,7 @@ from tests.servers.redis import RedisServer
 
 LEASE_SECONDS = 3.0
 QUEUE = "polled"
+QUEUE_NEARBY = "nearby"
 NOWHERE = ("postgresql://nobody@127.0.0.1:1/nothing", "sqlite:////no/such/folder/segue.db")
 """Databases that cannot be opened: what the workers have."""
 
@@ -56,7 +57,7 @@ class Polled:
         self.folder = folder
         self.backend = RedisServer()
         self.backend.start()
-        self._url = database_url
+        self.url = database_url
         self._broker = broker
         self._backend_url = f"{self.backend.url}/0"
         self.app = make_app(
@@ -67,27 +68,27 @@ class Polled:
         self.workers: list[CeleryWorker] = []
         self.followers: list[FollowerProcess] = []
 
-    def worker(self) -> CeleryWorker:
-        """Start one more worker."""
+    def worker(self, queue: str = QUEUE, **more: str) -> CeleryWorker:
+        """Start one more worker, with more in its environment."""
         number = len(self.workers)
         self.workers.append(
             CeleryWorker(
                 self._broker, NOWHERE[number % 2], self.folder / f"worker-{number}.log", lease_seconds=LEASE_SECONDS,
-                backend=self._backend_url, queue=QUEUE, PROJECT_REPORTS="polled", PROJECT_GRACE_SECONDS="3",
-                PROJECT_WATCHFUL="yes",
+                backend=self._backend_url, queue=QUEUE, consume=queue,
+                **{"PROJECT_REPORTS": "polled", "PROJECT_GRACE_SECONDS": "3", "PROJECT_WATCHFUL": "yes", **more},
             )
         )  # fmt: skip
         return self.workers[-1]
 
-    def follower(self) -> FollowerProcess:
-        """Start one more follower."""
+    def follower(self, **more: str) -> FollowerProcess:
+        """Start one more follower, with more in its environment."""
         environment = {
-            **os.environ, "PROJECT_BROKER": self._broker, "PROJECT_DATABASE": self._url, "PROJECT_CANVAS": "durable",
+            **os.environ, "PROJECT_BROKER": self._broker, "PROJECT_DATABASE": self.url, "PROJECT_CANVAS": "durable",
             "PROJECT_LEASE_SECONDS": str(LEASE_SECONDS), "PROJECT_BACKEND": self._backend_url, "PROJECT_QUEUE": QUEUE,
-            "PROJECT_REPORTS": "polled", "PROJECT_GRACE_SECONDS": "3",
+            "PROJECT_REPORTS": "polled", "PROJECT_GRACE_SECONDS": "3", **more,
         }  # fmt: skip
         log = self.folder / f"follower-{len(self.followers)}.log"
-        self.followers.append(FollowerProcess(environment, self._url, log))
+        self.followers.append(FollowerProcess(environment, self.url, log))
         return self.followers[-1]
 
     def sig(self, task: str, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from segue import Event, Limit, Segue, current, on, progress, task
 from segue.executors.celery import install, node
-from tests.executors.celery.crashes import install_crashes
+from tests.executors.celery.crashes import die_before_sending, install_crashes
 from tests.executors.celery.watchful import watch_children
 
 
@@ -278,6 +278,8 @@ if "PROJECT_BROKER" in os.environ:
     )  # fmt: skip
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    if "PROJECT_DIES_BEFORE_SENDING" in os.environ:
+        die_before_sending(Path(os.environ["PROJECT_DIES_BEFORE_SENDING"]))
     if "PROJECT_WATCHFUL" in os.environ:
         watch_children()
     node.GRACE_SECONDS = float(os.environ.get("PROJECT_GRACE_SECONDS", node.GRACE_SECONDS))

@@ -10,7 +10,7 @@ Any number of followers may run at once: a report that another one has recorded 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
@@ -50,6 +50,8 @@ RECORDED_AT_ONCE = 100
 ASK_AGAIN_SECONDS = 2.0
 SHARE = 4  # the pause between two looks is at least so many times as long as a look
 AFTER_A_FAULT_SECONDS = 30.0
+KEPT_SECONDS = 60.0
+"""A report stays for so long, for a worker whose child died when it had reported, and had not stored its result."""
 
 
 class Outside(NamedTuple):
@@ -74,6 +76,7 @@ class Follower(Node):
         self._aside: dict[Attempt, float] = {}  # reports that could not be recorded, and when to try again
         self._ask_at = 0.0
         self._to_end_since: dict[Attempt, float] = {}  # attempts that are to end, and since when
+        self._kept: deque[tuple[Attempt, bool, float]] = deque()  # recorded: whether it has beats, when to remove it
         self._is_away = False
 
     def _chores(self, engine: Engine) -> AbstractContextManager[object]:
@@ -114,6 +117,7 @@ class Follower(Node):
         }
         self._heard = {attempt: heard for attempt, heard in self._heard.items() if attempt in outside}
         self._aside = {attempt: until for attempt, until in self._aside.items() if attempt in outside and until > now}
+        self._forget(now)
         if not outside:
             return
         reports = read_reports(self._door.app.backend, [each for each in outside if each not in self._aside])
@@ -138,7 +142,8 @@ class Follower(Node):
         for by, found in plain.items():
             for first in range(0, len(found), RECORDED_AT_ONCE):
                 recorded += self._take_successes(found[first : first + RECORDED_AT_ONCE], by)
-        forget(self._door.app.backend, recorded, with_beats=self._heard)
+        now = time.monotonic()
+        self._kept.extend((attempt, attempt in self._heard, now + KEPT_SECONDS) for attempt in recorded)
         if recorded:
             self._news_at = 0.0  # a retry may have set a timer
 
@@ -201,6 +206,17 @@ class Follower(Node):
             logger.exception("The report of %s cannot be recorded. It is tried again.", attempts[0])
             self._aside.update(dict.fromkeys(attempts, time.monotonic() + AFTER_A_FAULT_SECONDS))
             return False
+
+    def _forget(self, now: float) -> None:
+        """Remove reports that were recorded a while ago."""
+        old: list[Attempt] = []
+        with_beats: list[Attempt] = []
+        while self._kept and self._kept[0][2] <= now:
+            attempt, has_beats, _ = self._kept.popleft()
+            old.append(attempt)
+            if has_beats:
+                with_beats.append(attempt)
+        forget(self._door.app.backend, old, with_beats=with_beats)
 
     # Beats --------------------------------------------------------------------------------------------------------
 
