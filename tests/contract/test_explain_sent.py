@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from segue.engine.identity import WorkerIdentity
 from segue.engine.pausing import pause_run, resume_run
 from segue.testing import ScriptedExecutor
 from tests.contract.stage import Stage, node, plan
@@ -68,6 +69,19 @@ def test_what_was_sent_says_who_is_alive_to_take_it(stage: Stage, far: ScriptedE
     late, nobody = texts(stage, run_id, "b")
     assert "is overdue by 5.0 s" in late[1]
     assert nobody[0] == "no_worker"
+
+
+def test_what_is_followed_says_that_somebody_does(stage: Stage, far: ScriptedExecutor) -> None:
+    """A process that follows an executor whose workers do not reach the database runs nothing itself."""
+    identity = WorkerIdentity(
+        id=stage.engine.new_id(), name="follower", queues=(), tasks=(), lease_seconds=LEASE_SECONDS, namespace=""
+    )  # fmt: skip
+    stage.engine.register(identity, pool=far.name, concurrency=0, version="")
+    run_id = start(stage, far)
+    far.take()
+    [(code, text)] = texts(stage, run_id, "b")
+    assert code == "sent"
+    assert text.endswith("follows the tasks of celery is alive; check that a worker consumes this queue")
 
 
 def test_what_is_to_be_sent_needs_a_worker_of_its_executor(stage: Stage, far: ScriptedExecutor) -> None:

@@ -17,6 +17,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
 from segue.cli.worker import LOG_FORMAT, Banner, WorkerArguments, log_to_stderr, with_worker_arguments, words, work
 from segue.config import without_password
+from segue.loop.companions import companions
 from segue.scheduler.chores import Chores
 
 
@@ -54,6 +55,7 @@ def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
                 beside_it.enter_context(Watch(segue, board))
                 if not hired.no_chores:
                     beside_it.enter_context(Chores(segue.engine))
+                    beside_it.enter_context(companions())
 
             forced = work(worker, on_ready=begin, say=board.note)
     if forced:

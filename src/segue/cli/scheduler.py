@@ -21,6 +21,7 @@ from segue.client import Segue
 from segue.client.wording import counted
 from segue.config import without_password
 from segue.errors import StoreUnavailableError
+from segue.loop.companions import companions
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
 from segue.scheduler.leader import LEASE_SECONDS
@@ -57,8 +58,8 @@ def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_lev
     """Do the chores of a database until stopped: start scheduled runs, rescue lost steps, delete old runs.
 
     Workers do the chores as well, unless they have --no-chores. One process leads at a time, and another takes over
-    within seconds. -A names the modules of the workflows that schedules start. With --json it prints one line when it
-    is ready.
+    within seconds. -A names the modules of the workflows that schedules start. Celery workers whose reports are polled
+    (docs/celery.md) are followed. With --json it prints one line when it is ready.
 
     \b
     Example:
@@ -72,8 +73,9 @@ def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_lev
         for number in _STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, lambda *_: _stop(chores))
-        _say_ready(segue, as_json=as_json)
-        chores.run()
+        with companions():
+            _say_ready(segue, as_json=as_json)
+            chores.run()
 
 
 def _stop(chores: Chores) -> None:

@@ -23,6 +23,7 @@ from segue.cli.printing import PrintableFormatter, console, print_json, say_now
 from segue.client import Segue
 from segue.client.wording import counted
 from segue.config import without_password
+from segue.loop.companions import companions
 from segue.model import DEFAULT_QUEUE
 from segue.scheduler.chores import Chores
 from segue.version import __version__
@@ -184,6 +185,7 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any
                 (banner.print_json if as_json else banner.print)()
                 if not (burst or hired.no_chores):
                     beside_it.enter_context(Chores(segue.engine))
+                    beside_it.enter_context(companions())
 
             forced = work(worker, on_ready=begin)
     if forced:

@@ -2,5 +2,6 @@
 
 `pace`        when a claimant takes a turn, renews its lease and checks the timers
 `wakeups`     notifications from other processes, through the database
+`companions`  what runs beside the chores, for executors whose workers must be followed
 `self_pipe`   a wait that a signal handler or another thread can end
 """

@@ -46,6 +46,10 @@ class CallbackDriver(Protocol):
         """The queue of its steps, such as "@celery:default"."""
 
     @property
+    def task(self) -> str:
+        """The task of the steps of the contract, which does what `play` says, such as "celery:scripted"."""
+
+    @property
     def cannot(self) -> frozenset[Event]:
         """Events that it never reports; their cases are passed over."""
 
@@ -201,7 +205,7 @@ def _refused(driver: CallbackDriver, situation: Situation, event: Event, before:
 
 def _diamond(driver: CallbackDriver) -> Plan:
     def node(name: str, *parents: int) -> Node:
-        return Node(name, "scripted", queue=driver.queue, executor=driver.name, parents=parents)
+        return Node(name, driver.task, queue=driver.queue, executor=driver.name, parents=parents)
 
     return Plan("storm", (node("first"), node("left", 0), node("right", 0), node("last", 1, 2)))
 
@@ -221,7 +225,7 @@ class _Stand:
     def bring(self, situation: Situation) -> Message:
         """A message of a step that is in this situation."""
         driver = self._driver
-        self.start(Plan("contract", (Node("step", "scripted", queue=driver.queue, executor=driver.name),)))
+        self.start(Plan("contract", (Node("step", driver.task, queue=driver.queue, executor=driver.name),)))
         message = next(found for found in driver.take() if found.attempt[0] == self._run_id)
         driver.play(message, *_PLAYED_BEFORE.get(situation, ()))
         if situation in (Situation.READY, Situation.SENT_AND_PAUSED, Situation.RUNNING_AND_PAUSED):

@@ -90,6 +90,11 @@ class ScriptedExecutor:
         return f"@{self.name}:default"
 
     @property
+    def task(self) -> str:
+        """The task of its steps, if it is to be tested by the contract."""
+        return "scripted"
+
+    @property
     def cannot(self) -> frozenset[Event]:
         """Events that can never happen to its messages: none."""
         return frozenset()

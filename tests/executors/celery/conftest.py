@@ -35,7 +35,8 @@ class CeleryWorker:
 
     def __init__(
         self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 300.0, fence: str = "suspect",
-        backend: str | None = None, pool: str = "prefork", queue: str = "celery", **more: str,
+        backend: str | None = None, pool: str = "prefork", queue: str = "celery", consume: str | None = None,
+        **more: str,
     ) -> None:  # fmt: skip
         self.log = log
         environment = {
@@ -47,6 +48,7 @@ class CeleryWorker:
         command = [
             sys.executable, "-m", "celery", "-A", "tests.executors.celery.project", "worker", "-c", "2",
             "-l", "INFO", "-n", f"node-{log.stem}@%h", "--without-gossip", "--without-mingle", "-P", pool,
+            *([] if consume is None else ["-Q", consume]),
         ]  # fmt: skip
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -172,6 +174,12 @@ class Staged:
                 worker.kill()
         self.project.segue.close()
         self.project.app.close()
+
+
+@pytest.fixture(scope="module")
+def own_redis_of_module() -> Iterator[str]:
+    with running_redis() as url:
+        yield url
 
 
 @pytest.fixture

@@ -55,6 +55,19 @@ def install_crashes(path: Path) -> None:
     around(RecordingBackend, "mark_as_done", None, "stored")
 
 
+def die_before_sending(path: Path) -> None:
+    """Let this process die, once, when the database has what it is about to send, and the broker has not."""
+    plain = Door.send
+
+    def send(self: Door, steps: Any, **more: Any) -> Any:
+        if steps and path.exists():
+            path.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, steps, **more)
+
+    Door.send = send  # type: ignore[method-assign]
+
+
 def _door(owner: Any) -> Door:
     found = owner if isinstance(owner, Door) else getattr(owner, "door", None) or owner.segue_door
     assert isinstance(found, Door)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from segue import Event, Limit, Segue, current, on, progress, task
 from segue.executors.celery import install, node
-from tests.executors.celery.crashes import install_crashes
+from tests.executors.celery.crashes import die_before_sending, install_crashes
+from tests.executors.celery.watchful import watch_children
 
 
 @task(name="project.keyed", limits=[Limit("customers", 1, key="customer")], fair_by="customer")
@@ -32,7 +33,8 @@ def keyed(customer: str, path: str) -> str:
 
 def make_app(
     broker: str, database_url: str, *, canvas: str | None = None, lease_seconds: float = 300.0, fence: str = "suspect",
-    backend: str | None = None, queue: str = "celery",
+    backend: str | None = None, queue: str = "celery", reports: str = "callback",
+    look_seconds: float = 0.1,
 ) -> Celery:  # fmt: skip
     """An app with its tasks, connected to a database. Its results go to the broker's Redis, or to `backend`."""
     of_redis = broker.startswith("redis")
@@ -45,7 +47,10 @@ def make_app(
         broker_transport_options={"visibility_timeout": 3600} if of_redis else {},
     )  # fmt: skip
     segue = Segue(database_url)
-    install(app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds)  # type: ignore[arg-type]
+    install(
+        app, segue, canvas=canvas, fence=fence, lease_seconds=lease_seconds,  # type: ignore[arg-type]
+        reports=reports, look_seconds=look_seconds,  # type: ignore[arg-type]
+    )  # fmt: skip
     app.segue = segue
 
     @app.task(name="add", shared=False)
@@ -187,6 +192,10 @@ def make_app(
     def ignored(self: Any) -> str:
         return "not kept by Celery"
 
+    @app.task(name="nothing_to_do", shared=False)
+    def nothing_to_do() -> None:
+        raise Ignore
+
     if "PROJECT_OBSERVED" in os.environ:
         observed = Path(os.environ["PROJECT_OBSERVED"])
 
@@ -265,10 +274,14 @@ if "PROJECT_BROKER" in os.environ:
         os.environ["PROJECT_BROKER"], os.environ["PROJECT_DATABASE"], canvas=os.environ.get("PROJECT_CANVAS") or None,
         lease_seconds=float(os.environ.get("PROJECT_LEASE_SECONDS", "300")),
         fence=os.environ.get("PROJECT_FENCE", "suspect"), backend=os.environ.get("PROJECT_BACKEND"),
-        queue=os.environ.get("PROJECT_QUEUE", "celery"),
+        queue=os.environ.get("PROJECT_QUEUE", "celery"), reports=os.environ.get("PROJECT_REPORTS", "callback"),
     )  # fmt: skip
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))
+    if "PROJECT_DIES_BEFORE_SENDING" in os.environ:
+        die_before_sending(Path(os.environ["PROJECT_DIES_BEFORE_SENDING"]))
+    if "PROJECT_WATCHFUL" in os.environ:
+        watch_children()
     node.GRACE_SECONDS = float(os.environ.get("PROJECT_GRACE_SECONDS", node.GRACE_SECONDS))
     if "PROJECT_ACKS_LATE" in os.environ:
         app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)

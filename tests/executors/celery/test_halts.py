@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import time
@@ -10,9 +11,15 @@ from pathlib import Path
 
 import pytest
 import redis
-from celery import group
+from celery import Celery, group
 
+from segue import Segue
+from segue.engine.executing import begin_steps
+from segue.engine.identity import WorkerIdentity
+from segue.engine.pausing import pause_run
 from segue.errors import WaitTimeoutError
+from segue.executors.celery import install
+from segue.plan.graph import Node, Plan
 from tests.executors.celery.conftest import Project, Staged, wait_until
 from tests.thorough import IS_THOROUGH
 
@@ -103,3 +110,26 @@ def test_a_pause_waits_for_nobody_if_nothing_was_sent(project: Project) -> None:
     run.pause()
     assert time.monotonic() - begun < 4
     run.cancel()
+
+
+def test_a_second_delivery_that_a_halt_stops_leaves_the_first_one_alone(segue: Segue) -> None:
+    """The first one runs on another worker. What the own node took for a task that runs is given back."""
+    app = Celery("halts", broker="memory://", backend="cache+memory://")
+    door = install(app, segue, fence="always")
+    door.shared, door.is_prefork, door._home = mmap.mmap(-1, 64), True, -1  # as in a child of a worker
+    node = Node("step", "celery:step", queue="@celery:celery", executor="celery")
+    [run_id] = segue.engine.start([(Plan("halted", (node,)), None)])
+    engine, attempt = segue.engine, (run_id, 0, 1)
+    worker = WorkerIdentity(
+        id=engine.new_id(), name="another", queues=(), tasks=(), lease_seconds=60.0, namespace=engine.namespace
+    )  # fmt: skip
+    engine.register(worker, pool="celery", concurrency=1, version="")
+    assert engine.act(begin_steps, [attempt], worker_id=worker.id) == [attempt]
+    engine.act(pause_run, run_id)
+    door.halts.look(None)
+    assert door.halts.stops(attempt)
+    assert segue.get(run_id).steps()[0].status == "running"
+    door.shared[:36] = worker.id.encode("ascii")
+    assert door.halts.stops(attempt)
+    assert segue.get(run_id).steps()[0].status == "ready"
+    app.close()

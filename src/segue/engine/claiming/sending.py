@@ -107,7 +107,7 @@ class Sending:
         lanes, window, now = self._memory.lanes, self._memory.window, self._act.now
         if not lanes.knows_binding(now):
             self._read_binding()
-        if window.is_due:
+        if window.is_due and self._most:
             outlet, was_full = self._outlet, bool(window.full)
             self._want = window.count(self._act, outlet.executor, size=outlet.window, want=self._most)
             self.fills_window = bool(window.full) and not was_full
@@ -173,7 +173,8 @@ class Sending:
         """Remember that there may be more, if so many were taken at once."""
         if count >= self._want:
             self.is_full = True
-            self._memory.window.overflowed()
+            if self._want:  # or nothing was to be sent, which says nothing about the window
+                self._memory.window.overflowed()
 
     def _read_binding(self) -> None:
         """Read which limits bind steps of this executor that have no lane."""

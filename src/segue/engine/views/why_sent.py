@@ -79,6 +79,8 @@ def _nodes(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list
 
 def _alive(step: StepInfo, alive: Sequence[WorkerInfo]) -> str:
     places = sum(worker.concurrency for worker in alive)
+    if places == 0:  # its workers do not reach the database
+        return f"a process that follows the tasks of {step.executor} is alive; check that a worker consumes this queue"
     who = "1 worker" if len(alive) == 1 else f"{len(alive)} workers"
     at_once = "1 task" if places == 1 else f"{places} tasks"
     verb = "is" if len(alive) == 1 else "are"

@@ -8,7 +8,8 @@ run = segue.start(chain(fetch.s(7), group(resize.s(640), resize.s(1280)), publis
 """
 
 from segue.executors.celery.beat import adopt_beat
+from segue.executors.celery.follower import follow
 from segue.executors.celery.install import install, plan_of
 from segue.executors.celery.waits import wait_for
 
-__all__ = ["adopt_beat", "install", "plan_of", "wait_for"]
+__all__ = ["adopt_beat", "follow", "install", "plan_of", "wait_for"]

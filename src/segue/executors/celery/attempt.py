@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from segue.attempt.outcomes import describe
 from segue.engine.backoff import longer_wait
-from segue.engine.executing import hasten
 from segue.errors import PASSING_ERRORS
 from segue.executors.celery.context import ProgressOfAttempt
 from segue.executors.celery.errback import Failure, call_errback
 from segue.executors.celery.publish import StepHeader
 from segue.executors.celery.standins import Relatives
-from segue.model import Detour, ErrorInfo, Outcome, StepStatus, Verdict
+from segue.model import Detour, ErrorInfo, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import encode
 from segue.plan.graph import Plan
@@ -85,11 +84,11 @@ class RunningAttempt:
         outcome = Outcome(
             *self.header.attempt, Verdict.FAILED, error=info, retryable=False, seconds=self._seconds, detour=detour
         )
-        self._patiently(lambda: self.door.exchange([outcome], freed=self._freed, inline=self._errbacks))
+        self._patiently(lambda: self.door.desk.exchange([outcome], freed=self._freed, inline=self._errbacks))
 
     def follow_failure(self, error: BaseException, request: Any = None, traceback: Any = None) -> None:
         """Tell the result backend of what will not run, and call the error callbacks that want the exception."""
-        self.door.mirror()
+        self.door.desk.mirror()
         failure = Failure(self.task_id, request, error, traceback)
         while self._errbacks:
             outcomes = [call_errback(self.door, step, failure) for step in self._errbacks]
@@ -110,16 +109,8 @@ class RunningAttempt:
         self._record(Outcome(*self.header.attempt, Verdict.LOST, error=describe(error), seconds=self._seconds))
 
     def result_before_death(self) -> str | None:
-        """The result, if the process died after it had recorded it. What it was about to send then is sent soon."""
-        run_id, step, number = self.header.attempt
-        engine = self.door.engine
-        with engine.reading() as tx:
-            rows = tx.all("step_state", run_id=run_id, step=step)
-            if not rows or tuple(rows[0][:2]) != (StepStatus.SUCCEEDED, number):
-                return None
-            [(_, _, result, *_)] = tx.all("load_results", run_id=run_id, steps=[step])
-        engine.act(hasten, self.header.attempt, executor=self.door.name)
-        return str(result or "null")
+        """The result, if the process died after it had recorded it."""
+        return self.door.desk.result_before_death(self.header.attempt)
 
     def revoked(self, reason: str) -> None:
         """Record that Celery turned the message away, or ended the task, because it was revoked or had expired."""
@@ -131,7 +122,7 @@ class RunningAttempt:
         if asked is None:
             self.failed(error)
             return
-        self._patiently(lambda: self.door.retry(self.header, asked, error, self._seconds))
+        self._patiently(lambda: self.door.desk.retry(self.header, asked, error, self._seconds))
 
     @property
     def _freed(self) -> int:
@@ -143,7 +134,7 @@ class RunningAttempt:
         return time.monotonic() - self._begun
 
     def _record(self, *outcomes: Outcome) -> None:
-        self._patiently(lambda: self.door.exchange(list(outcomes), freed=self._freed))
+        self._patiently(lambda: self.door.desk.exchange(list(outcomes), freed=self._freed))
 
     def _patiently(self, act: Callable[[], object]) -> None:
         """Do this once for the attempt, and again while the database is away."""

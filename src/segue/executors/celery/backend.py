@@ -52,7 +52,7 @@ class RecordingBackend:
                 if result is not None:  # it died between that and the storing of its result
                     is_kept = not getattr(request, "ignore_result", False)
                     return super().mark_as_done(task_id, loads(result), request, is_kept)  # type: ignore[misc]
-                if not self.segue_door.is_final(attempt.header.attempt):
+                if not self.segue_door.desk.is_final(attempt.header.attempt):
                     return self.mark_as_retry(task_id, exc, traceback, request=request)
             else:
                 detour = None

@@ -23,6 +23,7 @@ from segue.executors.celery.door import Door, find_door
 from segue.executors.celery.growing import apply_growing
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.plans import plan_of_capture
+from segue.executors.celery.reports import out_of_reach
 from segue.executors.celery.standins import stands_in
 from segue.executors.celery.stored import expect_replies
 
@@ -93,6 +94,8 @@ def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
         door = _door_for(work, kwargs)
         if door is None:
             return plain(work, *args, **kwargs)
+        if door.is_in_worker:
+            raise out_of_reach("A canvas that a task applies")
         expect_replies(door.app)
         capture, result = apply_growing(door, work, functools.partial(plain, work, *args, **kwargs))
         if capture.calls:

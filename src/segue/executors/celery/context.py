@@ -44,7 +44,9 @@ class ProgressOfAttempt:
         """Write it, or keep it for later if the last one was written just now."""
         done, total, message = checked_progress(done, total, message)
         self._withheld = Progress(*self._attempt.header.attempt, done, total, clean(message, MESSAGE_LIMIT_BYTES))
-        if time.monotonic() - self._written_at >= INTERVAL_SECONDS:
+        if self._attempt.door.is_in_worker:  # it cannot be written from here
+            self._withheld = None
+        elif time.monotonic() - self._written_at >= INTERVAL_SECONDS:
             self.write()
 
     def write(self) -> None:

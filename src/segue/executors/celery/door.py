@@ -15,7 +15,7 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from segue.engine.claiming.window import WINDOW
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
-from segue.engine.executing import Executor, begin_plainly, begin_steps, retry_changed
+from segue.engine.executing import Executor, begin_plainly, begin_steps, hasten, retry_changed
 from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
@@ -23,6 +23,7 @@ from segue.executors.celery.errback import call_errback
 from segue.executors.celery.halts import Halts
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
+from segue.executors.celery.reports import Mailbox, out_of_reach
 from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of, task_id_of
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 logger = get_logger("segue.celery")
 
 Fence = Literal["suspect", "always"]
+Reports = Literal["callback", "polled"]
 
 AT_ONCE = 500
 LEASE_SECONDS = 300.0
+LOOK_SECONDS = 0.5
 REGISTRATION_SECONDS = 30.0
 
 _doors: weakref.WeakKeyDictionary[Celery, Door] = weakref.WeakKeyDictionary()
@@ -48,7 +51,7 @@ class Door:
 
     def __init__(
         self, app: Celery, engine: Engine, *, name: str, fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS,
-        window: int = WINDOW,
+        window: int = WINDOW, reports: Reports = "callback", look_seconds: float = LOOK_SECONDS,
     ) -> None:  # fmt: skip
         self.app = app
         self.name = name
@@ -56,6 +59,9 @@ class Door:
         self.executor = Executor(name, is_fenced=fence == "always")
         self.lease_seconds = lease_seconds
         self.window = window
+        self.reports = reports
+        self.look_seconds = look_seconds  # with polled reports: how often the follower looks for them
+        self.is_in_worker = False  # this process is one of a Celery worker, and reports are polled
         self.later_first = False  # messages of later steps overtake those of earlier ones
         self.is_durable = False  # every canvas of the app goes through here
         self.shared: mmap.mmap | None = None  # in a worker and its children: the id of the node, and the epoch of halts
@@ -65,6 +71,8 @@ class Door:
             weakref.WeakValueDictionary()
         )  # by request of Celery's
         self.is_prefork = False  # attempts run in children, whose death the main process hears of
+        self._mailbox = Mailbox(self)
+        self.to_end: dict[Attempt, None] = {}  # in a worker whose reports are polled: what is not to run, latest last
         self._publisher = Publisher(app)
         self._home = os.getpid()
         self._url, self.namespace = engine.store.url, engine.namespace
@@ -73,13 +81,23 @@ class Door:
 
     @property
     def engine(self) -> Engine:
-        """The engine of this process: a child that was forked gets its own, with its own connection."""
+        """The engine of this process: a child that was forked gets its own, with its own connection.
+
+        Raises OutOfReachError in a worker whose reports are polled.
+        """
+        if self.is_in_worker:
+            raise out_of_reach("What was called")
         pid = os.getpid()
         found = self._engines.get(pid)
         if found is None:
             found = Engine(open_store(self._url), namespace=self.namespace)
             self._engines = {pid: found}
         return found
+
+    @property
+    def desk(self) -> Door | Mailbox:
+        """To what attempts in this process report: to the database, or to the result backend."""
+        return self._mailbox if self.is_in_worker else self
 
     @property
     def host(self) -> str:
@@ -102,17 +120,18 @@ class Door:
         return f"@{self.name}:{getattr(queue, 'name', queue)}"
 
     def exchange(
-        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, inline: list[SentStep] | None = None
+        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, inline: list[SentStep] | None = None,
+        by: str = "",
     ) -> Exchanged:  # fmt: skip
         """Report outcomes, and send what may be sent now. Raises StoreError when the database cannot be asked.
 
         Error callbacks that want the exception are called, and the results of steps that will not run are written.
         With `inline`, the caller does both, when Celery has stored the failure itself; the callbacks are added to it.
-        `freed`: how many of these attempts held places of limits.
+        `freed`: how many of these attempts held places of limits. `by`: the process that ran them, if not this one.
         """
         dispatch = self._dispatch()._replace(timers=timers)
         while True:
-            taken = self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
+            taken = self.engine.exchange(outcomes, dispatch=dispatch, by=by or self.host, freed=freed)
             left = taken.left + self.send(taken.sent, inline=inline)
             if inline is None and any(outcome.verdict != Verdict.SUCCEEDED for outcome in outcomes):
                 self.mirror()
@@ -129,7 +148,9 @@ class Door:
         if left or taken.is_full:
             self.exchange(left, freed=len(left))
 
-    def retry(self, header: StepHeader, asked: RetryAsked, error: ErrorInfo, seconds: float) -> None:
+    def retry(
+        self, header: StepHeader, asked: RetryAsked, error: ErrorInfo, seconds: float, *, by: str = ""
+    ) -> None:  # fmt: skip
         """Let an attempt be followed by the retry that its task asked for; Segue holds the delay, not a message."""
         options = {**asked.options, "headers": without_header(asked.options.get("headers"))}
         after = self._delay(options)
@@ -139,7 +160,7 @@ class Door:
         options |= {name: value for name, value in options_of(spec).items() if name in OURS}
         outcome = Outcome(*header.attempt, Verdict.FAILED, error=error, seconds=seconds)
         self.engine.act(
-            retry_changed, outcome, by=self.host, after_seconds=after, args=args,
+            retry_changed, outcome, by=by or self.host, after_seconds=after, args=args,
             spec=dumps(options, "an option of the retry"),
         )  # fmt: skip
         self.exchange([], freed=int(header.holds_places))
@@ -155,10 +176,15 @@ class Door:
         return max(seconds, 0.0)
 
     def asks_before(self, header: StepHeader, request: Any) -> bool:
-        """Whether to ask the database before the body runs: always, or if the message may not be the only one."""
+        """Whether to ask the database before the body runs: always, or if the message may not be the only one.
+
+        A worker whose reports are polled asks the result backend, about what was redelivered.
+        """
         if self.fence == "always":
             return True
         delivery = request.get("delivery_info") or {}
+        if self.is_in_worker:
+            return bool(delivery.get("redelivered"))
         is_late = (self.engine.store.now().timestamp() - header.sent_at) > self.lease_seconds
         return bool(delivery.get("redelivered")) or is_late or header.attempt[2] > 1
 
@@ -210,6 +236,17 @@ class Door:
         with self.engine.reading() as tx:
             rows = tx.all("step_state", run_id=attempt[0], step=attempt[1])
         return not rows or StepStatus(rows[0][0]).is_final
+
+    def result_before_death(self, attempt: Attempt) -> str | None:
+        """The result, if the process died after it had recorded it. What it was about to send then is sent soon."""
+        run_id, step, number = attempt
+        with self.engine.reading() as tx:
+            rows = tx.all("step_state", run_id=run_id, step=step)
+            if not rows or tuple(rows[0][:2]) != (StepStatus.SUCCEEDED, number):
+                return None
+            [(_, _, result, *_)] = tx.all("load_results", run_id=run_id, steps=[step])
+        self.engine.act(hasten, attempt, executor=self.name)
+        return str(result or "null")
 
     def send(self, steps: list[SentStep], *, inline: list[SentStep] | None = None) -> list[Outcome]:
         """Send messages, and call error callbacks unless they are to be added to `inline`; returns their outcomes.
@@ -281,6 +318,11 @@ def door_of(app: Any) -> Door:
             "segue.executors.celery.install(app, segue) where the app is made."
         )
     return found
+
+
+def all_doors() -> list[Door]:
+    """The doors of all apps of this process."""
+    return list(_doors.values())
 
 
 def put_door(app: Celery, door: Door) -> None:

@@ -76,11 +76,20 @@ class Halts:
             if not self._is_halted(attempt):
                 return False
             engine = self._door.engine
-            if not engine.act(recall_steps, [attempt]):  # the node took it for a task that runs
+            if not engine.act(recall_steps, [attempt]) and self._is_taken_here(attempt):
                 engine.report([Outcome(*attempt, Verdict.RELEASED)], by=self._door.host)
         except PASSING_ERRORS as error:
             logger.warning("A task does not run, because it is not known whether its run is paused: %s", error)
         return True
+
+    def _is_taken_here(self, attempt: Attempt) -> bool:
+        """Whether the node took this delivery for a task that runs. Another worker may run another delivery of it."""
+        node_id = self._door.node_id
+        if node_id is None:
+            return False
+        run_id, step, number = attempt
+        with self._door.engine.reading() as tx:
+            return bool(tx.all("is_begun_by", run_id=run_id, step=step, attempt=number, worker_id=node_id))
 
     def _is_halted(self, attempt: Attempt) -> bool:
         run_id, step, _ = attempt

@@ -16,16 +16,27 @@ from segue.engine.engine import Engine
 from segue.errors import ConfigError, PlanError, Problem, SerializationError
 from segue.executors.celery.attempt import RetryAsked, current_attempt
 from segue.executors.celery.backend import recording
+from segue.executors.celery.beats import beats_step
 from segue.executors.celery.calls import NOT_KEPT, member_of
 from segue.executors.celery.canvas import make_canvases_durable, take_replacements
 from segue.executors.celery.capture import current_capture
 from segue.executors.celery.codec import encode_arguments
-from segue.executors.celery.door import LEASE_SECONDS, Door, Fence, door_for, find_door, put_door
+from segue.executors.celery.door import (
+    LEASE_SECONDS,
+    LOOK_SECONDS,
+    Door,
+    Fence,
+    Reports,
+    door_for,
+    find_door,
+    put_door,
+)  # fmt: skip
 from segue.executors.celery.limited import task_of_segue
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.node import node_step
 from segue.executors.celery.plans import plan_of_canvas
 from segue.executors.celery.publish import SEGUES, header_of
+from segue.executors.celery.reports import refuse_backend
 from segue.executors.celery.request import halting
 from segue.executors.celery.standins import stands_in
 from segue.executors.celery.tracer import TracerSlot
@@ -47,7 +58,7 @@ class HasEngine(Protocol):
 def install(
     app: Celery, segue: HasEngine, *, canvas: Literal["durable"] | None = None, name: str = "celery",
     fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS, priority: Literal["later_first"] | None = None,
-    window: int = WINDOW,
+    window: int = WINDOW, reports: Reports = "callback", look_seconds: float = LOOK_SECONDS,
 ) -> Door:  # fmt: skip
     """Connect a Celery app to a Segue database. Nothing is connected to yet; installing again changes nothing.
 
@@ -60,18 +71,14 @@ def install(
     A message that was sent, and that no worker has begun after `lease_seconds`, is sent again.
     About `window` messages of a queue wait in the broker, or 20 for each place of the workers if that is more; further
     steps wait in the database.
+    With `reports="polled"`, workers never open the database. They report through the result backend, into which
+    `segue scheduler -A` looks every `look_seconds` (see docs/celery.md).
     Raises ConfigError. Example::
 
         app = Celery("shop", broker="redis://localhost")
         install(app, Segue("postgresql://localhost/shop"))
     """
-    if VERSION < OLDEST:
-        this, needed = ".".join(map(str, VERSION[:3])), ".".join(map(str, OLDEST))
-        raise ConfigError(f"Segue needs Celery {needed} or newer, and this is {this}. Run pip install -U celery.")
-    if not isinstance(app, Celery):
-        raise ConfigError(f"install was given {shown(app)}, which is no Celery app. Call install(app, segue).")
-    if not isinstance(getattr(segue, "engine", None), Engine):
-        raise ConfigError(f"install was given {shown(segue)}, which is no segue.Segue. Call install(app, segue).")
+    _check_parties(app, segue)
     if canvas not in (None, "durable"):
         raise ConfigError(f"install(canvas={shown(canvas)}) is unknown. Leave it out, or give 'durable'.")
     if fence not in ("suspect", "always"):
@@ -82,6 +89,7 @@ def install(
         raise ConfigError(f"install(window={shown(window)}): give a whole number, 1 or more.")
     if (finite(lease_seconds) or 0) <= 0:
         raise ConfigError(f"install(lease_seconds={shown(lease_seconds)}): give a number of seconds above 0.")
+    _check_reports(app, reports, look_seconds, fence)
     if canvas == "durable":
         make_canvases_durable()
     found = find_door(app)
@@ -89,7 +97,10 @@ def install(
         found.is_durable = canvas == "durable"
         found.later_first = priority is not None
         return found
-    door = Door(app, segue.engine, name=name, fence=fence, lease_seconds=lease_seconds, window=window)
+    door = Door(
+        app, segue.engine, name=name, fence=fence, lease_seconds=lease_seconds, window=window, reports=reports,
+        look_seconds=look_seconds,
+    )  # fmt: skip
     door.is_durable = canvas == "durable"
     door.later_first = priority is not None
     put_door(app, door)
@@ -98,8 +109,36 @@ def install(
     _take_tasks(app, door)
     take_replacements()
     _refuse_other_apps()
-    app.steps["worker"].add(node_step(door))
+    app.steps["worker"].add(node_step(door) if reports == "callback" else beats_step(door))
     return door
+
+
+def _check_parties(app: object, segue: object) -> None:
+    if VERSION < OLDEST:
+        this, needed = ".".join(map(str, VERSION[:3])), ".".join(map(str, OLDEST))
+        raise ConfigError(f"Segue needs Celery {needed} or newer, and this is {this}. Run pip install -U celery.")
+    if not isinstance(app, Celery):
+        raise ConfigError(f"install was given {shown(app)}, which is no Celery app. Call install(app, segue).")
+    if not isinstance(getattr(segue, "engine", None), Engine):
+        raise ConfigError(f"install was given {shown(segue)}, which is no segue.Segue. Call install(app, segue).")
+
+
+def _check_reports(app: Celery, reports: object, look_seconds: object, fence: str) -> None:
+    if reports not in ("callback", "polled"):
+        raise ConfigError(f"install(reports={shown(reports)}) is unknown. Leave it out, or give 'polled'.")
+    if (finite(look_seconds) or 0) <= 0:
+        raise ConfigError(f"install(look_seconds={shown(look_seconds)}): give a number of seconds above 0.")
+    if reports != "polled":
+        return
+    if fence == "always":
+        raise ConfigError(
+            "install(fence='always', reports='polled'): workers that cannot reach the database cannot ask it before "
+            "each task. Leave out one of the two."
+        )
+    if app.configured:
+        refuse_backend(app.conf.result_backend or "disabled")
+    else:  # it may be set later: it is looked at again where it is used
+        refuse_backend(app._preconf.get("result_backend") or "")
 
 
 def plan_of(canvas: Signature, *args: Any, **kwargs: Any) -> Plan:

@@ -17,6 +17,7 @@ from segue.engine.extend import extend
 from segue.executors.celery.attempt import current_attempt
 from segue.executors.celery.capture import captured
 from segue.executors.celery.plans import plan_of_capture
+from segue.executors.celery.reports import out_of_reach
 from segue.executors.celery.standins import patiently
 from segue.model import Attempt, Gather
 from segue.observing.harmless_log import get_logger
@@ -31,6 +32,8 @@ logger = get_logger("segue.celery")
 
 def add_to_chord_of(door: Door, member: Attempt, name: str, apply: Callable[[], Any]) -> Any:
     """Add what `apply` applies to the chord of a member that runs; returns its result object."""
+    if door.is_in_worker:
+        raise out_of_reach("self.add_to_chord")
     capture, result = captured(door.app, apply)
     plan = plan_of_capture(door, name, capture, result)
     if plan.result is None:

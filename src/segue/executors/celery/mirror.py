@@ -76,11 +76,16 @@ def _write(door: Door, handle: str, status: str, spec: Mapping[str, Any], cause:
 
 def _error_of(door: Door, cause: _InVain) -> BaseException:
     """The exception of the task that failed, as its own result has it."""
-    if cause.handle is not None:
-        found: object = stored_result(door.app, cause.handle)
+    return exception_of(door, cause.handle, cause.error)
+
+
+def exception_of(door: Door, handle: str | None, error: ErrorInfo | None) -> BaseException:
+    """The exception of a task, as its own result has it; if there is none yet, one of the same name and text."""
+    if handle is not None:
+        found: object = stored_result(door.app, handle)
         if isinstance(found, BaseException):
             return found
-    error = cause.error or ErrorInfo("Error", "its task failed")
+    error = error or ErrorInfo("Error", "its task failed")
     kind = getattr(builtins, error.type, None)
     if not isinstance(kind, type) or not issubclass(kind, Exception):
         kind = type(error.type, (Exception,), {})

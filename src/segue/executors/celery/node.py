@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ import msgspec
 from celery import bootsteps
 from celery.worker import state
 
+from segue.engine.engine import Engine
 from segue.engine.executing import begin_steps
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS, ConfigError
@@ -72,6 +73,7 @@ class Node:
         self._due_at = 0.0
         self._sent_at = 0.0
         self._renew_at = 0.0
+        self._look_seconds = LOOK_SECONDS
         self._wakeups: Wakeups | None = None
         self._thread = threading.Thread(target=self._run, name="segue-celery", daemon=True)
         _nodes.add(self)
@@ -105,7 +107,7 @@ class Node:
         engine = self._door.engine
         self._wakeups = Wakeups(engine.store)
         try:
-            with Chores(engine):
+            with self._chores(engine):
                 while not self._rest():
                     try:
                         with self._resting:
@@ -121,10 +123,13 @@ class Node:
             with suppress(Exception):
                 engine.unregister(self._identity)
 
+    def _chores(self, engine: Engine) -> AbstractContextManager[object]:
+        return Chores(engine)
+
     def _rest(self) -> bool:
         """Wait until it is time to look, something is due, or there is news. True when the thread is to end."""
         now = time.monotonic()
-        seconds = min(LOOK_SECONDS, max(self._due_at - now, SHORTEST_SECONDS))
+        seconds = min(self._look_seconds, max(self._due_at - now, SHORTEST_SECONDS))
         fds = () if self._wakeups is None else self._wakeups.fds
         if fds and now - self._sent_at >= NEWS_APART_SECONDS:
             select.select(fds, [], [], seconds)
@@ -136,7 +141,7 @@ class Node:
         if now >= self._beat_at:
             self._beat()
             self._beat_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
-        self._begin(now)
+        self._look(now)
         if self._is_news(now):
             self._send(now)
 
@@ -180,9 +185,9 @@ class Node:
             self._is_registered = False
             self._beat()
 
-    def _begin(self, now: float) -> None:
+    def _look(self, now: float) -> None:
         """Write down which attempts run for a while already."""
-        active = {attempt for request in _requests(state.active_requests) if (attempt := _attempt_of(request))}
+        active = {attempt for request in requests_in(state.active_requests) if (attempt := attempt_of(request))}
         self._seen = {attempt: self._seen.get(attempt, now) for attempt in active}
         self._begun &= active
         long = [each for each, since in self._seen.items() if now - since >= LOOK_SECONDS and each not in self._begun]
@@ -195,7 +200,7 @@ class Node:
         if now < self._renew_at:
             return
         self._renew_at = now + self._door.lease_seconds / 4
-        held = {attempt for request in _requests(state.reserved_requests) if (attempt := _attempt_of(request))}
+        held = {attempt for request in requests_in(state.reserved_requests) if (attempt := attempt_of(request))}
         held -= self._seen.keys()
         if held:
             renew(self._door, held)
@@ -208,8 +213,8 @@ class Node:
         self._door.asked_to_end = frozenset(asked)
         now = time.monotonic()
         self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}
-        for request in _requests(state.active_requests) if asked else ():
-            attempt = _attempt_of(request)
+        for request in requests_in(state.active_requests) if asked else ():
+            attempt = attempt_of(request)
             if attempt is None or attempt not in asked:
                 continue
             since = self._asked.setdefault(attempt, now)
@@ -236,7 +241,7 @@ class Node:
         )  # fmt: skip
 
 
-def _requests(found: Any) -> list[Any]:
+def requests_in(found: Any) -> list[Any]:
     """A copy of a set that another thread changes meanwhile."""
     for _ in range(5):
         with suppress(RuntimeError):
@@ -244,7 +249,8 @@ def _requests(found: Any) -> list[Any]:
     return []
 
 
-def _attempt_of(request: Any) -> Attempt | None:
+def attempt_of(request: Any) -> Attempt | None:
+    """The attempt whose message a request of Celery's is; None if it is of no step."""
     header = header_of(request.request_dict)
     return None if header is None else header.attempt
 
@@ -290,7 +296,7 @@ _gates: list[bool] = []  # whether the gate of SQLite is closed, of the fork tha
 
 
 def _before_fork() -> None:
-    nodes = _requests(_nodes)
+    nodes = requests_in(_nodes)
     for node in nodes:
         node.hold()
     if nodes:  # the threads that do chores and look for news use SQLite, too
@@ -300,7 +306,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     if _gates and _gates.pop():
         open_gate()
-    for node in _requests(_nodes):
+    for node in requests_in(_nodes):
         node.let_go()
 
 

@@ -26,11 +26,20 @@ class HaltedRequests:
 
     segue_door: Any
     _terminated_by: int | None = None
+    _already_revoked: bool
+
+    @property
+    def is_terminated(self) -> bool:
+        """Whether its process was asked to end."""
+        return self._terminated_by is not None
 
     def revoked(self) -> bool:
         """Asked before a message is given to the pool: whether it is not to run."""
         header = header_of(self._request_dict)  # type: ignore[attr-defined]
         door = self.segue_door
+        if header is not None and header.attempt in door.to_end and not self._already_revoked:
+            self._announce_revoked("revoked", False, None, False)  # type: ignore[attr-defined]
+            return True
         if header is not None and (door.halts.turn_away(header.attempt) or self._is_second(header.attempt)):
             task_ready(self)
             self.acknowledge()  # type: ignore[attr-defined]

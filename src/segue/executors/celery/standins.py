@@ -24,13 +24,17 @@ from segue.executors.celery.capture import captured
 from segue.executors.celery.codec import loads
 from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.publish import StepHeader
+from segue.executors.celery.reports import out_of_reach
 from segue.executors.celery.spec import BODY, KIN, OURS, options_of, task_id_of
 from segue.model import WAIT_FOR, Detour
+from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes
 from segue.plan.graph import Plan
 
 if TYPE_CHECKING:
     from segue.executors.celery.door import Door
+
+logger = get_logger("segue.celery")
 
 T = TypeVar("T")
 
@@ -222,6 +226,9 @@ class Relatives:
         """What is left out when the task has failed, and the error callbacks that it added."""
         kept = {each for each in errbacks or () if isinstance(each, StandIn)}
         lost = [each for each in self._errbacks if each not in kept]
+        if lost and self.door.is_in_worker:
+            logger.error("%s", out_of_reach("What a task leaves out of self.request.errbacks"))
+            lost = []  # they are called: the task has failed already
         detour = Detour(tuple(self._steps("errbacks", lost))) if lost else None
         return detour, _foreign(errbacks)
 
@@ -301,6 +308,8 @@ class Relatives:
         return patiently(lambda: self._read(step))
 
     def _read(self, step: int) -> _Step:
+        if self.door.is_in_worker:
+            raise out_of_reach("What a task reads or changes of its canvas in self.request")
         with self.door.engine.reading() as tx:
             [(task, args, holes, spec, handle, children)] = tx.all(
                 "step_of_executor", run_id=self._header.attempt[0], step=step

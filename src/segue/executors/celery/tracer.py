@@ -86,7 +86,7 @@ def _may_begin(door: Door, header: StepHeader, request: Any) -> bool:
     end, wait = time.monotonic() + REPORT_PATIENCE_SECONDS, 0.0
     while True:
         try:
-            return not door.asks_before(header, request) or door.may_begin(header)
+            return not door.asks_before(header, request) or door.desk.may_begin(header)
         except PASSING_ERRORS as error:
             if time.monotonic() >= end:
                 logger.error("%s is not begun, because the database cannot be asked: %s", header, error)

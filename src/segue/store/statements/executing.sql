@@ -79,6 +79,13 @@ ORDER BY sent_at DESC LIMIT 1 OFFSET :before;
 SELECT count(*), coalesce(sum(concurrency), 0) FROM segue_workers
 WHERE pool = :executor AND status IN ('running', 'stopping') AND status = 'running' AND lease_until > :now;
 
+-- name: steps_to_follow
+-- What is at an executor whose processes do not reach the database. No worker's lease covers what runs there.
+SELECT run_id, step, attempt, handle, status, cancel_requested FROM segue_steps
+WHERE status = 'sent' AND executor = :executor
+UNION ALL SELECT run_id, step, attempt, handle, status, cancel_requested FROM segue_steps
+WHERE status = 'running' AND worker_id IS NULL AND executor = :executor;
+
 -- name: limits_that_may_bind
 -- Limits of queues, and of tasks whose code does not name them.
 SELECT name FROM segue_limits WHERE NOT in_code;
