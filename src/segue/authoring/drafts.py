@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from segue.errors import Problem
 from segue.model import DEFAULT_PRIORITY, DEFAULT_QUEUE, Expr, Hole, Hook
 from segue.plan.check import MAX_NAME_LENGTH
 from segue.plan.graph import FairShare, LimitUse, Node, Sla
+
+_NUMBER = re.compile(r"\[\d+\]$")
 
 
 class Scope:
@@ -164,7 +167,8 @@ def draft_of(node: Node, scope: Scope, hook: Hook | None) -> Draft:
         queue=node.queue, priority=node.priority, delay=node.delay, run_at=node.run_at, rule=node.rule,
         policy=node.policy, metadata=node.metadata, sla_start=sla.start, sla_end=sla.end, cost=node.cost,
     )  # fmt: skip
-    draft = Draft(node.name, node.task, node.args, node.holes, node.parents, placement, scope, hook)
+    base = _NUMBER.sub("", node.name)  # the steps of this plan may have the same names
+    draft = Draft(base, node.task, node.args, node.holes, node.parents, placement, scope, hook)
     draft.when, draft.result, draft.uses = node.when, node.result, node.uses
     draft.share = node.share or draft.share
     if node.executor is not None:

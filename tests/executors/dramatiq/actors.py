@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import dramatiq
 from dramatiq import Broker
-from dramatiq.middleware import Middleware, SkipMessage
+from dramatiq.middleware import CurrentMessage, Middleware, SkipMessage
 
 from segue import Event, current, on, progress
 
@@ -82,6 +83,16 @@ def declare_actors(broker: Broker) -> None:
             raise OSError("not yet")
         return tries
 
+    @actor("flaky_with", max_retries=5, min_backoff=10, max_backoff=20)
+    def flaky_with(path: str, tries: int, value: int) -> Any:
+        """It changes an option of its message, which its next try sees."""
+        options = CurrentMessage.get_current_message().options
+        note.fn(path, "tried")
+        if len(Path(path).read_text().splitlines()) < tries:
+            options["mine"] = [*options["mine"], "seen"]
+            raise OSError("not yet")
+        return [value, options["mine"]]
+
     @actor("wait_for_file", max_retries=0)
     def wait_for_file(path: str) -> str:
         wait_for_path(path)
@@ -129,8 +140,6 @@ def declare_actors(broker: Broker) -> None:
 
     @actor("sends_itself")
     def sends_itself(path: str) -> None:
-        from dramatiq.middleware import CurrentMessage
-
         note.fn(path, "ran")
         if len(Path(path).read_text().splitlines()) < 2:
             broker.enqueue(CurrentMessage.get_current_message())
@@ -144,6 +153,11 @@ def declare_actors(broker: Broker) -> None:
         from segue.executors.dramatiq import Chain, Group
 
         return Chain(add.message(1, 1), Group(add.message(number, 1), add.message(number, 2)))
+
+    @actor("slow_add")
+    async def slow_add(*values: int) -> list[Any]:
+        await asyncio.sleep(0.01)
+        return [sum(values), current().step]
 
     @actor("stored", store_results=True)
     def stored(value: Any) -> Any:

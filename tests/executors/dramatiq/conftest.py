@@ -124,11 +124,13 @@ def a_project(broker_url: str, database_url: str, *, threads: int = 0, **options
         if worker is not None:
             broker.emit_after("process_boot")  # as Dramatiq's command does: the middleware for time limits waits for it
             worker.start()
-        yield Project(broker, segue)
-        if worker is not None:
-            worker.stop()
-        broker.close()
-        dramatiq.set_broker(before)
+        try:
+            yield Project(broker, segue)
+        finally:
+            if worker is not None:
+                worker.stop()
+            broker.close()
+            dramatiq.broker.global_broker = before
 
 
 @contextmanager
@@ -137,8 +139,10 @@ def working(project: Project, *, threads: int = 4) -> Iterator[Worker]:
     worker = Worker(project.broker, worker_timeout=100, worker_threads=threads)
     project.broker.emit_after("process_boot")
     worker.start()
-    yield worker
-    worker.stop()
+    try:
+        yield worker
+    finally:
+        worker.stop()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from dramatiq import Broker, set_broker
-from dramatiq.middleware import CurrentMessage
+from dramatiq.middleware import AsyncIO, CurrentMessage
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend, StubBackend
 
@@ -37,6 +37,7 @@ def make_broker(url: str, segue: Segue, **options: Any) -> Broker:
         broker = RabbitmqBroker(url=url)
         broker.add_middleware(Results(backend=StubBackend()))  # which only that process can read
     broker.add_middleware(CurrentMessage())
+    broker.add_middleware(AsyncIO())
     broker.add_middleware(SkipsSome())
     broker.add_middleware(SegueMiddleware(segue, **options))
     declare_actors(broker)

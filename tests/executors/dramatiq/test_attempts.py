@@ -15,7 +15,7 @@ from dramatiq import JSONEncoder, Message, PickleEncoder
 
 from segue import Segue
 from segue.errors import ConfigError, PlanError, RunFailedError
-from segue.executors.dramatiq import Chain, SegueMiddleware
+from segue.executors.dramatiq import Chain, Group, SegueMiddleware
 from segue.executors.dramatiq.attempt import CancelledStep
 from segue.executors.dramatiq.desk import Desk
 from tests.executors.dramatiq.conftest import Project, a_project, wait_until, working
@@ -27,6 +27,16 @@ def test_retries_of_dramatiq_are_attempts_of_the_step(inner: Project, tmp_path: 
     [found] = run.steps()
     assert (found.attempt, found.failures) == (3, 2)
     assert (tmp_path / "tries").read_text().split() == ["1", "2", "3"]
+
+
+def test_a_retry_keeps_options_and_where_arguments_come_from(inner: Project, tmp_path: Path) -> None:
+    path = tmp_path / "tries"
+    flaky = inner.with_options("flaky_with", str(path), 2, mine=[1])
+    run = inner.ended(inner.message("add", 1) | flaky)
+    assert run.result() == [1, [1, "seen"]]
+    path.unlink()
+    forked = run.fork("add", args=[5])
+    assert forked.wait(timeout=40).result() == [5, [1, "seen", "seen"]]
 
 
 def test_a_failure_is_final_when_retries_are_spent(inner: Project, tmp_path: Path) -> None:
@@ -72,6 +82,19 @@ def test_progress_and_the_current_step(inner: Project, tmp_path: Path) -> None:
     wait_until(lambda: run.steps()[0].progress is not None)
     path.touch()
     assert run.wait(timeout=20).result() == [run.id, 0, 1, "dramatiq:reporting"]
+
+
+def test_an_actor_may_be_a_coroutine(inner: Project) -> None:
+    assert inner.result(Chain(inner.message("add", 1), inner.message("slow_add", 1, 2))) == [3, 1]
+
+
+def test_a_project_s_own_tests_may_wait_for_the_broker(database_url: str) -> None:
+    with a_project("stub", database_url) as project, working(project) as worker:
+        work = [project.message("add", number) for number in range(3)]
+        runs = [project.segue.start(Chain(work[0], Group(*work), work[1])) for _ in range(3)]
+        project.broker.join("default", timeout=20_000)  # type: ignore[attr-defined]
+        worker.join()
+        assert {run.status for run in runs} == {"succeeded"}
 
 
 def test_a_message_that_is_too_old_fails_its_step(database_url: str) -> None:

@@ -94,7 +94,7 @@ class Driver:
                 return bool(taken.sent)
             case Event.RETRIES:
                 outcome = Outcome(*attempt, Verdict.FAILED, error=ErrorInfo("Error", "again"))
-                report = Report(attempt, outcome, again_seconds=0.0, args="[[],{}]", spec="{}")
+                report = Report(attempt, outcome, again_seconds=0.0)
             case _:
                 inner = Plan("inner", (Node("inner", message.task, queue=self.queue, executor=self.name),))
                 result = encode(inner) if event is Event.RETURNS_A_PLAN else "null"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import segue
@@ -111,6 +112,14 @@ def test_a_limit_holds_and_nothing_idles(inner: Project, tmp_path: Path) -> None
     messages = [inner.message("note", str(tmp_path / "notes"), word) for word in "aabbb"]
     work = Group(*(step(message, limits=[limit]) for message in messages))
     assert sorted(inner.ended(work).result()) == list("aabbb")
+
+
+def test_messages_share_their_queue_fairly_by_an_argument(inner: Project, tmp_path: Path) -> None:
+    messages = [step(inner.message("note", str(tmp_path / "notes"), word), fair_by="word") for word in "aaab"]
+    run = inner.ended(Group(*messages))
+    assert sorted(run.result()) == list("aaab")
+    keys = [node.share.key for node in flow(Group(*messages)).nodes if node.share is not None]
+    assert [msgspec.json.encode(key) for key in keys] == [b'["value","a"]'] * 3 + [b'["value","b"]']
 
 
 def test_waits_of_segue_stand_between_messages(inner: Project) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from dramatiq import Message
+from dramatiq.brokers.stub import StubBroker
 
+from segue import Segue
 from segue.errors import ConfigError
 from segue.executors.dramatiq import Chain, Group, SegueMiddleware
 from tests.executors.dramatiq.conftest import Staged, a_project, wait_until, working
@@ -44,6 +46,18 @@ def test_a_message_does_not_carry_the_graph(database_url: str) -> None:
         assert len(sizes) == 2
         assert abs(sizes[0] - sizes[1]) < 10
         assert max(sizes) < 400
+
+
+def test_what_a_process_without_the_broker_starts_is_left_to_workers(database_url: str) -> None:
+    with Segue(database_url) as segue:
+        broker = StubBroker()
+        broker.add_middleware(SegueMiddleware(segue))  # no actor is declared, so it does not know the broker
+        message: Message[Any] = Message("default", "add", (1, 2), {}, {})
+        run = segue.start(message)
+        assert run.steps()[0].status == "ready"
+        broker.close()
+    with a_project("stub", database_url, threads=1) as project:
+        assert project.segue.get(run.id).wait(timeout=SECONDS).result() == 3
 
 
 def test_a_message_is_what_dramatiq_sends_with_one_option_more(database_url: str) -> None:

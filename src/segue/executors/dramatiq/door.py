@@ -65,24 +65,27 @@ class Door:
         return {} if self.broker is None else self.broker.actors
 
     def dispatch(self) -> Dispatch:
-        """What this executor may send."""
+        """What this process may send: nothing, as long as its broker is not known."""
         prefix = stored(self.namespace, f"@{self.name}:")
+        limit = 0 if self.broker is None else AT_ONCE
         return Dispatch(
-            self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds, window=self.window
+            self.executor, prefix, limit=limit, wait_seconds=self.lease_seconds, window=self.window
         )  # fmt: skip
 
     def exchange(
         self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, takes: bool = True
     ) -> Exchanged:  # fmt: skip
         """Report outcomes, and take what may be sent now, or nothing. The caller sends it. Raises StoreError."""
-        dispatch = self.dispatch()._replace(timers=timers, limit=AT_ONCE if takes else 0)
+        dispatch = self.dispatch()._replace(timers=timers)
+        if not takes:
+            dispatch = dispatch._replace(limit=0)
         return self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
 
     def deliver(self, taken: Exchanged) -> None:
         """Send what was taken, and what may be sent after that."""
         while True:
             left = taken.left + self.publish(taken.sent)
-            if not left and not taken.is_full:
+            if not left and (self.broker is None or not taken.is_full):
                 return
             taken = self.exchange(left, freed=len(left))
 

@@ -16,6 +16,7 @@ from segue.authoring import compose
 from segue.authoring.drafts import Outside
 from segue.authoring.handle import Handle
 from segue.authoring.known import holds_unknown
+from segue.authoring.limits import fairness
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.trace import Trace
 from segue.errors import DefinitionError, SerializationError
@@ -74,7 +75,7 @@ class MessageStep(compose.Element):
         args, kwargs, text = self._stored()
         number = trace.add(
             task=f"{door.name}:{message.actor_name}", base=placement.name or message.actor_name,
-            parameters=_parameters(door, message) if placement.limits else None,
+            parameters=_parameters(door, message) if placement.limits or placement.fair else None,
             args=args if taken is None else (*args, taken), kwargs=kwargs, placement=placement,
         )  # fmt: skip
         queue = f"@{door.name}:{message.queue_name}"
@@ -166,10 +167,14 @@ class Sequence(compose.Element):
         return f"chain({', '.join(map(repr, self.elements[:3]))}{', ...' if len(self.elements) > 3 else ''})"
 
 
-def step(message: Message[Any], **options: Unpack[StepOptions]) -> MessageStep:
+def step(
+    message: Message[Any], *, fair_by: str | None = None, fair_weights: dict[str, float] | None = None,
+    **options: Unpack[StepOptions],
+) -> MessageStep:  # fmt: skip
     """A message as a step of a plan, with options of Segue: rule, delay, limits, metadata, may_fail, priority, name ...
 
-    In a chain it gets the result before it as its last positional argument, unless it has `pipe_ignore`. Example::
+    In a chain it gets the result before it as its last positional argument, unless it has `pipe_ignore`. `fair_by` is a
+    parameter of the actor: steps share their queue fairly between its values. Raises DefinitionError. Example::
 
         segue.start(chain(step(price.message(7)), wait_for.s("approved"), step(ship.message(7), delay=60)))
     """
@@ -178,6 +183,9 @@ def step(message: Message[Any], **options: Unpack[StepOptions]) -> MessageStep:
     made = MessageStep(message, takes_result=not message.options.get("pipe_ignore"))
     expanded = _expanded(made, None)
     if isinstance(expanded, MessageStep):
+        fair = fairness(f"step({message.actor_name})", fair_by, fair_weights)
+        if fair is not None:
+            expanded.placement = msgspec.structs.replace(expanded.placement, fair=fair)
         return expanded.options(**options) if options else expanded
     raise DefinitionError(f"step was given {message}, which has a pipe_target. Give the pipeline itself to chain(...)")
 

@@ -226,10 +226,9 @@ class SegueMiddleware(Middleware):
         if fence is None or message.actor_name in self.door.actors:
             return
         attempt, holds_places = fence
-        unknown = times_unknown(self.door, attempt)
-        meaning = meaning_of(End(is_rejected=True, has_begun=False, unknown=unknown))
+        meaning = meaning_of(End(is_rejected=True, has_begun=False, unknown=times_unknown(self.door, attempt)))
         outcome = Outcome(*attempt, meaning.verdict, error=meaning.error, retryable=False)
-        _deliver(desk, report_of(outcome, message, meaning, holds_places=holds_places, unknown=unknown + 1))
+        _deliver(desk, report_of(outcome, message, meaning, holds_places=holds_places))
 
     def _report(self, broker: Any, running: RunningAttempt, *, is_rejected: bool) -> Report:
         meaning = meaning_of(

@@ -9,31 +9,46 @@ from typing import Any
 from segue.engine.act import Act
 from segue.engine.dispatch import SentStep
 from segue.engine.engine import Engine
-from segue.engine.executing import retry_changed
+from segue.engine.executing import retry_steps
+from segue.executors.dramatiq import spec
 from segue.model import Attempt, Outcome
 
 
 class Report:
-    """The end of an attempt. With `again_seconds`, another one follows, with the arguments and the spec given."""
+    """The end of an attempt. With `again_seconds`, another one follows, with what became of the message's options.
+
+    `is_unknown`: the process did not know the actor.
+    """
 
     def __init__(
         self, attempt: Attempt, outcome: Outcome, *, holds_places: bool = False, again_seconds: float | None = None,
-        args: str = "", spec: str | None = None,
+        options: dict[str, Any] | None = None, is_unknown: bool = False,
     ) -> None:  # fmt: skip
         self.attempt = attempt
         self.holds_places = holds_places
         self.is_repeated = False  # it may be recorded already
         self.is_refused = False  # it came too late, as far as is known
         self.outcome: Outcome | None = outcome if again_seconds is None else None
-        self._again = None if again_seconds is None else (outcome, again_seconds, args, spec)
+        self._again = None if again_seconds is None else (outcome, again_seconds)
+        self._options = options or {}
+        self._is_unknown = is_unknown
 
     def before(self, engine: Engine, *, by: str) -> None:
-        """Do what must be done in a transaction of its own: a retry that changes the step."""
+        """Do what must be done in a transaction of its own: a retry, which may change the step."""
         if self._again is None:
             return
-        outcome, seconds, args, spec = self._again
-        accepted = engine.act(_retry, outcome, by=by, after_seconds=seconds, args=args, spec=spec)
-        self.is_refused, self._again = not accepted, None
+        outcome, seconds = self._again
+        self.is_refused = not engine.act(self._retry, outcome, by=by, after_seconds=seconds)
+        self._again = None
+
+    def _retry(self, act: Act, /, outcome: Outcome, *, by: str, after_seconds: float) -> bool:
+        if not retry_steps(act, [outcome], by=by, after_seconds=after_seconds):
+            return False
+        for _, _, _, text, _, _ in act.tx.all("step_of_executor", run_id=outcome.run_id, step=outcome.step):
+            changed = spec.changed(text, self._options, is_unknown=self._is_unknown)
+            if changed != text:
+                act.tx.all("change_spec", run_id=outcome.run_id, step=outcome.step, spec=changed)
+        return True
 
 
 class NotRecordedError(Exception):
@@ -55,7 +70,3 @@ class Question:
         """Answer."""
         self.answer = answer
         self.done.set()
-
-
-def _retry(act: Act, /, outcome: Outcome, **how: Any) -> bool:
-    return retry_changed(act, outcome, **how)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES, describe, returned
@@ -45,17 +44,11 @@ def outcome_of(running: RunningAttempt, meaning: Meaning) -> Outcome:
     return Outcome(*attempt, Verdict.SUCCEEDED, result=text, seconds=seconds)
 
 
-def report_of(
-    outcome: Outcome, message: Any, meaning: Meaning, *, holds_places: bool, unknown: int = 0
-) -> Report:  # fmt: skip
+def report_of(outcome: Outcome, message: Any, meaning: Meaning, *, holds_places: bool) -> Report:
     """What is handed to the desk. A retry keeps what became of the message's options."""
-    attempt = (outcome.run_id, outcome.step, outcome.attempt)
-    if meaning.again_seconds is None:
-        return Report(attempt, outcome, holds_places=holds_places)
-    args, kwargs, text = spec.stored(message, unknown=unknown)
     return Report(
-        attempt, outcome, holds_places=holds_places, again_seconds=meaning.again_seconds,
-        args=json.dumps([args, kwargs], separators=(",", ":")), spec=text,
+        (outcome.run_id, outcome.step, outcome.attempt), outcome, holds_places=holds_places,
+        again_seconds=meaning.again_seconds, options=message.options, is_unknown=meaning.is_unknown,
     )  # fmt: skip
 
 

@@ -11,7 +11,10 @@ from dramatiq import JSONEncoder, get_encoder
 
 from segue.errors import SerializationError
 from segue.given import shown
+from segue.observing.harmless_log import get_logger
 from segue.plan.frames import has_frame, unknown_kind
+
+logger = get_logger("segue.dramatiq")
 
 FENCE = "segue"
 """The option that says of which attempt a message is: [run, step, attempt], and 1 if that holds places of limits."""
@@ -19,7 +22,7 @@ FENCE = "segue"
 NOT_KEPT = frozenset(
     {
         FENCE, "eta", "group_completion_callbacks", "group_completion_uuid", "pipe_target", "redis_message_id",
-        "requeue_timestamp",
+        "requeue_timestamp", "retries",
     }
 )  # fmt: skip
 """Options that are of one delivery, or that become edges of the plan."""
@@ -101,18 +104,38 @@ def read_json(text: str) -> Any:
     return json.loads(text)
 
 
-def stored(message: Any, *, unknown: int = 0) -> tuple[list[Any], dict[str, Any], str]:
+def stored(message: Any) -> tuple[list[Any], dict[str, Any], str]:
     """The arguments of a message as a step has them, and its spec. What JSON cannot hold is in the spec.
 
     Raises SerializationError for what the encoder of the project cannot hold, either.
     """
-    options = {name: value for name, value in message.options.items() if name not in NOT_KEPT}
+    options = _kept(message.options)
     args = list(message.args)
     try:
         if keeps_json([args, message.kwargs, options]):
             args, kwargs, options = plain([args, message.kwargs, options])
-            return args, kwargs, written(Spec(options, unknown=unknown))
+            return args, kwargs, written(Spec(options))
     except _UNWRITABLE:
         pass
     what = {"args": args, "kwargs": message.kwargs, "options": options}
-    return [], {}, written(Spec(encoded=encoded(what, f"the message of {message.actor_name}"), unknown=unknown))
+    return [], {}, written(Spec(encoded=encoded(what, f"the message of {message.actor_name}")))
+
+
+def changed(text: str | None, options: dict[str, Any], *, is_unknown: bool) -> str:
+    """The spec for a retry, whose message has other options. Options that no encoder can hold stay as they were."""
+    before = read(text)
+    found = Spec(before.options, before.encoded, before.unknown + is_unknown, before.is_pause)
+    kept = _kept(options)
+    try:
+        if before.encoded is None and keeps_json(kept):
+            found.options = plain(kept)
+        else:
+            values = decoded(before.encoded) if before.encoded is not None else {"args": [], "kwargs": {}}
+            found.encoded = encoded({**values, "options": kept}, "a retry")
+    except (*_UNWRITABLE, SerializationError) as error:
+        logger.warning("The options of a retry cannot be kept: %s", error)
+    return written(found)
+
+
+def _kept(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in NOT_KEPT}

@@ -19,6 +19,10 @@ WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RET
 -- The executor's own retry may have other arguments. They include the values that filled the holes.
 UPDATE segue_steps SET args = :args, holes = NULL, spec = :spec WHERE run_id = :run_id AND step = :step;
 
+-- name: change_spec
+-- The executor's own retry has the same arguments and may have other options.
+UPDATE segue_steps SET spec = :spec WHERE run_id = :run_id AND step = :step;
+
 -- name: begin_step
 UPDATE segue_steps SET status = 'running', worker_id = :worker_id, started_at = :now, sent_until = NULL
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_sent} RETURNING attempt;
