@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from segue.engine.payload_uses import Use, uses_of, write_uses
 from segue.errors import SerializationError
 from segue.model import ENGINE_TASKS, Expr, Gate, JoinRule, Policy, StepStatus
 from segue.plan import codec
+from segue.plan.frames import has_frame
 from segue.plan.graph import Node, Plan
 from segue.plan.lanes import is_open, lane_of
 from segue.store.protocol import Conversions, Row, Transaction
@@ -49,6 +51,7 @@ class PlanRows(msgspec.Struct, frozen=True):
     result_expr: str | None
     claimable: int  # steps that may be claimed immediately
     has_executor: bool = False  # some steps are run by executors
+    payloads: list[Use] = []  # that the arguments refer to
 
 
 @lru_cache(maxsize=4096)
@@ -129,18 +132,25 @@ def plan_rows(
         )  # fmt: skip
     if has_executor:
         steps = [(*row, node.executor, node.spec, node.handle) for row, node in zip(steps, plan.nodes, strict=True)]
-    return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable, has_executor)
+    payloads = uses_of(run_id, [node.args for node in plan.nodes if has_frame(node.args)], moment)
+    return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable, has_executor, payloads)
 
 
 def insert_steps(tx: Transaction, plans: Iterable[PlanRows]) -> None:
-    """Insert the steps of plans, those without executors by a statement that does not know of them."""
+    """Insert the steps of plans, those without executors by a statement that does not know of them.
+
+    Also records which payloads their arguments use.
+    """
     local: list[Row] = []
     sent: list[Row] = []
+    payloads: list[Use] = []
     for rows in plans:
         (sent if rows.has_executor else local).extend(rows.steps)
+        payloads += rows.payloads
     tx.each("insert_steps", local)
     if sent:
         tx.each("insert_executor_steps", sent)
+    write_uses(tx, payloads)
 
 
 def is_passed(node: Node) -> bool:
