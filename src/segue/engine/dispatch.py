@@ -17,6 +17,7 @@ from segue.engine.act import Act
 from segue.engine.claiming.assembling import Assembly, without_unread
 from segue.engine.claiming.claimed import ClaimedRow, in_order, sent_rows
 from segue.engine.claiming.sending import Outlet, Sending, SendingMemory
+from segue.engine.claiming.window import WINDOW
 from segue.engine.executing import Executor, recall_steps, resend_steps
 from segue.engine.expand import LargePlan
 from segue.engine.limiting.places import LimitKey
@@ -42,11 +43,15 @@ class Dispatch(NamedTuple):
     limit: int = 500  # at most so many at once
     wait_seconds: float = 300.0  # a step that has not begun by then is looked for
     timers: bool = False  # look for timers that are due, too
+    window: int = WINDOW  # about so many steps of a queue are sent and have not begun; the rest waits
 
     @property
     def outlet(self) -> Outlet:
         """What is sent, and how, for `Sending`."""
-        return Outlet(self.prefix, _behind(self.prefix), self.executor.is_fenced, self.wait_seconds)
+        behind = _behind(self.prefix)
+        return Outlet(
+            self.prefix, behind, self.executor.is_fenced, self.wait_seconds, self.executor.name, self.window
+        )  # fmt: skip
 
 
 class SentStep(NamedTuple):
@@ -90,10 +95,12 @@ def exchange(
     if memory.lanes.binding:
         freed = len(outcomes)  # what was sent before a limit was set holds a place of it, too
     sending = Sending(act, dispatch.outlet, memory, want=dispatch.limit, freed=freed, expected=started)
-    nothing_new = bool(outcomes) and not (started or freed or dispatch.timers)
+    nothing_new = bool(outcomes) and not (started or freed or dispatch.timers or memory.window.is_due)
     rows = [] if nothing_new else sending.rows()
-    if started > len(rows) or sending.leaves_places or (sending.is_contended and not dispatch.timers):
-        act.tx.later("wake")  # some of it is not this executor's, or more than it takes now
+    is_for_others = started > len(rows) or sending.fills_window  # or it is not this executor's
+    keeps_back = is_for_others and memory.window.may_wake()
+    if keeps_back or sending.leaves_places or (sending.is_contended and not dispatch.timers):
+        act.tx.later("wake")
     sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx), sending.holding)
     seconds = _seconds_until_next(act, sending) if dispatch.timers else None
     return Exchanged(sent, left, reported.recorded.refused, sending.is_full, seconds, list(act.ended_runs))
@@ -173,11 +180,12 @@ def exchange_plainly(
     recorded, others, started, ended = heard_of(finished, outcomes)
     rows, is_full = sending.plain_rows(), sending.is_full
     known = {(outcome.run_id, outcome.step): outcome.result or "null" for outcome in recorded}
-    if started > len(rows) and not is_full:
+    if started > len(rows) and not is_full and memory.window.may_wake():
         with store.transaction() as tx:
             tx.later("wake")
-        memory.lanes.saw_lanes()  # or perhaps not: the next exchange looks
-        is_full = True
+        if not memory.window.full:
+            memory.lanes.saw_lanes()  # or perhaps not: the next exchange looks
+            is_full = True
     sent, left = _messages(act, rows, known, store.reading)
     return Exchanged(sent, left, 0, is_full, None, ended), others
 

@@ -51,6 +51,7 @@ class Overdue(NamedTuple):
     handle: str | None
     sent_at: datetime | None
     sent_until: datetime | None
+    queue: str = ""  # as it is stored
 
 
 def send_steps(
@@ -206,6 +207,12 @@ def renew_sent(act: Act, attempt: Attempt, *, until: datetime) -> bool:
     return bool(act.tx.all("renew_sent", run_id=run_id, step=step, attempt=number, sent_until=until))
 
 
+def renew_all(act: Act, attempts: Iterable[Attempt], *, until: datetime) -> None:
+    """The same for many."""
+    for run_id, step, number in attempts:
+        act.tx.later("renew_sent", run_id=run_id, step=step, attempt=number, sent_until=until)
+
+
 def hasten(act: Act, attempt: Attempt, *, executor: str) -> None:
     """Let the steps be overdue that were sent in the transaction that ended this attempt, whose process has died."""
     run_id, step, number = attempt
@@ -217,8 +224,8 @@ def overdue(tx: Transaction, executor: str, now: datetime, *, limit: int = OVERD
     """Steps that were sent to this executor and have not begun in time, the longest overdue first."""
     rows = tx.all("overdue_steps", executor=executor, now=now, limit=limit)
     return [
-        Overdue((str(run_id), step, attempt), handle, tx.datetime(sent_at), tx.datetime(sent_until))
-        for run_id, step, attempt, handle, sent_at, sent_until in rows
+        Overdue((str(run_id), step, attempt), handle, tx.datetime(sent_at), tx.datetime(sent_until), queue)
+        for run_id, step, attempt, handle, sent_at, sent_until, queue in rows
     ]
 
 

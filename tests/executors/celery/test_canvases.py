@@ -9,7 +9,7 @@ import pytest
 from celery import chain, chord, group
 from celery.exceptions import ChordError, TaskRevokedError
 
-from segue.errors import RunFailedError
+from segue.errors import PlanError, RunFailedError
 from tests.executors.celery.conftest import Project, wait_until
 
 SECONDS = 40
@@ -176,3 +176,16 @@ def test_arguments_that_do_not_fit_fail_the_step_and_the_rest_of_the_chain(proje
     result = chain(project.sig("same", 1), project.sig("add", 1, 2), project.sig("same")).apply_async()
     with pytest.raises(TypeError, match="positional"):
         result.get(timeout=SECONDS)
+
+
+def test_a_canvas_that_celery_would_run_at_once_is_refused_before_it_does(project: Project, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    note = project.app.tasks["note"]
+    project.app.conf.task_always_eager = True
+    try:
+        with pytest.raises(PlanError, match="task_always_eager is on"):
+            project.segue.start(chain(note.si(str(notes), "a"), note.si(str(notes), "b")))
+        assert not notes.exists()
+        assert chain(project.sig("add", 1, 2), project.sig("add", 3)).apply_async().get() == 6  # Celery's own way
+    finally:
+        project.app.conf.task_always_eager = False

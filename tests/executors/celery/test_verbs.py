@@ -107,6 +107,15 @@ def test_a_fork_takes_over_what_is_done(project: Project, tmp_path: Path) -> Non
     assert run.status is RunStatus.FAILED
     assert lines(notes) == ["first"]
     assert forked.info().metadata == {"why": "another file"}
+    before, after = ([step.handle for step in each.steps()] for each in (run, forked))
+    assert after[0] == before[0]  # its result is that of the first run
+    assert set(after[1:]) == {None}
+    with pytest.raises(FileNotFoundError):  # what the fork stores is not the result of the first run's task
+        project.app.AsyncResult(before[1]).get(timeout=SECONDS)
+    again = run.fork("note").wait(timeout=SECONDS)
+    assert [(step.status, step.handle) for step in again.steps()] == [
+        ("succeeded", None), ("failed", None), ("skipped", None),
+    ]  # fmt: skip
 
 
 def test_a_run_that_misses_its_deadline_fails_and_its_task_is_ended(project: Project, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Takes ready steps of an executor, so that they are sent: within limits, at the pace of rates, and in fair order.
 
 This is to an executor what a claim (laned.py) is to a worker, with the same parts. An executor has no slots of its own,
-so as many steps are taken as one transaction may hold; only limits keep more of them inside. A step that is sent holds
-its places like one that runs, from now until its attempt ends.
+so as many steps are taken as one transaction may hold, until the window is full (window.py); besides it, only limits
+keep steps inside. A step that is sent holds its places like one that runs, from now until its attempt ends.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from segue.engine.claiming.claimed import ClaimedRow, in_order, sent_rows
 from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.claiming.lane_memory import LaneMemory
 from segue.engine.claiming.sharing import Sharing
+from segue.engine.claiming.window import UNCOUNTED, Window
 from segue.engine.identity import WorkerIdentity
 from segue.engine.limiting.places import QUEUE, TASK, limit_of_task, with_bound
 from segue.model import Attempt
@@ -35,6 +36,8 @@ class Outlet(NamedTuple):
     high: str  # ... to this one, which is not among them
     is_fenced: bool
     wait_seconds: float  # a step that has not begun by then is looked for
+    executor: str
+    window: int  # about so many steps of a queue are sent and have not begun
 
 
 class SendingMemory:
@@ -43,10 +46,11 @@ class SendingMemory:
     def __init__(self, *, monotonic: Callable[[], float]) -> None:
         self.lanes = LaneMemory(_NO_WORKER, monotonic=monotonic)
         self.cursor = ClaimCursor(monotonic)
+        self.window = Window(monotonic)
 
     def may_send_plainly(self, now: datetime) -> bool:
-        """Whether no limit and no lane is known that would keep a step back."""
-        return self.lanes.may_claim_plainly(now)
+        """Whether no limit and no lane is known that would keep a step back, and nothing is to be counted."""
+        return self.lanes.may_claim_plainly(now) and not self.window.is_due
 
 
 class Sending:
@@ -61,12 +65,14 @@ class Sending:
         self._act = act
         self._outlet = outlet
         self._memory = memory
-        self._want = want
+        self._most = want
+        self._want = min(want, UNCOUNTED)  # of each queue, until the window is counted
         self._freed = freed
         self._expected = expected
-        self._plain: Later | None = None
+        self._plain: list[Later] = []
         self._sharing: Sharing | None = None
         self.is_full = False  # there may be more to send
+        self.fills_window = False  # from now on steps are kept back, which other processes are to know
 
     def send(self) -> None:
         """Take plain steps without waiting for the answer, and look for lanes if that is due.
@@ -74,10 +80,13 @@ class Sending:
         Only if no limit binds them, as `may_send_plainly` says.
         """
         outlet, now = self._outlet, self._act.now
-        self._plain = self._act.tx.later(
-            "send_ready", low=outlet.low, high=outlet.high, limit=self._want, fenced=outlet.is_fenced, now=now,
-            sent_until=now + timedelta(seconds=outlet.wait_seconds),
-        )  # fmt: skip
+        until = now + timedelta(seconds=outlet.wait_seconds)
+        self._plain = [
+            self._act.tx.later(
+                "send_ready", low=low, high=high, limit=self._want, fenced=outlet.is_fenced, now=now, sent_until=until
+            )
+            for low, high in self._memory.window.ranges(outlet.low, outlet.high)
+        ]
         if self._memory.lanes.is_due(now):
             self._candidates.send_lanes()
 
@@ -95,9 +104,13 @@ class Sending:
 
     def rows(self) -> list[ClaimedRow]:
         """The steps that were taken, in the order in which they are to be sent."""
-        lanes, now = self._memory.lanes, self._act.now
+        lanes, window, now = self._memory.lanes, self._memory.window, self._act.now
         if not lanes.knows_binding(now):
             self._read_binding()
+        if window.is_due:
+            outlet, was_full = self._outlet, bool(window.full)
+            self._want = window.count(self._act, outlet.executor, size=outlet.window, want=self._most)
+            self.fills_window = bool(window.full) and not was_full
         rows: list[ClaimedRow] = []
         if not (lanes.binding or lanes.is_active or self._freed):
             self.send()
@@ -117,7 +130,7 @@ class Sending:
             )  # fmt: skip
             rows += sharing.take(want)
             self.is_full |= sharing.look_again
-        self.is_full |= len(rows) >= self._want
+        self._note_full(len(rows))
         in_order(rows)
         return rows
 
@@ -128,9 +141,10 @@ class Sending:
 
     @property
     def look_seconds(self) -> float | None:
-        """When to look again because of rates, in seconds from now; None: that is not needed."""
-        at = self._memory.lanes.wake_at
-        return None if at is None else max((at - self._act.now).total_seconds(), 0.0)
+        """When to look again because of rates or the window, in seconds from now; None: that is not needed."""
+        at, again = self._memory.lanes.wake_at, self._memory.window.look_seconds
+        seconds = [] if at is None else [max((at - self._act.now).total_seconds(), 0.0)]
+        return min([*seconds, *([] if again is None else [again])], default=None)
 
     @property
     def leaves_places(self) -> bool:
@@ -147,10 +161,19 @@ class Sending:
         return _SendingCandidates(self._act, self._outlet, self._memory, want=self._want)
 
     def _taken(self) -> list[ClaimedRow]:
-        rows = [] if self._plain is None else sent_rows(self._plain.rows())
-        self.is_full |= len(rows) >= self._want
+        rows: list[ClaimedRow] = []
+        for later in self._plain:
+            found = sent_rows(later.rows())
+            self._note_full(len(found))
+            rows += found
         in_order(rows)
         return rows
+
+    def _note_full(self, count: int) -> None:
+        """Remember that there may be more, if so many were taken at once."""
+        if count >= self._want:
+            self.is_full = True
+            self._memory.window.overflowed()
 
     def _read_binding(self) -> None:
         """Read which limits bind steps of this executor that have no lane."""
@@ -172,6 +195,7 @@ class _SendingCandidates(Candidates):
     def __init__(self, act: Act, outlet: Outlet, memory: SendingMemory, *, want: int) -> None:
         super().__init__(act, _NO_WORKER, memory.cursor, memory.lanes, want=want)
         self._outlet = outlet
+        self._full = memory.window.full
 
     def send_lanes(self) -> None:
         """See `Candidates`; a look that stopped at a lane goes on behind it."""
@@ -196,7 +220,7 @@ class _SendingCandidates(Candidates):
             return [[]]
         outlet = self._outlet
         queues = self._act.tx.all("queues_to_send", low=outlet.low, high=outlet.high)
-        return [[source for (queue,) in queues for source in self._plain(queue)]]
+        return [[source for (queue,) in queues if queue not in self._full for source in self._plain(queue)]]
 
     def _plain(self, queue: str) -> list[Source]:
         binding = self._memory.binding

@@ -194,14 +194,14 @@ def _ready(
         reasons.append(Reason("no_worker_on_queue", step.name, text))
     elif not any(step.task in worker.tasks for worker in on_queue):
         reasons.append(_unknown_task(step, alive, definitions))
+    queue = f"{prefix_of(run.namespace)}{step.queue}"
     if step.gate in (None, Gate.LIMIT):
-        queue = f"{prefix_of(run.namespace)}{step.queue}"
         try:
             reasons += [_limited(step, why) for why in limits.of_step(run.id, step.step, queue, step.task)]
         except SerializationError as error:
             reasons.append(Reason("unreadable", step.name, f"is ready, and cannot be claimed: {error}"))
-    if not reasons and is_of_node(step):
-        reasons.append(why_unsent(step, workers, now))
+    if not reasons and step.executor is not None and is_of_node(step):
+        reasons.append(why_unsent(step, workers, now, sent=limits.sent_of_queue(step.executor, queue)))
     elif not reasons:
         busy = sum(worker.concurrency for worker in on_queue)
         text = (

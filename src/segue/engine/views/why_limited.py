@@ -44,12 +44,22 @@ class Why(NamedTuple):
     text: str
 
 
+MOST_COUNTED = 20_000
+
+
 class LimitsView:
     """The state of all limits at one moment, read when it is first needed."""
 
     def __init__(self, tx: Transaction, now: datetime) -> None:
         self._tx = tx
         self._now = now
+        self._sent: dict[str, dict[str, int]] = {}
+
+    def sent_of_queue(self, executor: str, queue: str) -> int:
+        """How many steps of a queue, as it is stored, were sent to an executor and have not begun."""
+        if executor not in self._sent:
+            self._sent[executor] = dict(self._tx.all("sent_by_queue", executor=executor, limit=MOST_COUNTED))
+        return self._sent[executor].get(queue, 0)
 
     def of_step(self, run_id: str, step: int, queue: str, task: str | None) -> list[Why]:
         """The reasons that hold back a ready step; empty if it only waits for a worker."""

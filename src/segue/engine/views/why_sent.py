@@ -50,9 +50,14 @@ def without_node(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -
     return [] if _nodes(step, workers, now) else [_nobody(step, "is to be sent")]
 
 
-def why_unsent(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> Reason:
-    """That a ready step which nothing holds back is about to be sent."""
+def why_unsent(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime, *, sent: int) -> Reason:
+    """That a ready step which nothing holds back is about to be sent. `sent`: how many of its queue already were."""
     text = f"has been ready for {ago(step.ready_at, now)}; it is to be sent to {_where(step)}"
+    if sent:
+        others = (
+            "1 step of this queue was sent and has" if sent == 1 else f"{sent} steps of this queue were sent and have"
+        )
+        text += f" {others} not begun, and further ones follow when some of them have"
     return Reason("to_be_sent", step.name, f"{text}; {_alive(step, _nodes(step, workers, now))}")
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from celery import Celery, states
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep, resend
+from segue.engine.claiming.window import WINDOW
+from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
-from segue.engine.executing import Executor, begin_plainly, begin_steps, overdue, retry_changed
+from segue.engine.executing import Executor, begin_plainly, begin_steps, retry_changed
 from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
@@ -22,7 +23,7 @@ from segue.executors.celery.errback import call_errback
 from segue.executors.celery.halts import Halts
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
-from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of
+from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of, task_id_of
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import stored
@@ -36,7 +37,6 @@ logger = get_logger("segue.celery")
 Fence = Literal["suspect", "always"]
 
 AT_ONCE = 500
-RESENT_AT_ONCE = 100  # in one transaction, which locks their runs
 LEASE_SECONDS = 300.0
 REGISTRATION_SECONDS = 30.0
 
@@ -47,13 +47,15 @@ class Door:
     """Made by `install`. It may be used by any thread, and by children that were forked."""
 
     def __init__(
-        self, app: Celery, engine: Engine, *, name: str, fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS
+        self, app: Celery, engine: Engine, *, name: str, fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS,
+        window: int = WINDOW,
     ) -> None:  # fmt: skip
         self.app = app
         self.name = name
         self.fence = fence
         self.executor = Executor(name, is_fenced=fence == "always")
         self.lease_seconds = lease_seconds
+        self.window = window
         self.later_first = False  # messages of later steps overtake those of earlier ones
         self.is_durable = False  # every canvas of the app goes through here
         self.shared: mmap.mmap | None = None  # in a worker and its children: the id of the node, and the epoch of halts
@@ -120,7 +122,7 @@ class Door:
 
     def _dispatch(self) -> Dispatch:
         prefix = stored(self.namespace, f"@{self.name}:")
-        return Dispatch(self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds)
+        return Dispatch(self.executor, prefix, limit=AT_ONCE, wait_seconds=self.lease_seconds, window=self.window)
 
     def _deliver(self, taken: Exchanged) -> None:
         left = taken.left + self.send(taken.sent)
@@ -151,18 +153,6 @@ class Door:
         due = maybe_make_aware(maybe_iso8601(eta), self.app.timezone)
         seconds: float = (due - self.engine.store.now()).total_seconds()
         return max(seconds, 0.0)
-
-    def repair(self) -> int:
-        """Send messages again that may be lost; returns how many."""
-        with self.engine.reading() as tx:
-            found = overdue(tx, self.name, self.engine.store.now(), limit=AT_ONCE)
-        for first in range(0, len(found), RESENT_AT_ONCE):
-            attempts = [late.attempt for late in found[first : first + RESENT_AT_ONCE]]
-            taken = self.engine.act(resend, attempts, wait_seconds=self.lease_seconds)
-            left = taken.left + self.send(taken.sent)
-            if left:
-                self.exchange(left)
-        return len(found)
 
     def asks_before(self, header: StepHeader, request: Any) -> bool:
         """Whether to ask the database before the body runs: always, or if the message may not be the only one."""
@@ -258,11 +248,10 @@ class Door:
     def _refused(self, step: SentStep, error: Exception) -> Outcome:
         """A step that cannot be sent, or whose arguments cannot be read, fails, and its result says why."""
         attempt = (step.job.run_id, step.job.step, step.job.attempt)
-        if step.handle is not None:
-            try:
-                self.app.backend.store_result(step.handle, error, states.FAILURE)
-            except Exception as wrong:  # noqa: BLE001 - the backend is away, or has no results
-                logger.warning("The result of %s cannot be stored: %s", step.job.name, wrong)
+        try:
+            self.app.backend.store_result(task_id_of(step.handle, *attempt[:2]), error, states.FAILURE)
+        except Exception as wrong:  # noqa: BLE001 - the backend is away, or has no results
+            logger.warning("The result of %s cannot be stored: %s", step.job.name, wrong)
         described = ErrorInfo(type(error).__name__, str(error))
         return Outcome(*attempt, Verdict.FAILED, error=described, retryable=False)
 

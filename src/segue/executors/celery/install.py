@@ -11,6 +11,7 @@ from celery.utils.functional import head_from_fun
 from kombu.exceptions import EncodeError
 
 from segue.authoring.planning import register_planner
+from segue.engine.claiming.window import WINDOW
 from segue.engine.engine import Engine
 from segue.errors import ConfigError, PlanError, Problem, SerializationError
 from segue.executors.celery.attempt import RetryAsked, current_attempt
@@ -28,7 +29,7 @@ from segue.executors.celery.publish import SEGUES, header_of
 from segue.executors.celery.request import halting
 from segue.executors.celery.standins import stands_in
 from segue.executors.celery.tracer import TracerSlot
-from segue.given import shown
+from segue.given import finite, is_a, shown
 from segue.plan.graph import Plan
 
 OLDEST = (5, 3)
@@ -46,6 +47,7 @@ class HasEngine(Protocol):
 def install(
     app: Celery, segue: HasEngine, *, canvas: Literal["durable"] | None = None, name: str = "celery",
     fence: Fence = "suspect", lease_seconds: float = LEASE_SECONDS, priority: Literal["later_first"] | None = None,
+    window: int = WINDOW,
 ) -> Door:  # fmt: skip
     """Connect a Celery app to a Segue database. Nothing is connected to yet; installing again changes nothing.
 
@@ -56,6 +58,8 @@ def install(
     With `priority="later_first"`, steps further down in their run go first, on Redis and on RabbitMQ, whose queues need
     `x-max-priority`. Priorities that the project sets are left as they are.
     A message that was sent, and that no worker has begun after `lease_seconds`, is sent again.
+    About `window` messages of a queue wait in the broker, or 20 for each place of the workers if that is more; further
+    steps wait in the database.
     Raises ConfigError. Example::
 
         app = Celery("shop", broker="redis://localhost")
@@ -74,6 +78,10 @@ def install(
         raise ConfigError(f"install(fence={shown(fence)}) is unknown. Give 'suspect' or 'always'.")
     if priority not in (None, "later_first"):
         raise ConfigError(f"install(priority={shown(priority)}) is unknown. Leave it out, or give 'later_first'.")
+    if not is_a(window, int) or is_a(window, bool) or window < 1:
+        raise ConfigError(f"install(window={shown(window)}): give a whole number, 1 or more.")
+    if (finite(lease_seconds) or 0) <= 0:
+        raise ConfigError(f"install(lease_seconds={shown(lease_seconds)}): give a number of seconds above 0.")
     if canvas == "durable":
         make_canvases_durable()
     found = find_door(app)
@@ -81,7 +89,7 @@ def install(
         found.is_durable = canvas == "durable"
         found.later_first = priority is not None
         return found
-    door = Door(app, segue.engine, name=name, fence=fence, lease_seconds=lease_seconds)
+    door = Door(app, segue.engine, name=name, fence=fence, lease_seconds=lease_seconds, window=window)
     door.is_durable = canvas == "durable"
     door.later_first = priority is not None
     put_door(app, door)

@@ -28,6 +28,7 @@ from segue.engine.executing import begin_steps
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS, ConfigError
 from segue.executors.celery.publish import header_of
+from segue.executors.celery.repairing import renew, repair
 from segue.loop.wakeups import Wakeups
 from segue.model import Attempt
 from segue.observing.harmless_log import get_logger
@@ -70,6 +71,7 @@ class Node:
         self._news_at = 0.0
         self._due_at = 0.0
         self._sent_at = 0.0
+        self._renew_at = 0.0
         self._wakeups: Wakeups | None = None
         self._thread = threading.Thread(target=self._run, name="segue-celery", daemon=True)
         _nodes.add(self)
@@ -148,7 +150,8 @@ class Node:
         """Send what is ready, and again what is late; and end what is asked to end."""
         self._door.halts.look(self._identity.id)
         taken = self._door.exchange([], timers=True)
-        self._door.repair()
+        self._renew_held(now)
+        repair(self._door)
         self._door.mirror()
         self._end_asked()
         self._sent_at = time.monotonic()
@@ -186,6 +189,16 @@ class Node:
         if long:
             self._door.engine.act(begin_steps, long, worker_id=self._identity.id)
             self._begun.update(long)
+
+    def _renew_held(self, now: float) -> None:
+        """Say now and then which messages this worker has received, and its pool has not begun: they are not lost."""
+        if now < self._renew_at:
+            return
+        self._renew_at = now + self._door.lease_seconds / 4
+        held = {attempt for request in _requests(state.reserved_requests) if (attempt := _attempt_of(request))}
+        held -= self._seen.keys()
+        if held:
+            renew(self._door, held)
 
     def _end_asked(self) -> None:
         """Terminate tasks whose runs are being ended."""

@@ -37,8 +37,12 @@ def plan_of_canvas(
 ) -> tuple[Plan, Any]:  # fmt: skip
     """The plan of a canvas, and the result object that Celery's caller gets.
 
-    Raises PlanError for arguments that Celery's JSON cannot hold.
+    Raises PlanError for arguments that Celery's JSON cannot hold, and where Celery would run the tasks at once.
     """
+    if door.app.conf.task_always_eager:
+        why = "task_always_eager is on: Celery would run its tasks here and now, before there is a run"
+        remedy = "Turn it off where canvases are started with Segue, and let a worker run them"
+        raise PlanError(str(canvas.task), [Problem(str(canvas.task), why, remedy)])
     capture, result = captured(door.app, lambda: canvas.apply_async(args, kwargs, **options))
     return plan_of_capture(door, str(canvas.task), capture, result), result
 

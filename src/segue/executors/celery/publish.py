@@ -20,13 +20,12 @@ from typing import Any, NamedTuple
 from celery import Celery, signals
 from celery.app import base
 from celery.app.task import extract_exec_options
-from celery.utils import uuid
 
 from segue.engine.dispatch import SentStep
 from segue.errors import SerializationError
 from segue.executors.celery.capture import outside_tasks, uncaptured
 from segue.executors.celery.codec import decode_arguments, dumps, loads
-from segue.executors.celery.spec import DELAYED, KIN, OURS, options_of
+from segue.executors.celery.spec import DELAYED, KIN, OURS, options_of, task_id_of
 from segue.model import Attempt, Job
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes, evaluate
@@ -210,7 +209,7 @@ def letter_of(step: SentStep) -> Letter:
         headers[HEADER].append(1)
     options["headers"] = headers
     _, _, task = job.task.partition(":")
-    return Letter(task, step.handle or uuid(), _arguments(job), options)  # an error callback has no handle
+    return Letter(task, task_id_of(step.handle, job.run_id, job.step), _arguments(job), options)
 
 
 def _arguments(job: Job) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID, uuid5
 
 from segue.executors.celery.codec import loads
 
@@ -25,6 +26,14 @@ GENERATED = "is_generated"
 """It stands for a generator, which a process consumes; no message is sent for it."""
 
 OURS = frozenset({BODY, INLINE, DELAYED, ERROR, KIN, GENERATED})
+
+
+_IDS = UUID("6f1c0f0e-6a55-4a0b-9d0f-5e6c0e9b7d11")
+
+
+def task_id_of(handle: str | None, run_id: str, step: int) -> str:
+    """The id of a step's task. One without a handle, as in a fork, gets an id that is the same whenever it is sent."""
+    return handle or str(uuid5(_IDS, f"{run_id}/{step}"))
 
 
 def options_of(spec: str | None) -> dict[str, Any]:

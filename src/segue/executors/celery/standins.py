@@ -24,7 +24,7 @@ from segue.executors.celery.capture import captured
 from segue.executors.celery.codec import loads
 from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.publish import StepHeader
-from segue.executors.celery.spec import BODY, KIN, OURS, options_of
+from segue.executors.celery.spec import BODY, KIN, OURS, options_of, task_id_of
 from segue.model import WAIT_FOR, Detour
 from segue.plan.codec import decode_holes
 from segue.plan.graph import Plan
@@ -277,11 +277,12 @@ class Relatives:
         positional, named = loads(found.args)
         open_places = {hole.where[:2] for hole in decode_holes(found.holes)}
         options = {name: value for name, value in options_of(found.spec).items() if name not in OURS}
+        task_id = task_id_of(found.handle, self._header.attempt[0], step)
         return {
             "task": found.task if found.task == WAIT_FOR else found.task.partition(":")[2],
             "args": tuple(value for index, value in enumerate(positional) if (0, index) not in open_places),
             "kwargs": {name: value for name, value in named.items() if (1, name) not in open_places},
-            "options": {**options, "task_id": found.handle}, "subtask_type": None, "immutable": not open_places,
+            "options": {**options, "task_id": task_id}, "subtask_type": None, "immutable": not open_places,
         }  # fmt: skip
 
     def _places(self, step: int) -> dict[str, Any]:

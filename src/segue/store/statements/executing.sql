@@ -43,7 +43,7 @@ WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
 
 -- name: overdue_steps
 -- Sent, and not begun in time: their messages may be lost, or were never sent.
-SELECT run_id, step, attempt, handle, sent_at, sent_until FROM segue_steps
+SELECT run_id, step, attempt, handle, sent_at, sent_until, queue FROM segue_steps
 WHERE status = 'sent' AND executor = :executor AND sent_until <= :now ORDER BY sent_until, run_id, step LIMIT :limit;
 
 -- name: sent_step
@@ -62,6 +62,22 @@ SELECT min(sent_until) FROM segue_steps WHERE status = 'sent' AND executor = :ex
 -- name: check_sent_step
 SELECT s.run_id, 'step ' || s.step || ' was sent without an executor or a time limit' FROM segue_steps s
 WHERE s.status = 'sent' AND (s.executor IS NULL OR s.sent_until IS NULL);
+
+-- name: sent_by_queue
+-- How many steps are sent and have not begun. `limit` bounds the work, where very many are.
+SELECT queue, count(*) FROM (
+    SELECT queue FROM segue_steps WHERE status = 'sent' AND executor = :executor LIMIT :limit
+) sent GROUP BY queue;
+
+-- name: sent_last
+-- When the step was sent before which so many of its queue were sent later.
+SELECT sent_at FROM segue_steps WHERE status = 'sent' AND executor = :executor AND queue = :queue
+ORDER BY sent_at DESC LIMIT 1 OFFSET :before;
+
+-- name: places_of_executor
+-- The processes that begin steps of an executor, and how many at once. Worded so that the index of live workers fits.
+SELECT count(*), coalesce(sum(concurrency), 0) FROM segue_workers
+WHERE pool = :executor AND status IN ('running', 'stopping') AND status = 'running' AND lease_until > :now;
 
 -- name: limits_that_may_bind
 -- Limits of queues, and of tasks whose code does not name them.

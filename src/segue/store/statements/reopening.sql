@@ -61,7 +61,8 @@ FROM segue_runs WHERE id = :run_id ON CONFLICT DO NOTHING RETURNING id;
 
 -- name: fork_steps
 -- The new run's steps have not been claimed, and none may start before the reset that follows. The reset covers every
--- step that has not ended.
+-- step that has not ended. A step that runs in the new run is another one to its executor, so it loses its handle. One
+-- that keeps its result keeps the handle, and `mirrored_at` says that the result is the executor's already.
 INSERT INTO segue_steps (run_id, step, scope, name, task, is_join, status, gate, queue, priority, ready_at, delay, attempt,
     failures, losses, rule, waiting_on, failed_above, skipped_above, children, hook, outcome, has_hooks, may_fail, args,
     holes, when_expr, policy, result, result_expr, error, worker_id, cancel_requested, started_at, finished_at, seconds,
@@ -71,8 +72,9 @@ SELECT :new_id, step, scope, name, task, is_join,
     CASE WHEN status IN ('ready', 'sent', 'running') THEN 'blocked' ELSE status END, NULL, queue, priority, ready_at, delay, 0,
     failures, losses, rule, waiting_on, failed_above, skipped_above, children, hook, outcome, has_hooks, may_fail, args,
     holes, when_expr, policy, result, result_expr, error, NULL, false, started_at, finished_at, seconds,
-    lane, planned_lane, planned_rule, event, metadata, passed_on_to, executor, spec, handle, fenced, sent_at, sent_until,
-    mirrored_at, added
+    lane, planned_lane, planned_rule, event, metadata, passed_on_to, executor, spec,
+    CASE WHEN status = 'succeeded' THEN handle END, fenced, sent_at, sent_until,
+    CASE WHEN status = 'succeeded' THEN finished_at END, added
 FROM segue_steps WHERE run_id = :run_id;
 
 -- name: fork_labels
@@ -156,11 +158,12 @@ SELECT step, children FROM segue_steps WHERE run_id = :run_id AND {among};
 -- name: cleared_columns
 -- What a reset step loses, whatever its status was. It keeps the number of its attempt.
 failures = 0, losses = 0, passed_on_to = NULL, outcome = NULL, result = NULL, error = NULL, event = NULL,
-    worker_id = NULL, cancel_requested = false, started_at = NULL, finished_at = NULL, seconds = NULL;
+    worker_id = NULL, cancel_requested = false, started_at = NULL, finished_at = NULL, seconds = NULL,
+    handle = CASE WHEN s.status <> 'succeeded' OR s.mirrored_at IS NULL THEN s.handle END, mirrored_at = NULL;
 
 -- name: reset_columns
 -- As `reset_steps`, for very many steps that get equal rows: only the number of each is sent.
-UPDATE segue_steps SET status = :status, gate = CAST(:gate AS text), ready_at = :ready_at,
+UPDATE segue_steps AS s SET status = :status, gate = CAST(:gate AS text), ready_at = :ready_at,
     waiting_on = :waiting_on, failed_above = :failed_above, skipped_above = :skipped_above, is_join = :is_join,
     rule = :rule, planned_rule = CASE WHEN NOT CAST(:is_emptied AS boolean) THEN planned_rule END,
     result_expr = CASE WHEN NOT CAST(:is_emptied AS boolean) THEN result_expr END,

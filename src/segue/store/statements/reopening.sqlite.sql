@@ -14,7 +14,7 @@ SELECT 1 WHERE false AND :run_id IS NULL AND :steps IS NULL;
 -- name: reset_steps
 -- columns: run_id uuid, step int, is_emptied bool, is_join bool, rule text, status text, gate text, ready_at time, attempt int, waiting_on int, failed_above int, skipped_above int, lane text
 -- `is_emptied`: the plan that its task returned is discarded.
-UPDATE segue_steps SET status = ?6, gate = ?7, ready_at = ?8, attempt = ?9,
+UPDATE segue_steps AS s SET status = ?6, gate = ?7, ready_at = ?8, attempt = ?9,
     waiting_on = ?10, failed_above = ?11, skipped_above = ?12, is_join = ?4,
     rule = ?5, planned_rule = CASE WHEN NOT ?3 THEN planned_rule END,
     result_expr = CASE WHEN NOT ?3 THEN result_expr END, has_hooks = has_hooks AND NOT ?3,
