@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from segue.clock import earlier
 from segue.engine.act import Act
-from segue.model import Outcome, Verdict
+from segue.model import Outcome
 from segue.plan.frames import OPENING
 from segue.plan.payload_frames import payloads_in
 from segue.store.protocol import Transaction
@@ -61,14 +61,10 @@ def write_uses(tx: Transaction, uses: Sequence[Use]) -> None:
 
 def use_results(tx: Transaction, outcomes: Sequence[Outcome], now: datetime) -> None:
     """Record the payloads that results are. A result that is a payload is one frame, and nothing else is looked at."""
-    found = [
-        (outcome.run_id, outcome.result)
-        for outcome in outcomes
-        if outcome.result is not None and outcome.verdict == Verdict.SUCCEEDED and outcome.result.startswith(OPENING)
-    ]
+    found = [outcome for outcome in outcomes if outcome.result is not None and outcome.result.startswith(OPENING)]
     if found:
         moment = tx.time(now)
-        write_uses(tx, [row for run_id, text in found for row in uses_of(run_id, [text], moment)])
+        write_uses(tx, [use for each in found for use in uses_of(each.run_id, [each.result or ""], moment)])
 
 
 def use_text(act: Act, run_id: str, text: str) -> None:

@@ -14,7 +14,6 @@ from segue.engine.payload_uses import Use, uses_of, write_uses
 from segue.errors import SerializationError
 from segue.model import ENGINE_TASKS, Expr, Gate, JoinRule, Policy, StepStatus
 from segue.plan import codec
-from segue.plan.frames import has_frame
 from segue.plan.graph import Node, Plan
 from segue.plan.lanes import is_open, lane_of
 from segue.store.protocol import Conversions, Row, Transaction
@@ -22,6 +21,7 @@ from segue.store.protocol import Conversions, Row, Transaction
 _encoder = msgspec.json.Encoder()
 _policy_decoder = msgspec.json.Decoder(Policy)
 _DEFAULT_POLICY = Policy()
+_NO_USES: list[Use] = []
 _NO_TRIES = Policy(retries=0, lost_retries=0)
 _BLOCKED, _READY = StepStatus.BLOCKED.value, StepStatus.READY.value  # looking them up is slow
 NO_OTHERS: Mapping[int, Sequence[int]] = MappingProxyType({})
@@ -132,7 +132,8 @@ def plan_rows(
         )  # fmt: skip
     if has_executor:
         steps = [(*row, node.executor, node.spec, node.handle) for row, node in zip(steps, plan.nodes, strict=True)]
-    payloads = uses_of(run_id, [node.args for node in plan.nodes if has_frame(node.args)], moment)
+    framed = [node.args for node in plan.nodes if "\\" in node.args]  # `uses_of` finds out whether they are
+    payloads = uses_of(run_id, framed, moment) if framed else _NO_USES
     return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable, has_executor, payloads)
 
 

@@ -22,8 +22,8 @@ _UNFINISHED = ".new-"
 class FilePayloads:
     """A store in a folder, which is created when it is first used.
 
-    Files are `ab/cd/NAME`, after the first characters of their names, so that no folder has too many. Only the user of
-    the process may read them, unless the folder exists already with other rights.
+    Files are `ab/NAME`, after the first characters of their names, so that no folder has too many. Only the user of the
+    process may read them, unless the folder exists already with other rights.
 
     Example::
 
@@ -49,7 +49,7 @@ class FilePayloads:
 
     def store(self, data: bytes, name: str) -> str:
         """Write a file, unless it exists with these contents. Returns its path in the folder."""
-        reference = f"{name[:2]}/{name[2:4]}/{name}"
+        reference = f"{name[:2]}/{name}"
         path = self.folder / reference
         with suppress(OSError):
             if path.stat().st_size == len(data) and path.read_bytes() == data:
@@ -85,12 +85,11 @@ class FilePayloads:
             path.unlink(missing_ok=True)
             with suppress(OSError):
                 path.parent.rmdir()
-                path.parent.parent.rmdir()
 
     def stored_before(self, moment: datetime) -> Iterator[str]:
         """The files that were written before this time, also those that a process left unfinished."""
         oldest = moment.timestamp()
-        for path in self.folder.glob("??/??/*"):
+        for path in self.folder.glob("??/*"):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < oldest:
                     yield str(path.relative_to(self.folder))

@@ -51,7 +51,7 @@ class ObjectPayloads:
 
     def store(self, data: bytes, name: str) -> str:
         """Put an object, unless one of this name and length exists. Returns its key below the prefix."""
-        bucket, reference = self._bucket(), f"{name[:2]}/{name[2:4]}/{name}"
+        bucket, reference = self._bucket(), f"{name[:2]}/{name}"
         with suppress(FileNotFoundError):
             if bucket.head(reference)["size"] == len(data):
                 return reference

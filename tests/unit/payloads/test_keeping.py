@@ -159,7 +159,7 @@ def all_files(files: FilePayloads) -> list[str]:
 def test_a_file_is_written_once(files: FilePayloads) -> None:
     reference = files.store(b"abc", "abcdef.1")
     before = (files.folder / reference).stat()
-    assert files.store(b"abc", "abcdef.1") == reference == "ab/cd/abcdef.1"
+    assert files.store(b"abc", "abcdef.1") == reference == "ab/abcdef.1"
     assert (files.folder / reference).stat().st_ino == before.st_ino
     assert all_files(files) == [reference]
 
@@ -182,13 +182,13 @@ def test_an_unfinished_file_is_never_seen(files: FilePayloads, monkeypatch: pyte
         files.store(b"abc", "abcdef.1")
     monkeypatch.undo()
     assert all_files(files) == []
-    with pytest.raises(PayloadMissingError, match=r"ab/cd/abcdef\.1"):
-        files.retrieve("ab/cd/abcdef.1")
+    with pytest.raises(PayloadMissingError, match=r"ab/abcdef\.1"):
+        files.retrieve("ab/abcdef.1")
 
 
 def test_a_folder_that_is_not_mounted_is_not_a_missing_payload(files: FilePayloads) -> None:
     with pytest.raises(FileNotFoundError, match="mounted"):
-        files.retrieve("ab/cd/abcdef.1")
+        files.retrieve("ab/abcdef.1")
 
 
 @pytest.mark.parametrize("reference", ["/etc/passwd", "../x", "ab/../../x", "a\0b"])
@@ -216,7 +216,7 @@ def test_threads_that_store_the_same_do_not_disturb_each_other(files: FilePayloa
     for thread in threads:
         thread.join()
     assert errors == []
-    assert all_files(files) == ["ab/cd/abcdef.1"]
+    assert all_files(files) == ["ab/abcdef.1"]
 
 
 def test_delete_takes_empty_folders_with_it(files: FilePayloads) -> None:

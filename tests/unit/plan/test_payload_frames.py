@@ -17,7 +17,7 @@ from segue.plan.payload_frames import PayloadRef, is_true_unread, payload_of, pa
 pytestmark = pytest.mark.unit
 
 WHOLE = {"rows": [{"id": 1}, {"id": 2}], "name": "big", "none": None}
-REF = PayloadRef("ab/cd/abcd.20000", "abcd", 1234)
+REF = PayloadRef("ab/abcd.20000", "abcd", 1234)
 ODD = PayloadRef('a "quoted" \\ reference ]}', "ef", 99)
 
 
