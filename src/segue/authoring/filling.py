@@ -7,6 +7,7 @@ an argument that is a list of many large results is in memory once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, assert_never
 
 from segue.authoring.values import decode
@@ -14,11 +15,13 @@ from segue.errors import PayloadError, SerializationError
 from segue.model import Concat, Expr, Gather, Hole, Ref, Span, Value
 from segue.model import Mapping as MappingExpr
 from segue.plan.codec import NULL, evaluate
-from segue.plan.frames import has_frame
 from segue.plan.payload_frames import PayloadRef, payloads_in, read_through
 
 Fetch = Callable[[PayloadRef], str]
 """Gives the text of a payload. Raises PayloadError."""
+
+Read = Callable[[str], Any]
+"""Makes a value of a stored text that may refer to payloads."""
 
 
 def no_store(payload: PayloadRef) -> str:
@@ -49,26 +52,25 @@ def fill_through(
         place = template
         for key in where[:-1]:
             place = place[key]
-        place[where[-1]] = value_of(hole.what, values, fetch)
+        place[where[-1]] = value_of(hole.what, values, partial(read, fetch=fetch))
     return template[0], template[1]
 
 
-def value_of(expr: Expr, values: Mapping[int, str], fetch: Fetch) -> Any:
+def value_of(expr: Expr, values: Mapping[int, str], read: Read) -> Any:
     """The value of an expression as plain Python, given the results of the steps that it refers to."""
     match expr:
         case Ref():
-            return read(evaluate(expr, values), fetch)
+            return read(evaluate(expr, values))
         case Span():
-            return [read(values.get(step, NULL), fetch) for step in range(expr.first, expr.last + 1)]
+            return [read(values.get(step, NULL)) for step in range(expr.first, expr.last + 1)]
         case Gather():
-            return [value_of(item, values, fetch) for item in expr.items]
+            return [value_of(item, values, read) for item in expr.items]
         case MappingExpr():
-            return {key: value_of(item, values, fetch) for key, item in zip(expr.keys, expr.items, strict=True)}
+            return {key: value_of(item, values, read) for key, item in zip(expr.keys, expr.items, strict=True)}
         case Concat():
-            return [each for item in expr.items for each in _items_of(value_of(item, values, fetch))]
+            return [each for item in expr.items for each in _items_of(value_of(item, values, read))]
         case Value():
-            text = bytes(expr.json).decode()
-            return read(text, fetch) if has_frame(text) else decode(text)
+            return read(bytes(expr.json).decode())
         case _:
             assert_never(expr)
 
