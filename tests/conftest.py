@@ -40,6 +40,7 @@ from tests.thorough import IS_THOROUGH
 
 if TYPE_CHECKING:
     from segue import Segue
+    from tests.servers.objects import Bucket
 
 KINDS = ("unit", "property", "contract", "executors", "system", "crash", "docs")
 TESTS = Path(__file__).parent
@@ -262,3 +263,22 @@ def segue(database_url: str) -> Iterator[Segue]:
     segue = Segue(database_url)
     yield segue
     segue.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server_url() -> Iterator[str]:
+    """An S3 server that all tests of a process share."""
+    from tests.servers import objects
+
+    with objects.serving() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3_server_url: str) -> Iterator[Bucket]:
+    """An empty bucket, whose server fails as the test says."""
+    from tests.servers.objects import Bucket
+
+    found = Bucket(s3_server_url)
+    yield found
+    found.close()

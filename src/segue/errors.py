@@ -63,7 +63,25 @@ class SerializationError(SegueError, TypeError):
 
 
 class ResultTooLargeError(SegueError, ValueError):
-    """A result is larger than the limit; store it elsewhere and return its location."""
+    """A result is larger than the limit for values in the database."""
+
+
+class PayloadError(SerializationError):
+    """A value that lies in a payload store cannot be read, or a value cannot be put there."""
+
+
+class PayloadMissingError(PayloadError, LookupError):
+    """Nothing lies in the payload store where a value should be; the message names the reference."""
+
+
+class PayloadDamagedError(PayloadError):
+    """What lies in the payload store is not what was put there; the message names the reference."""
+
+
+class PayloadUnavailableError(PayloadError, ConnectionError):
+    """The payload store cannot be reached, or refused the operation; that may pass."""
+
+    segue_retryable = True
 
 
 class RunNotFoundError(SegueError, LookupError):

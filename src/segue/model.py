@@ -252,6 +252,7 @@ class Job(msgspec.Struct, array_like=True):
     values: dict[int, str]  # step → its result as JSON, for every step that a hole refers to
     timeout: float | None
     failures: int = 0  # tries that failed before this one
+    when: str | None = None  # JSON of a condition that lies in a payload store; a false one skips the step
 
 
 class Verdict(StrEnum):

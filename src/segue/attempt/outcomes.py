@@ -25,6 +25,8 @@ from segue.authoring.task import Task, is_retryable
 from segue.errors import DefinitionError, ResultTooLargeError, Retry, Skip, seconds_after
 from segue.given import attribute, described, is_a
 from segue.model import WORKER_LOST, Attempt, ErrorInfo, Job, Outcome, Verdict
+from segue.payloads.keeping import Payloads
+from segue.payloads.moving import moved
 from segue.plan import codec
 from segue.plan.graph import Plan
 
@@ -51,28 +53,65 @@ def returned(
     task_name: str,
     task: Task[..., Any] | None = None,
     limit_bytes: int = RESULT_LIMIT_BYTES,
+    payloads: Payloads | None = None,
 ) -> Outcome:  # fmt: skip
     """The outcome of a task that returned: succeeded, or expanded if it returned a plan.
 
-    Failed if the value cannot be stored: it is not JSON, would not come back equal, or is longer than `limit_bytes`.
-    `task` is the task if this process knows it: its annotations check the value.
+    Failed if the value cannot be stored: it is not JSON, would not come back equal, or is longer than `limit_bytes`. A
+    long value goes to the payload store, if there is one. `task` is the task if this process knows it: its annotations
+    check the value.
     """
+    outcome = written(attempt, value, task_name=task_name, task=task)
+    return placed(outcome, task_name=task_name, task=task, limit_bytes=limit_bytes, payloads=payloads)
+
+
+def written(attempt: Attempt, value: Any, *, task_name: str, task: Task[..., Any] | None = None) -> Outcome:
+    """The same, before it is decided where the value lies."""
     try:
         expands = is_plan(value)
         text = codec.encode(_expansion(value)) if expands else _written(value, task_name, task)
-        if expands and len(text) > limit_bytes:
-            raise ResultTooLargeError(
-                f"The plan that {task_name} returned is {len(text):,} bytes of JSON, more than the limit of "
-                f"{limit_bytes:,}. Give each step more to do, for example with map(..., batch=100)."
-            )
-        if len(text) > limit_bytes:
-            raise ResultTooLargeError(
-                f"The result of {task_name} is {len(text):,} bytes of JSON, more than the limit of "
-                f"{limit_bytes:,}; store it elsewhere and return its location."
-            )
     except Exception as exc:  # noqa: BLE001 - `__iter__` and the like of the value are the user's code
         return raised(attempt, exc, task=task)
     return Outcome(*attempt, Verdict.EXPANDED if expands else Verdict.SUCCEEDED, result=text)
+
+
+def is_long(outcome: Outcome, payloads: Payloads | None) -> bool:
+    """Whether its value, or some of it, goes to the payload store, so that `placed` takes a while."""
+    return payloads is not None and outcome.result is not None and len(outcome.result) > payloads.threshold
+
+
+def placed(
+    outcome: Outcome, *, task_name: str, task: Task[..., Any] | None, limit_bytes: int, payloads: Payloads | None
+) -> Outcome:  # fmt: skip
+    """The outcome with a reference in place of a long value; failed if the value is too long, or cannot be placed."""
+    text = outcome.result
+    if text is None or (len(text) <= limit_bytes and not is_long(outcome, payloads)):
+        return outcome
+    try:
+        if payloads is not None and outcome.verdict == Verdict.EXPANDED:
+            plan = codec.decode(text)
+            smaller = moved(plan, payloads)
+            text = text if smaller is plan else codec.encode(smaller)
+        elif payloads is not None:
+            text = payloads.kept(text, most_inline=limit_bytes)
+        if len(text) > limit_bytes:
+            raise _too_large(outcome, task_name, len(text), limit_bytes)
+    except Exception as exc:  # noqa: BLE001 - what a store of the user raises is charged to the attempt
+        return raised((outcome.run_id, outcome.step, outcome.attempt), exc, task=task)
+    outcome.result = text
+    return outcome
+
+
+def _too_large(outcome: Outcome, task_name: str, size: int, limit_bytes: int) -> ResultTooLargeError:
+    if outcome.verdict == Verdict.EXPANDED:
+        return ResultTooLargeError(
+            f"The plan that {task_name} returned is {size:,} bytes of JSON, more than the limit of "
+            f"{limit_bytes:,}. Give each step more to do, for example with map(..., batch=100)."
+        )
+    return ResultTooLargeError(
+        f"The result of {task_name} is {size:,} bytes of JSON, more than the limit of {limit_bytes:,}; use a payload "
+        "store (SEGUE_PAYLOADS), or store it elsewhere and return its location."
+    )
 
 
 def raised(attempt: Attempt, exc: BaseException, *, task: Task[..., Any] | None = None) -> Outcome:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from inspect import isawaitable
 from time import perf_counter  # by name: a task may replace `time.perf_counter`
 from typing import Any
@@ -22,13 +23,16 @@ from segue.attempt.outcomes import RESULT_LIMIT_BYTES
 from segue.attempt.transactional import OnReturn, run_in_transaction
 from segue.authoring import declared, values
 from segue.authoring.context import Cancelled, Context, checked_progress, use
+from segue.authoring.filling import Fetch, fill_through, has_payloads, no_store, read
 from segue.engine.transactional import TaskTransactions
 from segue.given import MESSAGE_LIMIT_BYTES, clean, is_a
-from segue.model import Attempt, Job, Outcome, Progress, Verdict
+from segue.model import Attempt, Hole, Job, Outcome, Progress, Verdict
+from segue.payloads.keeping import Payloads
 
 PROGRESS_INTERVAL_SECONDS = 0.5
 
 Report = Callable[[Progress], None]
+Arguments = tuple[list[Any], dict[str, Any]]
 
 
 def run_job(
@@ -40,20 +44,23 @@ def run_job(
     let_through: tuple[type[BaseException], ...] = (),
     transactions: TaskTransactions | None = None,
     on_return: OnReturn | None = None,
+    payloads: Payloads | None = None,
 ) -> Outcome:
     """Run one attempt in this thread; an `async def` task gets a new event loop.
 
     `report` is called with progress at most twice a second, and with the last progress. Once `is_cancelled` returns
     True, the next `progress` of the task raises `Cancelled`, which gets through. Exceptions of the classes in
     `let_through` are not caught. Transactional tasks need `transactions`; `on_return` is called before their outcome is
-    recorded.
+    recorded. Values that lie in a payload store need `payloads`, which also takes long results.
 
     Example::
 
         outcome = run_job(job)
         assert outcome.verdict == Verdict.SUCCEEDED
     """
-    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes)
+    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes, payloads)
+    if job.when is not None and (skipped := attempt.skipped_unless(job.when)) is not None:
+        return skipped
     if attempt.is_transactional:
         return run_in_transaction(attempt, transactions, on_return, let_through)
     try:
@@ -70,15 +77,18 @@ async def run_job_async(
     report: Report | None = None,
     is_cancelled: Callable[[], bool] | None = None,
     result_limit_bytes: int = RESULT_LIMIT_BYTES,
+    payloads: Payloads | None = None,
 ) -> Outcome:
     """`run_job` for an `async def` task, on the running event loop.
 
     A cancellation gets through if `is_cancelled` confirms it. Any other comes from the task or from a library that it
     uses, and is a failure.
     """
-    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes)
+    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes, payloads)
     try:
-        return attempt.succeeded(await attempt.run_async())
+        if job.when is not None and (skipped := await asyncio.to_thread(attempt.skipped_unless, job.when)) is not None:
+            return skipped
+        return await attempt.succeeded_async(await attempt.run_async())
     except BaseException as exc:
         if attempt.is_ended_by(exc, Cancelled, asyncio.CancelledError):
             raise
@@ -91,6 +101,7 @@ class _Attempt:
     __slots__ = (
         "_began",
         "_job",
+        "_payloads",
         "_report",
         "_reported_at",
         "_result_limit_bytes",
@@ -100,12 +111,14 @@ class _Attempt:
     )
 
     def __init__(
-        self, job: Job, report: Report | None, is_cancelled: Callable[[], bool] | None, result_limit_bytes: int
-    ) -> None:
+        self, job: Job, report: Report | None, is_cancelled: Callable[[], bool] | None, result_limit_bytes: int,
+        payloads: Payloads | None,
+    ) -> None:  # fmt: skip
         self._began = perf_counter()
         self._job = job
         self._report = report
         self._result_limit_bytes = result_limit_bytes
+        self._payloads = payloads
         self._reported_at = float("-inf")
         self._withheld: Progress | None = None
         self._task = declared.tasks.get(job.task)  # None if this process does not define it
@@ -155,25 +168,60 @@ class _Attempt:
         pid = os.getpid()
         try:
             with use(self.context):
-                value = self.call()
+                value = self.call(arguments=await self._arguments_async())
                 return await value if isawaitable(value) else value
         finally:
             if os.getpid() != pid:
                 _end_fork()
 
-    def call(self, connection: Any = None) -> Any:
+    def call(self, connection: Any = None, *, arguments: Arguments | None = None) -> Any:
         """Find the task and call it; a coroutine function gives a coroutine."""
+        task = declared.find_task(self._job.task)
+        args, kwargs = arguments or self._arguments()
+        return task.fn(*args, **kwargs) if connection is None else task.call_with(connection, args, kwargs)
+
+    def _arguments(self) -> Arguments:
         job = self._job
         task = declared.find_task(job.task)
-        args, kwargs = values.decode_arguments(task, job.args, job.holes, job.values)
-        return task.fn(*args, **kwargs) if connection is None else task.call_with(connection, args, kwargs)
+        return values.decode_arguments(task, job.args, job.holes, job.values, through=self._through)
+
+    async def _arguments_async(self) -> Arguments | None:
+        """The arguments, if reading them takes a while, so that the event loop goes on meanwhile."""
+        job = self._job
+        return await asyncio.to_thread(self._arguments) if has_payloads(job.args, job.values) else None
+
+    def _through(self, args: str, holes: tuple[Hole, ...], found: Mapping[int, str]) -> Arguments:
+        return fill_through(args, holes, found, self._fetch)
+
+    @property
+    def _fetch(self) -> Fetch:
+        return no_store if self._payloads is None else self._payloads.text_of
+
+    def skipped_unless(self, when: str) -> Outcome | None:
+        """The outcome if this condition is false, or cannot be read; None if the task is to run."""
+        try:
+            if read(when, self._fetch):
+                return None
+        except Exception as exc:  # noqa: BLE001 - what a store of the user raises is charged to the attempt
+            return self.failed(exc)
+        return self._finished(Outcome(*self.key, Verdict.SKIPPED))
 
     def succeeded(self, value: Any) -> Outcome:
         """The outcome of a task that returned; failed if its value cannot be stored."""
         outcome = outcomes.returned(
-            self.key, value, task_name=self._job.task, task=self._task, limit_bytes=self._result_limit_bytes
-        )
+            self.key, value, task_name=self._job.task, task=self._task, limit_bytes=self._result_limit_bytes,
+            payloads=self._payloads,
+        )  # fmt: skip
         return self._finished(outcome)
+
+    async def succeeded_async(self, value: Any) -> Outcome:
+        """The same; the event loop goes on while a long value is stored."""
+        name, task, payloads = self._job.task, self._task, self._payloads
+        outcome = outcomes.written(self.key, value, task_name=name, task=task)
+        place = partial(
+            outcomes.placed, outcome, task_name=name, task=task, limit_bytes=self._result_limit_bytes, payloads=payloads
+        )
+        return self._finished(await asyncio.to_thread(place) if outcomes.is_long(outcome, payloads) else place())
 
     def failed(self, exc: BaseException) -> Outcome:
         """The outcome of a task that raised."""

@@ -24,8 +24,10 @@ from segue.authoring.shapes import Anything, MisfitError, Shape
 from segue.errors import SerializationError
 from segue.model import Hole
 from segue.plan.codec import NULL, decode_holes, evaluate
-from segue.plan.frames import OPENING, unknown_kind
+from segue.plan.frames import OPENING, has_frame, unknown_kind
 from segue.plan.writing import Fault, Writer, kind_of
+
+FillThrough = Callable[[str, tuple[Hole, ...], Mapping[int, str]], tuple[list[Any], dict[str, Any]]]
 
 
 class Callee(Protocol):
@@ -86,19 +88,23 @@ def fill(args: str, holes: tuple[Hole, ...], values: Mapping[int, str]) -> tuple
 
 
 def decode_arguments(
-    task: Callee, args: str, holes: str | None, values: Mapping[int, str]
+    task: Callee, args: str, holes: str | None, values: Mapping[int, str], *, through: FillThrough | None = None
 ) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of one attempt, converted by the task's annotations.
+
+    Where some of them lie in a payload store, `through` fills the holes, and reads the values (see `filling`).
 
     An argument that is given both by position and by name was changed by a person without the task's code: the name
     wins.
 
     Raises `SerializationError` that names the task, the argument, and the value that was found.
     """
-    if holes is None:
-        positional, named = decode(args)
-    else:
-        positional, named = fill(args, decode_holes(holes), values)
+    try:
+        positional, named = decode(args) if holes is None else fill(args, decode_holes(holes), values)
+    except SerializationError:
+        if through is None or not (has_frame(args) or any(map(has_frame, values.values()))):
+            raise
+        positional, named = through(args, decode_holes(holes), values)
     if positional and named:
         task.converters.prefer_named(positional, named)
     return task.converters.apply(task.name, positional, named)
@@ -178,11 +184,11 @@ class Converters:
         if fault is not None:
             raise SerializationError(f"result{fault.path} of {task}: {fault.why}")
 
-    def read_result(self, text: str) -> Any:
-        """JSON text as a value of the function's return annotation."""
+    def result_of(self, plain: Any) -> Any:
+        """A plain value as a value of the function's return annotation."""
         if not self._ready:
             self._resolve()
-        return _read_result(self._result, text)
+        return _result_of(self._result, plain)
 
     def name_at(self, index: int) -> str:
         """The function's name for its positional argument of this number."""
@@ -313,7 +319,10 @@ _EXACT: dict[type, Callable[[Any], Any]] = {
 
 
 def _read_result(shape: Shape, text: str) -> Any:
-    plain = decode(text)
+    return _result_of(shape, decode(text))
+
+
+def _result_of(shape: Shape, plain: Any) -> Any:
     try:
         return shape.read(plain)
     except MisfitError as misfit:

@@ -62,6 +62,7 @@ COMMANDS = {
     "definitions": Entry("segue.cli.definitions", LOOK, "List the tasks and workflows that the code defines."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
     "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),
+    "payloads": Entry("segue.cli.payloads", CARE, "Count and delete values in the payload store."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),
     "demo": Entry("segue.cli.demo", TRY, "Measure Python's standard library with a workflow."),
     "bench": Entry("segue.cli.bench", TRY, "Measure how fast Segue is on this machine."),

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from segue.authoring import declared, decode
+from segue.authoring import declared
+from segue.authoring.filling import no_store, read
 from segue.client.given import guarded
 from segue.client.step import StepHandle, fork, retrying
 from segue.client.waiting import send
@@ -23,6 +24,7 @@ from segue.engine.views import look
 from segue.engine.views.reason import Reason
 from segue.errors import NotFinishedError, RunFailedError, WaitTimeoutError
 from segue.model import RunStatus, StepStatus
+from segue.payloads.keeping import Payloads
 
 if TYPE_CHECKING:
     from segue.store.protocol import Transaction
@@ -96,7 +98,7 @@ class Run:
             info = look.run_info(tx, self.id)
             text = look.run_result(tx, self.id) if info.status is RunStatus.SUCCEEDED else None
         if text is not None:
-            return _read_result(info.workflow, text)
+            return _read_result(info.workflow, text, self._engine.payloads)
         if not info.status.is_final:
             raise NotFinishedError(f"run {self.id} is {info.status}; wait for it first: run.wait(timeout=60)")
         why = f": {info.error.step} failed with {info.error.type}: {info.error.message}" if info.error else ""
@@ -206,6 +208,7 @@ class Run:
             yield tx
 
 
-def _read_result(workflow: str, text: str) -> Any:
+def _read_result(workflow: str, text: str, payloads: Payloads | None) -> Any:
     found = declared.workflows.get(workflow) or declared.tasks.get(workflow)
-    return decode(text) if found is None else found.converters.read_result(text)
+    plain = read(text, no_store if payloads is None else payloads.text_of)
+    return plain if found is None else found.converters.result_of(plain)

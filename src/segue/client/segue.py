@@ -16,6 +16,7 @@ from segue.authoring import sleep, to_plan, wait_for
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
+from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
 from segue.client.run import Run
 from segue.client.selection import RunFilters, Selection, run_filter
@@ -31,6 +32,10 @@ from segue.engine.views.definitions import DefinitionInfo, list_definitions
 from segue.errors import ConfigError
 from segue.given import shown
 from segue.observing.observers import observers, on
+from segue.payloads.address import payloads_of
+from segue.payloads.keeping import Payloads
+from segue.payloads.moving import moved
+from segue.payloads.protocol import PayloadStore
 from segue.plan.graph import Plan, RunTerms
 from segue.plan.indexed import check_key
 from segue.plan.labels import checked_tags, encoded_metadata, with_terms
@@ -54,12 +59,23 @@ class Segue:
     `namespace` (SEGUE_NAMESPACE when left out) separates applications that share a database: each sees only its own
     runs, schedules, limits and workers. With '*' it sees all namespaces, and can pause, cancel and otherwise change
     their runs, but can start nothing.
+
+    `payloads` (SEGUE_PAYLOADS when left out) is a store for long values: those whose JSON has more than
+    `payload_threshold` characters (SEGUE_PAYLOAD_THRESHOLD, otherwise 131,072) lie there instead of in the database.
+    Workers need the same one::
+
+        segue = Segue(url, payloads=FilePayloads("/var/lib/segue/payloads"))
     """
 
-    def __init__(self, url: str | None = None, *, namespace: str | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, *, namespace: str | None = None,
+        payloads: Payloads | PayloadStore | str | None = None, payload_threshold: int | None = None,
+    ) -> None:  # fmt: skip
         if url is not None and not isinstance(url, str):
             raise ConfigError(f"Segue({shown(url)}) names no database. Give a text, for example sqlite:///segue.db.")
-        self.engine, self._use = shared_engine(database_url(url), check_namespace(namespace_name(namespace)))
+        self.engine, self._use = shared_engine(
+            database_url(url), check_namespace(namespace_name(namespace)), payloads_of(payloads, payload_threshold)
+        )  # fmt: skip
         self.namespace = self.engine.namespace
         self.url = self.engine.store.url  # with an absolute path, for SQLite
         self.subscriptions = Subscriptions(self.engine)
@@ -67,6 +83,7 @@ class Segue:
         self.approvals = Approvals(self.engine)
         self.events = Events(self.engine)
         self.limits = Limits(self.engine)
+        self.payloads = StoredPayloads(self.engine)
 
     on = staticmethod(on)
     """The same as `segue.on`: an observer belongs to the process and receives events of every database."""
@@ -280,7 +297,7 @@ class Segue:
         return id_ if run._engine.namespace == self.namespace else self.get(id_).id
 
     def _plan(self, work: Any, args: tuple[Any, ...], kwargs: dict[str, Any], terms: RunTerms | None) -> Plan:
-        plan = to_plan(work, *args, **kwargs)
+        plan = moved(to_plan(work, *args, **kwargs), self.engine.payloads)
         return plan if terms is None else with_terms(plan, terms)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from segue.authoring import declared, encode
 from segue.client.given import guarded
-from segue.client.waiting import MESSAGE_LIMIT_BYTES
+from segue.client.waiting import MESSAGE_LIMIT_BYTES, short
 from segue.engine.act import Act
 from segue.engine.engine import Engine
 from segue.engine.reopening.edit import NewArguments, edit_step
@@ -70,7 +70,8 @@ class StepHandle:
         Steps below it that were skipped or failed are planned again, and a run that had ended continues. Raises
         RunStateError if it is running, or succeeded with another result.
         """
-        return self._apply(partial(mark_step, step=self.step, result=result_text(result), actor=actor, reason=reason))
+        text = short(result_text(result), self._engine.payloads)
+        return self._apply(partial(mark_step, step=self.step, result=text, actor=actor, reason=reason))
 
     def edit(self, /, *args: Any, **kwargs: Any) -> RunStatus:
         """Change its arguments; for a failed step they apply when it is retried. Returns the status of the run.

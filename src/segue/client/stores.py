@@ -12,6 +12,7 @@ import weakref
 from contextlib import suppress
 
 from segue.engine.engine import Engine
+from segue.payloads.keeping import Payloads
 from segue.store import open_store
 from segue.store.protocol import Store
 
@@ -56,7 +57,7 @@ _open: dict[_Key, _Shared] = {}
 _lock = threading.RLock()  # reentrant: the garbage collector may give a store back while this thread takes one
 
 
-def shared_engine(url: str, namespace: str = "") -> tuple[Engine, StoreUse]:
+def shared_engine(url: str, namespace: str = "", payloads: Payloads | None = None) -> tuple[Engine, StoreUse]:
     """A new engine on this process's store for `url`. Raises ConfigError.
 
     The store is given back when the engine, and every object made from it, is garbage-collected.
@@ -69,7 +70,7 @@ def shared_engine(url: str, namespace: str = "") -> tuple[Engine, StoreUse]:
             shared = _open[key] = _Shared(key, fresh)
         use = StoreUse(shared)
         shared.users.add(id(use))
-    engine = Engine(shared.store, namespace=namespace)
+    engine = Engine(shared.store, namespace=namespace, payloads=payloads)
     weakref.finalize(engine, use.forget)
     return engine, use
 

@@ -16,6 +16,7 @@ from segue.errors import ConfigError, ResultTooLargeError
 from segue.given import shown
 from segue.model import MESSAGE_NAME_LENGTH, is_message_name
 from segue.observing.kinds import expand
+from segue.payloads.keeping import Payloads
 from segue.plan.indexed import check_key
 
 MESSAGE_LIMIT_BYTES = 16 * 2**20
@@ -32,8 +33,14 @@ def send(engine: Engine, run_id: str, name: str, value: Any, key: str | None) ->
             f"The message {name!r} is {len(text):,} bytes of JSON, more than the limit of {MESSAGE_LIMIT_BYTES:,}; "
             "store the value elsewhere and send where it is."
         )
+    text = short(text, engine.payloads)
     told_by = key or engine.new_id()  # so that a sending whose answer was lost is repeated, not done twice
     return engine.act(send_message, run_id, name=name, value=text, key=told_by, shows_key=key is not None)
+
+
+def short(text: str, payloads: Payloads | None) -> str:
+    """A value that a person gives, as JSON, or the reference to it if it is long and there is a payload store."""
+    return text if payloads is None else payloads.kept(text, most_inline=MESSAGE_LIMIT_BYTES)
 
 
 def seconds_until(deadline: float | timedelta | datetime, now: datetime) -> float:

@@ -35,6 +35,7 @@ STEPS_AT_ONCE = 5000
 _OF_STEPS = ("prune_steps", "prune_attempts", "prune_progress")
 _OF_RUNS = (
     "prune_messages", "prune_alarms", "prune_events", "prune_labels", "prune_debounces", "prune_unfinished",
+    "look_at_payloads", "prune_payload_uses",
     "prune_keys", "prune_runs",
 )  # fmt: skip
 _OF_SOME_STEPS = ("prune_some_steps", "prune_some_attempts", "prune_some_progress")

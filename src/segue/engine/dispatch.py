@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from segue.engine.act import Act
-from segue.engine.claiming.assembling import Assembly
+from segue.engine.claiming.assembling import Assembly, without_unread
 from segue.engine.claiming.claimed import ClaimedRow, in_order, sent_rows
 from segue.engine.claiming.sending import Outlet, Sending, SendingMemory
 from segue.engine.claiming.window import WINDOW
@@ -231,7 +231,8 @@ def _messages(
     else:
         with reading() as tx:
             jobs, left = assembly.jobs(tx)
-    return [_sent(job, by_step[job.run_id, job.step], act.now, holding) for job in jobs], left
+    jobs, unread = without_unread(jobs)
+    return [_sent(job, by_step[job.run_id, job.step], act.now, holding) for job in jobs], left + unread
 
 
 def _sent(job: Job, row: ClaimedRow, now: datetime, holding: Collection[Attempt]) -> SentStep:

@@ -56,6 +56,7 @@ from segue.engine.verbs import Done
 from segue.errors import StoreConflictError, StoreError, StoreReadOnlyError, StoreUnavailableError
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
 from segue.observing.once import Once
+from segue.payloads.keeping import Payloads
 from segue.plan.graph import Plan
 from segue.plan.namespaces import DEFAULT, plan_in
 from segue.store import named
@@ -83,9 +84,10 @@ class Engine(WorkerLives):
 
     def __init__(
         self, store: Store, *, ids: Ids = process_ids, monotonic: Callable[[], float] = time.monotonic,
-        namespace: str = DEFAULT,
+        namespace: str = DEFAULT, payloads: Payloads | None = None,
     ) -> None:  # fmt: skip
         super().__init__(store, ids=ids, namespace=namespace)
+        self.payloads = payloads  # where long values lie; transactions have only references
         self.stepped_back = SteppedBack()
         self.once = Once()  # what chores have logged
         self.senders: dict[str, Sender] = {}  # of executors that this process can send steps to

@@ -24,6 +24,7 @@ from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.engine.locking import begun_runs
 from segue.engine.notes import begin_runs
+from segue.engine.payload_uses import use_results
 from segue.engine.record import Recorded
 from segue.engine.watch import Watch
 from segue.model import Outcome, StepStatus, Verdict
@@ -115,6 +116,7 @@ def record_plainly(
         begin_runs(act, beginning)
     for outcome in hold:
         tx.later("lock_step", run_id=outcome.run_id, step=outcome.step)
+    use_results(tx, outcomes, act.now)
     batch = [
         Finish(o.run_id, o.step, o.attempt, from_status, _SUCCEEDED, o.result, None, o.seconds) for o in outcomes
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from segue.engine.expand import LargePlan, expand
 from segue.engine.foresight import Foreseen, foresee
 from segue.engine.locking import LockedRun, begun_runs, hold_paused, unusual_runs
 from segue.engine.notes import note_finishes
+from segue.engine.payload_uses import use_results
 from segue.engine.propagate import Propagation
 from segue.engine.transitions import REFUSED, Ended
 from segue.engine.unfinished import Item
@@ -95,6 +96,7 @@ class Recording:
         self._locked: Later = tx.later("lock_run", id=ids[0]) if len(ids) == 1 else tx.later("lock_runs", ids=ids)
         self._batch: list[Finish] = []
         self._sent: LaterFinished | None = None
+        use_results(tx, (*plain, *others), act.now)
         if self._plain:
             self._batch = [
                 Finish(o.run_id, o.step, o.attempt, self._from_status, "succeeded", o.result, None, o.seconds)

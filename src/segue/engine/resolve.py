@@ -18,7 +18,8 @@ import msgspec
 from segue.errors import SerializationError
 from segue.model import RUN, Expr, Hook, StepStatus
 from segue.plan.codec import NULL, UNREADABLE, decode_expr, decode_holes, evaluate, steps_in, unreadable
-from segue.plan.frames import read
+from segue.plan.frames import has_frame, read, unknown_kind
+from segue.plan.payload_frames import is_true_unread
 from segue.store.protocol import Transaction
 
 _STEP_LIMIT = 2**31  # of the column; a damaged reference may contain any number
@@ -148,9 +149,17 @@ def filled(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[lis
 
 
 def is_true(raw: str) -> bool:
-    """The truth value, as in Python, of a JSON text. Raises SerializationError."""
+    """The truth value, as in Python, of a JSON text. Raises SerializationError, also for a part of a payload."""
+    truth = truth_of(raw)
+    if truth is None:
+        raise unknown_kind(raw)
+    return truth
+
+
+def truth_of(raw: str) -> bool | None:
+    """The same; None for a part of a payload, which only a reader of payloads can judge. Raises SerializationError."""
     try:
-        return bool(read(raw))
+        return is_true_unread(raw) if has_frame(raw) else bool(read(raw))
     except SerializationError:
         raise
     except UNREADABLE as error:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from segue.engine.payload_uses import Use, uses_of, write_uses
 from segue.errors import SerializationError
 from segue.model import ENGINE_TASKS, Expr, Gate, JoinRule, Policy, StepStatus
 from segue.plan import codec
@@ -20,6 +21,7 @@ from segue.store.protocol import Conversions, Row, Transaction
 _encoder = msgspec.json.Encoder()
 _policy_decoder = msgspec.json.Decoder(Policy)
 _DEFAULT_POLICY = Policy()
+_NO_USES: list[Use] = []
 _NO_TRIES = Policy(retries=0, lost_retries=0)
 _BLOCKED, _READY = StepStatus.BLOCKED.value, StepStatus.READY.value  # looking them up is slow
 NO_OTHERS: Mapping[int, Sequence[int]] = MappingProxyType({})
@@ -49,6 +51,7 @@ class PlanRows(msgspec.Struct, frozen=True):
     result_expr: str | None
     claimable: int  # steps that may be claimed immediately
     has_executor: bool = False  # some steps are run by executors
+    payloads: list[Use] = []  # that the arguments refer to
 
 
 @lru_cache(maxsize=4096)
@@ -129,18 +132,26 @@ def plan_rows(
         )  # fmt: skip
     if has_executor:
         steps = [(*row, node.executor, node.spec, node.handle) for row, node in zip(steps, plan.nodes, strict=True)]
-    return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable, has_executor)
+    framed = [node.args for node in plan.nodes if "\\" in node.args]  # `uses_of` finds out whether they are
+    payloads = uses_of(run_id, framed, moment) if framed else _NO_USES
+    return PlanRows(steps, waiting, open_joins, has_hooks, _expr(plan.result), claimable, has_executor, payloads)
 
 
 def insert_steps(tx: Transaction, plans: Iterable[PlanRows]) -> None:
-    """Insert the steps of plans, those without executors by a statement that does not know of them."""
+    """Insert the steps of plans, those without executors by a statement that does not know of them.
+
+    Also records which payloads their arguments use.
+    """
     local: list[Row] = []
     sent: list[Row] = []
+    payloads: list[Use] = []
     for rows in plans:
         (sent if rows.has_executor else local).extend(rows.steps)
+        payloads += rows.payloads
     tx.each("insert_steps", local)
     if sent:
         tx.each("insert_executor_steps", sent)
+    write_uses(tx, payloads)
 
 
 def is_passed(node: Node) -> bool:

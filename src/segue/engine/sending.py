@@ -11,6 +11,7 @@ import msgspec
 from segue.engine.act import Act
 from segue.engine.audit import record_event
 from segue.engine.locking import hold_paused, lock_run
+from segue.engine.payload_uses import use_text
 from segue.engine.propagate import Propagation
 from segue.engine.waits import WAIT_ALARM, received
 from segue.errors import RunStateError
@@ -47,6 +48,7 @@ def send_message(
         )
     waiting = act.tx.all("step_waiting", run_id=run_id, name=name)
     step, attempt, step_name = waiting[0] if waiting else (None, 0, None)
+    use_text(act, run_id, value)
     act.tx.later("put_message", run_id=run_id, name=name, key=key, value=value, sent_at=act.now, taken_by=step)
     detail = {"name": name} | ({"key": key} if shows_key else {})
     record_event(act, "run.sent", run_id=run_id, step=step, **detail)

@@ -13,8 +13,9 @@ import msgspec
 
 from segue.errors import PlanError, Problem, SerializationError
 from segue.model import RUN, Concat, Expr, Gather, Hole, Mapping, Ref, Span, Value
-from segue.plan.frames import OPENING, refuse_frame
+from segue.plan.frames import OPENING, refuse_frame, unknown_kind
 from segue.plan.graph import Node, Plan
+from segue.plan.payload_frames import part_of
 
 NULL = "null"
 
@@ -145,13 +146,13 @@ def shift_expr(expr: Expr, base: int) -> Expr:
 def evaluate(expr: Expr, values: abc.Mapping[int, str]) -> str:
     """The value of an expression, as JSON text, given the results of the steps that it refers to.
 
-    A step that is missing in `values` (it failed, or was skipped) counts as null. Raises `SerializationError` if a path
-    does not exist in a result.
+    A step that is missing in `values` (it failed, or was skipped) counts as null. A path into a payload stays with its
+    frame, to be followed by the reader that opens it. Raises `SerializationError` if a path does not exist in a result.
     """
     match expr:
         case Ref():
             text = values.get(expr.step, NULL)
-            return _follow(text, expr) if expr.path else text
+            return follow(text, expr.path, f"the result of step {expr.step}") if expr.path else text
         case Span():
             get = values.get
             return "[" + ",".join([get(step, NULL) for step in range(expr.first, expr.last + 1)]) + "]"
@@ -167,6 +168,30 @@ def evaluate(expr: Expr, values: abc.Mapping[int, str]) -> str:
             return bytes(expr.json).decode()
         case _:
             assert_never(expr)
+
+
+def follow(text: str, path: tuple[str | int, ...], what: str) -> str:
+    """The part at `path` of a JSON text that is `what`. Raises `SerializationError` if it does not exist."""
+    found = msgspec.Raw(text.encode())
+    may_be_framed = "\\" in text and OPENING in text
+    for depth, key in enumerate(path):
+        if may_be_framed:
+            part = part_of(found, path[depth:])
+            if part is not None:
+                return part
+            refuse_frame(found)
+        try:
+            found = _fields_decoder.decode(found)[key] if isinstance(key, str) else _items_decoder.decode(found)[key]
+        except RecursionError:
+            raise SerializationError(f"{what} is nested too deeply to be read") from None
+        except (KeyError, IndexError, *UNREADABLE):
+            whole = "".join(f"[{part!r}]" for part in path)
+            inner = "".join(f"[{part!r}]" for part in path[:depth]) or "it"
+            raise SerializationError(
+                f"{what} was asked for {whole}, but {inner} is "
+                f"{_shorten(bytes(found).decode())}; change the task's result or the key that the workflow asks for"
+            ) from None
+    return bytes(found).decode()
 
 
 def _shift_node(node: Node, base: int) -> Node:
@@ -193,6 +218,8 @@ def _items_of(text: str) -> str:
     text = text.strip()
     if text == NULL:
         return ""
+    if text.startswith(OPENING):
+        raise unknown_kind(text)
     if not text.startswith("["):
         raise SerializationError(f"a list was to be made of {_shorten(text)}, which is no list")
     return text[1:-1].strip()
@@ -200,26 +227,6 @@ def _items_of(text: str) -> str:
 
 def _quote(key: str) -> str:
     return _encoder.encode(key).decode()
-
-
-def _follow(text: str, ref: Ref) -> str:
-    found = msgspec.Raw(text.encode())
-    may_be_framed = "\\" in text and OPENING in text
-    for depth, key in enumerate(ref.path):
-        if may_be_framed:
-            refuse_frame(found)
-        try:
-            found = _fields_decoder.decode(found)[key] if isinstance(key, str) else _items_decoder.decode(found)[key]
-        except RecursionError:
-            raise SerializationError(f"the result of step {ref.step} is nested too deeply to be read") from None
-        except (KeyError, IndexError, *UNREADABLE):
-            path = "".join(f"[{part!r}]" for part in ref.path)
-            inner = "".join(f"[{part!r}]" for part in ref.path[:depth]) or "it"
-            raise SerializationError(
-                f"the result of step {ref.step} was asked for {path}, but {inner} is "
-                f"{_shorten(bytes(found).decode())}; change the task's result or the key that the workflow asks for"
-            ) from None
-    return bytes(found).decode()
 
 
 def _shorten(text: str) -> str:

@@ -8,8 +8,10 @@ in values that an older version wrote.
 Invariant: only `framed` writes `OPENING`. `unframed` takes it out of text that users give. In JSON these characters can
 only be the beginning of an object, because a quote inside a text is escaped, so a search for them is exact.
 
-No kind exists yet. A reader that meets a frame raises SerializationError: a newer version wrote it. Text that is only
-passed on, as most results are, is not read, and keeps its frames.
+One kind exists: `payload`, a value that lies in a payload store (plan/payload_frames.py). A reader that can open it
+reads the text through `read_through`. A reader here that meets a frame raises SerializationError: it cannot open
+payloads, and a newer version wrote a frame of any other kind. Text that is only passed on, as most results are, is not
+read, and keeps its frames.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import msgspec
 from segue.errors import SerializationError
 
 OPENING = '{"\\u0024segue.'
+PAYLOAD = "payload"
 _PLAIN_OPENING = '{"$segue.'
 _OPENING_BYTES = OPENING.encode()
 _KIND = re.compile(r"[a-z][a-z0-9_]*")
@@ -98,9 +101,15 @@ def unframed(text: str) -> str:
 
 
 def unknown_kind(text: str) -> SerializationError:
-    """The error for a text with a frame of an unknown kind."""
+    """The error for a text with a frame of an unknown kind, or with a payload where none can be opened."""
     found = _KIND_IN_TEXT.search(text)
     kind = found[1] if found else ""
+    if kind == PAYLOAD:
+        return SerializationError(
+            "a value is needed here that lies in a payload store, and Segue opens payloads only for tasks and results "
+            f"({text[found.start() :][:160] if found else ''}). Let a step of its own return what is needed, which is "
+            "then short"
+        )
     return SerializationError(
         f'a stored value is of the kind "$segue.{kind}", which this version of Segue does not know: a newer version '
         "wrote it. Upgrade Segue in the process that reads it, then retry the step"

@@ -44,6 +44,7 @@ from segue.scheduler.debouncing import start_due_debounces
 from segue.scheduler.declared import declare_schedules
 from segue.scheduler.firing import fire_due, known_workflows, start_queued
 from segue.scheduler.leader import LEASE_SECONDS, Lead
+from segue.scheduler.payload_sweep import sweep_payloads
 from segue.scheduler.stuck import Work, stuck_of
 from segue.scheduler.sweeping import Sweeper
 
@@ -113,6 +114,7 @@ CHORES: tuple[Chore, ...] = (
     Chore("alarms", 1.0, Engine.ring_alarms, next_due="next_alarm"),
     Chore("admission", 1.0, Engine.admit_waiting, next_due="next_admission"),
     Chore("unused limits", 60.0, in_one(prune_limits)),
+    Chore("payloads", 60.0, sweep_payloads, is_considerate=True),
     Chore("remembered starts", 60.0, in_one(forget_starts)),
     Chore("ended workers", 60.0, in_one(prune_workers)),
     Chore("code", SEEN_SECONDS, say_code),

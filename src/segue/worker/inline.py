@@ -13,5 +13,5 @@ from segue.worker.worker import Worker
 def work_run(engine: Engine, run_id: str) -> None:
     """Execute the steps of a run until it is final. Other workers may take some of them."""
     options = WorkerOptions(concurrency=1, pool="inline", run_id=run_id)
-    pool = InlinePool(store=engine.store)
+    pool = InlinePool(store=engine.store, payloads=engine.payloads)
     Worker(engine, pool, tasks=sorted(declared.tasks), options=options, limits=declared_limits()).run()

@@ -17,6 +17,8 @@ from segue.engine.engine import Engine
 from segue.errors import ConfigError
 from segue.model import REFUSABLE_TASKS
 from segue.observing.harmless_log import get_logger
+from segue.payloads.address import address_of
+from segue.payloads.keeping import Payloads
 from segue.plan.code_version import CodeVersion
 from segue.store import absolute_url
 from segue.store.protocol import Store
@@ -51,11 +53,14 @@ def make_pool(
     max_jobs: int | None = None,
     max_rss_mb: int | None = None,
     store: Store | None = None,
+    payloads: Payloads | None = None,
 ) -> Pool:
     """The pool of this name (`process`, `thread`, `async`, `inline`) with room for `size` attempts at the same time.
 
     The children of a process pool import `modules`. `max_jobs` and `max_rss_mb` decide when a child is replaced; only a
-    process pool has children. Transactional tasks need the `store`. Raises ConfigError. Example::
+    process pool has children. Transactional tasks need the `store`, and long values the `payloads`. Raises ConfigError.
+
+    Example::
 
         pool = make_pool("process", 4, modules=["shop.tasks"], max_rss_mb=512)
     """
@@ -64,19 +69,20 @@ def make_pool(
     if name == "process":
         url = None if store is None else absolute_url(store.url)
         return ProcessPool(
-            size, modules=modules, max_jobs=max_jobs or MAX_JOBS, max_rss_mb=max_rss_mb, database_url=url
-        )
+            size, modules=modules, max_jobs=max_jobs or MAX_JOBS, max_rss_mb=max_rss_mb, database_url=url,
+            payloads=address_of(payloads),
+        )  # fmt: skip
     if max_jobs is not None or max_rss_mb is not None:
         raise ConfigError(
             f"max_jobs and max_rss_mb replace a child process, and the {name} pool has none; leave them out, "
             "or use the process pool."
         )
     if name == "thread":
-        return ThreadPool(size, store=store)
+        return ThreadPool(size, store=store, payloads=payloads)
     if name == "async":
-        return AsyncPool(size, store=store)
+        return AsyncPool(size, store=store, payloads=payloads)
     if name == "inline":
-        return InlinePool(store=store)
+        return InlinePool(store=store, payloads=payloads)
     raise ConfigError(f"There is no pool {name!r}. Choose from: {', '.join(POOLS)}.")
 
 
@@ -133,8 +139,9 @@ def make_worker(
     """
     tasks = known_tasks(without=without)
     pool = make_pool(
-        options.pool, options.concurrency, modules=modules, max_jobs=max_jobs, max_rss_mb=max_rss_mb, store=engine.store
-    )
+        options.pool, options.concurrency, modules=modules, max_jobs=max_jobs, max_rss_mb=max_rss_mb,
+        store=engine.store, payloads=engine.payloads,
+    )  # fmt: skip
     return Worker(
         engine, pool, tasks=tasks, options=options, limits=declared_limits(), code=described_code()
     )  # fmt: skip

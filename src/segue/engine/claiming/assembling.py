@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from segue.engine.claiming.claimed import ClaimedRow
-from segue.engine.resolve import Values, hook_value, is_true, load, value_of
+from segue.engine.resolve import Values, hook_value, load, truth_of, value_of
 from segue.engine.rows import decode_policy
 from segue.errors import SerializationError
 from segue.model import RUN, ErrorInfo, Job, Outcome, Verdict
 from segue.plan.codec import decode_expr, decode_holes, steps_in
+from segue.plan.frames import unknown_kind
 from segue.store.protocol import Transaction
 
 StepKey = tuple[str, int]  # a run and the number of a step of it
@@ -46,8 +47,9 @@ class Assembly:
                 outcomes.append(_failed(run_id, step, attempt, bad[run_id, step]))
                 continue
             mine = values.get((run_id, step), _NOTHING)
+            unread = None
             if when_expr is not None:
-                outcome = _unless_when(run_id, step, attempt, when_expr, mine)
+                outcome, unread = _unless_when(run_id, step, attempt, when_expr, mine)
                 if outcome is not None:
                     outcomes.append(outcome)
                     continue
@@ -56,7 +58,7 @@ class Assembly:
             except SerializationError as error:
                 outcomes.append(_failed(run_id, step, attempt, error))
                 continue
-            jobs.append(Job(run_id, step, attempt, name, task, args, holes, mine, timeout, failures))
+            jobs.append(Job(run_id, step, attempt, name, task, args, holes, mine, timeout, failures, unread))
         return jobs, outcomes
 
     def _references(self) -> dict[StepKey, set[int]]:
@@ -100,6 +102,14 @@ class Assembly:
         return Values(here) if len(here) == len(steps) else load(_given(tx), run_id, steps, here)
 
 
+def without_unread(jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
+    """For executors, which judge no conditions: the jobs without those whose condition lies in a payload store."""
+    outcomes = [
+        _failed(job.run_id, job.step, job.attempt, unknown_kind(job.when)) for job in jobs if job.when is not None
+    ]  # fmt: skip
+    return ([job for job in jobs if job.when is None] if outcomes else jobs), outcomes
+
+
 def _given(tx: Transaction | None) -> Transaction:
     assert tx is not None, "these steps need the database"
     return tx
@@ -111,11 +121,18 @@ def _failed(run_id: str, step: int, attempt: int, error: SerializationError) -> 
     return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, retryable=False)
 
 
-def _unless_when(run_id: str, step: int, attempt: int, when_expr: str, known: dict[int, str]) -> Outcome | None:
-    """The outcome of a step whose condition is false or cannot be evaluated; None if the step must run."""
+def _unless_when(
+    run_id: str, step: int, attempt: int, when_expr: str, known: dict[int, str]
+) -> tuple[Outcome | None, str | None]:
+    """The outcome of a step whose condition is false or cannot be evaluated; None if the step must run.
+
+    Also the condition itself if it lies in a payload store: then the process that runs the step decides.
+    """
     try:
-        if is_true(value_of(decode_expr(when_expr), known)):
-            return None
+        text = value_of(decode_expr(when_expr), known)
+        truth = truth_of(text)
     except SerializationError as error:
-        return _failed(run_id, step, attempt, SerializationError(f"when= cannot be evaluated: {error}"))
-    return Outcome(run_id, step, attempt, Verdict.SKIPPED)
+        return _failed(run_id, step, attempt, SerializationError(f"when= cannot be evaluated: {error}")), None
+    if truth is None:
+        return None, text
+    return (None if truth else Outcome(run_id, step, attempt, Verdict.SKIPPED)), None

@@ -75,6 +75,7 @@ def fork_run(
     else:
         act.tx.later("fork_steps", run_id=run_id, new_id=new_id)
         act.tx.later("fork_labels", run_id=run_id, new_id=new_id)
+    act.tx.later("fork_payload_uses", run_id=run_id, new_id=new_id)
     planned_lane = _edit(act.tx, new_id, number, new, parameters) if new is not None else None
     detail = {"fork": new_id} | audit_detail(actor, reason)
     record_event(act, "run.forked", run_id=run_id, step=number, **detail)

@@ -14,6 +14,7 @@ import msgspec
 from segue.engine.act import Act
 from segue.engine.audit import record_event
 from segue.engine.locking import lock_run
+from segue.engine.payload_uses import use_text
 from segue.engine.reopening.reopen import NOT_SUCCEEDED, NOTHING, Reopening
 from segue.engine.reopening.retry import complete, refuse_busy, refuse_ending, refuse_running
 from segue.engine.reopening.rewrite import write_reopening
@@ -22,7 +23,8 @@ from segue.engine.resolve import load
 from segue.engine.verbs import Done, audit_detail
 from segue.errors import RunStateError
 from segue.model import StepStatus
-from segue.plan.frames import read
+from segue.plan.frames import has_frame, read
+from segue.plan.payload_frames import payloads_in
 from segue.store.protocol import Finish
 
 
@@ -71,13 +73,15 @@ def mark_step(
     status, graph, found = _load(act, run_id, step)
     what = f"mark {found.name}"
     if found.status == StepStatus.SUCCEEDED:
-        if read(load(act.tx, run_id, [found.step])[found.step]) == read(result):
+        before = load(act.tx, run_id, [found.step])[found.step]
+        if before == result or read(before) == read(result):
             return Done(status, False)
         raise RunStateError(
             f"Cannot {what} of run {run_id}: it succeeded with another result, which other steps may have used. To run "
             "it again, retry the run from it; to continue with another result, fork the run at it."
         )
     _refuse(graph, found, run_id, what)
+    use_text(act, run_id, result)
     if _is_uncalled_hook(graph, found):
         raise RunStateError(
             f"Cannot {what} of run {run_id}: it is an {found.hook} hook. Whether it runs is decided when all other "
@@ -135,4 +139,6 @@ def _skip_before_outcome(act: Act, run_id: str, graph: RunGraph, hook: StepRow) 
 
 def _result_detail(result: str) -> Mapping[str, Any]:
     """The result for the event; only its size if it is long."""
+    if has_frame(result):
+        return {"result_bytes": sum(payload.size for payload in payloads_in(result))}
     return {"result": msgspec.Raw(result.encode())} if len(result) <= 1000 else {"result_bytes": len(result)}

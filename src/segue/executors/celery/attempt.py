@@ -53,9 +53,8 @@ class RunningAttempt:
 
     def succeeded(self, result: str, detour: Detour | None = None) -> None:
         """Record that the task returned."""
-        self._record(
-            Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=result, seconds=self._seconds, detour=detour)
-        )
+        seconds, placed = self._seconds, self.door.placed(result)
+        self._record(Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=placed, seconds=seconds, detour=detour))
 
     def dispatched(self, result: str) -> None:
         """Record that the task returned, and that Celery has dispatched what was left in its request."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from celery.result import ResultBase
@@ -19,6 +20,7 @@ from kombu.utils.json import loads as kombu_loads
 from kombu.utils.json import register_type
 
 from segue.authoring.compose import Element
+from segue.authoring.filling import Fetch, value_of
 from segue.errors import SerializationError
 from segue.executors.celery.calls import Pending
 from segue.given import shown
@@ -26,6 +28,7 @@ from segue.model import Expr, Gather, Hole, Ref, Span
 from segue.plan.codec import decode_holes, evaluate
 from segue.plan.frames import has_frame, unknown_kind
 from segue.plan.graph import Plan as SeguePlan
+from segue.plan.payload_frames import read_through
 
 _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
@@ -62,10 +65,15 @@ def _tagged(value: Any) -> Any:
     return value
 
 
-def loads(text: str) -> Any:
-    """The value of such a text. Raises SerializationError for a frame of Segue, which no message can carry."""
+def loads(text: str, fetch: Fetch | None = None) -> Any:
+    """The value of such a text; with `fetch`, also of one that lies in a payload store.
+
+    Raises SerializationError for any other frame of Segue, which no message can carry.
+    """
     if has_frame(text):
-        raise unknown_kind(text)
+        if fetch is None:
+            raise unknown_kind(text)
+        return read_through(text, kombu_loads, fetch)
     return kombu_loads(text)
 
 
@@ -77,14 +85,20 @@ def encode_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str
     return dumps([positional, named], what), tuple(holes)
 
 
-def decode_arguments(args: str, holes: str | None, values: Mapping[int, str]) -> tuple[list[Any], dict[str, Any]]:
+def decode_arguments(
+    args: str, holes: str | None, values: Mapping[int, str], fetch: Fetch | None = None
+) -> tuple[list[Any], dict[str, Any]]:  # fmt: skip
     """The arguments of a call, with the results that go into them."""
-    found: list[Any] = loads(args)
+    found: list[Any] = loads(args, fetch)
+    is_plain = not any(map(has_frame, values.values()))  # then all that goes into a place is read at once
     for hole in decode_holes(holes):
         place: Any = found
         for key in hole.where[:-1]:
             place = place[key]
-        place[hole.where[-1]] = loads(evaluate(hole.what, values))
+        what = hole.what
+        place[hole.where[-1]] = (
+            loads(evaluate(what, values)) if is_plain else value_of(what, values, partial(loads, fetch=fetch))
+        )
     positional, named = found
     return positional, named
 

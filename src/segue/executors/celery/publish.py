@@ -21,14 +21,16 @@ from celery import Celery, signals
 from celery.app import base
 from celery.app.task import extract_exec_options
 
+from segue.authoring.filling import Fetch
 from segue.engine.dispatch import SentStep
-from segue.errors import SerializationError
+from segue.errors import PayloadUnavailableError, SerializationError
 from segue.executors.celery.capture import outside_tasks, uncaptured
 from segue.executors.celery.codec import decode_arguments, dumps, loads
 from segue.executors.celery.spec import DELAYED, KIN, OURS, options_of, task_id_of
 from segue.model import Attempt, Job
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes, evaluate
+from segue.plan.frames import has_frame
 
 logger = get_logger("segue.celery")
 
@@ -76,8 +78,9 @@ class Letter(NamedTuple):
 class Publisher:
     """Sends messages of an app. A child of a worker keeps a connection; others take one of the app's pool."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, fetch: Fetch) -> None:
         self._app = app
+        self._fetch = fetch
         self._kept: dict[int, Any] = {}  # by process, because children do not share it
 
     def send(self, steps: Sequence[SentStep], *, is_child: bool = False) -> list[tuple[SentStep, SerializationError]]:
@@ -112,8 +115,11 @@ class Publisher:
         self, step: SentStep, refused: list[tuple[SentStep, SerializationError]], *, is_quick: bool
     ) -> Letter | None:
         try:
-            letter = letter_of(step)
+            letter = letter_of(step, self._fetch)
             return self._addressed(letter) if is_quick else letter
+        except PayloadUnavailableError as error:
+            logger.warning("The message of %s cannot be written yet. It is tried again. %s", step.job.name, error)
+            return None
         except SerializationError as error:
             refused.append((step, error))
             return None
@@ -194,8 +200,8 @@ def _sending_steps() -> Iterator[None]:
         sends_steps.reset(token)
 
 
-def letter_of(step: SentStep) -> Letter:
-    """The message of a step."""
+def letter_of(step: SentStep, fetch: Fetch) -> Letter:
+    """The message of a step. It has values that lie in a payload store, as Celery's own messages would."""
     job = step.job
     spec = options_of(step.spec)
     options = {name: value for name, value in spec.items() if name not in OURS}
@@ -209,17 +215,19 @@ def letter_of(step: SentStep) -> Letter:
         headers[HEADER].append(1)
     options["headers"] = headers
     _, _, task = job.task.partition(":")
-    return Letter(task, task_id_of(step.handle, job.run_id, job.step), _arguments(job), options)
+    return Letter(task, task_id_of(step.handle, job.run_id, job.step), _arguments(job, fetch), options)
 
 
-def _arguments(job: Job) -> str:
+def _arguments(job: Job, fetch: Fetch) -> str:
     """JSON [args, kwargs] with the results that go into it. One that comes first, as in a chain, is not decoded."""
-    if not job.holes:
+    if not job.holes and not has_frame(job.args):
         return job.args
     holes = decode_holes(job.holes)
     if len(holes) == 1 and holes[0].where == (0, 0) and job.args.startswith("[[null"):
-        return "[[" + evaluate(holes[0].what, job.values) + job.args.removeprefix("[[null")
-    return dumps(list(decode_arguments(job.args, job.holes, job.values)), f"an argument of {job.name}")
+        text = "[[" + evaluate(holes[0].what, job.values) + job.args.removeprefix("[[null")
+        if not has_frame(text):
+            return text
+    return dumps(list(decode_arguments(job.args, job.holes, job.values, fetch)), f"an argument of {job.name}")
 
 
 def _of(options: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class Child:
         self._trust = Trust()
         url = settings.database_url
         self._transactions = None if url is None else TaskTransactions(partial(open_store, url))
+        self._payloads = None if settings.payloads is None else settings.payloads.open()
 
     def serve(self) -> int:
         """Work until stopped. Returns the exit code."""
@@ -121,7 +122,7 @@ class Child:
             outcome = run_job(
                 job, report=self._report, is_cancelled=self._is_to_end,
                 result_limit_bytes=self._settings.result_limit_bytes,
-                transactions=self._transactions, on_return=self._on_return,
+                transactions=self._transactions, on_return=self._on_return, payloads=self._payloads,
             )  # fmt: skip
             self._runs_task = False
         except Cancelled:

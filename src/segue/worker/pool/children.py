@@ -9,6 +9,7 @@ from time import monotonic  # by name: a task may replace `time.monotonic`
 
 from segue.errors import WorkerError
 from segue.observing.harmless_log import get_logger
+from segue.payloads.address import PayloadsAddress
 from segue.worker.pool import zygote
 from segue.worker.pool.folder import PoolFolder, make_again
 from segue.worker.pool.settings import ChildSettings
@@ -36,6 +37,7 @@ class Children:
         max_rss_mb: int | None,
         result_limit_bytes: int,
         database_url: str | None,
+        payloads: PayloadsAddress | None,
     ) -> None:
         self._own_folder = PoolFolder()
         self._folder = self._own_folder.path
@@ -47,6 +49,7 @@ class Children:
             max_rss_mb=max_rss_mb,
             result_limit_bytes=result_limit_bytes,
             database_url=database_url,
+            payloads=payloads,
         )
         longest = largest_frame_bytes(result_limit_bytes)
         self.slots = [Slot(index, self._folder, longest) for index in range(size)]

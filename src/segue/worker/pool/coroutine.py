@@ -24,6 +24,7 @@ from segue.authoring.context import Cancelled
 from segue.given import described
 from segue.model import Outcome
 from segue.observing.harmless_log import get_logger
+from segue.payloads.keeping import Payloads
 from segue.store.protocol import Store
 from segue.worker.pool.local import Entry, LocalPool
 from segue.worker.pool.routing import captured
@@ -52,8 +53,9 @@ class AsyncPool(LocalPool):
         sync_threads: int = SYNC_THREADS,
         result_limit_bytes: int = RESULT_LIMIT_BYTES,
         store: Store | None = None,
+        payloads: Payloads | None = None,
     ) -> None:
-        super().__init__(size, store)
+        super().__init__(size, store, payloads)
         self._sync_threads = min(size, sync_threads)
         self._result_limit_bytes = result_limit_bytes
         self._loop = asyncio.new_event_loop()
@@ -143,6 +145,7 @@ class AsyncPool(LocalPool):
                     report=partial(self._report, entry),
                     is_cancelled=entry.asked_to_end,
                     result_limit_bytes=self._result_limit_bytes,
+                    payloads=self._payloads,
                 )
             except (Cancelled, asyncio.CancelledError):
                 pass
@@ -154,4 +157,4 @@ class AsyncPool(LocalPool):
     def _run_sync(self, entry: Entry) -> None:
         entry.begun_at = monotonic()
         report = partial(self._report, entry)
-        self._post(entry, run_in_thread(entry, self._result_limit_bytes, report, self._transactions))
+        self._post(entry, run_in_thread(entry, self._result_limit_bytes, report, self._transactions, self._payloads))

@@ -16,6 +16,7 @@ from segue.attempt.runner import run_job
 from segue.authoring.context import NoStepError, current
 from segue.engine.transactional import TaskTransactions
 from segue.model import Attempt, Job, Outcome, Progress
+from segue.payloads.keeping import Payloads
 from segue.store.protocol import Store
 from segue.worker.pool import News
 from segue.worker.pool.routing import captured, routing
@@ -39,11 +40,13 @@ class InlinePool:
     """
 
     def __init__(
-        self, *, echo: bool = True, result_limit_bytes: int = RESULT_LIMIT_BYTES, store: Store | None = None
-    ) -> None:
+        self, *, echo: bool = True, result_limit_bytes: int = RESULT_LIMIT_BYTES, store: Store | None = None,
+        payloads: Payloads | None = None,
+    ) -> None:  # fmt: skip
         self._transactions = None if store is None else TaskTransactions(lambda: store)
         self._echo = echo
         self._result_limit_bytes = result_limit_bytes
+        self._payloads = payloads
         self._waiter = Waiter()
         self._outer_is_to_end = _outer_is_to_end()
         self._waiting: deque[Job] = deque()
@@ -125,6 +128,7 @@ class InlinePool:
                 let_through=(KeyboardInterrupt,),
                 transactions=self._transactions,
                 on_return=tail.text,
+                payloads=self._payloads,
             )
         outcome.output = tail.text()
         return outcome

@@ -17,6 +17,7 @@ from segue.attempt.outcomes import broke, cancelled, overridden, released, timed
 from segue.engine.transactional import TaskTransactions
 from segue.loop.self_pipe import Wakeup
 from segue.model import Attempt, Job, Outcome, Progress
+from segue.payloads.keeping import Payloads
 from segue.store.protocol import Store
 from segue.worker.pool import News
 from segue.worker.pool.routing import routing
@@ -51,11 +52,12 @@ class Entry:
 class LocalPool:
     """`size` attempts at the same time; a subclass defines how an attempt begins and how it is interrupted.
 
-    Transactional tasks need the `store`.
+    Transactional tasks need the `store`, and long values the `payloads`.
     """
 
-    def __init__(self, size: int, store: Store | None = None) -> None:
+    def __init__(self, size: int, store: Store | None = None, payloads: Payloads | None = None) -> None:
         self._size = size
+        self._payloads = payloads
         self._transactions = None if store is None else TaskTransactions(lambda: store)
         self._waiter = Waiter()
         self._wakeup = Wakeup()

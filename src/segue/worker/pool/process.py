@@ -25,6 +25,7 @@ from segue.attempt.outcomes import (
     zygote_lost,
 )
 from segue.model import Attempt, Job, Outcome
+from segue.payloads.address import PayloadsAddress
 from segue.worker.pool import News
 from segue.worker.pool.backlog import Backlog
 from segue.worker.pool.children import Children
@@ -41,7 +42,8 @@ class ProcessPool:
     """`size` child processes that have imported `modules`.
 
     A child is replaced after `max_jobs` jobs, and between two jobs if its memory has grown beyond `max_rss_mb`.
-    Transactional tasks need `database_url`; each child that runs one keeps a connection to it.
+    Transactional tasks need `database_url`; each child that runs one keeps a connection to it. Each child opens the
+    payload store at `payloads` for itself.
 
     Example::
 
@@ -63,9 +65,12 @@ class ProcessPool:
         max_rss_mb: int | None = None,
         result_limit_bytes: int = RESULT_LIMIT_BYTES,
         database_url: str | None = None,
+        payloads: PayloadsAddress | None = None,
     ) -> None:
         self._waiter = Waiter()
-        self._children = Children(size, self._waiter, tuple(modules), max_rss_mb, result_limit_bytes, database_url)
+        self._children = Children(
+            size, self._waiter, tuple(modules), max_rss_mb, result_limit_bytes, database_url, payloads
+        )  # fmt: skip
         self._slots = self._children.slots
         self._kill_grace_seconds = kill_grace_seconds
         self._max_jobs = max_jobs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from segue.payloads.address import PayloadsAddress
+
 
 class ChildSettings(msgspec.Struct, frozen=True):
     """The first message that the zygote reads, as JSON."""
@@ -14,3 +16,4 @@ class ChildSettings(msgspec.Struct, frozen=True):
     max_rss_mb: int | None  # a child that has grown beyond it asks to be replaced, between two jobs
     result_limit_bytes: int
     database_url: str | None = None  # for transactional tasks
+    payloads: PayloadsAddress | None = None

@@ -17,6 +17,7 @@ from segue.authoring.context import Cancelled
 from segue.engine.transactional import TaskTransactions
 from segue.model import Job, Outcome
 from segue.observing.harmless_log import get_logger
+from segue.payloads.keeping import Payloads
 from segue.store.protocol import Store
 from segue.worker.pool.local import Entry, LocalPool
 from segue.worker.pool.routing import captured
@@ -86,8 +87,11 @@ class ThreadPool(LocalPool):
         pool.submit(jobs)
     """
 
-    def __init__(self, size: int, *, result_limit_bytes: int = RESULT_LIMIT_BYTES, store: Store | None = None) -> None:
-        super().__init__(size, store)
+    def __init__(
+        self, size: int, *, result_limit_bytes: int = RESULT_LIMIT_BYTES, store: Store | None = None,
+        payloads: Payloads | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(size, store, payloads)
         self._result_limit_bytes = result_limit_bytes
         self._threads: Threads | None = None
 
@@ -111,12 +115,13 @@ class ThreadPool(LocalPool):
     def _run(self, entry: Entry) -> None:
         entry.begun_at = monotonic()
         report = partial(self._report, entry)
-        self._post(entry, run_in_thread(entry, self._result_limit_bytes, report, self._transactions))
+        self._post(entry, run_in_thread(entry, self._result_limit_bytes, report, self._transactions, self._payloads))
 
 
 def run_in_thread(
-    entry: Entry, result_limit_bytes: int, report: Callable[..., None], transactions: TaskTransactions | None
-) -> Outcome:
+    entry: Entry, result_limit_bytes: int, report: Callable[..., None], transactions: TaskTransactions | None,
+    payloads: Payloads | None,
+) -> Outcome:  # fmt: skip
     """One attempt in the calling thread, with its output; cancelled if it ended on request. Never raises."""
     job: Job = entry.job
     try:
@@ -124,7 +129,7 @@ def run_in_thread(
             try:
                 outcome = run_job(
                     job, report=report, is_cancelled=entry.asked_to_end, result_limit_bytes=result_limit_bytes,
-                    transactions=transactions, on_return=tail.text,
+                    transactions=transactions, on_return=tail.text, payloads=payloads,
                 )  # fmt: skip
             except Cancelled:
                 outcome = cancelled(job)

@@ -1,0 +1,29 @@
+-- Values that lie in a payload store: which runs refer to which. Nothing here is sent for runs without such values.
+
+-- name: fork_payload_uses
+-- After the rows are copied, so that nothing is missing: uses are only added while a run exists.
+INSERT INTO segue_payload_uses (run_id, reference)
+SELECT :new_id, reference FROM segue_payload_uses WHERE run_id = :run_id ON CONFLICT DO NOTHING;
+
+-- name: keep_used_payloads
+-- Payloads of deleted runs that other runs use: they are not looked at again until one of those is deleted.
+UPDATE segue_payloads SET may_be_unused = false WHERE may_be_unused AND stored_at < :before
+AND EXISTS (SELECT 1 FROM segue_payload_uses u WHERE u.reference = segue_payloads.reference);
+
+-- name: unused_payloads
+SELECT p.reference FROM segue_payloads p WHERE p.may_be_unused AND p.stored_at < :before
+AND NOT EXISTS (SELECT 1 FROM segue_payload_uses u WHERE u.reference = p.reference) ORDER BY p.stored_at LIMIT :limit;
+
+-- name: count_payloads
+SELECT count(*), coalesce(sum(p.bytes), 0), (SELECT count(*) FROM segue_payloads l WHERE l.may_be_unused
+    AND NOT EXISTS (SELECT 1 FROM segue_payload_uses u WHERE u.reference = l.reference)) FROM segue_payloads p;
+
+-- name: check_payload_of_a_use
+-- Every payload that a run uses is known.
+SELECT u.run_id, 'payload ' || u.reference || ' is used, but not known' FROM segue_payload_uses u
+WHERE NOT EXISTS (SELECT 1 FROM segue_payloads p WHERE p.reference = u.reference);
+
+-- name: check_use_of_no_run
+-- Every use belongs to an existing run.
+SELECT u.run_id, 'payload ' || u.reference || ' is used by no run' FROM segue_payload_uses u
+WHERE NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = u.run_id);

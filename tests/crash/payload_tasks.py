@@ -1,0 +1,64 @@
+"""A workflow of long values, and a payload store whose process dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from segue import task, workflow
+from segue.payloads import FilePayloads
+
+FOLDER = "TEST_PAYLOADS"
+LONG = 20_000
+
+
+class Deadly:
+    """Files; the process that stores the first one dies once it is there, and the one that reads it first, before."""
+
+    def store(self, data: bytes, name: str) -> str:
+        reference = self._files.store(data, name)
+        self._die_once("store")
+        return reference
+
+    def retrieve(self, reference: str) -> bytes:
+        self._die_once("retrieve")
+        return self._files.retrieve(reference)
+
+    @property
+    def _files(self) -> FilePayloads:
+        return FilePayloads(os.environ[FOLDER])
+
+    def _die_once(self, what: str) -> None:
+        died = Path(os.environ[FOLDER]) / f"died-{what}"
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+deadly = Deadly()
+
+
+@task(retries=3, retry_delay=0)
+def write(letter: str) -> str:
+    return letter * LONG
+
+
+@task(retries=3, retry_delay=0)
+def count(*texts: Any) -> int:
+    return sum(len(text) for text in texts)
+
+
+@task(retries=3, retry_delay=0)
+def both(letters: list[str]) -> Any:
+    return [letter * LONG for letter in letters]
+
+
+@workflow
+def long_values(text: str) -> Any:
+    first, second = write("a"), write("b")
+    return {"all": count(first, second, text), "part": count(both(["c", "d"])[1]), "first": first}
+
+
+RESULT = {"all": 3 * LONG, "part": LONG, "first": "a" * LONG}
