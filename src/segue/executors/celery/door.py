@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from celery import Celery, states
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from segue.authoring.filling import no_store
 from segue.engine.claiming.window import WINDOW
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_plainly, begin_steps, hasten, retry_changed
-from segue.errors import ConfigError, PayloadError, PlanError, Problem
+from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
@@ -26,6 +25,7 @@ from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.reports import Mailbox, out_of_reach
 from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of, task_id_of
+from segue.executors.payloads import fetch_of, placed
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import stored
@@ -98,17 +98,11 @@ class Door:
 
     def fetch(self, payload: PayloadRef) -> str:
         """The text of a value in the payload store. Raises PayloadError."""
-        return no_store(payload) if self.payloads is None else self.payloads.text_of(payload)
+        return fetch_of(self.payloads)(payload)
 
     def placed(self, result: str) -> str:
         """A result, or the reference to it if it is long and there is a payload store that takes it."""
-        if self.payloads is None:
-            return result
-        try:
-            return self.payloads.kept(result, most_inline=len(result))
-        except PayloadError:
-            logger.exception("A result stays in the database.")
-            return result
+        return placed(self.payloads, result)
 
     @property
     def desk(self) -> Door | Mailbox:

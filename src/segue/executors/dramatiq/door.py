@@ -38,7 +38,7 @@ class Door:
         self.window = window
         self.broker: Broker | None = None  # known when it declares its first actor or queue
         self.publisher = Publisher(self)
-        self._url, self.namespace = engine.store.url, engine.namespace
+        self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
         self._engines = {os.getpid(): engine}
         engine.senders[name] = Sender(self.dispatch, self.deliver)
         _doors.add(self)
@@ -49,7 +49,7 @@ class Door:
         pid = os.getpid()
         found = self._engines.get(pid)
         if found is None:
-            found = Engine(open_store(self._url), namespace=self.namespace)
+            found = Engine(open_store(self._url), namespace=self.namespace, payloads=self.payloads)
             found.senders[self.name] = Sender(self.dispatch, self.deliver)
             self._engines = {pid: found}
         return found

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dramatiq import Message
 
 from segue.attempt.outcomes import describe
+from segue.authoring.filling import Fetch, value_of
 from segue.engine.dispatch import SentStep
+from segue.errors import PayloadUnavailableError
 from segue.executors.dramatiq import spec
+from segue.executors.payloads import fetch_of
 from segue.model import Attempt, Job, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes, evaluate
+from segue.plan.frames import has_frame
 
 if TYPE_CHECKING:
     from segue.executors.dramatiq.door import Door
@@ -42,8 +47,11 @@ class Publisher:
                 logger.warning("%s is not sent from here: its broker is not known yet", step.job.name)
                 continue
             try:
-                message = message_of(step, self._door.name)
-            except Exception as error:  # noqa: BLE001 - a value that the encoder of the project cannot read
+                message = message_of(step, self._door.name, fetch_of(self._door.payloads))
+            except PayloadUnavailableError as error:
+                logger.warning("%s could not be sent: %s. It is sent again.", step.job.name, error)
+                continue
+            except Exception as error:  # noqa: BLE001 - a value that the encoder of the project cannot read, a payload
                 refused.append(_refused(step, error))
                 continue
             try:
@@ -57,11 +65,11 @@ class Publisher:
         return refused
 
 
-def message_of(step: SentStep, executor: str) -> Message[Any]:
-    """The message of a step. Raises SerializationError, and what the encoder of the project raises."""
+def message_of(step: SentStep, executor: str, fetch: Fetch) -> Message[Any]:
+    """The message of a step. Raises SerializationError, PayloadError, and what the encoder of the project raises."""
     job = step.job
     found = spec.read(step.spec)
-    args, kwargs = _arguments(job)
+    args, kwargs = _arguments(job, fetch)
     options = found.options
     if found.encoded is not None:
         values = spec.decoded(found.encoded)
@@ -81,14 +89,20 @@ def message_of(step: SentStep, executor: str) -> Message[Any]:
     )  # fmt: skip
 
 
-def _arguments(job: Job) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(job: Job, fetch: Fetch) -> tuple[list[Any], dict[str, Any]]:
     """The arguments, with the results that go into them."""
-    found: Any = spec.read_json(job.args)
+    found: Any = spec.read_json(job.args, fetch)
+    is_plain = not any(map(has_frame, job.values.values()))  # then all that goes into a place is read at once
     for hole in decode_holes(job.holes):
         place = found
         for key in hole.where[:-1]:
             place = place[key]
-        place[hole.where[-1]] = spec.read_json(evaluate(hole.what, job.values))
+        what = hole.what
+        place[hole.where[-1]] = (
+            spec.read_json(evaluate(what, job.values))
+            if is_plain
+            else value_of(what, job.values, partial(spec.read_json, fetch=fetch))
+        )
     args, kwargs = found
     return args, kwargs
 

@@ -10,6 +10,7 @@ from segue.errors import ResultTooLargeError, SerializationError
 from segue.executors.dramatiq import spec
 from segue.executors.dramatiq.classify import Meaning
 from segue.executors.dramatiq.reports import Report
+from segue.executors.payloads import placed
 from segue.model import Attempt, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 
@@ -30,11 +31,11 @@ def outcome_of(running: RunningAttempt, meaning: Meaning) -> Outcome:
         outcome.seconds, outcome.retryable = seconds, False
         return outcome
     try:
-        text = spec.write_result(running.result)
+        text = placed(running.desk.door.payloads, spec.write_result(running.result))
         if len(text) > RESULT_LIMIT_BYTES:
             raise ResultTooLargeError(
                 f"the result is {len(text):,} bytes of JSON, and may be {RESULT_LIMIT_BYTES:,}. "
-                "Store it elsewhere and return its location"
+                "Give Segue a payload store, or store it elsewhere and return its location"
             )
     except (SerializationError, ResultTooLargeError) as error:
         if _is_needed(running.desk.door, attempt):

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 from dramatiq import JSONEncoder, get_encoder
 
+from segue.authoring.filling import Fetch
 from segue.errors import SerializationError
 from segue.given import shown
 from segue.observing.harmless_log import get_logger
 from segue.plan.frames import has_frame, unknown_kind
+from segue.plan.payload_frames import read_through
 
 logger = get_logger("segue.dramatiq")
 
@@ -97,10 +99,15 @@ def write_result(value: Any) -> str:
         raise SerializationError(f"the result is {shown(value)}, which JSON cannot hold: {error}") from error
 
 
-def read_json(text: str) -> Any:
-    """A stored value. Raises SerializationError for a frame of Segue, which no message can carry."""
+def read_json(text: str, fetch: Fetch | None = None) -> Any:
+    """A stored value; with `fetch`, also one that lies in a payload store.
+
+    Raises SerializationError for any other frame of Segue, which no message can carry.
+    """
     if has_frame(text):
-        raise unknown_kind(text)
+        if fetch is None:
+            raise unknown_kind(text)
+        return read_through(text, json.loads, fetch)
     return json.loads(text)
 
 
