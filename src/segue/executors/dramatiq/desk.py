@@ -253,6 +253,8 @@ class Desk:
         engine, door = self.door.engine, self.door
         for report in reports:
             report.before(engine, by=door.host)
+            if report.again_seconds is not None:
+                self._due_at = min(self._due_at, time.monotonic() + report.again_seconds)
         outcomes = [report.outcome for report in reports if report.outcome is not None]
         freed = sum(report.holds_places for report in reports)
         sent: list[SentStep] = []
