@@ -209,7 +209,20 @@ def own_redis() -> Iterator[str]:
 @pytest.fixture
 def impatient(database_url: str, own_redis: str, tmp_path: Path) -> Iterator[Staged]:
     """A broker and a database of the test's own, where messages and processes are soon taken for lost."""
-    broker_url = f"{own_redis}/0"
+    with impatiently(database_url, own_redis, tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+def on_sqlite(sqlite_url: str, own_redis: str, tmp_path: Path) -> Iterator[Staged]:
+    """The same for a test that is about the broker."""
+    with impatiently(sqlite_url, own_redis, tmp_path) as stage:
+        yield stage
+
+
+@contextmanager
+def impatiently(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Staged]:
+    broker_url = f"{redis_url}/0"
     with a_project(broker_url, database_url, lease_seconds=2.0) as project:
         stage = Staged(broker_url, database_url, tmp_path, project, 2.0)
         yield stage

@@ -9,6 +9,7 @@ import redis
 from dramatiq import Message
 
 from segue.executors.dramatiq import Chain, Group
+from segue.scheduler.chores import Chores
 from tests.executors.dramatiq.conftest import Staged, wait_until
 
 SECONDS = 60
@@ -28,15 +29,16 @@ def test_a_broker_that_forgets_everything_loses_nothing(impatient: Staged) -> No
 
 
 def test_a_worker_that_is_killed_is_lost_and_its_steps_go_on(impatient: Staged, tmp_path: Path) -> None:
-    first = impatient.worker()
-    project = impatient.project
-    seen, begun = tmp_path / "seen", tmp_path / "begun"
-    run = project.segue.start(Chain(project.message("note_and_wait", str(begun), str(seen)), project.message("add", 1)))
-    wait_until(begun.exists, SECONDS)
-    first.kill()
-    seen.touch()
-    impatient.worker()
-    assert run.wait(timeout=SECONDS).result() == 1
+    project, seen, begun = impatient.project, tmp_path / "seen", tmp_path / "begun"
+    with Chores(project.segue.engine):  # the process that leads is not the one that dies
+        first = impatient.worker()
+        message = project.message("note_and_wait", str(begun), str(seen))
+        run = project.segue.start(Chain(message, project.message("add", 1)))
+        wait_until(begun.exists, SECONDS)
+        first.kill()
+        seen.touch()
+        impatient.worker()
+        assert run.wait(timeout=SECONDS).result() == 1
     assert run.steps()[0].losses == 1
     assert begun.read_text() == "begun\nbegun\n"
 

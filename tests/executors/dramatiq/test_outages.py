@@ -72,12 +72,12 @@ def test_a_restart_of_the_database_is_waited_for(own_postgres: PostgresServer, t
     assert begun.read_text() == "begun\n"
 
 
-def test_a_redis_that_comes_back_empty_costs_time(database_url: str, tmp_path: Path) -> None:
+def test_a_redis_that_comes_back_empty_costs_time(sqlite_url: str, tmp_path: Path) -> None:
     server = RedisServer()
     server.start()
     begun, until = tmp_path / "begun", tmp_path / "until"
-    with a_project(f"{server.url}/0", database_url, lease_seconds=2.0) as project:
-        worker = DramatiqWorker(f"{server.url}/0", database_url, tmp_path / "log", lease_seconds=2.0)
+    with a_project(f"{server.url}/0", sqlite_url, lease_seconds=2.0) as project:
+        worker = DramatiqWorker(f"{server.url}/0", sqlite_url, tmp_path / "log", lease_seconds=2.0)
         slow = project.message("note_and_wait", str(begun), str(until))
         run = project.segue.start(Group(slow, *(project.message("add", number) for number in range(20))))
         wait_until(begun.exists, SECONDS)
@@ -103,6 +103,7 @@ def test_an_actor_that_a_shutdown_interrupts_is_sent_again_as_no_try(impatient: 
     assert begun.read_text() == "begun\nbegun\n"
 
 
+@pytest.mark.proof
 def test_the_report_of_a_worker_that_slept_beyond_its_lease_is_refused(impatient: Staged, tmp_path: Path) -> None:
     first, project = impatient.worker(), impatient.project
     begun, until = tmp_path / "begun", tmp_path / "until"

@@ -11,6 +11,7 @@ from dramatiq import Message
 from dramatiq.brokers.stub import StubBroker
 
 from segue import Segue
+from segue.authoring import to_plan
 from segue.errors import ConfigError
 from segue.executors.dramatiq import Chain, Group, SegueMiddleware
 from tests.executors.dramatiq.conftest import Staged, a_project, wait_until, working
@@ -49,11 +50,12 @@ def test_a_message_does_not_carry_the_graph(database_url: str) -> None:
 
 
 def test_what_a_process_without_the_broker_starts_is_left_to_workers(database_url: str) -> None:
+    with a_project("stub", database_url) as project:
+        plan = to_plan(project.message("add", 1, 2))
     with Segue(database_url) as segue:
         broker = StubBroker()
         broker.add_middleware(SegueMiddleware(segue))  # no actor is declared, so it does not know the broker
-        message: Message[Any] = Message("default", "add", (1, 2), {}, {})
-        run = segue.start(message)
+        run = segue.start(plan)
         assert run.steps()[0].status == "ready"
         broker.close()
     with a_project("stub", database_url, threads=1) as project:
@@ -72,10 +74,10 @@ def test_a_message_is_what_dramatiq_sends_with_one_option_more(database_url: str
         assert sent.asdict() == message.asdict() | {"message_timestamp": sent.message_timestamp}
 
 
-def test_messages_behind_slow_actors_are_not_sent_again(impatient: Staged, tmp_path: Path) -> None:
+def test_messages_behind_slow_actors_are_not_sent_again(on_sqlite: Staged, tmp_path: Path) -> None:
     """In the broker, and in the hands of a worker, for several times as long as messages are waited for."""
-    project, until = impatient.project, tmp_path / "until"
-    impatient.worker(threads=2)
+    project, until = on_sqlite.project, tmp_path / "until"
+    on_sqlite.worker(threads=2)
     slow = [project.message("wait_for_file", str(until)) for _ in range(30)]
     runs = [project.segue.start(Chain(message, project.message("add", 1))) for message in slow]
     wait_until(lambda: sum(run.steps()[0].status == "running" for run in runs) == 2, SECONDS)

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 
 from dramatiq.middleware import Interrupt
 
-from segue.engine.act import Act
 from segue.engine.backoff import longer_wait
 from segue.engine.dispatch import Exchanged, SentStep
-from segue.engine.executing import begin_plainly, begin_steps, hasten, report_progress
+from segue.engine.executing import hasten, report_progress
 from segue.errors import PASSING_ERRORS
+from segue.executors.dramatiq.beginning import begin_all
 from segue.executors.dramatiq.lease import Lease
 from segue.executors.dramatiq.repairing import repair
 from segue.executors.dramatiq.reports import NotRecordedError, Question, Report
@@ -216,12 +216,9 @@ class Desk:
             raise
 
     def _begin(self, questions: Sequence[Question]) -> None:
-        engine, worker_id = self.door.engine, self._lease.worker_id
-        attempts = sorted({question.attempt for question in questions})
-        begun = engine.act(_begin_plainly, attempts, worker_id=worker_id)
-        others = [attempt for attempt in attempts if attempt not in begun]
-        if others:
-            begun |= set(engine.act(begin_steps, others, worker_id=worker_id))
+        begun = begin_all(
+            self.door.engine, {question.attempt for question in questions}, worker_id=self._lease.worker_id
+        )  # fmt: skip
         for question in questions:
             may_begin = question.attempt in begun
             begun.discard(question.attempt)  # two copies of one message, in two threads
@@ -253,6 +250,8 @@ class Desk:
         engine, door = self.door.engine, self.door
         for report in reports:
             report.before(engine, by=door.host)
+            if report.again_seconds is not None:
+                self._due_at = min(self._due_at, time.monotonic() + report.again_seconds)
         outcomes = [report.outcome for report in reports if report.outcome is not None]
         freed = sum(report.holds_places for report in reports)
         sent: list[SentStep] = []
@@ -354,9 +353,3 @@ class Desk:
             running = self.running.get((run_id, step, number))
             if running is not None:
                 running.ask_to_end()
-
-
-def _begin_plainly(act: Act, attempts: Sequence[Attempt], *, worker_id: str) -> set[Attempt]:
-    """Begin those whose runs go on as usual."""
-    asked = [(attempt, begin_plainly(act, attempt, worker_id=worker_id)) for attempt in attempts]
-    return {attempt for attempt, found in asked if found is not None and found.rows()}

@@ -29,6 +29,7 @@ class Report:
         self.is_repeated = False  # it may be recorded already
         self.is_refused = False  # it came too late, as far as is known
         self.outcome: Outcome | None = outcome if again_seconds is None else None
+        self.again_seconds = again_seconds
         self._again = None if again_seconds is None else (outcome, again_seconds)
         self._options = options or {}
         self._is_unknown = is_unknown
