@@ -292,6 +292,29 @@ def test_no_worker_opened_the_database(place: Polled) -> None:
     assert "no/such/folder" not in log
 
 
+@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"])
+def test_every_pool_reports(place: Polled, pool: str) -> None:
+    if place.url.startswith("postgresql"):
+        pytest.skip("the worker has no database, so it is the same on each")
+    worker = place.worker(QUEUE_NEARBY, pool=pool)
+    sig, near = place.sig, {"queue": QUEUE_NEARBY}
+    canvas = chain(
+        group(sig("add", 1, number).set(**near) for number in range(5)), sig("same").set(**near),
+        sig("flaky", 1).set(**near),
+    )  # fmt: skip
+    failing = place.segue.start(sig("fail").set(**near))
+    assert place.segue.start(canvas).wait(timeout=SECONDS).result() == [[1, 2, 3, 4, 5], 1]
+    with pytest.raises(RunFailedError, match="ValueError: broken"):
+        failing.wait(timeout=SECONDS).result()
+    if pool != "solo":  # which hears of nothing while a task runs; in the others, too, nothing can interrupt one
+        reporting = place.segue.start(sig("report_for_long").set(**near))
+        wait_until(lambda: states_of(reporting) == ["running"], SECONDS)
+        reporting.cancel()
+        assert reporting.wait(timeout=SECONDS).status == "cancelled"
+    place.workers.remove(worker)
+    worker.stop()
+
+
 def test_following_needs_polled_reports(redis_url: str, tmp_path: Path) -> None:
     from tests.executors.celery.project import make_app
 
