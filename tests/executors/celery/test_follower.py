@@ -120,16 +120,19 @@ def test_a_report_that_cannot_be_recorded_does_not_keep_others(scene: Scene, mon
     attempts = [scene.start() for _ in range(3)]
     for attempt in attempts:
         scene.report(attempt, result="1")
-    plain = scene.door.exchange
+    plain, tries = scene.door.exchange, list[int]()
 
     def exchange(outcomes: list[Outcome], **more: Any) -> Any:
         if any(outcome.run_id == attempts[1][0] for outcome in outcomes):
+            tries.append(len(outcomes))
             raise RuntimeError("no")
         return plain(outcomes, **more)
 
     monkeypatch.setattr(scene.door, "exchange", exchange)
     scene.look()
     assert [scene.step(attempt).status for attempt in attempts] == ["succeeded", "sent", "succeeded"]
+    scene.look(5)
+    assert tries == [3, 1]  # with the others, then alone, then not for a while
     monkeypatch.setattr(scene.door, "exchange", plain)
     scene.look(AFTER_A_FAULT_SECONDS + 2)
     assert scene.step(attempts[1]).status == "succeeded"

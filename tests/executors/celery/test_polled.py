@@ -158,7 +158,21 @@ def test_a_task_that_does_not_end_is_killed_and_one_of_a_paused_run_runs_again(p
     paused.resume()
     assert paused.wait(timeout=SECONDS).result() == "seen"
     assert notes.read_text().split() == ["begun", "begun"]
-    assert cancelled.wait(timeout=SECONDS).status == "cancelled"
+    assert cancelled.wait(timeout=SECONDS / 2).status == "cancelled"
+
+
+def test_a_message_of_a_cancelled_run_is_turned_away(place: Polled, tmp_path: Path) -> None:
+    """It waits behind the tasks that keep the worker busy."""
+    notes, go, never = tmp_path / "notes", tmp_path / "go", tmp_path / "never"
+    busy = [place.segue.start(place.sig("note_and_wait", str(notes), str(go))) for _ in range(2)]
+    wait_until(lambda: notes.exists() and len(notes.read_text().split()) == 2, SECONDS)
+    run = place.segue.start(place.app.tasks["note"].si(str(never), "ran"))
+    run.cancel()
+    wait_until(lambda: "Messages of 1 attempts that are to end" in place.logs("worker"), SECONDS)
+    go.touch()
+    assert run.wait(timeout=SECONDS).status == "cancelled"
+    assert results(busy) == ["seen", "seen"]
+    assert not never.exists()
 
 
 def test_a_child_that_is_killed_is_a_loss(place: Polled, tmp_path: Path) -> None:
