@@ -68,13 +68,13 @@ class Polled:
         self.workers: list[CeleryWorker] = []
         self.followers: list[FollowerProcess] = []
 
-    def worker(self, queue: str = QUEUE, **more: str) -> CeleryWorker:
+    def worker(self, queue: str = QUEUE, *, pool: str = "prefork", **more: str) -> CeleryWorker:
         """Start one more worker, with more in its environment."""
         number = len(self.workers)
         self.workers.append(
             CeleryWorker(
                 self._broker, NOWHERE[number % 2], self.folder / f"worker-{number}.log", lease_seconds=LEASE_SECONDS,
-                backend=self._backend_url, queue=QUEUE, consume=queue,
+                backend=self._backend_url, queue=QUEUE, consume=queue, pool=pool,
                 **{"PROJECT_REPORTS": "polled", "PROJECT_GRACE_SECONDS": "3", "PROJECT_WATCHFUL": "yes", **more},
             )
         )  # fmt: skip

@@ -141,6 +141,15 @@ def make_app(
         here = current()
         return [here.run_id, here.step, here.attempt, here.task, here.idempotency_key]
 
+    @app.task(name="report_for_long", shared=False)
+    def report_for_long() -> str:
+        """It says how far it is, and ends when that is answered by asking it to end."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            progress(1, 4)
+            time.sleep(0.05)
+        return "not asked"
+
     @app.task(name="never_ends", shared=False)
     def never_ends(path: str) -> None:
         """It does not care that it is asked to end."""

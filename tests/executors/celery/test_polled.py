@@ -158,7 +158,21 @@ def test_a_task_that_does_not_end_is_killed_and_one_of_a_paused_run_runs_again(p
     paused.resume()
     assert paused.wait(timeout=SECONDS).result() == "seen"
     assert notes.read_text().split() == ["begun", "begun"]
-    assert cancelled.wait(timeout=SECONDS).status == "cancelled"
+    assert cancelled.wait(timeout=SECONDS / 2).status == "cancelled"
+
+
+def test_a_message_of_a_cancelled_run_is_turned_away(place: Polled, tmp_path: Path) -> None:
+    """It waits behind the tasks that keep the worker busy."""
+    notes, go, never = tmp_path / "notes", tmp_path / "go", tmp_path / "never"
+    busy = [place.segue.start(place.sig("note_and_wait", str(notes), str(go))) for _ in range(2)]
+    wait_until(lambda: notes.exists() and len(notes.read_text().split()) == 2, SECONDS)
+    run = place.segue.start(place.app.tasks["note"].si(str(never), "ran"))
+    run.cancel()
+    wait_until(lambda: "Messages of 1 attempts that are to end" in place.logs("worker"), SECONDS)
+    go.touch()
+    assert run.wait(timeout=SECONDS).status == "cancelled"
+    assert results(busy) == ["seen", "seen"]
+    assert not never.exists()
 
 
 def test_a_child_that_is_killed_is_a_loss(place: Polled, tmp_path: Path) -> None:
@@ -189,15 +203,17 @@ def test_a_worker_that_is_killed_loses_its_step(place: Polled, tmp_path: Path) -
 
 
 def test_a_task_that_runs_for_longer_than_a_lease_runs_once(place: Polled, tmp_path: Path) -> None:
+    """Nor is one lost that its worker holds back for so long, because all of its children are busy."""
     notes, go = tmp_path / "notes", tmp_path / "go"
-    run = place.segue.start(place.sig("note_and_wait", str(notes), str(go)))
-    wait_until(notes.exists, SECONDS)
+    run, *others = [place.segue.start(place.sig("note_and_wait", str(notes), str(go))) for _ in range(3)]
+    wait_until(lambda: notes.exists() and len(notes.read_text().split()) == 2, SECONDS)
     over = time.monotonic() + 1.5 * LEASE_SECONDS
     wait_until(lambda: time.monotonic() > over)
-    assert states_of(run) == ["running"]
+    assert sorted(states_of(run) + [states_of(other)[0] for other in others]) == ["running", "running", "sent"]
     go.touch()
-    assert run.wait(timeout=SECONDS).result() == "seen"
-    assert notes.read_text().split() == ["begun"]
+    assert results([run, *others]) == ["seen"] * 3
+    assert {step.attempt for each in (run, *others) for step in each.steps()} == {1}
+    assert notes.read_text().split() == ["begun"] * 3
 
 
 def note_many(place: Polled, path: Path) -> Run:
@@ -290,6 +306,29 @@ def test_no_worker_opened_the_database(place: Polled) -> None:
     assert "database cannot" not in log
     assert "127.0.0.1:1" not in log
     assert "no/such/folder" not in log
+
+
+@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"])
+def test_every_pool_reports(place: Polled, pool: str) -> None:
+    if place.url.startswith("postgresql"):
+        pytest.skip("the worker has no database, so it is the same on each")
+    worker = place.worker(QUEUE_NEARBY, pool=pool)
+    sig, near = place.sig, {"queue": QUEUE_NEARBY}
+    canvas = chain(
+        group(sig("add", 1, number).set(**near) for number in range(5)), sig("same").set(**near),
+        sig("flaky", 1).set(**near),
+    )  # fmt: skip
+    failing = place.segue.start(sig("fail").set(**near))
+    assert place.segue.start(canvas).wait(timeout=SECONDS).result() == [[1, 2, 3, 4, 5], 1]
+    with pytest.raises(RunFailedError, match="ValueError: broken"):
+        failing.wait(timeout=SECONDS).result()
+    if pool != "solo":  # which hears of nothing while a task runs; in the others, too, nothing can interrupt one
+        reporting = place.segue.start(sig("report_for_long").set(**near))
+        wait_until(lambda: states_of(reporting) == ["running"], SECONDS)
+        reporting.cancel()
+        assert reporting.wait(timeout=SECONDS).status == "cancelled"
+    place.workers.remove(worker)
+    worker.stop()
 
 
 def test_following_needs_polled_reports(redis_url: str, tmp_path: Path) -> None:

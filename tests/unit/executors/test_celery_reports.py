@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from celery.backends.cache import _DUMMY_CLIENT_CACHE
 
 from segue import Segue
 from segue.errors import ConfigError, StoreUnavailableError
@@ -40,14 +39,19 @@ def make_app(backend: str | None, **options: Any) -> tuple[Celery, Door]:
     return app, install(app, Segue(NEVER_OPENED), **{"reports": "polled", **options})
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
 @pytest.fixture(params=["memory", "files", "database"])
-def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
-    """In a worker whose results are kept in this way."""
+def door(request: pytest.FixtureRequest, folder: Path) -> Iterator[Door]:
+    """In a worker whose results are kept in this way; Celery 5.3 knows only one database in a process."""
     backend = {
-        "memory": "cache+memory://", "files": f"file://{tmp_path}", "database": f"db+sqlite:///{tmp_path}/results.db",
+        "memory": "cache+memory://", "files": f"file://{folder}", "database": f"db+sqlite:///{folder}/results.db",
     }[request.param]  # fmt: skip
-    _DUMMY_CLIENT_CACHE.clear()  # which all apps of a process share
     app, door = make_app(backend)
+    forget(app.backend, [ATTEMPT], with_beats=[ATTEMPT])
     door.is_in_worker = True
     yield door
     app.close()

@@ -119,7 +119,10 @@ def end_attempts(door: Door, wanted: set[Attempt], pool: Any, signal: str) -> in
                 request.terminate(pool, signal)
             except NotImplementedError:  # threads and solo cannot
                 logger.debug("This pool cannot end %s", attempt)
-    door.to_end.update(dict.fromkeys(wanted - here))
+    later = wanted - here
+    if not later <= door.to_end.keys():
+        logger.info("Messages of %d attempts that are to end will be turned away if they come here", len(later))
+    door.to_end.update(dict.fromkeys(later))
     while len(door.to_end) > MOST_TO_END:
         del door.to_end[next(iter(door.to_end))]
     return len(here)

@@ -167,6 +167,7 @@ class Door:
         args, _ = encode_arguments(tuple(asked.args or ()), asked.kwargs or {}, "an argument of the retry")
         with self.engine.reading() as tx:
             [(_, _, _, spec, _, _)] = tx.all("step_of_executor", run_id=header.attempt[0], step=header.attempt[1])
+        options = {name: value for name, value in options.items() if name not in OURS}
         options |= {name: value for name, value in options_of(spec).items() if name in OURS}
         outcome = Outcome(*header.attempt, Verdict.FAILED, error=error, seconds=seconds)
         self.engine.act(

@@ -21,7 +21,7 @@ from celery.app.task import Context
 
 from segue.engine.engine import Engine
 from segue.engine.executing import begin_steps
-from segue.errors import PASSING_ERRORS, ConfigError, StoreUnavailableError
+from segue.errors import PASSING_ERRORS, ConfigError, PlanError, StoreUnavailableError
 from segue.executors.celery import node
 from segue.executors.celery.attempt import RetryAsked
 from segue.executors.celery.beats import COMMAND, beat_seconds, silence_seconds
@@ -41,8 +41,9 @@ from segue.executors.celery.reports import (
     retry_of,
 )  # fmt: skip
 from segue.loop.companions import register_companion
-from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
+from segue.model import WAIT_FOR, Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
+from segue.plan.codec import decode
 
 logger = get_logger("segue.celery")
 
@@ -92,6 +93,8 @@ class Follower(Node):
     def _look(self, now: float) -> None:
         if now < self._look_at:
             return
+        if now - self._look_at > self._silence_seconds / 2:
+            self._forgive(now)  # this process was asleep, not the workers
         try:
             self._follow(now)
             self._is_away = False
@@ -99,11 +102,13 @@ class Follower(Node):
             if not self._is_away:
                 logger.warning("Tasks cannot be followed: %s", error)
             self._is_away = True
-            self._heard = {
-                attempt: (beat, now) for attempt, (beat, _) in self._heard.items()
-            }  # they may have been heard of meanwhile
+            self._forgive(now)
         ended = time.monotonic()
         self._look_at = ended + max(self._door.look_seconds, SHARE * (ended - now))
+
+    def _forgive(self, now: float) -> None:
+        """Count silence from now on: what was said meanwhile was not heard."""
+        self._heard = {attempt: (beat, now) for attempt, (beat, _) in self._heard.items()}
 
     def _follow(self, now: float) -> None:
         with self._door.engine.reading() as tx:
@@ -168,6 +173,9 @@ class Follower(Node):
         elif outcome.verdict == Verdict.FAILED:
             self._take_failure(report, outside.handle)
         else:
+            if outcome.verdict == Verdict.EXPANDED and (wrong := _wrong_with(door, outcome.result or "")):
+                error = ErrorInfo("PlanError", f"The canvas that is to replace the task {wrong}")
+                outcome = Outcome(*outside.attempt, Verdict.FAILED, error=error, retryable=False)
             door.exchange([outcome], freed=report.freed, by=report.by)
             if outcome.verdict == Verdict.LOST:
                 self._store_loss(outside, outcome.error)
@@ -224,8 +232,6 @@ class Follower(Node):
         """See which attempts workers have: they are not late. What runs, and is heard of no more, is lost."""
         beats = read_beats(self._door.app.backend, list(outside))
         now = time.monotonic()
-        if now - self._listen_at > self._silence_seconds / 2:  # this process was asleep, not the workers
-            self._heard = {attempt: (beat, now) for attempt, (beat, _) in self._heard.items()}
         begun: list[Attempt] = []
         held: list[Attempt] = []
         lost: list[Attempt] = []
@@ -268,6 +274,22 @@ class Follower(Node):
 
 def _attempt_of(report: Report) -> Attempt:
     return report.outcome.run_id, report.outcome.step, report.outcome.attempt
+
+
+def _wrong_with(door: Door, text: str) -> str | None:
+    """What is wrong with a plan that a worker reports: a step of it would run elsewhere than in such workers.
+
+    The result backend may be open to more people than the database. They must not start Segue's own tasks through it.
+    """
+    try:
+        nodes = decode(text).nodes
+    except PlanError as error:
+        return f"cannot be read: {error}"
+    for each in nodes:
+        is_theirs = each.executor == door.name and each.queue.startswith(f"@{door.name}:")
+        if each.task not in (None, WAIT_FOR) and not is_theirs:
+            return f"has the step {each.name}, which is no task of {door.name}"
+    return None
 
 
 @contextmanager

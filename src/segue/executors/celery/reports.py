@@ -238,4 +238,16 @@ def _metas(backend: Any, ids: Sequence[str]) -> list[tuple[str, Mapping[str, Any
             return [
                 (id_, backend.decode_result(value)) for id_, value in zip(ids, values, strict=True) if value is not None
             ]
+    if hasattr(backend, "ResultSession") and hasattr(backend, "task_cls"):  # a database
+        ids = _stored_among(backend, ids)
     return [(id_, backend.get_task_meta(id_, cache=False)) for id_ in ids]
+
+
+def _stored_among(backend: Any, ids: Sequence[str]) -> list[str]:
+    """Those of these ids under which a database has something. Celery itself asks for one at a time."""
+    session = backend.ResultSession()
+    try:
+        column = backend.task_cls.task_id
+        return [id_ for (id_,) in session.query(column).filter(column.in_(ids))]
+    finally:
+        session.close()
