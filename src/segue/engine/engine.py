@@ -88,6 +88,7 @@ class Engine(WorkerLives):
     ) -> None:  # fmt: skip
         super().__init__(store, ids=ids, namespace=namespace)
         self.payloads = payloads  # where long values lie; transactions have only references
+        self.payload_executors: set[str] = set()  # executors that read through references
         self.stepped_back = SteppedBack()
         self.once = Once()  # what chores have logged
         self.senders: dict[str, Sender] = {}  # of executors that this process can send steps to
