@@ -102,6 +102,8 @@ def in_the_engine(how: str) -> Any:
             return sleep(found["seconds"])
         case "wait":
             return wait_for(found["customer"])
+        case "when":
+            return sleep.options(when=found["seconds"])(100)
         case _:
             raise AssertionError(how)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,20 @@ def uses(segue: Segue) -> dict[str, int]:
     return {str(run_id): count for run_id, count in rows}
 
 
+@contextmanager
+def worker_of(segue: Segue, pool: str) -> Iterator[None]:
+    """A worker in another thread."""
+    options = WorkerOptions(concurrency=2, pool=pool)
+    worker = make_worker(segue.engine, options, modules=["tests.contract.payload_tasks"])
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        thread.join(SECONDS)
+
+
 def failure(run: Run) -> Any:
     [step] = [step for step in run.steps() if step.status is StepStatus.FAILED]
     return step.error
@@ -152,19 +167,12 @@ def test_a_plan_that_a_task_returns_has_long_arguments(segue: Segue, files: File
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
 def test_workers_of_every_kind(segue: Segue, pool: str) -> None:
-    options = WorkerOptions(concurrency=2, pool=pool)
-    worker = make_worker(segue.engine, options, modules=["tests.contract.payload_tasks"])
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
+    with worker_of(segue, pool):
         runs = [segue.start(in_a_chain, "a"), segue.start(joins, ["a", "b"]), segue.start(parts)]
         runs.append(segue.start(make_async, "z"))
         runs.append(segue.start(size_async, text_of("q")))
         runs.append(segue.start(conditional, "false part"))
         results = [run.wait(SECONDS).result() for run in runs]
-    finally:
-        worker.stop()
-        thread.join(SECONDS)
     assert results == [
         LONG, [LONG, LONG], {"first": 20_000, "count": 2, "all": 3}, text_of("z"), LONG, None,
     ]  # fmt: skip
@@ -331,12 +339,68 @@ def test_a_process_without_the_store_says_what_is_missing(segue: Segue, database
     assert run.result() == LONG
 
 
-@pytest.mark.parametrize("how", ["key", "sleep", "wait"])
-def test_what_the_engine_itself_needs_is_said(segue: Segue, how: str) -> None:
+# What the engine itself needs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["inline", "thread"])
+@pytest.mark.parametrize("how, result", [("key", "acme"), ("sleep", None), ("wait", 7), ("when", None)])
+def test_a_key_and_a_wait_may_come_from_a_payload(segue: Segue, how: str, result: Any, pool: str) -> None:
     run = segue.start(in_the_engine, how)
+    if how == "wait":
+        run.send("acme", 7)
+    if pool == "inline":
+        work_run(segue.engine, run.id)
+    else:
+        with worker_of(segue, pool):
+            run.wait(SECONDS)
+    assert run.result() == result
+
+
+@pytest.mark.parametrize("wrong, error", [(drop, "PayloadMissingError"), (damage, "PayloadDamagedError")])
+@pytest.mark.parametrize("how", ["key", "sleep", "wait", "when"])
+def test_one_that_the_engine_needs_is_wrong(
+    segue: Segue, files: FilePayloads, wrong: Callable[[FilePayloads], str], error: str, how: str
+) -> None:
+    run = segue.start(in_the_engine, how)
+    assert segue.engine.payloads is not None
+    names: list[str] = []
+    keep = segue.engine.payloads.keep
+
+    def keep_and_spoil(text: str) -> str:
+        frame = keep(text)
+        names.append(wrong(files))
+        return frame
+
+    segue.engine.payloads.keep = keep_and_spoil  # type: ignore[method-assign]
     work_run(segue.engine, run.id)
     assert run.status is RunStatus.FAILED
-    assert "lies in a payload store" in failure(run).message
+    assert failure(run).type == error
+    assert names[0] in failure(run).message
+
+
+def test_while_the_store_is_away_the_outcome_is_kept(segue: Segue, files: FilePayloads) -> None:
+    """The step that made the payload has ended, and is reported when the store can be asked for the next one's key."""
+    away, sound = files.folder.with_name("away"), segue.start(in_a_chain, "b")
+    assert segue.engine.payloads is not None
+    keep, asked = segue.engine.payloads.keep, threading.Event()
+
+    def keep_and_go(text: str) -> str:
+        frame = keep(text)
+        if '"acme"' in text:
+            files.folder.rename(away)
+            asked.set()
+        return frame
+
+    segue.engine.payloads.keep = keep_and_go  # type: ignore[method-assign]
+    with worker_of(segue, "thread"):
+        sound.wait(SECONDS)
+        run = segue.start(in_the_engine, "key")
+        assert asked.wait(SECONDS)
+        short = segue.start(make, "a", 10)  # the worker goes on meanwhile
+        assert short.wait(SECONDS).result() == "a" * 10
+        assert run.status is RunStatus.RUNNING
+        shutil.move(away, files.folder)
+        assert run.wait(SECONDS).result() == "acme"
 
 
 def test_readers_of_the_raw_text_find_no_value(segue: Segue) -> None:

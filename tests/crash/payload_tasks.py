@@ -7,15 +7,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from segue import task, workflow
+from segue import Limit, task, workflow
 from segue.payloads import FilePayloads
 
-FOLDER = "TEST_PAYLOADS"
+FOLDER, WORKER = "TEST_PAYLOADS", "TEST_PAYLOADS_WORKER"
 LONG = 20_000
 
 
 class Deadly:
-    """Files; the process that stores the first one dies once it is there, and the one that reads it first, before."""
+    """Files; the child that stores the first one dies once it is there, and the one that reads it first, before."""
 
     def store(self, data: bytes, name: str) -> str:
         reference = self._files.store(data, name)
@@ -32,7 +32,7 @@ class Deadly:
 
     def _die_once(self, what: str) -> None:
         died = Path(os.environ[FOLDER]) / f"died-{what}"
-        if not died.exists():
+        if not died.exists() and os.environ[WORKER] != str(os.getpid()):
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -55,10 +55,21 @@ def both(letters: list[str]) -> Any:
     return [letter * LONG for letter in letters]
 
 
+@task(retries=3, retry_delay=0)
+def table() -> dict[str, str]:
+    return {"text": "e" * LONG, "customer": "acme"}
+
+
+@task(retries=3, retry_delay=0, limits=[Limit("crash_payloads", 1, key="customer")])
+def limited(customer: str) -> str:
+    return customer
+
+
 @workflow
 def long_values(text: str) -> Any:
     first, second = write("a"), write("b")
-    return {"all": count(first, second, text), "part": count(both(["c", "d"])[1]), "first": first}
+    part, key = count(both(["c", "d"])[1]), limited(table()["customer"])
+    return {"all": count(first, second, text), "part": part, "first": first, "key": key}
 
 
-RESULT = {"all": 3 * LONG, "part": LONG, "first": "a" * LONG}
+RESULT = {"all": 3 * LONG, "part": LONG, "first": "a" * LONG, "key": "acme"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -112,6 +113,7 @@ def test_children_die_when_a_value_is_stored_and_when_it_is_read(
     database_url: str, files: FilePayloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(payload_tasks.FOLDER, str(files.folder))
+    monkeypatch.setenv(payload_tasks.WORKER, str(os.getpid()))
     monkeypatch.setenv("SEGUE_PAYLOADS", "tests.crash.payload_tasks:deadly")
     monkeypatch.setenv("SEGUE_PAYLOAD_THRESHOLD", "10000")
     with Segue(database_url) as segue:

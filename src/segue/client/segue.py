@@ -297,7 +297,7 @@ class Segue:
         return id_ if run._engine.namespace == self.namespace else self.get(id_).id
 
     def _plan(self, work: Any, args: tuple[Any, ...], kwargs: dict[str, Any], terms: RunTerms | None) -> Plan:
-        plan = moved(to_plan(work, *args, **kwargs), self.engine.payloads)
+        plan = moved(to_plan(work, *args, **kwargs), self.engine.payloads, self.engine.payload_executors)
         return plan if terms is None else with_terms(plan, terms)
 
 

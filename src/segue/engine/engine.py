@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from segue.engine import chores
+from segue.engine import at_hand, chores
 from segue.engine.act import Act
 from segue.engine.acts import Acts
 from segue.engine.alarms import give_up_ringing, ring_alarms, ringing_runs
@@ -53,7 +53,7 @@ from segue.engine.turn_memory import TurnMemory
 from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.unfinished import ForkLeft, HalfFork, UnfinishedRun, unfinished_runs
 from segue.engine.verbs import Done
-from segue.errors import StoreConflictError, StoreError, StoreReadOnlyError, StoreUnavailableError
+from segue.errors import StoreBusyError, StoreConflictError, StoreError, StoreReadOnlyError, StoreUnavailableError
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
 from segue.observing.once import Once
 from segue.payloads.keeping import Payloads
@@ -88,6 +88,7 @@ class Engine(WorkerLives):
     ) -> None:  # fmt: skip
         super().__init__(store, ids=ids, namespace=namespace)
         self.payloads = payloads  # where long values lie; transactions have only references
+        self.payload_executors: set[str] = set()  # executors that read through references
         self.stepped_back = SteppedBack()
         self.once = Once()  # what chores have logged
         self.senders: dict[str, Sender] = {}  # of executors that this process can send steps to
@@ -136,7 +137,12 @@ class Engine(WorkerLives):
 
     def turn(self, worker: WorkerIdentity, request: TurnRequest) -> TurnResult:
         """One turn of a worker. It is not repeated here: the worker itself repeats what is still unreported."""
-        result = Turn(self.store, worker, request, self._memory, self.watch).take()
+        result = self._with_payloads(
+            lambda: Turn(self.store, worker, request, self._memory, self.watch).take()
+        )  # fmt: skip
+        if result.needed is not None:
+            with suppress(StoreBusyError):  # then the next turn says so
+                at_hand.fetch(self.payloads, result.needed)
         if result.unfinished or self._unfinished:
             self._go_on(result)
         if result.missed:
@@ -314,7 +320,7 @@ class Engine(WorkerLives):
     def _act_ahead(self, work: Callable[[Act], T], run_id: str, unfinished: list[str]) -> T:
         """Run this on a large run, prepared without its lock. Raises LargeRun if the run was changed meanwhile."""
         try:
-            ahead, done = self._work_out(work, run_id)
+            ahead, done = self._with_payloads(partial(self._work_out, work, run_id))
         except StoreConflictError as error:
             raise LargeRun(run_id) from error
         if ahead.is_empty:
@@ -328,7 +334,22 @@ class Engine(WorkerLives):
             unfinished.clear()
         return self._as_it_is(done, run_id)
 
+    def _with_payloads(self, work: Callable[[], T]) -> T:
+        """Do this, again each time that it needs payloads, which are fetched in between."""
+        while True:
+            try:
+                done = work()
+            except at_hand.PayloadsNeeded as needed:
+                at_hand.fetch(self.payloads, needed)
+                continue
+            at_hand.forget()
+            return done
+
     def _act(self, work: Callable[[Act], T], unfinished: list[str]) -> T:
+        """Run this in one transaction, with the payloads that it needs."""
+        return self._with_payloads(partial(self._act_once, work, unfinished))
+
+    def _act_once(self, work: Callable[[Act], T], unfinished: list[str]) -> T:
         """Run this in one transaction, and collect the runs that it leaves unfinished.
 
         Every try uses the time of the first: while the database was away no worker could renew a lease, so a rescue

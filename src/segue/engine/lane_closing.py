@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.at_hand import with_payloads
 from segue.engine.resolve import load
 from segue.engine.rows import due_at
 from segue.engine.stored import moment_of
@@ -29,9 +30,10 @@ def close_lane(act: Act, run_id: str, step: int, lane: str) -> Begun | None:
     )[0]
     try:
         needed = needed_steps(lane)
-        closed = close(lane, load(act.tx, run_id, needed).of(needed))
+        closed = close(lane, with_payloads(load(act.tx, run_id, needed).of(needed)))
     except (SerializationError, *UNREADABLE) as error:
-        info = ErrorInfo("SerializationError", f"the key of its limit or fair share cannot be computed: {error}")
+        kind = type(error) if isinstance(error, SerializationError) else SerializationError
+        info = ErrorInfo(kind.__name__, f"the key of its limit or fair share cannot be computed: {error}")
         text = msgspec.json.encode(info).decode()
         finish = Finish(run_id, step, attempt, StepStatus.BLOCKED, StepStatus.FAILED, None, text)
         ends_run = fails_fast and hook is None and not may_fail

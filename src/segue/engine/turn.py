@@ -11,6 +11,7 @@ import time
 from datetime import timedelta
 
 from segue.engine.act import Act
+from segue.engine.at_hand import PayloadsNeeded
 from segue.engine.claiming.assembling import Assembly
 from segue.engine.claiming.candidates import Candidates
 from segue.engine.claiming.claimed import ClaimedRow
@@ -127,9 +128,11 @@ class Turn:
         rest._knows_no_plain = not exchanged.left
         try:
             return together(result, rest._take_whole())
-        except Exception:
+        except Exception as error:
             if not exchanged.rows and len(exchanged.left) == len(request.outcomes):
                 raise
+            if isinstance(error, PayloadsNeeded):
+                result.needed = error
             result.outcomes += exchanged.left  # it did bring something: the next turn hears why the rest cannot be done
             result.again = True
             return result

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from segue.engine.at_hand import PayloadsNeeded
 from segue.engine.limiting.places import LimitKey
 from segue.model import Job, Outcome, Progress
 
@@ -43,6 +44,7 @@ class TurnResult(msgspec.Struct):
     unsaid: bool = False  # runs have begun, which the next turn says: it should follow soon
     unfinished: list[str] = []  # runs of which something is left to do in other transactions
     missed: set[LimitKey] = set()  # limits of ended runs that another transaction had locked: to be asked again
+    needed: PayloadsNeeded | None = None  # to report some of the outcomes: see engine/at_hand.py
     look_seconds: float | None = None  # until limits may let something start without news of it
 
 
@@ -55,4 +57,5 @@ def together(first: TurnResult, then: TurnResult) -> TurnResult:
         knows_timers=timed.knows_timers, timer_seconds=timed.timer_seconds,
         age_seconds=timed.age_seconds, again=first.again or then.again, unfinished=first.unfinished + then.unfinished,
         missed=first.missed | then.missed, unsaid=first.unsaid or then.unsaid, look_seconds=then.look_seconds,
+        needed=first.needed or then.needed,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.at_hand import with_payloads
 from segue.engine.notes import begin_runs
 from segue.engine.resolve import Values, filled, hook_value, is_true, load, value_of
 from segue.engine.rows import decode_policy, due_at
@@ -159,7 +160,7 @@ class _Beginning:
             self._set_alarms()
 
     def _fail(self, row: WaitRow, error: SerializationError) -> None:
-        self._begun.fail(self._run_id, row, ErrorInfo("SerializationError", str(error)))
+        self._begun.fail(self._run_id, row, ErrorInfo(type(error).__name__, str(error)))
 
     def _begin_one(self, row: WaitRow, known: Values) -> None:
         if row.when_expr is not None:
@@ -231,7 +232,7 @@ def _values(tx: Transaction, run_id: str, row: WaitRow, known: Values | None) ->
     """The results to which the step's arguments and condition refer."""
     steps = _steps_needed(row)
     values = (load(tx, run_id, steps - {RUN}) if known is None else known).of(steps - {RUN})
-    return values if RUN not in steps else {**values, RUN: hook_value(tx, run_id, row.step)}
+    return with_payloads(values if RUN not in steps else {**values, RUN: hook_value(tx, run_id, row.step)})
 
 
 def _seconds(of: str, key: str, value: object) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
 from segue.model import ENGINE_TASKS
@@ -15,23 +17,31 @@ _decode = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]])
 _encode = msgspec.json.Encoder().encode
 
 
-def moved(plan: Plan, payloads: Payloads | None) -> Plan:
+def moved(plan: Plan, payloads: Payloads | None, executors: Container[str] = ()) -> Plan:
     """The plan with references to its large arguments. Raises PayloadUnavailableError.
 
-    Arguments that the engine itself reads, of steps that wait, stay; so do those of executors: messages have them.
+    Arguments that the engine itself reads, of steps that wait, stay. So do those of steps of executors, apart from
+    `executors`, which read through references.
     """
     if payloads is None:
         return plan
     threshold = payloads.threshold
     if all(len(node.args) <= threshold for node in plan.nodes):
         return plan
-    nodes = tuple(_moved_from(node, payloads) if len(node.args) > threshold else node for node in plan.nodes)
+    nodes = tuple(
+        _moved_from(node, payloads) if len(node.args) > threshold and _may_move(node, executors) else node
+        for node in plan.nodes
+    )
     return msgspec.structs.replace(plan, nodes=nodes)
 
 
+def _may_move(node: Node, executors: Container[str]) -> bool:
+    if node.task is None or node.task in ENGINE_TASKS:
+        return False
+    return node.executor is None or node.executor in executors
+
+
 def _moved_from(node: Node, payloads: Payloads) -> Node:
-    if node.task is None or node.task in ENGINE_TASKS or node.executor is not None:
-        return node
     positional, named = _decode(node.args)
     args = [_kept(raw, payloads) for raw in positional], {name: _kept(raw, payloads) for name, raw in named.items()}
     return msgspec.structs.replace(node, args=_encode(args).decode())

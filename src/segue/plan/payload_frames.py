@@ -99,6 +99,26 @@ def is_true_unread(text: str) -> bool | None:
     return None if payload is not None and payload.path else True
 
 
+def text_through(text: str, fetch: Callable[[PayloadRef], str]) -> str:
+    """A stored text with payloads in place of the references to them; frames of other kinds stay.
+
+    `fetch` is as for `read_through`.
+    """
+    if not has_frame(text):
+        return text
+    frame = opened(text)
+    if frame is not None:
+        payload = payload_of(frame)
+        return text if payload is None else fetch(payload)
+    if text.lstrip()[:1] == "[":
+        return "[" + ",".join([text_through(bytes(item).decode(), fetch) for item in _decode_items(text)]) + "]"
+    fields = [
+        f"{_encode(key).decode()}:{text_through(bytes(item).decode(), fetch)}"
+        for key, item in _decode_fields(text).items()
+    ]
+    return "{" + ",".join(fields) + "}"
+
+
 def read_through(text: str, read: Callable[[str], Any], fetch: Callable[[PayloadRef], str]) -> Any:
     """The value of a stored text, in which payloads stand for their values, also inside lists and objects.
 

@@ -33,10 +33,9 @@ def with_payloads(
     stage.close()
 
 
-def longest_result(staged: Staged) -> int:
+def longest_text(staged: Staged) -> int:
     with connect(staged.project.segue.url) as connection:
-        [longest] = connection.execute("SELECT max(length(result)) FROM segue_steps").fetchone()
-    return int(longest)
+        return max(connection.execute("SELECT max(length(result)), max(length(args)) FROM segue_steps").fetchone())
 
 
 def stored(files: FilePayloads) -> list[Path]:
@@ -54,7 +53,7 @@ def test_long_results_in_canvases(with_payloads: Staged, files: FilePayloads) ->
     ]
     results = [run.wait(timeout=SECONDS).result() for run in runs]
     assert results == [LONG, [LONG, 1, other], [LONG + "y", 2]]
-    assert longest_result(with_payloads) < 1000
+    assert longest_text(with_payloads) < 1000
     assert len(stored(files)) == 4  # the text, the dict, their list, and the longer text
     last = runs[0].steps()[-1]
     assert project.app.AsyncResult(last.handle).get(timeout=SECONDS) == LONG

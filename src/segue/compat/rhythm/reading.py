@@ -114,12 +114,18 @@ def last_task_run(app: Celery, door: Door, reading: Reading, number: int) -> dic
         return None
     state, result, traceback = reading.status_of(number), None, None
     with door.engine.reading() as tx:
-        arguments: Any = loads(tx.all("step_arguments", run_id=reading.run.id, step=step.step)[0][4])
+        given = tx.all("step_arguments", run_id=reading.run.id, step=step.step)[0][4]
+        returned, first = None, None
         if step.status == StepStatus.SUCCEEDED:
-            result = loads(run_value(tx, reading.run.id, encode_expr(Ref(step.step))))
+            returned = run_value(tx, reading.run.id, encode_expr(Ref(step.step)))
         if number and reading.steps[number - 1].status == StepStatus.SUCCEEDED:
             before = reading.steps[number - 1].step
-            arguments[0][:1] = [loads(run_value(tx, reading.run.id, encode_expr(Ref(before, (0,)))))]
+            first = run_value(tx, reading.run.id, encode_expr(Ref(before, (0,))))
+    arguments: Any = loads(given, door.fetch)
+    if returned is not None:
+        result = loads(returned, door.fetch)
+    if first is not None:
+        arguments[0][:1] = [loads(first, door.fetch)]
     if step.status == StepStatus.RUNNING:
         result = progress_of(app, step.handle)
     elif step.error is not None and state in (states.FAILURE, states.REVOKED, states.RETRY):

@@ -117,7 +117,7 @@ def _given(tx: Transaction | None) -> Transaction:
 
 def _failed(run_id: str, step: int, attempt: int, error: SerializationError) -> Outcome:
     """The outcome of a step whose arguments cannot be read. It is not retried: the next attempt would fail as well."""
-    info = ErrorInfo("SerializationError", str(error))
+    info = ErrorInfo(type(error).__name__, str(error))
     return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, retryable=False)
 
 

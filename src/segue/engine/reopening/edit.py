@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.at_hand import with_payloads
 from segue.engine.audit import record_event
 from segue.engine.locking import lock_run
 from segue.engine.reopening.run_graph import find_step, is_begun, why_begun
@@ -111,7 +112,7 @@ def _move(tx: Transaction, run_id: str, step: int, status: str, lane: str) -> No
         tx.later("set_planned_lane", run_id=run_id, step=step, planned_lane=lane)
         return
     if status == StepStatus.READY and is_open(lane):  # the results that its other keys depend on are there
-        lane = close(lane, load(tx, run_id, needed_steps(lane)))
+        lane = close(lane, with_payloads(load(tx, run_id, needed_steps(lane))))
     else:
         planned = None
     tx.later("set_lane", run_id=run_id, step=step, lane=lane, planned_lane=planned)

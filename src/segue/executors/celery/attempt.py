@@ -70,9 +70,8 @@ class RunningAttempt:
         """Record that the task replaced itself with a canvas: the step waits for it, and has its result."""
         if detour is None and self.relatives is not None:
             detour = self.relatives.of_replacement
-        self._record(
-            Outcome(*self.header.attempt, Verdict.EXPANDED, result=encode(plan), seconds=self._seconds, detour=detour)
-        )
+        text = encode(self.door.with_references(plan))
+        self._record(Outcome(*self.header.attempt, Verdict.EXPANDED, result=text, seconds=self._seconds, detour=detour))
 
     def failed(self, error: BaseException | ErrorInfo, detour: Detour | None = None) -> None:
         """Record that the attempt failed. Celery's own retries come before that, so it is not tried again.

@@ -28,6 +28,8 @@ from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, opt
 from segue.executors.payloads import fetch_of, placed
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
+from segue.payloads.moving import moved
+from segue.plan.graph import Plan
 from segue.plan.namespaces import stored
 from segue.plan.payload_frames import PayloadRef
 from segue.store import open_store
@@ -79,6 +81,7 @@ class Door:
         self._home = os.getpid()
         self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
         self._engines = {os.getpid(): engine}
+        engine.payload_executors.add(name)
         engine.senders[name] = Sender(self._dispatch, self._deliver)
 
     @property
@@ -99,6 +102,10 @@ class Door:
     def fetch(self, payload: PayloadRef) -> str:
         """The text of a value in the payload store. Raises PayloadError."""
         return fetch_of(self.payloads)(payload)
+
+    def with_references(self, plan: Plan) -> Plan:
+        """The plan with references to its long arguments. Raises PayloadUnavailableError."""
+        return moved(plan, self.payloads, (self.name,))
 
     def placed(self, result: str) -> str:
         """A result, or the reference to it if it is long and there is a payload store that takes it."""
