@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Node:
         self._stop = threading.Event()
         self._resting = threading.Lock()  # held while the thread is at work: a fork waits for that
         self._is_held = False
+        self._is_ending = False  # the worker takes no more messages, and its tasks go on to their end
         self._lease_seconds = min(LEASE_SECONDS, door.lease_seconds)
         self._identity = self._new_identity()
         self._is_registered = False
@@ -85,6 +87,11 @@ class Node:
             self._beat()  # first, so that a pause waits for this node from now on
             self._door.halts.look(self._identity.id)
         self._thread.start()
+
+    def expect_end(self) -> None:
+        """The worker is being stopped. Its pool ends later, with its tasks, which need the lease until then."""
+        self._is_ending = True
+        self._beat_at = 0.0
 
     def stop(self) -> None:
         """End, when what is under way is done."""
@@ -172,8 +179,8 @@ class Node:
         until = engine.store.now() + timedelta(seconds=self._lease_seconds)  # asleep between two looks: others wake it
         with engine.store.transaction() as tx:
             kept = tx.all(
-                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status="running", sleeping=True,
-                lease_until=until,
+                "heartbeat", worker_id=self._identity.id, now=engine.store.now(),
+                status="stopping" if self._is_ending else "running", sleeping=True, lease_until=until,
             )  # fmt: skip
         if not kept:
             logger.warning("This node was declared lost; it goes on under a new id")
@@ -250,7 +257,11 @@ def _attempt_of(request: Any) -> Attempt | None:
 
 
 def node_step(door: Door) -> type[bootsteps.StartStopStep]:
-    """The bootstep of a worker that starts and stops its node."""
+    """The bootstep of a worker that starts its node, and lets it end after the pool.
+
+    A worker stops its steps in the order in which they have not begun. The pool waits for its tasks then, however long
+    they take, so the node must not have ended before: others would take these tasks for lost, and run them again.
+    """
 
     class SegueNode(bootsteps.StartStopStep):
         requires = ("celery.worker.components:Pool",)
@@ -273,14 +284,39 @@ def node_step(door: Door) -> type[bootsteps.StartStopStep]:
             self._node = Node(door, parent)
             self._node.start()
 
+        def include(self, parent: Any) -> Any:
+            parent.steps.insert(0, _LastStep(parent, end=self._end))
+            return super().include(parent)
+
         def stop(self, parent: Any) -> None:
+            if self._node is not None:
+                self._node.expect_end()
+
+        terminate = stop
+
+        def _end(self) -> None:
             if self._node is not None:
                 self._node.stop()
                 self._node = None
 
-        terminate = stop
-
     return SegueNode
+
+
+class _LastStep(bootsteps.StartStopStep):
+    """The last to be stopped, since it is the first to be started."""
+
+    def __init__(self, parent: Any, *, end: Callable[[], None]) -> None:
+        super().__init__(parent)
+        self._end = end
+
+    def start(self, parent: Any) -> None:
+        """There is nothing to begin."""
+
+    def stop(self, parent: Any) -> None:
+        """Everything else has been stopped."""
+        self._end()
+
+    terminate = stop
 
 
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()
