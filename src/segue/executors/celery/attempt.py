@@ -125,6 +125,12 @@ class RunningAttempt:
         """Record that Celery turned the message away, or ended the task, because it was revoked or had expired."""
         self.failed(ErrorInfo("TaskRevokedError", reason or "revoked"))
 
+    def given_back(self) -> None:
+        """Celery puts the message back into its queue. A step that is known to run here must not be, for other workers
+        to take it; it is sent again, and that message is old.
+        """
+        self._patiently(lambda: self.door.give_back(self.header))
+
     def retried(self, reason: BaseException) -> None:
         """Record that the task asked to be tried again."""
         asked, error = self.retry, describe(reason)

@@ -211,6 +211,13 @@ class Door:
             rows = tx.all("step_state", run_id=attempt[0], step=attempt[1])
         return not rows or StepStatus(rows[0][0]).is_final
 
+    def give_back(self, header: StepHeader) -> None:
+        """Let an attempt be sent again that was begun, and is not to be ended here. One that is only sent stays so."""
+        with self.engine.reading() as tx:
+            rows = tx.all("step_state", run_id=header.attempt[0], step=header.attempt[1])
+        if rows and rows[0][0] == StepStatus.RUNNING:
+            self.exchange([Outcome(*header.attempt, Verdict.RELEASED)], freed=int(header.holds_places))
+
     def send(self, steps: list[SentStep], *, inline: list[SentStep] | None = None) -> list[Outcome]:
         """Send messages, and call error callbacks unless they are to be added to `inline`; returns their outcomes.
 

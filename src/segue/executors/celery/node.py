@@ -28,6 +28,7 @@ from celery.worker import state
 from segue.engine.executing import begin_steps
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS, ConfigError
+from segue.executors.celery.adrift import Adrift
 from segue.executors.celery.publish import header_of
 from segue.executors.celery.repairing import renew, repair
 from segue.loop.wakeups import Wakeups
@@ -74,6 +75,8 @@ class Node:
         self._due_at = 0.0
         self._sent_at = 0.0
         self._renew_at = 0.0
+        self._adrift = Adrift(door)
+        self._adrift_at = 0.0
         self._wakeups: Wakeups | None = None
         self._thread = threading.Thread(target=self._run, name="segue-celery", daemon=True)
         _nodes.add(self)
@@ -189,6 +192,7 @@ class Node:
 
     def _begin(self, now: float) -> None:
         """Write down which attempts run for a while already."""
+        mine = self._adrift.mine(self._identity.id) if now >= self._adrift_at else None
         active = {attempt for request in _requests(state.active_requests) if (attempt := _attempt_of(request))}
         self._seen = {attempt: self._seen.get(attempt, now) for attempt in active}
         self._begun &= active
@@ -196,14 +200,16 @@ class Node:
         if long:
             self._door.engine.act(begin_steps, long, worker_id=self._identity.id)
             self._begun.update(long)
+        if mine is not None:
+            self._adrift_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
+            self._adrift.give_up(mine, active | _held())
 
     def _renew_held(self, now: float) -> None:
         """Say now and then which messages this worker has received, and its pool has not begun: they are not lost."""
         if now < self._renew_at:
             return
         self._renew_at = now + self._door.lease_seconds / 4
-        held = {attempt for request in _requests(state.reserved_requests) if (attempt := _attempt_of(request))}
-        held -= self._seen.keys()
+        held = _held() - self._seen.keys()
         if held:
             renew(self._door, held)
 
@@ -249,6 +255,11 @@ def _requests(found: Any) -> list[Any]:
         with suppress(RuntimeError):
             return list(found)
     return []
+
+
+def _held() -> set[Attempt]:
+    """The attempts whose messages the worker has."""
+    return {attempt for request in _requests(state.reserved_requests) if (attempt := _attempt_of(request))}
 
 
 def _attempt_of(request: Any) -> Attempt | None:

@@ -129,3 +129,5 @@ def _record_rest(attempt: RunningAttempt, traced: Any) -> None:
         attempt.retried(info.retval)
     elif info.state == states.REJECTED and not getattr(info.retval, "requeue", False):
         attempt.failed(info.retval)
+    elif info.state == states.REJECTED:
+        attempt.given_back()
