@@ -245,7 +245,9 @@ def test_one_message_that_cannot_be_written_does_not_hold_up_the_others(twins: T
 
 def test_a_message_that_cannot_be_sent_does_not_hold_up_the_others(twins: Twins) -> None:
     options: list[dict[str, Any]] = [{"compression": "unknown"}, {}, {"compression": "unknown"}, {"expires": 900}, {}]
-    steps = [step_of(twins.durable, "plain", number, task_id=str(number), **each) for number, each in enumerate(options)]
+    steps = [
+        step_of(twins.durable, "plain", number, task_id=str(number), **each) for number, each in enumerate(options)
+    ]
     assert Publisher(twins.durable).send(steps) == []
     assert sorted(message["headers"]["id"] for message in taken(twins.broker)) == ["1", "3", "4"]
 

@@ -74,6 +74,19 @@ def test_a_message_that_is_lost_from_a_long_queue_is_sent_again(impatient: Stage
         assert run.wait(timeout=SECONDS).result() == number
 
 
+def test_a_queue_that_the_broker_does_not_have_says_nothing_of_the_others(impatient: Staged) -> None:
+    """Redis has no queue that is empty."""
+    project, same = impatient.project, impatient.project.app.tasks["same"]
+    lost = project.segue.start(chain(same.si(0).set(queue="a lost one"), same.s()))
+    others = [project.segue.start(chain(same.si(0).set(queue="another"), same.s())) for _ in range(3)]
+    redis.Redis.from_url(f"{impatient.broker}/0").delete("a lost one")
+    impatient.worker(PROJECT_QUEUE="unrelated")
+    wait_until(lambda: lost.steps()[0].attempt == 2, SECONDS)
+    looked_at = [run.steps()[0].sent_until for run in others]
+    wait_until(lambda: all(run.steps()[0].sent_until not in looked_at for run in others), SECONDS)
+    assert {run.steps()[0].attempt for run in others} == {1}
+
+
 @pytest.mark.parametrize("fields", [{"window": 0}, {"window": "many"}, {"window": True}, {"lease_seconds": -1.0},
                                     {"lease_seconds": "5"}, {"lease_seconds": float("nan")}])  # fmt: skip
 def test_wrong_numbers_are_refused(staged: Staged, fields: dict[str, object]) -> None:

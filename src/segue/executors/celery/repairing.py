@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from amqp.exceptions import ChannelError
+
 from segue.engine.dispatch import resend
 from segue.engine.executing import Overdue, overdue, renew_all
 from segue.model import Attempt
@@ -81,9 +83,18 @@ def _depths(door: Door, queues: Sequence[str]) -> dict[str, int]:
     try:
         with door.app.connection_for_write() as connection:
             for queue in queues:
-                name = bare(queue).removeprefix(f"@{door.name}:")
-                with connection.channel() as channel:
-                    found[queue] = int(channel.queue_declare(name, passive=True).message_count)
-    except Exception as error:  # noqa: BLE001 - the broker is away, has no such queue, or does not count
+                name = _name_at_broker(door, bare(queue).removeprefix(f"@{door.name}:"))
+                try:
+                    with connection.channel() as channel:  # of its own: an error ends it
+                        found[queue] = int(channel.queue_declare(name, passive=True).message_count)
+                except (ChannelError, *connection.channel_errors) as error:
+                    logger.debug("The broker has no queue %s, or does not count: %s", name, error)
+    except Exception as error:  # noqa: BLE001 - the broker is away
         logger.debug("The broker does not say how many messages wait: %s", error)
     return {queue: depth for queue, depth in found.items() if depth > 0}
+
+
+def _name_at_broker(door: Door, name: str) -> str:
+    """The name of a queue that a step may know by its alias."""
+    aliased = door.app.amqp.queues.aliases.get(name)
+    return name if aliased is None else str(aliased.name)
