@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from amqp.exceptions import ChannelError
+from kombu.exceptions import ChannelError
 
 from segue.engine.dispatch import resend
 from segue.engine.executing import Overdue, overdue, renew_all
