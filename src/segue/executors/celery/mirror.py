@@ -79,7 +79,7 @@ def _tell(
     request = Context(id=handle, reply_to=_reply_to(spec), correlation_id=handle)
     unexplained = TaskRevokedError(f"{status}, and why cannot be said")
     door.app.backend.store_result(handle, unexplained, states.REVOKED, request=request)  # it raises if that is away
-    logger.warning("Why %s is %s cannot be told to those who wait for it: %r", handle, status, why)
+    logger.warning("The result of %s cannot say why it is %s: %r", handle, status, why)
 
 
 def _reply_to(spec: str | None) -> Any:
