@@ -183,6 +183,10 @@ def make_app(
         os.kill(os.getpid(), signal.SIGKILL)
         return ""
 
+    @app.task(name="rarely", shared=False, rate_limit="20/m")
+    def rarely(value: Any) -> Any:
+        return value
+
     @app.task(name="fan", shared=False, bind=True)
     def fan(self: Any, count: int) -> Any:
         return self.replace(chord([add.s(number, 0) for number in range(count)], total.s()))

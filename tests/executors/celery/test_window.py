@@ -63,6 +63,15 @@ def test_messages_behind_slow_tasks_are_not_sent_again(impatient: Staged, tmp_pa
     assert {step.attempt for run in runs for step in run.steps()} == {1}
 
 
+def test_messages_that_wait_in_a_worker_for_the_rate_of_their_task_are_not_sent_again(impatient: Staged) -> None:
+    """They are neither in the broker nor with the pool, for longer than messages are waited for."""
+    project = impatient.project
+    impatient.worker()
+    runs = [project.segue.start(chain(project.sig("rarely", number), project.sig("same"))) for number in range(3)]
+    assert [run.wait(timeout=SECONDS).result() for run in runs] == [0, 1, 2]
+    assert {step.attempt for run in runs for step in run.steps()} == {1}
+
+
 def test_a_message_that_is_lost_from_a_long_queue_is_sent_again(impatient: Staged, tmp_path: Path) -> None:
     """The queue has fewer messages than were sent: the oldest of them are those that it lacks."""
     project, until = impatient.project, tmp_path / "until"

@@ -29,8 +29,9 @@ from segue.engine.executing import begin_steps
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS, ConfigError
 from segue.executors.celery.adrift import Adrift
+from segue.executors.celery.held import Held, copy_of
 from segue.executors.celery.publish import header_of
-from segue.executors.celery.repairing import renew, repair
+from segue.executors.celery.repairing import repair
 from segue.loop.wakeups import Wakeups
 from segue.model import Attempt
 from segue.observing.harmless_log import get_logger
@@ -74,7 +75,7 @@ class Node:
         self._news_at = 0.0
         self._due_at = 0.0
         self._sent_at = 0.0
-        self._renew_at = 0.0
+        self._held = Held(door, worker)
         self._adrift = Adrift(door)
         self._adrift_at = 0.0
         self._wakeups: Wakeups | None = None
@@ -147,6 +148,7 @@ class Node:
             self._beat()
             self._beat_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
         self._begin(now)
+        self._held.renew(now, self._seen.keys())
         if self._is_news(now):
             self._send(now)
 
@@ -160,7 +162,6 @@ class Node:
         """Send what is ready, and again what is late; and end what is asked to end."""
         self._door.halts.look(self._identity.id)
         taken = self._door.exchange([], timers=True)
-        self._renew_held(now)
         repair(self._door)
         self._door.mirror()
         self._end_asked()
@@ -193,7 +194,7 @@ class Node:
     def _begin(self, now: float) -> None:
         """Write down which attempts run for a while already."""
         mine = self._adrift.mine(self._identity.id) if now >= self._adrift_at else None
-        active = {attempt for request in _requests(state.active_requests) if (attempt := _attempt_of(request))}
+        active = {attempt for request in copy_of(state.active_requests) if (attempt := _attempt_of(request))}
         self._seen = {attempt: self._seen.get(attempt, now) for attempt in active}
         self._begun &= active
         long = [each for each, since in self._seen.items() if now - since >= LOOK_SECONDS and each not in self._begun]
@@ -202,16 +203,7 @@ class Node:
             self._begun.update(long)
         if mine is not None:
             self._adrift_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
-            self._adrift.give_up(mine, active | _held())
-
-    def _renew_held(self, now: float) -> None:
-        """Say now and then which messages this worker has received, and its pool has not begun: they are not lost."""
-        if now < self._renew_at:
-            return
-        self._renew_at = now + self._door.lease_seconds / 4
-        held = _held() - self._seen.keys()
-        if held:
-            renew(self._door, held)
+            self._adrift.give_up(mine, active | {header.attempt for header in self._held.headers()})
 
     def _end_asked(self) -> None:
         """Terminate tasks whose runs are being ended."""
@@ -221,7 +213,7 @@ class Node:
         self._door.asked_to_end = frozenset(asked)
         now = time.monotonic()
         self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}
-        for request in _requests(state.active_requests) if asked else ():
+        for request in copy_of(state.active_requests) if asked else ():
             attempt = _attempt_of(request)
             if attempt is None or attempt not in asked:
                 continue
@@ -247,19 +239,6 @@ class Node:
             id="", name=str(getattr(self._worker, "hostname", None) or f"{socket.gethostname()}:{os.getpid()}"),
             queues=(), tasks=(), lease_seconds=self._lease_seconds, namespace=door.namespace,
         )  # fmt: skip
-
-
-def _requests(found: Any) -> list[Any]:
-    """A copy of a set that another thread changes meanwhile."""
-    for _ in range(5):
-        with suppress(RuntimeError):
-            return list(found)
-    return []
-
-
-def _held() -> set[Attempt]:
-    """The attempts whose messages the worker has."""
-    return {attempt for request in _requests(state.reserved_requests) if (attempt := _attempt_of(request))}
 
 
 def _attempt_of(request: Any) -> Attempt | None:
@@ -337,7 +316,7 @@ _gates: list[bool] = []  # whether the gate of SQLite is closed, of the fork tha
 
 
 def _before_fork() -> None:
-    nodes = _requests(_nodes)
+    nodes = copy_of(_nodes)
     for node in nodes:
         node.hold()
     if nodes:  # the threads that do chores and look for news use SQLite, too
@@ -347,7 +326,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     if _gates and _gates.pop():
         open_gate()
-    for node in _requests(_nodes):
+    for node in copy_of(_nodes):
         node.let_go()
 
 

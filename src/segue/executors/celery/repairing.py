@@ -27,6 +27,7 @@ logger = get_logger("segue.celery")
 
 AT_ONCE = 500
 RESENT_AT_ONCE = 100  # in one transaction, which locks their runs
+SENT_WITHIN = timedelta(seconds=1)
 BELIEVED_LEASES = 12
 """For so many leases a step is not sent again, if the broker may have its message."""
 
@@ -59,7 +60,8 @@ def renew(door: Door, attempts: Iterable[Attempt]) -> None:
 def _that_wait(door: Door, found: Sequence[Overdue]) -> Iterator[Attempt]:
     """Those whose messages may wait in the broker.
 
-    A queue gives out the oldest first, so what it has are the messages that were sent last.
+    A queue gives out the oldest first, so what it has are the messages that were sent last, within the time that a
+    process may take between its commit and its message.
     """
     believed = door.engine.store.now() - timedelta(seconds=BELIEVED_LEASES * door.lease_seconds)
     by_queue: dict[str, list[Overdue]] = defaultdict(list)
@@ -71,7 +73,7 @@ def _that_wait(door: Door, found: Sequence[Overdue]) -> Iterator[Attempt]:
             rows = tx.all("sent_last", executor=door.name, queue=queue, before=depth - 1)
             oldest = tx.datetime(rows[0][0]) if rows else None  # fewer were sent than wait there
         for late in by_queue[queue]:
-            if oldest is None or (late.sent_at is not None and late.sent_at >= oldest):
+            if oldest is None or (late.sent_at is not None and late.sent_at >= oldest - SENT_WITHIN):
                 yield late.attempt
 
 
