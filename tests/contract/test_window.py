@@ -39,9 +39,9 @@ def stage(lasting_stage: Stage) -> Iterator[Stage]:
 class Process:
     """A process of the executor, with a memory of its own. It keeps what it sent."""
 
-    def __init__(self, stage: Stage, to: Executor = FREE, *, limit: int = 500) -> None:
+    def __init__(self, stage: Stage, to: Executor = FREE, *, limit: int = 500, window: int = WINDOW) -> None:
         self._engine = Engine(stage.store, ids=Ids(), monotonic=stage.clock.monotonic)
-        self._to, self._limit = to, limit
+        self._to, self._limit, self._window = to, limit, window
         self.broker: deque[SentStep] = deque()
         self.seconds: float | None = None
 
@@ -50,7 +50,7 @@ class Process:
         outcomes: list[Outcome] = [succeeded(step.job) for step in ended]
         sent: list[SentStep] = []
         while True:
-            dispatch = Dispatch(self._to, "@door:", limit=self._limit, timers=timers, window=WINDOW)
+            dispatch = Dispatch(self._to, "@door:", limit=self._limit, timers=timers, window=self._window)
             taken = self._engine.exchange(outcomes, dispatch=dispatch, by="a process")
             sent += taken.sent
             if not taken.left and not taken.is_full:
@@ -196,6 +196,14 @@ def test_a_cluster_with_many_places_has_a_larger_window(stage: Stage) -> None:
     process = Process(stage)
     process.exchange()
     assert 10 * 10 * 20 - 500 <= len(process.broker) <= 10 * 10 * 20
+
+
+def test_a_very_large_window_ends_somewhere(stage: Stage) -> None:
+    size = 20_500
+    stage.start(plan(*fan(size + 1000)))
+    process = Process(stage, window=size)
+    process.exchange()
+    assert size - 500 <= len(process.broker) <= size
 
 
 def test_steps_with_limits_and_without_share_the_window(stage: Stage) -> None:

@@ -6,6 +6,8 @@ from segue.authoring.filling import Fetch, no_store
 from segue.errors import PayloadError
 from segue.observing.harmless_log import get_logger
 from segue.payloads.keeping import Payloads
+from segue.payloads.moving import moved
+from segue.plan.graph import Plan
 
 logger = get_logger("segue.executors")
 
@@ -13,6 +15,11 @@ logger = get_logger("segue.executors")
 def fetch_of(payloads: Payloads | None) -> Fetch:
     """Gives the text of a value in the store. It raises PayloadError."""
     return no_store if payloads is None else payloads.text_of
+
+
+def with_references(plan: Plan, payloads: Payloads | None, executor: str) -> Plan:
+    """The plan with references to the long arguments of an executor's steps. Raises PayloadUnavailableError."""
+    return moved(plan, payloads, (executor,))
 
 
 def placed(payloads: Payloads | None, result: str) -> str:

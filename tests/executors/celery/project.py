@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, chain, chord, group
-from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from segue import Event, Limit, Segue, current, on, progress, task
 from segue.executors.celery import install, node
@@ -184,6 +184,22 @@ def make_app(
     @app.task(name="die_always", shared=False)
     def die_always() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="give_back_once", shared=False, acks_late=True, reject_on_worker_lost=True)
+    def give_back_once(path: str, until: str, how: str) -> str:
+        """When `until` is there, let Celery put its message back into the queue, once."""
+        note(path, "begun")
+        wait_for_file(until)
+        if len(Path(path).read_text().split()) > 1:
+            return "again"
+        if how == "reject":
+            raise Reject("not yet", requeue=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return ""
+
+    @app.task(name="rarely", shared=False, rate_limit="20/m")
+    def rarely(value: Any) -> Any:
+        return value
 
     @app.task(name="fan", shared=False, bind=True)
     def fan(self: Any, count: int) -> Any:

@@ -96,3 +96,19 @@ def test_a_failed_run_is_retried_from_its_failed_step(project: Project, tmp_path
     run.retry()
     assert run.wait(timeout=SECONDS).result() == "there"
     assert seen.read_text().split() == ["first"]
+
+
+def test_a_step_that_cannot_be_described_leaves_no_get_waiting(staged: Staged) -> None:
+    """Nor does it hold up the results of others."""
+    project, same = staged.project, staged.project.app.tasks["same"]
+    results = [chain(same.si(number), same.si(number)).apply_async() for number in range(3)]
+    runs = [project.segue.get(info.id) for info in project.segue.runs(limit=3)]
+    for run in runs:
+        run.cancel()
+    with project.segue.engine.store.transaction() as tx:
+        for run in runs[:2]:
+            tx.all("change_step", run_id=run.id, step=1, args="[[1],{}]", spec="{")
+    staged.worker()
+    for result in results:
+        with pytest.raises(TaskRevokedError):
+            result.get(timeout=SECONDS)

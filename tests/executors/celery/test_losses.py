@@ -9,6 +9,7 @@ import pytest
 import redis
 from celery import chain, chord
 
+from segue.engine.executing import begin_steps
 from segue.errors import RunFailedError
 from tests.executors.celery.conftest import Staged, wait_until
 
@@ -111,6 +112,43 @@ def test_a_message_that_comes_again_while_its_task_runs_is_turned_away(
     until.touch()
     assert run.wait(timeout=SECONDS).result() == "seen"
     assert path.read_text().split() == ["begun"]
+
+
+@pytest.mark.parametrize("how", ["reject", "die"])
+def test_a_message_that_celery_puts_back_is_begun_by_another_worker(
+    impatient: Staged, tmp_path: Path, how: str
+) -> None:
+    """The worker that gave it back lives, and had said that the step runs there."""
+    project, path, until = impatient.project, tmp_path / "notes", tmp_path / "until"
+    impatient.worker()
+    again = project.app.tasks["give_back_once"].si(str(path), str(until), how)
+    run = project.segue.start(chain(again, project.sig("same")))
+    wait_until(lambda: run.steps()[0].status == "running", SECONDS)
+    impatient.worker()
+    project.app.control.cancel_consumer("celery", destination=[run.steps()[0].worker], reply=True, timeout=5)
+    until.touch()
+    assert run.wait(timeout=SECONDS).result() == "again"
+    assert path.read_text().split() == ["begun", "begun"]
+    assert run.steps()[0].losses == (how == "die")
+
+
+def test_a_step_whose_child_always_dies_ends_where_celery_would_requeue_it(impatient: Staged) -> None:
+    impatient.worker(PROJECT_ACKS_LATE="1")
+    result = chain(impatient.project.sig("die_always"), impatient.project.sig("same")).apply_async()
+    with pytest.raises(Exception, match=r"lost|exited|Worker"):
+        result.get(timeout=SECONDS)
+
+
+def test_a_step_that_runs_under_the_lease_of_a_worker_that_does_not_have_it_is_sent_again(staged: Staged) -> None:
+    """As when the end of a task could not be recorded."""
+    project = staged.project
+    run = project.segue.start(chain(project.sig("same", 1), project.sig("same")))
+    broker_of(staged).delete("celery")
+    staged.worker()
+    [worker] = project.segue.workers()
+    assert project.segue.engine.act(begin_steps, [(run.id, 0, 1)], worker_id=worker.id) == [(run.id, 0, 1)]
+    assert run.wait(timeout=SECONDS).result() == 1
+    assert (run.steps()[0].attempt, run.steps()[0].losses) == (2, 1)
 
 
 def test_steps_wait_in_the_database_while_the_broker_is_away(staged: Staged) -> None:

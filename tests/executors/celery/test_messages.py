@@ -243,6 +243,27 @@ def test_one_message_that_cannot_be_written_does_not_hold_up_the_others(twins: T
     assert [message["headers"]["id"] for message in taken(twins.broker)] == ["0", "2"]
 
 
+def test_a_message_that_cannot_be_sent_does_not_hold_up_the_others(twins: Twins) -> None:
+    options: list[dict[str, Any]] = [{"compression": "unknown"}, {}, {"compression": "unknown"}, {"expires": 900}, {}]
+    steps = [
+        step_of(twins.durable, "plain", number, task_id=str(number), **each) for number, each in enumerate(options)
+    ]
+    assert Publisher(twins.durable).send(steps) == []
+    assert sorted(message["headers"]["id"] for message in taken(twins.broker)) == ["1", "3", "4"]
+
+
+@pytest.mark.parametrize("is_child", [True, False])
+def test_several_messages_go_over_a_new_connection_when_the_old_one_was_lost(twins: Twins, is_child: bool) -> None:
+    publisher = Publisher(twins.durable)
+    steps = [step_of(twins.durable, "plain", number, task_id=str(number)) for number in range(5)]
+    publisher.send(steps[:2], is_child=is_child)
+    for client in twins.broker.client_list():
+        if client["id"] != str(twins.broker.client_id()):
+            twins.broker.client_kill_filter(_id=client["id"])
+    publisher.send(steps[2:], is_child=is_child)
+    assert [message["headers"]["id"] for message in taken(twins.broker)] == ["0", "1", "2", "3", "4"]
+
+
 def test_a_child_keeps_its_connection_and_makes_another_when_that_is_lost(twins: Twins) -> None:
     publisher = Publisher(twins.durable)
     steps = [step_of(twins.durable, "plain", number, task_id=str(number)) for number in range(4)]

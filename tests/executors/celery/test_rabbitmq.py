@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from socket import SHUT_RDWR
 
 import pytest
-from celery import chain, chord
+from celery import chain, chord, group
 from kombu import Connection
 
 from tests.executors.celery.conftest import Project, Staged, a_database, a_project, wait_until
@@ -98,6 +99,28 @@ def test_a_message_that_comes_twice_runs_once_where_each_start_is_asked_for(impa
     assert run.wait(timeout=SECONDS).result() == "first"
     wait_until(lambda: depth(impatient) == 0)
     assert path.read_text().split() == ["first"]
+
+
+def test_a_group_is_sent_when_the_connection_was_lost_meanwhile(impatient: Staged) -> None:
+    """As after a while without messages: RabbitMQ closes connections of processes that show no sign of life."""
+    project = impatient.project
+    project.segue.start(chain(project.sig("same", 1), project.sig("same")))
+    wait_until(lambda: depth(impatient) == 1)
+    with project.app.producer_or_acquire() as producer:
+        producer.connection.connection.transport.sock.shutdown(SHUT_RDWR)
+    project.segue.start(group(project.sig("same", number) for number in range(5)))
+    wait_until(lambda: depth(impatient) == 6, 5)
+
+
+def test_a_queue_that_is_declared_otherwise_holds_up_no_other(impatient: Staged) -> None:
+    project, same = impatient.project, impatient.project.app.tasks["same"]
+    with Connection(impatient.broker) as connection:
+        connection.default_channel.queue_declare("with other arguments", durable=False, auto_delete=False)
+    wrong = same.si(0).set(queue="with other arguments")
+    sound = [same.si(number) for number in range(3)]
+    project.segue.start(group(wrong, wrong, *sound))
+    project.segue.start(group(wrong, *sound, wrong, sound[0]))
+    wait_until(lambda: depth(impatient) == 7, 5)
 
 
 def test_later_steps_go_first(impatient: Staged, tmp_path: Path) -> None:

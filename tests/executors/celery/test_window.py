@@ -63,6 +63,15 @@ def test_messages_behind_slow_tasks_are_not_sent_again(impatient: Staged, tmp_pa
     assert {step.attempt for run in runs for step in run.steps()} == {1}
 
 
+def test_messages_that_wait_in_a_worker_for_the_rate_of_their_task_are_not_sent_again(impatient: Staged) -> None:
+    """They are neither in the broker nor with the pool, for longer than messages are waited for."""
+    project = impatient.project
+    impatient.worker()
+    runs = [project.segue.start(chain(project.sig("rarely", number), project.sig("same"))) for number in range(3)]
+    assert [run.wait(timeout=SECONDS).result() for run in runs] == [0, 1, 2]
+    assert {step.attempt for run in runs for step in run.steps()} == {1}
+
+
 def test_a_message_that_is_lost_from_a_long_queue_is_sent_again(impatient: Staged, tmp_path: Path) -> None:
     """The queue has fewer messages than were sent: the oldest of them are those that it lacks."""
     project, until = impatient.project, tmp_path / "until"
@@ -72,6 +81,19 @@ def test_a_message_that_is_lost_from_a_long_queue_is_sent_again(impatient: Stage
     impatient.worker()
     for number, run in enumerate(runs):
         assert run.wait(timeout=SECONDS).result() == number
+
+
+def test_a_queue_that_the_broker_does_not_have_says_nothing_of_the_others(impatient: Staged) -> None:
+    """Redis has no queue that is empty."""
+    project, same = impatient.project, impatient.project.app.tasks["same"]
+    lost = project.segue.start(chain(same.si(0).set(queue="a lost one"), same.s()))
+    others = [project.segue.start(chain(same.si(0).set(queue="another"), same.s())) for _ in range(3)]
+    redis.Redis.from_url(f"{impatient.broker}/0").delete("a lost one")
+    impatient.worker(PROJECT_QUEUE="unrelated")
+    wait_until(lambda: lost.steps()[0].attempt == 2, SECONDS)
+    looked_at = [run.steps()[0].sent_until for run in others]
+    wait_until(lambda: all(run.steps()[0].sent_until not in looked_at for run in others), SECONDS)
+    assert {run.steps()[0].attempt for run in others} == {1}
 
 
 @pytest.mark.parametrize("fields", [{"window": 0}, {"window": "many"}, {"window": True}, {"lease_seconds": -1.0},

@@ -19,10 +19,11 @@ UNCOUNTED = 100
 """A process that has not just counted sends at most so many at once."""
 
 COUNT_SECONDS = 0.1
-"""How long a count holds."""
+"""How long a count holds, at least."""
 
+_SECONDS_FOR_EACH = 0.00002  # a count of very many takes longer, and holds longer
 _FEWEST = 20
-_MOST_COUNTED = 20_000
+_MOST_COUNTED = 10_000_000
 
 
 class Window:
@@ -55,7 +56,8 @@ class Window:
         most = max(min(want, size // 2), 1)
         counts = act.tx.all("sent_by_queue", executor=executor, limit=_MOST_COUNTED)
         self.full = tuple(sorted(str(queue) for queue, count in counts if count + most > size))
-        self._count_at = self._monotonic() + COUNT_SECONDS if self.full else None
+        holds = max(COUNT_SECONDS, _SECONDS_FOR_EACH * sum(int(count) for _, count in counts))
+        self._count_at = self._monotonic() + holds if self.full else None
         return max(most // max(int(processes), 1), min(most, _FEWEST))  # other processes may count just now, too
 
     def ranges(self, low: str, high: str) -> list[tuple[str, str]]:

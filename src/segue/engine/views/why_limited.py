@@ -44,7 +44,7 @@ class Why(NamedTuple):
     text: str
 
 
-MOST_COUNTED = 20_000
+MOST_COUNTED = 10_000_000
 
 
 class LimitsView:

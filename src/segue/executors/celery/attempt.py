@@ -18,6 +18,7 @@ from segue.executors.celery.context import ProgressOfAttempt
 from segue.executors.celery.errback import Failure, call_errback
 from segue.executors.celery.publish import StepHeader
 from segue.executors.celery.standins import Relatives
+from segue.executors.payloads import placed, with_references
 from segue.model import Detour, ErrorInfo, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import encode
@@ -53,8 +54,8 @@ class RunningAttempt:
 
     def succeeded(self, result: str, detour: Detour | None = None) -> None:
         """Record that the task returned."""
-        seconds, placed = self._seconds, self.door.placed(result)
-        self._record(Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=placed, seconds=seconds, detour=detour))
+        seconds, kept = self._seconds, placed(self.door.payloads, result)
+        self._record(Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=kept, seconds=seconds, detour=detour))
 
     def dispatched(self, result: str) -> None:
         """Record that the task returned, and that Celery has dispatched what was left in its request."""
@@ -70,7 +71,7 @@ class RunningAttempt:
         """Record that the task replaced itself with a canvas: the step waits for it, and has its result."""
         if detour is None and self.relatives is not None:
             detour = self.relatives.of_replacement
-        text = encode(self.door.with_references(plan))
+        text = encode(with_references(plan, self.door.payloads, self.door.name))
         self._record(Outcome(*self.header.attempt, Verdict.EXPANDED, result=text, seconds=self._seconds, detour=detour))
 
     def failed(self, error: BaseException | ErrorInfo, detour: Detour | None = None) -> None:
@@ -113,6 +114,12 @@ class RunningAttempt:
     def revoked(self, reason: str) -> None:
         """Record that Celery turned the message away, or ended the task, because it was revoked or had expired."""
         self.failed(ErrorInfo("TaskRevokedError", reason or "revoked"))
+
+    def given_back(self) -> None:
+        """Celery puts the message back into its queue. A step that is known to run here must not be, for other workers
+        to take it; it is sent again, and that message is old.
+        """
+        self._patiently(lambda: self.door.give_back(self.header))
 
     def retried(self, reason: BaseException) -> None:
         """Record that the task asked to be tried again."""

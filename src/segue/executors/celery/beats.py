@@ -20,7 +20,8 @@ from celery.worker.control import control_command
 
 from segue.errors import StoreUnavailableError
 from segue.executors.celery.door import find_door
-from segue.executors.celery.node import LEASE_SECONDS, attempt_of, requests_in
+from segue.executors.celery.held import copy_of
+from segue.executors.celery.node import LEASE_SECONDS, attempt_of
 from segue.executors.celery.reports import Beat, put_beat, refuse_backend
 from segue.model import Attempt
 from segue.observing.harmless_log import get_logger
@@ -83,8 +84,8 @@ class Beats:
     def _round(self) -> None:
         """Say what is new, and again what was said a while ago. Short tasks end before it is said that they run."""
         now, every = time.monotonic(), beat_seconds(self._door)
-        active = {attempt for request in requests_in(state.active_requests) if (attempt := attempt_of(request))}
-        held = {attempt for request in requests_in(state.reserved_requests) if (attempt := attempt_of(request))}
+        active = {attempt for request in copy_of(state.active_requests) if (attempt := attempt_of(request))}
+        held = {attempt for request in copy_of(state.reserved_requests) if (attempt := attempt_of(request))}
         self._seen = {attempt: self._seen.get(attempt, now) for attempt in held | active}
         self._said = {attempt: said for attempt, said in self._said.items() if attempt in self._seen}
         self._number += 1
@@ -109,7 +110,7 @@ def segue_end(state: Any, attempts: Iterable[Any] = (), signal: str = "TERM", **
 
 def end_attempts(door: Door, wanted: set[Attempt], pool: Any, signal: str) -> int:
     """The same, in this worker; returns how many run here. A task is asked once, before its process is killed."""
-    active = {attempt: request for request in requests_in(state.active_requests) if (attempt := attempt_of(request))}
+    active = {attempt: request for request in copy_of(state.active_requests) if (attempt := attempt_of(request))}
     here = wanted & active.keys()
     door.asked_to_end = (door.asked_to_end & active.keys()) | here  # seen by `segue.progress`, if nothing else helps
     for attempt in here:

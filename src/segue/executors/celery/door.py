@@ -16,8 +16,7 @@ from segue.engine.claiming.window import WINDOW
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_plainly, begin_steps, hasten, retry_changed
-from segue.errors import ConfigError, PlanError, Problem
-from segue.executors.celery.calls import Call
+from segue.errors import ConfigError
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.halts import Halts
@@ -25,13 +24,10 @@ from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.reports import Mailbox, out_of_reach
 from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of, task_id_of
-from segue.executors.payloads import fetch_of, placed
+from segue.executors.payloads import fetch_of
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
-from segue.payloads.moving import moved
-from segue.plan.graph import Plan
 from segue.plan.namespaces import stored
-from segue.plan.payload_frames import PayloadRef
 from segue.store import open_store
 
 if TYPE_CHECKING:
@@ -77,7 +73,7 @@ class Door:
         self.is_prefork = False  # attempts run in children, whose death the main process hears of
         self._mailbox = Mailbox(self)
         self.to_end: dict[Attempt, None] = {}  # in a worker whose reports are polled: what is not to run, latest last
-        self._publisher = Publisher(app, self.fetch)
+        self._publisher = Publisher(app, fetch_of(engine.payloads))
         self._home = os.getpid()
         self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
         self._engines = {os.getpid(): engine}
@@ -99,18 +95,6 @@ class Door:
             self._engines = {pid: found}
         return found
 
-    def fetch(self, payload: PayloadRef) -> str:
-        """The text of a value in the payload store. Raises PayloadError."""
-        return fetch_of(self.payloads)(payload)
-
-    def with_references(self, plan: Plan) -> Plan:
-        """The plan with references to its long arguments. Raises PayloadUnavailableError."""
-        return moved(plan, self.payloads, (self.name,))
-
-    def placed(self, result: str) -> str:
-        """A result, or the reference to it if it is long and there is a payload store that takes it."""
-        return placed(self.payloads, result)
-
     @property
     def desk(self) -> Door | Mailbox:
         """To what attempts in this process report: to the database, or to the result backend."""
@@ -120,21 +104,6 @@ class Door:
     def host(self) -> str:
         """How this process is called in the records of attempts."""
         return f"{socket.gethostname()}:{os.getpid()}"
-
-    def queue_of(self, call: Call) -> str:
-        """The queue on which a step waits until it is sent: the broker's, behind the name of the executor."""
-        queue = call.options.get("queue")
-        if queue is None:
-            options = {key: call.options[key] for key in ("exchange", "routing_key") if key in call.options}
-            try:
-                task = self.app.tasks.get(call.task)
-                routed = self.app.amqp.router.route(options, call.task, call.args, call.kwargs, task)
-            except Exception as error:
-                raise PlanError(
-                    call.task, [Problem(call.task, f"task_routes cannot place it: {error}", "Mend the route")]
-                ) from error
-            queue = routed.get("queue") or routed.get("routing_key") or self.app.conf.task_default_queue
-        return f"@{self.name}:{getattr(queue, 'name', queue)}"
 
     def exchange(
         self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, inline: list[SentStep] | None = None,
@@ -265,6 +234,13 @@ class Door:
             [(_, _, result, *_)] = tx.all("load_results", run_id=run_id, steps=[step])
         self.engine.act(hasten, attempt, executor=self.name)
         return str(result or "null")
+
+    def give_back(self, header: StepHeader) -> None:
+        """Let an attempt be sent again that was begun, and is not to be ended here. One that is only sent stays so."""
+        with self.engine.reading() as tx:
+            rows = tx.all("step_state", run_id=header.attempt[0], step=header.attempt[1])
+        if rows and rows[0][0] == StepStatus.RUNNING:
+            self.exchange([Outcome(*header.attempt, Verdict.RELEASED)], freed=int(header.holds_places))
 
     def send(self, steps: list[SentStep], *, inline: list[SentStep] | None = None) -> list[Outcome]:
         """Send messages, and call error callbacks unless they are to be added to `inline`; returns their outcomes.

@@ -17,19 +17,26 @@ from celery.backends.rpc import RPCBackend
 from celery.exceptions import ChordError, TaskRevokedError
 
 from segue.engine.stored import error_of
+from segue.errors import PASSING_ERRORS
 from segue.executors.celery.spec import BODY, options_of
 from segue.executors.celery.stored import stored_result
 from segue.model import ErrorInfo, StepStatus
+from segue.observing.harmless_log import get_logger
 
 if TYPE_CHECKING:
     from segue.executors.celery.door import Door
 
+logger = get_logger("segue.celery")
+
 AT_ONCE = 500
+_TRIES = 2  # a connection may have been lost meanwhile
+_RUNS_KEPT = 100
 
 
 class _InVain(NamedTuple):
     """A step that failed, or did not run."""
 
+    number: int
     status: str
     handle: str | None
     children: list[int]
@@ -39,18 +46,47 @@ class _InVain(NamedTuple):
 def mirror(door: Door) -> int:
     """Write the states of steps that ended without having run; returns how many. May be done twice."""
     total = 0
+    causes: dict[str, Mapping[int, _InVain]] = {}
     while True:
         with door.engine.reading() as tx:
             rows = tx.all("unmirrored_steps", executor=door.name, limit=AT_ONCE)
-        runs: dict[str, dict[int, _InVain]] = {}
         for run_id, step, handle, status, spec in rows:
-            if run_id not in runs:
-                runs[run_id] = _steps_in_vain(door, run_id)
-            _write(door, handle, status, options_of(spec), _cause(runs[run_id], step))
+            _tell(door, run_id, step, handle, status, spec, causes)
             door.engine.act(_note, run_id, step, status)
         total += len(rows)
         if len(rows) < AT_ONCE:
             return total
+
+
+def _tell(
+    door: Door, run_id: str, step: int, handle: str, status: str, spec: str | None,
+    causes: dict[str, Mapping[int, _InVain]],
+) -> None:  # fmt: skip
+    """Write the state of a step. If its rows are damaged, it is written without a reason: others wait behind it."""
+    why: Exception | None = None
+    for _ in range(_TRIES):
+        try:
+            if run_id not in causes:
+                if len(causes) >= _RUNS_KEPT:
+                    causes.clear()
+                causes[run_id] = _causes(_steps_in_vain(door, run_id))
+            _write(door, handle, status, options_of(spec), causes[run_id].get(step))
+            return
+        except PASSING_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - the backend is away, or this step cannot be described
+            why = error
+    request = Context(id=handle, reply_to=_reply_to(spec), correlation_id=handle)
+    unexplained = TaskRevokedError(f"{status}, and why cannot be said")
+    door.app.backend.store_result(handle, unexplained, states.REVOKED, request=request)  # it raises if that is away
+    logger.warning("The result of %s cannot say why it is %s: %r", handle, status, why)
+
+
+def _reply_to(spec: str | None) -> Any:
+    try:
+        return options_of(spec).get("reply_to")
+    except ValueError:
+        return None
 
 
 def _note(act: Any, run_id: str, step: int, status: str) -> None:
@@ -97,26 +133,28 @@ def _steps_in_vain(door: Door, run_id: str) -> dict[int, _InVain]:
     with door.engine.reading() as tx:
         rows = tx.all("steps_in_vain", run_id=run_id)
         return {
-            step: _InVain(status, handle, tx.integers(children), error_of(error))
+            step: _InVain(step, status, handle, tx.integers(children), error_of(error))
             for step, status, handle, children, error in rows
         }
 
 
-def _cause(steps: Mapping[int, _InVain], step: int) -> _InVain | None:
-    """The step whose failure is why this one did not run: the nearest one above it."""
-    parents: dict[int, list[int]] = {}
-    for number, each in steps.items():
+def _causes(steps: Mapping[int, _InVain]) -> dict[int, _InVain]:
+    """For each step below others, the step whose failure is why it did not run: the nearest one above it.
+
+    Where nothing above it failed, it is one that did not run either.
+    """
+    found: dict[int, _InVain] = {}
+    level = [step for step in steps.values() if step.status == StepStatus.FAILED]
+    while level:
+        below: list[_InVain] = []
+        for each in level:
+            cause = each if each.status == StepStatus.FAILED else found[each.number]
+            for child in each.children:
+                if child in steps and child not in found:
+                    found[child] = cause
+                    below.append(steps[child])
+        level = [each for each in below if each.status != StepStatus.FAILED]
+    for each in steps.values():
         for child in each.children:
-            parents.setdefault(child, []).append(number)
-    above, seen = [step], {step}
-    nearest: _InVain | None = None
-    while above:
-        number = above.pop(0)
-        for parent in parents.get(number, ()):
-            if steps[parent].status == StepStatus.FAILED:
-                return steps[parent]
-            if parent not in seen:
-                seen.add(parent)
-                nearest = nearest or steps[parent]
-                above.append(parent)
-    return nearest
+            found.setdefault(child, each)
+    return found

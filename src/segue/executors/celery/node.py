@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,10 @@ from segue.engine.engine import Engine
 from segue.engine.executing import begin_steps
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS, ConfigError
+from segue.executors.celery.adrift import Adrift
+from segue.executors.celery.held import Held, copy_of
 from segue.executors.celery.publish import header_of
-from segue.executors.celery.repairing import renew, repair
+from segue.executors.celery.repairing import repair
 from segue.loop.wakeups import Wakeups
 from segue.model import Attempt
 from segue.observing.harmless_log import get_logger
@@ -62,6 +65,7 @@ class Node:
         self._stop = threading.Event()
         self._resting = threading.Lock()  # held while the thread is at work: a fork waits for that
         self._is_held = False
+        self._is_ending = False  # the worker takes no more messages, and its tasks go on to their end
         self._lease_seconds = min(LEASE_SECONDS, door.lease_seconds)
         self._identity = self._new_identity()
         self._is_registered = False
@@ -72,8 +76,10 @@ class Node:
         self._news_at = 0.0
         self._due_at = 0.0
         self._sent_at = 0.0
-        self._renew_at = 0.0
         self._look_seconds = LOOK_SECONDS
+        self._held = Held(door, worker)
+        self._adrift = Adrift(door)
+        self._adrift_at = 0.0
         self._wakeups: Wakeups | None = None
         self._thread = threading.Thread(target=self._run, name="segue-celery", daemon=True)
         _nodes.add(self)
@@ -87,6 +93,11 @@ class Node:
             self._beat()  # first, so that a pause waits for this node from now on
             self._door.halts.look(self._identity.id)
         self._thread.start()
+
+    def expect_end(self) -> None:
+        """The worker is being stopped. Its pool ends later, with its tasks, which need the lease until then."""
+        self._is_ending = True
+        self._beat_at = 0.0
 
     def stop(self) -> None:
         """End, when what is under way is done."""
@@ -142,6 +153,7 @@ class Node:
             self._beat()
             self._beat_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
         self._look(now)
+        self._held.renew(now, self._seen.keys())
         if self._is_news(now):
             self._send(now)
 
@@ -155,7 +167,6 @@ class Node:
         """Send what is ready, and again what is late; and end what is asked to end."""
         self._door.halts.look(self._identity.id)
         taken = self._door.exchange([], timers=True)
-        self._renew_held(now)
         repair(self._door)
         self._door.mirror()
         self._end_asked()
@@ -177,8 +188,8 @@ class Node:
         until = engine.store.now() + timedelta(seconds=self._lease_seconds)  # asleep between two looks: others wake it
         with engine.store.transaction() as tx:
             kept = tx.all(
-                "heartbeat", worker_id=self._identity.id, now=engine.store.now(), status="running", sleeping=True,
-                lease_until=until,
+                "heartbeat", worker_id=self._identity.id, now=engine.store.now(),
+                status="stopping" if self._is_ending else "running", sleeping=True, lease_until=until,
             )  # fmt: skip
         if not kept:
             logger.warning("This node was declared lost; it goes on under a new id")
@@ -187,23 +198,17 @@ class Node:
 
     def _look(self, now: float) -> None:
         """Write down which attempts run for a while already."""
-        active = {attempt for request in requests_in(state.active_requests) if (attempt := attempt_of(request))}
+        mine = self._adrift.mine(self._identity.id) if now >= self._adrift_at else None
+        active = {attempt for request in copy_of(state.active_requests) if (attempt := attempt_of(request))}
         self._seen = {attempt: self._seen.get(attempt, now) for attempt in active}
         self._begun &= active
         long = [each for each, since in self._seen.items() if now - since >= LOOK_SECONDS and each not in self._begun]
         if long:
             self._door.engine.act(begin_steps, long, worker_id=self._identity.id)
             self._begun.update(long)
-
-    def _renew_held(self, now: float) -> None:
-        """Say now and then which messages this worker has received, and its pool has not begun: they are not lost."""
-        if now < self._renew_at:
-            return
-        self._renew_at = now + self._door.lease_seconds / 4
-        held = {attempt for request in requests_in(state.reserved_requests) if (attempt := attempt_of(request))}
-        held -= self._seen.keys()
-        if held:
-            renew(self._door, held)
+        if mine is not None:
+            self._adrift_at = now + min(BEAT_SECONDS, self._lease_seconds / 4)
+            self._adrift.give_up(mine, active | {header.attempt for header in self._held.headers()})
 
     def _end_asked(self) -> None:
         """Terminate tasks whose runs are being ended."""
@@ -213,7 +218,7 @@ class Node:
         self._door.asked_to_end = frozenset(asked)
         now = time.monotonic()
         self._asked = {attempt: since for attempt, since in self._asked.items() if attempt in asked}
-        for request in requests_in(state.active_requests) if asked else ():
+        for request in copy_of(state.active_requests) if asked else ():
             attempt = attempt_of(request)
             if attempt is None or attempt not in asked:
                 continue
@@ -241,14 +246,6 @@ class Node:
         )  # fmt: skip
 
 
-def requests_in(found: Any) -> list[Any]:
-    """A copy of a set that another thread changes meanwhile."""
-    for _ in range(5):
-        with suppress(RuntimeError):
-            return list(found)
-    return []
-
-
 def attempt_of(request: Any) -> Attempt | None:
     """The attempt whose message a request of Celery's is; None if it is of no step."""
     header = header_of(request.request_dict)
@@ -256,7 +253,11 @@ def attempt_of(request: Any) -> Attempt | None:
 
 
 def node_step(door: Door) -> type[bootsteps.StartStopStep]:
-    """The bootstep of a worker that starts and stops its node."""
+    """The bootstep of a worker that starts its node, and lets it end after the pool.
+
+    A worker stops its steps in the order in which they have not begun. The pool waits for its tasks then, however long
+    they take, so the node must not have ended before: others would take these tasks for lost, and run them again.
+    """
 
     class SegueNode(bootsteps.StartStopStep):
         requires = ("celery.worker.components:Pool",)
@@ -279,14 +280,39 @@ def node_step(door: Door) -> type[bootsteps.StartStopStep]:
             self._node = Node(door, parent)
             self._node.start()
 
+        def include(self, parent: Any) -> Any:
+            parent.steps.insert(0, _LastStep(parent, end=self._end))
+            return super().include(parent)
+
         def stop(self, parent: Any) -> None:
+            if self._node is not None:
+                self._node.expect_end()
+
+        terminate = stop
+
+        def _end(self) -> None:
             if self._node is not None:
                 self._node.stop()
                 self._node = None
 
-        terminate = stop
-
     return SegueNode
+
+
+class _LastStep(bootsteps.StartStopStep):
+    """The last to be stopped, since it is the first to be started."""
+
+    def __init__(self, parent: Any, *, end: Callable[[], None]) -> None:
+        super().__init__(parent)
+        self._end = end
+
+    def start(self, parent: Any) -> None:
+        """There is nothing to begin."""
+
+    def stop(self, parent: Any) -> None:
+        """Everything else has been stopped."""
+        self._end()
+
+    terminate = stop
 
 
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()
@@ -296,7 +322,7 @@ _gates: list[bool] = []  # whether the gate of SQLite is closed, of the fork tha
 
 
 def _before_fork() -> None:
-    nodes = requests_in(_nodes)
+    nodes = copy_of(_nodes)
     for node in nodes:
         node.hold()
     if nodes:  # the threads that do chores and look for news use SQLite, too
@@ -306,7 +332,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     if _gates and _gates.pop():
         open_gate()
-    for node in requests_in(_nodes):
+    for node in copy_of(_nodes):
         node.let_go()
 
 

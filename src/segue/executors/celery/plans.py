@@ -144,7 +144,7 @@ def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
     if eta is not None and delay is None:
         run_at = maybe_make_aware(maybe_iso8601(eta), door.app.timezone)
     node = Node(
-        name, f"{door.name}:{call.task}", args, holes, call.parents, queue=door.queue_of(call),
+        name, f"{door.name}:{call.task}", args, holes, call.parents, queue=_queue_of(door, call),
         rule=JoinRule.SOME_FAILED if call.on_failure else JoinRule.ALL_SUCCEEDED,
         delay=None if delay is None else max(float(delay), 0.0), run_at=run_at, policy=Policy(),
         executor=door.name, spec=dumps(options, f"an option of {call.task}"),
@@ -187,3 +187,19 @@ def _result_of(result: Any, numbers: Mapping[str, int]) -> Expr | None:
     if isinstance(result, ResultBase) and result.id in numbers:
         return Ref(numbers[result.id])
     return None
+
+
+def _queue_of(door: Door, call: Call) -> str:
+    """The queue on which a step waits until it is sent: the broker's, behind the name of the executor."""
+    queue = call.options.get("queue")
+    if queue is None:
+        options = {key: call.options[key] for key in ("exchange", "routing_key") if key in call.options}
+        try:
+            task = door.app.tasks.get(call.task)
+            routed = door.app.amqp.router.route(options, call.task, call.args, call.kwargs, task)
+        except Exception as error:
+            raise PlanError(
+                call.task, [Problem(call.task, f"task_routes cannot place it: {error}", "Mend the route")]
+            ) from error
+        queue = routed.get("queue") or routed.get("routing_key") or door.app.conf.task_default_queue
+    return f"@{door.name}:{getattr(queue, 'name', queue)}"

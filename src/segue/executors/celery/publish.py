@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from celery import Celery, signals
 from celery.app import base
 from celery.app.task import extract_exec_options
+from kombu.exceptions import OperationalError
 
 from segue.authoring.filling import Fetch
 from segue.engine.dispatch import SentStep
@@ -96,20 +97,53 @@ class Publisher:
             if not letters:
                 return refused
             with self._producer(is_child=is_child) as producer:
-                if not producer.connection.connected:  # how long to try to connect is for `send_task` to say
-                    self._send_thoroughly(producer, letters.pop(0))
+                while letters and not producer.connection.connected:  # how long to try is for `send_task` to say
+                    self._send_alone(producer, letters.pop(0))
                 quick = [letter for letter in letters if letter.message is not None]
-                declared: set[str] = set()  # once for all of a batch, which has one connection
-                with _batch(producer) if len(quick) > 1 else nullcontext():
-                    for letter in quick:
-                        queue = getattr(letter.where.get("queue"), "name", "")
-                        more: dict[str, Any] = {"declare": []} if queue in declared else {}
-                        self._send_quickly(producer, letter, is_only=len(quick) == 1, **more)
-                        declared |= {queue} - {""}
-                for letter in letters:
-                    if letter.message is None:
-                        self._send_thoroughly(producer, letter)
+                others = [letter for letter in letters if letter.message is None]
+                left = self._send_quick_ones(producer, quick)
+                if left:
+                    _forget_connection(producer)
+                for letter in left + others:
+                    self._send_alone(producer, letter)
         return refused
+
+    def _send_quick_ones(self, producer: Any, letters: list[Letter]) -> list[Letter]:
+        """Send these; returns those that are to be sent again, by the app's policy, as Celery does with any message.
+
+        When a batch fails, that is all of it: most likely the connection was broken already, so none of it arrived.
+        """
+        left: list[Letter] = []
+        declared: set[str] = set()  # once for all of a batch, which has one connection
+        broken = (OperationalError, *producer.connection.connection_errors)
+        try:
+            with _batch(producer) if len(letters) > 1 else nullcontext():
+                for number, letter in enumerate(letters):
+                    queue = getattr(letter.where.get("queue"), "name", "")
+                    more: dict[str, Any] = {"declare": []} if queue in declared else {}
+                    try:
+                        self._send_quickly(producer, letter, **more)
+                        declared |= {queue} - {""}
+                    except broken as error:
+                        logger.debug("%s and what follows is sent again at once: %s", letter.task, error)
+                        return left + letters[number:]
+                    except Exception as error:  # noqa: BLE001 - only this message is at fault, or its queue
+                        logger.debug("%s is sent again at once: %s", letter.task, error)
+                        left.append(letter)
+        except Exception as error:  # noqa: BLE001 - whatever a batch raises when it is sent
+            logger.debug("%d messages are sent again at once: %s", len(letters), error)
+            return letters
+        return left
+
+    def _send_alone(self, producer: Any, letter: Letter) -> None:
+        """Send a message by itself. One that cannot be sent does not hold up the others, if the broker is there."""
+        try:
+            self._send_thoroughly(producer, letter)
+        except Exception as error:  # noqa: BLE001 - Celery does not say whether the broker is at fault, or the message
+            with self._app.connection_for_write() as connection:
+                connection.channel()  # it raises when the broker is away
+            _forget_connection(producer)
+            logger.error("A message of %s cannot be sent, and is tried again later: %r", letter.task, error)
 
     def _written(
         self, step: SentStep, refused: list[tuple[SentStep, SerializationError]], *, is_quick: bool
@@ -175,20 +209,13 @@ class Publisher:
             **letter.options,
         )
 
-    def _send_quickly(self, producer: Any, letter: Letter, *, is_only: bool, **more: Any) -> None:
-        """Send a message once; a single one again, by the app's policy, if the connection turns out to be broken."""
-        app = self._app
-        try:
-            if not letter.options.get("ignore_result"):
-                app.backend.on_task_call(producer, letter.id)
-            app.amqp.send_task_message(
-                producer, letter.task, letter.message, retry=False, **more, **_JSON, **letter.where
-            )
-        except Exception as error:
-            if not is_only:
-                raise
-            logger.debug("%s is sent again at once: %s", letter.task, error)
-            self._send_thoroughly(producer, letter)
+    def _send_quickly(self, producer: Any, letter: Letter, **more: Any) -> None:
+        """Send a message once."""
+        if not letter.options.get("ignore_result"):
+            self._app.backend.on_task_call(producer, letter.id)
+        self._app.amqp.send_task_message(
+            producer, letter.task, letter.message, retry=False, **more, **_JSON, **letter.where
+        )
 
 
 @contextmanager
@@ -263,6 +290,13 @@ def _is_celerys(send_task: Callable[..., Any]) -> bool:
 def _names_of_defaults(task: Any) -> set[str]:
     """The options that the task itself sets, which `send_task` adds where they are missing."""
     return {name for name, value in extract_exec_options(task).items() if value is not None}
+
+
+def _forget_connection(producer: Any) -> None:
+    """Let the next message go over a new connection, with a new channel."""
+    connection = producer.connection
+    connection.collect()
+    producer.revive(connection)
 
 
 def _batch(producer: Any) -> AbstractContextManager[Any]:

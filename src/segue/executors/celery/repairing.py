@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kombu.exceptions import ChannelError
+
 from segue.engine.dispatch import resend
 from segue.engine.executing import Overdue, overdue, renew_all
 from segue.model import Attempt
@@ -25,6 +27,7 @@ logger = get_logger("segue.celery")
 
 AT_ONCE = 500
 RESENT_AT_ONCE = 100  # in one transaction, which locks their runs
+SENT_WITHIN = timedelta(seconds=1)
 BELIEVED_LEASES = 12
 """For so many leases a step is not sent again, if the broker may have its message."""
 
@@ -57,7 +60,8 @@ def renew(door: Door, attempts: Iterable[Attempt]) -> None:
 def _that_wait(door: Door, found: Sequence[Overdue]) -> Iterator[Attempt]:
     """Those whose messages may wait in the broker.
 
-    A queue gives out the oldest first, so what it has are the messages that were sent last.
+    A queue gives out the oldest first, so what it has are the messages that were sent last, within the time that a
+    process may take between its commit and its message.
     """
     believed = door.engine.store.now() - timedelta(seconds=BELIEVED_LEASES * door.lease_seconds)
     by_queue: dict[str, list[Overdue]] = defaultdict(list)
@@ -69,7 +73,7 @@ def _that_wait(door: Door, found: Sequence[Overdue]) -> Iterator[Attempt]:
             rows = tx.all("sent_last", executor=door.name, queue=queue, before=depth - 1)
             oldest = tx.datetime(rows[0][0]) if rows else None  # fewer were sent than wait there
         for late in by_queue[queue]:
-            if oldest is None or (late.sent_at is not None and late.sent_at >= oldest):
+            if oldest is None or (late.sent_at is not None and late.sent_at >= oldest - SENT_WITHIN):
                 yield late.attempt
 
 
@@ -81,9 +85,18 @@ def _depths(door: Door, queues: Sequence[str]) -> dict[str, int]:
     try:
         with door.app.connection_for_write() as connection:
             for queue in queues:
-                name = bare(queue).removeprefix(f"@{door.name}:")
-                with connection.channel() as channel:
-                    found[queue] = int(channel.queue_declare(name, passive=True).message_count)
-    except Exception as error:  # noqa: BLE001 - the broker is away, has no such queue, or does not count
+                name = _name_at_broker(door, bare(queue).removeprefix(f"@{door.name}:"))
+                try:
+                    with connection.channel() as channel:  # of its own: an error ends it
+                        found[queue] = int(channel.queue_declare(name, passive=True).message_count)
+                except (ChannelError, *connection.channel_errors) as error:
+                    logger.debug("The broker has no queue %s, or does not count: %s", name, error)
+    except Exception as error:  # noqa: BLE001 - the broker is away
         logger.debug("The broker does not say how many messages wait: %s", error)
     return {queue: depth for queue, depth in found.items() if depth > 0}
+
+
+def _name_at_broker(door: Door, name: str) -> str:
+    """The name of a queue that a step may know by its alias."""
+    aliased = door.app.amqp.queues.aliases.get(name)
+    return name if aliased is None else str(aliased.name)

@@ -69,10 +69,36 @@ class HaltedRequests:
         """The task failed, or its process is gone: then it was revoked, if it was to be terminated."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         is_gone = isinstance(error, (Terminated, SystemExit, WorkerLostError))
+        if is_gone and self._terminated_by is None and self._would_come_again:
+            self._lost(error)
+            return None
         if self._terminated_by is None or not is_gone:
             return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
         self._announce_revoked("terminated", True, self._terminated_by, False)  # type: ignore[attr-defined]
         return None
+
+    @property
+    def _would_come_again(self) -> bool:
+        """Whether Celery would put the message back into the queue now that the process of its task is gone."""
+        task = self.task  # type: ignore[attr-defined]
+        is_of_step = header_of(self._request_dict) is not None  # type: ignore[attr-defined]
+        is_over = self._already_cancelled or self._already_revoked  # type: ignore[attr-defined]
+        return bool(is_of_step and not is_over and task.acks_late and task.reject_on_worker_lost)
+
+    def _lost(self, error: BaseException) -> None:
+        """The engine sends the step again, as often as it may be lost. Its old message would be turned away."""
+        task_ready(self)
+        lost = error if isinstance(error, WorkerLostError) else WorkerLostError(f"Worker exited prematurely: {error!r}")
+        self.task.backend.mark_as_failure(  # type: ignore[attr-defined]
+            self.id, lost, request=self._context, store_result=self.store_errors,  # type: ignore[attr-defined]
+        )  # fmt: skip
+        self.acknowledge()  # type: ignore[attr-defined]
+
+    def _retry_worker_lost(self, *args: Any) -> Any:
+        """Celery's own retry after a loss, if a project asks for it; the engine makes that of its steps."""
+        if header_of(self._request_dict) is not None:  # type: ignore[attr-defined]
+            return False
+        return super()._retry_worker_lost(*args)  # type: ignore[misc]
 
 
 def halting(door: Door, request: Any) -> type:

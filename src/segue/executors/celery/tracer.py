@@ -21,6 +21,7 @@ from segue.executors.celery.attempt import REPORT_PATIENCE_SECONDS, RunningAttem
 from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.context import context_of
 from segue.executors.celery.publish import StepHeader, header_of
+from segue.executors.payloads import fetch_of
 from segue.observing.harmless_log import get_logger
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _store_recorded(door: Door, header: StepHeader, uuid: str, request: Any) -> 
         if result is not None and not request.get("ignore_result"):
             backend = door.app.backend
             if backend.get_state(uuid) not in states.READY_STATES:
-                backend.mark_as_done(uuid, loads(result, door.fetch), Context(request))
+                backend.mark_as_done(uuid, loads(result, fetch_of(door.payloads)), Context(request))
     except Exception as error:  # noqa: BLE001 - the database or the backend is away
         logger.warning("The result of %s, which is recorded, cannot be stored: %s", uuid, error)
 
@@ -129,3 +130,5 @@ def _record_rest(attempt: RunningAttempt, traced: Any) -> None:
         attempt.retried(info.retval)
     elif info.state == states.REJECTED and not getattr(info.retval, "requeue", False):
         attempt.failed(info.retval)
+    elif info.state == states.REJECTED:
+        attempt.given_back()

@@ -40,6 +40,7 @@ class Door:
         self.publisher = Publisher(self)
         self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
         self._engines = {os.getpid(): engine}
+        engine.payload_executors.add(name)  # the messages of its steps carry what rows refer to
         engine.senders[name] = Sender(self.dispatch, self.deliver)
         _doors.add(self)
 
