@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from celery import chain, chord, group
 from celery.exceptions import ChordError, TaskRevokedError
 
 from segue.errors import PlanError, RunFailedError
+from segue.executors.celery import plan_of
 from tests.executors.celery.conftest import Project, wait_until
 
 SECONDS = 40
@@ -189,3 +191,14 @@ def test_a_canvas_that_celery_would_run_at_once_is_refused_before_it_does(projec
         assert chain(project.sig("add", 1, 2), project.sig("add", 3)).apply_async().get() == 6  # Celery's own way
     finally:
         project.app.conf.task_always_eager = False
+
+
+def test_the_body_of_a_chord_has_a_member_of_its_header_as_its_parent(project: Project) -> None:
+    """Celery's own tests ask for that. In Celery it is the member that ended last; here the graph is known before."""
+    add, total = project.app.tasks["add"], project.app.tasks["total"]
+    nodes = plan_of(chain(add.s(1, 1), chord([add.s(number) for number in range(3)], total.s()))).nodes
+    [body] = [node for node in nodes if node.task == "celery:total"]
+    parents = [json.loads(node.spec or "{}").get("parent_id") for node in nodes]
+    assert parents[0] is None
+    assert parents[1:4] == [nodes[0].handle] * 3
+    assert json.loads(body.spec or "{}")["parent_id"] == nodes[3].handle

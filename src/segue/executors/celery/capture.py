@@ -191,7 +191,8 @@ class Capture:
         self._parents = tuple(member.number for member in members)
         members.sort(key=lambda member: member.options.get("group_index") or 0)
         self._is_body, self._header = not isinstance(body, group), self._calls_up_to(self._launched_by.pop(group_id))
-        self._apply(body, (self._value_of(group_id, members),))
+        value = self._value_of(group_id, members)
+        self._apply(body, (value,), parent_id=members[-1].id)  # in Celery, it is the member that ended last
         self._is_body, self._header = False, ()
 
     def _value_of(self, group_id: str, members: list[Call]) -> list[Any]:
