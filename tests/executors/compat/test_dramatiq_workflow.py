@@ -28,6 +28,7 @@ from segue.compat.dramatiq_workflow import (
 )
 from segue.compat.dramatiq_workflow._serialize import serialize_workflow, unserialize_workflow
 from segue.errors import ConfigError
+from tests.executors.dramatiq.conftest import wait_until
 
 SECONDS = 30
 
@@ -90,6 +91,25 @@ def test_a_workflow_may_run_again_and_each_time_is_a_run(project: Project) -> No
     runs = [workflow.run(), workflow.run()]
     assert len({run.wait(timeout=SECONDS).id for run in runs}) == 2
     assert project.order == [1, 1]
+
+
+def test_a_workflow_that_the_older_library_has_begun_is_carried_on(project: Project) -> None:
+    """Chain(1, Group(2, Chain(3, 4)), 5), of which 1 has ended: 2 and 3 are in the broker, with the rest."""
+    broker, number = project.broker, project.number
+    [middleware] = [each for each in broker.middleware if isinstance(each, WorkflowMiddleware)]
+    for key, parties in (("chain", 1), ("group", 2), ("inner", 1)):
+        AtMostOnceBarrier(middleware.rate_limiter_backend, key, ttl=86_400_000).create(parties)
+    outer = [["chain", serialize_workflow(Chain(number.message(5))), False], ["group", None, True]]
+    inner = [*outer, ["inner", serialize_workflow(Chain(number.message(4))), False]]
+    for which, callbacks in ((2, outer), (3, inner)):
+        broker.enqueue(number.message_with_options(args=(which,), workflow_completion_callbacks=callbacks))
+    wait_until(lambda: 5 in project.order, SECONDS)
+    order = project.order
+    assert sorted(order) == [2, 3, 4, 5]
+    assert order[-1] == 5
+    assert order.index(3) < order.index(4)
+    wait_until(lambda: {run.status for run in middleware.segue.runs()} == {"succeeded"}, SECONDS)
+    assert [run.key for run in middleware.segue.runs()] == ["chain", "inner"]
 
 
 def test_delays_add_up(project: Project) -> None:

@@ -32,6 +32,9 @@ from segue.executors.dramatiq.reports import NotRecordedError, Report
 from segue.executors.dramatiq.results import outcome_of, report_of, times_unknown
 from segue.given import finite, is_a, shown
 from segue.model import Attempt, Outcome
+from segue.observing.harmless_log import get_logger
+
+logger = get_logger("segue.dramatiq")
 
 LEASE_SECONDS = 60.0
 
@@ -143,6 +146,7 @@ class SegueMiddleware(Middleware):
             if is_only:
                 del desk.running[attempt]
             message.options["store_results"] = False  # the result of the attempt that counts stays
+            logger.info("%s is not run: of run %s, step %s, attempt %s is not to begin", message, *attempt)
             raise SkipMessage("its attempt is not, or no more, the current one of its step")
         hasten(self._workers, message.queue_name)
         message.segue_attempt = running
@@ -217,6 +221,7 @@ class SegueMiddleware(Middleware):
         hasten(self._workers, message.queue_name)
         _deliver(running.desk, report)
         running.is_recorded = True
+        running.error = running.result = None  # which hold frames, and through them the message
         if running.desk.running.get(running.attempt) is running:
             del running.desk.running[running.attempt]
 
