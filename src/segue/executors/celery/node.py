@@ -156,12 +156,15 @@ class Node:
         self._door.halts.look(self._identity.id)
         taken = self._door.exchange([], timers=True)
         self._renew_held(now)
-        repair(self._door)
+        self._repair()
         self._door.mirror()
         self._end_asked()
         self._sent_at = time.monotonic()
         self._news_at = self._sent_at + NEWS_SECONDS
         self._due_at = self._news_at if taken.timer_seconds is None else self._sent_at + taken.timer_seconds
+
+    def _repair(self) -> None:
+        repair(self._door)
 
     def _beat(self) -> None:
         engine = self._door.engine
