@@ -46,6 +46,7 @@ EXTEND, DETOUR, EXTEND_SQL = (
 )
 EXECUTING, TRANSITIONS = "tests/contract/test_executing.py", "engine/transitions.py"
 SENDING = "engine/claiming/sending.py"
+FOLLOWER, FOLLOWERS = "executors/celery/follower.py", "tests/executors/celery/test_follower.py"
 WINDOW, WINDOWS = "engine/claiming/window.py", "tests/contract/test_window.py"
 PLAIN, PLAIN_TURNS = "store/statements/plain.postgres.sql", "tests/contract/test_plain_turns.py"
 FINISH, PAUSES = "tests/contract/test_store_finish.py", "tests/contract/test_store_pausing.py"
@@ -399,6 +400,24 @@ MUTANTS = (
     Mutant("window: a node does not look again", SENDING, "*([] if again is None else [again])", "", folder=WINDOWS),
     Mutant("window: a first send is not bounded", SENDING, "min(want, UNCOUNTED)", "want", folder=WINDOWS),
     Mutant("window: full queues share slots with lanes", SENDING, "if queue not in self._full ", "", folder=WINDOWS),
+    Mutant("follower: its own sleep is silence", FOLLOWER, "self._forgive(now)  # this", "pass  # this", folder=FOLLOWERS),
+    Mutant("follower: a backend that is away is silence", FOLLOWER, "            self._is_away = True\n            self._forgive(now)",
+           "            self._is_away = True", folder=FOLLOWERS),
+    Mutant("follower: what cannot be read is sent again", FOLLOWER, "if not self._is_away:  # or what", "if True:  # or what", folder=FOLLOWERS),
+    Mutant("follower: silence means nothing", FOLLOWER, "now - before[1] > self._silence_seconds", "False", folder=FOLLOWERS),
+    Mutant("follower: one bad report keeps others", FOLLOWER, "for attempt in self._take_successes([report], by)]", "for attempt in ()]",
+           folder=FOLLOWERS),
+    Mutant("follower: a bad report is tried at each look", FOLLOWER, "[each for each in outside if each not in self._aside]", "list(outside)",
+           folder=FOLLOWERS),
+    Mutant("follower: a replacement may run anywhere", FOLLOWER, "if each.task not in (None, WAIT_FOR) and not is_theirs:", "if False:",
+           folder=FOLLOWERS),
+    Mutant("follower: a lost step has no result", FOLLOWER, "if outside.handle is None or not", "if True or not", folder=FOLLOWERS),
+    Mutant("follower: a report is of any attempt", "executors/celery/reports.py", 'f"segue-{run_id}-{step}-{number}"', 'f"segue-{run_id}-{step}"',
+           folder=FOLLOWERS),
+    Mutant("follower: a retry sets what is Segue's own", "executors/celery/door.py", "options.items() if name not in OURS}\n        options |=",
+           "options.items()}\n        options |=", folder=FOLLOWERS),
+    Mutant("halt: it gives back what runs elsewhere", "executors/celery/halts.py", " and self._is_taken_here(attempt):", ":", "second_delivery",
+           "tests/executors/celery/test_halts.py"),
     Mutant("detour: a failed try that is repeated takes it", "engine/record.py", "isinstance(end, (Growth, Finish)):", "True:", folder=DETOUR),
     Mutant("detour: nothing is passed by", "engine/detour.py", "in detour.pass_by:", "in ():", folder=DETOUR),
     Mutant("detour: nothing is skipped", "engine/detour.py", "in detour.skip:", "in ():", folder=DETOUR),

@@ -73,6 +73,11 @@ class Scene:
         """As it is in the database."""
         return self.segue.get(attempt[0]).steps()[0]
 
+    def repair(self) -> None:
+        """As now and then, when the broker has forgotten its messages."""
+        self.app.control.purge()
+        self.follower._repair()
+
     def sent_again(self, attempt: Attempt) -> Attempt:
         """The next attempt, as when the message was taken for lost."""
         self.segue.engine.act(resend, [attempt], wait_seconds=LEASE_SECONDS)
@@ -171,6 +176,28 @@ def test_who_was_away_itself_takes_nothing_for_lost(
         scene.look(2 * LEASE_SECONDS)
     scene.look(5)
     assert (scene.step(attempt).status, scene.step(attempt).losses) == ("running", 0)
+
+
+def test_nothing_is_sent_again_while_its_report_cannot_be_read(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = scene.start()
+    scene.segue.engine.act(resend, [first], wait_seconds=0.0)  # as its second attempt, which is late at once
+    scene.report((*first[:2], 2), result="7")
+
+    def away(*_: Any) -> Any:
+        raise StoreUnavailableError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "read_reports", away)
+        scene.look()
+        scene.repair()
+    assert (scene.step(first).status, scene.step(first).attempt) == ("sent", 2)
+    scene.look()
+    assert (scene.step(first).status, scene.step(first).attempt) == ("succeeded", 2)
+    late = scene.start()
+    scene.segue.engine.act(resend, [late], wait_seconds=0.0)
+    scene.look()
+    scene.repair()
+    assert (scene.step(late).status, scene.step(late).attempt) == ("sent", 3)
 
 
 def test_a_step_that_loses_too_many_workers_has_a_failure_as_its_result(scene: Scene) -> None:

@@ -90,6 +90,10 @@ class Follower(Node):
     def _end_asked(self) -> None:
         return None
 
+    def _repair(self) -> None:
+        if not self._is_away:  # or what seems to be lost may be reported
+            super()._repair()
+
     def _look(self, now: float) -> None:
         if now < self._look_at:
             return

@@ -167,12 +167,15 @@ class Node:
         """Send what is ready, and again what is late; and end what is asked to end."""
         self._door.halts.look(self._identity.id)
         taken = self._door.exchange([], timers=True)
-        repair(self._door)
+        self._repair()
         self._door.mirror()
         self._end_asked()
         self._sent_at = time.monotonic()
         self._news_at = self._sent_at + NEWS_SECONDS
         self._due_at = self._news_at if taken.timer_seconds is None else self._sent_at + taken.timer_seconds
+
+    def _repair(self) -> None:
+        repair(self._door)
 
     def _beat(self) -> None:
         engine = self._door.engine
