@@ -62,7 +62,7 @@ def test_at_every_point_of_a_worker(segue: Segue, strike: object) -> None:
     segue.start(payload_tasks.long_values, TEXT)
     work(Engine(counting, payloads=segue.engine.payloads))
     assert {"put_payloads", "use_payloads"} <= set(counting.points)
-    for number in sampled(counting.points, stride=9):
+    for number in sampled(counting.points, stride=13):
         run = segue.start(payload_tasks.long_values, TEXT)
         faulty = FaultyStore(segue.engine.store, strike, number)  # type: ignore[arg-type]
         try:
