@@ -12,7 +12,7 @@ from segue.cli.root import segue as command
 from segue.client.payloads import StoredPayloads
 from segue.engine import chores
 from segue.engine.chores import delete_runs
-from segue.engine.payload_uses import take_unused
+from segue.engine.payload_uses import look_for_unused
 from segue.engine.reopening.fork import fork_run
 from segue.errors import ConfigError, PayloadMissingError
 from segue.model import Outcome, Verdict
@@ -21,7 +21,7 @@ from segue.payloads.moving import moved
 from segue.plan.frames import opened
 from segue.plan.payload_frames import PayloadRef, payload_of
 from segue.scheduler.chores import CHORES
-from segue.scheduler.payload_sweep import sweep_payloads
+from segue.scheduler.payload_sweep import sweep_batch, sweep_payloads
 from tests.contract.stage import Stage, expanded, node, plan
 
 pytestmark = pytest.mark.contract
@@ -64,6 +64,15 @@ def delete(stage: Stage, *run_ids: str) -> None:
     assert stage.engine.act(lambda act: delete_runs(act.tx, run_ids)) == len(run_ids)
 
 
+def swept(stage: Stage) -> int:
+    """How many payloads a whole sweep deletes."""
+    deleted, looked_at = 0, 1
+    while looked_at:
+        looked_at, now = sweep_batch(stage.engine)
+        deleted += now
+    return deleted
+
+
 def is_there(payloads: Payloads, ref: PayloadRef) -> bool:
     try:
         payloads.text_of(ref)
@@ -78,15 +87,15 @@ def test_it_is_deleted_with_its_last_run(stage: Stage, payloads: Payloads) -> No
     _, kept = run_with(stage, payloads, "b")
     assert ref == same != kept
     stage.advance(3 * DAY)
-    assert sweep_payloads(stage.engine) == 0
+    assert swept(stage) == 0
     delete(stage, first)
-    assert sweep_payloads(stage.engine) == 0
+    assert swept(stage) == 0
     assert is_there(payloads, ref)
     delete(stage, second)
-    assert sweep_payloads(stage.engine) == 1
+    assert swept(stage) == 1
     assert not is_there(payloads, ref)
     assert is_there(payloads, kept)
-    assert sweep_payloads(stage.engine) == 0
+    assert swept(stage) == 0
     assert StoredPayloads(stage.engine).count() == (1, 20_002, 0)
 
 
@@ -95,12 +104,12 @@ def test_the_same_contents_may_come_again_while_they_have_the_same_name(stage: S
     delete(stage, run_id)
     for _ in range(47):
         stage.advance(3600)
-        assert sweep_payloads(stage.engine) == 0
+        assert swept(stage) == 0
     assert is_there(payloads, ref)
     run_id, other = run_with(stage, payloads, "a")  # of the second day: another name
     assert other.reference != ref.reference
     stage.advance(3601)
-    assert sweep_payloads(stage.engine) == 1
+    assert swept(stage) == 1
     assert not is_there(payloads, ref)
     assert is_there(payloads, other)
 
@@ -114,10 +123,32 @@ def test_an_outcome_that_comes_late_keeps_it(stage: Stage, payloads: Payloads) -
     stage.advance(DAY)
     stage.turn(Outcome(job.run_id, job.step, job.attempt, Verdict.SUCCEEDED, ref.text))
     stage.advance(30 * DAY)
-    assert sweep_payloads(stage.engine) == 0
+    assert swept(stage) == 0
     assert is_there(payloads, ref)
     delete(stage, late)
-    assert sweep_payloads(stage.engine) == 1
+    assert swept(stage) == 1
+
+
+def test_an_outcome_of_a_run_that_is_gone_leaves_no_use(stage: Stage, payloads: Payloads) -> None:
+    run_id = stage.start(plan(node("s0")))
+    [job] = stage.claim()
+    stage.cancel(run_id)
+    stage.turn(cancels=True)
+    stage.turn(Outcome(job.run_id, job.step, job.attempt, Verdict.CANCELLED))
+    delete(stage, run_id)
+    frame = payloads.keep(text_of("a"))
+    assert stage.turn(Outcome(job.run_id, job.step, job.attempt, Verdict.SUCCEEDED, frame)).refused == 1
+    assert stage.is_sound()
+    stage.advance(3 * DAY)
+    assert swept(stage) == 1
+    assert not is_there(payloads, ref_of(frame))
+
+
+def test_a_payload_in_use_is_looked_at_once(stage: Stage, payloads: Payloads) -> None:
+    run_with(stage, payloads, "a")
+    stage.advance(3 * DAY)
+    assert sweep_batch(stage.engine) == (1, 0)
+    assert sweep_batch(stage.engine) == (0, 0)
 
 
 def test_arguments_and_plans_are_uses(stage: Stage, payloads: Payloads) -> None:
@@ -127,9 +158,9 @@ def test_arguments_and_plans_are_uses(stage: Stage, payloads: Payloads) -> None:
     stage.work({"s0": lambda job: expanded(job, into)})
     assert StoredPayloads(stage.engine).count().payloads == 3
     stage.advance(3 * DAY)
-    assert sweep_payloads(stage.engine) == 0
+    assert swept(stage) == 0
     delete(stage, run_id)
-    assert sweep_payloads(stage.engine) == 3
+    assert swept(stage) == 3
 
 
 @pytest.mark.parametrize("is_large", [False, True])
@@ -142,11 +173,11 @@ def test_a_fork_keeps_it(stage: Stage, payloads: Payloads, monkeypatch: pytest.M
     stage.engine.finish(fork)
     delete(stage, run_id)
     stage.advance(3 * DAY)
-    assert sweep_payloads(stage.engine) == 0
+    assert swept(stage) == 0
     assert is_there(payloads, ref)
     stage.cancel(fork)
     delete(stage, fork)
-    assert sweep_payloads(stage.engine) == 1
+    assert swept(stage) == 1
 
 
 def test_a_large_run_is_deleted_in_portions(
@@ -158,7 +189,7 @@ def test_a_large_run_is_deleted_in_portions(
     while stage.engine.act(chores.delete_steps):
         pass
     stage.advance(3 * DAY)
-    assert sweep_payloads(stage.engine) == 1
+    assert swept(stage) == 1
     assert not is_there(payloads, ref)
 
 
@@ -168,9 +199,9 @@ def test_a_sweep_that_died_is_done_again(
     run_id, ref = run_with(stage, payloads, "a")
     delete(stage, run_id)
     stage.advance(3 * DAY)
-    assert stage.engine.act(take_unused) == [ref.reference]  # and dies
+    assert stage.engine.act(look_for_unused).unused == [ref.reference]  # and dies
     files.delete([ref.reference])  # and dies
-    assert sweep_payloads(stage.engine) == 1
+    assert swept(stage) == 1
     assert StoredPayloads(stage.engine).count() == (0, 0, 0)
 
 
@@ -186,10 +217,10 @@ def test_the_store_may_fail_and_nothing_is_forgotten(
 
     monkeypatch.setattr(files, "delete", refuse)
     with pytest.raises(OSError, match="away"):
-        sweep_payloads(stage.engine)
+        swept(stage)
     monkeypatch.undo()
     assert StoredPayloads(stage.engine).count().unused == 1
-    assert sweep_payloads(stage.engine) == 1
+    assert swept(stage) == 1
     assert not is_there(payloads, ref)
 
 
@@ -207,7 +238,7 @@ def test_without_a_store_nothing_is_forgotten(stage: Stage, payloads: Payloads) 
 
     for other in (None, Payloads(Shelf())):
         stage.engine.payloads = other
-        assert sweep_payloads(stage.engine) == 0
+        assert swept(stage) == 0
     stage.engine.payloads = None
     assert StoredPayloads(stage.engine).count().unused == 1
     with pytest.raises(ConfigError, match="SEGUE_PAYLOADS"):

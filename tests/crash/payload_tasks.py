@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ class Deadly:
         return FilePayloads(os.environ[FOLDER])
 
     def _die_once(self, what: str) -> None:
-        died = Path(os.environ[FOLDER]) / f"died-{what}"
-        if not died.exists() and os.environ[WORKER] != str(os.getpid()):
-            died.touch()
+        if os.environ[WORKER] == str(os.getpid()):
+            return
+        with suppress(FileExistsError):  # another child was the first
+            (Path(os.environ[FOLDER]) / f"died-{what}").touch(exist_ok=False)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -17,7 +17,7 @@ from segue.engine.payload_uses import count_payloads
 from segue.errors import StoreUnavailableError
 from segue.payloads import FilePayloads
 from segue.payloads.address import payloads_of
-from segue.scheduler.payload_sweep import sweep_payloads
+from segue.scheduler.payload_sweep import sweep_batch
 from segue.worker.launch import make_worker
 from segue.worker.options import WorkerOptions
 from segue.worker.pool.inline import InlinePool
@@ -62,7 +62,7 @@ def test_at_every_point_of_a_worker(segue: Segue, strike: object) -> None:
     segue.start(payload_tasks.long_values, TEXT)
     work(Engine(counting, payloads=segue.engine.payloads))
     assert {"put_payloads", "use_payloads"} <= set(counting.points)
-    for number in sampled(counting.points, stride=9):
+    for number in sampled(counting.points, stride=13):
         run = segue.start(payload_tasks.long_values, TEXT)
         faulty = FaultyStore(segue.engine.store, strike, number)  # type: ignore[arg-type]
         try:
@@ -91,11 +91,11 @@ def test_at_every_point_of_a_sweep(segue: Segue, files: FilePayloads, strike: ob
         forget(segue, run.id)
         faulty = FaultyStore(segue.engine.store, strike, number)  # type: ignore[arg-type]
         try:
-            sweep_payloads(Engine(faulty, payloads=segue.engine.payloads), grace_seconds=-86_400.0 - 60)
+            sweep_batch(Engine(faulty, payloads=segue.engine.payloads), grace_seconds=-86_400.0 - 60)
         except (Died, StoreUnavailableError):
             assert faulty.has_struck
         goes_on = faulty.has_struck
-        sweep_payloads(segue.engine, grace_seconds=-86_400.0 - 60)
+        sweep_batch(segue.engine, grace_seconds=-86_400.0 - 60)
         with segue.engine.reading() as tx:
             assert count_payloads(tx).payloads == before - 1
         assert kept.result() == payload_tasks.RESULT

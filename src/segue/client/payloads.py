@@ -9,7 +9,7 @@ from segue.engine.engine import Engine
 from segue.engine.payload_uses import GRACE_SECONDS, PayloadCounts, count_payloads
 from segue.errors import ConfigError
 from segue.payloads.address import STORE_VARIABLE
-from segue.scheduler.payload_sweep import delete_strays, find_strays, sweep_payloads
+from segue.scheduler.payload_sweep import delete_strays, find_strays, sweep_batch
 
 __all__ = ["PayloadCounts", "StoredPayloads"]
 
@@ -42,8 +42,8 @@ class StoredPayloads:
         """
         seconds = self._seconds("sweep", grace)
         total = 0
-        while deleted := sweep_payloads(self._engine, grace_seconds=seconds):
-            total += deleted
+        while (swept := sweep_batch(self._engine, grace_seconds=seconds)).looked_at:
+            total += swept.deleted
         return total
 
     def strays(self, *, grace: timedelta | float = GRACE_SECONDS) -> References:

@@ -72,15 +72,19 @@ def use_text(act: Act, run_id: str, text: str) -> None:
     write_uses(act.tx, uses_of(run_id, [text], act.tx.time(act.now)))
 
 
-def take_unused(act: Act, *, grace_seconds: float = GRACE_SECONDS) -> list[str]:
-    """The references of payloads that are to be deleted now; `forget_payloads` follows when that is done.
+class Looked(NamedTuple):
+    """A look at payloads that no run may use any more."""
 
-    Payloads of deleted runs that other runs use are not looked at again until one of those is deleted.
-    """
+    kept: int  # runs use them, so they are not looked at again until one of these is deleted
+    unused: list[str]  # references of those to be deleted
+
+
+def look_for_unused(act: Act, *, grace_seconds: float = GRACE_SECONDS) -> Looked:
+    """Look at a batch of payloads that are old enough. `forget_payloads` follows when unused ones are deleted."""
     before = earlier(act.now, timedelta(seconds=DAY_SECONDS + grace_seconds))
-    act.tx.all("keep_used_payloads", before=before)
+    kept = act.tx.all("keep_used_payloads", before=before, limit=SWEPT_AT_ONCE)
     rows = act.tx.all("unused_payloads", before=before, limit=SWEPT_AT_ONCE)
-    return [row[0] for row in rows]
+    return Looked(len(kept), [row[0] for row in rows])
 
 
 def forget_payloads(act: Act, references: Sequence[str]) -> int:

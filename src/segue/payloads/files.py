@@ -23,7 +23,7 @@ class FilePayloads:
     """A store in a folder, which is created when it is first used.
 
     Files are `ab/NAME`, after the first characters of their names, so that no folder has too many. Only the user of the
-    process may read them, unless the folder exists already with other rights.
+    process may read them, unless the folder exists already with other rights: then files have the rights of the folder.
 
     Example::
 
@@ -54,10 +54,11 @@ class FilePayloads:
         with suppress(OSError):
             if path.stat().st_size == len(data) and path.read_bytes() == data:
                 return reference
-        self._make_folder(path.parent)
+        rights = self._make_folder(path.parent)
         descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, rights & 0o666)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -99,12 +100,18 @@ class FilePayloads:
             raise PayloadMissingError(f"{shown(reference)} is not the reference of a file in {self.folder}")
         return self.folder / reference
 
-    def _make_folder(self, folder: Path) -> None:
-        """Create a folder, and see to it that its entry in the folder above is on the disk."""
+    def _make_folder(self, folder: Path) -> int:
+        """Create a folder, and see to it that its entry in the folder above is on the disk. Returns its rights.
+
+        A folder inside of the store's has the same rights as that.
+        """
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
         for each in reversed(missing):
             each.mkdir(mode=0o700, exist_ok=True)
+            if each == folder:
+                each.chmod(self.folder.stat().st_mode & 0o7777)
             _sync(each.parent)
+        return folder.stat().st_mode
 
 
 def _sync(folder: Path) -> None:

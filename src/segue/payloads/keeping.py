@@ -37,6 +37,9 @@ DAY_SECONDS = 86_400
 PAUSES_SECONDS = (0.2, 1.0, 5.0)
 """The pauses between tries to read from a store that is not available."""
 
+AWAY_SECONDS = 30.0
+"""So long a store that did not take a value is not asked again: each try may take a while."""
+
 PARTS_CHARACTERS = 32 * 2**20
 """So much text of payloads of which parts were read is remembered, because other parts are often read next."""
 
@@ -61,6 +64,7 @@ class Payloads:
     """
 
     pauses_seconds = PAUSES_SECONDS
+    _away_until = float("-inf")
 
     def __init__(
         self, store: PayloadStore, *, threshold: int = THRESHOLD, compression: str = "zlib",
@@ -146,16 +150,19 @@ class Payloads:
         """The frame for a JSON text that is longer than the threshold; a shorter one stays as it is.
 
         While the store is not available, up to `most_inline` characters stay in the database, as without a store: the
-        work that made them is not lost. Longer ones raise PayloadUnavailableError.
+        work that made them is not lost. Longer ones raise PayloadUnavailableError. A store that failed is not asked
+        again for `AWAY_SECONDS`, unless it must take the value.
         """
-        if len(text) <= self.threshold:
+        fits = len(text) <= most_inline
+        if len(text) <= self.threshold or (fits and self._clock.monotonic() < self._away_until):
             return text
         try:
             return self.keep(text)
         except PayloadUnavailableError as error:
-            if len(text) > most_inline:
+            self._away_until = self._clock.monotonic() + AWAY_SECONDS
+            if not fits:
                 raise
-            logger.warning("A value stays in the database: %s", error)
+            logger.warning("Values stay in the database for the next %g s: %s", AWAY_SECONDS, error)
             return text
 
     def text_of(self, payload: PayloadRef) -> str:

@@ -67,8 +67,13 @@ class ObjectPayloads:
 
     def delete(self, references: Sequence[str]) -> None:
         """Delete objects."""
-        with suppress(FileNotFoundError):
-            self._bucket().delete(list(references))
+        bucket = self._bucket()
+        try:
+            bucket.delete(list(references))
+        except FileNotFoundError:  # of some kinds of buckets; others have no opinion on what is gone already
+            for reference in references:
+                with suppress(FileNotFoundError):
+                    bucket.delete(reference)
 
     def stored_before(self, moment: datetime) -> Iterator[str]:
         """The objects that were put before this time."""

@@ -7,24 +7,38 @@ cannot delete, or a process without a payload store, leaves all of them.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from segue.engine.engine import Engine
-from segue.engine.payload_uses import DAY_SECONDS, GRACE_SECONDS, forget_payloads, never_used, take_unused
+from segue.engine.payload_uses import DAY_SECONDS, GRACE_SECONDS, forget_payloads, look_for_unused, never_used
 from segue.payloads.protocol import DeletingStore, ListingStore
 
 AT_ONCE = 500
 
 
-def sweep_payloads(engine: Engine, *, grace_seconds: float = GRACE_SECONDS) -> int:
-    """Delete a batch. Returns how many were deleted."""
+class Swept(NamedTuple):
+    """What a sweep has done."""
+
+    looked_at: int  # payloads, the deleted ones included; 0: there is nothing to do now
+    deleted: int
+
+
+def sweep_payloads(engine: Engine) -> int:
+    """Look at a batch of payloads, and delete those that no run uses. Returns how many were looked at."""
+    return sweep_batch(engine).looked_at
+
+
+def sweep_batch(engine: Engine, *, grace_seconds: float = GRACE_SECONDS) -> Swept:
+    """The same, with another grace."""
     store = _store(engine)
     if not isinstance(store, DeletingStore):
-        return 0
-    references = engine.act(take_unused, grace_seconds=grace_seconds)
-    if not references:
-        return 0
-    store.delete(references)
-    return engine.act(forget_payloads, references)
+        return Swept(0, 0)
+    kept, unused = engine.act(look_for_unused, grace_seconds=grace_seconds)
+    if not unused:
+        return Swept(kept, 0)
+    store.delete(unused)
+    deleted = engine.act(forget_payloads, unused)
+    return Swept(kept + deleted, deleted)
 
 
 def _store(engine: Engine) -> object:

@@ -98,6 +98,18 @@ def test_while_the_store_is_away_long_texts_stay_if_the_database_takes_them(
         payloads.kept(LONG, most_inline=20_000)
 
 
+def test_a_store_that_is_away_is_not_asked_for_a_while(memory: Memory) -> None:
+    clock = ManualClock()
+    payloads = Payloads(memory, threshold=10_000, clock=clock)
+    memory.error = OSError("no route")
+    payloads.kept(LONG, most_inline=100_000)
+    memory.error = None
+    assert payloads.kept(LONG, most_inline=100_000) == LONG
+    assert opened(payloads.kept(LONG, most_inline=20_000)) is not None  # it cannot stay
+    clock.advance(seconds=31)
+    assert opened(payloads.kept(LONG, most_inline=100_000)) is not None
+
+
 def test_what_is_wrong_is_said_with_the_reference(payloads: Payloads, memory: Memory) -> None:
     found = put(payloads, LONG)
     data = memory.objects[found.reference]
@@ -217,6 +229,16 @@ def test_threads_that_store_the_same_do_not_disturb_each_other(files: FilePayloa
         thread.join()
     assert errors == []
     assert all_files(files) == ["ab/abcdef.1"]
+
+
+def test_files_have_the_rights_of_a_folder_that_was_made_before(files: FilePayloads, tmp_path: Path) -> None:
+    private = files.folder / files.store(b"abc", "abcdef.1")
+    assert (private.stat().st_mode & 0o777, private.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2770)
+    there = shared / FilePayloads(shared).store(b"abc", "abcdef.1")
+    assert (there.stat().st_mode & 0o777, there.parent.stat().st_mode & 0o7777) == (0o660, 0o2770)
 
 
 def test_delete_takes_empty_folders_with_it(files: FilePayloads) -> None:

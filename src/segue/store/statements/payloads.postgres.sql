@@ -7,7 +7,10 @@ SELECT reference, bytes, stored_at FROM :batch ON CONFLICT DO NOTHING;
 
 -- name: use_payloads
 -- columns: run_id uuid, reference text
-INSERT INTO segue_payload_uses (run_id, reference) SELECT run_id, reference FROM :batch ON CONFLICT DO NOTHING;
+-- Not for a run that was deleted meanwhile: nothing would delete that use.
+INSERT INTO segue_payload_uses (run_id, reference)
+SELECT run_id, reference FROM :batch
+WHERE EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = run_id) ON CONFLICT DO NOTHING;
 
 -- name: look_at_payloads
 -- Before their uses are deleted. Runs that share payloads may be deleted at the same time, so the rows are locked in

@@ -6,9 +6,11 @@ INSERT INTO segue_payload_uses (run_id, reference)
 SELECT :new_id, reference FROM segue_payload_uses WHERE run_id = :run_id ON CONFLICT DO NOTHING;
 
 -- name: keep_used_payloads
--- Payloads of deleted runs that other runs use: they are not looked at again until one of those is deleted.
-UPDATE segue_payloads SET may_be_unused = false WHERE may_be_unused AND stored_at < :before
-AND EXISTS (SELECT 1 FROM segue_payload_uses u WHERE u.reference = segue_payloads.reference);
+-- They are not looked at again until a run that uses them is deleted.
+UPDATE segue_payloads SET may_be_unused = false WHERE reference IN (
+    SELECT p.reference FROM segue_payloads p WHERE p.may_be_unused AND p.stored_at < :before
+    AND EXISTS (SELECT 1 FROM segue_payload_uses u WHERE u.reference = p.reference) ORDER BY p.stored_at LIMIT :limit)
+RETURNING reference;
 
 -- name: unused_payloads
 SELECT p.reference FROM segue_payloads p WHERE p.may_be_unused AND p.stored_at < :before

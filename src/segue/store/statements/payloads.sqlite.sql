@@ -6,7 +6,9 @@ INSERT INTO segue_payloads (reference, bytes, stored_at) VALUES (?1, ?2, ?3) ON 
 
 -- name: use_payloads
 -- columns: run_id uuid, reference text
-INSERT INTO segue_payload_uses (run_id, reference) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+-- Not for a run that was deleted meanwhile: nothing would delete that use.
+INSERT INTO segue_payload_uses (run_id, reference)
+SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = ?1) ON CONFLICT DO NOTHING;
 
 -- name: look_at_payloads
 -- Before their uses are deleted.

@@ -3,7 +3,7 @@ CREATE TABLE segue_payloads (
     reference text PRIMARY KEY,
     bytes bigint NOT NULL,
     stored_at timestamptz NOT NULL,  -- when a run first used it
-    may_be_unused boolean NOT NULL DEFAULT false  -- a run that used it was deleted
+    may_be_unused boolean NOT NULL DEFAULT true  -- to be looked at by the sweep: it is new, or a run that used it was deleted
 );
 CREATE INDEX segue_payloads_maybe_unused ON segue_payloads (stored_at) WHERE may_be_unused;
 CREATE TABLE segue_payload_uses (

@@ -3,7 +3,7 @@ CREATE TABLE segue_payloads (
     reference TEXT PRIMARY KEY,
     bytes INTEGER NOT NULL,
     stored_at TEXT NOT NULL,  -- when a run first used it
-    may_be_unused INTEGER NOT NULL DEFAULT 0  -- a run that used it was deleted
+    may_be_unused INTEGER NOT NULL DEFAULT 1  -- to be looked at by the sweep: it is new, or a run that used it was deleted
 ) WITHOUT ROWID;
 CREATE INDEX segue_payloads_maybe_unused ON segue_payloads (stored_at) WHERE may_be_unused;
 CREATE TABLE segue_payload_uses (
