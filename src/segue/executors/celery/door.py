@@ -82,6 +82,11 @@ class Door:
         return found
 
     @property
+    def of_namespace(self) -> str:
+        """How the stored names of its queues begin: other namespaces may have brokers of their own."""
+        return stored(self.namespace, f"@{self.name}")
+
+    @property
     def host(self) -> str:
         """How this process is called in the records of attempts."""
         return f"{socket.gethostname()}:{os.getpid()}"
