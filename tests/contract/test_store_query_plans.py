@@ -156,7 +156,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "next_timer": {},
     "lock_runs": {"ids": [RUN]},
     "cancel_waiting_steps": {"run_id": RUN, "but": -1, "now": "2026-01-01 00:00:00"},
-    "overdue_steps": {"executor": "hpc", "now": "2026-01-01 00:00:00", "limit": 100},
+    "overdue_steps": {"executor": "hpc", "now": "2026-01-01 00:00:00", "prefix": "@hpc", "limit": 100},
     "next_overdue": {"executor": "hpc"},
     "halted_runs": {},
     "sent_by_queue": {"executor": "hpc", "limit": 1000},

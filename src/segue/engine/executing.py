@@ -220,9 +220,14 @@ def hasten(act: Act, attempt: Attempt, *, executor: str) -> None:
     act.tx.all("hasten_sent_with", run_id=run_id, step=step, attempt=number, executor=executor, due=due)
 
 
-def overdue(tx: Transaction, executor: str, now: datetime, *, limit: int = OVERDUE_AT_ONCE) -> list[Overdue]:
-    """Steps that were sent to this executor and have not begun in time, the longest overdue first."""
-    rows = tx.all("overdue_steps", executor=executor, now=now, limit=limit)
+def overdue(
+    tx: Transaction, executor: str, now: datetime, *, prefix: str = "", limit: int = OVERDUE_AT_ONCE
+) -> list[Overdue]:  # fmt: skip
+    """Steps that were sent to this executor and have not begun in time, the longest overdue first.
+
+    `prefix`: only those of queues whose stored names begin so, as those of one namespace do.
+    """
+    rows = tx.all("overdue_steps", executor=executor, now=now, prefix=prefix, limit=limit)
     return [
         Overdue((str(run_id), step, attempt), handle, tx.datetime(sent_at), tx.datetime(sent_until), queue)
         for run_id, step, attempt, handle, sent_at, sent_until, queue in rows

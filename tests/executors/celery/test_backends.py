@@ -72,7 +72,7 @@ def test_no_get_waits_for_what_will_never_run(project: Project, backend: str) ->
 def unmirrored(project: Project) -> list[Any]:
     """The steps whose results still say that they wait."""
     with project.segue.engine.reading() as tx:
-        return tx.all("unmirrored_steps", executor="celery", limit=10)
+        return tx.all("unmirrored_steps", executor="celery", prefix="", limit=10)
 
 
 def test_error_callbacks_are_called(project: Project, tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ class Door:
         self._publisher = Publisher(app, fetch_of(engine.payloads))
         self._home = os.getpid()
         self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
+        self.of_namespace = stored(self.namespace, f"@{name}")  # how the stored names of its queues begin
         self._engines = {os.getpid(): engine}
         engine.payload_executors.add(name)
         engine.senders[name] = Sender(self._dispatch, self._deliver)

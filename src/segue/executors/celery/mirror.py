@@ -49,7 +49,7 @@ def mirror(door: Door) -> int:
     causes: dict[str, Mapping[int, _InVain]] = {}
     while True:
         with door.engine.reading() as tx:
-            rows = tx.all("unmirrored_steps", executor=door.name, limit=AT_ONCE)
+            rows = tx.all("unmirrored_steps", executor=door.name, prefix=door.of_namespace, limit=AT_ONCE)
         for run_id, step, handle, status, spec in rows:
             _tell(door, run_id, step, handle, status, spec, causes)
             door.engine.act(_note, run_id, step, status)

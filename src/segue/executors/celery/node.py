@@ -277,7 +277,8 @@ def node_step(door: Door) -> type[bootsteps.StartStopStep]:
             self._node: Node | None = None
 
         def create(self, parent: Any) -> None:
-            door.is_prefork = "prefork" in type(parent.pool).__module__  # before it forks, so that children know it
+            kinds = type(parent.pool).__mro__  # a project may have a class of its own
+            door.is_prefork = any("prefork" in kind.__module__ for kind in kinds)  # before it forks: children know it
 
         def start(self, parent: Any) -> None:
             self._node = Node(door, parent)

@@ -36,7 +36,7 @@ def repair(door: Door) -> int:
     """Send messages again that may be lost; returns how many."""
     engine = door.engine
     with engine.reading() as tx:
-        found = overdue(tx, door.name, engine.store.now(), limit=AT_ONCE)
+        found = overdue(tx, door.name, engine.store.now(), prefix=door.of_namespace, limit=AT_ONCE)
     if not found:
         return 0
     waiting = set(_that_wait(door, found))

@@ -14,6 +14,7 @@ from celery.platforms import signals
 from celery.utils.imports import symbol_by_name
 from celery.worker.state import reserved_requests, task_ready
 
+from segue.executors.celery.door import find_door
 from segue.executors.celery.publish import header_of
 from segue.model import Attempt
 
@@ -33,10 +34,14 @@ class HaltedRequests:
         """Whether its process was asked to end."""
         return self._terminated_by is not None
 
+    @property
+    def _door(self) -> Any:
+        return find_door(self._app) or self.segue_door  # type: ignore[attr-defined]  # apps may share a class of tasks
+
     def revoked(self) -> bool:
         """Asked before a message is given to the pool: whether it is not to run."""
         header = header_of(self._request_dict)  # type: ignore[attr-defined]
-        door = self.segue_door
+        door = self._door
         if header is not None and header.attempt in door.to_end and not self._already_revoked:
             self._announce_revoked("revoked", False, None, False)  # type: ignore[attr-defined]
             return True
@@ -49,7 +54,7 @@ class HaltedRequests:
 
     def _is_second(self, attempt: Attempt) -> bool:
         """Whether another delivery of this message is with the pool of this worker; if not, this one is from now on."""
-        with_pool = self.segue_door.with_pool
+        with_pool = self._door.with_pool
         before = with_pool.get(attempt)
         if before is not None and before is not self and before in reserved_requests:
             return True

@@ -20,6 +20,7 @@ from segue.errors import PASSING_ERRORS, SerializationError
 from segue.executors.celery.attempt import REPORT_PATIENCE_SECONDS, RunningAttempt, running
 from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.context import context_of
+from segue.executors.celery.door import find_door
 from segue.executors.celery.publish import StepHeader, header_of
 from segue.executors.payloads import fetch_of
 from segue.observing.harmless_log import get_logger
@@ -44,7 +45,8 @@ class TracerSlot:
         return None if task is None else task.__dict__.get("__trace__")
 
     def __set__(self, task: Any, tracer: _Tracer | None) -> None:
-        task.__dict__["__trace__"] = None if tracer is None else wrapped(self._door, tracer)
+        door = find_door(task.app) or self._door  # apps may share a class of tasks
+        task.__dict__["__trace__"] = None if tracer is None else wrapped(door, tracer)
 
 
 def wrapped(door: Door, tracer: _Tracer) -> _Tracer:

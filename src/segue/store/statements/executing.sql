@@ -46,9 +46,10 @@ UPDATE segue_steps SET status = 'sent', attempt = :next_attempt, failures = :fai
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
 
 -- name: overdue_steps
--- Sent, and not begun in time: their messages may be lost, or were never sent.
+-- Sent, and not begun in time: their messages may be lost, or were never sent. In queues whose stored names begin with
+-- `prefix`: those of one namespace.
 SELECT run_id, step, attempt, handle, sent_at, sent_until, queue FROM segue_steps
-WHERE status = 'sent' AND executor = :executor AND sent_until <= :now ORDER BY sent_until, run_id, step LIMIT :limit;
+WHERE status = 'sent' AND executor = :executor AND sent_until <= :now AND {is_in_its_queues} ORDER BY sent_until, run_id, step LIMIT :limit;
 
 -- name: sent_step
 -- What is needed to send its message again.
@@ -95,10 +96,13 @@ WHERE status = 'running' AND worker_id IS NULL AND executor = :executor;
 SELECT name FROM segue_limits WHERE NOT in_code;
 
 -- name: unmirrored_steps
--- In the given runs, or in any run. The executor does not know a step without a handle.
+-- Whose ends their executor does not know. It does not know a step without a handle.
 SELECT run_id, step, handle, status, spec FROM segue_steps
 WHERE executor = :executor AND status IN ('skipped', 'cancelled') AND mirrored_at IS NULL
-AND handle IS NOT NULL LIMIT :limit;
+AND handle IS NOT NULL AND {is_in_its_queues} LIMIT :limit;
+
+-- name: is_in_its_queues
+substr(queue, 1, length(CAST(:prefix AS text))) = CAST(:prefix AS text);
 
 -- name: steps_in_vain
 -- The steps among which is the reason why other steps of the run were skipped.
