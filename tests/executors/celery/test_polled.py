@@ -16,6 +16,7 @@ from segue.errors import ConfigError, RunFailedError
 from segue.executors.celery import follow
 from tests.executors.celery.conftest import a_database, wait_until
 from tests.executors.celery.polled import LEASE_SECONDS, QUEUE_NEARBY, Polled, is_sound, states_of
+from tests.thorough import IS_THOROUGH
 
 SECONDS = 60
 
@@ -308,7 +309,7 @@ def test_no_worker_opened_the_database(place: Polled) -> None:
     assert "no/such/folder" not in log
 
 
-@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"])
+@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"] if IS_THOROUGH else ["threads"])
 def test_every_pool_reports(place: Polled, pool: str) -> None:
     if place.url.startswith("postgresql"):
         pytest.skip("the worker has no database, so it is the same on each")
