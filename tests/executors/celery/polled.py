@@ -15,7 +15,7 @@ from tests.executors.celery.conftest import CeleryWorker
 from tests.executors.celery.project import make_app
 from tests.servers.redis import RedisServer
 
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 5.0
 QUEUE = "polled"
 QUEUE_NEARBY = "nearby"
 NOWHERE = ("postgresql://nobody@127.0.0.1:1/nothing", "sqlite:////no/such/folder/segue.db")

@@ -12,10 +12,12 @@ import pytest
 from celery import chain, chord, group
 
 from segue import Run
+from segue.engine.views.look import list_attempts
 from segue.errors import ConfigError, RunFailedError
 from segue.executors.celery import follow
 from tests.executors.celery.conftest import a_database, wait_until
 from tests.executors.celery.polled import LEASE_SECONDS, QUEUE_NEARBY, Polled, is_sound, states_of
+from tests.thorough import IS_THOROUGH
 
 SECONDS = 60
 
@@ -86,7 +88,8 @@ def test_a_failure_is_recorded_as_it_was(place: Polled, tmp_path: Path) -> None:
 def test_a_retry_is_the_next_attempt_of_the_same_step(place: Polled) -> None:
     run = place.segue.start(place.sig("flaky", "x", 2)).wait(timeout=SECONDS)
     [step] = run.steps()
-    assert (step.status, step.attempt, step.failures) == ("succeeded", 3, 2)
+    assert (step.status, step.failures) == ("succeeded", 2)
+    assert step.attempt >= 3
     stubborn = place.segue.start(place.sig("stubborn")).wait(timeout=SECONDS)
     [step] = stubborn.steps()
     assert step.error is not None
@@ -224,10 +227,18 @@ def note_many(place: Polled, path: Path) -> Run:
 
 
 def recorded_once(place: Polled, run: Run, path: Path) -> bool:
-    """Whether the run has succeeded, each step in its first attempt, and no body has run twice."""
+    """Whether the run has succeeded, and no body has run more often than its step was sent.
+
+    On a busy machine a message may wait for longer than the short lease, and is then sent again.
+    """
     assert run.wait(timeout=SECONDS).result() == [f"b{number}" for number in range(10)]
-    assert {(step.status, step.attempt) for step in run.steps()} == {("succeeded", 1)}
-    assert set(Counter(path.read_text().split()).values()) == {1}
+    bodies, steps = Counter(path.read_text().split()), run.steps()
+    assert {step.status for step in steps} == {"succeeded"}
+    assert bodies.keys() == {f"{letter}{number}" for letter in "ab" for number in range(10)}
+    assert bodies.total() <= sum(step.attempt for step in steps if step.name.startswith("note"))
+    with place.segue.engine.reading() as tx:
+        ends = Counter(each.step for each in list_attempts(tx, run.id) if each.status == "succeeded")
+    assert set(ends.values()) <= {1}
     return is_sound(place.segue)
 
 
@@ -236,7 +247,7 @@ def test_a_follower_that_is_killed_is_replaced_by_another(place: Polled, tmp_pat
     place.followers[-1].kill()
     run = note_many(place, notes)
     wait_until(lambda: notes.exists() and len(notes.read_text().split()) == 10, SECONDS)
-    assert states_of(run).count("sent") == 10
+    assert "succeeded" not in states_of(run)
     place.follower()
     assert recorded_once(place, run, notes)
 
@@ -304,11 +315,11 @@ def test_no_worker_opened_the_database(place: Polled) -> None:
     run.wait(timeout=SECONDS)
     log = place.logs("worker")
     assert "database cannot" not in log
-    assert "127.0.0.1:1" not in log
+    assert "port 1 failed" not in log
     assert "no/such/folder" not in log
 
 
-@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"])
+@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"] if IS_THOROUGH else ["threads"])
 def test_every_pool_reports(place: Polled, pool: str) -> None:
     if place.url.startswith("postgresql"):
         pytest.skip("the worker has no database, so it is the same on each")
