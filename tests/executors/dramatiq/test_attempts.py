@@ -177,6 +177,37 @@ def test_an_interrupt_that_comes_late_ends_no_thread_and_no_run(
     assert raised.is_set()
 
 
+def test_an_end_that_cannot_be_described_fails_its_step_and_is_not_lost(
+    inner: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no words for it")
+
+    monkeypatch.setattr("segue.executors.dramatiq.middleware.outcome_of", broken)
+    run = inner.ended(inner.message("add", 1))
+    with pytest.raises(RunFailedError, match="no words for it"):
+        run.result()
+
+
+def test_an_error_before_the_body_does_not_let_it_run_unasked(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    plain, asked = Desk.begin, list[Any]()
+
+    def begin(desk: Desk, attempt: Any) -> bool:
+        asked.append(attempt)
+        if len(asked) == 1:
+            raise RuntimeError("the desk is broken")
+        return plain(desk, attempt)
+
+    monkeypatch.setattr(Desk, "begin", begin)
+    path = tmp_path / "ran"
+    with a_project("stub", database_url, threads=1, lease_seconds=0.5) as project:
+        run = project.ended(project.message("note", str(path), "x"))
+        assert (run.status, path.read_text()) == ("succeeded", "x\n")
+    assert [attempt[2] for attempt in asked] == [1, 2]
+
+
 def test_importing_makes_no_broker_the_global_one() -> None:
     code = (
         "import segue.executors.dramatiq, segue.compat.dramatiq_workflow, dramatiq.broker\n"

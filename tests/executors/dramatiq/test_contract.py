@@ -31,6 +31,10 @@ _VERDICTS = {
 class Answering(Desk):
     """Answers, and does nothing by itself: the driver says what is sent when."""
 
+    def _beat(self) -> None:
+        if not self._lease.worker_id:  # later ones give back attempts that no thread runs: here, none does
+            super()._beat()
+
     def _is_news(self, now: float) -> bool:
         self._due_at = self._news_at = now + 60
         return False

@@ -66,6 +66,11 @@ class RunningAttempt:
         else:
             self.error = error
 
+    def leave(self) -> None:
+        """This process has the attempt no more."""
+        if self.desk.running.get(self.attempt) is self:
+            del self.desk.running[self.attempt]
+
     def ask_to_end(self) -> None:
         """Let the body be interrupted, once."""
         with self._lock:

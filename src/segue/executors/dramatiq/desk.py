@@ -68,7 +68,8 @@ class Desk:
         self._questions: deque[Question] = deque()
         self._progress: dict[Attempt, Progress] = {}
         self._outbox: deque[SentStep] = deque()
-        self._ends_at: float | None = None  # the process is to end: how long to wait for the database
+        self._is_ending = False  # the process is to end
+        self._away_since: float | None = None  # since when the database does not answer
         self._stop = False
         self._lease = Lease(door, concurrency=concurrency)
         self._beat_at = self._news_at = self._due_at = self._sent_at = self._renew_at = self._progress_at = 0.0
@@ -85,7 +86,7 @@ class Desk:
 
     def ends_soon(self) -> None:
         """The worker shuts down: what runs may end, and an unreachable database is not waited for much longer."""
-        self._ends_at = time.monotonic() + GRACE_SECONDS
+        self._is_ending = True
 
     def close(self) -> None:
         """End, when what is under way is done."""
@@ -133,8 +134,9 @@ class Desk:
     @property
     def _is_over(self) -> bool:
         """Whether no answer will come any more."""
-        late = self._ends_at is not None and time.monotonic() >= self._ends_at and self._wait_seconds > 0
-        return late or not self._thread.is_alive()
+        since = self._away_since
+        is_late = self._is_ending and since is not None and time.monotonic() - since >= GRACE_SECONDS
+        return is_late or not self._thread.is_alive()
 
     # The thread ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +149,7 @@ class Desk:
                     try:
                         self._rest()
                         self._round()
-                        self._wait_seconds = 0.0
+                        self._wait_seconds, self._away_since = 0.0, None
                     except PASSING_ERRORS as error:
                         logger.warning("The database cannot be asked: %s", error)
                         self._wait_a_while()
@@ -163,6 +165,7 @@ class Desk:
             self._bell.close()
 
     def _wait_a_while(self) -> None:
+        self._away_since = self._away_since or time.monotonic()
         self._wait_seconds = longer_wait(self._wait_seconds, first_seconds=0.1, longest_seconds=_LONGEST_WAIT_SECONDS)
         end = time.monotonic() + self._wait_seconds
         while not self._stop and (left := end - time.monotonic()) > 0:
@@ -274,7 +277,7 @@ class Desk:
 
         It would receive the messages itself: Dramatiq stops its threads after it has told actors of the shutdown.
         """
-        return self.door.exchange(outcomes, freed=freed, takes=self._ends_at is None)
+        return self.door.exchange(outcomes, freed=freed, takes=not self._is_ending)
 
     def _write_progress(self, now: float) -> None:
         if not self._progress or now < self._progress_at:
@@ -294,7 +297,7 @@ class Desk:
             if not running.thread.is_alive():
                 self.running.pop(attempt, None)
         asking = {question.attempt for question in list(self._questions)}
-        self._lease.renew({*self.running, *asking}, is_ending=self._ends_at is not None)
+        self._lease.renew({*self.running, *asking}, is_ending=self._is_ending)
 
     # What is done unasked --------------------------------------------------------------------------------------------
 
@@ -316,7 +319,7 @@ class Desk:
     def _look(self, now: float) -> None:
         """Take what is ready, and again what is late; and interrupt what is asked to end."""
         self._acknowledge_halts()
-        if self._ends_at is not None:
+        if self._is_ending:
             self._end_asked()
             self._sent_at = now
             self._news_at = self._due_at = now + NEWS_SECONDS

@@ -15,6 +15,7 @@ import dramatiq
 from dramatiq.middleware import Interrupt, Middleware, MiddlewareError, Retries, SkipMessage
 from dramatiq.results import Results
 
+from segue.attempt.outcomes import describe
 from segue.authoring import foreign
 from segue.authoring.context import use
 from segue.engine.claiming.window import WINDOW
@@ -31,7 +32,7 @@ from segue.executors.dramatiq.publish import fence_of
 from segue.executors.dramatiq.reports import NotRecordedError, Report
 from segue.executors.dramatiq.results import outcome_of, report_of, times_unknown
 from segue.given import finite, is_a, shown
-from segue.model import Attempt, Outcome
+from segue.model import Attempt, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 
 logger = get_logger("segue.dramatiq")
@@ -140,13 +141,13 @@ class SegueMiddleware(Middleware):
         if desk is None:
             raise SkipMessage("this worker has ended, or was not started by Dramatiq")
         attempt, holds_places = fence
-        running = RunningAttempt(desk, attempt, message, holds_places=holds_places)
-        is_only = desk.running.setdefault(attempt, running) is running
-        if not is_only or not desk.begin(attempt):
-            if is_only:
-                del desk.running[attempt]
+        try:
+            running = _begun(desk, attempt, message, holds_places=holds_places)
+        except Exception:  # Dramatiq would log it and run the actor
+            logger.exception("%s is not run, because it is not known whether it may. It is sent again", message)
+            running = None
+        if running is None:
             message.options["store_results"] = False  # the result of the attempt that counts stays
-            logger.info("%s is not run: of run %s, step %s, attempt %s is not to begin", message, *attempt)
             raise SkipMessage("its attempt is not, or no more, the current one of its step")
         hasten(self._workers, message.queue_name)
         message.segue_attempt = running
@@ -201,29 +202,27 @@ class SegueMiddleware(Middleware):
             running.taken_fence = None
 
     def _record(self, broker: Any, message: Any, *, is_rejected: bool) -> None:
-        """Do it even if an interrupt comes that was meant for the body, which has ended: it would end the thread."""
-        while True:
-            try:
-                self._record_end(broker, message, is_rejected=is_rejected)
-                return
-            except Interrupt:
-                continue
+        """Do it even if an interrupt comes that was meant for the body, which has ended: it would end the thread.
 
-    def _record_end(self, broker: Any, message: Any, *, is_rejected: bool) -> None:
+        Invariant: no other exception than EndIsNotRecordedError leaves this. Dramatiq would log it, and acknowledge.
+        """
         running, desk = _attempt_of(message), self._desk
         if running is None:
             if is_rejected and desk is not None:
                 self._reject(desk, message)
             return
-        if running.is_recorded:
-            return
-        report = self._report(broker, running, is_rejected=is_rejected)
         hasten(self._workers, message.queue_name)
-        _deliver(running.desk, report)
-        running.is_recorded = True
+        while not running.is_recorded:
+            try:
+                _deliver(running.desk, self._report(broker, running, is_rejected=is_rejected))
+                running.is_recorded = True
+            except Interrupt:
+                continue
+            except EndIsNotRecordedError:
+                running.leave()  # so that the desk gives it back
+                raise
         running.error = running.result = None  # which hold frames, and through them the message
-        if running.desk.running.get(running.attempt) is running:
-            del running.desk.running[running.attempt]
+        running.leave()
 
     def _reject(self, desk: Desk, message: Any) -> None:
         """A message was rejected before it began: this process does not know its actor."""
@@ -236,6 +235,14 @@ class SegueMiddleware(Middleware):
         _deliver(desk, report_of(outcome, message, meaning, holds_places=holds_places))
 
     def _report(self, broker: Any, running: RunningAttempt, *, is_rejected: bool) -> Report:
+        try:
+            return self._meant(broker, running, is_rejected=is_rejected)
+        except Exception as error:
+            logger.exception("What came of %s cannot be written", running.message)
+            outcome = Outcome(*running.attempt, Verdict.FAILED, error=describe(error), retryable=False)
+            return Report(running.attempt, outcome, holds_places=running.holds_places)
+
+    def _meant(self, broker: Any, running: RunningAttempt, *, is_rejected: bool) -> Report:
         meaning = meaning_of(
             End(
                 is_rejected=is_rejected, returned=running.returned, skipped=running.skipped, error=running.error,
@@ -250,6 +257,22 @@ class SegueMiddleware(Middleware):
 
 def _version() -> tuple[int, ...]:
     return tuple(int(part) for part in dramatiq.__version__.split(".")[:2])
+
+
+def _begun(desk: Desk, attempt: Attempt, message: Any, *, holds_places: bool) -> RunningAttempt | None:
+    """The attempt, if it may begin."""
+    running = RunningAttempt(desk, attempt, message, holds_places=holds_places)
+    if desk.running.setdefault(attempt, running) is not running:
+        return None
+    try:
+        if desk.begin(attempt):
+            return running
+    except BaseException:
+        running.leave()
+        raise
+    running.leave()
+    logger.info("%s is not run: of run %s, step %s, attempt %s is not to begin", message, *attempt)
+    return None
 
 
 def _attempt_of(message: Any) -> RunningAttempt | None:

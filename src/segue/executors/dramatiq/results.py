@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES, describe, returned
 from segue.authoring.planning import is_plan
-from segue.errors import ResultTooLargeError, SerializationError
+from segue.engine.backoff import longer_wait
+from segue.errors import PASSING_ERRORS, ResultTooLargeError, SerializationError
 from segue.executors.dramatiq import spec
 from segue.executors.dramatiq.classify import Meaning
 from segue.executors.dramatiq.reports import Report
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from segue.executors.dramatiq.door import Door
 
 logger = get_logger("segue.dramatiq")
+
+_LONGEST_WAIT_SECONDS = 5.0
 
 
 def outcome_of(running: RunningAttempt, meaning: Meaning) -> Outcome:
@@ -38,7 +42,7 @@ def outcome_of(running: RunningAttempt, meaning: Meaning) -> Outcome:
                 "Give Segue a payload store, or store it elsewhere and return its location"
             )
     except (SerializationError, ResultTooLargeError) as error:
-        if _is_needed(running.desk.door, attempt):
+        if is_needed_as_far_as_known(running.desk.door, attempt):
             return Outcome(*attempt, Verdict.FAILED, error=describe(error), retryable=False, seconds=seconds)
         logger.warning("The result of %s is not kept: %s", running.message.actor_name, error)
         text = "null"
@@ -62,6 +66,18 @@ def times_unknown(door: Door, attempt: Attempt) -> int:
         return 0
     _, _, _, text, _, _ = rows[0]
     return spec.read(text).unknown
+
+
+def is_needed_as_far_as_known(door: Door, attempt: Attempt) -> bool:
+    """Whether another step takes the result; yes, if the database does not say so for a while."""
+    wait = 0.0
+    while wait < _LONGEST_WAIT_SECONDS:
+        try:
+            return _is_needed(door, attempt)
+        except PASSING_ERRORS:
+            wait = longer_wait(wait, first_seconds=0.1, longest_seconds=_LONGEST_WAIT_SECONDS)
+            time.sleep(wait)
+    return True
 
 
 def _is_needed(door: Door, attempt: Attempt) -> bool:
