@@ -41,6 +41,7 @@ from tests.contract.payload_tasks import (
     waits,
 )
 from tests.contract.stage import connect
+from tests.servers.objects import Bucket
 from tests.unit.payloads.ciphers import Sealing
 
 pytestmark = pytest.mark.contract
@@ -420,3 +421,12 @@ def test_the_folder_may_move(segue: Segue, files: FilePayloads, database_url: st
     shutil.move(files.folder, other)
     with Segue(database_url, payloads=FilePayloads(other)) as moved:
         assert moved.get(run.id).result() == text_of("a")
+
+
+def test_children_of_a_pool_use_a_bucket(sqlite_url: str, bucket: Bucket) -> None:
+    with Segue(sqlite_url, payloads=bucket.store(), payload_threshold=THRESHOLD) as segue:
+        with worker_of(segue, "process"):
+            runs = [segue.start(joins, ["a", "b"]), segue.start(size, text_of("q"))]
+            assert [run.wait(SECONDS).result() for run in runs] == [[LONG, LONG], LONG]
+        assert longest_in_the_database(segue) < THRESHOLD
+        assert sum(request.startswith("PUT") for request in bucket.requests) == 3

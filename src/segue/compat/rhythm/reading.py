@@ -121,11 +121,11 @@ def last_task_run(app: Celery, door: Door, reading: Reading, number: int) -> dic
         if number and reading.steps[number - 1].status == StepStatus.SUCCEEDED:
             before = reading.steps[number - 1].step
             first = run_value(tx, reading.run.id, encode_expr(Ref(before, (0,))))
-    arguments: Any = loads(given, door.fetch)
+    arguments: Any = loads(given, door.values.fetch)
     if returned is not None:
-        result = loads(returned, door.fetch)
+        result = loads(returned, door.values.fetch)
     if first is not None:
-        arguments[0][:1] = [loads(first, door.fetch)]
+        arguments[0][:1] = [loads(first, door.values.fetch)]
     if step.status == StepStatus.RUNNING:
         result = progress_of(app, step.handle)
     elif step.error is not None and state in (states.FAILURE, states.REVOKED, states.RETRY):

@@ -54,7 +54,7 @@ class RunningAttempt:
 
     def succeeded(self, result: str, detour: Detour | None = None) -> None:
         """Record that the task returned."""
-        seconds, placed = self._seconds, self.door.placed(result)
+        seconds, placed = self._seconds, self.door.values.of_result(result)
         self._record(Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=placed, seconds=seconds, detour=detour))
 
     def dispatched(self, result: str) -> None:
@@ -71,7 +71,7 @@ class RunningAttempt:
         """Record that the task replaced itself with a canvas: the step waits for it, and has its result."""
         if detour is None and self.relatives is not None:
             detour = self.relatives.of_replacement
-        text = encode(self.door.with_references(plan))
+        text = encode(self.door.values.of_plan(plan))
         self._record(Outcome(*self.header.attempt, Verdict.EXPANDED, result=text, seconds=self._seconds, detour=detour))
 
     def failed(self, error: BaseException | ErrorInfo, detour: Detour | None = None) -> None:

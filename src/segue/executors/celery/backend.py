@@ -51,7 +51,7 @@ class RecordingBackend:
                 result = attempt.result_before_death()
                 if result is not None:  # it died between that and the storing of its result
                     is_kept = not getattr(request, "ignore_result", False)
-                    return super().mark_as_done(task_id, loads(result, self.segue_door.fetch), request, is_kept)  # type: ignore[misc]
+                    return super().mark_as_done(task_id, loads(result, self.segue_door.values.fetch), request, is_kept)  # type: ignore[misc]
                 if not self.segue_door.is_final(attempt.header.attempt):
                     return self.mark_as_retry(task_id, exc, traceback, request=request)
             else:

@@ -97,7 +97,7 @@ def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
         capture, result = apply_growing(door, work, functools.partial(plain, work, *args, **kwargs))
         if capture.calls:
             plan = plan_of_capture(door, str(work.task), capture, result)
-            door.engine.start([(door.with_references(plan), None)])
+            door.engine.start([(door.values.of_plan(plan), None)])
         return result
 
     return apply

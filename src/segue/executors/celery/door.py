@@ -12,25 +12,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from celery import Celery, states
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from segue.authoring.filling import no_store
 from segue.engine.claiming.window import WINDOW
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_plainly, begin_steps, retry_changed
-from segue.errors import ConfigError, PayloadError, PlanError, Problem
+from segue.errors import ConfigError, PlanError, Problem
 from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.halts import Halts
+from segue.executors.celery.long_values import LongValues
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of, task_id_of
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
-from segue.payloads.moving import moved
-from segue.plan.graph import Plan
 from segue.plan.namespaces import stored
-from segue.plan.payload_frames import PayloadRef
 from segue.store import open_store
 
 if TYPE_CHECKING:
@@ -69,9 +66,10 @@ class Door:
             weakref.WeakValueDictionary()
         )  # by request of Celery's
         self.is_prefork = False  # attempts run in children, whose death the main process hears of
-        self._publisher = Publisher(app, self.fetch)
+        self.values = LongValues(name, engine.payloads)
+        self._publisher = Publisher(app, self.values.fetch)
         self._home = os.getpid()
-        self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
+        self._url, self.namespace = engine.store.url, engine.namespace
         self._engines = {os.getpid(): engine}
         engine.payload_executors.add(name)
         engine.senders[name] = Sender(self._dispatch, self._deliver)
@@ -82,27 +80,9 @@ class Door:
         pid = os.getpid()
         found = self._engines.get(pid)
         if found is None:
-            found = Engine(open_store(self._url), namespace=self.namespace, payloads=self.payloads)
+            found = Engine(open_store(self._url), namespace=self.namespace, payloads=self.values.payloads)
             self._engines = {pid: found}
         return found
-
-    def fetch(self, payload: PayloadRef) -> str:
-        """The text of a value in the payload store. Raises PayloadError."""
-        return no_store(payload) if self.payloads is None else self.payloads.text_of(payload)
-
-    def with_references(self, plan: Plan) -> Plan:
-        """The plan with references to its long arguments. Raises PayloadUnavailableError."""
-        return moved(plan, self.payloads, (self.name,))
-
-    def placed(self, result: str) -> str:
-        """A result, or the reference to it if it is long and there is a payload store that takes it."""
-        if self.payloads is None:
-            return result
-        try:
-            return self.payloads.kept(result, most_inline=len(result))
-        except PayloadError:
-            logger.exception("A result stays in the database.")
-            return result
 
     @property
     def host(self) -> str:

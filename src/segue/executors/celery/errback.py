@@ -38,7 +38,7 @@ def call_errback(door: Door, step: SentStep, failure: Failure | None) -> Outcome
     job, begun = step.job, time.monotonic()
     attempt = (job.run_id, job.step, job.attempt)
     try:
-        (task_id, *args), kwargs = decode_arguments(job.args, job.holes, job.values, door.fetch)
+        (task_id, *args), kwargs = decode_arguments(job.args, job.holes, job.values, door.values.fetch)
         if failure is None or failure.task_id != task_id:
             failure = _rebuilt(door, task_id, failure)
         _, _, name = job.task.partition(":")

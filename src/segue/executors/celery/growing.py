@@ -160,7 +160,7 @@ class Growing:
         values = [Pending(call.number) for call in members]
         if self._group_id is None:  # they are of no chord
             part.calls = [call._replace(is_member=call.is_member and not is_open(call.chord)) for call in part.calls]
-        plan = self._door.with_references(plan_of_capture(self._door, self._name, part, values, names=self._names))
+        plan = self._door.values.of_plan(plan_of_capture(self._door, self._name, part, values, names=self._names))
         self._additions += 1
         attempt, key = self._attempt, str(self._additions)
         found = patiently(lambda: self._door.engine.act(extend, attempt, plan, key=key))

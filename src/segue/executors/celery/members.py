@@ -36,7 +36,7 @@ def add_to_chord_of(door: Door, member: Attempt, name: str, apply: Callable[[], 
     if plan.result is None:
         return result
     plan = structs.replace(plan, result=Gather((plan.result,)))
-    stored, key = door.with_references(plan), _key(member, plan)
+    stored, key = door.values.of_plan(plan), _key(member, plan)
     found = patiently(lambda: door.engine.act(extend, member, stored, key=key))
     if found is None:
         logger.warning("%s was not added to its chord: the task that adds it has ended, or its run is ending", name)

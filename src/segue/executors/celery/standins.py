@@ -274,7 +274,7 @@ class Relatives:
 
     def _signature(self, step: int) -> dict[str, Any]:
         found = self._step(step)
-        positional, named = loads(found.args, self.door.fetch)
+        positional, named = loads(found.args, self.door.values.fetch)
         open_places = {hole.where[:2] for hole in decode_holes(found.holes)}
         options = {name: value for name, value in options_of(found.spec).items() if name not in OURS}
         task_id = task_id_of(found.handle, self._header.attempt[0], step)

@@ -102,7 +102,7 @@ def _store_recorded(door: Door, header: StepHeader, uuid: str, request: Any) -> 
         if result is not None and not request.get("ignore_result"):
             backend = door.app.backend
             if backend.get_state(uuid) not in states.READY_STATES:
-                backend.mark_as_done(uuid, loads(result, door.fetch), Context(request))
+                backend.mark_as_done(uuid, loads(result, door.values.fetch), Context(request))
     except Exception as error:  # noqa: BLE001 - the database or the backend is away
         logger.warning("The result of %s, which is recorded, cannot be stored: %s", uuid, error)
 
