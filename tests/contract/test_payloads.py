@@ -23,6 +23,7 @@ from segue.worker.launch import make_worker
 from segue.worker.options import WorkerOptions
 from tests.contract.payload_tasks import (
     LONG,
+    after_a_transaction,
     conditional,
     given,
     in_a_chain,
@@ -177,6 +178,27 @@ def test_workers_of_every_kind(segue: Segue, pool: str) -> None:
     assert results == [
         LONG, [LONG, LONG], {"first": 20_000, "count": 2, "all": 3}, text_of("z"), LONG, None,
     ]  # fmt: skip
+
+
+def letters(segue: Segue) -> list[str]:
+    with connect(segue.url) as connection:
+        return [row[0] for row in connection.execute("SELECT letter FROM payload_letters").fetchall()]
+
+
+@pytest.mark.parametrize("needs_key", [False, True])
+def test_a_transactional_task(segue: Segue, needs_key: bool) -> None:
+    with connect(segue.url) as connection:
+        connection.execute("CREATE TABLE payload_letters (letter text)")
+        connection.commit()
+    run = segue.start(after_a_transaction, needs_key)
+    work_run(segue.engine, run.id)
+    if not needs_key:
+        assert run.result() == LONG
+        assert letters(segue) == ["t"]
+    else:  # its transaction, in which the key would be needed, cannot be done again
+        assert run.status is RunStatus.FAILED
+        assert "cannot be read in this transaction" in failure(run).message
+        assert letters(segue) == []
 
 
 def test_more_than_the_limit_of_the_database(segue: Segue) -> None:
