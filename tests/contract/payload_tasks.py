@@ -48,6 +48,18 @@ def counted(customer: str) -> str:
     return customer
 
 
+@task(name="payloads.written", transactional=True)
+def written(connection: Any, letter: str) -> dict[str, str]:
+    connection.execute("INSERT INTO payload_letters VALUES ('" + letter + "')")
+    return {"text": text_of(letter), "customer": "acme"}
+
+
+@workflow(name="payloads.after_a_transaction")
+def after_a_transaction(needs_key: bool) -> Any:
+    found = written("t")
+    return counted(found["customer"]) if needs_key else size(found["text"])
+
+
 @task(name="payloads.sizes")
 def sizes(texts: list[str]) -> list[int]:
     return [len(text) for text in texts]

@@ -23,6 +23,7 @@ from segue.worker.launch import make_worker
 from segue.worker.options import WorkerOptions
 from tests.contract.payload_tasks import (
     LONG,
+    after_a_transaction,
     conditional,
     given,
     in_a_chain,
@@ -41,6 +42,7 @@ from tests.contract.payload_tasks import (
     waits,
 )
 from tests.contract.stage import connect
+from tests.servers.objects import Bucket
 from tests.unit.payloads.ciphers import Sealing
 
 pytestmark = pytest.mark.contract
@@ -176,6 +178,27 @@ def test_workers_of_every_kind(segue: Segue, pool: str) -> None:
     assert results == [
         LONG, [LONG, LONG], {"first": 20_000, "count": 2, "all": 3}, text_of("z"), LONG, None,
     ]  # fmt: skip
+
+
+def letters(segue: Segue) -> list[str]:
+    with connect(segue.url) as connection:
+        return [row[0] for row in connection.execute("SELECT letter FROM payload_letters").fetchall()]
+
+
+@pytest.mark.parametrize("needs_key", [False, True])
+def test_a_transactional_task(segue: Segue, needs_key: bool) -> None:
+    with connect(segue.url) as connection:
+        connection.execute("CREATE TABLE payload_letters (letter text)")
+        connection.commit()
+    run = segue.start(after_a_transaction, needs_key)
+    work_run(segue.engine, run.id)
+    if not needs_key:
+        assert run.result() == LONG
+        assert letters(segue) == ["t"]
+    else:  # its transaction, in which the key would be needed, cannot be done again
+        assert run.status is RunStatus.FAILED
+        assert "cannot be read in this transaction" in failure(run).message
+        assert letters(segue) == []
 
 
 def test_more_than_the_limit_of_the_database(segue: Segue) -> None:
@@ -420,3 +443,12 @@ def test_the_folder_may_move(segue: Segue, files: FilePayloads, database_url: st
     shutil.move(files.folder, other)
     with Segue(database_url, payloads=FilePayloads(other)) as moved:
         assert moved.get(run.id).result() == text_of("a")
+
+
+def test_children_of_a_pool_use_a_bucket(sqlite_url: str, bucket: Bucket) -> None:
+    with Segue(sqlite_url, payloads=bucket.store(), payload_threshold=THRESHOLD) as segue:
+        with worker_of(segue, "process"):
+            runs = [segue.start(joins, ["a", "b"]), segue.start(size, text_of("q"))]
+            assert [run.wait(SECONDS).result() for run in runs] == [[LONG, LONG], LONG]
+        assert longest_in_the_database(segue) < THRESHOLD
+        assert sum(request.startswith("PUT") for request in bucket.requests) == 3

@@ -15,7 +15,16 @@ import click
 from segue.cli.board import TO_START, ConsoleHandler, LiveBoard, LogBoard, Watch
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
-from segue.cli.worker import LOG_FORMAT, Banner, WorkerArguments, log_to_stderr, with_worker_arguments, words, work
+from segue.cli.worker import (
+    LOG_FORMAT,
+    Banner,
+    WorkerArguments,
+    log_to_stderr,
+    payloads_of,
+    with_worker_arguments,
+    words,
+    work,
+)
 from segue.config import without_password
 from segue.loop.companions import companions
 from segue.scheduler.chores import Chores
@@ -45,7 +54,7 @@ def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
     modules = setup.import_apps(required=True)
     with setup.segue() as segue:
         worker = hired.make(segue, modules)
-        banner = Banner(worker, hired.options(), without_password(setup.url), words(hired.without))
+        banner = Banner(worker, hired.options(), without_password(setup.url), words(hired.without), payloads_of(segue))
         board = LiveBoard(err, to_start=setup.follow_up(TO_START)) if is_live else LogBoard()
         with contextlib.ExitStack() as beside_it:
 

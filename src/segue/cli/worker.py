@@ -178,7 +178,9 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any
     modules = setup.import_apps(required=True)
     with setup.segue() as segue:
         worker = hired.make(segue, modules, burst=burst)
-        banner = Banner(worker, hired.options(burst=burst), without_password(setup.url), words(hired.without))
+        banner = Banner(
+            worker, hired.options(burst=burst), without_password(setup.url), words(hired.without), payloads_of(segue)
+        )  # fmt: skip
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
@@ -200,6 +202,7 @@ class Banner:
     options: WorkerOptions
     database: str
     without: tuple[str, ...] = ()
+    payloads: str | None = None
 
     def print(self) -> None:
         """For people, on stderr, where the log goes."""
@@ -216,6 +219,7 @@ class Banner:
             ("tasks", _named(launch.user_tasks())),
             *((("without", ", ".join(self.without)),) if self.without else ()),
             ("database", self.database),
+            *((("payloads", self.payloads),) if self.payloads else ()),
         )
         text = Text.assemble(("segue", "bold"), f" {__version__}  ", ("ready", "bold green"))
         for label, value in rows:
@@ -235,9 +239,16 @@ class Banner:
                 "tasks": launch.user_tasks(),
                 "without": list(self.without),
                 "database": self.database,
+                "payloads": self.payloads,
                 "version": __version__,
             }
         )
+
+
+def payloads_of(segue: Segue) -> str | None:
+    """The payload store of a worker, as it is shown."""
+    payloads = segue.engine.payloads
+    return None if payloads is None else payloads.place
 
 
 def work(worker: Worker, *, on_ready: Callable[[], None], say: Callable[[str], object] | None = None) -> int:

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from segue.clock import Clock, SystemClock
+from segue.config import without_password
 from segue.errors import (
     ConfigError,
     PayloadDamagedError,
@@ -99,6 +100,11 @@ class Payloads:
     def name(self) -> str:
         """The "package.module:attribute" that it was made of; "" if it was given as an object."""
         return self._named
+
+    @property
+    def place(self) -> str:
+        """Where values lie, for people: the URL of the store, or the name of its object."""
+        return self._named or without_password(str(getattr(self.store, "url", ""))) or shown(self.store)
 
     @property
     def threshold_given(self) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 from segue import Segue, shell, webhook
 from segue.authoring import find_task
 from segue.cli.application import import_modules
-from segue.cli.worker import Banner, WorkerArguments
+from segue.cli.worker import Banner, WorkerArguments, payloads_of
 from segue.errors import ConfigError, RunFailedError
 from segue.model import RunStatus
 from segue.worker import launch
@@ -119,6 +119,16 @@ def test_the_banner_names_the_users_tasks_and_no_password(sqlite_url: str) -> No
     assert "queues    mail, print" in text
     assert "thread, " in text
     assert "postgresql://me:***@host/db" in text
+    assert "payloads" not in text
+
+
+def test_the_banner_names_the_payload_store(sqlite_url: str) -> None:
+    for store in ("file:///var/payloads", "shop.payloads:mine"):
+        with Segue(sqlite_url, payloads=store) as segue:
+            options = worker_arguments("mail", "print").options()
+            worker = launch.make_worker(segue.engine, options)
+            text = Banner(worker, options, "here", payloads=payloads_of(segue)).text().plain
+        assert f"payloads  {store}" in text
 
 
 def test_a_worker_takes_no_task_that_it_is_without_and_explain_says_so(sqlite_url: str) -> None:

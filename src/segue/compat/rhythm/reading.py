@@ -14,7 +14,6 @@ from segue.engine.views import look
 from segue.errors import RunNotFoundError
 from segue.executors.celery.codec import loads
 from segue.executors.celery.door import Door
-from segue.executors.payloads import fetch_of
 from segue.model import Ref, RunStatus, StepStatus
 from segue.plan.codec import encode_expr
 
@@ -122,11 +121,11 @@ def last_task_run(app: Celery, door: Door, reading: Reading, number: int) -> dic
         if number and reading.steps[number - 1].status == StepStatus.SUCCEEDED:
             before = reading.steps[number - 1].step
             first = run_value(tx, reading.run.id, encode_expr(Ref(before, (0,))))
-    arguments: Any = loads(given, fetch_of(door.payloads))
+    arguments: Any = loads(given, door.values.fetch)
     if returned is not None:
-        result = loads(returned, fetch_of(door.payloads))
+        result = loads(returned, door.values.fetch)
     if first is not None:
-        arguments[0][:1] = [loads(first, fetch_of(door.payloads))]
+        arguments[0][:1] = [loads(first, door.values.fetch)]
     if step.status == StepStatus.RUNNING:
         result = progress_of(app, step.handle)
     elif step.error is not None and state in (states.FAILURE, states.REVOKED, states.RETRY):

@@ -18,7 +18,6 @@ from segue.executors.celery.context import ProgressOfAttempt
 from segue.executors.celery.errback import Failure, call_errback
 from segue.executors.celery.publish import StepHeader
 from segue.executors.celery.standins import Relatives
-from segue.executors.payloads import placed, with_references
 from segue.model import Detour, ErrorInfo, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import encode
@@ -54,8 +53,8 @@ class RunningAttempt:
 
     def succeeded(self, result: str, detour: Detour | None = None) -> None:
         """Record that the task returned."""
-        seconds, kept = self._seconds, placed(self.door.payloads, result)
-        self._record(Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=kept, seconds=seconds, detour=detour))
+        seconds, placed = self._seconds, self.door.values.of_result(result)
+        self._record(Outcome(*self.header.attempt, Verdict.SUCCEEDED, result=placed, seconds=seconds, detour=detour))
 
     def dispatched(self, result: str) -> None:
         """Record that the task returned, and that Celery has dispatched what was left in its request."""
@@ -71,7 +70,7 @@ class RunningAttempt:
         """Record that the task replaced itself with a canvas: the step waits for it, and has its result."""
         if detour is None and self.relatives is not None:
             detour = self.relatives.of_replacement
-        text = encode(with_references(plan, self.door.payloads, self.door.name))
+        text = encode(self.door.values.of_plan(plan))
         self._record(Outcome(*self.header.attempt, Verdict.EXPANDED, result=text, seconds=self._seconds, detour=detour))
 
     def failed(self, error: BaseException | ErrorInfo, detour: Detour | None = None) -> None:

@@ -19,7 +19,6 @@ from segue.executors.celery.attempt import RunningAttempt, current_attempt
 from segue.executors.celery.capture import current_capture
 from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.publish import header_of, sends_steps
-from segue.executors.payloads import fetch_of
 from segue.observing.harmless_log import get_logger
 
 logger = get_logger("segue.celery")
@@ -52,7 +51,7 @@ class RecordingBackend:
                 result = attempt.result_before_death()
                 if result is not None:  # it died between that and the storing of its result
                     is_kept = not getattr(request, "ignore_result", False)
-                    value = loads(result, fetch_of(self.segue_door.payloads))
+                    value = loads(result, self.segue_door.values.fetch)
                     return super().mark_as_done(task_id, value, request, is_kept)  # type: ignore[misc]
                 if not self.segue_door.desk.is_final(attempt.header.attempt):
                     return self.mark_as_retry(task_id, exc, traceback, request=request)

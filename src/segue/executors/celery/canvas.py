@@ -26,7 +26,6 @@ from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.reports import out_of_reach
 from segue.executors.celery.standins import stands_in
 from segue.executors.celery.stored import expect_replies
-from segue.executors.payloads import with_references
 
 
 @functools.cache
@@ -101,7 +100,7 @@ def _durable(plain: Callable[..., Any]) -> Callable[..., Any]:
         capture, result = apply_growing(door, work, functools.partial(plain, work, *args, **kwargs))
         if capture.calls:
             plan = plan_of_capture(door, str(work.task), capture, result)
-            door.engine.start([(with_references(plan, door.payloads, door.name), None)])
+            door.engine.start([(door.values.of_plan(plan), None)])
         return result
 
     return apply

@@ -24,7 +24,7 @@ from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.reports import Mailbox, out_of_reach
 from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of, task_id_of
-from segue.executors.payloads import fetch_of
+from segue.executors.long_values import LongValues
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import stored
@@ -73,9 +73,10 @@ class Door:
         self.is_prefork = False  # attempts run in children, whose death the main process hears of
         self._mailbox = Mailbox(self)
         self.to_end: dict[Attempt, None] = {}  # in a worker whose reports are polled: what is not to run, latest last
-        self._publisher = Publisher(app, fetch_of(engine.payloads))
+        self.values = LongValues(name, engine.payloads)
+        self._publisher = Publisher(app, self.values.fetch)
         self._home = os.getpid()
-        self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
+        self._url, self.namespace = engine.store.url, engine.namespace
         self.of_namespace = stored(self.namespace, f"@{name}")  # how the stored names of its queues begin
         self._engines = {os.getpid(): engine}
         engine.payload_executors.add(name)
@@ -92,7 +93,7 @@ class Door:
         pid = os.getpid()
         found = self._engines.get(pid)
         if found is None:
-            found = Engine(open_store(self._url), namespace=self.namespace, payloads=self.payloads)
+            found = Engine(open_store(self._url), namespace=self.namespace, payloads=self.values.payloads)
             self._engines = {pid: found}
         return found
 

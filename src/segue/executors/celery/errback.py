@@ -17,7 +17,6 @@ from segue.executors.celery.calls import IMMUTABLE
 from segue.executors.celery.codec import decode_arguments
 from segue.executors.celery.spec import has
 from segue.executors.celery.stored import stored_result
-from segue.executors.payloads import fetch_of
 from segue.model import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def call_errback(door: Door, step: SentStep, failure: Failure | None) -> Outcome
     job, begun = step.job, time.monotonic()
     attempt = (job.run_id, job.step, job.attempt)
     try:
-        (task_id, *args), kwargs = decode_arguments(job.args, job.holes, job.values, fetch_of(door.payloads))
+        (task_id, *args), kwargs = decode_arguments(job.args, job.holes, job.values, door.values.fetch)
         if failure is None or failure.task_id != task_id:
             failure = _rebuilt(door, task_id, failure)
         _, _, name = job.task.partition(":")

@@ -30,7 +30,6 @@ from segue.executors.celery.capture import Capture, captured, capturing
 from segue.executors.celery.plans import Names, plan_of_capture
 from segue.executors.celery.spec import GENERATED
 from segue.executors.celery.standins import patiently
-from segue.executors.payloads import with_references
 from segue.model import Attempt, Concat, Gather, Hole, Outcome, Ref, Verdict
 from segue.plan.graph import Node, Plan
 from segue.plan.namespaces import plan_in
@@ -161,10 +160,7 @@ class Growing:
         values = [Pending(call.number) for call in members]
         if self._group_id is None:  # they are of no chord
             part.calls = [call._replace(is_member=call.is_member and not is_open(call.chord)) for call in part.calls]
-        plan = with_references(
-            plan_of_capture(self._door, self._name, part, values, names=self._names), self._door.payloads,
-            self._door.name,
-        )  # fmt: skip
+        plan = self._door.values.of_plan(plan_of_capture(self._door, self._name, part, values, names=self._names))
         self._additions += 1
         attempt, key = self._attempt, str(self._additions)
         found = patiently(lambda: self._door.engine.act(extend, attempt, plan, key=key))

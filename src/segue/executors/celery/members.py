@@ -19,7 +19,6 @@ from segue.executors.celery.capture import captured
 from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.reports import out_of_reach
 from segue.executors.celery.standins import patiently
-from segue.executors.payloads import with_references
 from segue.model import Attempt, Gather
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import steps_in
@@ -40,7 +39,7 @@ def add_to_chord_of(door: Door, member: Attempt, name: str, apply: Callable[[], 
     if plan.result is None:
         return result
     plan = structs.replace(plan, result=Gather((plan.result,)))
-    stored, key = with_references(plan, door.payloads, door.name), _key(member, plan)
+    stored, key = door.values.of_plan(plan), _key(member, plan)
     found = patiently(lambda: door.engine.act(extend, member, stored, key=key))
     if found is None:
         logger.warning("%s was not added to its chord: the task that adds it has ended, or its run is ending", name)

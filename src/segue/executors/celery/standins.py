@@ -26,7 +26,6 @@ from segue.executors.celery.plans import plan_of_capture
 from segue.executors.celery.publish import StepHeader
 from segue.executors.celery.reports import out_of_reach
 from segue.executors.celery.spec import BODY, KIN, OURS, options_of, task_id_of
-from segue.executors.payloads import fetch_of
 from segue.model import WAIT_FOR, Detour
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes
@@ -282,7 +281,7 @@ class Relatives:
 
     def _signature(self, step: int) -> dict[str, Any]:
         found = self._step(step)
-        positional, named = loads(found.args, fetch_of(self.door.payloads))
+        positional, named = loads(found.args, self.door.values.fetch)
         open_places = {hole.where[:2] for hole in decode_holes(found.holes)}
         options = {name: value for name, value in options_of(found.spec).items() if name not in OURS}
         task_id = task_id_of(found.handle, self._header.attempt[0], step)

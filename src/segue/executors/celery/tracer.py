@@ -22,7 +22,6 @@ from segue.executors.celery.codec import encode_result, loads
 from segue.executors.celery.context import context_of
 from segue.executors.celery.door import find_door
 from segue.executors.celery.publish import StepHeader, header_of
-from segue.executors.payloads import fetch_of
 from segue.observing.harmless_log import get_logger
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _store_recorded(door: Door, header: StepHeader, uuid: str, request: Any) -> 
         if result is not None and not request.get("ignore_result"):
             backend = door.app.backend
             if backend.get_state(uuid) not in states.READY_STATES:
-                backend.mark_as_done(uuid, loads(result, fetch_of(door.payloads)), Context(request))
+                backend.mark_as_done(uuid, loads(result, door.values.fetch), Context(request))
     except Exception as error:  # noqa: BLE001 - the database or the backend is away
         logger.warning("The result of %s, which is recorded, cannot be stored: %s", uuid, error)
 

@@ -16,6 +16,7 @@ from segue.engine.engine import Engine
 from segue.engine.executing import Executor
 from segue.errors import ConfigError
 from segue.executors.dramatiq.publish import Publisher
+from segue.executors.long_values import LongValues
 from segue.model import Outcome
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import stored
@@ -38,7 +39,8 @@ class Door:
         self.window = window
         self.broker: Broker | None = None  # known when it declares its first actor or queue
         self.publisher = Publisher(self)
-        self._url, self.namespace, self.payloads = engine.store.url, engine.namespace, engine.payloads
+        self._url, self.namespace = engine.store.url, engine.namespace
+        self.values = LongValues(name, engine.payloads)
         self._engines = {os.getpid(): engine}
         engine.payload_executors.add(name)  # the messages of its steps carry what rows refer to
         engine.senders[name] = Sender(self.dispatch, self.deliver)
@@ -50,7 +52,7 @@ class Door:
         pid = os.getpid()
         found = self._engines.get(pid)
         if found is None:
-            found = Engine(open_store(self._url), namespace=self.namespace, payloads=self.payloads)
+            found = Engine(open_store(self._url), namespace=self.namespace, payloads=self.values.payloads)
             found.senders[self.name] = Sender(self.dispatch, self.deliver)
             self._engines = {pid: found}
         return found

@@ -14,7 +14,6 @@ from segue.authoring.filling import Fetch, value_of
 from segue.engine.dispatch import SentStep
 from segue.errors import PayloadUnavailableError
 from segue.executors.dramatiq import spec
-from segue.executors.payloads import fetch_of
 from segue.model import Attempt, Job, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.plan.codec import decode_holes, evaluate
@@ -47,7 +46,7 @@ class Publisher:
                 logger.warning("%s is not sent from here: its broker is not known yet", step.job.name)
                 continue
             try:
-                message = message_of(step, self._door.name, fetch_of(self._door.payloads))
+                message = message_of(step, self._door.name, self._door.values.fetch)
             except PayloadUnavailableError as error:
                 logger.warning("%s could not be sent: %s. It is sent again.", step.job.name, error)
                 continue

@@ -12,7 +12,6 @@ from segue.errors import PASSING_ERRORS, ResultTooLargeError, SerializationError
 from segue.executors.dramatiq import spec
 from segue.executors.dramatiq.classify import Meaning
 from segue.executors.dramatiq.reports import Report
-from segue.executors.payloads import placed
 from segue.model import Attempt, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
 
@@ -35,7 +34,7 @@ def outcome_of(running: RunningAttempt, meaning: Meaning) -> Outcome:
         outcome.seconds, outcome.retryable = seconds, False
         return outcome
     try:
-        text = placed(running.desk.door.payloads, spec.write_result(running.result))
+        text = running.desk.door.values.of_result(spec.write_result(running.result))
         if len(text) > RESULT_LIMIT_BYTES:
             raise ResultTooLargeError(
                 f"the result is {len(text):,} bytes of JSON, and may be {RESULT_LIMIT_BYTES:,}. "
