@@ -16,7 +16,7 @@ from segue.engine.claiming.window import WINDOW
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_plainly, begin_steps, retry_changed
-from segue.errors import ConfigError, PlanError, Problem
+from segue.errors import ConfigError, PlanError, Problem, SerializationError
 from segue.executors.celery.calls import Call
 from segue.executors.celery.codec import dumps, encode_arguments
 from segue.executors.celery.errback import call_errback
@@ -231,18 +231,13 @@ class Door:
         outcomes: list[Outcome] = []
         messages: list[SentStep] = []
         for step in steps:
-            why = has(step.spec, ERROR)
-            if why:
-                outcomes.append(self._refused(step, TypeError(why)))
-            elif has(step.spec, GENERATED):
-                why = "the process that generated the tasks of this canvas has ended before its generator did"
-                outcomes.append(self._refused(step, RuntimeError(why)))
-            elif has(step.spec, INLINE):
-                if inline is None:
-                    outcomes.append(call_errback(self, step, None))
-                else:
-                    inline.append(step)
-            else:
+            try:
+                outcome = self._outcome_of(step, inline)
+            except SerializationError as error:
+                outcome = self._refused(step, error)
+            if outcome is not None:
+                outcomes.append(outcome)
+            elif inline is None or not has(step.spec, INLINE):
                 messages.append(step)
         if messages:
             try:
@@ -251,6 +246,20 @@ class Door:
             except Exception as error:  # noqa: BLE001 - the broker is away
                 logger.warning("%s could not be sent: %s. It is sent again.", messages[0].job.name, error)
         return outcomes
+
+    def _outcome_of(self, step: SentStep, inline: list[SentStep] | None) -> Outcome | None:
+        """The outcome of a step for which no message is sent. None: one is, or its callback was added to `inline`."""
+        why = has(step.spec, ERROR)
+        if why:
+            return self._refused(step, TypeError(why))
+        if has(step.spec, GENERATED):
+            why = "the process that generated the tasks of this canvas has ended before its generator did"
+            return self._refused(step, RuntimeError(why))
+        if has(step.spec, INLINE):
+            if inline is None:
+                return call_errback(self, step, None)
+            inline.append(step)
+        return None
 
     @property
     def is_child(self) -> bool:

@@ -17,7 +17,7 @@ from celery.backends.rpc import RPCBackend
 from celery.exceptions import ChordError, TaskRevokedError
 
 from segue.engine.stored import error_of
-from segue.errors import PASSING_ERRORS
+from segue.errors import PASSING_ERRORS, SerializationError
 from segue.executors.celery.spec import BODY, options_of
 from segue.executors.celery.stored import stored_result
 from segue.model import ErrorInfo, StepStatus
@@ -85,7 +85,7 @@ def _tell(
 def _reply_to(spec: str | None) -> Any:
     try:
         return options_of(spec).get("reply_to")
-    except ValueError:
+    except SerializationError:
         return None
 
 
