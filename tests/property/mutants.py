@@ -46,6 +46,7 @@ EXTEND, DETOUR, EXTEND_SQL = (
 )
 EXECUTING, TRANSITIONS = "tests/contract/test_executing.py", "engine/transitions.py"
 SENDING = "engine/claiming/sending.py"
+WINDOW, WINDOWS = "engine/claiming/window.py", "tests/contract/test_window.py"
 PLAIN, PLAIN_TURNS = "store/statements/plain.postgres.sql", "tests/contract/test_plain_turns.py"
 FINISH, PAUSES = "tests/contract/test_store_finish.py", "tests/contract/test_store_pausing.py"
 
@@ -387,6 +388,17 @@ MUTANTS = (
            "return _become(step, step.status)", "does_not_grow", folder="tests/property/test_decisions_are_written.py"),
     Mutant("extend: what is added to a paused run starts", "engine/extend.py", "    hold_paused(act.tx, locked)\n", "", folder=EXTEND),
     Mutant("extend: only its own place counts", "engine/extend.py", "        step = place.scope\n", "        raise RunStateError('no')\n", folder=EXTEND),
+    Mutant("window: nothing is full", WINDOW, "if count + most > size)", "if False)", folder=WINDOWS),
+    Mutant("window: full queues are not left out", WINDOW, "if low <= queue < high:", "if False:", folder=WINDOWS),
+    Mutant("window: what is behind a full queue waits", WINDOW, 'low = queue + "\\1"', "low = high", folder=WINDOWS),
+    Mutant("window: what is before a full queue waits", WINDOW, "found.append((low, queue))", "pass", folder=WINDOWS),
+    Mutant("window: it does not grow with the places", WINDOW, "max(size, FOR_EACH_PLACE * int(places))", "size", folder=WINDOWS),
+    Mutant("window: a full queue is never counted again", WINDOW, "self._monotonic() + COUNT_SECONDS if self.full else None", "None", folder=WINDOWS),
+    Mutant("window: others are not woken for what is not sent", WINDOW, "        self._woke_at = now\n        return True", "        return False", "postgres", WINDOWS),
+    Mutant("window: an end does not fill it up", "engine/dispatch.py", " or memory.window.is_due)", ")", folder=WINDOWS),
+    Mutant("window: a node does not look again", SENDING, "*([] if again is None else [again])", "", folder=WINDOWS),
+    Mutant("window: a first send is not bounded", SENDING, "min(want, UNCOUNTED)", "want", folder=WINDOWS),
+    Mutant("window: full queues share slots with lanes", SENDING, "if queue not in self._full ", "", folder=WINDOWS),
     Mutant("detour: a failed try that is repeated takes it", "engine/record.py", "isinstance(end, (Growth, Finish)):", "True:", folder=DETOUR),
     Mutant("detour: nothing is passed by", "engine/detour.py", "in detour.pass_by:", "in ():", folder=DETOUR),
     Mutant("detour: nothing is skipped", "engine/detour.py", "in detour.skip:", "in ():", folder=DETOUR),

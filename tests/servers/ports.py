@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import socket
+from contextlib import suppress
+
+FIRST, LAST = 10_000, 32_000
+"""Below the ports that systems give to clients: while a server is restarted, no connection may get its port."""
 
 
 def free_port() -> int:
-    """A port of the loopback address that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback address that nothing listens on now, chosen by chance: others choose at the same time."""
+    while True:
+        port = random.SystemRandom().randint(FIRST, LAST)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 def unprivileged_user() -> str | None:

@@ -97,7 +97,8 @@ def exchange(
     sending = Sending(act, dispatch.outlet, memory, want=dispatch.limit, freed=freed, expected=started)
     nothing_new = bool(outcomes) and not (started or freed or dispatch.timers or memory.window.is_due)
     rows = [] if nothing_new else sending.rows()
-    keeps_back = started > len(rows) and memory.window.may_wake()  # or some of it is not this executor's
+    is_for_others = started > len(rows) or sending.fills_window  # or it is not this executor's
+    keeps_back = is_for_others and memory.window.may_wake()
     if keeps_back or sending.leaves_places or (sending.is_contended and not dispatch.timers):
         act.tx.later("wake")
     sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx), sending.holding)

@@ -72,6 +72,7 @@ class Sending:
         self._plain: list[Later] = []
         self._sharing: Sharing | None = None
         self.is_full = False  # there may be more to send
+        self.fills_window = False  # from now on steps are kept back, which other processes are to know
 
     def send(self) -> None:
         """Take plain steps without waiting for the answer, and look for lanes if that is due.
@@ -107,8 +108,9 @@ class Sending:
         if not lanes.knows_binding(now):
             self._read_binding()
         if window.is_due:
-            outlet = self._outlet
+            outlet, was_full = self._outlet, bool(window.full)
             self._want = window.count(self._act, outlet.executor, size=outlet.window, want=self._most)
+            self.fills_window = bool(window.full) and not was_full
         rows: list[ClaimedRow] = []
         if not (lanes.binding or lanes.is_active or self._freed):
             self.send()
