@@ -27,7 +27,10 @@ KIN = "kin"
 GENERATED = "is_generated"
 """It stands for a generator, which a process consumes; no message is sent for it."""
 
-OURS = frozenset({BODY, INLINE, DELAYED, ERROR, KIN, GENERATED})
+WATCHES = "watches"
+"""The step whose task an error callback gets the id of, seen from its own: in a fork that task has another id."""
+
+OURS = frozenset({BODY, INLINE, DELAYED, ERROR, KIN, GENERATED, WATCHES})
 
 
 _IDS = UUID("6f1c0f0e-6a55-4a0b-9d0f-5e6c0e9b7d11")
