@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 import redis
 from celery import chain
 
 from segue.executors.celery import plan_of
 from segue.executors.celery.door import door_of
+from segue.executors.celery.repairing import repair
 from segue.model import Hole, Ref, RunStatus, StepStatus
 from segue.plan.frames import framed
 from segue.plan.graph import Plan
@@ -52,3 +55,19 @@ def test_a_step_that_no_message_can_carry_fails_and_holds_up_no_other(staged: St
     assert redis.Redis.from_url(f"{staged.broker}/0").llen("celery") == 1
     staged.worker()
     assert runs[2].wait(timeout=SECONDS).result() == 1
+
+
+@pytest.mark.parametrize("spec", ['{"error":', "{", "[1]", '"is_inline"', '{"is_generated"}'])
+def test_a_step_whose_options_are_damaged_fails_and_holds_up_no_other(staged: Staged, spec: str) -> None:
+    project, same = staged.project, staged.project.app.tasks["same"]
+    broker = redis.Redis.from_url(f"{staged.broker}/0")
+    runs = [project.segue.start(chain(same.si(number), same.s())) for number in range(3)]
+    broker.delete("celery")
+    with project.segue.engine.store.transaction() as tx:
+        tx.all("change_step", run_id=runs[1].id, step=0, args="[[1],{}]", spec=spec)
+        late = project.segue.engine.store.now() - timedelta(hours=1)
+        for run in runs:
+            tx.all("renew_sent", run_id=run.id, step=0, attempt=1, sent_until=late)
+    assert repair(door_of(project.app)) == 3
+    assert [run.status for run in runs] == [RunStatus.PENDING, RunStatus.FAILED, RunStatus.PENDING]
+    assert broker.llen("celery") == 2

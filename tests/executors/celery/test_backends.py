@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import chain, chord, group
+from celery import Celery, chain, chord, group
+from celery.backends.base import BaseBackend
+from celery.contrib.testing.worker import start_worker
 from celery.exceptions import ChordError
 
+from segue import Segue
 from segue.errors import RunFailedError
+from segue.executors.celery import install
 from tests.executors.celery.conftest import Project, a_database, a_project, wait_until
 
 SECONDS = 40
@@ -86,3 +90,26 @@ def test_error_callbacks_are_called(project: Project, tmp_path: Path) -> None:
         project.segue.start(canvas).wait(timeout=SECONDS).result()
     assert len(seen.read_text().splitlines()) == 2
     assert "ChordError" in seen.read_text()
+
+
+class Away(BaseBackend):
+    """A backend to which there is no connection."""
+
+    def _store_result(self, *args: Any, **kwargs: Any) -> None:
+        raise ConnectionError("away")
+
+
+def test_a_task_runs_though_it_cannot_be_stored_that_it_has_started(own_redis: str, database_url: str) -> None:
+    app = Celery("tracked", broker=f"{own_redis}/0", backend=f"{__name__}:Away")
+    app.conf.task_track_started = True
+    segue = Segue(database_url)
+    install(app, segue)
+
+    @app.task(name="add", shared=False)
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=SECONDS):
+        assert segue.start(chain(add.s(1, 1), add.s(1))).wait(timeout=SECONDS).result() == 3
+    segue.close()
+    app.close()

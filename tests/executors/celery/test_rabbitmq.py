@@ -8,8 +8,10 @@ from socket import SHUT_RDWR
 
 import pytest
 from celery import chain, chord, group
-from kombu import Connection
+from kombu import Connection, Queue
 
+from segue.executors.celery.door import door_of
+from segue.executors.celery.repairing import repair
 from tests.executors.celery.conftest import Project, Staged, a_database, a_project, wait_until
 from tests.executors.celery.test_canvases import (  # noqa: F401 - they run here with the broker of this module
     test_a_lone_task_is_celerys_alone,
@@ -121,6 +123,25 @@ def test_a_queue_that_is_declared_otherwise_holds_up_no_other(impatient: Staged)
     project.segue.start(group(wrong, wrong, *sound))
     project.segue.start(group(wrong, *sound, wrong, sound[0]))
     wait_until(lambda: depth(impatient) == 7, 5)
+
+
+def test_a_queue_that_is_gone_says_nothing_of_the_others(impatient: Staged) -> None:
+    """Whatever their type; RabbitMQ ends the channel on which it is asked for the one that is gone."""
+    project, app = impatient.project, impatient.project.app
+    quorum = Queue(f"{impatient.queue}-quorum", queue_arguments={"x-queue-type": "quorum"})
+    app.amqp.queues.max_priority = None
+    app.amqp.queues.add(quorum)
+    runs = []
+    for queue in ("gone", quorum.name, "sound"):
+        same = app.tasks["same"].si(0).set(queue=queue)
+        runs += [project.segue.start(chain(same, same)) for _ in range(3)]
+    with Connection(impatient.broker) as connection:
+        connection.default_channel.queue_delete("gone")
+    until = runs[-1].steps()[0].sent_until
+    assert until is not None
+    wait_until(lambda: project.segue.engine.store.now() > until)
+    assert repair(door_of(app)) == 3
+    assert [run.steps()[0].attempt for run in runs] == [2, 2, 2, 1, 1, 1, 1, 1, 1]
 
 
 def test_later_steps_go_first(impatient: Staged, tmp_path: Path) -> None:

@@ -118,6 +118,29 @@ def test_a_fork_takes_over_what_is_done(project: Project, tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_an_error_callback_in_a_fork_is_given_what_failed_there(project: Project, tmp_path: Path) -> None:
+    """Not the id, nor the result, of the task of the first run."""
+    tasks = project.app.tasks
+    names = ("there", "by id", "with the exception")
+    there, by_id, with_exception = (tmp_path / name for name in names)
+    there.touch()
+    failing = tasks["needs_file"].s(str(there))
+    failing = failing.on_error(tasks["note_failure"].s(path=str(by_id)))
+    run = project.segue.start(
+        chain(tasks["same"].si(1), failing.on_error(tasks["note_exception"].s(path=str(with_exception))))
+    )
+    assert project.ended(run).status == "succeeded"
+    there.unlink()
+    fork = run.fork(run.steps()[1].step)
+    assert project.ended(fork).status == "failed"
+    task_id, error, _ = with_exception.read_text().split(maxsplit=2)
+    assert error == "FileNotFoundError"
+    assert task_id != run.steps()[1].handle
+    wait_until(by_id.exists)
+    assert by_id.read_text().split() == [task_id]
+    assert isinstance(project.app.AsyncResult(task_id).result, FileNotFoundError)
+
+
 def test_a_run_that_misses_its_deadline_fails_and_its_task_is_ended(project: Project, tmp_path: Path) -> None:
     never = str(tmp_path / "never")
     begun = time.monotonic()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
+from celery import states
 from celery.backends.rpc import RPCBackend
 from kombu.exceptions import EncodeError
 
@@ -65,6 +66,16 @@ class RecordingBackend:
         if attempt is not None:
             attempt.follow_failure(exc, request, traceback)
         return stored
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+        """Store a state. A task runs though it cannot be stored that it has started."""
+        try:
+            return super().store_result(task_id, result, state, *args, **kwargs)  # type: ignore[misc]
+        except Exception as error:
+            if state != states.STARTED or current_attempt() is None:
+                raise
+            logger.warning("That %s has started cannot be stored: %s", task_id, error)
+            return result
 
     def mark_as_retry(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> Any:
         """Store that the task is tried again. If that fails, it is all the same: Celery would make a failure of it."""

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from celery import Celery, states
 from celery.utils.time import maybe_iso8601, maybe_make_aware
+from msgspec import structs
 
 from segue.engine.claiming.window import WINDOW
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor, begin_plainly, begin_steps, hasten, retry_changed
-from segue.errors import ConfigError
-from segue.executors.celery.codec import dumps, encode_arguments
+from segue.errors import PASSING_ERRORS, ConfigError, SerializationError
+from segue.executors.celery.codec import dumps, encode_arguments, loads
 from segue.executors.celery.errback import call_errback
 from segue.executors.celery.halts import Halts
 from segue.executors.celery.mirror import mirror
 from segue.executors.celery.publish import Publisher, StepHeader, without_header
 from segue.executors.celery.reports import Mailbox, out_of_reach
-from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, has, options_of, task_id_of
+from segue.executors.celery.spec import ERROR, GENERATED, INLINE, OURS, WATCHES, has, options_of, task_id_of
 from segue.executors.long_values import LongValues
 from segue.model import Attempt, ErrorInfo, Outcome, StepStatus, Verdict
 from segue.observing.harmless_log import get_logger
@@ -146,7 +147,7 @@ class Door:
         with self.engine.reading() as tx:
             [(_, _, _, spec, _, _)] = tx.all("step_of_executor", run_id=header.attempt[0], step=header.attempt[1])
         options = {name: value for name, value in options.items() if name not in OURS}
-        options |= {name: value for name, value in options_of(spec).items() if name in OURS}
+        options |= {name: value for name, value in options_of(spec).items() if name in OURS - {WATCHES}}
         outcome = Outcome(*header.attempt, Verdict.FAILED, error=error, seconds=seconds)
         self.engine.act(
             retry_changed, outcome, by=by or self.host, after_seconds=after, args=args,
@@ -252,18 +253,14 @@ class Door:
         outcomes: list[Outcome] = []
         messages: list[SentStep] = []
         for step in steps:
-            why = has(step.spec, ERROR)
-            if why:
-                outcomes.append(self._refused(step, TypeError(why)))
-            elif has(step.spec, GENERATED):
-                why = "the process that generated the tasks of this canvas has ended before its generator did"
-                outcomes.append(self._refused(step, RuntimeError(why)))
-            elif has(step.spec, INLINE):
-                if inline is None:
-                    outcomes.append(call_errback(self, step, None))
-                else:
-                    inline.append(step)
-            else:
+            try:
+                step = self._with_watched(step)
+                outcome = self._outcome_of(step, inline)
+            except SerializationError as error:
+                outcome = self._refused(step, error)
+            if outcome is not None:
+                outcomes.append(outcome)
+            elif inline is None or not has(step.spec, INLINE):
                 messages.append(step)
         if messages:
             try:
@@ -272,6 +269,35 @@ class Door:
             except Exception as error:  # noqa: BLE001 - the broker is away
                 logger.warning("%s could not be sent: %s. It is sent again.", messages[0].job.name, error)
         return outcomes
+
+    def _with_watched(self, step: SentStep) -> SentStep:
+        """An error callback with the id that the task has which it watches: in a fork that is another one."""
+        place = has(step.spec, WATCHES)
+        if place is None:
+            return step
+        run_id, number = step.job.run_id, step.job.step + place
+        try:
+            with self.engine.reading() as tx:
+                [(_, _, _, _, handle, _)] = tx.all("step_of_executor", run_id=run_id, step=number)
+        except PASSING_ERRORS:
+            return step
+        (_, *args), kwargs = loads(step.job.args)
+        written = dumps([[task_id_of(handle, run_id, number), *args], kwargs], "an argument of an error callback")
+        return step._replace(job=structs.replace(step.job, args=written))
+
+    def _outcome_of(self, step: SentStep, inline: list[SentStep] | None) -> Outcome | None:
+        """The outcome of a step for which no message is sent. None: one is, or its callback was added to `inline`."""
+        why = has(step.spec, ERROR)
+        if why:
+            return self._refused(step, TypeError(why))
+        if has(step.spec, GENERATED):
+            why = "the process that generated the tasks of this canvas has ended before its generator did"
+            return self._refused(step, RuntimeError(why))
+        if has(step.spec, INLINE):
+            if inline is None:
+                return call_errback(self, step, None)
+            inline.append(step)
+        return None
 
     @property
     def is_child(self) -> bool:

@@ -17,7 +17,7 @@ from celery.backends.rpc import RPCBackend
 from celery.exceptions import ChordError, TaskRevokedError
 
 from segue.engine.stored import error_of
-from segue.errors import PASSING_ERRORS
+from segue.errors import PASSING_ERRORS, SerializationError
 from segue.executors.celery.spec import BODY, options_of
 from segue.executors.celery.stored import stored_result
 from segue.model import ErrorInfo, StepStatus
@@ -30,7 +30,6 @@ logger = get_logger("segue.celery")
 
 AT_ONCE = 500
 _TRIES = 2  # a connection may have been lost meanwhile
-_RUNS_KEPT = 100
 
 
 class _InVain(NamedTuple):
@@ -46,10 +45,10 @@ class _InVain(NamedTuple):
 def mirror(door: Door) -> int:
     """Write the states of steps that ended without having run; returns how many. May be done twice."""
     total = 0
-    causes: dict[str, Mapping[int, _InVain]] = {}
     while True:
         with door.engine.reading() as tx:
             rows = tx.all("unmirrored_steps", executor=door.name, prefix=door.of_namespace, limit=AT_ONCE)
+        causes: dict[str, Mapping[int, _InVain]] = {}  # for each run; read after the rows
         for run_id, step, handle, status, spec in rows:
             _tell(door, run_id, step, handle, status, spec, causes)
             door.engine.act(_note, run_id, step, status)
@@ -67,8 +66,6 @@ def _tell(
     for _ in range(_TRIES):
         try:
             if run_id not in causes:
-                if len(causes) >= _RUNS_KEPT:
-                    causes.clear()
                 causes[run_id] = _causes(_steps_in_vain(door, run_id))
             _write(door, handle, status, options_of(spec), causes[run_id].get(step))
             return
@@ -76,16 +73,18 @@ def _tell(
             raise
         except Exception as error:  # noqa: BLE001 - the backend is away, or this step cannot be described
             why = error
-    request = Context(id=handle, reply_to=_reply_to(spec), correlation_id=handle)
+    backend, request = door.app.backend, Context(id=handle, reply_to=_reply_to(spec), correlation_id=handle)
+    if not isinstance(backend, (DisabledBackend, RPCBackend)):
+        backend.get_state(handle)  # when it is away, this raises sooner than what stores
     unexplained = TaskRevokedError(f"{status}, and why cannot be said")
-    door.app.backend.store_result(handle, unexplained, states.REVOKED, request=request)  # it raises if that is away
+    backend.store_result(handle, unexplained, states.REVOKED, request=request)
     logger.warning("The result of %s cannot say why it is %s: %r", handle, status, why)
 
 
 def _reply_to(spec: str | None) -> Any:
     try:
         return options_of(spec).get("reply_to")
-    except ValueError:
+    except SerializationError:
         return None
 
 

@@ -19,7 +19,7 @@ from segue.executors.celery.capture import Capture, captured
 from segue.executors.celery.codec import dumps, encode_arguments, expression_of, gathered
 from segue.executors.celery.limited import limited, task_of_segue, terms_of
 from segue.executors.celery.priority import later_first
-from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE, KIN
+from segue.executors.celery.spec import BODY, DELAYED, ERROR, INLINE, KIN, WATCHES
 from segue.executors.celery.waits import waiting_node
 from segue.model import WAIT_FOR, Expr, Gather, JoinRule, Policy, Ref
 from segue.plan.codec import steps_in
@@ -61,6 +61,9 @@ def plan_of_capture(
                    for group_id in left],
         )  # fmt: skip
     names = names or Names(capture.calls)
+    numbers: dict[str, int] = {}
+    for call in capture.calls:
+        numbers.setdefault(call.id, call.number)
     nodes: list[Node] = []
     problems: list[Problem] = []
     for call in capture.calls:
@@ -70,14 +73,12 @@ def plan_of_capture(
             problems.append(Problem(call.task, what, "Give the task serializer='json', or start it without Segue"))
             continue
         try:
-            nodes.append(_node(door, call, capture.kin.get(call.number), names.take(call.task)))
+            watched = _watched(call, numbers)
+            nodes.append(_node(door, call, capture.kin.get(call.number), names.take(call.task), watched))
         except SerializationError as error:
             problems.append(Problem(call.task, str(error), "Pass JSON, or an identifier instead of the object"))
     if problems:
         raise PlanError(name, problems)
-    numbers: dict[str, int] = {}
-    for call in capture.calls:
-        numbers.setdefault(call.id, call.number)
     expr = _result_of(result, numbers)
     if replaces and expr is not None:
         needed = _above(capture.calls, set(steps_in(expr)))
@@ -122,7 +123,13 @@ class Names:
         return f"{task}[{number}]" if self._are_all or self._is_repeated[task] else task
 
 
-def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
+def _watched(call: Call, numbers: Mapping[str, int]) -> int | None:
+    """The call of whose task an error callback gets the id, as its first argument."""
+    first = call.args[0] if call.on_failure and call.args else None
+    return numbers.get(first) if isinstance(first, str) else None
+
+
+def _node(door: Door, call: Call, kin: Kin | None, name: str, watched: int | None) -> Node:
     relatives = _kin(call, kin)
     if call.task == WAIT_FOR:
         spec = None if relatives is None else dumps({KIN: relatives}, "what follows a wait")
@@ -137,6 +144,8 @@ def _node(door: Door, call: Call, kin: Kin | None, name: str) -> Node:
         options[ERROR] = call.error
     if relatives is not None:
         options[KIN] = relatives
+    if watched is not None:
+        options[WATCHES] = watched - call.number
     delay, eta = options.pop("countdown", None), options.pop("eta", None)
     if delay is not None or eta is not None:
         options[DELAYED] = True

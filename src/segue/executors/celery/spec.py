@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
+from segue.errors import SerializationError
 from segue.executors.celery.codec import loads
+from segue.given import shown
 
 BODY = "is_body"
 """It is the body of a chord."""
@@ -25,7 +27,10 @@ KIN = "kin"
 GENERATED = "is_generated"
 """It stands for a generator, which a process consumes; no message is sent for it."""
 
-OURS = frozenset({BODY, INLINE, DELAYED, ERROR, KIN, GENERATED})
+WATCHES = "watches"
+"""The step whose task an error callback gets the id of, seen from its own: in a fork that task has another id."""
+
+OURS = frozenset({BODY, INLINE, DELAYED, ERROR, KIN, GENERATED, WATCHES})
 
 
 _IDS = UUID("6f1c0f0e-6a55-4a0b-9d0f-5e6c0e9b7d11")
@@ -37,8 +42,13 @@ def task_id_of(handle: str | None, run_id: str, step: int) -> str:
 
 
 def options_of(spec: str | None) -> dict[str, Any]:
-    """The spec as a dict."""
-    found: dict[str, Any] = loads(spec or "{}")
+    """The spec as a dict. Raises SerializationError for one that is damaged."""
+    try:
+        found = loads(spec or "{}")
+    except ValueError as error:
+        raise SerializationError(f"the options of its message cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise SerializationError(f"the options of its message are {shown(found)}, and no JSON object")
     return found
 
 

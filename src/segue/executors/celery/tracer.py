@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from billiard.einfo import ExceptionInfo
 from celery import states
 from celery.app.task import Context
 from celery.app.trace import trace_ok_t
@@ -114,6 +115,10 @@ def _record_rest(attempt: RunningAttempt, traced: Any) -> None:
     if attempt.is_recorded:
         return
     result, info = traced[0], traced[1]
+    if info is None and isinstance(result, ExceptionInfo):  # Celery's own error, before or after the task
+        attempt.failed(getattr(result.exception, "exc", result.exception))
+        attempt.follow_failure(result.exception)
+        return
     if info is None:
         try:
             attempt.succeeded(encode_result(result))

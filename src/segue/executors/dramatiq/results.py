@@ -30,7 +30,10 @@ def outcome_of(running: RunningAttempt, meaning: Meaning) -> Outcome:
     if meaning.verdict != Verdict.SUCCEEDED:
         return Outcome(*attempt, meaning.verdict, error=meaning.error, retryable=False, seconds=seconds)
     if is_plan(running.result):
-        outcome = returned(attempt, running.result, task_name=str(running.message.actor_name))
+        outcome = returned(
+            attempt, running.result, task_name=str(running.message.actor_name),
+            payloads=running.desk.door.values.payloads,
+        )  # fmt: skip
         outcome.seconds, outcome.retryable = seconds, False
         return outcome
     try:
