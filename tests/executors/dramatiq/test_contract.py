@@ -46,6 +46,7 @@ class Driver:
     name = "dramatiq"
     is_fenced = True
     queue = "@dramatiq:default"
+    task = "dramatiq:scripted"
     cannot: frozenset[Event] = frozenset()
 
     def __init__(self, project: Project) -> None:

@@ -118,7 +118,7 @@ class RunningAttempt:
         """Celery puts the message back into its queue. A step that is known to run here must not be, for other workers
         to take it; it is sent again, and that message is old.
         """
-        self._patiently(lambda: self.door.give_back(self.header))
+        self._patiently(lambda: self.door.desk.give_back(self.header))
 
     def retried(self, reason: BaseException) -> None:
         """Record that the task asked to be tried again."""

@@ -22,7 +22,7 @@ from celery.app import base
 from celery.app.task import extract_exec_options
 from kombu.exceptions import OperationalError
 
-from segue.authoring.filling import Fetch
+from segue.authoring.filling import Fetch, no_store
 from segue.engine.dispatch import SentStep
 from segue.errors import PayloadUnavailableError, SerializationError
 from segue.executors.celery.capture import outside_tasks, uncaptured
@@ -79,7 +79,7 @@ class Letter(NamedTuple):
 class Publisher:
     """Sends messages of an app. A child of a worker keeps a connection; others take one of the app's pool."""
 
-    def __init__(self, app: Celery, fetch: Fetch) -> None:
+    def __init__(self, app: Celery, fetch: Fetch = no_store) -> None:
         self._app = app
         self._fetch = fetch
         self._kept: dict[int, Any] = {}  # by process, because children do not share it

@@ -121,6 +121,9 @@ class Mailbox:
     def mirror(self) -> None:
         """Nothing: the follower writes the results of what will not run."""
 
+    def give_back(self, header: StepHeader) -> None:
+        """Nothing: as long as it is not reported, a message that comes again may run."""
+
     def is_final(self, attempt: Attempt) -> bool:
         """Unknown here, so False: the follower stores the result of a step that has lost too many workers."""
         return False
