@@ -118,7 +118,7 @@ def test_an_upgrade_that_meets_a_worker_in_a_deadlock_is_repeated(postgres_url: 
     newest = migrate.latest("postgres")
     with psycopg.connect(postgres_url) as worker:
         worker.execute("DROP INDEX segue_steps_outside, segue_steps_outside_limited")
-        worker.execute("DROP TABLE segue_halts")
+        worker.execute("DROP TABLE segue_halts, segue_pushes")
         worker.execute("ALTER TABLE segue_workers DROP COLUMN halts_seen")
         worker.execute(f"DELETE FROM segue_schema WHERE version = {newest}")
         worker.commit()
