@@ -10,6 +10,7 @@ from segue.errors import Problem
 from segue.model import DEFAULT_PRIORITY, DEFAULT_QUEUE, Expr, Hole, Hook
 from segue.plan.check import MAX_NAME_LENGTH
 from segue.plan.graph import FairShare, LimitUse, Node
+from segue.plan.pushed import queue_of
 
 
 class Scope:
@@ -118,6 +119,8 @@ def node_of(draft: Draft, name: str) -> Node:
     placement = draft.placement
     scope = draft.scope
     priority = placement.priority if placement.priority is not None else scope.priority
+    executor = placement.executor
+    queue = placement.queue or scope.queue or DEFAULT_QUEUE if executor is None else queue_of(executor)
     return Node(
         name=name,
         task=draft.task,
@@ -128,7 +131,7 @@ def node_of(draft: Draft, name: str) -> Node:
         when=draft.when,
         result=draft.result,
         hook=draft.hook,
-        queue=placement.queue or scope.queue or DEFAULT_QUEUE,
+        queue=queue,
         priority=DEFAULT_PRIORITY if priority is None else priority,
         uses=draft.uses,
         share=draft.share,
@@ -138,6 +141,8 @@ def node_of(draft: Draft, name: str) -> Node:
         policy=placement.policy,
         metadata=placement.metadata,
         sla=placement.sla,
+        executor=executor,
+        spec=None if executor is None else placement.spec,
     )
 
 

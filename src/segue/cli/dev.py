@@ -17,6 +17,8 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
 from segue.cli.worker import LOG_FORMAT, Banner, WorkerArguments, log_to_stderr, with_worker_arguments, words, work
 from segue.config import without_password
+from segue.dispatcher.registry import executors
+from segue.dispatcher.service import Dispatchers
 from segue.scheduler.chores import Chores
 
 
@@ -27,6 +29,8 @@ from segue.scheduler.chores import Chores
 @pass_setup
 def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
+
+    If the code has executors such as Slurm, it also takes steps to them.
 
     It stops as `segue worker` does.
 
@@ -54,6 +58,8 @@ def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
                 beside_it.enter_context(Watch(segue, board))
                 if not hired.no_chores:
                     beside_it.enter_context(Chores(segue.engine))
+                if executors:
+                    beside_it.enter_context(Dispatchers(segue.engine, list(executors.values())))
 
             forced = work(worker, on_ready=begin, say=board.note)
     if forced:
