@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from segue.dispatcher.dispatcher import CHORES_SECONDS, Dispatcher
 from segue.dispatcher.protocol import Cause, Phase, Push, id_of_name
 from segue.dispatcher.service import Dispatchers
+from segue.engine import pushing
 from segue.engine.control import cancel_run
 from segue.engine.limiting.limits import set_limit
 from segue.engine.pausing import pause_run, resume_run
@@ -444,6 +445,24 @@ def test_two_dispatchers_submit_each_step_once(stage: Stage, far: ScriptedPlatfo
         second.run_once()
         first.run_once()
     assert stage.run(run_id).status == "succeeded"
+
+
+def test_only_one_of_two_dispatchers_may_submit(stage: Stage, far: ScriptedPlatform) -> None:
+    """Both have read that a push is due; and what is searched for is searched for by one."""
+    stage.start(flow())
+    dispatcher_of(stage, far)._record([], [])
+    act, now = stage.engine.act, stage.clock.now
+    with stage.engine.reading() as tx:
+        [push] = pushing.due_pushes(tx, "far", now())
+    assert [act(pushing.take, push, seconds=5) is None for _ in range(2)] == [False, True]
+    stage.advance(6)
+    with stage.engine.reading() as tx:
+        unsure = pushing.unsure_pushes(tx, "far", now())
+    assert [len(act(pushing.search, unsure, seconds=5)) for _ in range(2)] == [1, 0]
+    taken = unsure[0]
+    assert [act(pushing.accept, taken, id_) for id_ in ("7", "8")] == [True, False]
+    assert not act(pushing.plan_again, taken, seconds=0)
+    assert [len(act(pushing.note_cancel, [taken], seconds=5)) for _ in range(2)] == [1, 0]
 
 
 def test_jobs_that_ended_while_no_dispatcher_was_there_are_recorded(stage: Stage, far: ScriptedPlatform) -> None:

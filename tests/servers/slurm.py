@@ -56,8 +56,8 @@ KillWait=2
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 AccountingStorageType=accounting_storage/none
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=8000 State=UNKNOWN
-PartitionName=debug Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO DefMemPerCPU=200
+NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=8000 State=UNKNOWN
+PartitionName=debug Nodes={node} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO DefMemPerCPU=200
 """
 _CGROUP = """\
 CgroupPlugin=cgroup/v1
@@ -101,11 +101,12 @@ class SlurmCluster:
             (self.folder / name).mkdir()
         self.conf = str(self.folder / "slurm.conf")
         self.limits_memory = all((CGROUPS / name).is_dir() for name in ("memory", "freezer"))
-        self._host = socket.gethostname().partition(".")[0]
+        host, node_port = socket.gethostname().partition(".")[0], free_port()
+        self.node = f"segue{node_port}"  # control groups are named after it, so clusters do not meet in them
         self._parts: dict[str, Guarded] = {}
         Path(self.conf).write_text(
             _CONFIG.format(
-                host=self._host, controller_port=free_port(), node_port=free_port(), folder=self.folder,
+                host=host, node=self.node, controller_port=free_port(), node_port=node_port, folder=self.folder,
                 min_job_age=min_job_age,
                 tracking="proctrack/cgroup" if self.limits_memory else "proctrack/linuxproc",
                 containing="task/cgroup" if self.limits_memory else "task/none",
@@ -141,7 +142,7 @@ class SlurmCluster:
 
     def start_node(self) -> None:
         """Start slurmd."""
-        self._start("slurmd", "-D")
+        self._start("slurmd", "-D", "-N", self.node)
 
     def kill(self, part: str) -> None:
         """SIGKILL a part: "slurmctld" or "slurmd"."""
@@ -169,7 +170,7 @@ class SlurmCluster:
             if part in self._parts:
                 self._parts[part].stop(keep_folder=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-        for root in CGROUPS.glob(f"*/slurm_{self._host}"):
+        for root in CGROUPS.glob(f"*/slurm_{self.node}"):
             for found in sorted(root.rglob("*"), reverse=True):
                 if found.is_dir():
                     with suppress(OSError):

@@ -21,7 +21,7 @@ QUICK = Pace(
 
 cluster = Slurm(
     "hpc", folder=f"{FOLDER}/jobs", modules=[__name__], slurm_conf=os.environ.get("TEST_SLURM_CONF"), pace=QUICK,
-    command_seconds=5.0, environment=[*ENVIRONMENT, "TEST_SLURM_FOLDER", "TEST_SLURM_CONF"],
+    command_seconds=3.0, environment=[*ENVIRONMENT, "TEST_SLURM_FOLDER", "TEST_SLURM_CONF"],
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from segue.attempt.spool import Spooled
 from segue.dispatcher.protocol import (
     BlindError,
     BusyError,
+    Cause,
     Collected,
     Pace,
     Phase,
@@ -121,6 +122,8 @@ class Slurm:
                 holder = spool.begun_by(self._folder_of(push))
                 if holder is not None and holder.isdigit() and holder != push.external_id:
                     sighting = Sighting(push.id, Phase.QUEUED, held_by=holder)
+            if job.reason == meaning.NOT_LAUNCHED and spool.begun_by(self._folder_of(push)) is None:
+                sighting = sighting._replace(cause=Cause.LOST)  # the machine's fault: no task has begun
             if meaning.is_stuck(job):
                 sighting = sighting._replace(reason=f"{job.reason}: {_STUCK}")
             yield sighting

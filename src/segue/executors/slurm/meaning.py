@@ -34,6 +34,7 @@ _BUSY = (
 )  # fmt: skip
 _SUBMITTED = re.compile(r"(\d+)(?:;\S+)?")
 BUSY_SECONDS = 30.0
+NOT_LAUNCHED = "JobLaunchFailure"
 
 
 class JobLine(NamedTuple):
