@@ -44,6 +44,7 @@ from segue.authoring import (
 )
 from segue.errors import Abort, Retry, Skip
 from segue.observing.observers import Event, on
+from segue.plan.pushed import Resources
 from segue.version import __version__
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ __all__ = [
     "Event",
     "Handle",
     "Limit",
+    "Resources",
     "Retry",
     "Run",
     "Schedule",

@@ -23,6 +23,8 @@ ELSEWHERE = {
     "segue bench": "takes minutes, and has a test of its own",
     "python -m benchmarks": "takes minutes",
     "sqlite3": "is another program",
+    "segue dispatcher": "needs a cluster, and runs in the tests on Slurm",
+    "segue run-step": "needs the job of a cluster, and has tests of its own",
 }
 """Commands that are not run here, and why."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers import pgbouncer, postgres, rabbitmq, redis
+from tests.servers import pgbouncer, postgres, rabbitmq, redis, slurm
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
@@ -52,8 +52,16 @@ def ensure_rabbitmq() -> None:
         print(f"The tests on RabbitMQ will be skipped. {error}", flush=True)
 
 
-def ensure(find: Callable[[], str], name: str, package: str) -> None:
-    """Find a program or install its package, with no service that Debian would start; raises what `find` raises."""
+def ensure_slurm() -> None:
+    """Find Slurm or install it; without root its tests are left out."""
+    try:
+        ensure(slurm.find_program, "Slurm", "slurmctld", "slurmd", "slurm-client", "munge")
+    except RuntimeError as error:
+        print(f"The tests on Slurm will be skipped. {error}", flush=True)
+
+
+def ensure(find: Callable[[], str], name: str, *packages: str) -> None:
+    """Find a program or install its packages, with no service that Debian would start; raises what `find` raises."""
     try:
         find()
     except RuntimeError:
@@ -62,7 +70,7 @@ def ensure(find: Callable[[], str], name: str, package: str) -> None:
         print(f"Installing {name} for the tests ...", flush=True)
         apt("update")
         with kept_from_starting():
-            apt("install", package)
+            apt("install", *packages)
         find()
 
 
@@ -105,5 +113,6 @@ if __name__ == "__main__":
         ensure_pgbouncer()
         ensure_redis()
         ensure_rabbitmq()
+        ensure_slurm()
     except RuntimeError as error:
         sys.exit(str(error))

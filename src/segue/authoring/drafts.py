@@ -12,6 +12,7 @@ from segue.errors import Problem
 from segue.model import DEFAULT_PRIORITY, DEFAULT_QUEUE, Expr, Hole, Hook
 from segue.plan.check import MAX_NAME_LENGTH
 from segue.plan.graph import FairShare, LimitUse, Node, Sla
+from segue.plan.pushed import queue_of
 
 _NUMBER = re.compile(r"\[\d+\]$")
 
@@ -134,6 +135,8 @@ def node_of(draft: Draft, name: str) -> Node:
     scope = draft.scope
     outside = draft.outside
     priority = placement.priority if placement.priority is not None else scope.priority
+    executor = placement.executor
+    queue = placement.queue or scope.queue or DEFAULT_QUEUE if executor is None else queue_of(executor)
     return Node(
         name=name,
         task=draft.task,
@@ -144,7 +147,7 @@ def node_of(draft: Draft, name: str) -> Node:
         when=draft.when,
         result=draft.result,
         hook=draft.hook,
-        queue=(outside.queue if outside else placement.queue or scope.queue) or DEFAULT_QUEUE,
+        queue=outside.queue if outside else queue,
         priority=DEFAULT_PRIORITY if priority is None else priority,
         uses=draft.uses,
         share=draft.share,
@@ -154,8 +157,8 @@ def node_of(draft: Draft, name: str) -> Node:
         policy=placement.policy,
         metadata=placement.metadata,
         sla=placement.sla,
-        executor=outside.executor if outside else None,
-        spec=outside.spec if outside else None,
+        executor=outside.executor if outside else executor,
+        spec=outside.spec if outside else placement.spec if executor is not None else None,
         handle=outside.handle if outside else None,
     )
 

@@ -166,5 +166,7 @@ def _later(target: MapTarget, args: tuple[Any, ...], fixed: dict[str, Any], batc
         limits=(),
         cost=1,
         fair=None,
+        executor=None,  # it only makes steps, which any worker can do
+        spec=None,
     )
     return MapSignature(Named(MAP, "map"), args, told, own, False)

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from segue.authoring.limits import Fairness, Limit, Rate, checked_limits
+from segue.authoring.pushed import changed_spec, checked_executor
 from segue.authoring.schedule import Schedule
 from segue.errors import DefinitionError
 from segue.given import shown
@@ -19,6 +20,7 @@ from segue.model import JoinRule, Policy
 from segue.plan.graph import Node, Sla
 from segue.plan.indexed import name_problem
 from segue.plan.labels import encoded_metadata, joined_metadata
+from segue.plan.pushed import Resources
 
 DEFAULT_POLICY: Policy = Node(name="", task=None).policy  # this very object, so that plans leave it out when encoded
 
@@ -63,6 +65,9 @@ class TaskOptions(PolicyOptions, total=False):
     cost: int
     fair_by: str
     fair_weights: dict[str, float]
+    executor: str
+    resources: Resources
+    push: dict[str, Any]
 
 
 class StepOptions(PolicyOptions, total=False):
@@ -81,6 +86,9 @@ class StepOptions(PolicyOptions, total=False):
     sla_end: Seconds | None
     limits: Limits
     cost: int
+    executor: str
+    resources: Resources
+    push: dict[str, Any]
 
 
 class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -102,6 +110,8 @@ class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: tuple[Limit, ...] = ()
     cost: int = 1
     fair: Fairness | None = None
+    executor: str | None = None  # one that is polled; its steps wait on a queue of its own
+    spec: str | None = None  # JSON: what a step needs there
 
     @property
     def sla(self) -> Sla | None:
@@ -110,16 +120,17 @@ class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _POLICY_FIELDS = frozenset(Policy.__struct_fields__)
-_PLACEMENT_FIELDS = frozenset(Placement.__struct_fields__) - {"policy", "own_limit", "fair"}
+_PLACEMENT_FIELDS = frozenset(Placement.__struct_fields__) - {"policy", "own_limit", "fair", "spec"}
+_SPEC_OPTIONS = frozenset({"resources", "push"})
 
 
 def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
     """A copy of `placement` with `changes`. Raises `DefinitionError` naming `of` for an invalid one."""
     if not changes:
         return placement
-    unknown = sorted(changes.keys() - _POLICY_FIELDS - _PLACEMENT_FIELDS)
+    unknown = sorted(changes.keys() - _POLICY_FIELDS - _PLACEMENT_FIELDS - _SPEC_OPTIONS)
     if unknown:
-        known = ", ".join(sorted(_POLICY_FIELDS | _PLACEMENT_FIELDS))
+        known = ", ".join(sorted(_POLICY_FIELDS | _PLACEMENT_FIELDS | _SPEC_OPTIONS))
         raise DefinitionError(f"{of}: unknown option {', '.join(unknown)}; there are {known}")
     checked = {key: _check(of, key, value) for key, value in changes.items()}
     policy = {key: value for key, value in checked.items() if key in _POLICY_FIELDS}
@@ -129,7 +140,21 @@ def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
     if "metadata" in checked:  # added to the task's own
         added = checked["metadata"]
         checked["metadata"] = joined_metadata(placement.metadata, None if added is None else str(added))
-    return msgspec.structs.replace(placement, **{k: v for k, v in checked.items() if k not in _POLICY_FIELDS})
+    if checked.keys() & _SPEC_OPTIONS:
+        checked["spec"] = changed_spec(of, placement.spec, checked)
+    left_out = _POLICY_FIELDS | _SPEC_OPTIONS
+    changed_placement = msgspec.structs.replace(placement, **{k: v for k, v in checked.items() if k not in left_out})
+    check_pushed(of, changed_placement)
+    return changed_placement
+
+
+def check_pushed(of: str, placement: Placement) -> None:
+    """Raise `DefinitionError` if the options of an executor contradict each other."""
+    if placement.executor is not None and placement.queue is not None:
+        raise DefinitionError(
+            f"{of}: executor={placement.executor!r} has a queue of its own, so queue={placement.queue!r} cannot be; "
+            "leave out one of them"
+        )
 
 
 def check_errors(of: str, key: str, value: object) -> tuple[type[Exception], ...]:
@@ -174,6 +199,8 @@ def _check(of: str, key: str, value: object) -> object:
             return checked_limits(of, value)
         case "cost":
             return _integer(of, key, value, low=1, high=1_000_000, remedy="give how many places it takes, 1 or more")
+        case "executor":
+            return None if value is None else checked_executor(of, value)
         case "after":
             return tuple(value) if isinstance(value, (list, tuple)) else (value,)
         case _:

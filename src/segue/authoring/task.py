@@ -241,6 +241,11 @@ def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
     name = options.get("name", name_of(function))
     placed(placement, {"name": name}, of=label)
     transactional = _asks_for_connection(label, options.get("transactional", False), function)
+    if transactional and placement.executor is not None:
+        raise DefinitionError(
+            f"{label} is transactional, so it needs the database, which a process at executor={placement.executor!r} "
+            "does not have; leave out one of them"
+        )
     defined = Task(fn, name, placement, transactional=transactional)
     defined.placement = _limited(label, defined, options)
     if "retry_on" in options:

@@ -26,6 +26,8 @@ from segue.cli.worker import (
     work,
 )
 from segue.config import without_password
+from segue.dispatcher.registry import executors
+from segue.dispatcher.service import Dispatchers
 from segue.loop.companions import companions
 from segue.scheduler.chores import Chores
 
@@ -37,6 +39,8 @@ from segue.scheduler.chores import Chores
 @pass_setup
 def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
+
+    If the code has executors such as Slurm, it also takes steps to them.
 
     It stops as `segue worker` does.
 
@@ -65,6 +69,8 @@ def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
                 if not hired.no_chores:
                     beside_it.enter_context(Chores(segue.engine))
                     beside_it.enter_context(companions())
+                if executors:
+                    beside_it.enter_context(Dispatchers(segue.engine, list(executors.values())))
 
             forced = work(worker, on_ready=begin, say=board.note)
     if forced:

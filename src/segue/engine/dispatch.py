@@ -17,7 +17,7 @@ from segue.engine.act import Act
 from segue.engine.claiming.assembling import Assembly, without_unread
 from segue.engine.claiming.claimed import ClaimedRow, in_order, sent_rows
 from segue.engine.claiming.sending import Outlet, Sending, SendingMemory
-from segue.engine.claiming.window import WINDOW
+from segue.engine.claiming.window import FIRST_CHARACTER, WINDOW
 from segue.engine.executing import Executor, recall_steps, resend_steps
 from segue.engine.expand import LargePlan
 from segue.engine.limiting.places import LimitKey
@@ -44,11 +44,12 @@ class Dispatch(NamedTuple):
     wait_seconds: float = 300.0  # a step that has not begun by then is looked for
     timers: bool = False  # look for timers that are due, too
     window: int = WINDOW  # about so many steps of a queue are sent and have not begun; the rest waits
+    is_one_queue: bool = False  # `prefix` is the whole name of the only queue
 
     @property
     def outlet(self) -> Outlet:
         """What is sent, and how, for `Sending`."""
-        behind = _behind(self.prefix)
+        behind = self.prefix + FIRST_CHARACTER if self.is_one_queue else _behind(self.prefix)
         return Outlet(
             self.prefix, behind, self.executor.is_fenced, self.wait_seconds, self.executor.name, self.window
         )  # fmt: skip

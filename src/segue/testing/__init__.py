@@ -1,6 +1,7 @@
 """For authors of executors: an executor without a broker that follows a script, and the contract that each one keeps.
 
     scripted            `ScriptedExecutor`: messages in a list, and events that happen to them as a script says
+    scripted_platform   `ScriptedPlatform`: the same for an executor that is polled, with jobs in a list
     executor_contract   every event in every situation of a step, and what must come of it
 
 No test library is needed; docs/testing-executors.md shows both with pytest.
@@ -8,8 +9,9 @@ No test library is needed; docs/testing-executors.md shows both with pytest.
 
 from segue.testing.executor_contract import CASES, CallbackDriver, ContractBrokenError, Situation, check, check_storm
 from segue.testing.scripted import Event, Message, ScriptedExecutor
+from segue.testing.scripted_platform import Answer, FarJob, ScriptedPlatform
 
 __all__ = [
-    "CASES", "CallbackDriver", "ContractBrokenError", "Event", "Message", "ScriptedExecutor", "Situation", "check",
-    "check_storm",
+    "CASES", "Answer", "CallbackDriver", "ContractBrokenError", "Event", "FarJob", "Message", "ScriptedExecutor",
+    "ScriptedPlatform", "Situation", "check", "check_storm",
 ]  # fmt: skip

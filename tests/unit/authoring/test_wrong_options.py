@@ -14,6 +14,7 @@ from segue.authoring.options import PolicyOptions, StepOptions, TaskOptions
 from segue.authoring.workflow import WorkflowOptions
 from segue.errors import DefinitionError
 from segue.plan.graph import Plan
+from segue.plan.pushed import Resources
 from tests.contract.hostile import VALUES, called, outcome, spoilt
 
 STEP = {
@@ -21,6 +22,7 @@ STEP = {
     "rule": "all_done", "when": True, "after": [], "metadata": {"a": 1}, "sla_start": 5, "sla_end": 9,
     "limits": [Limit("api")], "cost": 1, "retries": 1, "retry_delay": 1, "retry_factor": 2, "retry_max_delay": 60,
     "retry_jitter": 0.5, "timeout": 5, "lost_retries": 1, "may_fail": False, "schedule_to_start": 5,
+    "executor": None, "resources": Resources(cpu=1), "push": {"partition": "short"},
 }  # fmt: skip
 OF_TASKS = {
     "retry_on": OSError, "give_up_on": (KeyError,), "transactional": False, "schedule": "@daily", "timezone": "UTC",
@@ -89,6 +91,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             "catch_up": "all", "catch_up_window": 60,
         },
     ),
+    "Resources": (Resources, {"cpu": 1, "memory": "8GiB", "gpu": 1, "gpu_type": "a100", "tmp": 2**30}),
     "on": (lambda kind: segue.on(kind), {"kind": "run.failed"}),
     "on a function": (lambda function: segue.on("run.failed")(function), {"function": body}),
 }  # fmt: skip

@@ -180,7 +180,7 @@ class Sending:
         """Read which limits bind steps of this executor that have no lane."""
         outlet = self._outlet
         namespace, first, last = namespace_of(outlet.low), bare(outlet.low), bare(outlet.high)
-        of_tasks = first.removeprefix("@")
+        of_tasks = first.removeprefix("@") if first.endswith(":") else ""  # pushed tasks are named as they are
         found = set[str]()
         for (name,) in self._act.tx.all("limits_that_may_bind"):
             plain = bare(name)

@@ -22,6 +22,10 @@ COUNT_SECONDS = 0.1
 """How long a count holds, at least."""
 
 _SECONDS_FOR_EACH = 0.00002  # a count of very many takes longer, and holds longer
+
+FIRST_CHARACTER = "\1"
+"""The first that a name in a database can hold: a name with it added is the first one behind that name."""
+
 _FEWEST = 20
 _MOST_COUNTED = 10_000_000
 
@@ -66,7 +70,7 @@ class Window:
         for queue in self.full:
             if low <= queue < high:
                 found.append((low, queue))
-                low = queue + "\1"  # the first name behind it that a database can hold
+                low = queue + FIRST_CHARACTER
         return [*found, (low, high)]
 
     def may_wake(self) -> bool:

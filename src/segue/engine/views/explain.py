@@ -17,6 +17,7 @@ from segue.engine.views.definitions import LastDefinitions
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
 from segue.engine.views.reason import Reason, ago, span
 from segue.engine.views.why_limited import Kind, LimitsView, Why
+from segue.engine.views.why_pushed import is_pushed, why_not_pushed, why_pushed, without_dispatcher
 from segue.engine.views.why_sent import alive_of, is_of_node, why_sent, why_unsent, without_node
 from segue.errors import SerializationError
 from segue.model import ENGINE_TASKS, REFUSABLE_TASKS, SLEEP, Gate, RunStatus, StepStatus
@@ -122,9 +123,9 @@ def _explain_step(
 ) -> list[Reason]:  # fmt: skip
     match step.status:
         case StepStatus.RUNNING:
-            return [_running(step, now)]
+            return why_pushed(tx, run, step, workers, now) or [_running(step, now)]
         case StepStatus.SENT:
-            return why_sent(run.status, step, workers, now)
+            return why_pushed(tx, run, step, workers, now) or why_sent(run.status, step, workers, now)
         case StepStatus.READY if step.gate == Gate.EVENT:
             return [_waiting_for_event(tx, run, step, now)]
         case StepStatus.READY:
@@ -185,6 +186,8 @@ def _ready(
     on_queue = [worker for worker in alive if step.queue in worker.queues]
     if is_of_node(step):
         reasons += without_node(step, workers, now)
+    elif is_pushed(step):
+        reasons += without_dispatcher(step, workers, now)
     elif not alive:
         reasons.append(
             Reason("no_worker", step.name, "is ready, but no worker is running; start one: segue worker -A <module>")
@@ -202,6 +205,8 @@ def _ready(
             reasons.append(Reason("unreadable", step.name, f"is ready, and cannot be claimed: {error}"))
     if not reasons and step.executor is not None and is_of_node(step):
         reasons.append(why_unsent(step, workers, now, sent=limits.sent_of_queue(step.executor, queue)))
+    elif not reasons and is_pushed(step):
+        reasons.append(why_not_pushed(step, now))
     elif not reasons:
         busy = sum(worker.concurrency for worker in on_queue)
         text = (

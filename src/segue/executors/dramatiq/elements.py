@@ -35,6 +35,9 @@ _INSTEAD = {
     "retry_jitter": "min_backoff=... of the actor or the message",
     "timeout": "time_limit=... of the actor or the message",
     "queue": "queue_name=... of the actor",
+    "executor": "a task of Segue's own, which can run elsewhere",
+    "resources": "a task of Segue's own, which can run elsewhere",
+    "push": "a task of Segue's own, which can run elsewhere",
 }
 """What to write instead of options of Segue's own steps that Dramatiq has under another name."""
 

@@ -1,0 +1,21 @@
+"""Slurm as an executor: steps become jobs of a cluster, submitted with `sbatch` and followed with `squeue`.
+
+Example::
+
+    from segue import Resources, task
+    from segue.executors.slurm import Slurm
+
+    Slurm("hpc", folder="/shared/segue", modules=["shop.tasks"], partition="short")
+
+    @task(executor="hpc", resources=Resources(cpu=4, memory="8GiB"), timeout=3600)
+    def fold(sequence: str) -> dict: ...
+
+    executor    `Slurm`: what the dispatcher calls
+    script      the script of a job, and the words of `sbatch`
+    commands    Slurm's programs, each with a time limit
+    meaning     what their answers mean; pure
+"""
+
+from segue.executors.slurm.executor import Slurm
+
+__all__ = ["Slurm"]

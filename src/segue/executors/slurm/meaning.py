@@ -1,0 +1,119 @@
+"""What the answers of Slurm's programs mean. Pure.
+
+Only the text formats with named fields are read: the JSON of some versions ignores filters and tells wrong exit codes.
+A state that is not known here means that the job has not ended.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from segue.dispatcher.protocol import BusyError, Cause, Phase, RefusedError, Sighting, UnsureError
+from segue.executors.slurm.commands import Answer
+
+FIELDS = ("JobID", "Name", "State", "Reason", "exit_code", "NodeList")
+FORMAT = ",".join(f"{field}:|" for field in FIELDS)
+ACCOUNTED = ("JobIDRaw", "JobName", "State", "ExitCode", "NodeList")
+
+_RUNNING = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "SUSPENDED"})
+_ENDS = {
+    "COMPLETED": Cause.EXIT, "FAILED": Cause.EXIT, "CANCELLED": Cause.CANCELLED, "TIMEOUT": Cause.TIMEOUT,
+    "DEADLINE": Cause.TIMEOUT, "OUT_OF_MEMORY": Cause.OUT_OF_MEMORY, "NODE_FAIL": Cause.LOST, "BOOT_FAIL": Cause.LOST,
+    "PREEMPTED": Cause.LOST, "REVOKED": Cause.LOST, "LAUNCH_FAILED": Cause.LOST,
+}  # fmt: skip
+_NEVER = ("BadConstraints", "JobHeldUser", "JobHeldAdmin", "launch failed requeued held", "DependencyNeverSatisfied")
+_UNSURE = (
+    "unable to contact", "socket timed out", "communication connection failure", "connection refused",
+    "connection timed out", "zero bytes were transmitted", "unexpected message", "transport endpoint", "timed out",
+)  # fmt: skip
+_BUSY = (
+    "submitjoblimit", "maxsubmit", "maxjob", "job violates accounting", "queue limit",
+    "resource temporarily unavailable", "slurm temporarily unable", "job limit", "too many", "controller is in standby",
+)  # fmt: skip
+_SUBMITTED = re.compile(r"(\d+)(?:;\S+)?")
+BUSY_SECONDS = 30.0
+NOT_LAUNCHED = "JobLaunchFailure"
+
+
+class JobLine(NamedTuple):
+    """A job as `squeue` or `sacct` shows it."""
+
+    id: str
+    name: str
+    state: str
+    reason: str
+    code: int  # as a process's own: minus the number of a signal
+    host: str
+
+
+def submitted(answer: Answer) -> str:
+    """The id of the job. Raises RefusedError, BusyError or UnsureError."""
+    found = _SUBMITTED.fullmatch(answer.out.strip())
+    if answer.code == 0 and found is not None:
+        return found[1]
+    said = answer.err.removeprefix("sbatch: error: ") or answer.out.strip() or f"exit code {answer.code}"
+    low = said.lower()
+    if answer.code is None or answer.code == 0 or any(word in low for word in _UNSURE):
+        raise UnsureError(said)
+    if any(word in low for word in _BUSY):
+        raise BusyError(said, seconds=BUSY_SECONDS)
+    raise RefusedError(said)
+
+
+def queued_jobs(text: str) -> Iterator[JobLine]:
+    """The lines of `squeue -O FORMAT`."""
+    for line in text.splitlines():
+        fields = line.split("|")
+        if len(fields) > len(FIELDS) - 1:
+            id_, name, state, reason, code, host = (field.strip() for field in fields[: len(FIELDS)])
+            yield JobLine(id_, name, state, reason, _wait_status(code), host)
+
+
+def accounted_jobs(text: str) -> Iterator[JobLine]:
+    """The lines of `sacct -X -n -P -o ACCOUNTED`."""
+    for line in text.splitlines():
+        fields = line.split("|")
+        if len(fields) == len(ACCOUNTED):
+            id_, name, state, code, host = fields
+            yield JobLine(id_, name, state.partition(" ")[0], "", _exit_pair(code), host)
+
+
+def sighting_of(push_id: str, job: JobLine) -> Sighting:
+    """What a line says of a push."""
+    host = job.host if job.host not in ("", "(null)", "None assigned") else None
+    cause = _ENDS.get(job.state)
+    if cause is not None:
+        reason = job.state if job.reason in ("", "None") else f"{job.state}, {job.reason}"
+        if job.reason == "BadConstraints":
+            cause = Cause.CONFIG
+        elif cause is Cause.EXIT and job.code < 0:
+            cause = Cause.SIGNAL
+        return Sighting(push_id, Phase.ENDED, reason, host, cause, job.code)
+    if job.state in _RUNNING:
+        return Sighting(push_id, Phase.RUNNING, None, host)
+    reason = job.reason if job.reason not in ("", "None") else job.state
+    return Sighting(push_id, Phase.QUEUED, reason, host)
+
+
+def is_stuck(job: JobLine) -> bool:
+    """Whether it waits for something that will not come by itself, such as a requeue that was held."""
+    return job.state == "PENDING" and job.reason in _NEVER
+
+
+def _wait_status(text: str) -> int:
+    """The exit code in a wait status, as `squeue` gives it; that of a text which is no number is 0."""
+    try:
+        status = int(text)
+    except ValueError:
+        return _exit_pair(text)
+    return -(status & 0x7F) if status & 0x7F else status >> 8
+
+
+def _exit_pair(text: str) -> int:
+    """The exit code in `CODE:SIGNAL`."""
+    code, _, number = text.partition(":")
+    if not code.isdigit():
+        return 0
+    return -int(number) if number.isdigit() and int(number) else int(code)

@@ -1,0 +1,111 @@
+-- Pushes: attempts at an executor that is polled. Every change compares, so two dispatchers do no harm.
+
+-- name: insert_push
+INSERT INTO segue_pushes (id, executor, run_id, step, attempt, state, due_at, created_at)
+VALUES (:id, :executor, :run_id, :step, :attempt, 'planned', :now, :now);
+
+-- name: push_columns
+p.id, p.run_id, p.step, p.attempt, p.external_id, p.tries, p.phase, p.reason, p.host, p.cancels, p.gone_at, p.tried_at
+
+-- name: due_pushes
+-- Those that may leave now: their attempt is the current one, and nothing holds their run.
+SELECT {push_columns} FROM segue_pushes p
+JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step JOIN segue_runs r ON r.id = p.run_id
+WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND p.due_at <= :now AND {may_leave}
+ORDER BY p.due_at, p.id LIMIT :limit;
+
+-- name: may_leave
+s.attempt = p.attempt AND s.status = 'sent' AND NOT s.cancel_requested AND r.finished_at IS NULL AND r.status <> 'paused'
+AND (r.intent IS NULL OR s.hook IS NOT NULL)
+
+-- name: held_pushes
+-- Planned ones that may not leave: they are withdrawn, because nothing of them exists outside.
+SELECT p.id, p.run_id, p.step, p.attempt FROM segue_pushes p
+LEFT JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step LEFT JOIN segue_runs r ON r.id = p.run_id
+WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND NOT coalesce({may_leave}, false)
+ORDER BY p.run_id, p.step LIMIT :limit;
+
+-- name: take_push
+-- Committed before the platform is called. From now on it may exist, until the platform has said that it does not.
+UPDATE segue_pushes SET state = 'unsure', tries = tries + 1, tried_at = :now, due_at = :until
+WHERE id = :id AND state = 'planned' AND due_at <= :now RETURNING tries;
+
+-- name: unsure_pushes
+SELECT {push_columns} FROM segue_pushes p
+WHERE p.executor = :executor AND p.state = 'unsure' AND p.closed_at IS NULL AND p.due_at <= :now
+ORDER BY p.due_at, p.id LIMIT :limit;
+
+-- name: search_push
+UPDATE segue_pushes SET due_at = :until WHERE id = :id AND state = 'unsure' AND due_at <= :now RETURNING id;
+
+-- name: accept_push
+UPDATE segue_pushes SET state = 'accepted', external_id = :external_id, reason = NULL
+WHERE id = :id AND state = 'unsure' RETURNING run_id, step, attempt;
+
+-- name: follow_push
+UPDATE segue_pushes SET external_id = :external_id, gone_at = NULL
+WHERE id = :id AND state = 'accepted' AND external_id = :before RETURNING run_id, step, attempt;
+
+-- name: name_step
+UPDATE segue_steps SET handle = :handle WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
+
+-- name: plan_push_again
+-- Only by the process that submitted it last: a later submission is another's.
+UPDATE segue_pushes SET state = 'planned', due_at = :due_at, reason = coalesce(CAST(:reason AS text), reason)
+WHERE id = :id AND state = 'unsure' AND tries = :tries RETURNING id;
+
+-- name: note_unsure
+UPDATE segue_pushes SET due_at = :due_at, reason = :reason
+WHERE id = :id AND state = 'unsure' AND tries = :tries RETURNING id;
+
+-- name: accepted_pushes
+SELECT {push_columns} FROM segue_pushes p
+WHERE p.executor = :executor AND p.state = 'accepted' AND p.closed_at IS NULL AND p.id > :after ORDER BY p.id LIMIT :limit;
+
+-- name: see_push
+UPDATE segue_pushes SET phase = :phase, reason = CAST(:reason AS text), host = coalesce(CAST(:host AS text), host),
+    gone_at = CASE WHEN CAST(:is_gone AS boolean) THEN coalesce(gone_at, :now) END
+WHERE id = :id AND state = 'accepted' RETURNING id;
+
+-- name: pushes_to_end
+-- Asked to end, or no longer the current attempt of their step, or of a run that is gone.
+SELECT {push_columns} FROM segue_pushes p
+LEFT JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step
+WHERE p.executor = :executor AND p.state = 'accepted' AND p.closed_at IS NULL AND (p.cancel_at IS NULL OR p.cancel_at <= :now)
+AND (s.run_id IS NULL OR s.attempt <> p.attempt OR s.status NOT IN ('sent', 'running') OR s.cancel_requested)
+ORDER BY p.id LIMIT :limit;
+
+-- name: note_cancel
+UPDATE segue_pushes SET cancels = cancels + 1, cancel_at = :until
+WHERE id = :id AND closed_at IS NULL AND cancels = :cancels RETURNING id;
+
+-- name: close_push
+UPDATE segue_pushes SET state = 'closed', closed_at = :now WHERE id = :id AND closed_at IS NULL RETURNING id;
+
+-- name: open_push_of
+SELECT 1 FROM segue_pushes WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND closed_at IS NULL;
+
+-- name: push_of_attempt
+SELECT {push_columns}, p.state FROM segue_pushes p
+WHERE p.run_id = :run_id AND p.step = :step AND p.attempt = :attempt;
+
+-- name: unclean_pushes
+SELECT {push_columns} FROM segue_pushes p
+WHERE p.executor = :executor AND p.closed_at IS NOT NULL AND p.closed_at <= :before AND p.cleaned_at IS NULL
+ORDER BY p.closed_at LIMIT :limit;
+
+-- name: clean_push
+UPDATE segue_pushes SET cleaned_at = :now WHERE id = :id;
+
+-- name: prune_pushes
+-- Of runs that were deleted.
+DELETE FROM segue_pushes WHERE executor = :executor AND cleaned_at IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = segue_pushes.run_id) RETURNING id;
+
+-- name: push_of_id
+SELECT state, external_id FROM segue_pushes WHERE id = :id AND executor = :executor;
+
+-- name: check_pushes
+SELECT p.run_id, 'step ' || p.step || ' is ' || s.status || ', and its push is closed' FROM segue_pushes p
+JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step AND s.attempt = p.attempt
+WHERE p.closed_at IS NOT NULL AND s.status IN ('sent', 'running');

@@ -1,0 +1,99 @@
+"""Tasks that run as jobs of a Slurm cluster. The environment says where it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from segue import Abort, chain, group, shell, task, workflow
+from segue.dispatcher.protocol import Pace
+from segue.executors.slurm import Slurm
+from segue.executors.slurm.executor import ENVIRONMENT
+from segue.plan.pushed import Resources
+
+FOLDER = os.environ.get("TEST_SLURM_FOLDER", "/nowhere")
+QUICK = Pace(
+    look_seconds=0.2, settle_seconds=2.0, call_seconds=10.0, gone_seconds=3.0, cancel_seconds=5.0, keep_seconds=3600.0
+)
+
+cluster = Slurm(
+    "hpc", folder=f"{FOLDER}/jobs", modules=[__name__], slurm_conf=os.environ.get("TEST_SLURM_CONF"), pace=QUICK,
+    command_seconds=3.0, environment=[*ENVIRONMENT, "TEST_SLURM_FOLDER", "TEST_SLURM_CONF"],
+)  # fmt: skip
+
+
+@task(executor="hpc")
+def double(number: int) -> int:
+    sys.stdout.write(f"doubling {number}\n")
+    return 2 * number
+
+
+@task
+def add(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@task(executor="hpc")
+def where() -> dict[str, str | None]:
+    """What the environment of a job has."""
+    return {name: os.environ.get(name) for name in ("SLURM_JOB_ID", "SEGUE_DATABASE_URL", "SECRET")}
+
+
+@task(executor="hpc", resources=Resources(memory="60MiB"))
+def greedy() -> int:
+    held = bytearray(400 * 2**20)
+    return len(held)
+
+
+@task(executor="hpc", lost_retries=1)
+def until(name: str) -> str:
+    """Say that it runs, and wait for a file."""
+    with Path(FOLDER, f"{name}.began").open("a") as file:
+        file.write("x")
+    while not Path(FOLDER, name).exists():
+        time.sleep(0.05)
+    return name
+
+
+@task(executor="hpc", retries=1, retry_delay=0.1)
+def broken() -> None:
+    raise ValueError("of the task")
+
+
+@task(executor="hpc")
+def hopeless() -> None:
+    raise Abort("nothing helps")
+
+
+@task(executor="hpc")
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(executor="hpc", timeout=1)
+def slow() -> None:
+    time.sleep(60)
+
+
+@task(executor="hpc")
+def spread(count: int) -> object:
+    """A pushed step may return a plan."""
+    return group(double.s(number) for number in range(count))
+
+
+@workflow
+def mixed(count: int) -> int:
+    return add(double.map(list(range(count))))
+
+
+@workflow
+def grown(count: int) -> int:
+    return add(spread(count))
+
+
+@workflow
+def commands() -> dict[str, object]:
+    return chain(double.s(4), shell.s("echo got {}", executor="hpc"))()

@@ -1,0 +1,28 @@
+"""Tasks for processes that run one step from a spool."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from segue import task
+
+
+@task(name="spooled.double")
+def double(number: int) -> int:
+    sys.stdout.write(f"doubling {number}\n")
+    return 2 * number
+
+
+@task(name="spooled.broken")
+def broken() -> None:
+    raise ValueError("of the task")
+
+
+@task(name="spooled.wait")
+def wait(path: str) -> None:
+    """Say that it runs, and wait for its end."""
+    Path(path).touch()
+    while True:
+        time.sleep(0.05)

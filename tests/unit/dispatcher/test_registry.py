@@ -1,0 +1,43 @@
+"""Executors by name, and which of them a dispatcher takes steps to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from segue.cli.dispatcher import _chosen
+from segue.dispatcher.registry import executors, register
+from segue.errors import ConfigError, DefinitionError
+from segue.testing import ScriptedPlatform
+
+
+@pytest.fixture(autouse=True)
+def none_registered() -> Iterator[None]:
+    before = dict(executors)
+    executors.clear()
+    yield
+    executors.clear()
+    executors.update(before)
+
+
+def test_all_of_them_or_those_that_are_named() -> None:
+    first, second = ScriptedPlatform("first"), ScriptedPlatform("second")
+    for platform in (second, first):
+        register(platform)
+    assert _chosen(()) == [first, second]
+    assert _chosen(("second",)) == [second]
+
+
+def test_names_that_are_not_there() -> None:
+    with pytest.raises(ConfigError, match="they define none"):
+        _chosen(())
+    register(ScriptedPlatform("first"))
+    with pytest.raises(ConfigError, match="no executor 'other'; there are first"):
+        _chosen(("other",))
+
+
+@pytest.mark.parametrize("name", ["", "Far", "a b", "celery", "dispatcher", "@far"])
+def test_names_that_no_executor_may_have(name: str) -> None:
+    with pytest.raises(DefinitionError, match="name of an executor"):
+        register(ScriptedPlatform(name))
