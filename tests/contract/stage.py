@@ -193,7 +193,8 @@ class Stage:
 
     def is_sound(self) -> bool:
         """Nothing in the database breaks an invariant; the assertion shows what does."""
-        assert self.engine.broken_invariants() == []
+        broken = self.engine.broken_invariants()
+        assert not broken, broken
         return True
 
     def read(self, statement: str) -> list[Any]:

@@ -40,8 +40,8 @@ def test_a_large_chord_waits_in_the_database_and_all_of_it_runs(staged: Staged) 
 def test_explain_says_that_a_step_waits_for_the_window(staged: Staged, tmp_path: Path) -> None:
     project, until = staged.project, tmp_path / "until"
     staged.worker()
-    run = project.segue.start(group(project.sig("wait_for_file", str(until)) for _ in range(WINDOW + 100)))
-    [reason] = run.explain(step=WINDOW + 99)
+    run = project.segue.start(group(project.sig("wait_for_file", str(until)) for _ in range(WINDOW + 400)))
+    [reason] = run.explain(step=WINDOW + 399)
     assert reason.code == "to_be_sent"
     assert "steps of this queue were sent and have not begun" in reason.text
     run.cancel()

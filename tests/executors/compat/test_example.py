@@ -28,8 +28,9 @@ def shop(
     }  # fmt: skip
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    # Celery gives the tasks of a module to every app of the process: not those of this one to the next test's
-    monkeypatch.setattr(_state, "_on_app_finalizers", set(_state._on_app_finalizers))
+    # Celery gives the tasks of a module to every app of the process: not those of other tests to this one, nor back
+    of_celery = {make for make in _state._on_app_finalizers if make.__module__ == "celery.app.builtins"}
+    monkeypatch.setattr(_state, "_on_app_finalizers", of_celery)
     monkeypatch.syspath_prepend(str(FOLDER))
     monkeypatch.delitem(sys.modules, "shop", raising=False)
     shop = importlib.import_module("shop")

@@ -10,13 +10,13 @@ SELECT reference, bytes, stored_at FROM :batch ON CONFLICT DO NOTHING;
 -- Not for a run that was deleted meanwhile: nothing would delete that use.
 INSERT INTO segue_payload_uses (run_id, reference)
 SELECT run_id, reference FROM :batch
-WHERE EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = run_id) ON CONFLICT DO NOTHING;
+WHERE (SELECT 1 FROM segue_runs r WHERE r.id >= run_id AND r.id <= run_id ORDER BY r.id LIMIT 1) IS NOT NULL ON CONFLICT DO NOTHING;
 
 -- name: look_at_payloads
 -- Before their uses are deleted. Runs that share payloads may be deleted at the same time, so the rows are locked in
 -- their order.
-WITH found AS MATERIALIZED (SELECT p.reference FROM segue_payloads p WHERE p.reference IN (
-        SELECT u.reference FROM segue_payload_uses u WHERE u.run_id = ANY(:ids::uuid[]))
+WITH found AS MATERIALIZED (SELECT p.reference FROM segue_payloads p WHERE p.reference = ANY(ARRAY(
+        SELECT u.reference FROM segue_payload_uses u WHERE u.run_id = ANY(:ids::uuid[])))
     ORDER BY p.reference FOR NO KEY UPDATE)
 UPDATE segue_payloads p SET may_be_unused = true FROM found f WHERE p.reference = f.reference AND NOT p.may_be_unused;
 
@@ -28,4 +28,4 @@ SELECT reference FROM segue_payloads WHERE reference = ANY(:references::text[]);
 
 -- name: forget_payloads
 DELETE FROM segue_payloads WHERE reference = ANY(:references::text[])
-AND NOT EXISTS (SELECT 1 FROM segue_payload_uses u WHERE u.reference = segue_payloads.reference) RETURNING reference;
+AND (SELECT 1 FROM segue_payload_uses u WHERE u.reference = segue_payloads.reference LIMIT 1) IS NULL RETURNING reference;

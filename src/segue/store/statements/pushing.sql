@@ -10,19 +10,21 @@ p.id, p.run_id, p.step, p.attempt, p.external_id, p.tries, p.phase, p.reason, p.
 -- name: due_pushes
 -- Those that may leave now: their attempt is the current one, and nothing holds their run.
 SELECT {push_columns} FROM segue_pushes p
-JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step JOIN segue_runs r ON r.id = p.run_id
-WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND p.due_at <= :now AND {may_leave}
+WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND p.due_at <= :now
+AND {may_leave} IS NOT NULL
 ORDER BY p.due_at, p.id LIMIT :limit;
 
 -- name: may_leave
-s.attempt = p.attempt AND s.status = 'sent' AND NOT s.cancel_requested AND r.finished_at IS NULL AND r.status <> 'paused'
-AND (r.intent IS NULL OR s.hook IS NOT NULL)
+-- Looked up for each push, and never a join: see payloads.sql. Its words fit only the primary keys.
+(SELECT 1 FROM segue_steps s WHERE s.run_id = p.run_id AND s.step = p.step AND s.attempt = p.attempt
+AND s.status IN ('sent', 'running') AND s.status <> 'running' AND NOT s.cancel_requested
+AND (SELECT r.finished_at IS NULL AND r.status <> 'paused' AND (r.intent IS NULL OR s.hook IS NOT NULL) FROM segue_runs r
+    WHERE r.id >= p.run_id AND r.id <= p.run_id ORDER BY r.id LIMIT 1) LIMIT 1)
 
 -- name: held_pushes
 -- Planned ones that may not leave: they are withdrawn, because nothing of them exists outside.
 SELECT p.id, p.run_id, p.step, p.attempt FROM segue_pushes p
-LEFT JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step LEFT JOIN segue_runs r ON r.id = p.run_id
-WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND NOT coalesce({may_leave}, false)
+WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND {may_leave} IS NULL
 ORDER BY p.run_id, p.step LIMIT :limit;
 
 -- name: take_push
@@ -70,9 +72,9 @@ WHERE id = :id AND state = 'accepted' RETURNING id;
 -- name: pushes_to_end
 -- Asked to end, or no longer the current attempt of their step, or of a run that is gone.
 SELECT {push_columns} FROM segue_pushes p
-LEFT JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step
 WHERE p.executor = :executor AND p.state = 'accepted' AND p.closed_at IS NULL AND (p.cancel_at IS NULL OR p.cancel_at <= :now)
-AND (s.run_id IS NULL OR s.attempt <> p.attempt OR s.status NOT IN ('sent', 'running') OR s.cancel_requested)
+AND (SELECT 1 FROM segue_steps s WHERE s.run_id = p.run_id AND s.step = p.step AND s.attempt = p.attempt
+    AND s.status IN ('sent', 'running') AND NOT s.cancel_requested LIMIT 1) IS NULL
 ORDER BY p.id LIMIT :limit;
 
 -- name: note_cancel
@@ -100,12 +102,13 @@ UPDATE segue_pushes SET cleaned_at = :now WHERE id = :id;
 -- name: prune_pushes
 -- Of runs that were deleted.
 DELETE FROM segue_pushes WHERE executor = :executor AND cleaned_at IS NOT NULL
-AND NOT EXISTS (SELECT 1 FROM segue_runs r WHERE r.id = segue_pushes.run_id) RETURNING id;
+AND (SELECT 1 FROM segue_runs r WHERE r.id >= segue_pushes.run_id AND r.id <= segue_pushes.run_id
+    ORDER BY r.id LIMIT 1) IS NULL RETURNING id;
 
 -- name: push_of_id
 SELECT state, external_id FROM segue_pushes WHERE id = :id AND executor = :executor;
 
 -- name: check_pushes
-SELECT p.run_id, 'step ' || p.step || ' is ' || s.status || ', and its push is closed' FROM segue_pushes p
-JOIN segue_steps s ON s.run_id = p.run_id AND s.step = p.step AND s.attempt = p.attempt
-WHERE p.closed_at IS NOT NULL AND s.status IN ('sent', 'running');
+SELECT p.run_id, 'step ' || p.step || ' is sent or running, and its push is closed' FROM segue_pushes p
+WHERE p.closed_at IS NOT NULL AND (SELECT 1 FROM segue_steps s WHERE s.run_id = p.run_id AND s.step = p.step
+    AND s.attempt = p.attempt AND s.status IN ('sent', 'running') LIMIT 1) IS NOT NULL;
