@@ -75,9 +75,11 @@ def test_nothing_is_connected_before_it_is_used(tmp_path: Path) -> None:
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Path:
     """A folder that anybody can reach and only its owner can write."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and len(folder.parts) > 2:
-            folder.chmod(0o755)
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents:  # up to the one for everybody's temporary files, whose other rights are kept
+        mode = folder.stat().st_mode & 0o7777
+        if folder.stat().st_uid == os.geteuid() and mode & 0o055 != 0o055:
+            folder.chmod(mode | 0o055)
     return tmp_path
 
 
