@@ -33,6 +33,7 @@ case $said in
 *) echo "Celery 5.2 was refused for another reason:"; echo "$said"; exit 1 ;;
 esac
 
+export SEGUE_TEST_THOROUGH=1  # on both databases
 failed=""
 for version in 5.3 5.5 5.7; do
     environment "$version" ".[dev]"
