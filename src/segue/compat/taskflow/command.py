@@ -80,13 +80,13 @@ def commands(taskflow: Taskflow) -> click.Group:
 
 
 def _add_database(main: click.Group, _taskflow: Taskflow) -> None:
+    @main.command("init_db")
     @_connection
     def init_db(sql_alchemy_connection: str | None) -> None:
         """Make the tables, or update them."""
         upgrade(sql_alchemy_connection)
 
-    main.command("init_db")(init_db)
-    main.command("migrate_db")(init_db)
+    main.add_command(init_db, "migrate_db")
 
     @main.command("api_server", context_settings={"ignore_unknown_options": True})
     @click.argument("_words", nargs=-1)
@@ -186,7 +186,7 @@ def _add_run_task(main: click.Group, taskflow: Taskflow) -> None:
     @_connection
     @click.option("--worker-id", help="Without effect: workers have ids of their own.")
     def run_task(task_instance_id: str, sql_alchemy_connection: str | None, worker_id: str | None) -> None:
-        """Run one attempt at a queued task instance now, in this process. Exit code 1 if it fails."""
+        """Run a queued task instance now, in this process. Exit code 1 if its attempt fails, also if it is retried."""
         with _ready(sql_alchemy_connection) as segue:
             sys.exit(_run_task(taskflow, segue, task_instance_id))
 

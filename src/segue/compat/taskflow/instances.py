@@ -102,8 +102,9 @@ class TaskInstance(Instance):
 
         work = step_of(self.task, self)
         run = self._start(
-            segue, work, params=self.params, scheduled=self.scheduled, priority=self.priority, unique=self.unique
-        )
+            segue, work, params=self.params, scheduled=self.scheduled, priority=self.priority, unique=self.unique,
+            max_attempts=self.max_attempts, retry_delay=self.retry_delay,
+        )  # fmt: skip
         self.id = f"{run.id}.0"
         return run
 

@@ -28,11 +28,13 @@ def make_task(task: Task) -> authoring.Task[..., Any]:
 
     def run(
         run_at: datetime, params: dict[str, Any] | None = None, scheduled: bool = True, priority: str | None = None,
-        unique: str | None = None, in_workflow: bool = False,
+        unique: str | None = None, in_workflow: bool = False, max_attempts: int | None = None,
+        retry_delay: float | None = None,
     ) -> None:  # fmt: skip
         instance = TaskInstance(
-            task, scheduled=scheduled, run_at=run_at, priority=priority, unique=unique, params=params
-        )
+            task, scheduled=scheduled, run_at=run_at, priority=priority, unique=unique, params=params,
+            max_attempts=max_attempts, retry_delay=retry_delay,
+        )  # fmt: skip
         _execute(task, instance, in_workflow=in_workflow)
 
     made: authoring.Task[..., Any] = authoring.task(
