@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
 from segue import Run, Segue
 from segue.authoring import declared
 from segue.compat.refusing import NotTranslatedError
 from segue.compat.taskflow import AlreadyQueuedError, Pusher, Scheduler
+from segue.compat.taskflow.command import commands
 from segue.errors import RunFailedError
 from tests.executors.celery.conftest import a_database, wait_until
 from tests.executors.compat import taskflow_project as project
@@ -218,22 +220,26 @@ def test_a_failure_that_is_final_is_no_matter_of_its_monitors(site: Site) -> Non
     wait_until(lambda: "one destination is away" in (site.folder / "worker").read_text())
 
 
+def typed(site: Site, *words: str) -> str:
+    """A command in this process; what it printed."""
+    done = CliRunner().invoke(commands(project.taskflow), words, env=site.environment)
+    assert done.exit_code == 0, done.output
+    return str(done.output).strip()
+
+
 def test_commands_queue_and_pull(alone: Site) -> None:
-    assert alone.run("migrate_db").returncode == 0
-    queued = alone.run("queue_task", "tell", "--params", '{"x": [1, "é"]}', "--priority", "critical")
-    other = alone.run("queue_task", "fails")
-    workflow = alone.run("queue_workflow", "etl", "--run-at", "2999-01-01T00:00:00")
-    assert workflow.returncode == 2
-    workflow = alone.run("queue_workflow", "etl", "--run-at", "2099-01-01T00:00:00")
+    typed(alone, "migrate_db")
+    queued = typed(alone, "queue_task", "tell", "--params", '{"x": [1, "é"]}', "--priority", "critical")
+    other = typed(alone, "queue_task", "fails")
+    workflow = typed(alone, "queue_workflow", "etl", "--run-at", "2099-01-01T00:00:00")
     pulled = alone.run("pull_worker", "-n", "1", "--sleep", "2", "--task-names", "tell, load", "--worker-id", "w")
     assert pulled.returncode == 0, pulled.stderr
     [told] = [ast.literal_eval(line) for line in alone.lines("told")]
-    assert (told["params"], told["priority"], told["id"]) == ({"x": [1, "é"]}, "critical", queued.stdout.strip())
-    assert alone.segue.get(other.stdout.strip().partition(".")[0]).status == "pending"
-    assert alone.segue.get(workflow.stdout.strip()).explain()[0].code == "delayed"
-    assert alone.run("run_task", other.stdout.strip()).returncode == 1
-    assert alone.segue.get(other.stdout.strip().partition(".")[0]).steps()[0].failures == 1
-    assert alone.run("run_task", alone.run("queue_task", "prompt").stdout.strip()).returncode == 0
+    assert (told["params"], told["priority"], told["id"]) == ({"x": [1, "é"]}, "critical", queued)
+    assert alone.segue.get(other.partition(".")[0]).status == "pending"
+    assert alone.segue.get(workflow).explain()[0].code == "delayed"
+    assert alone.run("run_task", other).returncode == 1
+    assert alone.segue.get(other.partition(".")[0]).steps()[0].failures == 1
 
 
 def test_what_starts_late_is_reported(alone: Site) -> None:
@@ -272,6 +278,7 @@ def test_one_round_in_this_process_declares_and_starts(alone: Site) -> None:
         (("queue_task", "tell", "--params", '{"a": ' * 2000 + "1" + "}" * 2000), "--params is not JSON"),
         (("queue_task", "tell", "--params", '{"a": NaN}'), "--params is not JSON"),
         (("queue_task", "tell", "--run-at", "tomorrow"), "takes a time"),
+        (("queue_task", "tell", "--run-at", "2999-01-01T00:00:00"), "36,525 days"),
         (("queue_task", "tell", "--workflow-instance-id", "7"), "has no counterpart"),
         (("pull_worker", "--task-names", "tell,nobody"), "There is no task 'nobody'"),
         (("run_task", "7"), "is not the id of a task instance"),
@@ -283,10 +290,6 @@ def test_one_round_in_this_process_declares_and_starts(alone: Site) -> None:
     ],
 )
 def test_commands_say_what_is_wrong(tmp_path: Path, words: tuple[str, ...], why: str) -> None:
-    from click.testing import CliRunner
-
-    from segue.compat.taskflow.command import commands
-
     environment = {"SQL_ALCHEMY_CONNECTION": f"sqlite+pysqlite:///{tmp_path}/x.db"}
     done = CliRunner().invoke(commands(project.taskflow), words, env=environment)
     assert why in done.output

@@ -94,10 +94,13 @@ def _about(defined: Schedulable) -> dict[str, Any]:
     """The options that tasks and workflows share."""
     found: dict[str, Any] = {}
     if defined.schedule is not None:
-        found["schedule"] = Schedule(
-            defined.schedule, timezone="UTC", starts_at=defined.start_date, ends_at=defined.end_date,
-            overlap="queue_one", catch_up="latest", active=bool(defined.active),
-        )  # fmt: skip
+        try:
+            found["schedule"] = Schedule(
+                defined.schedule, timezone="UTC", starts_at=defined.start_date, ends_at=defined.end_date,
+                overlap="queue_one", catch_up="latest", active=bool(defined.active),
+            )  # fmt: skip
+        except ConfigError as error:
+            raise DefinitionError(f"{defined}: {error}") from error
     if defined.is_limited:
         found["concurrency"] = defined.concurrency
     if defined.title is not None:
