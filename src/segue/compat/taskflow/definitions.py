@@ -14,7 +14,6 @@ from segue.given import shown
 
 if TYPE_CHECKING:
     from segue import authoring
-    from segue.compat.taskflow.project import Taskflow
 
 
 class Schedulable:
@@ -42,7 +41,7 @@ class Schedulable:
         self.default_priority = default_priority
         self.start_date = None if start_date is None else words.utc(f"{of}: start_date", start_date)
         self.end_date = None if end_date is None else words.utc(f"{of}: end_date", end_date)
-        self.taskflow: Taskflow | None = None
+        self.taskflow: Any = None  # the Taskflow that it was added to
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

@@ -1,20 +1,18 @@
-"""Instances: what is to be queued, what `execute` is told, and what the database says of it afterwards."""
+"""Instances: what is to be queued, what `execute` receives, and what the database says of it afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segue.client import Run, Segue
 from segue.compat.refusing import not_translated
 from segue.compat.taskflow import words
 from segue.compat.taskflow.errors import AlreadyQueuedError
+from segue.compat.taskflow.options import policy, pushed, registered
 from segue.errors import ConfigError, DefinitionError
 from segue.given import shown
-
-if TYPE_CHECKING:
-    from segue.compat.taskflow.definitions import Task, Workflow
 
 
 class Instance:
@@ -66,7 +64,7 @@ class TaskInstance(Instance):
     """
 
     def __init__(
-        self, task: Task, *, scheduled: bool = False, status: str = "queued",
+        self, task: Any, *, scheduled: bool = False, status: str = "queued",
         workflow_instance_id: str | None = None, run_at: datetime | None = None, priority: str | None = None,
         max_attempts: int | None = None, timeout: float | None = None, retry_delay: float | None = None,
         unique: str | None = None, params: Mapping[str, Any] | None = None,
@@ -98,9 +96,10 @@ class TaskInstance(Instance):
                 f"workflow_instance_id={self.workflow_instance_id!r} of a new instance",
                 "A run has the tasks with which it was started; run one again with segue.get(id).step(name).retry().",
             )
-        from segue.compat.taskflow.translating import step_of  # noqa: PLC0415 - it needs this module
-
-        work = step_of(self.task, self)
+        work = registered(self.task).options(
+            **policy(self.max_attempts - 1, self.timeout, self.retry_delay), **pushed(self.task, self.params),
+            priority=words.PRIORITIES[self.priority],
+        )  # fmt: skip
         run = self._start(
             segue, work, params=self.params, scheduled=self.scheduled, priority=self.priority, unique=self.unique,
             max_attempts=self.max_attempts, retry_delay=self.retry_delay,
@@ -110,7 +109,7 @@ class TaskInstance(Instance):
 
     @property
     def status(self) -> str:
-        """queued, pushed, running, retry, success, failed or dequeued; read anew for an instance that was started."""
+        """queued, pushed, running, retry, success, failed or dequeued; read again for an instance that was started."""
         if self._run is None:
             return self._status
         [step] = self._run.steps(limit=1)
@@ -124,7 +123,7 @@ class WorkflowInstance(Instance):
     """One run of a workflow, made by `Workflow.get_new_instance` and queued by `start`."""
 
     def __init__(
-        self, workflow: Workflow, *, scheduled: bool = False, status: str = "queued", run_at: datetime | None = None,
+        self, workflow: Any, *, scheduled: bool = False, status: str = "queued", run_at: datetime | None = None,
         priority: str | None = None, unique: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
@@ -136,16 +135,13 @@ class WorkflowInstance(Instance):
 
     def start(self, segue: Segue) -> Run:
         """Queue it with all its tasks: it is durable when this returns. Raises AlreadyQueuedError."""
-        from segue.compat.taskflow.translating import registered  # noqa: PLC0415 - it needs this module
-
-        work = registered(self.workflow)
-        run = self._start(segue, work, scheduled=self.scheduled, priority=self.priority)
+        run = self._start(segue, registered(self.workflow), scheduled=self.scheduled, priority=self.priority)
         self.id = run.id
         return run
 
     @property
     def status(self) -> str:
-        """queued, running, success, failed or dequeued; read anew for an instance that was started."""
+        """queued, running, success, failed or dequeued; read again for an instance that was started."""
         return "queued" if self._run is None else words.run_status(self._run.status)
 
     def __repr__(self) -> str:

@@ -14,8 +14,9 @@ from segue.authoring.declared import declared_limits
 from segue.client import Segue
 from segue.compat.refusing import not_translated
 from segue.compat.taskflow.definitions import Task, Workflow
+from segue.compat.taskflow.options import AWS_BATCH
 from segue.compat.taskflow.project import Taskflow
-from segue.compat.taskflow.translating import AWS_BATCH, PREFIX
+from segue.compat.taskflow.translating import PREFIX
 from segue.dispatcher.dispatcher import Dispatcher
 from segue.dispatcher.protocol import PolledExecutor
 from segue.dispatcher.registry import executors

@@ -1,10 +1,9 @@
-"""From definitions of Taskflow to tasks and workflows of Segue, and back to what `execute` is told."""
+"""From definitions of Taskflow to tasks and workflows of Segue, and back to what `execute` receives."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -16,11 +15,10 @@ from segue.authoring.options import placed
 from segue.compat.taskflow import words
 from segue.compat.taskflow.definitions import Schedulable, Task, Workflow
 from segue.compat.taskflow.instances import TaskInstance
+from segue.compat.taskflow.options import policy, pushed, registered
 from segue.errors import ConfigError, DefinitionError
 
 PREFIX = "taskflow."
-AWS_BATCH = "aws_batch"
-_PUSH_PARAMS = {"job_queue": "queue", "job_definition": "definition"}
 
 
 def make_task(task: Task) -> authoring.Task[..., Any]:
@@ -38,8 +36,8 @@ def make_task(task: Task) -> authoring.Task[..., Any]:
         _execute(task, instance, in_workflow=in_workflow)
 
     made: authoring.Task[..., Any] = authoring.task(
-        name=PREFIX + task.name, **_about(task), **_policy(task.retries, task.timeout, task.retry_delay),
-        **_pushed(task, {}), priority=words.PRIORITIES[task.default_priority],
+        name=PREFIX + task.name, **_about(task), **policy(task.retries, task.timeout, task.retry_delay),
+        **pushed(task, {}), priority=words.PRIORITIES[task.default_priority],
     )(run)  # fmt: skip
     if task.sla is not None:
         made.placement = placed(made.placement, {"sla_start": task.sla}, of=repr(task))
@@ -75,21 +73,6 @@ def in_order(workflow: Workflow) -> list[Task]:
         raise DefinitionError(f"{workflow} has tasks that depend on each other in a circle: {circle}") from None
 
 
-def registered(defined: Any) -> Any:
-    """What a task or workflow is in Segue. Raises ConfigError if it belongs to no Taskflow."""
-    if defined.taskflow is None:
-        raise ConfigError(f"{defined} belongs to no Taskflow. Call taskflow.add_task or add_workflow with it.")
-    return defined.work
-
-
-def step_of(task: Task, instance: TaskInstance) -> authoring.Task[..., Any]:
-    """The Segue task with the options of one instance."""
-    policy = _policy(instance.max_attempts - 1, instance.timeout, instance.retry_delay)
-    pushed = _pushed(task, instance.params)
-    found: authoring.Task[..., Any] = registered(task)
-    return found.options(**policy, **pushed, priority=words.PRIORITIES[instance.priority])
-
-
 def _about(defined: Schedulable) -> dict[str, Any]:
     """The options that tasks and workflows share."""
     found: dict[str, Any] = {}
@@ -107,27 +90,6 @@ def _about(defined: Schedulable) -> dict[str, Any]:
         found["title"] = defined.title
     if defined.description is not None:
         found["description"] = defined.description
-    return found
-
-
-def _policy(retries: int, timeout: float | None, retry_delay: float) -> dict[str, Any]:
-    return {
-        "retries": retries, "timeout": timeout, "retry_delay": retry_delay, "retry_factor": 1.0, "retry_jitter": 0.0,
-        "retry_max_delay": retry_delay,
-    }  # fmt: skip
-
-
-def _pushed(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Where it is pushed, and with which options: those of the instance, of the task, of the push worker."""
-    if task.push_destination is None:
-        return {}
-    found: dict[str, Any] = {"executor": task.push_destination}
-    if task.push_destination == AWS_BATCH:
-        push_worker = None if task.taskflow is None else task.taskflow.get_push_worker(AWS_BATCH)
-        defaults = {} if push_worker is None else push_worker.defaults
-        given = {**defaults, **task.params, **params}
-        push = {option: given[name] for name, option in _PUSH_PARAMS.items() if given.get(name) is not None}
-        found["push"] = push
     return found
 
 

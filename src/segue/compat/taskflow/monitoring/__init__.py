@@ -1,4 +1,4 @@
-"""Monitors: destinations that are told how instances end, in the process where that happens.
+"""Monitors: destinations that hear how instances end, in the process where that happens.
 
 They are observers: called after the commit, in a thread of their own, and what they raise is logged. They get no
 database session.
@@ -7,20 +7,17 @@ database session.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from segue.observing.harmless_log import get_logger
 from segue.observing.observers import Event, on
-
-if TYPE_CHECKING:
-    from segue.compat.taskflow.project import Taskflow
 
 logger = get_logger("segue.taskflow")
 _TASKS = "taskflow."
 
 
 class Ended(NamedTuple):
-    """What a destination is told of an instance: `task_name` of a task, else None; `workflow_name` likewise."""
+    """What a destination hears of an instance: `task_name` of a task, else None; `workflow_name` likewise."""
 
     id: str
     task_name: str | None
@@ -55,7 +52,7 @@ class MonitorDestination:
 
 
 class Monitor(MonitorDestination):
-    """Tells several destinations. An error of one is logged, and the others are told."""
+    """Tells several destinations. An error of one is logged, and the others still hear."""
 
     def __init__(self, destinations: Iterable[MonitorDestination] = ()) -> None:
         self.destinations = list(destinations)
@@ -104,7 +101,7 @@ _RUNS: dict[str, tuple[Tell, str]] = {
 }
 
 
-def observe(taskflow: Taskflow) -> None:
+def observe(taskflow: Any) -> None:
     """Let the taskflow's monitor hear of the instances of its tasks and workflows."""
 
     def told(event: Event) -> None:
