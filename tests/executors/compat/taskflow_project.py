@@ -50,6 +50,7 @@ class Slow(Task):
 
     def on_kill(self) -> None:
         note("slow", "killed")
+        raise OSError("nothing to clean")  # is logged
 
 
 class Destination(MonitorDestination):

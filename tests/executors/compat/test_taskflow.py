@@ -237,6 +237,10 @@ def test_commands_queue_and_pull(alone: Site) -> None:
     [told] = [ast.literal_eval(line) for line in alone.lines("told")]
     assert (told["params"], told["priority"], told["id"]) == ({"x": [1, "é"]}, "critical", queued)
     assert alone.segue.get(other.partition(".")[0]).status == "pending"
+    assert (
+        "not for now"
+        in CliRunner().invoke(commands(project.taskflow), ["run_task", f"{workflow}.0"], env=alone.environment).output
+    )
     assert alone.segue.get(workflow).explain()[0].code == "delayed"
     assert alone.run("run_task", other).returncode == 1
     assert alone.segue.get(other.partition(".")[0]).steps()[0].failures == 1
@@ -263,6 +267,10 @@ def test_one_round_in_this_process_declares_and_starts(alone: Site) -> None:
         lambda: task("tell").get_new_instance(workflow_instance_id="7").start(alone.segue),
         lambda: task("tell").get_new_instance().start(object()),
         lambda: task("tell").next_run(),
+        lambda: task("tell").last_run(),
+        lambda: task("tell").get_new_instance().fail(object(), project.taskflow),
+        lambda: Scheduler(project.taskflow).queue_task(object()),
+        lambda: Pusher(project.taskflow).sync_task_states(object()),
     ):
         with pytest.raises(NotTranslatedError, match=r"has no counterpart in Segue\. "):
             refused()

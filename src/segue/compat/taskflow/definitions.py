@@ -113,6 +113,10 @@ class Task(Schedulable):
         """Not here: `segue schedules next NAME` knows it."""
         not_translated("Task.next_run", "Ask segue.schedules.next(task.work.name).")
 
+    def last_run(self, base_time: datetime | None = None) -> datetime | None:
+        """Not here: `segue schedules show NAME` knows it."""
+        not_translated("Task.last_run", "Ask segue.schedules.ticks(task.work.name).")
+
 
 class Workflow(Schedulable):
     """Tasks that depend on each other. A task of it names it: `Task(workflow=...)`.

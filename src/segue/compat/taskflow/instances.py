@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from segue.client import Run, Segue
 from segue.compat.refusing import not_translated
@@ -40,6 +40,11 @@ class Instance:
         if self._run is None:
             raise ConfigError(f"{self!r} is not started; call start(segue).")
         return self._run
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("complete", "succeed", "fail"):
+            not_translated(f"{type(self).__name__}.{name}", "A worker records how it ended; see segue mark and cancel.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _start(self, segue: object, work: Any, **arguments: Any) -> Run:
         if not isinstance(segue, Segue):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from segue.authoring import declared
 from segue.authoring.declared import declared_limits
@@ -29,6 +29,19 @@ from segue.worker.options import WorkerOptions
 from segue.worker.worker import Worker as SegueWorker
 
 HEARTBEAT_SECONDS = 60.0
+_INSIDE = {
+    "now": "The database's clock decides.",
+    "queue_task": "Call task.get_new_instance(...).start(segue).",
+    "queue_workflow": "Call workflow.get_new_instance(...).start(segue).",
+    "queue_workflow_task": "The engine starts the tasks of a workflow.",
+    "queue_workflow_tasks": "The engine starts the tasks of a workflow.",
+    "schedule_recurring": "Call run(segue).",
+    "advance_workflows_forward": "The engine starts the tasks of a workflow.",
+    "fail_timedout_task_instances": "Workers end what is over its timeout.",
+    "sync_task_states": "Call run(segue).",
+    "push_queued_task_instances": "Call run(segue).",
+    "get_push_destination": "Look into segue.dispatcher.registry.executors.",
+}
 
 
 class Scheduler:
@@ -41,6 +54,9 @@ class Scheduler:
             )
         self.taskflow = taskflow
         self.dry_run = dry_run
+
+    def __getattr__(self, name: str) -> NoReturn:
+        _refuse(self, name)
 
     def run(self, segue: Any) -> list[str]:
         """One round: start what is due. With `dry_run` it starts nothing, and returns a line for each next tick."""
@@ -100,6 +116,9 @@ class Pusher:
             not_translated("dry_run and now_override of Pusher", "`segue explain RUN` says what waits.")
         self.taskflow = taskflow
 
+    def __getattr__(self, name: str) -> NoReturn:
+        _refuse(self, name)
+
     def run(self, segue: Any) -> int:
         """One round for each destination. Returns how many steps moved."""
         _check(segue, "Pusher(taskflow).run")
@@ -116,7 +135,7 @@ class Worker:
         self, segue: Segue, *, seconds: float | None, task_names: Sequence[str] = (),
         until: Callable[[SegueWorker], object] | None = None, run_id: str | None = None,
     ) -> None:  # fmt: skip
-        """Work for so long, or until a signal; then the running task may finish. Raises ConfigError."""
+        """Work for so long once it is ready, or until a signal; a running task may finish. Raises ConfigError."""
         modules = self.taskflow.modules
         pool = make_pool("process", 1, modules=modules, store=segue.engine.store, payloads=segue.engine.payloads)
         worker = SegueWorker(
@@ -125,16 +144,13 @@ class Worker:
         )  # fmt: skip
         if until is not None:
             until(worker)
-        timer = threading.Timer(seconds, worker.stop) if seconds is not None else None
+        timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, worker.stop)
+        timer.daemon = True
         with stopping_on_signals(worker):
-            if timer is not None:
-                timer.daemon = True
-                timer.start()
             try:
-                worker.run()
+                worker.run(on_ready=timer.start)
             finally:
-                if timer is not None:
-                    timer.cancel()
+                timer.cancel()
 
     def execute(self, session: Any, task_instance: Any) -> None:
         """Not here: a task instance is run by a worker, which has the right to it."""
@@ -167,6 +183,13 @@ def wait(seconds: float | None, is_over: threading.Event) -> None:
     while not is_over.wait(1.0 if end is None else max(0.0, min(1.0, end - time.monotonic()))):
         if end is not None and time.monotonic() >= end:
             return
+
+
+def _refuse(of: object, name: str) -> NoReturn:
+    kind = type(of).__name__
+    if name in _INSIDE:
+        not_translated(f"{kind}.{name}", _INSIDE[name])
+    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 
 def _check(segue: object, what: str) -> None:

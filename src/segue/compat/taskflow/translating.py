@@ -17,8 +17,10 @@ from segue.compat.taskflow.definitions import Schedulable, Task, Workflow
 from segue.compat.taskflow.instances import TaskInstance
 from segue.compat.taskflow.options import policy, pushed, registered
 from segue.errors import ConfigError, DefinitionError
+from segue.observing.harmless_log import get_logger
 
 PREFIX = "taskflow."
+logger = get_logger("segue.taskflow")
 
 
 def make_task(task: Task) -> authoring.Task[..., Any]:
@@ -105,5 +107,8 @@ def _execute(task: Task, instance: TaskInstance, *, in_workflow: bool) -> None:
     try:
         task.execute(instance)
     except Cancelled:
-        task.on_kill()
+        try:
+            task.on_kill()
+        except Exception:
+            logger.exception("on_kill of the task %s failed; its attempt ends nevertheless", task.name)
         raise
