@@ -169,7 +169,7 @@ def destinations(taskflow: Taskflow) -> list[PolledExecutor]:
     """The executors that the tasks name, or that the code made. Raises ConfigError for one that is missing."""
     for task in taskflow.get_tasks():
         if task.push_destination is not None and task.push_destination not in executors:
-            made = "segue.executors.aws_batch" if task.push_destination == AWS_BATCH else "docs/executors.md"
+            made = 'AWSBatch("aws_batch", ...)' if task.push_destination == AWS_BATCH else "docs/executors.md"
             raise ConfigError(
                 f"{task} is pushed to {task.push_destination!r}, and no executor has that name. Make one in a module "
                 f"that defines the tasks; see {made}."
