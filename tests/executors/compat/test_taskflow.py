@@ -246,6 +246,19 @@ def test_commands_queue_and_pull(alone: Site) -> None:
     assert alone.segue.get(other.partition(".")[0]).steps()[0].failures == 1
 
 
+def test_a_script_that_calls_cli_when_it_is_imported_says_so(alone: Site) -> None:
+    script = alone.folder / "unguarded.py"
+    script.write_text("from segue.compat.taskflow import Taskflow, cli\ncli(Taskflow())\n")
+    for command in ([str(script), "pull_worker", "-n", "1"], ["-m", "segue", "worker", "-A", "unguarded"]):
+        environment = {**alone.environment, "SEGUE_DATABASE_URL": alone.segue.url, "PYTHONPATH": str(alone.folder)}
+        done = subprocess.run(
+            [sys.executable, *command], env=environment, cwd=alone.folder, capture_output=True, text=True,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+        assert done.returncode != 0
+        assert "call it under if __name__ == '__main__':" in done.stderr
+
+
 def test_what_starts_late_is_reported(alone: Site) -> None:
     run = task("prompt").get_new_instance().start(alone.segue)
     time.sleep(0.25)

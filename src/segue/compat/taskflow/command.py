@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -61,9 +62,20 @@ def cli(taskflow: Taskflow, args: Sequence[str] | None = None) -> NoReturn:
         if __name__ == "__main__":
             cli(taskflow)
     """
+    if _is_imported_by_segue():
+        raise DefinitionError(
+            "cli(taskflow) was called while a process of Segue imported the module; call it under "
+            "if __name__ == '__main__':"
+        )
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     commands(taskflow).main(args=None if args is None else list(args))
     raise SystemExit(0)
+
+
+def _is_imported_by_segue() -> bool:
+    """Whether this is a worker's process, or the command `segue`, and not the project's own script."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return (spec is not None and spec.name.startswith("segue.")) or Path(sys.argv[0]).name == "segue"
 
 
 def commands(taskflow: Taskflow) -> click.Group:
