@@ -103,7 +103,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "full_buckets": {"now": NOW, "limit": 100},
     "idle_shares": {"before": NOW, "limit": 100},
     "count_admitted": {"name": "workflow:w", "key": "c7"},
-    "waiting_runs": {"name": "workflow:w", "key": "c7", "limit": 5},
+    "waiting_runs": {"name": "workflow:w", "key": "c7", "limit": 5, "now": NOW},
     "waiting_limit_keys": {"name": "workflow:w", "key": "c7", "limit": 3},
     "next_admission": {"now": NOW},
 }

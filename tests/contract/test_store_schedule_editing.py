@@ -306,6 +306,21 @@ def test_what_was_switched_off_by_hand_stays_off(clockwork: Clockwork, declare: 
     declare("@hourly")
     declare("@daily")
     assert not clockwork.schedules.get(DECLARED).is_active
+
+
+def test_what_is_declared_inactive_starts_when_a_person_switches_it_on(clockwork: Clockwork, declare: Any) -> None:
+    declare(Schedule("@hourly", active=False))
+    clockwork.tick(7200)
+    info = clockwork.schedules.get(DECLARED)
+    assert (info.is_active, info.next_tick, clockwork.fates(DECLARED)) == (False, None, {})
+    clockwork.schedules.activate(DECLARED)
+    for schedule in (Schedule("@hourly", active=False), Schedule("@daily", active=False)):
+        declare(schedule)
+        assert clockwork.schedules.get(DECLARED).is_active
+    clockwork.create(active=False)
+    assert not clockwork.schedules.get(NAME).is_active
+    with pytest.raises(ConfigError, match="deactivate"):
+        clockwork.schedules.update(NAME, schedule=Schedule("@daily", active=False))
     with pytest.raises(ConfigError, match="declared in the code"):
         clockwork.schedules.update(DECLARED, schedule="@weekly")
     assert clockwork.schedules.activate(DECLARED).is_active

@@ -34,7 +34,8 @@ class Schedule(_Expressed, frozen=True, kw_only=True):
     a given tick is always the same. `overlap` decides what a tick does while a run of the schedule has not ended: skip,
     queue_one, queue_all, cancel_running, allow. `catch_up` decides which ticks start that were missed while no process
     did the chores: none, latest, all, but none that are older than `catch_up_window` seconds. Times may also be
-    timedeltas.
+    timedeltas. With `active=False` it is created switched off, and `segue.schedules.activate` switches it on; from then
+    on the database says whether it is active, not the code.
 
     Example::
 
@@ -49,10 +50,13 @@ class Schedule(_Expressed, frozen=True, kw_only=True):
     overlap: Overlap | str = Overlap.SKIP
     catch_up: CatchUp | str = CatchUp.LATEST
     catch_up_window: float | timedelta | None = None
+    active: bool = True
 
     def __post_init__(self) -> None:
         timetable = self.timetable()
         window = self.catch_up_window
+        if not isinstance(self.active, bool):
+            raise ConfigError(f"active={shown(self.active)} is not a boolean. Write active=True or active=False.")
         for name, value in (
             ("expression", timetable.text),
             ("starts_at", timetable.starts_at),

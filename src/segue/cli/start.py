@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from datetime import datetime
 from inspect import signature
 from typing import Any, get_args
 
@@ -34,6 +35,8 @@ from segue.worker.inline import work_run
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
 @click.option("--key", help="A second start of this workflow with the same key starts nothing and shows the first run.")
+@click.option("--reuse-key", is_flag=True, help="The same, but only until that run has ended.")
+@click.option("--run-at", metavar="TIME", help="Begin then: 2026-11-20T06:00+01:00, or ...Z for UTC.")
 @click.option("--wait", is_flag=True, help="Wait for its end and print the result; exit code 1 if it did not succeed.")
 @duration_option("--timeout", help="How long --wait waits; the run continues.", otherwise="forever")
 @duration_option(
@@ -54,7 +57,8 @@ from segue.worker.inline import work_run
 def command(
     setup: Setup, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...], key: str | None, wait: bool,
     timeout: float | None, work_here: bool, debounce: str | None, window: float | None, keep: str | None,
-    tags: tuple[str, ...], metadata: tuple[str, ...], deadline: float | None, as_json: bool,
+    tags: tuple[str, ...], metadata: tuple[str, ...], deadline: float | None, as_json: bool, run_at: str | None,
+    reuse_key: bool,
 ) -> None:  # fmt: skip
     """Start a run of a workflow. It is durable when this returns; a worker runs its steps.
 
@@ -79,7 +83,8 @@ def command(
     with setup.segue() as segue:
         run = segue.start(
             work, *positional(work, arguments, of_list=keep == Keep.ALL), key=key, debounce=how, tags=tags,
-            metadata=metadata_of(metadata), deadline=deadline, **by_name(work, named),
+            metadata=metadata_of(metadata), deadline=deadline, run_at=time_of("--run-at", run_at),
+            reuse_key=reuse_key, **by_name(work, named),
         )  # fmt: skip
         if not as_json:
             tell_started(setup, run, key or debounce)
@@ -99,6 +104,19 @@ def metadata_of(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise ConfigError(f"--meta takes KEY=VALUE, as in --meta customer=42; it was given {pair!r}.")
         told[name] = value_of(text)
     return told
+
+
+def time_of(option: str, text: str | None) -> datetime | None:
+    """A time as people type it, with a time zone. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ConfigError(f"{option} takes a time with a time zone, such as 2026-11-20T06:00Z; it was given {text!r}.")
+    return moment
 
 
 def _debounce(key: str | None, window: float | None, keep: str | None, *, waits: bool) -> Debounce | None:

@@ -63,6 +63,7 @@ class Schedules:
                 schedule, timezone=timezone, starts_at=starts_at, ends_at=ends_at, jitter=jitter, overlap=overlap,
                 catch_up=catch_up, catch_up_window=catch_up_window,
             )  # fmt: skip
+        active = active and schedule.active
         definition = definition_in(define(work, args, kwargs, schedule, tags), self._engine.namespace)
         self._engine.act(editing.create_schedule, self._engine.stored(name), definition, is_active=active)
         return self.get(name)
@@ -186,6 +187,8 @@ def _changed(
     if isinstance(schedule, Schedule):
         if changes:
             raise ConfigError(f"{', '.join(changes)} and a Schedule are given; write them into Schedule(...).")
+        if not schedule.active:
+            raise ConfigError("active=False is for a new schedule. To switch this one off, call schedules.deactivate.")
         when = schedule
     else:
         settings = {

@@ -22,7 +22,7 @@ from segue.client.run import Run
 from segue.client.selection import RunFilters, Selection, run_filter
 from segue.client.stores import shared_engine
 from segue.client.subscriptions import Subscriptions
-from segue.client.waiting import Approvals, Events, seconds_until, send
+from segue.client.waiting import Approvals, Events, checked_run_at, seconds_until, send
 from segue.clock import Clock
 from segue.config import database_url, namespace_name
 from segue.engine.definitions import write_code_version
@@ -37,6 +37,7 @@ from segue.payloads.address import payloads_of
 from segue.payloads.keeping import Payloads
 from segue.payloads.moving import moved
 from segue.payloads.protocol import PayloadStore
+from segue.plan.beginning import begun_at
 from segue.plan.graph import Plan, RunTerms
 from segue.plan.indexed import check_key
 from segue.plan.labels import checked_tags, encoded_metadata, with_terms
@@ -109,34 +110,40 @@ class Segue:
     def start(
         self, work: Any, /, *args: Any, key: str | None = None, tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None, deadline: float | timedelta | datetime | None = None,
-        debounce: Debounce | None = None, connection: Any | None = None, **kwargs: Any,
+        debounce: Debounce | None = None, connection: Any | None = None, run_at: datetime | None = None,
+        reuse_key: bool = False, **kwargs: Any,
     ) -> Run:  # fmt: skip
         """Start a run of a workflow, task, signature, chain or group; it is durable when this returns.
 
         With `key`, a second start of the same workflow under the same key starts nothing and returns the first run; its
-        `is_new` is False.
+        `is_new` is False. With `reuse_key` only until that run has ended; then the new run takes the key.
         `tags` (words) and `metadata` (a JSON object) are stored with the run, and `select` finds runs by them.
         If the run has not ended at its `deadline` (seconds or a timedelta from its start, or a datetime), it fails.
+        With `run_at`, an aware datetime, it begins then; its `deadline` and SLA count from then.
         With `debounce` all starts under its key within a window become one run.
         With `connection` (a DBAPI connection, a SQLAlchemy Connection or Session, Django's `connection`, open on the
         same database) the run begins when the caller commits; after a rollback it never existed.
         Raises PlanError, listing every problem, before anything is written.
         """
         check_key("key", key, tells_apart="one run from another")
-        seconds = None if deadline is None else seconds_until(deadline, self.engine.store.now())
+        begins = None if run_at is None else checked_run_at(run_at, self.engine.store.now())
+        seconds = None if deadline is None else seconds_until(deadline, begins or self.engine.store.now())
         terms = _terms(tags, metadata, seconds)
         if debounce is not None:
             if not isinstance(debounce, Debounce):
                 raise ConfigError(
                     f"debounce={shown(debounce)} is not a Debounce. Give a segue.Debounce(key=..., window=...)."
                 )
-            _refuse_beside_debounce(key=key, connection=connection)
+            _refuse_beside_debounce(key=key, connection=connection, run_at=run_at, reuse_key=reuse_key or None)
             self.engine.in_one_namespace("start a run")
             joined, is_first = debounced_start(self.engine, work, args, kwargs, debounce, terms)
             return Run(self.engine, joined, is_new=is_first)
         plan = self._plan(work, args, kwargs, terms)
+        if begins is not None:
+            plan = begun_at(plan, begins)
+        _check_reuse(key, reuse_key)
         begun: set[str] = set()
-        [id_] = self.engine.start([(plan, key)], connection=connection, begun=begun)
+        [id_] = self.engine.start([(plan, key)], connection=connection, begun=begun, reuse_key=reuse_key)
         return Run(self.engine, id_, is_new=id_ in begun)
 
     def start_many(
@@ -314,6 +321,13 @@ def _terms(
         return None
     kept = encoded_metadata("start", metadata or {})
     return RunTerms(tags=checked_tags("start", tags), metadata=kept, deadline=deadline)
+
+
+def _check_reuse(key: str | None, reuse_key: object) -> None:
+    if not isinstance(reuse_key, bool):
+        raise ConfigError(f"reuse_key={shown(reuse_key)} is not a boolean. Write reuse_key=True, or leave it out.")
+    if reuse_key and key is None:
+        raise ConfigError("reuse_key=True is about a key, and there is none. Give key=..., or leave reuse_key out.")
 
 
 def _refuse_beside_debounce(**others: object) -> None:

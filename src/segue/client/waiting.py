@@ -1,9 +1,9 @@
-"""What comes to runs from outside: messages and deadlines. Also lists waiting steps and recorded events."""
+"""What comes to runs from outside: messages, deadlines, times to begin. Also lists waiting steps and events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from segue.authoring import encode
@@ -20,6 +20,7 @@ from segue.payloads.keeping import Payloads
 from segue.plan.indexed import check_key
 
 MESSAGE_LIMIT_BYTES = 16 * 2**20
+_LONGEST = timedelta(days=36_525)  # a hundred years
 
 
 def send(engine: Engine, run_id: str, name: str, value: Any, key: str | None) -> Sent:
@@ -58,6 +59,16 @@ def seconds_until(deadline: float | timedelta | datetime, now: datetime) -> floa
             "time zone."
         )
     return float(seconds)
+
+
+def checked_run_at(run_at: datetime, now: datetime) -> datetime | None:
+    """When a run begins, in UTC; None for now or before. Raises ConfigError for an invalid time."""
+    if run_at.tzinfo is None:
+        raise ConfigError(f"run_at={shown(run_at)} has no time zone. Add one, for example tzinfo=UTC.")
+    begins = run_at.astimezone(UTC)
+    if begins - now > _LONGEST:
+        raise ConfigError(f"run_at={shown(run_at)} is more than {_LONGEST.days:,} days from now. Give an earlier time.")
+    return begins if begins > now else None
 
 
 @guarded

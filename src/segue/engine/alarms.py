@@ -84,8 +84,10 @@ class Subject(NamedTuple):
 def alarms_of(act: Act, plan: Plan, *, run_id: str, base: int | None = None) -> list[Row]:
     """The rows to insert for the plan of a run; `base` is the first number of a plan that a task returned."""
     found = [*_of_run(plan), *_of_steps(plan, 0)] if base is None else [*_of_steps(plan, base)]
+    begins = plan.terms.run_at if found and plan.terms is not None else None
+    since = act.now if begins is None else max(act.now, begins)
     return [
-        (run_id, step, kind.value, act.tx.time(act.now + timedelta(seconds=seconds)), seconds)
+        (run_id, step, kind.value, act.tx.time(since + timedelta(seconds=seconds)), seconds)
         for step, kind, seconds in found
     ]  # fmt: skip
 

@@ -97,16 +97,18 @@ class Engine(WorkerLives):
         self._unfinished: set[str] = set()  # runs with unfinished work, as far as this process knows
 
     def start(
-        self, plans: Sequence[tuple[Plan, str | None]], *, connection: Any | None = None, begun: set[str] | None = None
-    ) -> list[str]:
+        self, plans: Sequence[tuple[Plan, str | None]], *, connection: Any | None = None, begun: set[str] | None = None,
+        reuse_key: bool = False,
+    ) -> list[str]:  # fmt: skip
         """Start a run for each (plan, key), durable when this returns; with `connection`, when its owner commits.
 
         Returns their ids. Many are committed in batches; with keys, a repetition after an error starts nothing twice.
         `begun` collects the ids of runs that this call created.
+        With `reuse_key` keys are taken from runs that have ended.
         """
         now = self.store.now()
         self.in_one_namespace("start a run")
-        runs = [NewRun(self.ids.new(now), plan_in(plan, self.namespace), key) for plan, key in plans]
+        runs = [NewRun(self.ids.new(now), plan_in(plan, self.namespace), key, reuse_key) for plan, key in plans]
         if begun is not None:
             begun.update(run.id for run in runs)
         if connection is not None:

@@ -20,6 +20,15 @@ def take_keys(tx: Transaction, wanted: Iterable[tuple[str, str, str]]) -> None:
         tx.each("insert_keys", rows)
 
 
+def release_key(tx: Transaction, workflow: str, key: str, *, heir: str) -> None:
+    """Free a key whose run has ended, unless that is the heir itself: then this is a repetition.
+
+    The update of the run decides: it waits for a retry that reopens the run, and for another heir.
+    """
+    for (run_id,) in tx.all("release_key", workflow=workflow, key=key, heir=heir):
+        tx.all("forget_key", workflow=workflow, key=key, run_id=run_id)
+
+
 def run_of_key(tx: Transaction, workflow: str, key: str) -> Later:
     """Ask for the run that has a key; no row if the key must be mended."""
     return tx.later("run_of_key", workflow=workflow, key=key)

@@ -9,7 +9,7 @@ import msgspec
 
 from segue.engine.act import Act
 from segue.engine.alarms import alarms_of
-from segue.engine.keys import mend_key, run_of_key, take_keys
+from segue.engine.keys import mend_key, release_key, run_of_key, take_keys
 from segue.engine.labels import encode_tags, labels_of_plan, put_labels
 from segue.engine.limiting.admission import NONE, Admitted, admit_or_raise
 from segue.engine.limiting.limit_rows import declare_limits
@@ -32,6 +32,7 @@ class NewRun(msgspec.Struct, frozen=True):
     id: str
     plan: Plan
     key: str | None = None
+    reuses_key: bool = False  # takes the key from a run that has ended
 
 
 def start_runs(
@@ -50,6 +51,9 @@ def start_runs(
     ids = _insert(act.tx, runs, [_run_row(created_at, run, made[run.id]) for run in runs])
     fresh = [run for run, id_ in zip(runs, ids, strict=True) if run.id == id_]
     put_labels(act.tx, [row for run in fresh for row in labels_of_plan(run.plan, run_id=run.id)])
+    for run in fresh:
+        if run.plan.terms is not None and run.plan.terms.run_at is not None:
+            act.tx.later("set_run_at", run_id=run.id, run_at=run.plan.terms.run_at)
     _write_steps(act, [(run.id, run.plan, made[run.id]) for run in fresh])
     admitted = _admit(act, [run.plan for run in fresh]) if is_ours else NONE
     if missed is not None:
@@ -134,6 +138,9 @@ def _insert(tx: Transaction, runs: Sequence[NewRun], rows: Sequence[Row]) -> lis
     """
     wanted = [(run.plan.name, run.key, run.id) for run in runs if run.key is not None]
     for _ in range(_TRIES):
+        for run in runs:
+            if run.reuses_key and run.key is not None:
+                release_key(tx, run.plan.name, run.key, heir=run.id)
         take_keys(tx, wanted)
         tx.each("insert_runs", rows)
         asked = [run_of_key(tx, workflow, key) for workflow, key, _ in wanted]

@@ -75,6 +75,7 @@ class RunTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline: float | None = None  # seconds from its start until it is ended as failed
     sla: Sla | None = None
     limit: LimitUse | None = None  # its key is a Value: known at the start
+    run_at: datetime | None = None  # aware; it begins then, and its steps know that, see `begun_at`
 
 
 class Node(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -1,7 +1,8 @@
 """Stores the schedules that the code declares; every process that knows the code and does chores does this.
 
 Promises: only changes are written; a schedule created by a person is never touched; a schedule that a person switched
-off stays off; a schedule that the code no longer declares is deleted by a process that knows its workflow.
+off stays off, and one that was declared inactive is off until a person switches it on; a schedule that the code no
+longer declares is deleted by a process that knows its workflow.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ def declare_schedules(engine: Engine) -> int:
     An invalid schedule (for example, two parameters without a value) is logged, and left out.
     """
     wanted: dict[str, Definition | None] = {}
+    inactive: set[str] = set()  # when they are created
     declaring: list[Workflow[..., Any] | Task[..., Any]] = [*declared.workflows.values(), *declared.tasks.values()]
     for work in declaring:
         if work.schedule is not None:
             definition = _defined(work, work.schedule)
-            wanted[engine.stored(work.name)] = definition and definition_in(definition, engine.namespace)
+            name = engine.stored(work.name)
+            wanted[name] = definition and definition_in(definition, engine.namespace)
+            if not work.schedule.active:
+                inactive.add(name)
     known = {engine.stored(name) for name in (*declared.workflows, *declared.tasks)}
     with engine.reading() as tx:
         rows = [ScheduleColumns(*row) for row in tx.all("list_schedules", workflow=None)]
@@ -45,7 +50,7 @@ def declare_schedules(engine: Engine) -> int:
                 logger.warning("the schedule that %s declares is left out: a person created one of that name", name)
         elif definition is not None:
             if row is None or row.definition != definition:
-                changed += engine.act(_declare, name, definition)
+                changed += engine.act(_declare, name, definition, is_active=name not in inactive)
         elif row is not None and name not in wanted:
             changed += engine.act(_declare, name, None)
     return changed
@@ -75,13 +80,13 @@ def _defined(work: Workflow[..., Any] | Task[..., Any], schedule: Schedule) -> D
         return None
 
 
-def _declare(act: Act, name: str, definition: Definition | None) -> int:
+def _declare(act: Act, name: str, definition: Definition | None, *, is_active: bool = True) -> int:
     rows = act.tx.all("hold_schedule", name=name)
     if not rows:
         if definition is None:
             return 0
         try:
-            create_schedule(act, name, definition, source="code")
+            create_schedule(act, name, definition, source="code", is_active=is_active)
         except SegueError as error:
             if isinstance(error, StoreError):
                 raise
@@ -93,7 +98,8 @@ def _declare(act: Act, name: str, definition: Definition | None) -> int:
     if row.source == "code" and row.definition is None:
         logger.warning("schedule %s cannot be read, and is written again", name)
         delete_schedule(act, name)
-        return max(_declare(act, name, definition), 1)
+        was_active = bool(ScheduleColumns(*rows[0]).is_active)
+        return max(_declare(act, name, definition, is_active=was_active), 1)
     if row.source != "code" or row.definition == definition:
         return 0
     if definition is None:

@@ -1,5 +1,7 @@
 """Admission: if a workflow may have only so many runs at the same time, the others wait, the oldest first.
 
+A run that begins later (`run_at`) waits, too, and is admitted no earlier.
+
 A run that waits is `pending` (or `running`, if it had ended and was reopened). Its steps that could start have the gate
 "admission", and its joins are not passed, so nothing of it starts. A run has its place from its admission to its end,
 however long it is paused meanwhile.
@@ -58,7 +60,7 @@ def admit(act: Act, limit_keys: Collection[LimitKey], *, only: str | None = None
     for name, key in sorted(got):
         for _ in range(_ROUNDS):  # again, because a run without steps for workers ends immediately
             free = _free_places(act.tx, terms.get(name), (name, key))
-            waiting = act.tx.all("waiting_runs", name=name, key=key, limit=free) if free > 0 else []
+            waiting = act.tx.all("waiting_runs", name=name, key=key, limit=free, now=act.now) if free > 0 else []
             if only is not None:
                 waiting = [(run_id,) for (run_id,) in waiting if run_id == only]
             for (run_id,) in waiting:

@@ -48,7 +48,8 @@ def _admit_each(engine: SteppingActs, limit_key: LimitKey, error: Exception) -> 
             logger.error("admission: the limit %s cannot be processed: %s", limit_key[0], why)
         return 0
     with engine.store.transaction() as tx:
-        ids = [row[0] for row in tx.all("waiting_runs", name=limit_key[0], key=limit_key[1], limit=RUNS_AT_ONCE)]
+        rows = tx.all("waiting_runs", name=limit_key[0], key=limit_key[1], limit=RUNS_AT_ONCE, now=engine.store.now())
+        ids = [row[0] for row in rows]
     aside = engine.stepped_back.of(CHORE)
     waiting = [run_id for run_id in ids if run_id not in aside]
     logger.debug("admission: the runs of %s are checked one by one: %s", limit_key[0], error)

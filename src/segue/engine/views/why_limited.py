@@ -82,13 +82,16 @@ class LimitsView:
 
     def of_run(self, run_id: str) -> str | None:
         """Why a run is not admitted; None if it is, or needs no admission."""
-        name, key, admitted_at = self._tx.all("limit_of_run", run_id=run_id)[0]
+        name, key, admitted_at, run_at = self._tx.all("limit_of_run", run_id=run_id)[0]
         if name is None or admitted_at is not None:
             return None
+        begins = self._tx.datetime(run_at)
+        if begins is not None and begins > self._now:
+            return f"begins at {begins.isoformat(timespec='seconds')}, and then waits for the limit {_named(name, key)}"
         terms = self._terms.get(name)
         size = terms.concurrency if terms is not None and terms.concurrency is not None else None
         taken = self._tx.all("count_admitted", name=name, key=key)[0][0]
-        before = self._tx.all("count_waiting_before", name=name, key=key, before=run_id)[0][0]
+        before = self._tx.all("count_waiting_before", name=name, key=key, before=run_id, now=self._now)[0][0]
         if size is None or taken < size:
             text = f"waits to be admitted by the limit {_named(name, key)}, which has a free place: this takes seconds"
         else:

@@ -127,7 +127,7 @@ WHERE pg_try_advisory_xact_lock(hashtextextended('turn' || chr(31) || queue || c
 -- Skips runs that another transaction holds: an admission never waits, so that it may follow any operation.
 SELECT id FROM segue_runs
 WHERE limit_name = :name AND limit_key = :key AND limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NULL
-AND status IN ('pending', 'running') AND intent IS NULL AND outcome IS NULL AND steps > 0
+AND status IN ('pending', 'running') AND intent IS NULL AND outcome IS NULL AND steps > 0 AND (run_at IS NULL OR run_at <= :now)
 ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: limits_of_runs

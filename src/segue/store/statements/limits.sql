@@ -98,16 +98,19 @@ ORDER BY admitted_at LIMIT :limit;
 -- name: count_waiting_before
 SELECT count(*) FROM segue_runs
 WHERE limit_name = :name AND limit_key = :key AND finished_at IS NULL AND limit_name IS NOT NULL AND admitted_at IS NULL
-AND id < :before;
+AND id < :before AND (run_at IS NULL OR run_at <= :now);
 
 -- name: limit_of_run
-SELECT limit_name, limit_key, admitted_at FROM segue_runs WHERE id = :run_id;
+SELECT limit_name, limit_key, admitted_at, run_at FROM segue_runs WHERE id = :run_id;
 
 -- name: admit_run
 UPDATE segue_runs SET admitted_at = :now WHERE id = :run_id;
 
 -- name: set_run_limit
 UPDATE segue_runs SET limit_name = :name, limit_key = :key WHERE id = :run_id AND admitted_at IS NULL;
+
+-- name: set_run_at
+UPDATE segue_runs SET run_at = :run_at WHERE id = :run_id;
 
 -- name: hold_unadmitted
 -- After a run was changed by hand: if the run waits for its admission, steps that became ready wait, too.
@@ -117,8 +120,11 @@ WHERE run_id = :run_id AND status = 'ready' AND (gate IS NULL OR gate IN ('timer
     AND r.intent IS NULL AND r.outcome IS NULL);
 
 -- name: next_admission
+-- Now, if a run waits that may begin; otherwise when the next one begins.
 SELECT CASE WHEN EXISTS (SELECT 1 FROM segue_runs
-    WHERE limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NULL) THEN :now END;
+    WHERE limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NULL AND (run_at IS NULL OR run_at <= :now))
+THEN :now ELSE (SELECT min(run_at) FROM segue_runs
+    WHERE limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NULL) END;
 
 -- name: open_admission
 UPDATE segue_steps SET gate = CASE WHEN ready_at > :now THEN 'timer' WHEN lane IS NOT NULL THEN 'limit' END

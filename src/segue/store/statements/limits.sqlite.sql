@@ -102,7 +102,7 @@ SELECT queue, key FROM segue_shares WHERE weight IS NULL AND served_at < :before
 -- name: waiting_runs
 SELECT id FROM segue_runs
 WHERE limit_name = :name AND limit_key = :key AND limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NULL
-AND status IN ('pending', 'running') AND intent IS NULL AND outcome IS NULL AND steps > 0
+AND status IN ('pending', 'running') AND intent IS NULL AND outcome IS NULL AND steps > 0 AND (run_at IS NULL OR run_at <= :now)
 ORDER BY id LIMIT :limit;
 
 -- name: limits_of_runs

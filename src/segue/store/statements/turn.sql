@@ -4,6 +4,15 @@
 -- Of a run that is there. A worker of a release before 0007 writes and deletes runs without their keys, see `adopt_key`.
 SELECT r.id FROM segue_keys k JOIN segue_runs r ON r.id = k.run_id WHERE k.workflow = :workflow AND k.key = :key;
 
+-- name: release_key
+-- Of a run that has ended, for another run. The run that had it keeps everything else.
+UPDATE segue_runs SET key = NULL
+WHERE id = (SELECT k.run_id FROM segue_keys k WHERE k.workflow = :workflow AND k.key = :key)
+AND key = :key AND finished_at IS NOT NULL AND id <> :heir RETURNING id;
+
+-- name: forget_key
+DELETE FROM segue_keys WHERE workflow = :workflow AND key = :key AND run_id = :run_id;
+
 -- name: free_key
 -- Its run was deleted. Apart from `adopt_key`, so that it sees what was committed while that was waited for.
 DELETE FROM segue_keys WHERE workflow = :workflow AND key = :key

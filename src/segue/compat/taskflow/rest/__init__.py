@@ -1,0 +1,1 @@
+"""Taskflow's REST interface: not here."""

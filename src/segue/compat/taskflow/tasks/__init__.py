@@ -1,0 +1,1 @@
+"""Kinds of tasks that Taskflow brings along."""
