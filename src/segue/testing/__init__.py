@@ -1,5 +1,6 @@
-"""For authors of executors: an executor without a broker that follows a script, and the contract that each one keeps.
+"""For tests: workflows whose time is moved by hand; and, for authors of executors, scripts and the contract.
 
+    workbench           `Workbench`: a database whose clock the test moves, and what works on its runs
     scripted            `ScriptedExecutor`: messages in a list, and events that happen to them as a script says
     scripted_platform   `ScriptedPlatform`: the same for an executor that is polled, with jobs in a list
     executor_contract   every event in every situation of a step, and what must come of it
@@ -12,8 +13,10 @@ from segue.testing.executor_contract import CASES, CallbackDriver, ContractBroke
 from segue.testing.polled_contract import POLLED_CASES, PolledCase, check_polled
 from segue.testing.scripted import Event, Message, ScriptedExecutor
 from segue.testing.scripted_platform import Answer, FarJob, ScriptedPlatform
+from segue.testing.workbench import Workbench, WorkbenchError
 
 __all__ = [
     "CASES", "POLLED_CASES", "Answer", "CallbackDriver", "ContractBrokenError", "Event", "FarJob", "Message",
-    "PolledCase", "ScriptedExecutor", "ScriptedPlatform", "Situation", "check", "check_polled", "check_storm",
+    "PolledCase", "ScriptedExecutor", "ScriptedPlatform", "Situation", "Workbench", "WorkbenchError", "check",
+    "check_polled", "check_storm",
 ]  # fmt: skip
