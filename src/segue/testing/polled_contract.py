@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from segue.authoring.command import SHELL
 from segue.authoring.pushed import CONTAINER
 from segue.dispatcher.dispatcher import Dispatcher
 from segue.dispatcher.protocol import Cause, Phase, PolledExecutor, Push, Sighting, Submission, UnsureError
@@ -39,7 +40,7 @@ class PolledCase(StrEnum):
     """What is checked. The last four are about a run, with a dispatcher."""
 
     A_COMMAND_SUCCEEDS = "a command succeeds, and its output is collected, twice the same"
-    A_COMMAND_FAILS = "the exit code of a command is told"
+    A_COMMAND_FAILS = "the exit code of a command that fails is known"
     ITS_ENVIRONMENT = "a command has its variables, and says in them who it is"
     IT_IS_FOUND = "what was submitted is found by its name, under the id that submit returned"
     WHAT_IS_UNKNOWN = "what was never submitted is not found and is gone; ending and cleaning it is no error"
@@ -57,11 +58,11 @@ POLLED_CASES: tuple[PolledCase, ...] = tuple(PolledCase)
 
 def check_polled(
     owner: HasEngine, executor: PolledExecutor, case: PolledCase, *, seconds: float = 120.0,
-    image: str = "busybox:stable", between: Callable[[], None] | None = None,
+    image: str | None = "busybox:stable", between: Callable[[], None] | None = None,
 ) -> None:  # fmt: skip
     """Check one case at an executor, and wait up to `seconds` for its platform. Raises ContractBrokenError.
 
-    `owner` is the `Segue` whose runs are used. The commands run in this image, where the executor has images.
+    `owner` is the `Segue` whose runs are used. The commands run in this image; None, where the executor has no images.
 
     Example::
 
@@ -75,7 +76,7 @@ class _Stand:
     """One executor under test."""
 
     def __init__(
-        self, owner: HasEngine, executor: PolledExecutor, seconds: float, image: str, between: Callable[[], None]
+        self, owner: HasEngine, executor: PolledExecutor, seconds: float, image: str | None, between: Callable[[], None]
     ) -> None:
         self.engine = owner.engine
         self.executor = executor
@@ -84,7 +85,14 @@ class _Stand:
         self._between = between
 
     def arguments(self, text: str) -> dict[str, Any]:
-        return {"image": self.image, "command": ["/bin/sh", "-c", text], "values": {}, "env": {"COLOUR": "light blue"}}
+        told: dict[str, Any] = {"values": {}, "env": {"COLOUR": "light blue"}}
+        if self.image is None:
+            return {"command": text, **told}
+        return {"image": self.image, "command": ["/bin/sh", "-c", text], **told}
+
+    @property
+    def task(self) -> str:
+        return SHELL if self.image is None else CONTAINER
 
     def new_push(self) -> Push:
         made = process_ids.new(self.engine.store.now())
@@ -94,7 +102,7 @@ class _Stand:
         """Submit a command without a run; the caller ends it."""
         push = self.new_push()
         args = msgspec.json.encode([[], self.arguments(text)]).decode()
-        job = Job(*push.attempt, "contract", CONTAINER, args, None, {}, None)
+        job = Job(*push.attempt, "contract", self.task, args, None, {}, None)
         return push._replace(external_id=self.executor.submit(Submission(push, job, None)))
 
     def look(self, push: Push) -> Sighting | None:
@@ -128,7 +136,7 @@ class _Stand:
     def start(self, text: str) -> str:
         args = msgspec.json.encode([[], self.arguments(text)]).decode()
         name = self.executor.name
-        node = Node("command", CONTAINER, args=args, queue=queue_of(name), executor=name)
+        node = Node("command", self.task, args=args, queue=queue_of(name), executor=name)
         [run_id] = self.engine.start([(Plan("contract", (node,), result=Ref(0)), None)])
         return run_id
 
@@ -158,7 +166,7 @@ class _Stand:
 def _succeeds(stand: _Stand) -> None:
     push = stand.submit(SAYS)
     seen = stand.until_over(push)
-    stand.must((seen.phase, seen.cause, seen.exit_code) == (Phase.ENDED, Cause.EXIT, 0), f"it was told: {seen}")
+    stand.must((seen.phase, seen.cause, seen.exit_code) == (Phase.ENDED, Cause.EXIT, 0), f"the sighting is {seen}")
     first, second = stand.executor.collect(push), stand.executor.collect(push)
     stand.must("said by the contract" in first.output, f"its output is {first.output!r}")
     stand.must(first == second, "what is collected twice differs")
@@ -169,7 +177,7 @@ def _succeeds(stand: _Stand) -> None:
 
 def _fails(stand: _Stand) -> None:
     seen = stand.until_over(stand.submit(f"{SAYS}; exit 3"))
-    stand.must((seen.phase, seen.cause, seen.exit_code) == (Phase.ENDED, Cause.EXIT, 3), f"it was told: {seen}")
+    stand.must((seen.phase, seen.cause, seen.exit_code) == (Phase.ENDED, Cause.EXIT, 3), f"the sighting is {seen}")
 
 
 def _environment(stand: _Stand) -> None:
