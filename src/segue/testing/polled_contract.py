@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -22,7 +23,7 @@ import msgspec
 from segue.authoring.command import SHELL
 from segue.authoring.pushed import CONTAINER
 from segue.dispatcher.dispatcher import Dispatcher
-from segue.dispatcher.protocol import Cause, Phase, PolledExecutor, Push, Sighting, Submission, UnsureError
+from segue.dispatcher.protocol import BlindError, Cause, Phase, PolledExecutor, Push, Sighting, Submission, UnsureError
 from segue.engine.control import cancel_run
 from segue.engine.ids import process_ids
 from segue.engine.views.look import list_steps, run_info, run_result
@@ -106,8 +107,10 @@ class _Stand:
         return push._replace(external_id=self.executor.submit(Submission(push, job, None)))
 
     def look(self, push: Push) -> Sighting | None:
-        """The sighting of one push; None if it is left out."""
-        return next((found for found in self.executor.look([push]) if found.push_id == push.id), None)
+        """The sighting of one push; None if it is left out, or if the platform does not answer now."""
+        with suppress(BlindError):
+            return next((found for found in self.executor.look([push]) if found.push_id == push.id), None)
+        return None
 
     def until(self, is_so: Callable[[], Any], what: str) -> Any:
         end = time.monotonic() + self._seconds
