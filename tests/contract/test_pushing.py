@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,9 +17,14 @@ from segue.engine import pushing
 from segue.engine.control import cancel_run
 from segue.engine.limiting.limits import set_limit
 from segue.engine.pausing import pause_run, resume_run
+from segue.engine.platforms import list_executors
 from segue.engine.reopening.retry import retry_run
 from segue.engine.views.explain import explain
+from segue.engine.views.look import list_steps, run_info
+from segue.engine.views.why_pushed import hint_of, why_blind
 from segue.model import ErrorInfo, Gather, Hole, Hook, Outcome, Policy, Ref, Value, Verdict
+from segue.payloads.files import FilePayloads
+from segue.payloads.keeping import Payloads
 from segue.plan.graph import LimitTerms, Node, Plan
 from segue.testing import Answer, ScriptedPlatform
 from segue.testing.scripted_platform import QUICK
@@ -336,6 +342,96 @@ def test_nothing_changes_while_the_platform_does_not_answer(stage: Stage, far: S
     assert (stage.run(run_id).status, dispatcher.blind_since) == ("succeeded", None)
 
 
+# Commands, and what they get ------------------------------------------------------------------------------------------
+
+
+def test_a_command_that_was_seen_running_is_judged_by_its_exit_code(stage: Stage, far: ScriptedPlatform) -> None:
+    args = '[[],{"command":"exit 3","values":{},"result":"exit","check":false}]'
+    command = Node("a", "segue.shell", queue="@far", executor="far", args=args)
+    run_id = stage.start(Plan("flow", (command,), result=Ref(0)))
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    [job] = far.alive()
+    far.begin(job)
+    settle(stage, dispatcher)
+    far.end(job, Cause.EXIT, exit_code=3)
+    settle(stage, dispatcher)
+    assert stage.run(run_id).status == "succeeded"
+    assert stage.result(run_id) == {"exit_code": 3, "output": "the last line\n"}
+
+
+@pytest.mark.parametrize("spec, counted", [('{"resources":{"memory":"1GiB","memory_factor":2.0}}', 2), ("{}", 0)])
+def test_earlier_attempts_that_ran_out_of_memory_are_counted(
+    stage: Stage, far: ScriptedPlatform, spec: str, counted: int
+) -> None:
+    stage.start(flow(pushed("a", spec=spec, policy=Policy(retries=5, retry_delay=0.0))))
+    dispatcher = dispatcher_of(stage, far)
+    for cause in (Cause.OUT_OF_MEMORY, Cause.SIGNAL, Cause.OUT_OF_MEMORY):
+        settle(stage, dispatcher)
+        far.end(far.alive()[0], cause, exit_code=-9)
+    settle(stage, dispatcher)
+    assert far.alive()[0].out_of_memory == counted
+
+
+def test_values_in_a_payload_store_go_along_complete(stage: Stage, far: ScriptedPlatform, tmp_path: Path) -> None:
+    """And while the store is away, the step waits."""
+    store = FilePayloads(str(tmp_path / "store"))
+    payloads = Payloads(store)
+    holes = (Hole((0, 0), Ref(0)),)
+    run_id = stage.start(flow(Node("own", TASK), pushed("a", 0, args="[[null],{}]", holes=holes)))
+    [own] = stage.claim()
+    stage.turn(Outcome(run_id, own.step, own.attempt, Verdict.SUCCEEDED, payloads.keep('"long"')))
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    assert (far.jobs, "no payload store" in explained(stage, run_id)["sent"]) == ({}, True)
+    stage.engine.payloads = payloads
+    settle(stage, dispatcher, seconds=31)
+    stage.engine.payloads = None
+    assert far.alive()[0].job.values == {0: '"long"'}
+
+
+# What other processes hear of the platform ----------------------------------------------------------------------------
+
+
+def test_other_processes_hear_that_the_platform_is_silent_or_busy(stage: Stage, far: ScriptedPlatform) -> None:
+    run_id = stage.start(flow())
+    far.answers.append(Answer.IS_BUSY)
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    with stage.engine.reading() as tx:
+        assert "taken nothing" in why(tx, stage, run_id)["executor_busy"]
+    settle(stage, dispatcher, seconds=11)
+    far.is_away = True
+    settle(stage, dispatcher, seconds=300)
+    with stage.engine.reading() as tx:
+        [found] = list_executors(tx, prefix=stage.engine.prefix)
+    assert (found.name, found.kind, found.open, found.busy_since) == ("far", "ScriptedPlatform", {"queued": 1}, None)
+    assert found.blind_since is not None
+    stage.advance(1200)
+    with stage.engine.reading() as tx:
+        assert "has not answered for 25 min (the platform does not answer)" in why(tx, stage, run_id)["executor_blind"]
+    far.is_away = False
+    settle(stage, dispatcher)
+    with stage.engine.reading() as tx:
+        [found] = list_executors(tx, prefix=stage.engine.prefix)
+    assert (found.blind_since, found.problem, found.looked_at) == (None, None, stage.clock.now())
+
+
+@pytest.mark.parametrize(
+    "reason, hint",
+    [
+        ("ImagePullBackOff: Back-off pulling image", "its image cannot be fetched"),
+        ("Unschedulable: 0/3 nodes are available: insufficient cpu", "ask for less"),
+        ("AssocMaxJobsLimit", "quota"),
+        ("Priority", ""),
+        (None, ""),
+    ],
+)
+def test_hints(reason: str | None, hint: str) -> None:
+    assert hint in hint_of(reason)
+    assert bool(hint) == bool(hint_of(reason))
+
+
 # Cancel and pause -----------------------------------------------------------------------------------------------------
 
 
@@ -547,6 +643,12 @@ def test_a_retried_run_is_pushed_again(stage: Stage, far: ScriptedPlatform) -> N
 
 
 # Explained ------------------------------------------------------------------------------------------------------------
+
+
+def why(tx: Any, stage: Stage, run_id: str) -> dict[str, str]:
+    """With a live dispatcher, as far as the database knows."""
+    [step] = list_steps(tx, run_id)
+    return {reason.code: reason.text for reason in why_blind(tx, run_info(tx, run_id), step, stage.clock.now())}
 
 
 def explained(stage: Stage, run_id: str) -> dict[str, str]:

@@ -6,10 +6,14 @@ from typing import assert_never
 
 import msgspec
 
+from segue.attempt.outcomes import RESULT_LIMIT_BYTES
+from segue.attempt.spool import NOT_MINE, NOT_REPORTED
+from segue.authoring.command import ShellError
 from segue.authoring.container import ContainerError, ResultFrom
 from segue.dispatcher.protocol import Cause, Collected, Phase, Push, Sighting
 from segue.dispatcher.work import Command
 from segue.model import WORKER_LOST, ErrorInfo, Outcome, Verdict
+from segue.plan.pushed import OUT_OF_MEMORY
 
 PROCESS_DIED = "ProcessDiedError"
 
@@ -36,7 +40,7 @@ def outcome_of(
         return _of_command(push, code, collected, command)
     if was_cancelled:
         return Outcome(run_id, step, attempt, Verdict.CANCELLED, retryable=False, output=collected.output)
-    verdict, error, retryable = _judged(sighting)
+    verdict, error, retryable = _judged(sighting, is_command=command is not None)
     return Outcome(run_id, step, attempt, verdict, error=error, retryable=retryable, output=collected.output)
 
 
@@ -45,7 +49,7 @@ def _of_command(push: Push, exit_code: int, collected: Collected, command: Comma
     run_id, step, attempt = push.attempt
     output = collected.output
     if command.check and exit_code != 0:
-        failure = ContainerError(exit_code, output[-command.tail_bytes :])
+        failure = (ContainerError if command.is_container else ShellError)(exit_code, output[-command.tail_bytes :])
         info = ErrorInfo(type(failure).__name__, str(failure))
         return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, output=output)
     try:
@@ -67,6 +71,8 @@ def _result_of(exit_code: int, collected: Collected, command: Command) -> str:
         case ResultFrom.JSON:
             if collected.result is None:
                 raise ValueError("the command wrote no result into the file that SEGUE_RESULT names")
+            if len(collected.result) > RESULT_LIMIT_BYTES:
+                raise ValueError(f"the command wrote more than {RESULT_LIMIT_BYTES:,} bytes as its result")
             text, where = collected.result, "what the command wrote into the file that SEGUE_RESULT names"
         case ResultFrom.LAST_LINE:
             lines = [line for line in collected.output.splitlines() if line.strip()]
@@ -82,7 +88,13 @@ def _result_of(exit_code: int, collected: Collected, command: Command) -> str:
         raise ValueError(f"{where} is not JSON ({error}): {shown!r}") from None
 
 
-def _judged(sighting: Sighting) -> tuple[Verdict, ErrorInfo, bool]:
+_UNREPORTED = {
+    NOT_MINE: "another process had begun it, and does not report any more",
+    NOT_REPORTED: "its process could not reach the database, and its output may say how it ended",
+}
+
+
+def _judged(sighting: Sighting, *, is_command: bool) -> tuple[Verdict, ErrorInfo, bool]:
     said = f" ({sighting.reason})" if sighting.reason else ""
     code = sighting.exit_code
     if sighting.phase is Phase.GONE:
@@ -93,13 +105,15 @@ def _judged(sighting: Sighting) -> tuple[Verdict, ErrorInfo, bool]:
         case Cause.CANCELLED:
             return _lost(f"it was ended at its platform, and not by Segue{said}")
         case Cause.OUT_OF_MEMORY:
-            return _failed("OutOfMemoryError", f"it used more memory than its platform gave it{said}; give it more")
+            return _failed(OUT_OF_MEMORY, f"it used more memory than its platform gave it{said}; give it more")
         case Cause.TIMEOUT:
             return _failed("TimeoutError", f"its platform ended it, because its time was over{said}")
         case Cause.SIGNAL:
             return _failed(PROCESS_DIED, f"its process was ended by signal {-(code or 0)}{said}")
         case Cause.CONFIG:
             return _failed("PushRefusedError", f"its platform cannot run it{said}", retryable=False)
+        case Cause.EXIT | None if code in (NOT_MINE, NOT_REPORTED) and not is_command:
+            return _lost(_UNREPORTED[code] + said)
         case Cause.EXIT | None:
             how = "it ended" if code is None else f"it ended with exit code {code}"
             return _failed(PROCESS_DIED, f"{how} before its task returned, and left no result{said}")

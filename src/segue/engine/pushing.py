@@ -27,12 +27,16 @@ from segue.engine.dispatch import Dispatch, Exchanged, exchange
 from segue.engine.executing import begin_steps, overdue, recall_steps, renew_all
 from segue.engine.expand import LargePlan
 from segue.engine.record import NO_PLANS
-from segue.engine.stored import storable
+from segue.engine.stored import error_of, storable
 from segue.model import Attempt, Job, Outcome
+from segue.plan.pushed import OUT_OF_MEMORY, grows
 from segue.store.protocol import Row, Transaction
 
 AT_ONCE = 200
 """Pushes in one transaction."""
+
+EXIT_SECONDS = 120.0
+"""A process that has reported by itself may take so long to end; then its job is one too many."""
 
 
 class PushRow(NamedTuple):
@@ -50,11 +54,26 @@ class PushRow(NamedTuple):
     cancels: int
     gone_at: datetime | None
     tried_at: datetime | None
+    holder: str | None = None  # the process that began it, if such processes report by themselves
+    beat_until: datetime | None = None  # until then that process counts as alive
 
     @property
     def attempt(self) -> Attempt:
         """What the push runs: (run, step, attempt)."""
         return (self.run_id, self.step, self.number)
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether its process says so itself."""
+        return self.beat_until is not None and self.beat_until > now
+
+
+class PushedJob(NamedTuple):
+    """What a push runs."""
+
+    push: PushRow
+    job: Job
+    spec: str | None
+    out_of_memory: int = 0  # how many earlier attempts ran out of memory; counted only if that gives it more
 
 
 class Seen(NamedTuple):
@@ -94,7 +113,7 @@ def hand_out(
 
 def due_pushes(tx: Transaction, executor: str, now: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Planned pushes that may be submitted now, the longest due first."""
-    return _rows(tx, tx.all("due_pushes", executor=executor, now=now, limit=limit))
+    return push_rows(tx, tx.all("due_pushes", executor=executor, now=now, limit=limit))
 
 
 def take(act: Act, push: PushRow, *, seconds: float) -> PushRow | None:
@@ -111,7 +130,7 @@ def withdraw(act: Act, executor: str, *, limit: int = AT_ONCE) -> int:
     held = [(str(id_), (str(run_id), step, number)) for id_, run_id, step, number in _held(act.tx, executor, limit)]
     recall_steps(act, [attempt for _, attempt in held])
     for push_id, _ in held:
-        act.tx.all("close_push", id=push_id, now=act.now)
+        act.tx.all("withdraw_push", id=push_id, now=act.now)
     return len(held)
 
 
@@ -122,7 +141,7 @@ def has_held(tx: Transaction, executor: str) -> bool:
 
 def unsure_pushes(tx: Transaction, executor: str, now: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that may exist, and of which nothing was heard in time."""
-    return _rows(tx, tx.all("unsure_pushes", executor=executor, now=now, limit=limit))
+    return push_rows(tx, tx.all("unsure_pushes", executor=executor, now=now, limit=limit))
 
 
 def search(act: Act, pushes: Iterable[PushRow], *, seconds: float) -> list[PushRow]:
@@ -159,7 +178,7 @@ def note_unsure(act: Act, push: PushRow, *, seconds: float, reason: str) -> None
 
 def accepted_pushes(tx: Transaction, executor: str, *, after: str, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that the platform has, in the order of their ids, behind `after`."""
-    return _rows(tx, tx.all("accepted_pushes", executor=executor, after=after, limit=limit))
+    return push_rows(tx, tx.all("accepted_pushes", executor=executor, after=after, limit=limit))
 
 
 def see(act: Act, news: Sequence[Seen]) -> None:
@@ -174,7 +193,7 @@ def see(act: Act, news: Sequence[Seen]) -> None:
 
 def pushes_to_end(tx: Transaction, executor: str, now: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that the platform is to end: asked to end, or no longer the current attempt of their step."""
-    return _rows(tx, tx.all("pushes_to_end", executor=executor, now=now, limit=limit))
+    return push_rows(tx, tx.all("pushes_to_end", executor=executor, now=now, limit=limit))
 
 
 def note_cancel(act: Act, pushes: Iterable[PushRow], *, seconds: float) -> list[PushRow]:
@@ -202,22 +221,45 @@ def repair(act: Act, executor_name: str, *, seconds: float) -> int:
 
 def jobs_of(
     tx: Transaction, pushes: Collection[PushRow]
-) -> tuple[list[tuple[PushRow, Job, str | None]], list[Outcome]]:
-    """What each push runs, with the `spec` of its step; and outcomes of those whose arguments cannot be read."""
+) -> tuple[list[PushedJob], list[Outcome]]:  # fmt: skip
+    """What each push runs; and outcomes of those whose arguments cannot be read."""
     rows: list[Row] = []
     for push in pushes:
-        rows += tx.all("sent_step", run_id=push.run_id, step=push.step, attempt=push.number)
+        rows += tx.all("pushed_step", run_id=push.run_id, step=push.step, attempt=push.number)
     taken = sent_rows(rows)
     specs = {(row.run_id, row.step, row.attempt): row.spec for row in taken}
     jobs, failed = Assembly(taken, {}).jobs(tx)
     by_attempt = {(job.run_id, job.step, job.attempt): job for job in jobs}
-    found = [(push, by_attempt[push.attempt], specs[push.attempt]) for push in pushes if push.attempt in by_attempt]
+    found = []
+    for push in pushes:
+        job = by_attempt.get(push.attempt)
+        if job is not None:
+            spec = specs[push.attempt]
+            found.append(PushedJob(push, job, spec, _out_of_memory(tx, job) if grows(spec) and job.failures else 0))
     return found, failed
+
+
+def commands_of(tx: Transaction, pushes: Iterable[PushRow], tasks: Collection[str]) -> dict[str, str]:
+    """The arguments, without results of other steps, of those pushes that run one of these tasks; by their ids."""
+    found = {}
+    for push in pushes:
+        for row in tx.all("pushed_step", run_id=push.run_id, step=push.step, attempt=push.number):
+            [claimed] = sent_rows([row])
+            if claimed.task in tasks:
+                found[push.id] = claimed.args
+    return found
+
+
+def _out_of_memory(tx: Transaction, job: Job) -> int:
+    """How many earlier attempts of the step ran out of memory."""
+    rows = tx.all("errors_of_step", run_id=job.run_id, step=job.step)
+    errors = [error_of(error) for (error,) in rows]
+    return sum(error is not None and error.type == OUT_OF_MEMORY for error in errors)
 
 
 def unclean_pushes(tx: Transaction, executor: str, before: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that were closed before a time, and may have left something outside."""
-    return _rows(tx, tx.all("unclean_pushes", executor=executor, before=before, limit=limit))
+    return push_rows(tx, tx.all("unclean_pushes", executor=executor, before=before, limit=limit))
 
 
 def note_clean(act: Act, executor: str, pushes: Iterable[PushRow]) -> None:
@@ -227,10 +269,17 @@ def note_clean(act: Act, executor: str, pushes: Iterable[PushRow]) -> None:
     act.tx.all("prune_pushes", executor=executor)
 
 
-def is_stray(tx: Transaction, executor: str, push_id: str, external_id: str) -> bool:
-    """Whether a job that carries the name of this push is one too many. One of another database never is."""
-    for state, followed in tx.all("push_of_id", id=push_id, executor=executor):
-        return bool(state == "closed" or (state == "accepted" and followed != external_id))
+def is_stray(tx: Transaction, executor: str, push_id: str, external_id: str, now: datetime) -> bool:
+    """Whether a job that carries the name of this push is one too many. One of another database never is.
+
+    A process that has reported by itself gets a while to end. While a process runs the attempt, it is not known which
+    of two jobs that is, and the other one ends by itself.
+    """
+    for state, followed, closed_at, holder in tx.all("push_of_id", id=push_id, executor=executor):
+        closed = tx.datetime(closed_at)
+        if closed is not None:
+            return holder is None or now >= closed + timedelta(seconds=EXIT_SECONDS)
+        return bool(state == "accepted" and followed != external_id and holder is None)
     return False
 
 
@@ -238,7 +287,7 @@ def push_of(tx: Transaction, attempt: Attempt) -> tuple[PushRow, str] | None:
     """The push of an attempt, and its state; None if it was not pushed."""
     run_id, step, number = attempt
     for *push, state in tx.all("push_of_attempt", run_id=run_id, step=step, attempt=number):
-        return _rows(tx, [tuple(push)])[0], str(state)
+        return push_rows(tx, [tuple(push)])[0], str(state)
     return None
 
 
@@ -246,12 +295,17 @@ def _held(tx: Transaction, executor: str, limit: int) -> Sequence[Row]:
     return tx.all("held_pushes", executor=executor, limit=limit)
 
 
-def _rows(tx: Transaction, rows: Iterable[Row]) -> list[PushRow]:
+def push_rows(tx: Transaction, rows: Iterable[Row]) -> list[PushRow]:
+    """Rows that begin with `push_columns`."""
     found = []
     for row in rows:
         read = PushRow(*row)
-        gone_at, tried_at = tx.datetime(read.gone_at), tx.datetime(read.tried_at)
-        found.append(read._replace(id=str(read.id), run_id=str(read.run_id), gone_at=gone_at, tried_at=tried_at))
+        gone_at, tried_at, beat_until = map(tx.datetime, (read.gone_at, read.tried_at, read.beat_until))
+        found.append(
+            read._replace(
+                id=str(read.id), run_id=str(read.run_id), gone_at=gone_at, tried_at=tried_at, beat_until=beat_until
+            )
+        )  # fmt: skip
     return found
 
 
