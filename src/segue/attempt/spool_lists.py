@@ -7,29 +7,33 @@ several lists, if parts of it were submitted again: none is ever changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-LIST = "jobs-"
+LIST, PARTS = "jobs", "parts"
 _index = msgspec.json.Decoder(dict[str, tuple[int, int]])
 
 
 def write_list(folder: Path, parts: Mapping[int, bytes]) -> Path:
-    """Write another list into the folder of a batch. Only this user may read it. Raises OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write another list of jobs into the folder of a batch. Raises OSError."""
     where, start = dict[str, tuple[int, int]](), 0
     for place, part in parts.items():
         where[str(place)] = (start, len(part))
         start += len(part)
-    name = f"{LIST}{os.urandom(4).hex()}"
+    return write_new(folder, LIST, [msgspec.json.encode(where), b"\n", *parts.values()])
+
+
+def write_new(folder: Path, kind: str, content: Iterable[bytes]) -> Path:
+    """Write another file of a kind, which only this user may read. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{kind}-{os.urandom(4).hex()}"
     hidden, path = folder / f".{name}", folder / name
     with hidden.open("xb") as file:
         os.fchmod(file.fileno(), 0o600)
-        file.write(msgspec.json.encode(where) + b"\n")
-        file.writelines(parts.values())
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
     hidden.replace(path)
@@ -37,8 +41,8 @@ def write_list(folder: Path, parts: Mapping[int, bytes]) -> Path:
 
 
 def read_part(folder: Path, place: str) -> bytes:
-    """What the newest list has for a place. Raises FileNotFoundError if none has it, and ValueError if it is damaged."""
-    for path in sorted(folder.glob(f"{LIST}*"), key=_age):
+    """What the newest list has for a place. Raises FileNotFoundError if none has it, ValueError for a damaged one."""
+    for path in sorted(folder.glob(f"{LIST}-*"), key=_age):
         with path.open("rb") as file:
             found = _index.decode(file.readline()).get(place)
             if found is not None:
