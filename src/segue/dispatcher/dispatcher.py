@@ -24,6 +24,7 @@ from typing import TypeVar
 from segue.dispatcher.meaning import outcome_of
 from segue.dispatcher.protocol import (
     BlindError,
+    Cause,
     Collected,
     Phase,
     PolledExecutor,
@@ -216,7 +217,8 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one attempt must not keep the others from ending
             logger.warning("what %s left cannot be collected: %s", push.name, error)
             collected = Collected()
-        should_have_left_one = sighting.phase is Phase.GONE or (command is None and sighting.exit_code == 0)
+        may_leave_none = command is not None or sighting.cause in (Cause.CANCELLED, Cause.CONFIG)
+        should_have_left_one = sighting.phase is Phase.GONE or (not may_leave_none and sighting.exit_code == 0)
         if collected.outcome is None and should_have_left_one and not self._was_missed_for_long(row):
             return None
         return outcome_of(push, sighting, collected, was_cancelled=row.cancels > 0, command=command)
