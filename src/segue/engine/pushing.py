@@ -289,17 +289,15 @@ def _held(tx: Transaction, executor: str, limit: int) -> Sequence[Row]:
 
 
 def _rows(tx: Transaction, rows: Iterable[Row]) -> list[PushRow]:
-    found = []
-    for row in rows:
-        read = PushRow(*row)
-        gone_at, tried_at = tx.datetime(read.gone_at), tx.datetime(read.tried_at)
-        batch = None if read.batch is None else str(read.batch)
-        found.append(
-            read._replace(
-                id=str(read.id), run_id=str(read.run_id), gone_at=gone_at, tried_at=tried_at, batch=batch
-            )
-        )  # fmt: skip
-    return found
+    read = tx.datetime
+    return [
+        PushRow(
+            str(id_), str(run_id), step, number, external_id, tries, phase, reason, host, cancels, read(gone_at),
+            read(tried_at), None if batch is None else str(batch), place,
+        )
+        for id_, run_id, step, number, external_id, tries, phase, reason, host, cancels, gone_at, tried_at, batch, place
+        in rows
+    ]  # fmt: skip
 
 
 def _text(text: str | None) -> str | None:
