@@ -52,6 +52,8 @@ def test_an_id(out: str) -> None:
         (Answer(1, "", "sbatch: error: Unable to contact slurm controller (connect failure)"), UnsureError),
         (Answer(None, "", "sbatch did not answer within 20 s"), UnsureError),
         (Answer(0, "nonsense", ""), UnsureError),
+        (Answer(-9, "", ""), UnsureError),
+        (Answer(1, "", ""), UnsureError),  # it always says what it refuses
     ],
 )  # fmt: skip
 def test_answers_without_an_id(answer: Answer, error: type[Exception]) -> None:

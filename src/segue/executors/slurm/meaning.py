@@ -61,7 +61,8 @@ def submitted(answer: Answer) -> str:
         return found[1]
     said = answer.err.removeprefix("sbatch: error: ") or answer.out.strip() or f"exit code {answer.code}"
     low = said.lower()
-    if answer.code is None or answer.code == 0 or any(word in low for word in _UNSURE):
+    was_killed = answer.code is None or answer.code < 0 or not (answer.err or answer.out.strip())
+    if was_killed or answer.code == 0 or any(word in low for word in _UNSURE):
         raise UnsureError(said)
     if _ARRAY_TOO_LARGE in low:
         raise BusyError(said, seconds=0.0)  # smaller ones may do, and a single job always does
