@@ -104,6 +104,22 @@ def secretive(length: str) -> object:
                       executor="hpc", secrets={"TOKEN": "token"}) for _ in range(2)]  # fmt: skip
 
 
+@workflow
+def greedy_command() -> object:
+    return shell("head -c 400000000 /dev/zero | tail > /dev/null; exec sleep 60", executor="hpc",
+                 resources=Resources(memory="60MiB"), lost_retries=0)  # fmt: skip
+
+
+@workflow
+def killed_command() -> object:
+    return shell("kill -9 $PPID $$", executor="hpc", lost_retries=0)
+
+
+@workflow
+def held_commands(count: int) -> object:
+    return [shell("true", executor="hpc", push={"sbatch": ["--hold"]}, lost_retries=0) for _ in range(count)]
+
+
 @task(executor="hpc")
 def spread(count: int) -> object:
     """A pushed step may return a plan."""

@@ -47,6 +47,11 @@ class Expected(NamedTuple):
     result: Any
 
 
+def said(number: int) -> dict[str, Any]:
+    """The result of a command that printed a number."""
+    return {"exit_code": 0, "output": f"{number}\n"}
+
+
 class Soak:
     """One soak. `wrong` is a list of what must not be."""
 
@@ -128,9 +133,9 @@ class Soak:
         kinds: dict[str, tuple[Any, int, str, Any]] = {
             "lone": (tasks.lone, number, "succeeded", number + 1),
             "wide": (tasks.wide, 2 * number, "succeeded", 2 * number),
-            "deep": (tasks.deep, 2, "succeeded", 7),
+            "deep": (tasks.deep, 2, "succeeded", said(7)),
             "failing": (tasks.failing, number, "failed", None),
-            "lasting": (tasks.lasting, 3 * number, "cancelled or succeeded", 0),
+            "lasting": (tasks.lasting, 3 * number, "cancelled or succeeded", said(0)),
             "mixed": (tasks.mixed, number, "succeeded", 2 * (2 * number + 1)),
         }
         if self._next is None:

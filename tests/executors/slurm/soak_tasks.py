@@ -39,12 +39,14 @@ def far(number: int) -> int:
 @task(lost_retries=LOST)
 def near(number: object) -> int:
     """A task of a worker."""
+    if isinstance(number, dict):
+        number = number["output"]
     return len(number) if isinstance(number, list) else int(str(number)) * 2
 
 
 def command(text: str, **values: object) -> object:
     """A command on the cluster that says that it runs."""
-    return shell(f"{SAY}; {text}", executor="hpc", result="last_line", lost_retries=LOST, **values)
+    return shell(f"{SAY}; {text}", executor="hpc", lost_retries=LOST, **values)
 
 
 @workflow
@@ -61,7 +63,7 @@ def wide(count: int) -> object:
 def deep(count: int) -> object:
     found: object = command("echo 1")
     for _ in range(count):
-        found = command("echo $(({n} + 1))", n=near(found))
+        found = command("expr {n} + 1", n=near(found))
     return found
 
 

@@ -46,6 +46,8 @@ def test_an_id(out: str) -> None:
          RefusedError),
         (Answer(1, "", "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job "
                        "violates accounting/QOS policy (job submit limit)"), BusyError),
+        (Answer(1, "", "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: Job "
+                       "violates accounting/QOS policy (job submit limit)"), RefusedError),
         (Answer(1, "", "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"), BusyError),
         (Answer(1, "", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"),
          UnsureError),
