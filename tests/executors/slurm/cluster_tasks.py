@@ -106,7 +106,7 @@ def secretive(length: str) -> object:
 
 @workflow
 def greedy_command() -> object:
-    return shell("head -c 400000000 /dev/zero | tail > /dev/null; exec sleep 60", executor="hpc",
+    return shell("head -c 400000000 /dev/zero | tail > /dev/null; exit 1", executor="hpc",
                  resources=Resources(memory="60MiB"), lost_retries=0)  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def books(accounted: SlurmCluster, make_bench: Callable[[SlurmCluster], Bench]) 
 
 def forget_all(bench: Bench) -> None:
     """Wait until squeue knows no job any more."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while bench.jobs():
         assert time.monotonic() < end
         time.sleep(0.5)

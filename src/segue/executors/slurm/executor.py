@@ -35,7 +35,7 @@ from segue.given import shown
 
 ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "TZ", "PYTHONPATH")
 APPTAINER = ("apptainer", "exec")
-PACE = Pace(at_once=1000, looks_at_once=20_000, submits_at_once=1000, window=5000)
+PACE = Pace(call_seconds=30.0, at_once=1000, looks_at_once=20_000, submits_at_once=1000, window=5000)
 _STUCK = "an operator must release or end it"
 
 
