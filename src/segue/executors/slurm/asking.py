@@ -75,7 +75,7 @@ class Cluster:
             return meaning.submitted(answer)
         except BusyError as error:
             if meaning.is_too_large(error):
-                self._array_size = None  # the cluster was configured anew
+                self._array_size = None  # the cluster was configured again
             raise
 
     def array_size(self) -> int:

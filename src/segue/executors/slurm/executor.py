@@ -169,7 +169,7 @@ class Slurm:
         if job is None:
             ended = accounted.line_of(push)
             job = ended if ended is not None and meaning.has_ended(ended) else None
-        if job is None:  # or sacct says that it waits or runs: it may say so for ever of a job that was forgotten
+        if job is None:  # or sacct says that it waits or runs: it may say so forever of a job that was forgotten
             return self._forgotten(push, jobs)
         sighting = meaning.sighting_of(push.id, job)
         if sighting.phase is Phase.ENDED and sighting.exit_code == spool.NOT_MINE:
