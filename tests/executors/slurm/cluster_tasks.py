@@ -111,6 +111,11 @@ def greedy_command() -> object:
 
 
 @workflow
+def endless() -> object:
+    return shell("exec sleep 600", executor="hpc", timeout=30)
+
+
+@workflow
 def killed_command() -> object:
     return shell("kill -9 $PPID $$", executor="hpc", lost_retries=0)
 
