@@ -78,7 +78,7 @@ def test_how_jobs_ended_that_only_sacct_knows(books: Bench) -> None:
     books.renew()
     books.finish(*runs.values())
     found = {name: error_of(run) for name, run in runs.items()}
-    expected = {"ended": "worker_lost", "whole": "worker_lost", "array": "worker_lost", "killed": "ProcessDiedError"}
+    expected = {"ended": "worker_lost", "whole": "worker_lost", "array": "worker_lost", "killed": "ShellError"}
     if books.cluster.has_oom_kills:
         expected["greedy"] = "OutOfMemoryError"
     assert {name: found[name] for name in expected} == expected
