@@ -176,6 +176,9 @@ class Slurm:
             holder = self._begun_by(push)
             if names.is_id(holder) and holder != push.external_id:
                 return Sighting(push.id, Phase.QUEUED, held_by=holder)
+            return self._forgotten(push, jobs)  # a controller that was killed launched the job once more
+        if sighting.cause in (Cause.LOST, Cause.CANCELLED) and self._exit_code(push) == 0:
+            return Sighting(push.id, Phase.ENDED, cause=Cause.EXIT, exit_code=0)  # it had ended before
         if job.reason == meaning.NOT_LAUNCHED and self._begun_by(push) is None:
             return sighting._replace(cause=Cause.LOST)  # the machine's fault: no task has begun
         if meaning.is_stuck(job):
@@ -187,12 +190,15 @@ class Slurm:
 
         An element of an array that is cancelled before it begins leaves no trace, while others of the array are there.
         """
-        code = spool.read_exit_code(names.folder_of(self.folder, push))
+        code = self._exit_code(push)
         if code is not None:
             return Sighting(push.id, Phase.ENDED, cause=Cause.EXIT, exit_code=code)
         if jobs.knows_array_of(push) and self._begun_by(push) is None:
             return Sighting(push.id, Phase.ENDED, "it was cancelled before it began", cause=Cause.CANCELLED)
         return Sighting(push.id, Phase.GONE, "squeue does not show it any more")
+
+    def _exit_code(self, push: Push) -> int | None:
+        return spool.read_exit_code(names.folder_of(self.folder, push))
 
     def _begun_by(self, push: Push) -> str | None:
         return spool.begun_by(names.folder_of(self.folder, push))
