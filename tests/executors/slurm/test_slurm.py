@@ -15,6 +15,7 @@ from segue.authoring import task as make_task
 from segue.dispatcher.protocol import Push, Submission, UnsureError
 from segue.executors.slurm import commands
 from segue.model import Job
+from segue.testing import POLLED_CASES, PolledCase, check_polled
 from tests.executors.slurm.conftest import Bench
 from tests.servers.slurm import SlurmCluster, running_slurm
 
@@ -173,6 +174,12 @@ def test_a_controller_that_is_away_changes_nothing(make_bench: Callable[[SlurmCl
         bench.let_go("long")
         bench.finish(run, later)
         assert (run.result(), later.result(), later.steps()[0].failures) == ("long", 42, 0)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("case", POLLED_CASES)
+def test_the_contract_of_executors_that_are_polled(bench: Bench, case: PolledCase) -> None:
+    check_polled(bench.segue, bench.executor, case, image=None)
 
 
 @pytest.mark.proof
