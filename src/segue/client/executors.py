@@ -75,4 +75,5 @@ class Executors:
             )
         if push.external_id is None:
             return OutputInfo(wanted, "", False, False)
-        return OutputInfo(wanted, executor.read_output(Push(push.id, push.attempt, push.external_id)), False, False)
+        outside = Push(push.id, push.attempt, push.external_id, push.batch, push.place)
+        return OutputInfo(wanted, executor.read_output(outside), False, False)

@@ -12,11 +12,11 @@ No test library is needed; docs/testing-executors.md shows both with pytest.
 from segue.testing.executor_contract import CASES, CallbackDriver, ContractBrokenError, Situation, check, check_storm
 from segue.testing.polled_contract import POLLED_CASES, PolledCase, check_polled
 from segue.testing.scripted import Event, Message, ScriptedExecutor
-from segue.testing.scripted_platform import Answer, FarJob, ScriptedPlatform
+from segue.testing.scripted_platform import Answer, FarJob, ScriptedArrays, ScriptedPlatform
 from segue.testing.workbench import Workbench, WorkbenchError
 
 __all__ = [
     "CASES", "POLLED_CASES", "Answer", "CallbackDriver", "ContractBrokenError", "Event", "FarJob", "Message",
-    "PolledCase", "ScriptedExecutor", "ScriptedPlatform", "Situation", "Workbench", "WorkbenchError", "check",
-    "check_polled", "check_storm",
+    "PolledCase", "ScriptedArrays", "ScriptedExecutor", "ScriptedPlatform", "Situation", "Workbench", "WorkbenchError",
+    "check", "check_polled", "check_storm",
 ]  # fmt: skip
