@@ -56,6 +56,15 @@ class KubernetesStandIn:
             found: dict[str, Any] = json.load(answer)
         return found
 
+    def lines(self, path: str) -> list[dict[str, Any]]:
+        """The lines of a watch, until it ends."""
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=30) as answer:
+            return [json.loads(line) for line in answer]
+
+    def version(self) -> str:
+        """Its present version."""
+        return str(self.get("apis/batch/v1/namespaces/default/jobs?limit=1")["metadata"]["resourceVersion"])
+
     def make_secret(self, name: str, *, namespace: str = "default", **values: str) -> None:
         """A Secret with these keys."""
         body = json.dumps({"metadata": {"name": name}, "stringData": values}).encode()

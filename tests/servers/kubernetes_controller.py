@@ -125,14 +125,17 @@ class Controller:
 
     def _work(self, job: Object) -> None:
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
-        self._until(lambda: not self._is_suspended(namespace, name))
-        if self._is_out_of_pods():
-            said = "is forbidden: exceeded quota: segue, requested: pods=1, used: pods=1, limited: pods=1"
-            self._warn(job, "FailedCreate", f'Error creating: pods "{name}-x" {said}')
-            self._until(lambda: not self._is_out_of_pods() or not self._is_there(namespace, name))
-        if not self._is_there(namespace, name):
-            return
-        kind, reason, message = self._run(job, self._make_pod(job))
+        while True:
+            self._until(lambda: not self._is_suspended(namespace, name))
+            if self._is_out_of_pods():
+                said = "is forbidden: exceeded quota: segue, requested: pods=1, used: pods=1, limited: pods=1"
+                self._warn(job, "FailedCreate", f'Error creating: pods "{name}-x" {said}')
+                self._until(lambda: not self._is_out_of_pods() or not self._is_there(namespace, name))
+            if not self._is_there(namespace, name):
+                return
+            kind, reason, message = self._run(job, self._make_pod(job))
+            if not self._is_suspended(namespace, name):
+                break
         is_good = kind == "Complete"
         for condition in ("SuccessCriteriaMet" if is_good else "FailureTarget", kind):
             said = {

@@ -6,37 +6,39 @@ import os
 from typing import Any
 
 from segue import Resources as Resources
+from segue import container, task
 from segue import shell as shell
-from segue import task
 from segue.authoring.compose import Signature
-from segue.authoring.container import run_container
 from segue.dispatcher.protocol import Pace
 from segue.executors.kubernetes import Kubernetes
 from segue.executors.kubernetes.watching import Terms
+
+REAL = "TEST_CLUSTER_KUBECONFIG"
+"""The variable that `make test-cluster` sets: the tests of a real cluster run there."""
 
 IMAGE = os.environ.get("TEST_KUBERNETES_IMAGE", "busybox:1.36")
 QUICK = Pace(
     look_seconds=0.2, settle_seconds=1.0, call_seconds=10.0, gone_seconds=0.5, cancel_seconds=3.0, keep_seconds=3600.0
 )
 
+PATIENCE: dict[str, Any] = (
+    {} if REAL in os.environ
+    else {"image_seconds": 2.0, "lost_seconds": 2.0, "terms": Terms(watch=2.0, blind=3.0, again=0.2)}
+)  # fmt: skip
+
 cluster = Kubernetes(
     "k8s", namespace=os.environ.get("TEST_KUBERNETES_NAMESPACE", "jobs"), namespaces=["others"], image=IMAGE,
-    kubeconfig=os.environ.get("TEST_KUBERNETES_CONFIG"), pace=QUICK, image_seconds=2.0, lost_seconds=2.0,
-    call_seconds=5.0, grace_seconds=2, terms=Terms(watch=20.0, blind=5.0, again=0.2),
+    kubeconfig=os.environ.get("TEST_KUBERNETES_CONFIG"), pace=QUICK, call_seconds=5.0, grace_seconds=2, **PATIENCE,
 )  # fmt: skip
 
 
-def sh(script: str, **described: Any) -> Signature:
+def sh(script: str, **options: Any) -> Signature:
     """A shell script in a container."""
-    return words(["/bin/sh", "-c", script], **described)
+    return words(["/bin/sh", "-c", script], **options)
 
 
-def words(command: list[str], *, image: str = IMAGE, **described: Any) -> Signature:
-    options = {
-        name: described.pop(name) for name in ("resources", "push", "retries", "lost_retries", "retry_delay", "timeout")
-        if name in described
-    }  # fmt: skip
-    return run_container.options(executor="k8s", **options).s(image=image, command=command, **described)
+def words(command: list[str], *, image: str = IMAGE, **options: Any) -> Signature:
+    return container.s(image, command, executor="k8s", **options)
 
 
 @task(executor="k8s")

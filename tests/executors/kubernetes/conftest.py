@@ -16,12 +16,11 @@ from segue.dispatcher.dispatcher import Dispatcher
 from segue.dispatcher.protocol import Push, id_of_name
 from segue.dispatcher.registry import executors
 from segue.executors.kubernetes.objects import EXECUTOR_LABEL
+from tests.executors.kubernetes.cluster_tasks import REAL
 from tests.servers.kubernetes import KubernetesStandIn, running_kubernetes
 
 SECONDS = 60.0
 TASKS = "tests.executors.kubernetes.cluster_tasks"
-REAL = "TEST_CLUSTER_KUBECONFIG"
-"""The variable that `make test-cluster` sets: the tests of a real cluster run there."""
 
 
 class Bench:

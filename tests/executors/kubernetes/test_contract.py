@@ -7,7 +7,8 @@ import os
 import pytest
 
 from segue import Run
-from tests.executors.kubernetes.conftest import REAL, Bench
+from tests.executors.kubernetes.cluster_tasks import REAL
+from tests.executors.kubernetes.conftest import Bench
 
 
 def error_of(run: Run) -> tuple[str, str]:
@@ -24,7 +25,7 @@ def test_results_and_errors_of_commands(any_bench: Bench) -> None:
         "none": start(sh("true", result="json")),
         "large": start(sh('head -c 5000 /dev/zero | tr "\\0" 7 > "$SEGUE_RESULT"', result="json")),
         "line": start(sh("echo first; echo '[1, 2]'", result="last_line")),
-        "words": start(words(["printf", "%s,", "$HOME $(SEGUE_RUN) $$", "{each}"], values={"each": ["a b", "c"]})),
+        "words": start(words(["printf", "%s,", "$HOME $(SEGUE_RUN) $$", "{each}"], each=["a b", "c"])),
         "variables": start(sh('echo "$A $SEGUE_ATTEMPT"', env={"A": "$(B) $5"})),
         "shell": start(bench.tasks.shell.s("cd /; pwd; echo {x}", x="it's", executor="k8s", cwd="/tmp")),
         "three": start(sh("echo no; exit 3", retries=1, retry_delay=0.1)),

@@ -185,34 +185,42 @@ class Kubernetes:
         questions, events = MOST_QUESTIONS, MOST_EVENTS
         for push in pushes:
             namespace, name = self._place_of(push)
-            copies = self._cluster.copies(namespace)
-            job: Job | None = next(iter(copies.jobs.of(name)), None)
+            job: Job | None = next(iter(self._cluster.copies(namespace).jobs.of(name)), None)
             if job is None:  # the watch has not told it yet, or it is gone
                 questions -= 1
                 if questions < 0:
                     continue  # it is as it was, until the next look
                 job = self._cluster.job(namespace, name)
             if job is None:
-                given_up = self._patience.given_up.get(name)
-                if given_up is None:
-                    yield Sighting(push.id, Phase.GONE, "its Job does not exist any more")
-                else:
-                    yield Sighting(push.id, Phase.ENDED, given_up.reason, cause=given_up.cause)
+                yield self._ended(name, Sighting(push.id, Phase.GONE, "its Job does not exist any more"))
                 continue
-            pod = meaning.newest(copies.pods.of(name))
-            if job.said("Failed") and (pod is None or not pod.has_ended):
-                pod = self._cluster.pod(namespace, name)  # the two watches need not tell things in their order
+            pod = self._pod_of(namespace, name, job)
             sighting = meaning.sighting_of(push.id, job, pod)
-            if sighting.phase is not Phase.ENDED:
-                sighting = self._waited_for(namespace, name, job, pod, sighting)
-                if sighting.phase is Phase.QUEUED and sighting.reason is None:
-                    if events > 0 and self._patience.should_ask(name):
-                        events -= 1
-                        self._patience.note_events(
-                            name, self._cluster.warning(namespace, pod.metadata.name if pod else name)
-                        )
-                    sighting = sighting._replace(reason=self._patience.events_of(name))
+            if sighting.phase is Phase.ENDED:
+                yield self._ended(name, sighting)
+                continue
+            sighting = self._waited_for(namespace, name, job, pod, sighting)
+            if sighting.phase is Phase.QUEUED and sighting.reason is None:
+                if events > 0 and self._patience.should_ask(name):
+                    events -= 1
+                    about = name if pod is None else pod.metadata.name
+                    self._patience.note_events(name, self._cluster.warning(namespace, about))
+                sighting = sighting._replace(reason=self._patience.events_of(name))
             yield sighting
+
+    def _pod_of(self, namespace: str, name: str, job: Job) -> Pod | None:
+        """The newest pod. If the Job has failed, its end is asked for: the watches do not tell things in their order."""
+        pod = meaning.newest(self._cluster.copies(namespace).pods.of(name))
+        if job.said("Failed") and (pod is None or not pod.has_ended):
+            return self._cluster.pod(namespace, name)
+        return pod
+
+    def _ended(self, name: str, sighting: Sighting) -> Sighting:
+        """How an attempt ended. Of one that was given up, the cluster knows only that it was removed."""
+        given_up = self._patience.given_up.get(name)
+        if given_up is None or sighting.exit_code == 0:
+            return sighting
+        return sighting._replace(phase=Phase.ENDED, reason=given_up.reason, cause=given_up.cause, exit_code=None)
 
     def _waited_for(self, namespace: str, name: str, job: Job, pod: Pod | None, sighting: Sighting) -> Sighting:
         """The sighting with what an attempt waits for; if that will not come, the attempt is removed first."""

@@ -16,8 +16,6 @@ from segue.executors.kubernetes.objects import MODE_ANNOTATION, ApiError, AwayEr
 
 BUSY_SECONDS = 15.0
 DENIED_SECONDS = 60.0
-COULD_NOT_REPORT = 83
-"""The exit code of `segue run-step` that ran the task and could not say so to the database."""
 
 _LOST_REASONS = frozenset({
     "Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "Preempted", "NodeAffinity",
@@ -99,7 +97,7 @@ def sighting_of(push_id: str, job: Job, pod: Pod | None) -> Sighting:
     if (failed := job.said("Failed")) is not None:
         cause, code, reason = _why(failed, pod)
         is_task = pod is not None and pod.metadata.annotation(MODE_ANNOTATION) == "task"
-        if is_task and cause is Cause.EXIT and code in (spool.NOT_MINE, COULD_NOT_REPORT):
+        if is_task and cause is Cause.EXIT and code in (spool.NOT_MINE, spool.NOT_REPORTED):
             cause, reason = Cause.LOST, f"segue run-step ended with exit code {code}: nothing was recorded"
         return Sighting(push_id, Phase.ENDED, reason, host, cause, code)
     if pod is not None and (pod.main.running is not None or pod.has_ended):
