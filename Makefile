@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm celery-suite celery-soak celery-matrix dramatiq-soak mutants clean
+        storm celery-suite celery-soak celery-matrix dramatiq-soak test-cluster mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -100,6 +100,11 @@ dramatiq-soak: servers  ## the same for compositions of Dramatiq
 	@$(BIN)/python -m tests.executors.dramatiq.soak --postgres $(ARGS)
 	@$(BIN)/python -m tests.executors.dramatiq.soak --rabbitmq $(ARGS)
 	@$(BIN)/python -m tests.executors.dramatiq.soak --postgres --rabbitmq $(ARGS)
+
+test-cluster: $(DEVELOP)  ## the tests of the Kubernetes executor on a cluster of yours: KUBECONFIG=... [NAMESPACE=...]
+	@test -f "$(KUBECONFIG)" || { echo "write: make test-cluster KUBECONFIG=/path/to/a/kubeconfig"; exit 2; }
+	@TEST_CLUSTER_KUBECONFIG="$(abspath $(KUBECONFIG))" TEST_KUBERNETES_NAMESPACE="$(or $(NAMESPACE),default)" \
+	    $(BIN)/python -m pytest --timeout=600 tests/executors/kubernetes/test_contract.py $(ARGS)
 
 celery-matrix: servers  ## the tests of the Celery executor with each version of Celery; the oldest is only refused
 	@scripts/celery-matrix.sh $(PYTHON) $(ARGS)

@@ -56,6 +56,10 @@ class KubernetesStandIn:
             found: dict[str, Any] = json.load(answer)
         return found
 
+    def called(self) -> set[str]:
+        """What has been called so far, as roles name it: "list pods"."""
+        return set(self.fault(do="called")["called"])
+
     def lines(self, path: str) -> list[dict[str, Any]]:
         """The lines of a watch, until it ends."""
         with urllib.request.urlopen(f"{self.url}/{path}", timeout=30) as answer:

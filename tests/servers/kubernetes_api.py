@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.servers.kubernetes_controller import Controller
@@ -37,6 +37,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     controller: Controller
+    called: ClassVar[set[str]] = set()  # as roles name it: "list pods"
 
     def log_message(self, *_words: object) -> None:
         """Nothing is logged."""
@@ -83,6 +84,9 @@ class Handler(BaseHTTPRequestHandler):
         if found is None:
             raise AnswerError(404, "NotFound", "the server could not find the requested resource")
         namespace, kind, name = found[1] or "", found[2], found[3]
+        watches = query.get("watch") in ("1", "true")
+        word = {"POST": "create", "DELETE": "delete"}.get(verb, "get" if name else "watch" if watches else "list")
+        self.called.add(f"{word} {kind}{found[4] or ''}")
         if found[4] == "/log":
             return 200, self._log(namespace, name, query)
         if verb == "POST":
@@ -90,11 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         if name is None:
             if self.controller.faults.no_lists:
                 raise AnswerError(403, "Forbidden", f'{kind} is forbidden: User "x" cannot list resource "{kind}"')
-            return (
-                self._watch(kind, namespace, query)
-                if query.get("watch") in ("1", "true")
-                else self._list(kind, namespace, query)
-            )
+            return self._watch(kind, namespace, query) if watches else self._list(kind, namespace, query)
         obj = self.controller.store.get(kind, namespace, name)
         if obj is None:
             raise AnswerError(404, "NotFound", f'{kind} "{name}" not found')
@@ -189,6 +189,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _fault(self, body: Object) -> Object:
         controller, do = self.controller, body.pop("do", None)
+        if do == "called":
+            return {"called": sorted(self.called)}
         if do == "disrupt":
             controller.disrupt(body["namespace"], body["name"], body["reason"])
         elif do == "compact":

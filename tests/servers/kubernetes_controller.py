@@ -50,12 +50,13 @@ class Controller:
     def create(self, namespace: str, job: Object) -> Object:
         """A Job. Raises AnswerError."""
         _check(job)
-        held = self.store.select("jobs", namespace)
-        if self.faults.jobs is not None and len(held) >= self.faults.jobs:
+        most = self.faults.jobs
+        if most is not None and len(held := self.store.select("jobs", namespace)) >= most:
             said = f"exceeded quota: segue, requested: count/jobs.batch=1, used: count/jobs.batch={len(held)}"
             raise AnswerError(403, "Forbidden", f'jobs.batch "{job["metadata"]["name"]}" is forbidden: {said}')
         job["metadata"]["namespace"] = namespace
         job.update(apiVersion="batch/v1", kind="Job", status={})
+        job["spec"]["selector"] = {"matchLabels": {"job-name": job["metadata"]["name"]}}
         made = self.store.add("jobs", job)
         if self.faults.hold:
             self._make_pod(made)

@@ -21,13 +21,15 @@ QUICK = Pace(
     look_seconds=0.2, settle_seconds=1.0, call_seconds=10.0, gone_seconds=0.5, cancel_seconds=3.0, keep_seconds=3600.0
 )
 
+NAMESPACE = os.environ.get("TEST_KUBERNETES_NAMESPACE", "jobs")
 PATIENCE: dict[str, Any] = (
-    {} if REAL in os.environ
-    else {"image_seconds": 2.0, "lost_seconds": 2.0, "terms": Terms(watch=2.0, blind=3.0, again=0.2)}
+    {"image_seconds": 60.0} if REAL in os.environ
+    else {"image_seconds": 2.0, "lost_seconds": 2.0, "terms": Terms(watch=2.0, blind=3.0, again=0.2),
+          "namespaces": ["others"]}
 )  # fmt: skip
 
 cluster = Kubernetes(
-    "k8s", namespace=os.environ.get("TEST_KUBERNETES_NAMESPACE", "jobs"), namespaces=["others"], image=IMAGE,
+    "k8s", namespace=NAMESPACE, image=IMAGE,
     kubeconfig=os.environ.get("TEST_KUBERNETES_CONFIG"), pace=QUICK, call_seconds=5.0, grace_seconds=2, **PATIENCE,
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from segue.executors.kubernetes.objects import EXECUTOR_LABEL
 from tests.executors.kubernetes.cluster_tasks import REAL
 from tests.servers.kubernetes import KubernetesStandIn, running_kubernetes
 
-SECONDS = 60.0
+SECONDS = 240.0 if REAL in os.environ else 60.0
 TASKS = "tests.executors.kubernetes.cluster_tasks"
 
 
@@ -64,8 +64,8 @@ class Bench:
     def remove_all(self) -> None:
         """All Jobs of the executor."""
         selector = f"{EXECUTOR_LABEL}={self.executor.name}"
-        for job in self.executor._cluster.jobs("jobs", selector):
-            self.executor._cluster.remove("jobs", job.metadata.name)
+        for job in self.executor._cluster.jobs(self.tasks.NAMESPACE, selector):
+            self.executor._cluster.remove(self.tasks.NAMESPACE, job.metadata.name)
 
     def is_running(self, run: Run) -> bool:
         return bool(run.steps()[0].status == "running")

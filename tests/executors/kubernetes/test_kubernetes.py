@@ -13,6 +13,7 @@ import pytest
 
 from segue.dispatcher.protocol import Push, RefusedError, Submission
 from segue.model import Job
+from segue.scheduler.chores import Chores
 from tests.executors.kubernetes.conftest import Bench
 from tests.servers.kubernetes import KubernetesStandIn, running_kubernetes
 from tests.servers.kubernetes_kubelet import has_memory_limits
@@ -181,6 +182,18 @@ def test_a_queue_that_takes_a_place_away_loses_the_attempt(bench: Bench, standin
     bench.finish(run)
     assert (run.status, run.steps()[0].losses) == ("failed", 1)
     assert "took its place away" in error_of(run)[1]
+
+
+@pytest.mark.proof
+def test_a_limit_of_the_time_to_begin_removes_the_job(bench: Bench, standin: KubernetesStandIn) -> None:
+    standin.fault(unschedulable="0/3 nodes are available: 3 Insufficient memory.")
+    run = bench.start(bench.tasks.sh("true", schedule_to_start=1))
+    bench.until(lambda: "Insufficient memory" in bench.reason(run))
+    name = job_of(run)
+    with Chores(bench.segue.engine):
+        bench.finish(run)
+    assert error_of(run)[0] == "ScheduleToStartTimeout"
+    bench.until(lambda: name not in {job["metadata"]["name"] for job in standin.jobs("jobs")})
 
 
 def test_a_step_without_a_way_to_report_is_refused(bench: Bench) -> None:

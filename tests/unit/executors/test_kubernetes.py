@@ -10,15 +10,17 @@ import msgspec
 import pytest
 
 from segue.authoring.container import ResultFrom
-from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, UnsureError
+from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, Submission, UnsureError
 from segue.dispatcher.work import Command, Work
 from segue.errors import DefinitionError
 from segue.executors.kubernetes import Kubernetes, meaning, output
 from segue.executors.kubernetes.manifest import manifest_of, merge, merged_options
 from segue.executors.kubernetes.objects import ApiError, AwayError, Job, Pod
 from segue.executors.kubernetes.waiting import Patience
+from segue.model import Job as Job_
 from segue.plan.pushed import Resources
 
+TASK = Job_("r", 0, 1, "fold", "shop.fold", "[[],{}]", None, {}, 60.0)
 PUSH = Push("0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b", ("r", 0, 1))
 POLICY = "Container main for pod jobs/segue-x-abcde failed with exit code {} matching FailJob rule at index 1"
 OVER = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi."
@@ -201,6 +203,20 @@ def test_words_and_values_reach_the_program_as_they_are() -> None:
     assert {"name": "A", "value": "$$5"} in container["env"]
     assert {"name": "SEGUE_RESULT", "value": container["terminationMessagePath"]} in container["env"]
     assert (container["image"], container["workingDir"], container["terminationMessagePolicy"]) == ("x", "/w", "File")
+
+
+def test_a_task_reports_by_itself_through_a_secret() -> None:
+    executor = Kubernetes("k8s", image="shop:3", modules=["shop.a", "shop.b"], database_secret="segue/url")
+    namespace, found = executor.manifest(Submission(PUSH, TASK, '{"options":{"labels":{"team":"x"}}}'))
+    [container] = found["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:6] == ["python", "-m", "segue", "run-step", "--push", PUSH.id]
+    assert container["command"][6:] == ["-A", "shop.a", "-A", "shop.b"]
+    reference = {"secretKeyRef": {"name": "segue", "key": "url"}}
+    assert {"name": "SEGUE_DATABASE_URL", "valueFrom": reference} in container["env"]
+    assert (namespace, found["metadata"]["labels"]["team"]) == ("default", "x")
+    with pytest.raises(RefusedError) as caught:
+        Kubernetes("k8s", image="shop:3").manifest(Submission(PUSH, TASK, None))
+    assert "database_secret" in str(caught.value)
 
 
 def test_secrets_are_named_and_values_refused() -> None:

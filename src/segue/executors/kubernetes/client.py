@@ -1,7 +1,7 @@
 """Calls to the API of a cluster. lightkube reads the kubeconfig, and keeps certificates and tokens; it retries nothing.
 
 Lists and watches are read here, because a relist of ten thousand pods must take little time, and because a watch needs
-a limit for silence: a connection that a firewall has dropped says nothing for ever.
+a limit for silence: a connection that a firewall has dropped says nothing forever.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Cluster:
             return self._copies[namespace]
 
     def close(self) -> None:
-        """End the watches and close the connections. The next call begins anew."""
+        """End the watches and close the connections. The next call connects again."""
         with self._lock:
             api, self._made = self._made, None
             copies, self._copies = list(self._copies.values()), {}

@@ -176,7 +176,7 @@ class Kubernetes:
                     yield Stray(push_id, f"{namespace}/{job.metadata.name}")
 
     def close(self) -> None:
-        """End the watches and close the connections. A later call begins anew."""
+        """End the watches and close the connections. A later call connects again."""
         self._cluster.close()
 
     # What is outside --------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Kubernetes:
             yield sighting
 
     def _pod_of(self, namespace: str, name: str, job: Job) -> Pod | None:
-        """The newest pod. If the Job has failed, its end is asked for: the watches do not tell things in their order."""
+        """The newest pod. Of a failed Job it must have ended: the two watches do not tell things in their order."""
         pod = meaning.newest(self._cluster.copies(namespace).pods.of(name))
         if job.said("Failed") and (pod is None or not pod.has_ended):
             return self._cluster.pod(namespace, name)

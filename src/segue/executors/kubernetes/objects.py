@@ -1,6 +1,6 @@
 """What is read of the API's objects, and the two ways in which a call fails. Everything else in them is left out.
 
-A list of thousands of pods is decoded again whenever a watch has to begin anew, so only what is needed is decoded.
+A list of thousands of pods is decoded again whenever a watch has lost its place, so only what is needed is decoded.
 """
 
 from __future__ import annotations

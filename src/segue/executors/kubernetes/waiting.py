@@ -1,6 +1,6 @@
 """What an executor remembers of attempts that have not begun, or that will not end by themselves.
 
-Nothing here matters after a crash: the next dispatcher waits anew. So no time of the cluster's clocks is compared.
+Nothing here matters after a crash: the next dispatcher starts to wait again. So no time of the cluster's clocks is compared.
 """
 
 from __future__ import annotations

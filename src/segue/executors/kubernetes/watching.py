@@ -4,7 +4,7 @@
       ▲                                   │
       └── too old (410), or after ten minutes ◄┘
 
-Versions are opaque: they are given back, and never compared. The threads end by themselves when nobody asks any more.
+Versions are opaque: they are given back, and never compared. The threads end by themselves when no process asks any more.
 A copy that has heard nothing for a while is *blind*, and says so instead of an old truth.
 """
 
@@ -35,7 +35,7 @@ class Terms(NamedTuple):
     watch: float = 60.0  # one watch lives so long; a connection that was cut off is noticed by then
     relist: float = 600.0  # everything is listed again
     blind: float = 90.0  # without news of the API
-    unused: float = 300.0  # nobody asked
+    unused: float = 300.0  # without a question
     first: float = 15.0  # the first question waits so long for the first list
     again: float = 1.0  # after a failure, growing to 30
 
