@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.executors.kubernetes.conftest import Bench
@@ -38,6 +39,7 @@ def test_the_example_counts_words(standin: KubernetesStandIn, tmp_path: Path) ->
     assert json.loads(done.stdout.splitlines()[-1]) == {"texts": 3, "words": 10}
 
 
+@pytest.mark.proof
 def test_the_role_allows_what_is_called_and_no_more(make_bench: Callable[[str], Bench]) -> None:
     with running_kubernetes() as cluster:
         bench = make_bench(cluster.kubeconfig)

@@ -13,7 +13,6 @@ import pytest
 
 from segue.dispatcher.protocol import Push, RefusedError, Submission
 from segue.model import Job
-from segue.scheduler.chores import Chores
 from tests.executors.kubernetes.conftest import Bench
 from tests.servers.kubernetes import KubernetesStandIn, running_kubernetes
 from tests.servers.kubernetes_kubelet import has_memory_limits
@@ -184,16 +183,13 @@ def test_a_queue_that_takes_a_place_away_loses_the_attempt(bench: Bench, standin
     assert "took its place away" in error_of(run)[1]
 
 
-@pytest.mark.proof
 def test_a_limit_of_the_time_to_begin_removes_the_job(bench: Bench, standin: KubernetesStandIn) -> None:
     standin.fault(unschedulable="0/3 nodes are available: 3 Insufficient memory.")
-    run = bench.start(bench.tasks.sh("true", schedule_to_start=1))
-    bench.until(lambda: "Insufficient memory" in bench.reason(run))
-    name = job_of(run)
-    with Chores(bench.segue.engine):
-        bench.finish(run)
-    assert error_of(run)[0] == "ScheduleToStartTimeout"
-    bench.until(lambda: name not in {job["metadata"]["name"] for job in standin.jobs("jobs")})
+    run = bench.start(bench.tasks.sh("true", push={"begin_seconds": 1}))
+    bench.finish(run)
+    assert error_of(run)[0] == "PushRefusedError"
+    assert "did not begin within 1 s: Unschedulable: 0/3 nodes are available" in error_of(run)[1]
+    assert job_of(run) not in {job["metadata"]["name"] for job in standin.jobs("jobs")}
 
 
 def test_a_step_without_a_way_to_report_is_refused(bench: Bench) -> None:
@@ -225,6 +221,7 @@ def test_a_dispatcher_that_is_killed_loses_nothing(bench: Bench, standin: Kubern
     assert len(standin.jobs("jobs")) == before + 40
 
 
+@pytest.mark.proof
 def test_what_is_left_of_a_step_is_a_stray(bench: Bench) -> None:
     """As if a dispatcher had recorded the end of an attempt, and its Job went on."""
     run = bench.start(bench.tasks.sh("sleep 300"))

@@ -307,8 +307,14 @@ def test_patience_ends() -> None:
     assert patience.said_of("x", meaning.wait_of(job(), bad)) == "ErrImagePull: not found"
     now = 301.0
     assert judged(bad) is Cause.CONFIG
+    assert judged(waiting("ErrImagePull", "toomanyrequests")) is None
+    now = 601.0
+    assert judged(waiting("ImagePullBackOff", "Back-off pulling image")) is None
+    assert judged(waiting("ErrImagePull", "toomanyrequests")) is None
+    now = 301.0
     assert judged(pod(phase="Running"), is_running=True) is None
     assert judged(pod(phase="Pending"), found=job(spec={"suspend": True})) is Cause.LOST
     assert judged(leaving, is_running=True) is None
     now = 902.0
     assert judged(leaving, is_running=True) is Cause.LOST
+    assert [patience.is_tired_of_reading("x") for _ in range(3)] == [False, False, True]

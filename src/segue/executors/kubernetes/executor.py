@@ -144,7 +144,16 @@ class Kubernetes:
         """The end of the log and the termination message, while the pod is there."""
         namespace, name = self._place_of(push)
         pod = self._cluster.pod(namespace, name)
-        return Collected() if pod is None else collected(push, pod, self._cluster.tail(namespace, pod))
+        if pod is None:
+            return Collected()
+        tail = ""
+        if not meaning.has_lost_its_machine(pod):
+            try:
+                tail = self._cluster.tail(namespace, pod)
+            except BlindError:
+                if not self._patience.is_tired_of_reading(name):
+                    raise
+        return collected(push, pod, tail)
 
     def read_output(self, push: Push) -> str:
         """The end of the log so far."""
@@ -219,6 +228,7 @@ class Kubernetes:
         """How an attempt ended. Of one that was given up, the cluster knows only that it was removed."""
         given_up = self._patience.given_up.get(name)
         if given_up is None or sighting.exit_code == 0:
+            self._patience.forget_waits(name)
             return sighting
         return sighting._replace(phase=Phase.ENDED, reason=given_up.reason, cause=given_up.cause, exit_code=None)
 

@@ -16,6 +16,7 @@ from segue.dispatcher.protocol import Push
 from segue.dispatcher.work import RESULT, Work
 from segue.errors import DefinitionError
 from segue.executors.kubernetes.objects import (
+    BEGIN_ANNOTATION,
     EXECUTOR_LABEL,
     MAIN,
     MODE_ANNOTATION,
@@ -30,7 +31,8 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 LATER_SECONDS = 60  # how much later than Segue's own the cluster's time limit is
 RESERVED_LABELS = (PUSH_LABEL, EXECUTOR_LABEL, "app.kubernetes.io/managed-by")
 DEFAULTS: Mapping[str, Any] = {
-    "annotations": {}, "gpu_label": "nvidia.com/gpu.product", "gpu_resource": "nvidia.com/gpu", "grace_seconds": 30,
+    "annotations": {}, "begin_seconds": 0,
+    "gpu_label": "nvidia.com/gpu.product", "gpu_resource": "nvidia.com/gpu", "grace_seconds": 30,
     "image": None, "image_pull_secrets": [], "labels": {}, "namespace": None, "node_selector": {}, "pod": {},
     "priority_class": None, "queue": None, "service_account": None, "tolerations": [], "ttl_seconds": 86_400,
     "volumes": {},
@@ -77,6 +79,7 @@ def manifest_of(push: Push, work: Work, *, executor: str, options: Mapping[str, 
     annotations = {
         **options["annotations"], "segue.dev/run": run_id, "segue.dev/step": str(step),
         "segue.dev/attempt": str(attempt), MODE_ANNOTATION: "task" if work.command is None else "command",
+        BEGIN_ANNOTATION: str(options["begin_seconds"]),
         RESULT_ANNOTATION: "" if work.command is None else work.command.result.value,
     }  # fmt: skip
     spec: dict[str, Any] = {

@@ -135,6 +135,13 @@ def newest(pods: list[Pod]) -> Pod | None:
     )  # fmt: skip
 
 
+def has_lost_its_machine(pod: Pod) -> bool:
+    """Whether a question about its log would wait for a machine that is not there."""
+    disrupted = pod.said("DisruptionTarget")
+    was_tainted = disrupted is not None and disrupted.reason == "DeletionByTaintManager"
+    return was_tainted or pod.status.reason in ("NodeLost", "NodeShutdown", "Shutdown")
+
+
 def is_cut_off(pod: Pod | None) -> bool:
     """Whether its machine no longer says anything of it: it was to be removed, and is still there."""
     return pod is not None and pod.metadata.deletion_timestamp is not None and not pod.has_ended

@@ -15,6 +15,7 @@ PUSH_LABEL = "segue.dev/push"
 EXECUTOR_LABEL = "segue.dev/executor"
 MODE_ANNOTATION = "segue.dev/mode"
 RESULT_ANNOTATION = "segue.dev/result"
+BEGIN_ANNOTATION = "segue.dev/begin-seconds"
 MAIN = "main"
 """The name of the container whose end is the end of the attempt."""
 

@@ -4,8 +4,8 @@
       ▲                                   │
       └── too old (410), or after ten minutes ◄┘
 
-Versions are opaque: they are given back, and never compared. The threads end by themselves when no process asks any more.
-A copy that has heard nothing for a while is *blind*, and says so instead of an old truth.
+Versions are opaque: they are given back, and never compared. The threads end by themselves when no process asks any
+more. A copy that has heard nothing for a while is *blind*, and says so instead of an old truth.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from segue.executors.kubernetes import meaning
-from segue.executors.kubernetes.objects import PUSH_LABEL, ApiError, AwayError, Job, Meta, Pod, Status
+from segue.executors.kubernetes.objects import PUSH_LABEL, ApiError, AwayError, Job, Pod, Status
 from segue.observing.harmless_log import get_logger
 
 if TYPE_CHECKING:
@@ -170,8 +170,14 @@ class Copy(Generic[T]):
             self._version = item.metadata.resource_version
 
 
+class _Mark(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str
+
+
 class _Marked(msgspec.Struct, frozen=True):
-    metadata: Meta
+    """A bookmark: an object of which nothing but the version means anything; other fields may be null."""
+
+    metadata: _Mark
 
 
 def paths_of(namespace: str) -> Mapping[str, str]:
