@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from segue import Resources as Resources
-from segue import container, task
+from segue import container, progress, task
 from segue import shell as shell
 from segue.authoring.compose import Signature
 from segue.dispatcher.protocol import Pace
@@ -25,7 +28,8 @@ NAMESPACE = os.environ.get("TEST_KUBERNETES_NAMESPACE", "jobs")
 PATIENCE: dict[str, Any] = (
     {"image_seconds": 60.0} if REAL in os.environ
     else {"image_seconds": 2.0, "lost_seconds": 2.0, "terms": Terms(watch=2.0, blind=3.0, again=0.2),
-          "namespaces": ["others"]}
+          "namespaces": ["others"], "python": sys.executable, "modules": [__name__], "database_secret": "segue/url",
+          "pod": {"containers": [{"name": "main", "workingDir": str(Path.cwd())}]}}
 )  # fmt: skip
 
 cluster = Kubernetes(
@@ -45,4 +49,16 @@ def words(command: list[str], *, image: str = IMAGE, **options: Any) -> Signatur
 
 @task(executor="k8s")
 def double(number: int) -> int:
+    sys.stdout.write(f"doubling {number}\n")
     return 2 * number
+
+
+@task(executor="k8s", retries=1, retry_delay=0.1)
+def broken() -> None:
+    raise ValueError("of the task")
+
+
+@task(executor="k8s")
+def long() -> None:
+    progress(0.5)
+    time.sleep(300)

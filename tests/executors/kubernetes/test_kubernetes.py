@@ -192,11 +192,24 @@ def test_a_limit_of_the_time_to_begin_removes_the_job(bench: Bench, standin: Kub
     assert job_of(run) not in {job["metadata"]["name"] for job in standin.jobs("jobs")}
 
 
-def test_a_step_without_a_way_to_report_is_refused(bench: Bench) -> None:
-    run = bench.start(bench.tasks.double.s(2))
-    bench.finish(run)
-    assert error_of(run)[0] == "PushRefusedError"
-    assert "database_secret" in error_of(run)[1]
+def test_tasks_report_into_the_database_by_themselves(bench: Bench, standin: KubernetesStandIn) -> None:
+    """The URL comes from a Secret, and is in no Job and no list of processes."""
+    standin.make_secret("segue", namespace="jobs", url=bench.segue.url)
+    tasks = bench.tasks
+    long = bench.start(tasks.long.s())
+    runs = [bench.start(each) for each in (tasks.double.s(21), tasks.broken.s())]
+    bench.finish(*runs)
+    assert runs[0].result() == 42
+    assert error_of(runs[1]) == ("ValueError", "of the task")
+    assert runs[1].steps()[0].attempt == 2
+    bench.until(lambda: bench.is_running(long))
+    assert bench.segue.url not in json.dumps(standin.jobs("jobs"))
+    processes = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.parent.exists()]
+    assert [words for words in processes if b"run-step" in words]
+    assert not [words for words in processes if b"run-step" in words and bench.segue.url.encode() in words]
+    long.cancel()
+    bench.finish(long)
+    assert long.status == "cancelled"
 
 
 @pytest.mark.proof

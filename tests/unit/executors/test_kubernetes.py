@@ -86,8 +86,6 @@ LIMIT = failed("BackoffLimitExceeded", "Job has reached the specified backoff li
         (failed("DeadlineExceeded", "Job was active longer than specified deadline"), None, Cause.TIMEOUT, None),
         (failed(POLICED, POLICY.format(128)), ended(128, "StartError"), Cause.CONFIG, 128),
         (failed(POLICED, POLICY.format(82)), ended(82), Cause.EXIT, 82),
-        (failed(POLICED, POLICY.format(82)), ended(82, meta={"annotations": {"segue.dev/mode": "task"}}),
-         Cause.LOST, 82),
     ],
 )  # fmt: skip
 def test_how_an_attempt_ended(found: Job, its_pod: Pod | None, cause: Cause, code: int | None) -> None:
@@ -210,7 +208,7 @@ def test_a_task_reports_by_itself_through_a_secret() -> None:
     namespace, found = executor.manifest(Submission(PUSH, TASK, '{"options":{"labels":{"team":"x"}}}'))
     [container] = found["spec"]["template"]["spec"]["containers"]
     assert container["command"][:6] == ["python", "-m", "segue", "run-step", "--push", PUSH.id]
-    assert container["command"][6:] == ["-A", "shop.a", "-A", "shop.b"]
+    assert container["command"][6:] == ["-A", "shop.a", "-A", "shop.b", "--grace-seconds", "20"]
     reference = {"secretKeyRef": {"name": "segue", "key": "url"}}
     assert {"name": "SEGUE_DATABASE_URL", "valueFrom": reference} in container["env"]
     assert (namespace, found["metadata"]["labels"]["team"]) == ("default", "x")

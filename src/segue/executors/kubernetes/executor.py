@@ -11,6 +11,7 @@ from segue.dispatcher.protocol import (
     BlindError,
     BusyError,
     Collected,
+    Mode,
     Pace,
     Phase,
     Push,
@@ -35,6 +36,7 @@ from segue.given import shown
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 MOST_QUESTIONS = 20  # in one look, about attempts that the watches do not know
 MOST_EVENTS = 5
+REPORT_SECONDS = 10  # of the time of grace, for the report after the task has ended
 NAMES_IN_A_SELECTOR = 50
 
 
@@ -53,6 +55,8 @@ class Kubernetes:
         Kubernetes("k8s", namespace="jobs", image="ghcr.io/acme/shop:3.1", modules=["shop.tasks"],
                    database_secret="segue/url")
     """
+
+    mode = Mode.DATABASE
 
     def __init__(
         self, name: str, *, namespace: str = "default", namespaces: Sequence[str] = (), modules: Sequence[str] = (),
@@ -114,6 +118,9 @@ class Kubernetes:
         try:
             options = merged_options(self._given, work.options)
             namespace = options["namespace"] or self._namespace
+            if work.command is None:
+                grace = max(0, options["grace_seconds"] - REPORT_SECONDS)
+                work = work._replace(words=(*work.words, "--grace-seconds", str(grace)))
             if namespace not in self._namespaces:
                 raise DefinitionError(
                     f"the namespace {shown(namespace)} is not watched; write Kubernetes(..., namespaces=[...]) with it"

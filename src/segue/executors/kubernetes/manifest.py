@@ -19,7 +19,6 @@ from segue.executors.kubernetes.objects import (
     BEGIN_ANNOTATION,
     EXECUTOR_LABEL,
     MAIN,
-    MODE_ANNOTATION,
     PUSH_LABEL,
     RESULT_ANNOTATION,
 )
@@ -78,7 +77,7 @@ def manifest_of(push: Push, work: Work, *, executor: str, options: Mapping[str, 
     run_id, step, attempt = push.attempt
     annotations = {
         **options["annotations"], "segue.dev/run": run_id, "segue.dev/step": str(step),
-        "segue.dev/attempt": str(attempt), MODE_ANNOTATION: "task" if work.command is None else "command",
+        "segue.dev/attempt": str(attempt),
         BEGIN_ANNOTATION: str(options["begin_seconds"]),
         RESULT_ANNOTATION: "" if work.command is None else work.command.result.value,
     }  # fmt: skip

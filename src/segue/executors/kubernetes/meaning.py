@@ -10,9 +10,8 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
-from segue.attempt import spool
 from segue.dispatcher.protocol import BlindError, BusyError, Cause, Phase, RefusedError, Sighting, UnsureError
-from segue.executors.kubernetes.objects import MODE_ANNOTATION, ApiError, AwayError, Condition, Job, Pod
+from segue.executors.kubernetes.objects import ApiError, AwayError, Condition, Job, Pod
 
 BUSY_SECONDS = 15.0
 DENIED_SECONDS = 60.0
@@ -96,9 +95,6 @@ def sighting_of(push_id: str, job: Job, pod: Pod | None) -> Sighting:
         return Sighting(push_id, Phase.ENDED, done.reason, host, Cause.EXIT, 0)
     if (failed := job.said("Failed")) is not None:
         cause, code, reason = _why(failed, pod)
-        is_task = pod is not None and pod.metadata.annotation(MODE_ANNOTATION) == "task"
-        if is_task and cause is Cause.EXIT and code in (spool.NOT_MINE, spool.NOT_REPORTED):
-            cause, reason = Cause.LOST, f"segue run-step ended with exit code {code}: nothing was recorded"
         return Sighting(push_id, Phase.ENDED, reason, host, cause, code)
     if pod is not None and (pod.main.running is not None or pod.has_ended):
         said = "it is being removed" if _is_leaving(job, pod) else None

@@ -13,7 +13,6 @@ from segue.errors import SegueError
 
 PUSH_LABEL = "segue.dev/push"
 EXECUTOR_LABEL = "segue.dev/executor"
-MODE_ANNOTATION = "segue.dev/mode"
 RESULT_ANNOTATION = "segue.dev/result"
 BEGIN_ANNOTATION = "segue.dev/begin-seconds"
 MAIN = "main"
