@@ -302,6 +302,11 @@ def test_patience_ends() -> None:
     assert judged(bad) is None
     now = 299.0
     assert judged(waiting("ImagePullBackOff", "Back-off")) is None
+    other = Patience(setup_seconds=300, lost_seconds=600, monotonic=lambda: now)
+    for reason in ("ImagePullBackOff", "ErrImagePull"):
+        wait = meaning.wait_of(job(), waiting(reason, reason.lower()))
+        other.judge("x", job(), bad, is_running=False, wait=wait)
+    assert other.said_of("x", wait) == "ErrImagePull: errimagepull"
     assert patience.said_of("x", meaning.wait_of(job(), bad)) == "ErrImagePull: not found"
     now = 301.0
     assert judged(bad) is Cause.CONFIG

@@ -40,6 +40,7 @@ class Api:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._http: httpx2.Client | None = None
+        self._is_closed = False
 
     def create(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """Create an object. Raises ApiError and AwayError, as all calls do."""
@@ -92,8 +93,9 @@ class Api:
             raise AwayError(f"a line of a watch cannot be read: {error}", was_sent=True) from error
 
     def close(self) -> None:
-        """Close its connections. The next call opens others."""
+        """Close its connections. No call is made any more: a watch that still runs must not open others."""
         with self._lock:
+            self._is_closed = True
             http, self._http = self._http, None
         if http is not None:
             http.close()
@@ -127,6 +129,8 @@ class Api:
 
     def _connected(self) -> httpx2.Client:
         with self._lock:
+            if self._is_closed:
+                raise AwayError("the executor was closed", was_sent=False)
             if self._http is None:
                 self._http = self._connect()
             return self._http

@@ -70,6 +70,9 @@ class Patience:
             self._stuck.pop(name, None)
             return None
         since, said = self._stuck.setdefault(name, (self._monotonic(), wait.said or ""))
+        if said.startswith("ImagePullBackOff") and (wait.said or "").startswith("ErrImagePull"):
+            said = wait.said or ""  # it has the registry's words
+            self._stuck[name] = since, said
         return Verdict(Cause.CONFIG, said) if self._monotonic() >= since + self._setup_seconds else None
 
     def _is_late(self, name: str, job: Job) -> float | None:
