@@ -7,6 +7,7 @@ import os
 import pytest
 
 from segue import Run
+from segue.testing import POLLED_CASES, PolledCase, check_polled
 from tests.executors.kubernetes.cluster_tasks import REAL
 from tests.executors.kubernetes.conftest import Bench
 
@@ -98,6 +99,11 @@ def test_the_output_of_what_runs(any_bench: Bench) -> None:
     bench.until(lambda: bench.executor.read_output(bench.push_of(run)) == "so far\n")
     run.cancel()
     bench.finish(run)
+
+
+@pytest.mark.parametrize("case", POLLED_CASES)
+def test_the_contract_of_executors_that_are_polled(any_bench: Bench, case: PolledCase) -> None:
+    check_polled(any_bench.segue, any_bench.executor, case, image=any_bench.tasks.IMAGE)
 
 
 @pytest.mark.skipif(REAL not in os.environ, reason="it names a cluster of your own")

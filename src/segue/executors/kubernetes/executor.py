@@ -256,5 +256,6 @@ class Kubernetes:
         return sighting
 
     def _place_of(self, push: Push) -> tuple[str, str]:
-        namespace, _, name = push.external_id.rpartition("/")
-        return namespace or self._namespace, name or push.name
+        """Its namespace and its name. The name is the push's own, whatever the id says."""
+        namespace = push.external_id.rpartition("/")[0]
+        return namespace or self._namespace, push.name
