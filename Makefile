@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm celery-suite celery-soak celery-matrix dramatiq-soak slurm-soak push-matrix mutants clean
+        storm celery-suite celery-soak celery-matrix dramatiq-soak slurm-soak push-matrix test-cluster mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -108,6 +108,11 @@ slurm-soak: servers  ## steps on a real Slurm cluster while dispatchers and all 
 push-matrix: servers  ## executors that are polled, with the slow ways in which their platforms fail, and accounts of Slurm
 	@SEGUE_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/executors/slurm tests/contract/test_pushing_deaths.py \
 	    tests/contract/test_pushing_batches.py --timeout=900 $(ARGS)
+
+test-cluster: $(DEVELOP)  ## the tests of the Kubernetes executor on a cluster of yours: KUBECONFIG=... [NAMESPACE=...]
+	@test -f "$(KUBECONFIG)" || { echo "write: make test-cluster KUBECONFIG=/path/to/a/kubeconfig"; exit 2; }
+	@TEST_CLUSTER_KUBECONFIG="$(abspath $(KUBECONFIG))" TEST_KUBERNETES_NAMESPACE="$(or $(NAMESPACE),default)" \
+	    $(BIN)/python -m pytest --timeout=600 tests/executors/kubernetes/test_contract.py $(ARGS)
 
 celery-matrix: servers  ## the tests of the Celery executor with each version of Celery; the oldest is only refused
 	@scripts/celery-matrix.sh $(PYTHON) $(ARGS)
