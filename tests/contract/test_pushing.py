@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from segue.engine.pausing import pause_run, resume_run
 from segue.engine.reopening.retry import retry_run
 from segue.engine.views.explain import explain
 from segue.model import ErrorInfo, Gather, Hole, Hook, Outcome, Policy, Ref, Value, Verdict
+from segue.payloads.files import FilePayloads
+from segue.payloads.keeping import Payloads
 from segue.plan.graph import LimitTerms, Node, Plan
 from segue.testing import Answer, ScriptedPlatform
 from segue.testing.scripted_platform import QUICK
@@ -334,6 +337,54 @@ def test_nothing_changes_while_the_platform_does_not_answer(stage: Stage, far: S
     far.succeed(far.alive()[0])
     settle(stage, dispatcher)
     assert (stage.run(run_id).status, dispatcher.blind_since) == ("succeeded", None)
+
+
+# Commands, and what they get ------------------------------------------------------------------------------------------
+
+
+def test_a_command_that_was_seen_running_is_judged_by_its_exit_code(stage: Stage, far: ScriptedPlatform) -> None:
+    args = '[[],{"command":"exit 3","values":{},"result":"exit","check":false}]'
+    command = Node("a", "segue.shell", queue="@far", executor="far", args=args)
+    run_id = stage.start(Plan("flow", (command,), result=Ref(0)))
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    [job] = far.alive()
+    far.begin(job)
+    settle(stage, dispatcher)
+    far.end(job, Cause.EXIT, exit_code=3)
+    settle(stage, dispatcher)
+    assert stage.run(run_id).status == "succeeded"
+    assert stage.result(run_id) == {"exit_code": 3, "output": "the last line\n"}
+
+
+@pytest.mark.parametrize("spec, counted", [('{"resources":{"memory":"1GiB","memory_factor":2.0}}', 2), ("{}", 0)])
+def test_earlier_attempts_that_ran_out_of_memory_are_counted(
+    stage: Stage, far: ScriptedPlatform, spec: str, counted: int
+) -> None:
+    stage.start(flow(pushed("a", spec=spec, policy=Policy(retries=5, retry_delay=0.0))))
+    dispatcher = dispatcher_of(stage, far)
+    for cause in (Cause.OUT_OF_MEMORY, Cause.SIGNAL, Cause.OUT_OF_MEMORY):
+        settle(stage, dispatcher)
+        far.end(far.alive()[0], cause, exit_code=-9)
+    settle(stage, dispatcher)
+    assert far.alive()[0].out_of_memory == counted
+
+
+def test_values_in_a_payload_store_go_along_complete(stage: Stage, far: ScriptedPlatform, tmp_path: Path) -> None:
+    """And while the store is away, the step waits."""
+    store = FilePayloads(str(tmp_path / "store"))
+    payloads = Payloads(store)
+    holes = (Hole((0, 0), Ref(0)),)
+    run_id = stage.start(flow(Node("own", TASK), pushed("a", 0, args="[[null],{}]", holes=holes)))
+    [own] = stage.claim()
+    stage.turn(Outcome(run_id, own.step, own.attempt, Verdict.SUCCEEDED, payloads.keep('"long"')))
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    assert (far.jobs, "no payload store" in explained(stage, run_id)["sent"]) == ({}, True)
+    stage.engine.payloads = payloads
+    settle(stage, dispatcher, seconds=31)
+    stage.engine.payloads = None
+    assert far.alive()[0].job.values == {0: '"long"'}
 
 
 # Cancel and pause -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ One folder for each push, under its name. It holds
     begun          which process began it; made once, so of two the second does not run
     outcome.json   how it ended; written under another name, forced to the disk, and then renamed
     output         what it printed, if the platform writes it there
+    exit_code      how a command ended, which runs without Segue
+    result         what a command wrote as its result
 
 Promise: `outcome.json` is there completely or not at all, and does not change.
 """
@@ -21,10 +23,15 @@ import msgspec
 from segue.model import Job, Outcome
 
 JOB, BEGUN, OUTCOME, OUTPUT = "job.json", "begun", "outcome.json", "output"
+EXIT_CODE, RESULT = "exit_code", "result"
 NOT_MINE = 82
 """The exit code of a process that found its attempt begun by another one."""
 
+NOT_REPORTED = 83
+"""The exit code of a process that ran its attempt, and could not report how it ended."""
+
 TAIL_BYTES = 16_384
+RESULT_BYTES = 16 * 2**20
 
 
 class Spooled(msgspec.Struct, frozen=True):
@@ -40,8 +47,13 @@ _outcome_decoder = msgspec.json.Decoder(Outcome)
 
 def write_job(folder: Path, spooled: Spooled) -> None:
     """Write the job of an attempt; once more is the same. Only this user may read it. Raises OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     _write(folder / JOB, msgspec.json.encode(spooled))
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of an attempt, which only this user may read. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def read_job(folder: Path) -> Spooled:
@@ -85,6 +97,26 @@ def read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
+def read_exit_code(folder: Path) -> int | None:
+    """The exit code that a command has left; None if there is none."""
+    try:
+        return int((folder / EXIT_CODE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def read_result(folder: Path) -> bytes | None:
+    """What a command wrote as its result; None if there is nothing. Raises OSError.
+
+    More than `RESULT_BYTES` are cut, so that they are no JSON any more.
+    """
+    try:
+        with (folder / RESULT).open("rb") as file:
+            return file.read(RESULT_BYTES + 1)
+    except FileNotFoundError:
+        return None
+
+
 def tail_of(path: Path) -> str:
     """The end of a file with output; '' if there is none."""
     try:
@@ -97,7 +129,7 @@ def tail_of(path: Path) -> str:
 
 def remove(folder: Path) -> None:
     """Remove what an attempt left; a file that another program put there stays, and its folder with it."""
-    for name in (JOB, BEGUN, OUTCOME, OUTPUT):
+    for name in (JOB, BEGUN, OUTCOME, OUTPUT, EXIT_CODE, RESULT):
         with suppress(OSError):
             (folder / name).unlink()
     with suppress(OSError):

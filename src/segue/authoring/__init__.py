@@ -6,6 +6,7 @@ Everything here only describes. Importing a module full of tasks connects to not
 from segue.authoring import builtin as _builtin  # noqa: F401 - registers the tasks that every worker knows
 from segue.authoring.command import ShellError, shell
 from segue.authoring.compose import Chain, Element, Group, Signature, chain, group
+from segue.authoring.container import ContainerError, container
 from segue.authoring.context import Cancelled, Context, NoStepError, current, progress, use
 from segue.authoring.declared import declared_limits, find_task, find_workflow, tasks, workflows
 from segue.authoring.handle import Handle
@@ -22,6 +23,7 @@ from segue.authoring.workflow import Workflow, WorkflowSignature, workflow
 __all__ = [
     "Cancelled",
     "Chain",
+    "ContainerError",
     "Context",
     "Element",
     "Group",
@@ -35,6 +37,7 @@ __all__ = [
     "Workflow",
     "WorkflowSignature",
     "chain",
+    "container",
     "current",
     "declared_limits",
     "decode",

@@ -50,7 +50,7 @@ class Shell:
         read a value that begins with `-` as an option, unless `--` stands before it. Write `{{` and `}}` for braces.
         `cwd`, `env` (added to this process's), `check` (False: an exit code other than 0 is not an error) and
         `tail_bytes` belong to the command; `timeout`, `retries`, `queue`, `name` and so on are options of any step;
-        every other keyword is a value.
+        every other keyword is a value. With `executor=` the command runs there, without Segue.
 
         The result is `{"exit_code": 0, "output": "the last lines"}`. Raises `ShellError` in the step.
 
@@ -147,23 +147,32 @@ def _signature(command: object, args: tuple[Any, ...], options: dict[str, Any]) 
         raise DefinitionError(
             f"{label} needs a command as text and was given a {type(command).__name__}; write shell('gzip {{path}}')"
         )
-    placement = placed(
-        Placement(name="shell"), {key: value for key, value in options.items() if key in _STEP_OPTIONS}, of=label
-    )
-    told = {key: value for key, value in options.items() if key in _COMMAND_OPTIONS}
-    values = {k: v for k, v in options.items() if k not in _STEP_OPTIONS and k not in _COMMAND_OPTIONS}
+    of_steps, told, values = split_options(options, _COMMAND_OPTIONS)
+    placement = placed(Placement(name="shell"), of_steps, of=label)
     kwargs: dict[str, Any] = {"command": command, "values": values, **told}
     if placement.policy.timeout is not None:
         kwargs["timeout"] = placement.policy.timeout
         placement = placed(placement, {"timeout": placement.policy.timeout + 2 * GRACE_SECONDS}, of=label)
-    wants_previous = _open_fields(command, len(args), values)
+    wants_previous = has_open_fields(command, len(args), values)
     check_places(command)
-    if any(isinstance(value, str) and "\0" in value for value in (*args, *values.values())):
-        raise DefinitionError(f"a value of the command {command!r} holds a NUL character, which no command can take")
+    checked_values(command, args, values)
     return Signature(run_command, args, kwargs, placement, not wants_previous)
 
 
-def _open_fields(command: str, count: int, values: Mapping[str, Any]) -> bool:
+def split_options(options: Mapping[str, Any], of_command: frozenset[str]) -> tuple[dict[str, Any], ...]:
+    """Keywords of a command as those of its step, those of the command itself, and values."""
+    of_step = {key: value for key, value in options.items() if key in _STEP_OPTIONS}
+    told = {key: value for key, value in options.items() if key in of_command}
+    return of_step, told, {k: v for k, v in options.items() if k not in of_step and k not in told}
+
+
+def checked_values(command: str, args: tuple[Any, ...], values: Mapping[str, Any]) -> None:
+    """Raise DefinitionError for a value that no command can take."""
+    if any(isinstance(value, str) and "\0" in value for value in (*args, *values.values())):
+        raise DefinitionError(f"a value of the command {command!r} holds a NUL character, which no command can take")
+
+
+def has_open_fields(command: str, count: int, values: Mapping[str, Any]) -> bool:
     """Whether the command has placeholders that only the previous result can fill."""
     automatic = 0
     is_open = False

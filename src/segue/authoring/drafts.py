@@ -8,6 +8,7 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from segue.authoring.options import Placement
+from segue.authoring.pushed import is_pushable
 from segue.errors import Problem
 from segue.model import DEFAULT_PRIORITY, DEFAULT_QUEUE, Expr, Hole, Hook
 from segue.plan.check import MAX_NAME_LENGTH
@@ -20,11 +21,15 @@ _NUMBER = re.compile(r"\[\d+\]$")
 class Scope:
     """The workflow that steps belong to while it is traced: the prefix of their names, and their default options."""
 
-    __slots__ = ("depth", "index", "name", "parent", "priority", "queue", "share")
+    __slots__ = ("depth", "executor", "index", "name", "parent", "priority", "queue", "share")
 
-    def __init__(self, name: str, parent: Scope | None, queue: str | None, priority: int | None) -> None:
+    def __init__(
+        self, name: str, parent: Scope | None, queue: str | None, priority: int | None, executor: str | None = None
+    ) -> None:  # fmt: skip
         self.name = name
         self.parent = parent
+        inherited = parent.executor if parent is not None and queue is None else None
+        self.executor: str | None = executor or inherited
         self.queue: str | None = queue or (parent.queue if parent else None)
         self.priority: int | None = priority if priority is not None else (parent.priority if parent else None)
         self.depth: int = parent.depth + 1 if parent else 0
@@ -136,6 +141,8 @@ def node_of(draft: Draft, name: str) -> Node:
     outside = draft.outside
     priority = placement.priority if placement.priority is not None else scope.priority
     executor = placement.executor
+    if executor is None and scope.executor is not None and placement.queue is None and is_pushable(draft.task):
+        executor = scope.executor
     queue = placement.queue or scope.queue or DEFAULT_QUEUE if executor is None else queue_of(executor)
     return Node(
         name=name,

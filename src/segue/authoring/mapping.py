@@ -59,9 +59,14 @@ class MapSignature(Signature):
     def arguments(self, trace: Trace) -> dict[str, Any]:
         """Add the queue and priority of the workflow around it to the arguments, for the steps that it will make."""
         own = self.placement
+        told: Placement = self.kwargs["placement"]
+        executor = told.executor
+        if executor is None and own.queue is None:
+            executor = trace.scope.executor
         members = msgspec.structs.replace(
-            self.kwargs["placement"],
-            queue=own.queue or trace.scope.queue,
+            told,
+            executor=executor,
+            queue=None if executor is not None else own.queue or trace.scope.queue,
             priority=own.priority if own.priority is not None else trace.scope.priority,
         )
         return {**self.kwargs, "placement": members}

@@ -14,10 +14,11 @@ import msgspec
 
 from segue.authoring import calls, foreign
 from segue.authoring.compose import Chain, Element, Group, Signature, as_element
+from segue.authoring.pushed import pushed_problems
 from segue.authoring.task import Task, tasks
 from segue.authoring.trace import Trace
 from segue.authoring.workflow import Workflow, WorkflowSignature, kept_arguments
-from segue.errors import DefinitionError
+from segue.errors import DefinitionError, PlanError
 from segue.given import shown
 from segue.plan.check import Parameters, check
 from segue.plan.graph import Plan, RunTerms
@@ -70,6 +71,9 @@ def _to_plan(work: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
         raise DefinitionError(f"{shown(work)} has its arguments already; put these into its signature: task.s(...)")
     if isinstance(work, Plan):
         check(work, parameters=_takes)
+        problems = list(pushed_problems(work.nodes))
+        if problems:
+            raise PlanError(work.name, problems)
         return work
     if isinstance(work, WorkflowSignature) and not work.placement.after and work.placement.when is None:
         return work.workflow.plan(*work.args, **work.kwargs)

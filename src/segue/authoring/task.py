@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, cas
 
 import msgspec
 
+from segue.authoring import pushed
 from segue.authoring.compose import Signature
 from segue.authoring.lending import CONNECTION, check_lendable, lend, place_of_connection, without_connection
 from segue.authoring.limits import check_key, fairness, own_limits
@@ -241,11 +242,7 @@ def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
     name = options.get("name", name_of(function))
     placed(placement, {"name": name}, of=label)
     transactional = _asks_for_connection(label, options.get("transactional", False), function)
-    if transactional and placement.executor is not None:
-        raise DefinitionError(
-            f"{label} is transactional, so it needs the database, which a process at executor={placement.executor!r} "
-            "does not have; leave out one of them"
-        )
+    (pushed.transactional.add if transactional else pushed.transactional.discard)(name)
     defined = Task(fn, name, placement, transactional=transactional)
     defined.placement = _limited(label, defined, options)
     if "retry_on" in options:

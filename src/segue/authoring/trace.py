@@ -17,6 +17,7 @@ from segue.authoring.handle import Handle, gathered, source_of
 from segue.authoring.known import holds_unknown
 from segue.authoring.limits import NoArgumentError, collect, finder, key_source, limit_uses, share_of
 from segue.authoring.options import Placement
+from segue.authoring.pushed import pushed_problems
 from segue.authoring.renumbering import renumbered
 from segue.authoring.templates import Templates, Where
 from segue.authoring.values import Converters, encode, key_text
@@ -37,10 +38,12 @@ _PLAIN = Placement()
 class Trace:
     """One plan in the making."""
 
-    def __init__(self, name: str, *, queue: str | None = None, priority: int | None = None) -> None:
+    def __init__(
+        self, name: str, *, queue: str | None = None, priority: int | None = None, executor: str | None = None
+    ) -> None:  # fmt: skip
         self.name = name
         self.drafts: list[Draft] = []
-        self.scope = Scope("", None, queue, priority)
+        self.scope = Scope("", None, queue, priority, executor)
         self.hook: Hook | None = None
         self._templates = Templates(self, partial(self._own, expected=""))
         self._known: dict[str, Parameters | None] = {}
@@ -226,7 +229,8 @@ class Trace:
             for number, what in self._unwritable
         ]
         unwritable = frozenset(names[number] for number, _ in self._unwritable)
-        problems += [problem for problem in find_problems(plan, self._known.get) if problem.node not in unwritable]
+        found = [*find_problems(plan, self._known.get), *pushed_problems(nodes)]
+        problems += [problem for problem in found if problem.node not in unwritable]
         if problems:
             raise PlanError(self.name, problems)
         return plan

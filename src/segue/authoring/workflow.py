@@ -53,6 +53,7 @@ class WorkflowOptions(TypedDict, total=False):
     finally_: Any
     fail_fast: bool
     queue: str
+    executor: str
     priority: int
     tags: tuple[str, ...] | list[str]
     deadline: Seconds
@@ -90,6 +91,7 @@ class Workflow(Generic[P, R]):
         self.deadline, sla_start, sla_end = _times(f"@workflow {fn.__qualname__}", options)
         self.sla = None if sla_start is sla_end is None else Sla(sla_start, sla_end)
         self.queue = options.get("queue")
+        self.executor = options.get("executor")
         self.priority = options.get("priority")
         self.tags = checked_tags(f"@workflow {fn.__qualname__}", options.get("tags", ()), error=DefinitionError)
         self.hooks = {
@@ -124,7 +126,7 @@ class Workflow(Generic[P, R]):
     def plan(self, /, *args: P.args, **kwargs: P.kwargs) -> Plan:
         """The plan of a run with these arguments, as data. Raises `PlanError` with every problem found."""
         terms = self._terms(args, kwargs)  # before the function runs, which may modify its arguments
-        trace = Trace(self.name, queue=self.queue, priority=self.priority)
+        trace = Trace(self.name, queue=self.queue, priority=self.priority, executor=self.executor)
         trace.scope.share = self._share(trace, args, kwargs)
         returned = self._run(trace, args, kwargs)
         result: Expr | None = None
@@ -168,7 +170,7 @@ class Workflow(Generic[P, R]):
                 f"return {self.short_name}.s(...), which then replaces it while the run continues"
             )
         since = len(trace.drafts)
-        trace.scope = Scope(self.short_name, outer, self.queue, self.priority)
+        trace.scope = Scope(self.short_name, outer, self.queue, self.priority, self.executor)
         trace.scope.share = self._share(trace, args, kwargs) or outer.share
         try:
             returned = self._run(trace, args, kwargs)
@@ -308,7 +310,8 @@ def workflow(fn: Any = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     `on_success`, `on_failure` and `finally_` are signatures that run after everything else has ended: `s(...)` receives
     the run's result (`on_success`) or a dict with run_id, workflow, status and error, `si(...)` nothing. `fail_fast`
     ends the run at the first failure, `deadline` after a time from its start; `sla_start` and `sla_end` raise an alert
-    if it has not started or ended by then. `queue` and `priority` are for steps whose tasks do not set their own.
+    if it has not started or ended by then. `queue` and `priority` are for steps whose tasks do not set their own, and
+    `executor` for those whose tasks set neither an executor nor a queue.
 
     Example::
 
@@ -347,7 +350,11 @@ def _define(fn: Callable[P, R], options: WorkflowOptions) -> Workflow[P, R]:
     unknown = sorted(options.keys() - known)
     if unknown:
         raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    placed(Placement(), {key: options[key] for key in ("name", "queue", "priority") if key in options}, of=label)
+    placed(
+        Placement(),
+        {key: options[key] for key in ("name", "queue", "priority", "executor") if key in options},
+        of=label,
+    )
     _check_words(label, options)
     name = options.get("name", name_of(function))
     problem = name_problem(name, MOST_NAME_BYTES)

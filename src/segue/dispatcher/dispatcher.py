@@ -26,14 +26,16 @@ from segue.dispatcher.protocol import (
     BlindError,
     BusyError,
     Collected,
+    Mode,
     Phase,
     PolledExecutor,
     Push,
     RefusedError,
     Sighting,
     Submission,
+    mode_of,
 )
-from segue.dispatcher.work import Command, command_of, is_command
+from segue.dispatcher.work import COMMANDS, Command, command_of, is_command, with_values
 from segue.engine import pushing
 from segue.engine.claiming.sending import SendingMemory
 from segue.engine.dispatch import Dispatch
@@ -41,15 +43,17 @@ from segue.engine.engine import Engine
 from segue.engine.executing import Executor
 from segue.engine.expand import read_large_plans
 from segue.engine.pushing import PushRow, Seen
-from segue.errors import PASSING_ERRORS
+from segue.errors import PASSING_ERRORS, PayloadDamagedError, PayloadError, PayloadMissingError
 from segue.model import Outcome
 from segue.observing.harmless_log import get_logger
 
 logger = get_logger("segue.dispatcher")
 
 SENT_SECONDS = 300.0  # a step that was sent and has not begun is looked at again after so long
+PAYLOAD_SECONDS = 30.0  # until the payload store is asked again for the arguments of a step
 CHORES_SECONDS = 60.0  # between two searches for strays and what is to be cleaned
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
+_OVER = (Phase.ENDED, Phase.GONE)
 T = TypeVar("T")
 
 
@@ -137,13 +141,13 @@ class Dispatcher:
             due = pushing.due_pushes(tx, self._stored, now, limit=self._pace.submits_at_once)
             work, unreadable = pushing.jobs_of(tx, due)
         moved = 0
-        for row, job, spec in work:
+        for row, job, spec, out_of_memory in work:
             began = self._monotonic()
             taken = self._engine.act(pushing.take, row, seconds=self._pace.call_seconds + self._pace.settle_seconds)
             if taken is not None:
                 moved += 1
                 if self._monotonic() - began < self._pace.settle_seconds:  # or this process stood still: it is searched
-                    self._submit_one(taken, Submission(_push(row), job, spec))
+                    self._submit_one(taken, Submission(_push(row), job, spec, out_of_memory))
         if unreadable:
             by_attempt = {row.attempt: row.id for row in due}
             closed = [by_attempt[outcome.run_id, outcome.step, outcome.attempt] for outcome in unreadable]
@@ -152,9 +156,11 @@ class Dispatcher:
 
     def _submit_one(self, row: PushRow, submission: Submission) -> None:
         try:
-            external_id = self._executor.submit(submission)
-        except RefusedError as error:
+            external_id = self._executor.submit(self._with_values(submission))
+        except (RefusedError, PayloadMissingError, PayloadDamagedError) as error:
             self._record([refused(submission.push, str(error))], [row.id])
+        except PayloadError as error:  # nothing was submitted
+            self._engine.act(pushing.plan_again, row, seconds=PAYLOAD_SECONDS, reason=str(error))
         except BusyError as error:
             self._engine.act(pushing.plan_again, row, seconds=error.seconds, reason=str(error))
         except Exception as error:  # noqa: BLE001 - whatever happened, the platform may have it
@@ -162,6 +168,13 @@ class Dispatcher:
             self._engine.act(pushing.note_unsure, row, seconds=self._pace.settle_seconds, reason=str(error))
         else:
             self._accept(row, external_id)
+
+    def _with_values(self, submission: Submission) -> Submission:
+        """The submission, complete if its process cannot read through references. Raises PayloadError."""
+        job = submission.job
+        if mode_of(self._executor) is Mode.DATABASE and not is_command(job):
+            return submission
+        return submission._replace(job=with_values(job, self._engine.payloads))
 
     def _accept(self, row: PushRow, external_id: str) -> None:
         """If the push has another job by now, this one is a stray, and `_end_strays` finds it."""
@@ -198,26 +211,27 @@ class Dispatcher:
         by_id = {row.id: row for row in rows}
         news: list[Seen] = []
         ended: list[tuple[str, Outcome]] = []
-        for sighting in self._executor.look([_push(row) for row in rows]):
-            row = by_id.get(sighting.push_id)
-            if row is None:
-                continue
+        sightings = [found for found in self._executor.look([_push(row) for row in rows]) if found.push_id in by_id]
+        commands = self._commands([by_id[found.push_id] for found in sightings if found.phase in _OVER])
+        for sighting in sightings:
+            row = by_id[sighting.push_id]
             if sighting.held_by is not None:
                 self._engine.act(pushing.follow, row, sighting.held_by)
                 continue
-            outcome = self._outcome(row, sighting) if sighting.phase in (Phase.ENDED, Phase.GONE) else None
+            is_over = sighting.phase in _OVER
+            outcome = self._outcome(row, sighting, commands.get(row.id)) if is_over else None
             if outcome is not None:
                 ended.append((row.id, outcome))
             elif _is_news(row, sighting):
-                has_begun, is_missed = sighting.phase is Phase.RUNNING, sighting.phase in (Phase.ENDED, Phase.GONE)
-                news.append(Seen(row, sighting.phase, sighting.reason, sighting.host, has_begun, is_missed))
+                has_begun = sighting.phase is Phase.RUNNING
+                news.append(Seen(row, sighting.phase, sighting.reason, sighting.host, has_begun, is_over))
         if news:
             self._engine.act(pushing.see, news)
         for some in _batches(ended, 50):
             self._record_ends(some)
         return len(news) + len(ended)
 
-    def _outcome(self, row: PushRow, sighting: Sighting) -> Outcome | None:
+    def _outcome(self, row: PushRow, sighting: Sighting, command: Command | None) -> Outcome | None:
         """How a push ended; None if that is to be seen: its outcome may lie on a file system that shows it later."""
         push = _push(row)
         try:
@@ -227,17 +241,17 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one attempt must not keep the others from ending
             logger.warning("what %s left cannot be collected: %s", push.name, error)
             collected = Collected()
-        command = self._command(row) if collected.outcome is None else None
         should_have_left_one = sighting.phase is Phase.GONE or (command is None and sighting.exit_code == 0)
         if collected.outcome is None and should_have_left_one and not self._was_missed_for_long(row):
             return None
         return outcome_of(push, sighting, collected, was_cancelled=row.cancels > 0, command=command)
 
-    def _command(self, row: PushRow) -> Command | None:
-        """How the end of a command is read; None for a task, which says itself how it ended."""
+    def _commands(self, rows: Sequence[PushRow]) -> dict[str, Command]:
+        """How the ends of those pushes are read that run commands; a task says itself how it ended."""
+        if not rows:
+            return {}
         with self._engine.reading() as tx:
-            found, _ = pushing.jobs_of(tx, [row])
-        return command_of(found[0][1]) if found and is_command(found[0][1]) else None
+            return {push_id: command_of(args) for push_id, args in pushing.commands_of(tx, rows, COMMANDS).items()}
 
     def _was_missed_for_long(self, row: PushRow) -> bool:
         patience = timedelta(seconds=self._pace.gone_seconds)

@@ -6,10 +6,13 @@ from typing import assert_never
 
 import msgspec
 
+from segue.attempt.outcomes import RESULT_LIMIT_BYTES
+from segue.authoring.command import ShellError
 from segue.authoring.container import ContainerError, ResultFrom
 from segue.dispatcher.protocol import Cause, Collected, Phase, Push, Sighting
 from segue.dispatcher.work import Command
 from segue.model import WORKER_LOST, ErrorInfo, Outcome, Verdict
+from segue.plan.pushed import OUT_OF_MEMORY
 
 PROCESS_DIED = "ProcessDiedError"
 
@@ -45,7 +48,7 @@ def _of_command(push: Push, exit_code: int, collected: Collected, command: Comma
     run_id, step, attempt = push.attempt
     output = collected.output
     if command.check and exit_code != 0:
-        failure = ContainerError(exit_code, output[-command.tail_bytes :])
+        failure = (ContainerError if command.is_container else ShellError)(exit_code, output[-command.tail_bytes :])
         info = ErrorInfo(type(failure).__name__, str(failure))
         return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, output=output)
     try:
@@ -67,6 +70,8 @@ def _result_of(exit_code: int, collected: Collected, command: Command) -> str:
         case ResultFrom.JSON:
             if collected.result is None:
                 raise ValueError("the command wrote no result into the file that SEGUE_RESULT names")
+            if len(collected.result) > RESULT_LIMIT_BYTES:
+                raise ValueError(f"the command wrote more than {RESULT_LIMIT_BYTES:,} bytes as its result")
             text, where = collected.result, "what the command wrote into the file that SEGUE_RESULT names"
         case ResultFrom.LAST_LINE:
             lines = [line for line in collected.output.splitlines() if line.strip()]
@@ -93,7 +98,7 @@ def _judged(sighting: Sighting) -> tuple[Verdict, ErrorInfo, bool]:
         case Cause.CANCELLED:
             return _lost(f"it was ended at its platform, and not by Segue{said}")
         case Cause.OUT_OF_MEMORY:
-            return _failed("OutOfMemoryError", f"it used more memory than its platform gave it{said}; give it more")
+            return _failed(OUT_OF_MEMORY, f"it used more memory than its platform gave it{said}; give it more")
         case Cause.TIMEOUT:
             return _failed("TimeoutError", f"its platform ended it, because its time was over{said}")
         case Cause.SIGNAL:

@@ -56,6 +56,18 @@ class Pace(msgspec.Struct, frozen=True):
     window: int = 1000  # about so many steps are outside and have not begun
 
 
+class Mode(StrEnum):
+    """How the processes of Python tasks get their arguments, and report how they ended."""
+
+    DATABASE = "database"  # by themselves: `segue run-step --push`
+    FILES = "files"  # through files that the executor writes and collects
+
+
+def mode_of(executor: object) -> Mode:
+    """The mode of an executor: what its attribute `mode` says, by default `Mode.DATABASE`."""
+    return Mode(getattr(executor, "mode", Mode.DATABASE))
+
+
 class Phase(StrEnum):
     """Where a push is, as the platform says."""
 
@@ -104,6 +116,7 @@ class Submission(NamedTuple):
     push: Push
     job: Job
     spec: str | None  # JSON: `segue.plan.pushed.PushSpec`
+    out_of_memory: int = 0  # how many earlier attempts ran out of memory; 0 unless that gives this one more
 
 
 class Sighting(NamedTuple):
@@ -137,6 +150,9 @@ class Stray(NamedTuple):
 
 class PolledExecutor(Protocol):
     """A platform that runs jobs and can be asked about them. Every call ends within `pace.call_seconds`.
+
+    One whose processes do not reach the database has an attribute `mode = Mode.FILES`, and gets the values of jobs
+    complete; for others, long values may be references into the payload store.
 
     Calls raise BlindError if the platform does not answer, except `submit`.
     """

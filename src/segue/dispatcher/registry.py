@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from segue.authoring import pushed
 from segue.dispatcher.protocol import PolledExecutor
 from segue.errors import DefinitionError
 from segue.given import shown
@@ -11,7 +12,7 @@ from segue.given import shown
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _TAKEN = frozenset({"local", "celery", "dramatiq", "dispatcher", "process", "thread", "async", "inline"})
 
-executors: dict[str, PolledExecutor] = {}
+executors: dict[str, PolledExecutor] = pushed.executors
 
 
 def register(executor: PolledExecutor) -> None:

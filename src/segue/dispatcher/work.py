@@ -9,16 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from segue.authoring.command import DEFAULT_TAIL_BYTES, SHELL, filled
-from segue.authoring.container import CONTAINER, ResultFrom, filled_words
+from segue.authoring.container import ResultFrom, filled_words
+from segue.authoring.filling import no_store
+from segue.authoring.pushed import CONTAINER
 from segue.dispatcher.protocol import RefusedError, Submission
 from segue.engine.resolve import filled as filled_arguments
 from segue.errors import DefinitionError, SerializationError
 from segue.model import Job
+from segue.payloads.keeping import Payloads
+from segue.plan.frames import has_frame
+from segue.plan.payload_frames import text_through
 from segue.plan.pushed import Resources, decode_spec
 
 RESULT = "SEGUE_RESULT"
 """The variable that names the file into which a command writes its result, for `result="json"`."""
+
+PUSH = "SEGUE_PUSH"
+"""The variable that says which push it is."""
 
 
 class Work(NamedTuple):
@@ -41,11 +51,16 @@ class Command(NamedTuple):
     result: ResultFrom = ResultFrom.EXIT
     check: bool = True
     tail_bytes: int = DEFAULT_TAIL_BYTES
+    is_container: bool = True
+
+
+COMMANDS = frozenset({SHELL, CONTAINER})
+"""The tasks that run without Segue."""
 
 
 def is_command(job: Job) -> bool:
     """Whether the job is a command, which runs without Segue."""
-    return job.task in (SHELL, CONTAINER)
+    return job.task in COMMANDS
 
 
 def work_of(submission: Submission, *, run_step: Sequence[str]) -> Work:
@@ -56,8 +71,21 @@ def work_of(submission: Submission, *, run_step: Sequence[str]) -> Work:
         made = _command(job) if is_command(job) else Work(tuple(run_step), {}, timeout=job.timeout)
     except (DefinitionError, SerializationError, LookupError, TypeError, ValueError) as error:
         raise RefusedError(str(error)) from error
-    environment = {**made.environment, **identity_of(job)}
-    return made._replace(environment=environment, resources=spec.resources, options=spec.options)
+    environment = {**made.environment, **identity_of(job), PUSH: submission.push.id}
+    resources = spec.resources.after(submission.out_of_memory)
+    return made._replace(environment=environment, resources=resources, options=spec.options)
+
+
+def with_values(job: Job, payloads: Payloads | None) -> Job:
+    """The job with the values that lie in a payload store in place of the references to them.
+
+    Raises PayloadError, also if there is no store.
+    """
+    if not any(map(has_frame, (job.args, *job.values.values()))):
+        return job
+    fetch = no_store if payloads is None else payloads.text_of
+    values = {number: text_through(text, fetch) for number, text in job.values.items()}
+    return msgspec.structs.replace(job, args=text_through(job.args, fetch), values=values)
 
 
 def identity_of(job: Job) -> dict[str, str]:
@@ -70,10 +98,13 @@ def identity_of(job: Job) -> dict[str, str]:
     }
 
 
-def command_of(job: Job) -> Command:
-    """How the end of a command is read."""
-    _, kwargs = filled_arguments(job.args, job.holes, job.values)
-    return _reading(kwargs)
+def command_of(args: str) -> Command:
+    """How the end of a command is read, from its arguments as they are stored; of a damaged row, in the usual way."""
+    try:
+        _, kwargs = msgspec.json.decode(args, type=tuple[list[Any], dict[str, Any]])
+        return _reading(kwargs)
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return Command()
 
 
 def _command(job: Job) -> Work:
@@ -85,14 +116,15 @@ def _command(job: Job) -> Work:
         words = ("/bin/sh", "-c", filled(text, tuple(args), values))
     else:
         words = filled_words(text, tuple(args), values)
-    timeout = kwargs.get("timeout", job.timeout)
+    timeouts = [given for given in (kwargs.get("timeout"), job.timeout) if given is not None]
     environment = {str(name): str(value) for name, value in (kwargs.get("env") or {}).items()}
     return Work(
-        words, environment, timeout=timeout, image=kwargs.get("image"), secrets=kwargs.get("secrets") or {},
-        cwd=kwargs.get("cwd"), command=_reading(kwargs),
+        words, environment, timeout=min(timeouts, default=None), image=kwargs.get("image"),
+        secrets=kwargs.get("secrets") or {}, cwd=kwargs.get("cwd"), command=_reading(kwargs),
     )  # fmt: skip
 
 
 def _reading(kwargs: Mapping[str, Any]) -> Command:
     result = ResultFrom(kwargs.get("result", ResultFrom.EXIT))
-    return Command(result, bool(kwargs.get("check", True)), int(kwargs.get("tail_bytes", DEFAULT_TAIL_BYTES)))
+    tail_bytes = int(kwargs.get("tail_bytes", DEFAULT_TAIL_BYTES))
+    return Command(result, bool(kwargs.get("check", True)), tail_bytes, "image" in kwargs)

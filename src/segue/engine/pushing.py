@@ -27,8 +27,9 @@ from segue.engine.dispatch import Dispatch, Exchanged, exchange
 from segue.engine.executing import begin_steps, overdue, recall_steps, renew_all
 from segue.engine.expand import LargePlan
 from segue.engine.record import NO_PLANS
-from segue.engine.stored import storable
+from segue.engine.stored import error_of, storable
 from segue.model import Attempt, Job, Outcome
+from segue.plan.pushed import OUT_OF_MEMORY, grows
 from segue.store.protocol import Row, Transaction
 
 AT_ONCE = 200
@@ -55,6 +56,15 @@ class PushRow(NamedTuple):
     def attempt(self) -> Attempt:
         """What the push runs: (run, step, attempt)."""
         return (self.run_id, self.step, self.number)
+
+
+class PushedJob(NamedTuple):
+    """What a push runs."""
+
+    push: PushRow
+    job: Job
+    spec: str | None
+    out_of_memory: int = 0  # how many earlier attempts ran out of memory; counted only if that gives it more
 
 
 class Seen(NamedTuple):
@@ -202,17 +212,40 @@ def repair(act: Act, executor_name: str, *, seconds: float) -> int:
 
 def jobs_of(
     tx: Transaction, pushes: Collection[PushRow]
-) -> tuple[list[tuple[PushRow, Job, str | None]], list[Outcome]]:
-    """What each push runs, with the `spec` of its step; and outcomes of those whose arguments cannot be read."""
+) -> tuple[list[PushedJob], list[Outcome]]:  # fmt: skip
+    """What each push runs; and outcomes of those whose arguments cannot be read."""
     rows: list[Row] = []
     for push in pushes:
-        rows += tx.all("sent_step", run_id=push.run_id, step=push.step, attempt=push.number)
+        rows += tx.all("pushed_step", run_id=push.run_id, step=push.step, attempt=push.number)
     taken = sent_rows(rows)
     specs = {(row.run_id, row.step, row.attempt): row.spec for row in taken}
     jobs, failed = Assembly(taken, {}).jobs(tx)
     by_attempt = {(job.run_id, job.step, job.attempt): job for job in jobs}
-    found = [(push, by_attempt[push.attempt], specs[push.attempt]) for push in pushes if push.attempt in by_attempt]
+    found = []
+    for push in pushes:
+        job = by_attempt.get(push.attempt)
+        if job is not None:
+            spec = specs[push.attempt]
+            found.append(PushedJob(push, job, spec, _out_of_memory(tx, job) if grows(spec) and job.failures else 0))
     return found, failed
+
+
+def commands_of(tx: Transaction, pushes: Iterable[PushRow], tasks: Collection[str]) -> dict[str, str]:
+    """The arguments, without results of other steps, of those pushes that run one of these tasks; by their ids."""
+    found = {}
+    for push in pushes:
+        for row in tx.all("pushed_step", run_id=push.run_id, step=push.step, attempt=push.number):
+            [claimed] = sent_rows([row])
+            if claimed.task in tasks:
+                found[push.id] = claimed.args
+    return found
+
+
+def _out_of_memory(tx: Transaction, job: Job) -> int:
+    """How many earlier attempts of the step ran out of memory."""
+    rows = tx.all("errors_of_step", run_id=job.run_id, step=job.step)
+    errors = [error_of(error) for (error,) in rows]
+    return sum(error is not None and error.type == OUT_OF_MEMORY for error in errors)
 
 
 def unclean_pushes(tx: Transaction, executor: str, before: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:

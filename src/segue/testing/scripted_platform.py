@@ -16,6 +16,7 @@ from segue.dispatcher.protocol import (
     BusyError,
     Cause,
     Collected,
+    Mode,
     Pace,
     Phase,
     Push,
@@ -53,6 +54,7 @@ class FarJob(NamedTuple):
     cause: Cause | None = None
     exit_code: int | None = None
     held_by: str | None = None
+    out_of_memory: int = 0  # as in `Submission`
 
 
 class ScriptedPlatform:
@@ -65,6 +67,8 @@ class ScriptedPlatform:
         dispatcher.run_once()
         far.succeed(far.alive()[0], "42")
     """
+
+    mode = Mode.FILES
 
     def __init__(self, name: str = "far", *, pace: Pace = QUICK) -> None:
         self.name = name
@@ -127,7 +131,9 @@ class ScriptedPlatform:
         if answer is Answer.IS_BUSY:
             raise BusyError("the quota is used up", seconds=10.0)
         self._count += 1
-        far = FarJob(str(self._count), submission.push, submission.job, submission.spec)
+        far = FarJob(
+            str(self._count), submission.push, submission.job, submission.spec, out_of_memory=submission.out_of_memory
+        )  # fmt: skip
         if answer is Answer.IS_SLOW:
             self._late.append(far)
             raise UnsureError("no answer came in time")

@@ -8,7 +8,21 @@ from typing import Any
 import pytest
 
 import segue
-from segue import Limit, Retry, Schedule, chain, group, notify, shell, sleep, task, wait_for, webhook, workflow
+from segue import (
+    Limit,
+    Retry,
+    Schedule,
+    chain,
+    container,
+    group,
+    notify,
+    shell,
+    sleep,
+    task,
+    wait_for,
+    webhook,
+    workflow,
+)
 from segue.authoring import declared, to_plan
 from segue.authoring.options import PolicyOptions, StepOptions, TaskOptions
 from segue.authoring.workflow import WorkflowOptions
@@ -33,8 +47,8 @@ OF_STEPS = ("run_at", "rule", "when", "after", "sla_start", "sla_end")
 OF_WORKFLOWS = {
     "name": "w", "schedule": "@daily", "timezone": "UTC", "on_success": None, "on_failure": None, "finally_": None,
     "fail_fast": False, "queue": "q", "priority": 5, "tags": ["t"], "deadline": 60, "sla_start": 5, "sla_end": 9,
-    "concurrency": 1, "concurrency_key": "x", "fair_by": "x", "fair_weights": {"a": 1.0}, "title": "T",
-    "description": "What it does",
+    "executor": None, "concurrency": 1, "concurrency_key": "x", "fair_by": "x", "fair_weights": {"a": 1.0},
+    "title": "T", "description": "What it does",
 }  # fmt: skip
 
 
@@ -80,6 +94,11 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sleep until": (lambda **given: plan_of(sleep(**given)), {"until": datetime(2030, 1, 1, tzinfo=UTC)}),
     "wait_for": (lambda **given: plan_of(called(wait_for, given)), {"name": "n", "timeout": 5, "default": 1}),
     "shell": (lambda **given: plan_of(called(shell.s, given)), {"command": "true"}),
+    "container": (
+        lambda image, command, **given: plan_of(container.s(image, command, **given)),
+        {"image": "blast:2", "command": ["true"], "executor": "hpc", "env": {"A": "1"}, "secrets": {"B": "b"},
+         "result": "json", "check": True, "tail_bytes": 9, "cwd": "/"},
+    ),
     "webhook": (lambda **given: plan_of(called(webhook.s, given)), {"url": "https://example.org/"}),
     "notify": (lambda **given: plan_of(called(notify.s, given)), {"url": "json://localhost"}),
     "Limit": (Limit, {"name": "n", "concurrency": 1, "rate": "1/s", "burst": 1, "key": "k", "cost": 1}),

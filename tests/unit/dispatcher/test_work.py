@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +11,11 @@ import pytest
 from segue.authoring.container import ContainerError
 from segue.dispatcher.meaning import outcome_of
 from segue.dispatcher.protocol import Cause, Collected, Phase, Push, RefusedError, Sighting, Submission
-from segue.dispatcher.work import Command, ResultFrom, command_of, is_command, work_of
+from segue.dispatcher.work import Command, ResultFrom, command_of, is_command, with_values, work_of
+from segue.errors import PayloadError
 from segue.model import Job, Outcome, Verdict
+from segue.payloads.files import FilePayloads
+from segue.payloads.keeping import Payloads
 from segue.plan.pushed import PushSpec, Resources, encode_spec
 
 PUSH = Push("0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b", ("run", 3, 2))
@@ -32,6 +36,7 @@ def test_a_task_runs_segue_with_its_resources_and_who_it_is() -> None:
     assert found.command is None
     assert found.environment == {
         "SEGUE_RUN": "run", "SEGUE_STEP": "3", "SEGUE_ATTEMPT": "2", "SEGUE_IDEMPOTENCY_KEY": "run:3",
+        "SEGUE_PUSH": PUSH.id,
     }  # fmt: skip
 
 
@@ -40,7 +45,7 @@ def test_a_shell_command_is_filled_from_results_and_quoted() -> None:
     found = work(made)
     assert found.words == ("/bin/sh", "-c", "gzip 'a b'")
     assert found.environment["LEVEL"] == "9"
-    assert found.command == Command()
+    assert found.command == Command(is_container=False)
 
 
 def test_the_words_of_a_container_are_filled_without_quotes() -> None:
@@ -52,7 +57,8 @@ def test_the_words_of_a_container_are_filled_without_quotes() -> None:
     assert found.words == ("blastp", "-db", "nr", "a b", "c", "x=007")
     assert (found.image, found.secrets, found.command.result) == ("blast:2", {"TOKEN": "blast/token"}, "last_line")
     assert is_command(made)
-    assert command_of(made).result is ResultFrom.LAST_LINE
+    assert command_of(made.args).result is ResultFrom.LAST_LINE
+    assert command_of("damaged") == Command()
 
 
 @pytest.mark.parametrize(
@@ -70,6 +76,23 @@ def test_the_words_of_a_container_are_filled_without_quotes() -> None:
 def test_a_command_that_cannot_be_filled_is_refused(kwargs: dict[str, Any]) -> None:
     with pytest.raises(RefusedError):
         work(job("segue.container", image="i", **kwargs))
+
+
+def test_what_ran_out_of_memory_gets_more() -> None:
+    spec = PushSpec(Resources(memory="8GiB", memory_factor=2, memory_max="20GiB"))
+    memory = [
+        work_of(Submission(PUSH, job("shop.fold"), encode_spec(spec), count), run_step=RUN_STEP).resources.memory_bytes
+        for count in range(4)
+    ]
+    assert memory == [8 * 2**30, 16 * 2**30, 20 * 2**30, 20 * 2**30]
+
+
+def test_values_in_a_payload_store_are_fetched(tmp_path: Path) -> None:
+    store = Payloads(FilePayloads(str(tmp_path)))
+    made = msgspec.structs.replace(job("segue.shell", command="x"), values={2: store.keep('{"a":[1]}')})
+    assert with_values(made, store).values == {2: '{"a":[1]}'}
+    with pytest.raises(PayloadError, match="no payload store"):
+        with_values(made, None)
 
 
 def judged(code: int, command: Command, output: str = "", result: bytes | None = None, **more: Any) -> Outcome:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from segue.attempt import spool
 from segue.dispatcher.protocol import BusyError, Cause, Phase, RefusedError, UnsureError
+from segue.dispatcher.work import Command, Work
 from segue.errors import DefinitionError
 from segue.executors.slurm import Slurm
 from segue.executors.slurm.commands import Answer
@@ -76,9 +81,9 @@ def test_a_held_requeue_is_stuck() -> None:
     assert (is_stuck(held), is_stuck(waits)) == (True, False)
 
 
-def words(spec: PushSpec = PushSpec(), **more: object) -> list[str]:  # noqa: B008 - it is frozen
-    told = {"defaults": {"partition": "long"}, "timeout": None, "environment": ["PATH"]} | more
-    return words_of("segue-x", Path("/shared/x"), spec, **told)  # type: ignore[arg-type]
+def words(spec: PushSpec = PushSpec(), **work: Any) -> list[str]:  # noqa: B008 - it is frozen
+    made = Work(("true",), {}, spec.resources, spec.options, **work)
+    return words_of("segue-x", Path("/shared/x"), made, defaults={"partition": "long"}, environment=["PATH"])
 
 
 def test_what_sbatch_is_asked() -> None:
@@ -88,7 +93,7 @@ def test_what_sbatch_is_asked() -> None:
                  "--partition=short", "--time=3", "--exclusive"):  # fmt: skip
         assert word in asked
     assert "--partition=long" in words()
-    assert "--export=NIL" in words(environment=[])
+    assert "--time=2" in words(timeout=61.0, command=Command())
 
 
 @pytest.mark.parametrize("options", [{"colour": "red"}, {"sbatch": "--exclusive"}, {"sbatch": [1]}])
@@ -97,11 +102,50 @@ def test_options_that_it_does_not_know_are_refused(options: dict[str, object]) -
         words(PushSpec(options=options))
 
 
+def script(*words: str, **work: Any) -> str:
+    made = Work(words, {"WORD": "a 'b'"}, **work)
+    return script_of(Path("/a b/c"), made, setup="module load cuda", where="/w h")
+
+
 def test_a_folder_with_spaces_is_one_word() -> None:
-    script = script_of(Path("/a b/c"), python="/p y", setup="module load cuda", where="/w h")
-    assert script.splitlines() == [
-        "#!/bin/sh", "cd '/w h' || exit 1", "module load cuda", "exec '/p y' -m segue run-step '/a b/c'",
+    assert script("/p y", "-m", "segue", "run-step", "/a b/c").splitlines() == [
+        "#!/bin/sh", "cd '/w h' || exit 1", "module load cuda", """export WORD='a '"'"'b'"'"''""",
+        "exec '/p y' -m segue run-step '/a b/c'",
     ]  # fmt: skip
+
+
+def run_script(folder: Path, *words: str, job: str = "7") -> subprocess.Popen[str]:
+    made = Work(words, {"WORD": "a 'b'"}, command=Command())
+    text = script_of(folder, made, setup="", where="/")
+    return subprocess.Popen(
+        ["/bin/sh", "-c", text], text=True, stdout=subprocess.PIPE, env={**os.environ, "SLURM_JOB_ID": job}
+    )  # fmt: skip
+
+
+def test_the_script_of_a_command_runs_it_once_and_leaves_how_it_ended(tmp_path: Path) -> None:
+    words = ("/bin/sh", "-c", 'echo "$WORD"; echo 4 > "$SEGUE_RESULT"; exit 3')
+    first = run_script(tmp_path, *words)
+    assert (first.communicate()[0], first.returncode) == ("a 'b'\n", 3)
+    assert (spool.begun_by(tmp_path), spool.read_exit_code(tmp_path), spool.read_result(tmp_path)) == ("7", 3, b"4\n")
+    second = run_script(tmp_path, *words, job="8")
+    second.communicate()
+    assert (second.returncode, spool.begun_by(tmp_path)) == (spool.NOT_MINE, "7")
+
+
+def test_the_script_of_a_command_passes_a_signal_on(tmp_path: Path) -> None:
+    words = "trap 'sleep 0.2; exit 9' TERM; touch began; while :; do sleep 0.01; done"
+    process = run_script(tmp_path, "/bin/sh", "-c", f"cd {tmp_path}; {words}")
+    while not (tmp_path / "began").exists():
+        assert process.poll() is None
+    process.terminate()
+    process.communicate()
+    assert (process.returncode, spool.read_exit_code(tmp_path)) == (9, 9)
+
+
+def test_what_jobs_of_slurm_do_not_have_is_refused() -> None:
+    for wrong in ({"image": "blast:2"}, {"secrets": {"TOKEN": "blast/token"}}):
+        with pytest.raises(RefusedError, match="jobs of Slurm have no"):
+            script("true", command=Command(), **wrong)
 
 
 def test_a_folder_must_be_absolute() -> None:

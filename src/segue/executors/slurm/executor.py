@@ -14,6 +14,7 @@ from segue.dispatcher.protocol import (
     BusyError,
     Cause,
     Collected,
+    Mode,
     Pace,
     Phase,
     Push,
@@ -23,12 +24,12 @@ from segue.dispatcher.protocol import (
     id_of_name,
 )
 from segue.dispatcher.registry import register
+from segue.dispatcher.work import work_of
 from segue.errors import DefinitionError
 from segue.executors.slurm import commands, meaning
 from segue.executors.slurm.meaning import JobLine
 from segue.executors.slurm.script import script_of, words_of
 from segue.given import shown
-from segue.plan.pushed import decode_spec
 
 ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "TZ", "PYTHONPATH")
 _NOT_ENDED = "PENDING,RUNNING,SUSPENDED,CONFIGURING,COMPLETING,STOPPED,REQUEUED,REQUEUE_HOLD"
@@ -47,6 +48,8 @@ class Slurm:
 
         Slurm("hpc", folder="/shared/segue", modules=["shop.tasks"], setup="source /shared/venv/bin/activate")
     """
+
+    mode = Mode.FILES
 
     def __init__(
         self, name: str, *, folder: str, modules: Sequence[str] = (), setup: str = "", python: str = sys.executable,
@@ -72,15 +75,16 @@ class Slurm:
         """Write the job into the spool, and call `sbatch`. See `PolledExecutor`."""
         push, job = submission.push, submission.job
         folder = self._folder_of(push)
-        words = words_of(
-            push.name, folder, decode_spec(submission.spec), defaults=self._options, timeout=job.timeout,
-            environment=self._environment,
-        )  # fmt: skip
+        work = work_of(submission, run_step=[self._python, "-m", "segue", "run-step", str(folder)])
+        words = words_of(push.name, folder, work, defaults=self._options, environment=self._environment)
+        script = script_of(folder, work, setup=self._setup, where=self._where)
         try:
-            spool.write_job(folder, Spooled(job, self._modules))
+            if work.command is None:
+                spool.write_job(folder, Spooled(job, self._modules))
+            else:
+                spool.make_folder(folder)
         except OSError as error:
             raise BusyError(f"the spool {self.folder} cannot be written: {error}") from error
-        script = script_of(folder, python=self._python, setup=self._setup, where=self._where)
         try:
             answer = commands.run(words, environment=self._conf, script=script, seconds=self._seconds)
         except OSError as error:
@@ -115,7 +119,7 @@ class Slurm:
             # an id alone proves nothing: a controller that was killed may give it again
             job = jobs.get((push.external_id, push.name))
             if job is None:
-                yield Sighting(push.id, Phase.GONE, "squeue does not show it any more")
+                yield self._forgotten(push)
                 continue
             sighting = meaning.sighting_of(push.id, job)
             if sighting.phase is Phase.ENDED and sighting.exit_code == spool.NOT_MINE:
@@ -129,10 +133,11 @@ class Slurm:
             yield sighting
 
     def collect(self, push: Push) -> Collected:
-        """The outcome in the spool, and the end of the output."""
+        """The outcome in the spool, the end of the output, and what a command left as its result."""
         folder = self._folder_of(push)
         try:
-            return Collected(spool.read_outcome(folder), spool.tail_of(folder / spool.OUTPUT))
+            outcome = spool.read_outcome(folder)
+            return Collected(outcome, spool.tail_of(folder / spool.OUTPUT), spool.read_result(folder))
         except OSError as error:  # the file system is away, which says nothing of the attempt
             raise BlindError(f"the spool {self.folder} cannot be read: {error}") from error
 
@@ -167,6 +172,13 @@ class Slurm:
                 push_id = id_of_name(job.name)
                 if push_id is not None:
                     yield Stray(push_id, job.id)
+
+    def _forgotten(self, push: Push) -> Sighting:
+        """What is known of a job that the cluster does not know any more: a command has left its exit code."""
+        code = spool.read_exit_code(self._folder_of(push))
+        if code is None:
+            return Sighting(push.id, Phase.GONE, "squeue does not show it any more")
+        return Sighting(push.id, Phase.ENDED, cause=Cause.EXIT, exit_code=code)
 
     def _folder_of(self, push: Push) -> Path:
         return self.folder / push.name

@@ -91,6 +91,15 @@ SELECT 1 FROM segue_pushes WHERE run_id = :run_id AND step = :step AND attempt =
 SELECT {push_columns}, p.state FROM segue_pushes p
 WHERE p.run_id = :run_id AND p.step = :step AND p.attempt = :attempt;
 
+-- name: pushed_step
+-- What a push runs, whether or not it has begun.
+SELECT run_id, step, attempt, name, task, args, holes, NULL, policy, failures, priority, ready_at, queue, spec, handle
+FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND status IN ('sent', 'running');
+
+-- name: errors_of_step
+-- Of its earlier attempts.
+SELECT error FROM segue_attempts WHERE run_id = :run_id AND step = :step AND status = 'failed' AND error IS NOT NULL;
+
 -- name: unclean_pushes
 SELECT {push_columns} FROM segue_pushes p
 WHERE p.executor = :executor AND p.closed_at IS NOT NULL AND p.closed_at <= :before AND p.cleaned_at IS NULL
