@@ -1,4 +1,4 @@
-"""AWS Batch and ECS of moto, whose containers are processes of this machine: ``python -m tests.servers.batch_processes PORT``.
+"""AWS Batch and ECS of moto, whose containers are processes: ``python -m tests.servers.batch_processes PORT``.
 
 moto keeps queues, definitions, clusters, secrets, buckets and logs. What a container does is real: its command,
 environment, secrets, exit code, output (which goes to CloudWatch's logs), limits of time and memory, SIGTERM and
@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 from tests.servers.faulty_wire import Wire
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
+MEMORY_TIMES = 10  # what a process uses counts so often, so that tests need little
 STOP_SECONDS = 2.0  # AWS: 30
 TICK = 0.02
 STEP = 0.05  # from one state of a job to the next
@@ -58,7 +59,7 @@ class Container:
         if self.process is None:
             return False
         code = self.process.poll()
-        if code is None and self._uses() > self._memory:
+        if code is None and self._uses() * MEMORY_TIMES > self._memory:
             self.reason = "OutOfMemoryError: Container killed due to memory usage"
             self._signal(signal.SIGKILL)
             self.process.wait()

@@ -72,6 +72,10 @@ class Platform:
             raise DefinitionError(
                 f"{label}: results={shown(settings.results)} is not a place; write 's3://bucket/prefix/'"
             )
+        if settings.platform not in ("FARGATE", "EC2"):
+            raise DefinitionError(
+                f"{label}: platform={shown(settings.platform)} is not known; write 'FARGATE' or 'EC2'"
+            )
         if min(limits.submits_per_second, limits.reads_per_second, limits.log_reads_per_second) <= 0:
             raise DefinitionError(f"{label}: so many calls a second must be more than 0, for example 20")
 
@@ -142,7 +146,7 @@ class Platform:
 
     def read_output(self, push: Push) -> str:
         """The end of the log so far."""
-        log = self._logs.get(push.id) or self._find_log(push)
+        log = self._logs.pop(push.id, None) or self._find_log(push)
         return "" if log is None else tail_of(log, self._clients, self._ask_log)
 
     def _find_log(self, push: Push) -> Log | None:
@@ -168,7 +172,6 @@ class Platform:
             if log is not None:
                 self._logs[push.id] = log
             yield sighting
-            self._logs.pop(push.id, None)
 
     def _waits_in_vain(self, push: Push, sighting: Sighting, created_at: float) -> str | None:
         """Why one that has not begun is to be ended: it waits for what will not come. `created_at`: Unix time."""

@@ -21,7 +21,6 @@ from segue.executors.aws.fargate import MIB
 LEAST_TIMEOUT = 60
 GRACE_SECONDS = 60
 RESULT_URL = "SEGUE_RESULT_URL"
-PUSH_ID = "SEGUE_PUSH"
 _RESERVED = ("AWS_BATCH_",)
 
 
@@ -57,7 +56,7 @@ def work_for(submission: Submission, settings: Settings) -> Work:
     """What the platform runs, with what every container of Segue's is told. Raises RefusedError."""
     push = submission.push
     work = work_of(submission, run_step=run_step_words(push, settings))
-    told = {PUSH_ID: push.id}
+    told: dict[str, str] = {}
     if settings.results is not None:
         told |= {RESULT: result_url(push, settings.results), RESULT_URL: result_url(push, settings.results)}
     elif work.command is not None and work.command.result is ResultFrom.JSON:
