@@ -17,7 +17,7 @@ from typing import Any
 
 
 class Wire:
-    """Counts calls, and fails as it is told."""
+    """Counts calls, and fails as a test says."""
 
     def __init__(self, application: Any) -> None:
         self._application = application

@@ -76,7 +76,7 @@ class AWSBatch(Platform):
         return self._submit_own(push, work, queue)
 
     def _submit_own(self, push: Push, work: Work, queue: str) -> str:
-        """With a definition of Segue's; if somebody removed it, a new one is registered."""
+        """With a definition of Segue's; if it was removed, a new one is registered."""
         content = definition_content(work, self.settings, self._container)
         arn = self._definitions.arn_of(content)
         try:

@@ -1,7 +1,7 @@
 """Amazon's clients, made when they are first needed. Keys come from where boto3 finds them, and are never Segue's.
 
 Two clients of each service: one repeats a call by itself when no answer came, which is right for questions. The other
-never does: a call that makes a job must not be repeated by anybody who does not first ask whether it was carried out.
+never does: before a call that makes a job is repeated, Amazon must be asked whether it was carried out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Definitions of jobs and of tasks, named by their content and registered once.
 
-Amazon keeps every definition for ever, and registers few of them a second. So steps that need the same share one,
+Amazon keeps every definition, and registers few of them a second. So steps that need the same share one,
 whichever process was the first to need it; two processes that register it at once make two revisions of the same.
 """
 
@@ -40,6 +40,6 @@ class Definitions:
             return self._known[name]
 
     def forget(self, arn: str) -> None:
-        """It is not there any more: somebody removed it."""
+        """It is not there any more."""
         with self._lock:
             self._known = {name: known for name, known in self._known.items() if known != arn}

@@ -1,7 +1,7 @@
 """What Amazon says of a job of Batch, or of a task of ECS. Pure.
 
 Its texts are not documented as an interface. So what is not recognised counts by what is certain: a container with an
-exit code ended by itself, and one without never did, which is nobody's fault. A status that is not known here means
+exit code ended by itself, and one without never did, which is not its fault. A status that is not known here means
 that the job has not ended.
 """
 
@@ -42,7 +42,7 @@ _ENDING = frozenset({"RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING"})
 
 
 def cause_of(said: str, exit_code: int | None, *, was_asked: bool) -> Cause:
-    """Why something ended that did not succeed. `was_asked`: somebody asked Amazon to end it."""
+    """Why something ended that did not succeed. `was_asked`: Amazon was asked to end it."""
     if _MEMORY.search(said):
         return Cause.OUT_OF_MEMORY
     if _TIME.search(said):
@@ -110,7 +110,7 @@ def container_of_task(task: Mapping[str, Any], name: str | None) -> Mapping[str,
 
 
 def is_misconfigured(reason: str | None) -> bool:
-    """Whether Amazon says of a job that waits that it will wait for ever, unless somebody changes something."""
+    """Whether Amazon says of a job that waits that it will not begin as things are."""
     return reason is not None and "MISCONFIGURATION:" in reason
 
 

@@ -164,7 +164,7 @@ class Platform:
     # Following --------------------------------------------------------------------------------------------------------
 
     def _told(self, push: Push, sighting: Sighting, log: Log | None) -> Iterator[Sighting]:
-        """The sighting, unless it is to be told later: the end of a log may arrive after the end of its container."""
+        """The sighting, unless it comes later: the end of a log may arrive after the end of its container."""
         if sighting.phase is not Phase.ENDED:
             self._following.looked(push.id)
             yield sighting

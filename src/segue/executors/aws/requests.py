@@ -53,7 +53,7 @@ def run_step_words(push: Push, settings: Settings) -> list[str]:
 
 
 def work_for(submission: Submission, settings: Settings) -> Work:
-    """What the platform runs, with what every container of Segue's is told. Raises RefusedError."""
+    """What the platform runs, with what every container of Segue's gets. Raises RefusedError."""
     push = submission.push
     work = work_of(submission, run_step=run_step_words(push, settings))
     told: dict[str, str] = {}
