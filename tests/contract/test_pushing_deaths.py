@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 
 import pytest
 
@@ -12,7 +13,7 @@ from segue.dispatcher.protocol import Phase
 from segue.engine.engine import Engine
 from segue.errors import StoreError
 from segue.plan.graph import Node, Plan
-from segue.testing import ScriptedPlatform
+from segue.testing import ScriptedArrays, ScriptedPlatform
 from tests.contract.stage import Stage
 from tests.crash.faults import COMMITTED, Died, FaultyStore, die, lose
 from tests.thorough import IS_THOROUGH
@@ -67,10 +68,10 @@ def finish_and_check(stage: Stage, far: ScriptedPlatform, run_id: str) -> None:
     assert stage.engine.broken_invariants() == []
 
 
-def points(stage: Stage) -> list[str]:
+def points(stage: Stage, make: type[ScriptedPlatform] = ScriptedPlatform) -> list[str]:
     counting = FaultyStore(stage.store)
     run_id = stage.start(FLOW)
-    drive(stage, counting, ScriptedPlatform(), run_id)
+    drive(stage, counting, make(), run_id)
     assert counting.points.count(COMMITTED) > 10
     return counting.points
 
@@ -88,10 +89,22 @@ def test_a_dispatcher_dies_or_loses_the_database_at_any_point(stage: Stage, stri
         finish_and_check(stage, far, run_id)
 
 
+def test_a_dispatcher_of_arrays_dies_after_any_commit(stage: Stage) -> None:
+    found = points(stage, ScriptedArrays)
+    for number, point in enumerate(found, 1):
+        if not (IS_THOROUGH or point == COMMITTED):
+            continue
+        far = ScriptedArrays()
+        run_id = stage.start(FLOW)
+        with suppress(Died):
+            drive(stage, FaultyStore(stage.store, die, number), far, run_id)
+        finish_and_check(stage, far, run_id)
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_dispatcher_dies_in_any_call_of_the_platform(stage: Stage, call: str) -> None:
-    for number in (1, 2, 3):
-        far = ScriptedPlatform()
+    for number, make in product((1, 2, 3), (ScriptedPlatform, ScriptedArrays)):
+        far = make()
         run_id = stage.start(FLOW)
         left = [number]
 

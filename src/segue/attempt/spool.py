@@ -1,6 +1,7 @@
 """The spool: folders on a shared file system, through which an attempt gets its job and leaves its outcome.
 
-One folder for each push, under its name. It holds
+One folder for each push, under its name; that of a push in a batch lies in the folder of the batch, where the jobs of
+all are in lists (attempt/spool_lists.py). It holds
 
     job.json       the attempt with its arguments, and the modules that define its task
     begun          which process began it; made once, so of two the second does not run
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from segue.attempt.spool_lists import read_part
 from segue.model import Job, Outcome
 
 JOB, BEGUN, OUTCOME, OUTPUT = "job.json", "begun", "outcome.json", "output"
@@ -58,7 +60,18 @@ def make_folder(folder: Path) -> None:
 
 def read_job(folder: Path) -> Spooled:
     """Raises OSError, or ValueError if the file is damaged."""
-    return _job_decoder.decode((folder / JOB).read_bytes())
+    try:
+        content = (folder / JOB).read_bytes()
+    except FileNotFoundError:
+        if not folder.name.isdecimal():
+            raise
+        content = read_part(folder.parent, folder.name)
+    return _job_decoder.decode(content)
+
+
+def encoded(spooled: Spooled) -> bytes:
+    """A job as it stands in a list."""
+    return msgspec.json.encode(spooled)
 
 
 def begin(folder: Path, who: str) -> bool:

@@ -21,36 +21,38 @@ from itertools import islice
 from os import getpid
 from typing import TypeVar
 
-from segue.dispatcher.meaning import outcome_of, refused
+from segue.dispatcher.meaning import outcome_of
 from segue.dispatcher.protocol import (
     BlindError,
-    BusyError,
+    Cause,
     Collected,
-    Mode,
     Phase,
     PolledExecutor,
     Push,
-    RefusedError,
     Sighting,
-    Submission,
-    mode_of,
+    Stray,
 )
-from segue.dispatcher.work import COMMANDS, Command, command_of, is_command, with_values
+from segue.dispatcher.submitting import Submitting, push_of_row
+from segue.dispatcher.work import COMMANDS, Command, command_of
 from segue.engine import pushing
+from segue.engine.batching import accept_batch, plan_batch_again
 from segue.engine.claiming.sending import SendingMemory
 from segue.engine.dispatch import Dispatch
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor
 from segue.engine.expand import read_large_plans
 from segue.engine.pushing import PushRow, Seen
-from segue.errors import PASSING_ERRORS, PayloadDamagedError, PayloadError, PayloadMissingError
+from segue.errors import PASSING_ERRORS
 from segue.model import Outcome
 from segue.observing.harmless_log import get_logger
 
 logger = get_logger("segue.dispatcher")
 
 SENT_SECONDS = 300.0  # a step that was sent and has not begun is looked at again after so long
-PAYLOAD_SECONDS = 30.0  # until the payload store is asked again for the arguments of a step
+ENDS_AT_ONCE = 200  # ends that are recorded in one transaction
+SOON_SECONDS = 0.2  # until the next round, if anything moved
+MOST_SENDS = 20  # times in one round that pushes are planned and submitted
+CLEANS_AT_ONCE = 10  # lists of pushes that are cleaned in one round
 CHORES_SECONDS = 60.0  # between two searches for strays and what is to be cleaned
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 _OVER = (Phase.ENDED, Phase.GONE)
@@ -75,23 +77,25 @@ class Dispatcher:
         self._stored = engine.stored(executor.name)
         self._dispatch = Dispatch(
             Executor(executor.name, is_fenced=False), engine.stored(f"@{executor.name}"), wait_seconds=SENT_SECONDS,
-            timers=True, window=executor.pace.window, is_one_queue=True,
+            timers=True, window=executor.pace.window, is_one_queue=True, limit=max(500, executor.pace.submits_at_once),
         )  # fmt: skip
+        self._submitting = Submitting(engine, executor, self._record, monotonic=monotonic)
         self._memory = SendingMemory(monotonic=monotonic)
+        self._followed: set[str] = set()  # the platform's ids of what the last look saw: these are no strays
         self._by = f"{executor.name}@{socket.gethostname()}:{getpid()}"
         self._chores_at = monotonic()
         self._left: list[Outcome] = []  # of steps that need not run; if they are lost, `repair` finds the steps
         self._is_blind = False
         self.blind_since: float | None = None  # since when the platform does not answer
 
-    def run_once(self) -> int:
-        """One round. Returns how many pushes moved. Raises the errors of the database."""
+    def run_once(self, *, looks: bool = True) -> int:
+        """One round, with or without a look. Returns how many pushes moved. Raises the errors of the database."""
         self._is_blind = False
-        moved = self._record([], [])
-        moved += self._withdraw()
-        moved += self._submit()
+        moved = self._withdraw() + self._send()
         moved += self._with_the_platform(self._search)
-        moved += self._with_the_platform(self._look)
+        if looks:
+            ended = self._with_the_platform(self._look)
+            moved += ended + (self._send() if ended else 0)  # what follows leaves now
         moved += self._with_the_platform(self._end)
         if self._monotonic() >= self._chores_at:
             self._chores_at = self._monotonic() + CHORES_SECONDS
@@ -105,11 +109,14 @@ class Dispatcher:
 
     def run(self, is_to_stop: threading.Event) -> None:
         """Rounds until it is to stop. An error ends a round, not the dispatcher."""
-        wait = 0.0
+        wait, look_at = 0.0, 0.0
         while not is_to_stop.wait(wait):
+            looks = self._monotonic() >= look_at
+            if looks:
+                look_at = self._monotonic() + self._pace.look_seconds
             try:
-                moved = self.run_once()
-                wait = self._pace.look_seconds if not moved else min(self._pace.look_seconds, 0.2)
+                moved = self.run_once(looks=looks)
+                wait = min(max(look_at - self._monotonic(), 0.0), SOON_SECONDS if moved else self._pace.look_seconds)
             except Exception as error:  # noqa: BLE001 - the database is away, or an executor has a bug
                 wait = max(self._pace.look_seconds, 1.0)
                 logger.warning("the dispatcher of %s goes on in %.0f s: %s", self._executor.name, wait, error)
@@ -133,52 +140,18 @@ class Dispatcher:
                 return 0
         return self._engine.act(pushing.withdraw, self._stored)
 
-    # Submissions ------------------------------------------------------------------------------------------------------
-
-    def _submit(self) -> int:
-        now = self._engine.store.now()
-        with self._engine.reading() as tx:
-            due = pushing.due_pushes(tx, self._stored, now, limit=self._pace.submits_at_once)
-            work, unreadable = pushing.jobs_of(tx, due)
+    def _send(self) -> int:
+        """Plan pushes for what may be sent, and submit them; again while there is more, if batches are taken."""
         moved = 0
-        for row, job, spec, out_of_memory in work:
-            began = self._monotonic()
-            taken = self._engine.act(pushing.take, row, seconds=self._pace.call_seconds + self._pace.settle_seconds)
-            if taken is not None:
-                moved += 1
-                if self._monotonic() - began < self._pace.settle_seconds:  # or this process stood still: it is searched
-                    self._submit_one(taken, Submission(_push(row), job, spec, out_of_memory))
-        if unreadable:
-            by_attempt = {row.attempt: row.id for row in due}
-            closed = [by_attempt[outcome.run_id, outcome.step, outcome.attempt] for outcome in unreadable]
-            self._record(unreadable, closed)
-        return moved + len(unreadable)
+        for _ in range(MOST_SENDS if self._submitting.takes_batches else 1):
+            planned = self._record([], [])
+            submitted = self._with_the_platform(self._submitting.submit)
+            moved += planned + submitted
+            if submitted < self._dispatch.limit or self._is_blind:
+                break
+        return moved
 
-    def _submit_one(self, row: PushRow, submission: Submission) -> None:
-        try:
-            external_id = self._executor.submit(self._with_values(submission))
-        except (RefusedError, PayloadMissingError, PayloadDamagedError) as error:
-            self._record([refused(submission.push, str(error))], [row.id])
-        except PayloadError as error:  # nothing was submitted
-            self._engine.act(pushing.plan_again, row, seconds=PAYLOAD_SECONDS, reason=str(error))
-        except BusyError as error:
-            self._engine.act(pushing.plan_again, row, seconds=error.seconds, reason=str(error))
-        except Exception as error:  # noqa: BLE001 - whatever happened, the platform may have it
-            logger.warning("%s may have been submitted to %s: %s", submission.push.name, self._executor.name, error)
-            self._engine.act(pushing.note_unsure, row, seconds=self._pace.settle_seconds, reason=str(error))
-        else:
-            self._accept(row, external_id)
-
-    def _with_values(self, submission: Submission) -> Submission:
-        """The submission, complete if its process cannot read through references. Raises PayloadError."""
-        job = submission.job
-        if mode_of(self._executor) is Mode.DATABASE and not is_command(job):
-            return submission
-        return submission._replace(job=with_values(job, self._engine.payloads))
-
-    def _accept(self, row: PushRow, external_id: str) -> None:
-        """If the push has another job by now, this one is a stray, and `_end_strays` finds it."""
-        self._engine.act(pushing.accept, row, external_id)
+    # Submissions ------------------------------------------------------------------------------------------------------
 
     def _search(self) -> int:
         now = self._engine.store.now()
@@ -187,31 +160,34 @@ class Dispatcher:
         if not rows:
             return 0
         mine = self._engine.act(pushing.search, rows, seconds=self._pace.call_seconds + self._pace.settle_seconds)
-        found = self._executor.find([_push(row) for row in mine])
-        for row in mine:
-            if row.id in found:
-                self._accept(row, found[row.id])
-            else:
-                self._engine.act(pushing.plan_again, row, seconds=0.0)
+        found = self._executor.find([push_of_row(row) for row in mine])
+        self._engine.act(accept_batch, [(row, found[row.id]) for row in mine if row.id in found])
+        self._engine.act(plan_batch_again, [row for row in mine if row.id not in found], seconds=0.0)
         return len(mine)
 
     # What is outside --------------------------------------------------------------------------------------------------
 
     def _look(self) -> int:
-        moved, after = 0, FIRST_ID
+        moved, after, limit = 0, FIRST_ID, self._pace.looks_at_once or self._pace.at_once
+        followed = set[str]()
         while True:
             with self._engine.reading() as tx:
-                rows = pushing.accepted_pushes(tx, self._stored, after=after, limit=self._pace.at_once)
-            if not rows:
-                return moved
-            moved += self._look_at(rows)
+                rows = pushing.accepted_pushes(tx, self._stored, after=after, limit=limit)
+            moved += self._look_at(rows) if rows else 0
+            followed.update(row.external_id or "" for row in rows)
+            if len(rows) < limit:
+                break
             after = rows[-1].id
+        self._followed = followed
+        return moved
 
     def _look_at(self, rows: Sequence[PushRow]) -> int:
         by_id = {row.id: row for row in rows}
         news: list[Seen] = []
         ended: list[tuple[str, Outcome]] = []
-        sightings = [found for found in self._executor.look([_push(row) for row in rows]) if found.push_id in by_id]
+        sightings = [
+            found for found in self._executor.look([push_of_row(row) for row in rows]) if found.push_id in by_id
+        ]
         commands = self._commands([by_id[found.push_id] for found in sightings if found.phase in _OVER])
         for sighting in sightings:
             row = by_id[sighting.push_id]
@@ -227,13 +203,13 @@ class Dispatcher:
                 news.append(Seen(row, sighting.phase, sighting.reason, sighting.host, has_begun, is_over))
         if news:
             self._engine.act(pushing.see, news)
-        for some in _batches(ended, 50):
+        for some in _batches(ended, ENDS_AT_ONCE):
             self._record_ends(some)
         return len(news) + len(ended)
 
     def _outcome(self, row: PushRow, sighting: Sighting, command: Command | None) -> Outcome | None:
         """How a push ended; None if that is to be seen: its outcome may lie on a file system that shows it later."""
-        push = _push(row)
+        push = push_of_row(row)
         try:
             collected = self._executor.collect(push)
         except BlindError:
@@ -241,7 +217,8 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one attempt must not keep the others from ending
             logger.warning("what %s left cannot be collected: %s", push.name, error)
             collected = Collected()
-        should_have_left_one = sighting.phase is Phase.GONE or (command is None and sighting.exit_code == 0)
+        may_leave_none = command is not None or sighting.cause in (Cause.CANCELLED, Cause.CONFIG)
+        should_have_left_one = sighting.phase is Phase.GONE or (not may_leave_none and sighting.exit_code == 0)
         if collected.outcome is None and should_have_left_one and not self._was_missed_for_long(row):
             return None
         return outcome_of(push, sighting, collected, was_cancelled=row.cancels > 0, command=command)
@@ -279,7 +256,7 @@ class Dispatcher:
             return 0
         mine = self._engine.act(pushing.note_cancel, rows, seconds=self._pace.cancel_seconds)
         for hard in (False, True):
-            pushes = [_push(row) for row in mine if (row.cancels > 0) == hard]
+            pushes = [push_of_row(row) for row in mine if (row.cancels > 0) == hard]
             if pushes:
                 self._executor.cancel(pushes, hard=hard)
         return len(mine)
@@ -288,24 +265,29 @@ class Dispatcher:
 
     def _clean(self) -> int:
         before = self._engine.store.now() - timedelta(seconds=self._pace.keep_seconds)
-        with self._engine.reading() as tx:
-            rows = pushing.unclean_pushes(tx, self._stored, before)
-        if rows:
-            self._executor.clean([_push(row) for row in rows])
+        cleaned = 0
+        for _ in range(CLEANS_AT_ONCE):
+            with self._engine.reading() as tx:
+                rows = pushing.unclean_pushes(tx, self._stored, before)
+            if not rows:
+                break
+            self._executor.clean([push_of_row(row) for row in rows])
             self._engine.act(pushing.note_clean, self._stored, rows)
-        return len(rows)
+            cleaned += len(rows)
+        return cleaned
 
     def _end_strays(self) -> int:
-        found = list(self._executor.strays())
+        found = [stray for stray in self._executor.strays() if stray.external_id not in self._followed]
         with self._engine.reading() as tx:
             strays = [
-                stray for stray in found if pushing.is_stray(tx, self._stored, stray.push_id, stray.external_id)
+                stray
+                for stray in found
+                if pushing.is_stray(tx, self._stored, stray.push_id, stray.external_id, place=stray.place)
             ]  # fmt: skip
         for stray in strays:
             logger.warning("job %s of %s is one too many, and is ended", stray.external_id, self._executor.name)
         if strays:
-            nothing = ("", 0, 0)
-            self._executor.cancel([Push(stray.push_id, nothing, stray.external_id) for stray in strays], hard=True)
+            self._executor.cancel([_push_of_stray(stray) for stray in strays], hard=True)
         return len(strays)
 
     def _with_the_platform(self, do: Callable[[], int]) -> int:
@@ -320,8 +302,9 @@ class Dispatcher:
             return 0
 
 
-def _push(row: PushRow) -> Push:
-    return Push(row.id, row.attempt, row.external_id or "")
+def _push_of_stray(stray: Stray) -> Push:
+    batch = None if stray.place is None else stray.push_id
+    return Push(stray.push_id, ("", 0, 0), stray.external_id, batch, stray.place)
 
 
 def _is_news(row: PushRow, sighting: Sighting) -> bool:

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -46,8 +46,9 @@ class Pace(msgspec.Struct, frozen=True):
     """How an executor is treated. Times are in seconds."""
 
     look_seconds: float = 5.0  # between two looks at what is outside
-    at_once: int = 200  # pushes in one look, search or cancel
-    submits_at_once: int = 50  # before the next look
+    at_once: int = 200  # pushes in one search or cancel
+    looks_at_once: int | None = None  # pushes in one look; None: `at_once`
+    submits_at_once: int = 50  # before the next look; of an executor that takes batches, in one round of submissions
     call_seconds: float = 60.0  # a submission that has not returned by then has failed
     settle_seconds: float = 30.0  # after an unsure submission: the platform may show it only then
     gone_seconds: float = 30.0  # what the platform does not know for so long is gone
@@ -95,11 +96,18 @@ class Push(NamedTuple):
     id: str
     attempt: Attempt  # (run id, number of the step, number of the attempt)
     external_id: str = ""  # what the platform calls it; "" while that is not known
+    batch: str | None = None  # the id of the batch in which it is submitted, for as long as it lives
+    place: int | None = None  # ... and its number there, from 0
 
     @property
     def name(self) -> str:
         """Its name outside: 32 small letters and digits, made of its id alone."""
-        return NAME_PREFIX + base64.b32encode(uuid.UUID(self.id).bytes).decode().rstrip("=").lower()
+        return name_of_id(self.id)
+
+
+def name_of_id(id_: str) -> str:
+    """The name outside of a push or of a batch."""
+    return NAME_PREFIX + base64.b32encode(uuid.UUID(id_).bytes).decode().rstrip("=").lower()
 
 
 def id_of_name(name: str) -> str | None:
@@ -144,8 +152,9 @@ class Collected(NamedTuple):
 class Stray(NamedTuple):
     """A job that carries a name of Segue's and has not ended."""
 
-    push_id: str
+    push_id: str  # or the id of its batch
     external_id: str
+    place: int | None = None  # in the batch; None: it goes alone
 
 
 class PolledExecutor(Protocol):
@@ -186,3 +195,24 @@ class PolledExecutor(Protocol):
 
     def strays(self) -> Iterable[Stray]:
         """All jobs with names of Segue's that have not ended."""
+
+
+@runtime_checkable
+class BatchingExecutor(Protocol):
+    """What a polled executor may do besides: take many pushes in one call, as an array of jobs.
+
+    A push that is in a batch has `batch` and `place`, which never change: an array that arrives late is known by them.
+    `submit` is called with such pushes, too, if only one of a batch is left.
+    """
+
+    def batch_limit(self) -> int:
+        """How many pushes one batch may have. Raises BlindError."""
+
+    def shape(self, submission: Submission) -> str | None:
+        """Pushes of one shape may be submitted together; None: this one goes alone."""
+
+    def submit_many(self, submissions: Sequence[Submission]) -> Sequence[str]:
+        """Submit pushes of one batch and one shape; returns their ids in this order, and raises as `submit` does.
+
+        If it raises RefusedError or BusyError, none of them exists.
+        """

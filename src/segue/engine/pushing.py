@@ -51,6 +51,8 @@ class PushRow(NamedTuple):
     cancels: int
     gone_at: datetime | None
     tried_at: datetime | None
+    batch: str | None = None
+    place: int | None = None
 
     @property
     def attempt(self) -> Attempt:
@@ -91,14 +93,13 @@ def hand_out(
     taken = exchange(
         act, outcomes, dispatch, by=by, memory=memory, freed=len(outcomes), first_of=first_of, plans=plans
     )  # fmt: skip
-    for push_id in sorted(closed):
-        act.tx.all("close_push", id=push_id, now=act.now)
-    for sent in taken.sent:
-        job = sent.job
-        act.tx.all(
-            "insert_push", id=act.new_id(), executor=executor, run_id=job.run_id, step=job.step, attempt=job.attempt,
-            now=act.now,
-        )  # fmt: skip
+    ended = sorted(closed)
+    if ended:
+        act.tx.all("close_pushes", ids=ended, now=act.now)
+    now = act.tx.time(act.now)
+    planned = [(act.new_id(), executor, sent.job.run_id, sent.job.step, sent.job.attempt, now, now)
+               for sent in taken.sent]  # fmt: skip
+    act.tx.each("put_pushes", planned)
     return taken
 
 
@@ -120,8 +121,8 @@ def withdraw(act: Act, executor: str, *, limit: int = AT_ONCE) -> int:
     """Take back planned pushes that may not leave: their run is paused or being ended. Returns how many."""
     held = [(str(id_), (str(run_id), step, number)) for id_, run_id, step, number in _held(act.tx, executor, limit)]
     recall_steps(act, [attempt for _, attempt in held])
-    for push_id, _ in held:
-        act.tx.all("close_push", id=push_id, now=act.now)
+    if held:
+        act.tx.all("close_pushes", ids=sorted(push_id for push_id, _ in held), now=act.now)
     return len(held)
 
 
@@ -214,10 +215,8 @@ def jobs_of(
     tx: Transaction, pushes: Collection[PushRow]
 ) -> tuple[list[PushedJob], list[Outcome]]:  # fmt: skip
     """What each push runs; and outcomes of those whose arguments cannot be read."""
-    rows: list[Row] = []
-    for push in pushes:
-        rows += tx.all("pushed_step", run_id=push.run_id, step=push.step, attempt=push.number)
-    taken = sent_rows(rows)
+    asked = [tx.later("pushed_step", run_id=push.run_id, step=push.step, attempt=push.number) for push in pushes]
+    taken = sent_rows(row for later in asked for row in later.rows())
     specs = {(row.run_id, row.step, row.attempt): row.spec for row in taken}
     jobs, failed = Assembly(taken, {}).jobs(tx)
     by_attempt = {(job.run_id, job.step, job.attempt): job for job in jobs}
@@ -260,8 +259,18 @@ def note_clean(act: Act, executor: str, pushes: Iterable[PushRow]) -> None:
     act.tx.all("prune_pushes", executor=executor)
 
 
-def is_stray(tx: Transaction, executor: str, push_id: str, external_id: str) -> bool:
-    """Whether a job that carries the name of this push is one too many. One of another database never is."""
+def is_stray(
+    tx: Transaction, executor: str, push_id: str, external_id: str, *, place: int | None = None
+) -> bool:  # fmt: skip
+    """Whether a job that carries the name of this push is one too many. One of another database never is.
+
+    With `place`, the name is that of a batch.
+    """
+    if place is not None:
+        rows = tx.all("push_of_place", batch=push_id, place=place)
+        if not rows:
+            return False
+        push_id = str(rows[0][0])
     for state, followed in tx.all("push_of_id", id=push_id, executor=executor):
         return bool(state == "closed" or (state == "accepted" and followed != external_id))
     return False
@@ -280,12 +289,15 @@ def _held(tx: Transaction, executor: str, limit: int) -> Sequence[Row]:
 
 
 def _rows(tx: Transaction, rows: Iterable[Row]) -> list[PushRow]:
-    found = []
-    for row in rows:
-        read = PushRow(*row)
-        gone_at, tried_at = tx.datetime(read.gone_at), tx.datetime(read.tried_at)
-        found.append(read._replace(id=str(read.id), run_id=str(read.run_id), gone_at=gone_at, tried_at=tried_at))
-    return found
+    read = tx.datetime
+    return [
+        PushRow(
+            str(id_), str(run_id), step, number, external_id, tries, phase, reason, host, cancels, read(gone_at),
+            read(tried_at), None if batch is None else str(batch), place,
+        )
+        for id_, run_id, step, number, external_id, tries, phase, reason, host, cancels, gone_at, tried_at, batch, place
+        in rows
+    ]  # fmt: skip
 
 
 def _text(text: str | None) -> str | None:

@@ -9,9 +9,9 @@ No test library is needed; docs/testing-executors.md shows both with pytest.
 
 from segue.testing.executor_contract import CASES, CallbackDriver, ContractBrokenError, Situation, check, check_storm
 from segue.testing.scripted import Event, Message, ScriptedExecutor
-from segue.testing.scripted_platform import Answer, FarJob, ScriptedPlatform
+from segue.testing.scripted_platform import Answer, FarJob, ScriptedArrays, ScriptedPlatform
 
 __all__ = [
-    "CASES", "Answer", "CallbackDriver", "ContractBrokenError", "Event", "FarJob", "Message", "ScriptedExecutor",
-    "ScriptedPlatform", "Situation", "check", "check_storm",
+    "CASES", "Answer", "CallbackDriver", "ContractBrokenError", "Event", "FarJob", "Message", "ScriptedArrays",
+    "ScriptedExecutor", "ScriptedPlatform", "Situation", "check", "check_storm",
 ]  # fmt: skip

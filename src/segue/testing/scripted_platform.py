@@ -187,12 +187,58 @@ class ScriptedPlatform:
     def strays(self) -> Iterable[Stray]:
         """See `PolledExecutor`."""
         self._ask("strays")
-        return [Stray(far.push.id, far.id) for far in self.alive()]
+        return [Stray(far.push.batch or far.push.id, far.id, far.push.place) for far in self.alive()]
+
+    def _id_of(self, push: Push) -> str:
+        return str(self._count) if push.batch is None else f"{self._count}_{push.place}"
 
     def _ask(self, what: str) -> None:
         self.on_call(what)
         if self.is_away:
             raise BlindError("the platform does not answer")
+
+
+class ScriptedArrays(ScriptedPlatform):
+    """The same for a platform that takes arrays of up to `most` jobs. An answer is that to a whole array."""
+
+    def __init__(self, name: str = "far", *, pace: Pace = QUICK, most: int = 100) -> None:
+        super().__init__(name, pace=pace)
+        self.most = most
+        self.arrays: list[list[int]] = []  # the places of each array, also of those that were lost
+
+    def batch_limit(self) -> int:
+        """See `BatchingExecutor`."""
+        return self.most
+
+    def shape(self, submission: Submission) -> str | None:
+        """What the steps of one array have in common; None for those whose spec says so."""
+        spec = submission.spec or ""
+        return None if "alone" in spec else spec
+
+    def submit_many(self, submissions: Sequence[Submission]) -> Sequence[str]:
+        """See `BatchingExecutor`."""
+        self.on_call("submit")
+        self.submitted += [submission.push.attempt for submission in submissions]
+        self.arrays.append([submission.push.place or 0 for submission in submissions])
+        if len(submissions) > self.most:
+            raise BusyError("an array of so many jobs is not allowed", seconds=0.0)
+        answer = self.answers.popleft() if self.answers else Answer.ACCEPTS
+        if self.is_away or answer is Answer.LOSES_THE_CALL:
+            raise UnsureError("no answer came")
+        if answer is Answer.REFUSES:
+            raise RefusedError("there is no such partition")
+        if answer is Answer.IS_BUSY:
+            raise BusyError("the quota is used up", seconds=10.0)
+        self._count += 1
+        made = [FarJob(self._id_of(one.push), one.push, one.job, one.spec) for one in submissions]
+        if answer is Answer.IS_SLOW:
+            self._late += made
+            raise UnsureError("no answer came in time")
+        self.jobs |= {far.id: far for far in made}
+        self.on_call("submitted")
+        if answer is Answer.LOSES_THE_REPLY:
+            raise UnsureError("the reply was lost")
+        return [far.id for far in made]
 
 
 def _nothing(_call: str) -> None:

@@ -82,4 +82,7 @@ def _as_lost(outcome: Outcome) -> Outcome:
 
 def _who() -> str:
     """The platform's own id of this process, if it says one; otherwise the machine and the process."""
+    array, place = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    if array and place:
+        return f"{array}_{place}"
     return os.environ.get("SLURM_JOB_ID") or f"{socket.gethostname()}:{os.getpid()}"

@@ -10,13 +10,26 @@ from typing import Any
 import pytest
 
 from segue.attempt import spool
-from segue.dispatcher.protocol import BusyError, Cause, Phase, RefusedError, UnsureError
+from segue.attempt.spool import Spooled
+from segue.attempt.spool_lists import PARTS, write_list, write_new
+from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, UnsureError
 from segue.dispatcher.work import Command, Work
 from segue.errors import DefinitionError
-from segue.executors.slurm import Slurm
+from segue.executors.slurm import Slurm, names
+from segue.executors.slurm.asking import Jobs
 from segue.executors.slurm.commands import Answer
-from segue.executors.slurm.meaning import accounted_jobs, is_stuck, queued_jobs, sighting_of, submitted
-from segue.executors.slurm.script import script_of, words_of
+from segue.executors.slurm.meaning import (
+    accounted_jobs,
+    array_size,
+    is_stuck,
+    is_too_large,
+    queued_jobs,
+    sighting_of,
+    submitted,
+)
+from segue.executors.slurm.sbatch import words_of
+from segue.executors.slurm.script import array_script_of, image_of, own_part, parts_of, script_of, secret_files
+from segue.model import Job
 from segue.plan.pushed import PushSpec, Resources
 
 
@@ -83,7 +96,7 @@ def test_a_held_requeue_is_stuck() -> None:
 
 def words(spec: PushSpec = PushSpec(), **work: Any) -> list[str]:  # noqa: B008 - it is frozen
     made = Work(("true",), {}, spec.resources, spec.options, **work)
-    return words_of("segue-x", Path("/shared/x"), made, defaults={"partition": "long"}, environment=["PATH"])
+    return words_of(made, defaults={"partition": "long"}, environment=["PATH"])
 
 
 def test_what_sbatch_is_asked() -> None:
@@ -102,39 +115,44 @@ def test_options_that_it_does_not_know_are_refused(options: dict[str, object]) -
         words(PushSpec(options=options))
 
 
-def script(*words: str, **work: Any) -> str:
-    made = Work(words, {"WORD": "a 'b'"}, **work)
-    return script_of(Path("/a b/c"), made, setup="module load cuda", where="/w h")
+def script(work: Work, folder: Path = Path("/a b/c")) -> str:
+    own = own_part(work, secrets=secret_files(work, None), runner=["apptainer", "exec"])
+    return script_of(folder, own, is_command=work.command is not None, setup="module load cuda", where="/w h")
 
 
 def test_a_folder_with_spaces_is_one_word() -> None:
-    assert script("/p y", "-m", "segue", "run-step", "/a b/c").splitlines() == [
-        "#!/bin/sh", "cd '/w h' || exit 1", "module load cuda", """export WORD='a '"'"'b'"'"''""",
-        "exec '/p y' -m segue run-step '/a b/c'",
+    work = Work(("/p y", "-m", "segue", "run-step"), {"WORD": "a 'b'"})
+    assert script(work).splitlines() == [
+        "#!/bin/sh", "cd '/w h' || exit 1", "module load cuda", "here='/a b/c'",
+        '[ -d "$here" ] || mkdir -m 700 "$here" || exit 1', """export WORD='a '"'"'b'"'"''""",
+        """set -- '/p y' -m segue run-step "$here\"""", 'exec "$@"',
     ]  # fmt: skip
 
 
-def run_script(folder: Path, *words: str, job: str = "7") -> subprocess.Popen[str]:
-    made = Work(words, {"WORD": "a 'b'"}, command=Command())
-    text = script_of(folder, made, setup="", where="/")
-    return subprocess.Popen(
-        ["/bin/sh", "-c", text], text=True, stdout=subprocess.PIPE, env={**os.environ, "SLURM_JOB_ID": job}
-    )  # fmt: skip
+def run_script(text: str, **more: str) -> subprocess.Popen[str]:
+    variables = {**os.environ, "SLURM_JOB_ID": "7", **more}
+    return subprocess.Popen(["/bin/sh", "-c", text], text=True, stdout=subprocess.PIPE, env=variables)
+
+
+def of_command(folder: Path, *words: str, **work: Any) -> str:
+    made = Work(words, {"WORD": "a 'b'"}, command=Command(), **work)
+    own = own_part(made, secrets=secret_files(made, str(folder)), runner=["/usr/bin/env", "IMAGE=1"])
+    return script_of(folder, own, is_command=True, setup="", where="/")
 
 
 def test_the_script_of_a_command_runs_it_once_and_leaves_how_it_ended(tmp_path: Path) -> None:
-    words = ("/bin/sh", "-c", 'echo "$WORD"; echo 4 > "$SEGUE_RESULT"; exit 3')
-    first = run_script(tmp_path, *words)
+    text = of_command(tmp_path, "/bin/sh", "-c", 'echo "$WORD"; echo 4 > "$SEGUE_RESULT"; exit 3')
+    first = run_script(text)
     assert (first.communicate()[0], first.returncode) == ("a 'b'\n", 3)
     assert (spool.begun_by(tmp_path), spool.read_exit_code(tmp_path), spool.read_result(tmp_path)) == ("7", 3, b"4\n")
-    second = run_script(tmp_path, *words, job="8")
+    second = run_script(text, SLURM_JOB_ID="8")
     second.communicate()
     assert (second.returncode, spool.begun_by(tmp_path)) == (spool.NOT_MINE, "7")
 
 
 def test_the_script_of_a_command_passes_a_signal_on(tmp_path: Path) -> None:
     words = "trap 'sleep 0.2; exit 9' TERM; touch began; while :; do sleep 0.01; done"
-    process = run_script(tmp_path, "/bin/sh", "-c", f"cd {tmp_path}; {words}")
+    process = run_script(of_command(tmp_path, "/bin/sh", "-c", f"cd {tmp_path}; {words}"))
     while not (tmp_path / "began").exists():
         assert process.poll() is None
     process.terminate()
@@ -142,10 +160,105 @@ def test_the_script_of_a_command_passes_a_signal_on(tmp_path: Path) -> None:
     assert (process.returncode, spool.read_exit_code(tmp_path)) == (9, 9)
 
 
-def test_what_jobs_of_slurm_do_not_have_is_refused() -> None:
-    for wrong in ({"image": "blast:2"}, {"secrets": {"TOKEN": "blast/token"}}):
-        with pytest.raises(RefusedError, match="jobs of Slurm have no"):
-            script("true", command=Command(), **wrong)
+def test_each_job_of_an_array_has_its_own_words(tmp_path: Path) -> None:
+    own = {}
+    for place in (3, 8):
+        work = Work(("/bin/sh", "-c", 'echo "$WHICH $0 ;;" ; exit 5', f"x{place}"), {"WHICH": f"esac {place}"},
+                    command=Command())  # fmt: skip
+        own[place] = own_part(work, secrets={}, runner=())
+    parts = write_new(tmp_path / "b", PARTS, [parts_of(own).encode()])
+    text = array_script_of(tmp_path / "b", parts, is_command=True, setup="", where="/")
+    told = {"SLURM_ARRAY_JOB_ID": "40", "SLURM_ARRAY_TASK_ID": "8"}
+    found = run_script(text, **told)
+    assert (found.communicate()[0], found.returncode) == ("esac 8 x8 ;;\n", 5)
+    assert (spool.begun_by(tmp_path / "b/8"), spool.read_exit_code(tmp_path / "b/8")) == ("40_8", 5)
+    unknown = run_script(text, **{**told, "SLURM_ARRAY_TASK_ID": "9"})
+    assert ("has place 9" in unknown.communicate()[0], unknown.returncode) == (True, 1)
+
+
+def test_a_job_finds_its_part_in_the_newest_list(tmp_path: Path) -> None:
+    jobs = {place: Job("run", place, 1, "n", "t", "[[],{}]", None, {}, None) for place in range(4)}
+    for some in ([0, 1, 2, 3], [2]):
+        write_list(tmp_path, {place: spool.encoded(Spooled(jobs[place], (f"of {len(some)}",))) for place in some})
+        os.utime(next(iter(tmp_path.glob("jobs-*"))), (1, 1))
+    assert spool.read_job(tmp_path / "3") == Spooled(jobs[3], ("of 4",))
+    assert spool.read_job(tmp_path / "2").job == jobs[2]
+    with pytest.raises(FileNotFoundError, match="place 7"):
+        spool.read_job(tmp_path / "7")
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o600"}
+
+
+def test_images_and_folders(tmp_path: Path) -> None:
+    text = of_command(tmp_path, "blastp", "-query", "a b", image="ghcr.io/acme/blast:2", cwd="/data")
+    assert "--pwd /data docker://ghcr.io/acme/blast:2 blastp -query 'a b'" in text
+    assert [image_of(name) for name in ("/x.sif", "library://x")] == ["/x.sif", "library://x"]
+    found = run_script(of_command(tmp_path, "-c", "pwd", cwd=str(tmp_path)).replace("set -- -c", "set -- sh -c"))
+    assert found.communicate()[0] == f"{tmp_path}\n"
+
+
+def test_secrets_are_read_where_the_job_runs(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("geheim\n")
+    (tmp_path / "token").chmod(0o600)
+    text = of_command(tmp_path, "/bin/sh", "-c", 'test "$TOKEN" = geheim', secrets={"TOKEN": "token"})
+    assert "geheim" not in text.replace("= geheim", "")
+    assert run_script(text).wait() == 0
+    (tmp_path / "token").chmod(0o644)
+    with pytest.raises(RefusedError, match="chmod 600"):
+        of_command(tmp_path, "true", secrets={"TOKEN": "token"})
+    for wrong in ("none", "../token", "/etc/passwd"):
+        with pytest.raises(RefusedError, match="TOKEN"):
+            of_command(tmp_path, "true", secrets={"TOKEN": wrong})
+    with pytest.raises(RefusedError, match="secrets="):
+        script(Work(("true",), {}, secrets={"TOKEN": "token"}, command=Command()))
+
+
+PUSH_ID, BATCH_ID = "0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b", "0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2c"
+ALONE, ELEMENT = Push(PUSH_ID, ("r", 0, 1), "12"), Push(PUSH_ID, ("r", 0, 1), "4711_17", BATCH_ID, 17)
+
+
+def test_names_lead_back_to_pushes() -> None:
+    assert names.called_by(names.name_of(ALONE), "12") == names.called(ALONE)
+    assert names.called_by(names.name_of(ELEMENT), "4711_17") == names.called(ELEMENT)
+    assert names.called_by(names.lone_name_of(ELEMENT), "13") == names.called(ELEMENT)
+    assert names.called_by(names.name_of(ELEMENT), "4711") == names.Called(BATCH_ID)
+    assert [names.called_by(name, "1") for name in ("segue-x", "other-7", "")] == [None, None, None]
+
+
+def test_ids_in_few_words() -> None:
+    assert names.indices([7, 0, 2, 1, 9, 8]) == "0-2,7-9"
+    assert names.for_scancel(["5", "4711_3", "4711_4", "4711_9", "8_0"]) == ["5", "4711_[3-4,9]", "8_[0]"]
+    assert names.expanded("4_[0-2,7%3]") == ["4_0", "4_1", "4_2", "4_7"]
+    assert (names.expanded("4_1"), names.expanded("4"), names.expanded("4_[odd]")) == (["4_1"], ["4"], [])
+
+
+def lines(*given: str) -> Jobs:
+    texts = [f"{line.replace('B|', names.name_of(ELEMENT) + '|')}|None|0|n1|" for line in given]
+    return Jobs(queued_jobs("\n".join(texts)))
+
+
+@pytest.mark.parametrize(
+    "given, state, may_be_cancelled, knows_array",
+    [
+        (["4711_17|B|RUNNING", "4711_3|B|PENDING"], "RUNNING", True, True),
+        (["4711_17|segue-other|RUNNING"], None, False, False),  # the id was given again
+        (["4711|B|CANCELLED"], "CANCELLED", False, True),  # the whole array, before it began
+        (["4711_3|B|RUNNING"], None, False, True),  # it was cancelled before it began, which leaves no line
+        (["4712_3|B|RUNNING"], None, False, False),
+    ],
+)
+def test_the_line_of_an_element(given: list[str], state: str | None, may_be_cancelled: bool, knows_array: bool) -> None:
+    found = lines(*given)
+    line = found.line_of(ELEMENT)
+    assert (None if line is None else line.state) == state
+    assert (found.may_be_cancelled(ELEMENT), found.knows_array_of(ELEMENT)) == (may_be_cancelled, knows_array)
+
+
+def test_the_size_of_arrays() -> None:
+    assert [array_size(f"A = 1\nMaxArraySize            = {size}\nB") for size in (1001, 50, 0)] == [1000, 50, 0]
+    assert array_size("nothing") == 0
+    with pytest.raises(BusyError) as busy:
+        submitted(Answer(1, "", "sbatch: error: Batch job submission failed: Invalid job array specification"))
+    assert (busy.value.seconds, is_too_large(busy.value)) == (0.0, True)
 
 
 def test_a_folder_must_be_absolute() -> None:

@@ -11,11 +11,14 @@ Example::
     def fold(sequence: str) -> dict: ...
 
     executor    `Slurm`: what the dispatcher calls
-    script      the script of a job, and the words of `sbatch`
+    script      the script of a job, or of an array of jobs
+    sbatch      the words of `sbatch`
+    names       how pushes are named: jobs, ids, folders
+    asking      what the cluster is asked and told
     commands    Slurm's programs, each with a time limit
     meaning     what their answers mean; pure
 """
 
-from segue.executors.slurm.executor import Slurm
+from segue.executors.slurm.executor import PACE, Slurm
 
-__all__ = ["Slurm"]
+__all__ = ["PACE", "Slurm"]

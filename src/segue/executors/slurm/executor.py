@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from segue.attempt import spool
 from segue.attempt.spool import Spooled
+from segue.attempt.spool_lists import PARTS, write_list, write_new
 from segue.dispatcher.protocol import (
     BlindError,
     BusyError,
@@ -21,18 +23,19 @@ from segue.dispatcher.protocol import (
     Sighting,
     Stray,
     Submission,
-    id_of_name,
 )
 from segue.dispatcher.registry import register
-from segue.dispatcher.work import work_of
+from segue.dispatcher.work import Work, work_of
 from segue.errors import DefinitionError
-from segue.executors.slurm import commands, meaning
-from segue.executors.slurm.meaning import JobLine
-from segue.executors.slurm.script import script_of, words_of
+from segue.executors.slurm import commands, meaning, names
+from segue.executors.slurm.asking import Cluster, Jobs
+from segue.executors.slurm.sbatch import named_words, words_of
+from segue.executors.slurm.script import array_script_of, own_part, parts_of, script_of, secret_files
 from segue.given import shown
 
 ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "TZ", "PYTHONPATH")
-_NOT_ENDED = "PENDING,RUNNING,SUSPENDED,CONFIGURING,COMPLETING,STOPPED,REQUEUED,REQUEUE_HOLD"
+APPTAINER = ("apptainer", "exec")
+PACE = Pace(at_once=1000, looks_at_once=20_000, submits_at_once=1000, window=5000)
 _STUCK = "an operator must release or end it"
 
 
@@ -42,7 +45,8 @@ class Slurm:
     `folder` must be the same on this machine and on the nodes, and only this user should write there. `modules` define
     the tasks. `account`, `partition`, `qos` and so on are the defaults of jobs, which `push={...}` of a task changes.
     `setup` is shell that runs before Python, such as `module load`. `environment` names the variables that go along.
-    `slurm_conf` names another configuration than the system's.
+    `secrets` is a folder on the shared file system with a file for each secret; `runner` runs a command in an image.
+    `slurm_conf` names another configuration than the system's. `arrays=False` submits each attempt by itself.
 
     Example::
 
@@ -53,154 +57,195 @@ class Slurm:
 
     def __init__(
         self, name: str, *, folder: str, modules: Sequence[str] = (), setup: str = "", python: str = sys.executable,
-        where: str | None = None, environment: Sequence[str] = ENVIRONMENT, slurm_conf: str | None = None,
+        where: str | None = None, environment: Sequence[str] = ENVIRONMENT, secrets: str | None = None,
+        runner: Sequence[str] = APPTAINER, slurm_conf: str | None = None, arrays: bool = True,
         pace: Pace | None = None, command_seconds: float = commands.SECONDS, **options: Any,
     ) -> None:  # fmt: skip
-        if not Path(folder).is_absolute():
-            raise DefinitionError(f"Slurm({shown(name)}): folder={shown(folder)} is not an absolute path")
+        for given, path in (("folder", folder), ("secrets", secrets)):
+            if path is not None and not Path(path).is_absolute():
+                raise DefinitionError(f"Slurm({shown(name)}): {given}={shown(path)} is not an absolute path")
         self.name = name
-        self.pace = pace or Pace()
+        self.pace = pace or PACE
         self.folder = Path(folder)
         self._modules = tuple(modules)
         self._setup = setup
         self._python = python
         self._where = where or str(Path.cwd())
         self._environment = tuple(environment)
-        self._conf = {"SLURM_CONF": slurm_conf} if slurm_conf else {}
-        self._seconds = command_seconds
+        self._secrets = secrets
+        self._runner = tuple(runner)
+        self._arrays = arrays
+        self._cluster = Cluster({"SLURM_CONF": slurm_conf} if slurm_conf else {}, command_seconds)
         self._options = options
         register(self)
 
+    # Submissions ------------------------------------------------------------------------------------------------------
+
     def submit(self, submission: Submission) -> str:
         """Write the job into the spool, and call `sbatch`. See `PolledExecutor`."""
-        push, job = submission.push, submission.job
-        folder = self._folder_of(push)
-        work = work_of(submission, run_step=[self._python, "-m", "segue", "run-step", str(folder)])
-        words = words_of(push.name, folder, work, defaults=self._options, environment=self._environment)
-        script = script_of(folder, work, setup=self._setup, where=self._where)
-        try:
+        push, folder = submission.push, names.folder_of(self.folder, submission.push)
+        work = self._work_of(submission)
+        words = words_of(work, defaults=self._options, environment=self._environment)
+        script = script_of(
+            folder, self._own(work), is_command=work.command is not None, setup=self._setup, where=self._where
+        )  # fmt: skip
+        with _Writing(self.folder):
             if work.command is None:
-                spool.write_job(folder, Spooled(job, self._modules))
+                spool.write_job(folder, Spooled(submission.job, self._modules))
             else:
                 spool.make_folder(folder)
-        except OSError as error:
-            raise BusyError(f"the spool {self.folder} cannot be written: {error}") from error
-        try:
-            answer = commands.run(words, environment=self._conf, script=script, seconds=self._seconds)
-        except OSError as error:
-            raise BusyError(f"sbatch cannot be run: {error}. Is Slurm installed on this machine?") from error
-        return meaning.submitted(answer)
+        output = str(names.output_of(self.folder, push))
+        return self._cluster.submit([*words, *named_words(names.lone_name_of(push), output)], script)
+
+    def batch_limit(self) -> int:
+        """What the cluster allows, at most `meaning.ARRAY_SIZE`."""
+        return self._cluster.array_size() if self._arrays else 1
+
+    def shape(self, submission: Submission) -> str | None:
+        """The words of `sbatch`, and whether it is a command."""
+        work = self._work_of(submission)
+        self._own(work)  # raises what concerns only this one
+        words = words_of(work, defaults=self._options, environment=self._environment)
+        return "\0".join(["command" if work.command is not None else "task", *words])
+
+    def submit_many(self, submissions: Sequence[Submission]) -> Sequence[str]:
+        """An array of jobs, with one list of what they run. See `BatchingExecutor`."""
+        work = [self._work_of(submission) for submission in submissions]
+        places = [submission.push.place or 0 for submission in submissions]
+        first, push = work[0], submissions[0].push
+        batch = names.folder_of(self.folder, push).parent
+        words = words_of(first, defaults=self._options, environment=self._environment)
+        is_command = first.command is not None
+        own = {place: self._own(one) for place, one in zip(places, work, strict=True)}
+        with _Writing(self.folder):
+            parts = write_new(batch, PARTS, [parts_of(own).encode()])
+            if not is_command:
+                write_list(batch, self._jobs_in_list(submissions))
+        script = array_script_of(batch, parts, is_command=is_command, setup=self._setup, where=self._where)
+        output = str(batch / f"{spool.OUTPUT}-%a")
+        asked = named_words(names.name_of(push), output, array=names.indices(places))
+        job = self._cluster.submit([*words, *asked], script)
+        return [f"{job}_{place}" for place in places]
+
+    def _jobs_in_list(self, submissions: Sequence[Submission]) -> dict[int, bytes]:
+        return {
+            submission.push.place or 0: spool.encoded(Spooled(submission.job, self._modules))
+            for submission in submissions
+        }  # fmt: skip
+
+    def _work_of(self, submission: Submission) -> Work:
+        return work_of(submission, run_step=[self._python, "-m", "segue", "run-step"])
+
+    def _own(self, work: Work) -> str:
+        return own_part(work, secrets=secret_files(work, self._secrets), runner=self._runner)
+
+    # What is outside --------------------------------------------------------------------------------------------------
 
     def find(self, pushes: Sequence[Push]) -> Mapping[str, str]:
         """Search by name: of several jobs, the one that runs or ran the attempt, otherwise the first."""
-        by_name = {push.name: push for push in pushes}
-        found: dict[str, list[JobLine]] = {}
-        for job in self._jobs("-n", by_name):
-            if job.name in by_name:
-                found.setdefault(job.name, []).append(job)
-        holders = {name: spool.begun_by(self._folder_of(push)) for name, push in by_name.items()}
+        asked = list(dict.fromkeys(name for push in pushes for name in (names.name_of(push), names.lone_name_of(push))))
+        jobs = self._cluster.jobs_by_name(asked)
         chosen = {}
-        for name, jobs in found.items():
-            ids = sorted((job.id for job in jobs), key=int)
-            holder = holders[name]
-            chosen[by_name[name].id] = holder if holder in ids else ids[0]
-        for name, holder in holders.items():
-            if holder is not None and holder.isdigit():  # it was there, though the controller does not know it any more
-                chosen.setdefault(by_name[name].id, holder)
+        for push in pushes:
+            ids = jobs.ids_of(push)
+            holder = spool.begun_by(names.folder_of(self.folder, push))
+            if holder in ids or (not ids and names.is_id(holder)):
+                # it was there, though the controller does not know it any more
+                chosen[push.id] = holder or ""
+            elif ids:
+                chosen[push.id] = ids[0]
         return chosen
 
     def look(self, pushes: Sequence[Push]) -> Iterable[Sighting]:
         """What `squeue` says, and `sacct` of those that it does not know any more."""
-        jobs = {(line.id, line.name): line for line in self._jobs("-j", [push.external_id for push in pushes])}
-        missing = [push for push in pushes if (push.external_id, push.name) not in jobs]
-        for line in self._accounted(missing):
-            jobs.setdefault((line.id, line.name), line)
+        jobs = self._cluster.jobs_by_id([push.external_id for push in pushes])
+        missing = [push.external_id for push in pushes if jobs.line_of(push) is None]
+        accounted = self._cluster.accounted(missing)
         for push in pushes:
-            # an id alone proves nothing: a controller that was killed may give it again
-            job = jobs.get((push.external_id, push.name))
-            if job is None:
-                yield self._forgotten(push)
-                continue
-            sighting = meaning.sighting_of(push.id, job)
-            if sighting.phase is Phase.ENDED and sighting.exit_code == spool.NOT_MINE:
-                holder = spool.begun_by(self._folder_of(push))
-                if holder is not None and holder.isdigit() and holder != push.external_id:
-                    sighting = Sighting(push.id, Phase.QUEUED, held_by=holder)
-            if job.reason == meaning.NOT_LAUNCHED and spool.begun_by(self._folder_of(push)) is None:
-                sighting = sighting._replace(cause=Cause.LOST)  # the machine's fault: no task has begun
-            if meaning.is_stuck(job):
-                sighting = sighting._replace(reason=f"{job.reason}: {_STUCK}")
-            yield sighting
+            yield self._sighting(push, jobs, accounted)
+
+    def _sighting(self, push: Push, jobs: Jobs, accounted: Jobs) -> Sighting:
+        job = jobs.line_of(push)
+        if job is None:
+            job = accounted.line_of(push)
+        if job is None:
+            return self._forgotten(push, jobs)
+        sighting = meaning.sighting_of(push.id, job)
+        if sighting.phase is Phase.ENDED and sighting.exit_code == spool.NOT_MINE:
+            holder = self._begun_by(push)
+            if names.is_id(holder) and holder != push.external_id:
+                return Sighting(push.id, Phase.QUEUED, held_by=holder)
+        if job.reason == meaning.NOT_LAUNCHED and self._begun_by(push) is None:
+            return sighting._replace(cause=Cause.LOST)  # the machine's fault: no task has begun
+        if meaning.is_stuck(job):
+            return sighting._replace(reason=f"{job.reason}: {_STUCK}")
+        return sighting
+
+    def _forgotten(self, push: Push, jobs: Jobs) -> Sighting:
+        """What is known of a job that the cluster does not know any more: a command has left its exit code.
+
+        An element of an array that is cancelled before it begins leaves no trace, while others of the array are there.
+        """
+        code = spool.read_exit_code(names.folder_of(self.folder, push))
+        if code is not None:
+            return Sighting(push.id, Phase.ENDED, cause=Cause.EXIT, exit_code=code)
+        if jobs.knows_array_of(push) and self._begun_by(push) is None:
+            return Sighting(push.id, Phase.ENDED, "it was cancelled before it began", cause=Cause.CANCELLED)
+        return Sighting(push.id, Phase.GONE, "squeue does not show it any more")
+
+    def _begun_by(self, push: Push) -> str | None:
+        return spool.begun_by(names.folder_of(self.folder, push))
 
     def collect(self, push: Push) -> Collected:
         """The outcome in the spool, the end of the output, and what a command left as its result."""
-        folder = self._folder_of(push)
+        folder = names.folder_of(self.folder, push)
         try:
-            outcome = spool.read_outcome(folder)
-            return Collected(outcome, spool.tail_of(folder / spool.OUTPUT), spool.read_result(folder))
+            return Collected(spool.read_outcome(folder), self.read_output(push), spool.read_result(folder))
         except OSError as error:  # the file system is away, which says nothing of the attempt
             raise BlindError(f"the spool {self.folder} cannot be read: {error}") from error
 
     def read_output(self, push: Push) -> str:
         """The end of the output so far."""
-        return spool.tail_of(self._folder_of(push) / spool.OUTPUT)
+        return spool.tail_of(names.output_of(self.folder, push))
 
     def cancel(self, pushes: Sequence[Push], *, hard: bool) -> None:
-        """`scancel`: SIGTERM, and SIGKILL after the cluster's KillWait; with `hard`, SIGKILL at once.
+        """`scancel`: SIGTERM, and SIGKILL after the cluster's KillWait; with `hard`, SIGKILL at once to jobs.
 
-        The name is part of it, so that no other job ends that was given this id again.
+        Only jobs end that still have the name of the push: an id may have been given again. With any option, `scancel`
+        ends a whole array of which one element was named, so elements are never killed by signals.
         """
-        for push in pushes:
-            words = ["scancel", f"--name={push.name}", *(["--signal=KILL", "--full"] if hard else []), push.external_id]
-            commands.ask(words, environment=self._conf, seconds=self._seconds)
-            if hard:  # one that still waits gets no signal
-                commands.ask(
-                    ["scancel", f"--name={push.name}", push.external_id], environment=self._conf, seconds=self._seconds
-                )  # fmt: skip
+        jobs = self._cluster.jobs_by_id([push.external_id for push in pushes])
+        ids = [push.external_id for push in pushes if jobs.may_be_cancelled(push)]
+        if hard:
+            self._cluster.kill([job_id for job_id in ids if "_" not in job_id])
+        self._cluster.cancel(ids)
 
     def clean(self, pushes: Sequence[Push]) -> None:
-        """Remove the folders of these pushes from the spool."""
+        """Remove the folders of these pushes from the spool; the folder of a batch with all that is in it."""
         for push in pushes:
-            spool.remove(self._folder_of(push))
+            folder = names.folder_of(self.folder, push)
+            if push.batch is None:
+                spool.remove(folder)
+            else:
+                shutil.rmtree(folder.parent, ignore_errors=True)
 
     def strays(self) -> Iterable[Stray]:
         """All jobs of this user with names of Segue's that have not ended."""
-        words = ["squeue", "-h", "--me", "-t", _NOT_ENDED, "-O", meaning.FORMAT]
-        answer = commands.ask(words, environment=self._conf, seconds=self._seconds)
-        if answer.code == 0:
-            for job in meaning.queued_jobs(answer.out):
-                push_id = id_of_name(job.name)
-                if push_id is not None:
-                    yield Stray(push_id, job.id)
+        for job in self._cluster.alive():
+            called = names.called_by(job.name, job.id)
+            if called is not None:
+                yield Stray(called.id, job.id, called.place)
 
-    def _forgotten(self, push: Push) -> Sighting:
-        """What is known of a job that the cluster does not know any more: a command has left its exit code."""
-        code = spool.read_exit_code(self._folder_of(push))
-        if code is None:
-            return Sighting(push.id, Phase.GONE, "squeue does not show it any more")
-        return Sighting(push.id, Phase.ENDED, cause=Cause.EXIT, exit_code=code)
 
-    def _folder_of(self, push: Push) -> Path:
-        return self.folder / push.name
+class _Writing:
+    """Writes into the spool: if that fails, nothing was submitted."""
 
-    def _jobs(self, flag: str, values: Iterable[str]) -> list[JobLine]:
-        """What `squeue` shows of these ids or names. Raises BlindError."""
-        words = ["squeue", "-h", "-t", "all", flag, ",".join(values), "-O", meaning.FORMAT]
-        answer = commands.ask(words, environment=self._conf, seconds=self._seconds)
-        if answer.code == 0:
-            return list(meaning.queued_jobs(answer.out))
-        if "invalid job id" in answer.err.lower():
-            return []  # it does not know a single one of them
-        raise BlindError(answer.err or f"squeue ended with exit code {answer.code}")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    def _accounted(self, pushes: Sequence[Push]) -> list[JobLine]:
-        """What `sacct` says of these. Nothing if the cluster keeps no accounts."""
-        if not pushes:
-            return []
-        ids = ",".join(push.external_id for push in pushes)
-        words = ["sacct", "-X", "-n", "-P", "-S", "now-30days", "-j", ids, "-o", ",".join(meaning.ACCOUNTED)]
-        try:
-            answer = commands.run(words, environment=self._conf, seconds=self._seconds)
-        except OSError:
-            return []
-        return list(meaning.accounted_jobs(answer.out)) if answer.code == 0 else []
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise BusyError(f"the spool {self._folder} cannot be written: {error}") from error

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from segue.dispatcher.protocol import BusyError, Cause, Phase, RefusedError, Sighting, UnsureError
 from segue.executors.slurm.commands import Answer
+from segue.executors.slurm.names import expanded
 
-FIELDS = ("JobID", "Name", "State", "Reason", "exit_code", "NodeList")
+FIELDS = ("JobArrayID", "Name", "State", "Reason", "exit_code", "NodeList")
 FORMAT = ",".join(f"{field}:|" for field in FIELDS)
-ACCOUNTED = ("JobIDRaw", "JobName", "State", "ExitCode", "NodeList")
+ACCOUNTED = ("JobID", "JobName", "State", "ExitCode", "NodeList")
 
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED", "SUSPENDED"})
 _ENDS = {
@@ -33,6 +34,11 @@ _BUSY = (
     "resource temporarily unavailable", "slurm temporarily unable", "job limit", "too many", "controller is in standby",
 )  # fmt: skip
 _SUBMITTED = re.compile(r"(\d+)(?:;\S+)?")
+_ARRAY_TOO_LARGE = "invalid job array specification"
+_MOST = re.compile(r"^MaxArraySize\s*=\s*(\d+)$", re.MULTILINE)
+ARRAY_SIZE = 1000
+"""The most elements of an array, whatever the cluster allows: a lost answer concerns no more."""
+
 BUSY_SECONDS = 30.0
 NOT_LAUNCHED = "JobLaunchFailure"
 
@@ -57,9 +63,17 @@ def submitted(answer: Answer) -> str:
     low = said.lower()
     if answer.code is None or answer.code == 0 or any(word in low for word in _UNSURE):
         raise UnsureError(said)
+    if _ARRAY_TOO_LARGE in low:
+        raise BusyError(said, seconds=0.0)  # smaller ones may do, and a single job always does
     if any(word in low for word in _BUSY):
         raise BusyError(said, seconds=BUSY_SECONDS)
     raise RefusedError(said)
+
+
+def array_size(config: str) -> int:
+    """How many elements an array may have, by `scontrol show config`; 0 if the cluster allows none."""
+    found = _MOST.search(config)
+    return min(int(found[1]), ARRAY_SIZE) if found else 0
 
 
 def queued_jobs(text: str) -> Iterator[JobLine]:
@@ -76,8 +90,9 @@ def accounted_jobs(text: str) -> Iterator[JobLine]:
     for line in text.splitlines():
         fields = line.split("|")
         if len(fields) == len(ACCOUNTED):
-            id_, name, state, code, host = fields
-            yield JobLine(id_, name, state.partition(" ")[0], "", _exit_pair(code), host)
+            ids, name, state, code, host = fields
+            for id_ in expanded(ids):
+                yield JobLine(id_, name, state.partition(" ")[0], "", _exit_pair(code), host)
 
 
 def sighting_of(push_id: str, job: JobLine) -> Sighting:
@@ -95,6 +110,16 @@ def sighting_of(push_id: str, job: JobLine) -> Sighting:
         return Sighting(push_id, Phase.RUNNING, None, host)
     reason = job.reason if job.reason not in ("", "None") else job.state
     return Sighting(push_id, Phase.QUEUED, reason, host)
+
+
+def has_ended(job: JobLine) -> bool:
+    """Whether the job has ended."""
+    return job.state in _ENDS
+
+
+def is_too_large(error: BusyError) -> bool:
+    """Whether an array was larger than the cluster allows."""
+    return _ARRAY_TOO_LARGE in str(error).lower()
 
 
 def is_stuck(job: JobLine) -> bool:

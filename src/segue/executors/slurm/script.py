@@ -1,95 +1,120 @@
-"""The script of a job, and the words of the `sbatch` that submits it. Pure."""
+"""The script of a job, or of an array of jobs. Pure.
+
+where, setup    as the executor was given them
+here            the folder of the attempt in the spool
+one's own       variables, secrets, folder and words of the attempt; an array reads them from a file in the spool
+the end         `segue run-step`, which takes the place of the shell; or a command, which is awaited
+"""
 
 from __future__ import annotations
 
-import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from segue.attempt import spool
 from segue.dispatcher.protocol import RefusedError
 from segue.dispatcher.work import RESULT, Work
-from segue.plan.pushed import Resources
 
-OPTIONS = ("account", "partition", "qos", "constraint", "reservation")
-GRACE_MINUTES = 1
-_MIB = 2**20
+PLACE = '"$SLURM_ARRAY_TASK_ID"'
 
+_RUN_STEP = """\
+exec "$@"
+"""
 
 # A command runs once, whichever of two jobs with one name begins first. Its exit code is left in the spool, because the
 # cluster forgets jobs. A signal that ends the job is passed on to the command, and its end is awaited.
-_COMMAND = """\
-if ! (set -C; printf %s "$SLURM_JOB_ID" > {begun}) 2> /dev/null; then
+_COMMAND = f"""\
+who=$SLURM_JOB_ID
+if [ -n "$SLURM_ARRAY_TASK_ID" ]; then who="$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID"; fi
+if ! (set -C; printf %s "$who" > "$here/{spool.BEGUN}") 2> /dev/null; then
     echo "this attempt has begun already"
-    exit {not_mine}
+    exit {spool.NOT_MINE}
 fi
-{run} &
+"$@" &
 child=$!
 trap 'kill -TERM "$child" 2> /dev/null' TERM INT
 wait "$child"
 code=$?
 while kill -0 "$child" 2> /dev/null; do wait "$child"; code=$?; done
-printf %s "$code" > {ended}.part && mv {ended}.part {ended}
+printf %s "$code" > "$here/{spool.EXIT_CODE}.part" && mv "$here/{spool.EXIT_CODE}.part" "$here/{spool.EXIT_CODE}"
 exit "$code"
 """
 
 
-def script_of(folder: Path, work: Work, *, setup: str, where: str) -> str:
-    """The script: `setup`, then the words. `segue run-step` takes the place of the shell, so that signals reach it.
+def script_of(folder: Path, own: str, *, is_command: bool, setup: str, where: str) -> str:
+    """The script of one job; `own` is what is its own (`own_part`)."""
+    here = f"here={shlex.quote(str(folder))}\n"
+    return f"{_head(setup, where)}{here}{_MAKE}{own}{_end(is_command)}"
 
-    Raises RefusedError for what jobs of Slurm do not have.
+
+def array_script_of(batch: Path, parts: Path, *, is_command: bool, setup: str, where: str) -> str:
+    """The script of an array; `parts` is the file with what is each job's own (`parts_of`)."""
+    here = f"here={shlex.quote(str(batch))}/{PLACE}\n"
+    return f"{_head(setup, where)}{here}{_MAKE}. {shlex.quote(str(parts))}\n{_end(is_command)}"
+
+
+def parts_of(parts: Mapping[int, str]) -> str:
+    """What is each job's own, by its place."""
+    cases = "".join(f"{place})\n{own};;\n" for place, own in parts.items())
+    return f'case {PLACE} in\n{cases}*) echo "no job has place {PLACE[1:-1]} here"; exit 1;;\nesac\n'
+
+
+def own_part(work: Work, *, secrets: Mapping[str, Path], runner: Sequence[str]) -> str:
+    """What is the attempt's own: its variables and words, which may use `$here`.
+
+    The values of secrets are read on the machine that runs it. `runner` runs commands in an image. Raises RefusedError.
     """
-    if work.image is not None or work.secrets:
-        what = "images" if work.image is not None else "secrets to look up"
-        raise RefusedError(f"jobs of Slurm have no {what} here; write shell(..., executor=) and let `setup` prepare it")
-    names = {**work.environment, **({} if work.command is None else {RESULT: str(folder / spool.RESULT)})}
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(names.items()))
-    run = shlex.join(work.words)
-    head = f"#!/bin/sh\ncd {shlex.quote(where)} || exit 1\n{setup}\n{exports}"
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(work.environment.items())]
+    for name, path in sorted(secrets.items()):
+        lines += [f'{name}="$(cat {shlex.quote(str(path))})" || exit 1', f"export {name}"]
     if work.command is None:
-        return f"{head}exec {run}\n"
-    if work.cwd is not None:
-        head += f"cd {shlex.quote(work.cwd)} || exit 1\n"
-    begun, ended = (shlex.quote(str(folder / name)) for name in (spool.BEGUN, spool.EXIT_CODE))
-    return head + _COMMAND.format(run=run, begun=begun, ended=ended, not_mine=spool.NOT_MINE)
+        return "\n".join([*lines, f'set -- {shlex.join(work.words)} "$here"', ""])
+    lines.append(f'export {RESULT}="$here/{spool.RESULT}"')
+    words = shlex.join(work.words)
+    if work.image is not None:
+        inside = "" if work.cwd is None else f"--pwd {shlex.quote(work.cwd)} "
+        words = f'{shlex.join(runner)} --bind "$here" {inside}{shlex.quote(image_of(work.image))} {words}'
+    elif work.cwd is not None:
+        lines.append(f"cd {shlex.quote(work.cwd)} || exit 1")
+    return "\n".join([*lines, f"set -- {words}", ""])
 
 
-def words_of(
-    name: str, folder: Path, work: Work, *, defaults: dict[str, Any], environment: Sequence[str],
-) -> list[str]:  # fmt: skip
-    """The words of `sbatch`. Raises RefusedError for options that it does not know.
-
-    Slurm's own requeue is off: one attempt must not run twice under one number. Of the environment only what is named
-    goes along, so that no password of the dispatcher's does.
-    """
-    options = {**defaults, **work.options}
-    extra = options.pop("sbatch", [])
-    unknown = sorted(options.keys() - set(OPTIONS))
-    if unknown or not (isinstance(extra, list) and all(isinstance(word, str) for word in extra)):
-        what = f"unknown options {', '.join(unknown)}" if unknown else "sbatch= is not a list of texts"
-        raise RefusedError(f"push= has {what}; there are {', '.join(OPTIONS)} and sbatch=['--word=value', ...]")
-    words = [
-        "sbatch", "--parsable", "--no-requeue", f"--job-name={name}", f"--output={folder / spool.OUTPUT}",
-        "--open-mode=append", f"--export={','.join(environment) or 'NIL'}", *_asked(work.resources),
-    ]  # fmt: skip
-    words += [f"--{option}={options[option]}" for option in OPTIONS if options.get(option) is not None]
-    if work.timeout is not None:
-        later = GRACE_MINUTES if work.command is None else 0  # than Segue's own limit, which says more
-        words.append(f"--time={math.ceil(work.timeout / 60) + later}")
-    return [*words, *extra]
+def image_of(image: str) -> str:
+    """The image as Apptainer knows it: a file, an address, or a name in a registry."""
+    if image.startswith(("/", "./")) or "://" in image:
+        return image
+    return f"docker://{image}"
 
 
-def _asked(resources: Resources) -> list[str]:
-    words = []
-    if resources.cpu is not None:
-        words.append(f"--cpus-per-task={resources.cpu}")
-    if resources.memory_bytes is not None:
-        words.append(f"--mem={math.ceil(resources.memory_bytes / _MIB)}M")
-    if resources.tmp_bytes is not None:
-        words.append(f"--tmp={math.ceil(resources.tmp_bytes / _MIB)}M")
-    if resources.gpu:
-        kind = f"{resources.gpu_type}:" if resources.gpu_type else ""
-        words.append(f"--gres=gpu:{kind}{resources.gpu}")
-    return words
+def secret_files(work: Work, folder: str | None) -> dict[str, Path]:
+    """The files that hold its secrets, by variable. Raises RefusedError for one that others might read, or none."""
+    found = {}
+    for name, reference in work.secrets.items():
+        if folder is None:
+            raise RefusedError(
+                f"the secret {name} has no folder to be read from; give Slurm(..., secrets='/shared/secrets'), and "
+                f"write its value into the file {reference} there, with mode 0600"
+            )
+        path = Path(folder, reference)
+        if Path(reference).is_absolute() or ".." in Path(reference).parts:
+            raise RefusedError(f"the secret {name} is read from {reference!r}, which is not a name in {folder}")
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise RefusedError(f"the secret {name} cannot be read: {error}") from error
+        if mode & 0o077:
+            raise RefusedError(f"others may read {path}, the secret {name}; run: chmod 600 {path}")
+        found[name] = path
+    return found
+
+
+_MAKE = '[ -d "$here" ] || mkdir -m 700 "$here" || exit 1\n'
+
+
+def _head(setup: str, where: str) -> str:
+    return f"#!/bin/sh\ncd {shlex.quote(where)} || exit 1\n{setup}\n"
+
+
+def _end(is_command: bool) -> str:
+    return _COMMAND if is_command else _RUN_STEP

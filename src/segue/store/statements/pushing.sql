@@ -1,11 +1,8 @@
 -- Pushes: attempts at an executor that is polled. Every change compares, so two dispatchers do no harm.
 
--- name: insert_push
-INSERT INTO segue_pushes (id, executor, run_id, step, attempt, state, due_at, created_at)
-VALUES (:id, :executor, :run_id, :step, :attempt, 'planned', :now, :now);
-
 -- name: push_columns
-p.id, p.run_id, p.step, p.attempt, p.external_id, p.tries, p.phase, p.reason, p.host, p.cancels, p.gone_at, p.tried_at
+p.id, p.run_id, p.step, p.attempt, p.external_id, p.tries, p.phase, p.reason, p.host, p.cancels, p.gone_at, p.tried_at,
+    p.batch, p.place
 
 -- name: due_pushes
 -- Those that may leave now: their attempt is the current one, and nothing holds their run.
@@ -81,9 +78,6 @@ ORDER BY p.id LIMIT :limit;
 UPDATE segue_pushes SET cancels = cancels + 1, cancel_at = :until
 WHERE id = :id AND closed_at IS NULL AND cancels = :cancels RETURNING id;
 
--- name: close_push
-UPDATE segue_pushes SET state = 'closed', closed_at = :now WHERE id = :id AND closed_at IS NULL RETURNING id;
-
 -- name: open_push_of
 SELECT 1 FROM segue_pushes WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND closed_at IS NULL;
 
@@ -101,8 +95,10 @@ FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt 
 SELECT error FROM segue_attempts WHERE run_id = :run_id AND step = :step AND status = 'failed' AND error IS NOT NULL;
 
 -- name: unclean_pushes
+-- What a batch left is removed when all of it has ended.
 SELECT {push_columns} FROM segue_pushes p
 WHERE p.executor = :executor AND p.closed_at IS NOT NULL AND p.closed_at <= :before AND p.cleaned_at IS NULL
+AND (p.batch IS NULL OR {batch_is_open} IS NULL)
 ORDER BY p.closed_at LIMIT :limit;
 
 -- name: clean_push
