@@ -162,6 +162,17 @@ class Jobs:
         Jobs.run_container(job, image, properties)
 
     @staticmethod
+    def status(job: Any) -> str:
+        """Where a job is; an array waits for its elements."""
+        children = getattr(job, "_child_jobs", None)
+        if not children:
+            return job.__dict__.get("phase", "SUBMITTED")  # type: ignore[no-any-return]
+        of_children = {child.status for child in children}
+        if not of_children <= {"SUCCEEDED", "FAILED"}:
+            return "PENDING"
+        return "FAILED" if "FAILED" in of_children else "SUCCEEDED"
+
+    @staticmethod
     def run_container(job: Any, image: str, properties: dict[str, Any]) -> None:
         overrides = job.container_overrides
         environment = variables(properties.get("environment", []), overrides.get("environment", []))
@@ -213,6 +224,7 @@ def teach_batch() -> None:
     from moto.batch.exceptions import ClientException
 
     job, backend = models.Job, models.BatchBackend
+    describe_short = job.describe_short
     describe, submit, find, terminate = job.describe, backend.submit_job, backend.describe_jobs, backend.terminate_job
 
     def described(self: Any) -> dict[str, Any]:
@@ -240,10 +252,20 @@ def teach_batch() -> None:
         told["isCancelled"] = False
         return told
 
+    def described_shortly(self: Any) -> dict[str, Any]:
+        told = describe_short(self)
+        if self._child_jobs:
+            told["arrayProperties"] = {"size": len(self._child_jobs)}
+        return told
+
     def submitted(self: Any, job_name: str, job_def_id: str, job_queue: str, **given: Any) -> Any:
         timeout = given.get("timeout") or {}
         if timeout.get("attemptDurationSeconds", 60) < 60:
             raise ClientException("attemptDurationSeconds must be at least 60")
+        if not 2 <= given.get("array_properties", {}).get("size", 2) <= 10_000:
+            raise ClientException("arrayProperties.size must be between 2 and 10000")
+        if len(json.dumps(given)) > 30 * 1024:
+            raise ClientException("the request is longer than 30 KiB")
         definition = self.get_job_definition(job_def_id)
         if definition is not None and definition.status == "INACTIVE":
             raise ClientException(f"JobDefinition {job_def_id} is not in ACTIVE state")
@@ -263,10 +285,8 @@ def teach_batch() -> None:
 
     job.run = Jobs.run
     job.describe = described
-    job.status = property(
-        lambda self: self.__dict__.get("phase", "SUBMITTED"),
-        lambda self, value: self.__dict__.__setitem__("phase", value),
-    )
+    job.describe_short = described_shortly
+    job.status = property(Jobs.status, lambda self, value: self.__dict__.__setitem__("phase", value))
     backend.submit_job, backend.describe_jobs, backend.terminate_job = submitted, found, ended
 
 

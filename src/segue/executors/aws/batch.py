@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from segue.attempt.spool import NOT_MINE
-from segue.dispatcher.protocol import Pace, Phase, Push, RefusedError, Sighting, Stray, Submission, id_of_name
+from segue.dispatcher.protocol import (
+    Pace,
+    Phase,
+    Push,
+    RefusedError,
+    Sighting,
+    Stray,
+    Submission,
+)
 from segue.dispatcher.work import Work
-from segue.executors.aws import meaning, requests
-from segue.executors.aws.definitions import Content, Definitions
+from segue.executors.aws import arrays, meaning, requests
+from segue.executors.aws.definitions import Content, Definitions, name_of
 from segue.executors.aws.errors import code_of
+from segue.executors.aws.following import JOBS_A_CALL
 from segue.executors.aws.jobs import DEFAULT_LOG_GROUP, OPTIONS, definition_content, submission_of
 from segue.executors.aws.leftovers import Log, log_of
 from segue.executors.aws.platform import Platform, in_calls, limits_of
+from segue.executors.aws.queues import Job, Queues
 from segue.executors.aws.requests import Settings
 from segue.plan.pushed import size_of
 
-_NOT_ENDED = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 _REFUSALS = frozenset({"ClientException"})
-Job = Mapping[str, Any]
+Request = Mapping[str, Any]
+
+
+class Prepared(NamedTuple):
+    """What is to be sent for an attempt. `content` is that of its definition; None: one that exists is used."""
+
+    push: Push
+    work: Work
+    content: Content | None
+    request: Request
 
 
 class AWSBatch(Platform):
@@ -29,7 +47,8 @@ class AWSBatch(Platform):
     `job_role` is the role of the container, `execution_role` that with which Amazon starts it. `platform` is "FARGATE"
     or "EC2". `cpu` and `memory` are for steps that ask for none. `database_secret` is the ARN of a secret with the URL
     of the database, `modules` define the tasks. `results` is a place in a bucket for results of commands.
-    `container` is merged into the `containerProperties` of definitions. The numbers are `Limits`.
+    `container` is merged into the `containerProperties` of definitions. `arrays=False` submits each attempt by itself.
+    The numbers are `Limits`.
     Keys are found as boto3 finds them.
 
     Example::
@@ -42,8 +61,8 @@ class AWSBatch(Platform):
         platform: str = "FARGATE", job_role: str | None = None, execution_role: str | None = None, cpu: float = 1,
         memory: int | str = "2GiB", database_secret: str | None = None, modules: Sequence[str] = (),
         python: str = "python", log_group: str = DEFAULT_LOG_GROUP, results: str | None = None,
-        container: Mapping[str, Any] | None = None, region: str | None = None, profile: str | None = None,
-        endpoint_url: str | None = None, pace: Pace | None = None, **limits: Any,
+        container: Mapping[str, Any] | None = None, arrays: bool = True, region: str | None = None,
+        profile: str | None = None, endpoint_url: str | None = None, pace: Pace | None = None, **limits: Any,
     ) -> None:  # fmt: skip
         settings = Settings(
             image=image, definition=definition, platform=platform, job_role=job_role, execution_role=execution_role,
@@ -60,35 +79,60 @@ class AWSBatch(Platform):
             limits=limits_of(limits),
         )
         self._queue = queue
-        self._queues = {_short(queue): queue}  # those that this process knows
+        self._queues = Queues(self._clients, self._ask, queue)
         self._container = dict(container or {})
+        self._arrays = arrays
         self._definitions = Definitions(self._find_definition, self._register)
 
     def submit(self, submission: Submission) -> str:
         """Register a definition if there is none yet, and call SubmitJob once. See `PolledExecutor`."""
+        return self._submit_with(self._prepared(submission), lambda request: request)
+
+    def batch_limit(self) -> int:
+        """How many attempts one array may have."""
+        return arrays.MOST_ELEMENTS if self._arrays else 1
+
+    def shape(self, submission: Submission) -> str | None:
+        """What elements of one array have in common; None: this one goes alone."""
+        prepared = self._prepared(submission)
+        return arrays.shape_of(prepared.work, prepared.request)
+
+    def submit_many(self, submissions: Sequence[Submission]) -> Sequence[str]:
+        """An array job. See `BatchingExecutor`."""
+        prepared = [self._prepared(submission) for submission in submissions]
+        array = arrays.array_of([one.push for one in prepared], [one.request for one in prepared])
+        job_id = self._submit_with(prepared[0], lambda request: {**array, "jobDefinition": request["jobDefinition"]})
+        return [arrays.element_of(job_id, index) for index in range(len(prepared))]
+
+    def _prepared(self, submission: Submission) -> Prepared:
+        """What is to be sent. Raises RefusedError."""
         push, work = submission.push, requests.work_for(submission, self.settings)
         requests.check_options(work.options, OPTIONS)
-        queue = work.options.get("queue", self._queue)
+        queue = str(work.options.get("queue", self._queue))
         chosen = requests.definition_choice(work, self.settings)
-        self._know(queue)
-        if chosen is not None:
-            return self._submit(submission_of(push, work, self.settings, queue=queue, definition=chosen, is_own=False))
-        return self._submit_own(push, work, queue)
+        content = None if chosen is not None else definition_content(work, self.settings, self._container)
+        definition = name_of(content) if content is not None else str(chosen)
+        request = submission_of(
+            push, work, self.settings, queue=queue, definition=definition, is_own=content is not None
+        )
+        return Prepared(push, work, content, request)
 
-    def _submit_own(self, push: Push, work: Work, queue: str) -> str:
-        """With a definition of Segue's; if it was removed, a new one is registered."""
-        content = definition_content(work, self.settings, self._container)
-        arn = self._definitions.arn_of(content)
+    def _submit_with(self, prepared: Prepared, make: Callable[[Request], Request]) -> str:
+        """With a definition of Segue's, unless the step names one; if it was removed, a new one is registered."""
+        self._queues.know(str(prepared.request["jobQueue"]))
+        if prepared.content is None:
+            return self._submit(make(prepared.request))
+        arn = self._definitions.arn_of(prepared.content)
         try:
-            return self._submit(submission_of(push, work, self.settings, queue=queue, definition=arn, is_own=True))
+            return self._submit(make({**prepared.request, "jobDefinition": arn}))
         except RefusedError as error:
             self._definitions.forget(arn)
             if "definition" not in str(error).lower():
                 raise
-        arn = self._definitions.arn_of(content)
-        return self._submit(submission_of(push, work, self.settings, queue=queue, definition=arn, is_own=True))
+        arn = self._definitions.arn_of(prepared.content)
+        return self._submit(make({**prepared.request, "jobDefinition": arn}))
 
-    def _submit(self, request: dict[str, Any]) -> str:
+    def _submit(self, request: Request) -> str:
         answer = self._submit_by("SubmitJob", lambda: self._clients.making("batch").submit_job, **request)
         return str(answer["jobId"])
 
@@ -109,25 +153,12 @@ class AWSBatch(Platform):
 
     def find(self, pushes: Sequence[Push]) -> Mapping[str, str]:
         """Search by name, in the queues that this process knows, and then in all others. Of several, the oldest."""
-        found: dict[str, str] = {}
-        known = list(self._queues.values())
-        self._find_in(known, pushes, found)
-        if len(found) < len(pushes):
-            names = {_short(queue) for queue in known}
-            self._find_in([queue for queue in self._all_queues() if _short(queue) not in names], pushes, found)
-        return found
-
-    def _find_in(self, queues: Sequence[str], pushes: Sequence[Push], found: dict[str, str]) -> None:
-        for queue in queues:
-            for push in [push for push in pushes if push.id not in found]:
-                for job in self._named(queue, push.name)[:1]:
-                    found[push.id] = str(job["jobId"])
-                    self._know(queue)
+        return self._queues.find(pushes)
 
     def look(self, pushes: Sequence[Push]) -> Iterable[Sighting]:
         """What DescribeJobs says, a hundred jobs in a call."""
         for some in in_calls(self._following.due(pushes)):
-            jobs = self._described([push.external_id for push in some])
+            jobs = self._queues.described([push.external_id for push in some])
             for push in some:
                 job = jobs.get(push.external_id)
                 if job is None:
@@ -136,7 +167,7 @@ class AWSBatch(Platform):
                 yield from self._seen(push, job)
 
     def _seen(self, push: Push, job: Job) -> Iterator[Sighting]:
-        self._know(str(job.get("jobQueue", self._queue)))
+        self._queues.follow(push.external_id, str(job.get("jobQueue", self._queue)))
         sighting = meaning.job_sighting(push.id, job)
         why = self._waits_in_vain(push, sighting, float(job.get("createdAt", 0)) / 1000)
         if why is not None:
@@ -149,14 +180,14 @@ class AWSBatch(Platform):
 
     def _holder(self, push: Push, job: Job) -> str | None:
         """Another job of this push that runs, or ran, the attempt which this one found begun."""
-        others = [one for one in self._named(str(job["jobQueue"]), push.name) if one["jobId"] != push.external_id]
-        for other in others:
-            if (other.get("container") or {}).get("exitCode") != NOT_MINE:
-                return str(other["jobId"])
+        others = [one for one in self._queues.ids_in(str(job["jobQueue"]), push) if one != push.external_id]
+        for job_id, other in (self._queues.described(others[:JOBS_A_CALL]) if others else {}).items():
+            if meaning.container_of_job(other).get("exitCode") != NOT_MINE:
+                return job_id
         return None
 
     def _find_log(self, push: Push) -> Log | None:
-        job = self._described([push.external_id]).get(push.external_id)
+        job = self._queues.described([push.external_id]).get(push.external_id)
         return None if job is None else _log(job)
 
     def cancel(self, pushes: Sequence[Push], *, hard: bool) -> None:
@@ -177,39 +208,14 @@ class AWSBatch(Platform):
 
     def strays(self) -> Iterable[Stray]:
         """All jobs with names of Segue's that have not ended, in the queues that this process knows."""
-        for queue in list(self._queues.values()):
-            for status in _NOT_ENDED:
-                for job in self._listed(jobQueue=queue, jobStatus=status):
-                    push_id = id_of_name(job["jobName"])
-                    if push_id is not None:
-                        yield Stray(push_id, str(job["jobId"]))
+        return self._queues.strays()
 
-    def _know(self, queue: str) -> None:
-        self._queues.setdefault(_short(queue), queue)
-
-    def _described(self, ids: Sequence[str]) -> dict[str, Job]:
-        answer = self._ask("DescribeJobs", lambda: self._clients.asking("batch").describe_jobs, jobs=list(ids))
-        return {str(job["jobId"]): job for job in answer["jobs"]}
-
-    def _named(self, queue: str, name: str) -> list[Job]:
-        """The jobs of this name, ended ones too, the oldest first."""
-        found = self._listed(jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [name]}])
-        return sorted((job for job in found if job["jobName"] == name), key=lambda job: int(job.get("createdAt", 0)))
-
-    def _listed(self, **which: Any) -> Iterator[Job]:
-        for page in self._pages("ListJobs", lambda: self._clients.asking("batch").list_jobs, **which):
-            yield from page["jobSummaryList"]
-
-    def _all_queues(self) -> list[str]:
-        pages = self._pages("DescribeJobQueues", lambda: self._clients.asking("batch").describe_job_queues)
-        return [str(queue["jobQueueArn"]) for page in pages for queue in page["jobQueues"]]
+    def clean(self, pushes: Sequence[Push]) -> None:
+        """Delete the results of commands. See `PolledExecutor`."""
+        super().clean(pushes)
+        self._queues.forget_old()
 
 
 def _log(job: Job) -> Log:
     container = meaning.container_of_job(job)
     return log_of(container.get("logConfiguration"), stream=container.get("logStreamName"), group=DEFAULT_LOG_GROUP)
-
-
-def _short(queue: str) -> str:
-    """The name of a queue, also of one that is given by its ARN."""
-    return queue.rpartition("/")[2]

@@ -7,6 +7,7 @@ never does: before a call that makes a job is repeated, Amazon must be asked whe
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 CONNECT_SECONDS = 5
@@ -50,3 +51,13 @@ class Clients:
             retries=tries, connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, user_agent_extra="segue"
         )  # fmt: skip
         return self._session.client(service, endpoint_url=self._endpoint_url, config=config)
+
+
+def pages_of(ask: Callable[..., Any], what: str, method: Callable[[], Any], **which: Any) -> Iterator[dict[str, Any]]:
+    """The pages of an answer. Raises what `ask` raises."""
+    while True:
+        page = ask(what, method, **which)
+        yield page
+        if not page.get("nextToken"):
+            return
+        which["nextToken"] = page["nextToken"]

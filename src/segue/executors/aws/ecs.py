@@ -19,6 +19,7 @@ from segue.dispatcher.protocol import (
     id_of_name,
 )
 from segue.executors.aws import meaning, requests
+from segue.executors.aws.clients import pages_of
 from segue.executors.aws.definitions import Content, Definitions
 from segue.executors.aws.errors import LATER_SECONDS, code_of
 from segue.executors.aws.leftovers import Log, log_of
@@ -231,7 +232,7 @@ class ECS(Platform):
 
     def _listed(self, **which: Any) -> Iterator[str]:
         method = lambda: self._clients.asking("ecs").list_tasks  # noqa: E731
-        for page in self._pages("ListTasks", method, cluster=self._place.cluster, **which):
+        for page in pages_of(self._ask, "ListTasks", method, cluster=self._place.cluster, **which):
             yield from page["taskArns"]
 
 

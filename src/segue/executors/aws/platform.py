@@ -23,7 +23,9 @@ from segue.observing.harmless_log import get_logger
 
 logger = get_logger("segue.executors.aws")
 
-PACE = Pace(look_seconds=5.0, at_once=100, settle_seconds=60.0, gone_seconds=60.0, cancel_seconds=60.0)
+PACE = Pace(
+    look_seconds=5.0, at_once=100, submits_at_once=200, settle_seconds=60.0, gone_seconds=60.0, cancel_seconds=60.0
+)
 TURN_SECONDS = 5.0  # a submission waits so long for its turn
 QUESTION_SECONDS = 30.0
 NONE: frozenset[str] = frozenset()
@@ -122,15 +124,6 @@ class Platform:
             if errors.code_of(error) in passes:
                 raise
             raise errors.of_question(error, what) from error
-
-    def _pages(self, what: str, method: Callable[[], Any], **which: Any) -> Iterator[dict[str, Any]]:
-        """The pages of an answer. Raises BlindError."""
-        while True:
-            page = self._ask(what, method, **which)
-            yield page
-            if not page.get("nextToken"):
-                return
-            which["nextToken"] = page["nextToken"]
 
     def _ask_log(self, what: str, method: Callable[[], Any], **arguments: Any) -> Any:
         return self._ask(what, method, throttle=self._log_reads, **arguments)
