@@ -68,6 +68,10 @@ class AWS:
         request = urllib.request.Request(f"{self.url}/_faults", data=json.dumps({"action": action, **what}).encode())
         urllib.request.urlopen(request, timeout=10).close()
 
+    def forget_faults(self) -> None:
+        """Let all calls succeed."""
+        urllib.request.urlopen(f"{self.url}/_no_faults", timeout=10).close()
+
     def calls(self) -> dict[str, int]:
         """How often each action was called."""
         with urllib.request.urlopen(f"{self.url}/_calls", timeout=10) as answer:

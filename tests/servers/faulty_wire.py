@@ -30,6 +30,10 @@ class Wire:
         path = environ["PATH_INFO"]
         if path == "/_calls":
             return self._say(start, "200 OK", dict(self._calls))
+        if path == "/_no_faults":
+            self._faults.clear()
+            self._rates.clear()
+            return self._say(start, "200 OK", {})
         if path == "/_faults":
             self._note(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
             return self._say(start, "200 OK", {})

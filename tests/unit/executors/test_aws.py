@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, Submission, UnsureError
 from segue.dispatcher.registry import executors
 from segue.errors import DefinitionError
-from segue.executors.aws import ECS, AWSBatch, errors, jobs, requests, tasks
+from segue.executors.aws import ECS, AWSBatch, arrays, errors, jobs, requests, tasks
 from segue.executors.aws.definitions import Definitions, name_of
 from segue.executors.aws.fargate import disk_gib_for, size_for
 from segue.executors.aws.following import Following
@@ -361,6 +362,55 @@ def test_instances_of_ones_own_have_gpus_and_any_size() -> None:
     assert request["containerOverrides"]["resourceRequirements"] == [
         {"type": "VCPU", "value": "3"}, {"type": "MEMORY", "value": "100"}, {"type": "GPU", "value": "2"},
     ]  # fmt: skip
+
+
+def elements(count: int, **given: Any) -> tuple[list[Push], list[dict[str, Any]]]:
+    """Pushes of one batch, of which every second place is left, and their requests."""
+    pushes = [PUSH._replace(attempt=("r1", number, 1), batch=PUSH.id, place=2 * number) for number in range(count)]
+    found = []
+    for push in pushes:
+        told = {"command": "echo {n}; exit $N", "values": {"n": f"it's\n{push.place}"}, "env": {"N": str(push.place)}}
+        args = msgspec.json.encode([[], {**told, **given}]).decode()
+        job = Job("r1", push.attempt[1], 1, "n", "segue.shell", args, None, {}, None)
+        work = requests.work_for(Submission(push, job, None), FARGATE)
+        found.append(jobs.submission_of(push, work, FARGATE, queue="jobs", definition="d", is_own=True))
+    return pushes, found
+
+
+def test_each_element_of_an_array_runs_its_own_command() -> None:
+    pushes, singles = elements(4)
+    array = arrays.array_of(pushes, singles)
+    assert (array["jobName"], array["arrayProperties"]) == (PUSH.name, {"size": 4})
+    shared = {one["name"]: one["value"] for one in array["containerOverrides"]["environment"]}
+    assert arrays.places_in({"container": array["containerOverrides"]}) == (0, 2, 4, 6)
+    assert shared["SEGUE_RUN"] == "r1"
+    assert not {"N", "SEGUE_STEP", "SEGUE_IDEMPOTENCY_KEY"} & shared.keys()
+    for index, push in enumerate(pushes):
+        ran = subprocess.run(
+            array["containerOverrides"]["command"], env={**shared, arrays.INDEX: str(index)}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert (ran.stdout, ran.stderr, ran.returncode) == (f"it's\n{push.place}\n", "", push.place)
+
+
+def test_what_has_one_shape() -> None:
+    def shape(settings: Settings = FARGATE, **given: Any) -> str | None:
+        work = requests.work_for(submission(**given), settings)
+        return arrays.shape_of(work, batch_request(settings, **given))
+
+    assert shape(command="a", env={"A": "1"}) == shape(command="b", env={"B": "2"})
+    assert shape() != shape(resources=Resources(cpu=2))
+    assert shape() != shape(timeout=600)
+    assert shape() != shape(push={"priority": 3})
+    assert shape(task="segue.container", image="i", command=["true"]) is None
+    assert shape(env={"no-name": "1"}) is None
+    assert shape(task="shop.fold", push={"definition": "own", "parameters": {}}) is None
+    assert shape(task="shop.fold", push={"definition": "own"}) is not None
+
+
+def test_an_array_that_is_too_long_is_asked_for_in_parts() -> None:
+    with pytest.raises(BusyError, match="one call takes 30,720"):
+        arrays.array_of(*elements(40, values={"n": "x" * 1000}))
 
 
 def test_the_request_of_a_task_of_ecs() -> None:

@@ -13,7 +13,10 @@ Example::
 
     batch, ecs      `AWSBatch` and `ECS`: what the dispatcher calls
     platform        what both have in common: clients, logs, results, how often is asked
-    requests        what is sent, made of what a step runs; pure
+    queues          what is asked of job queues, and how a job is found again
+    arrays          many attempts in one call of Batch; pure
+    jobs, tasks     the requests of Batch and of ECS; pure
+    requests        what both send
     fargate         the sizes that Fargate has; pure
     definitions     definitions of jobs and tasks, named by their content and registered once
     throttle        so many calls a second, and fewer when Amazon asks for patience
