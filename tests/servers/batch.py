@@ -36,6 +36,7 @@ class AWS:
         self.folder = Path(tempfile.mkdtemp(prefix="segue-aws-", dir=temporary_folder()))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        self._clients: dict[str, Any] = {}
         self._log = self.folder / "moto.out"
         root = Path(__file__).parents[2]
         command = ["env", "-C", str(root), sys.executable, "-m", "tests.servers.batch_processes", str(port)]
@@ -59,9 +60,12 @@ class AWS:
         """A client of Amazon's own library."""
         import boto3
 
-        return boto3.client(
-            service, endpoint_url=self.url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
-        )
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service, endpoint_url=self.url, region_name=REGION, aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )  # fmt: skip
+        return self._clients[service]
 
     def fault(self, action: str, **what: Any) -> None:
         """Let calls of this action fail; see `faulty_wire`."""

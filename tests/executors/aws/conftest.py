@@ -96,7 +96,7 @@ def make_bench(sqlite_url: str, aws: AWS) -> Iterator[Callable[..., Bench]]:
     executors.clear()
 
 
-@pytest.fixture(params=["batch", "ecs"])
+@pytest.fixture(params=["batch", pytest.param("ecs", marks=pytest.mark.proof)])
 def bench(request: pytest.FixtureRequest, make_bench: Callable[..., Bench]) -> Bench:
     """One whose attempts are calls of their own; arrays have tests of their own."""
     return make_bench(request.param, **({"arrays": False} if request.param == "batch" else {}))

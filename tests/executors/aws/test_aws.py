@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +82,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.parametrize("kind", ["batch", pytest.param("ecs", marks=pytest.mark.proof)])
 def test_no_secret_is_written_anywhere(make_bench: Callable[..., Bench], kind: str, sqlite_url: str) -> None:
     first = make_bench(kind)
     arn = first.aws.client("secretsmanager").create_secret(Name=f"token-{kind}", SecretString=SECRET)["ARN"]
@@ -144,7 +148,6 @@ def test_a_submission_whose_reply_is_lost_is_found(bench: Bench, what: str) -> N
     assert len(bench.jobs()) == before + 4
 
 
-@pytest.mark.proof
 def test_a_task_that_ended_before_it_was_found_is_the_same_task(make_bench: Callable[..., Bench]) -> None:
     """ECS does not find stopped tasks by name. The token does."""
     bench = make_bench("ecs")
@@ -179,6 +182,18 @@ def test_when_amazon_asks_for_patience_steps_wait(bench: Bench) -> None:
     assert any("Too Many Requests" in text for text in said)
     bench.finish(*runs)
     assert {run.steps()[0].attempt for run in runs} == {1}
+
+
+@pytest.mark.proof
+def test_more_than_amazon_takes_only_waits(make_bench: Callable[..., Bench]) -> None:
+    """Five calls a second are taken, and twenty are sent at first."""
+    bench = make_bench(arrays=False)
+    bench.aws.fault("submitjob", rate=5)
+    runs = [bench.segue.start(shell("true", executor="batch")) for _ in range(40)]
+    before = bench.aws.calls().get("submitjob", 0)
+    bench.finish(*runs)
+    assert {(run.status, run.steps()[0].attempt) for run in runs} == {("succeeded", 1)}
+    assert bench.aws.calls()["submitjob"] - before < 80
 
 
 def test_definitions_are_registered_once(bench: Bench) -> None:
@@ -246,6 +261,29 @@ def test_ecs_tasks_have_a_limit_of_time(make_bench: Callable[..., Bench]) -> Non
     bench.finish(run)
     assert error_of(run)[0] == "TimeoutError"
     assert run.attempts()[0].output == "so far\n"
+
+
+@pytest.mark.proof
+def test_a_dispatcher_that_is_killed_loses_nothing(make_bench: Callable[..., Bench], sqlite_url: str) -> None:
+    """Real processes, killed again and again while jobs are submitted and followed."""
+    bench = make_bench(arrays=False)
+    runs = [bench.segue.start(shell(f"echo {n}; sleep 0.3", executor="batch")) for n in range(30)]
+    before = len(bench.jobs())
+    command = [sys.executable, "-m", "segue", "dispatcher", "-A", "tests.executors.aws.killed_app", "--database",
+               sqlite_url]  # fmt: skip
+    environment = {**os.environ, "TEST_AWS_URL": bench.aws.url}
+    for _ in range(5):
+        known = len(bench.jobs())
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while len(bench.jobs()) < min(known + 4, before + 30) and time.monotonic() < deadline:
+            pass
+        process.kill()
+        process.wait()
+    bench.finish(*runs)
+    assert [run.result()["output"] for run in runs] == [f"{n}\n" for n in range(30)]
+    assert {(run.steps()[0].attempt, run.steps()[0].losses) for run in runs} == {(1, 0)}
+    assert len(bench.jobs()) == before + 30
 
 
 @pytest.mark.proof

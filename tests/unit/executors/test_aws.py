@@ -180,6 +180,7 @@ class NoCredentialsError(Exception):
         (ClientError("ClientException", 400, "JobQueue jobs is DISABLED"), BusyError),
         (ClientError("ServerException", 500), UnsureError),
         (ClientError("ServiceUnavailable", 503), UnsureError),
+        (ClientError("RequestTimeoutException", 400), UnsureError),
         (ReadTimeoutError(), UnsureError),
         (NoCredentialsError("Unable to locate credentials"), BusyError),
         (ModuleNotFoundError("No module named 'boto3'"), BusyError),
@@ -428,12 +429,25 @@ def test_the_request_of_a_task_of_ecs() -> None:
     assert (overrides["cpu"], overrides["memory"]) == ("2048", "4096")
     assert overrides["ephemeralStorage"] == {"sizeInGiB": 30}
     assert tasks.timeout_in({"overrides": overrides}) == 5
-    made = tasks.definition_content(work, settings, more={"family": "no"}, region="eu-west-1")
+    made = tasks.definition_content(work, settings, more={"volumes": [1]}, region="eu-west-1", has_network=True)
+    assert (made["volumes"], made["networkMode"]) == ([1], "awsvpc")
     assert made["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-region"] == "eu-west-1"
-    spot = tasks.Place(capacity_provider="FARGATE_SPOT")
+    spot = tasks.Place(capacity_provider="FARGATE_SPOT", subnets=("s1",))
     request = tasks.run_of(PUSH, work, settings, spot, definition="d", container="main", is_own=True)
     assert "launchType" not in request
     assert request["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+
+
+def test_fargate_needs_a_network_and_instances_do_not() -> None:
+    work = requests.work_for(submission(), FARGATE)
+    with pytest.raises(RefusedError, match="subnets="):
+        tasks.run_of(PUSH, work, FARGATE, tasks.Place(), definition="d", container="main", is_own=True)
+    ours = msgspec.structs.replace(FARGATE, platform="EC2", execution_role=None)
+    request = tasks.run_of(PUSH, work, ours, tasks.Place(), definition="d", container="main", is_own=True)
+    [overrides] = request["overrides"]["containerOverrides"]
+    assert (request["launchType"], overrides["cpu"], overrides["memory"]) == ("EC2", 1024, 2048)
+    made = tasks.definition_content(work, ours, more={}, region="eu-west-1", has_network=False)
+    assert made["networkMode"] == "bridge"
 
 
 def test_a_definition_is_looked_for_before_it_is_made() -> None:

@@ -92,7 +92,9 @@ class ECS(Platform):
             return self._run(run_of(
                 push, work, self.settings, self._place, definition=chosen, container=container, is_own=False
             ))  # fmt: skip
-        content = definition_content(work, self.settings, more=self._more, region=self._region())
+        content = definition_content(
+            work, self.settings, more=self._more, region=self._region(), has_network=bool(self._place.subnets)
+        )
         arn = self._definitions.arn_of(content)
         request = run_of(push, work, self.settings, self._place, definition=arn, container=MAIN, is_own=True)
         try:
@@ -185,19 +187,26 @@ class ECS(Platform):
         """The log of the container that counts; its definition says where that is."""
         name, arn = self._counting(task), str(task["taskDefinitionArn"])
         if arn not in self._described_definitions:
-            answer = self._ask(
-                "DescribeTaskDefinition", lambda: self._clients.asking("ecs").describe_task_definition,
-                taskDefinition=arn,
-            )  # fmt: skip
-            self._described_definitions[arn] = {
-                one["name"]: one.get("logConfiguration") or {}
-                for one in answer["taskDefinition"]["containerDefinitions"]
-            }
+            self._described_definitions[arn] = self._log_configurations(arn)
         configuration = self._described_definitions[arn].get(str(name)) or {}
         prefix = (configuration.get("options") or {}).get("awslogs-stream-prefix")
         task_id = str(task["taskArn"]).rpartition("/")[2]
         stream = f"{prefix}/{name}/{task_id}" if prefix else None
         return log_of(configuration, stream=stream, group=self.settings.log_group)
+
+    def _log_configurations(self, arn: str) -> dict[str, Any]:
+        """Where the containers of a definition log, by their names; nothing for one that was deleted."""
+        try:
+            answer = self._ask(
+                "DescribeTaskDefinition", lambda: self._clients.asking("ecs").describe_task_definition, passes=_ABSENT,
+                taskDefinition=arn,
+            )  # fmt: skip
+        except Exception as error:
+            if code_of(error) not in _ABSENT:
+                raise
+            return {}
+        containers = answer["taskDefinition"]["containerDefinitions"]
+        return {one["name"]: one.get("logConfiguration") or {} for one in containers}
 
     def cancel(self, pushes: Sequence[Push], *, hard: bool) -> None:
         """StopTask: SIGTERM, and SIGKILL after `stopTimeout`. ECS has nothing harder. See `PolledExecutor`."""

@@ -17,8 +17,10 @@ THROTTLED = frozenset({
 })  # fmt: skip
 _OF_THE_KEYS = frozenset({
     "ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId",
-    "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "InvalidAccessKeyId",
+    "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed",
+    "InvalidAccessKeyId",
 })  # fmt: skip
+_CUT_OFF = frozenset({"RequestTimeout", "RequestTimeoutException"})  # with a status of 400, and yet it may have arrived
 _NOT_SENT = (
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError",
     "UnauthorizedSSOTokenError", "SSOTokenLoadError", "NoRegionError", "ProfileNotFound", "EndpointConnectionError",
@@ -65,7 +67,7 @@ def _known(error: Exception, what: str) -> SegueError | None:
         return BusyError(said, seconds=LATER_SECONDS)
     if "ParamValidationError" in kinds:
         return RefusedError(said)
-    if 400 <= _status(error) < 500:
+    if 400 <= _status(error) < 500 and code_of(error) not in _CUT_OFF:
         return BusyError(said, seconds=LATER_SECONDS) if _FOR_NOW.search(said) else RefusedError(said)
     return None
 

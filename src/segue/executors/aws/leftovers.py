@@ -49,7 +49,8 @@ def tail_of(log: Log, clients: Clients, ask: Ask) -> str:
                 return ""
             raise
         if page["events"] or page.get("nextBackwardToken") == token:
-            return "".join(f"{event['message']}\n" for event in page["events"])[-TAIL_BYTES:]
+            text = "".join(f"{event['message']}\n" for event in page["events"])
+            return text.encode()[-TAIL_BYTES:].decode("utf-8", "ignore")
         token = page.get("nextBackwardToken")
         where["nextToken"] = token
     return ""

@@ -30,8 +30,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     public_ip: bool = False
 
 
-def definition_content(work: Work, settings: Settings, *, more: Mapping[str, Any], region: str) -> dict[str, Any]:
-    """What RegisterTaskDefinition is given besides the family. Raises RefusedError."""
+def definition_content(
+    work: Work, settings: Settings, *, more: Mapping[str, Any], region: str, has_network: bool
+) -> dict[str, Any]:
+    """What RegisterTaskDefinition is given besides the family. Raises RefusedError.
+
+    Without subnets, tasks on instances share the network of their machine.
+    """
     container: dict[str, Any] = {
         "name": MAIN, "image": work.image or settings.image, "essential": True,
         "logConfiguration": {"logDriver": "awslogs", "options": {
@@ -40,7 +45,8 @@ def definition_content(work: Work, settings: Settings, *, more: Mapping[str, Any
     }  # fmt: skip
     if work.secrets:
         container["secrets"] = requests.named_secrets(work.secrets)
-    made: dict[str, Any] = {"networkMode": "awsvpc", "requiresCompatibilities": [settings.platform]}
+    mode = "awsvpc" if settings.is_fargate or has_network else "bridge"
+    made: dict[str, Any] = {"networkMode": mode, "requiresCompatibilities": [settings.platform]}
     if settings.is_fargate:
         if settings.execution_role is None:
             raise RefusedError(
@@ -90,6 +96,8 @@ def run_of(
             "subnets": list(place.subnets), "securityGroups": list(place.security_groups),
             "assignPublicIp": "ENABLED" if place.public_ip else "DISABLED",
         }}  # fmt: skip
+    elif is_own and settings.is_fargate and "networkConfiguration" not in work.options.get("task", {}):
+        raise RefusedError("Fargate needs a network: give the executor subnets=['subnet-...']")
     tags = work.options.get("tags") or {}
     if tags:
         made["tags"] = [{"key": str(name), "value": str(value)} for name, value in tags.items()]

@@ -1,0 +1,70 @@
+"""Python tasks in containers of AWS: they take their arguments from the database, and report into it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue import group, workflow
+from tests.executors.aws import far_tasks
+from tests.executors.aws.conftest import Bench
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("segue.worker.pushed") is None, reason="segue run-step has no --push in this version"
+)
+
+
+@workflow
+def doubling(count: int) -> Any:
+    return group(far_tasks.double.s(number) for number in range(count))()
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench], sqlite_url: str) -> Bench:
+    aws = make_bench().aws
+    secret = aws.client("secretsmanager").create_secret(
+        Name=f"url-{Path(sqlite_url).parent.name}", SecretString=sqlite_url
+    )
+    return make_bench(
+        database_secret=secret["ARN"], modules=["tests.executors.aws.far_tasks"], python=sys.executable, memory="8GiB"
+    )
+
+
+def test_results_and_errors_of_tasks(bench: Bench) -> None:
+    start = bench.segue.start
+    runs = [start(doubling, 3), start(far_tasks.broken.s()), start(far_tasks.killed.s()), start(far_tasks.where.s())]
+    bench.finish(*runs)
+    assert runs[0].result() == [0, 2, 4]
+    assert all(":" in str(step.handle) for step in runs[0].steps() if step.handle)  # an array
+    assert [(run.steps()[0].error or None) and run.steps()[0].error.type for run in runs[1:3]] == [
+        "ValueError", "ProcessDiedError",
+    ]  # fmt: skip
+    assert runs[1].steps()[0].attempt == 2
+    assert "SEGUE_DATABASE_URL" in runs[3].result()
+
+
+@pytest.mark.proof
+def test_the_url_of_the_database_is_written_nowhere(bench: Bench, sqlite_url: str) -> None:
+    run = bench.segue.start(far_tasks.double.s(21))
+    bench.finish(run)
+    assert run.result() == 42
+    batch = bench.aws.client("batch")
+    said = json.dumps(batch.describe_jobs(jobs=[run.steps()[0].handle])["jobs"])
+    said += json.dumps(batch.describe_job_definitions(status="ACTIVE")["jobDefinitions"])
+    assert sqlite_url not in said
+    assert sqlite_url.encode() not in Path(sqlite_url.removeprefix("sqlite:///")).read_bytes()
+
+
+@pytest.mark.proof
+def test_a_cancel_reaches_the_task(bench: Bench) -> None:
+    run = bench.segue.start(far_tasks.long.s())
+    bench.until(lambda: bench.is_running(run))
+    run.cancel()
+    bench.finish(run)
+    assert run.status == "cancelled"
