@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm celery-suite celery-soak celery-matrix dramatiq-soak mutants clean
+        storm celery-suite celery-soak celery-matrix dramatiq-soak slurm-soak push-matrix mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -100,6 +100,14 @@ dramatiq-soak: servers  ## the same for compositions of Dramatiq
 	@$(BIN)/python -m tests.executors.dramatiq.soak --postgres $(ARGS)
 	@$(BIN)/python -m tests.executors.dramatiq.soak --rabbitmq $(ARGS)
 	@$(BIN)/python -m tests.executors.dramatiq.soak --postgres --rabbitmq $(ARGS)
+
+slurm-soak: servers  ## steps on a real Slurm cluster while dispatchers and all of its parts die (ARGS="--minutes 10")
+	@$(BIN)/python -m tests.executors.slurm.soak $(ARGS)
+	@$(BIN)/python -m tests.executors.slurm.soak --postgres $(ARGS)
+
+push-matrix: servers  ## executors that are polled, with the slow ways in which their platforms fail, and accounts of Slurm
+	@SEGUE_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/executors/slurm tests/contract/test_pushing_deaths.py \
+	    tests/contract/test_pushing_batches.py --timeout=900 $(ARGS)
 
 celery-matrix: servers  ## the tests of the Celery executor with each version of Celery; the oldest is only refused
 	@scripts/celery-matrix.sh $(PYTHON) $(ARGS)

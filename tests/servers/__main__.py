@@ -56,6 +56,8 @@ def ensure_slurm() -> None:
     """Find Slurm or install it; without root its tests are left out."""
     try:
         ensure(slurm.find_program, "Slurm", "slurmctld", "slurmd", "slurm-client", "munge")
+        packages = ("slurmdbd", "slurm-wlm-mysql-plugin", "mariadb-server")
+        ensure(slurm.find_accounts, "Slurm's accounts", *packages)
     except RuntimeError as error:
         print(f"The tests on Slurm will be skipped. {error}", flush=True)
 

@@ -16,11 +16,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from os import getpid
 from typing import TypeVar
 
+import msgspec
+
+from segue.attempt.spool import NOT_MINE
 from segue.dispatcher.meaning import outcome_of
 from segue.dispatcher.protocol import (
     BlindError,
@@ -41,6 +44,7 @@ from segue.engine.dispatch import Dispatch
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor
 from segue.engine.expand import read_large_plans
+from segue.engine.platforms import PlatformState, say_platform
 from segue.engine.pushing import PushRow, Seen
 from segue.errors import PASSING_ERRORS
 from segue.model import Outcome
@@ -87,6 +91,9 @@ class Dispatcher:
         self._left: list[Outcome] = []  # of steps that need not run; if they are lost, `repair` finds the steps
         self._is_blind = False
         self.blind_since: float | None = None  # since when the platform does not answer
+        self._problem: str | None = None
+        self._has_answered = False
+        self._said: tuple[object, ...] = ()
 
     def run_once(self, *, looks: bool = True) -> int:
         """One round, with or without a look. Returns how many pushes moved. Raises the errors of the database."""
@@ -97,7 +104,8 @@ class Dispatcher:
             ended = self._with_the_platform(self._look)
             moved += ended + (self._send() if ended else 0)  # what follows leaves now
         moved += self._with_the_platform(self._end)
-        if self._monotonic() >= self._chores_at:
+        is_due = self._monotonic() >= self._chores_at
+        if is_due:
             self._chores_at = self._monotonic() + CHORES_SECONDS
             moved += self._engine.act(pushing.repair, self._executor.name, seconds=SENT_SECONDS)
             self._with_the_platform(self._clean)
@@ -105,7 +113,29 @@ class Dispatcher:
         if self.blind_since is not None and not self._is_blind:
             self.blind_since = None
             logger.info("%s answers again", self._executor.name)
+        self._say_platform(is_due=is_due)
         return moved
+
+    def _say_platform(self, *, is_due: bool) -> None:
+        """Write how the platform is, for other processes: when that has changed, and once a minute."""
+        busy_since = self._submitting.busy_since
+        if busy_since is not None and self.blind_since is None:
+            self._problem = self._submitting.problem
+        if self.blind_since is busy_since is None:
+            self._problem = None
+        said = (self.blind_since, busy_since, self._problem)
+        if said == self._said and not is_due:
+            return
+        now, pace = self._engine.store.now(), msgspec.json.encode(self._pace).decode()
+        state = PlatformState(
+            type(self._executor).__name__, pace, now if self._has_answered else None,
+            self._ago(self.blind_since, now), self._ago(busy_since, now), self._problem,
+        )  # fmt: skip
+        self._engine.act(say_platform, self._stored, state)
+        self._said, self._has_answered = said, False
+
+    def _ago(self, since: float | None, now: datetime) -> datetime | None:
+        return None if since is None else now - timedelta(seconds=self._monotonic() - since)
 
     def run(self, is_to_stop: threading.Event) -> None:
         """Rounds until it is to stop. An error ends a round, not the dispatcher."""
@@ -162,7 +192,13 @@ class Dispatcher:
         mine = self._engine.act(pushing.search, rows, seconds=self._pace.call_seconds + self._pace.settle_seconds)
         found = self._executor.find([push_of_row(row) for row in mine])
         self._engine.act(accept_batch, [(row, found[row.id]) for row in mine if row.id in found])
-        self._engine.act(plan_batch_again, [row for row in mine if row.id not in found], seconds=0.0)
+        missing = [row for row in mine if row.id not in found]
+        self._engine.act(plan_batch_again, [row for row in missing if row.holder is None], seconds=0.0)
+        for row in missing:
+            if row.holder is not None and not row.is_alive(now):  # it has begun, so it was there
+                gone = Sighting(row.id, Phase.GONE)
+                ended = outcome_of(push_of_row(row), gone, Collected(), was_cancelled=row.cancels > 0)
+                self._record([ended], [row.id])
         return len(mine)
 
     # What is outside --------------------------------------------------------------------------------------------------
@@ -185,12 +221,15 @@ class Dispatcher:
         by_id = {row.id: row for row in rows}
         news: list[Seen] = []
         ended: list[tuple[str, Outcome]] = []
-        sightings = [
-            found for found in self._executor.look([push_of_row(row) for row in rows]) if found.push_id in by_id
-        ]
+        looked = self._executor.look([push_of_row(row) for row in rows])
+        sightings = [found for found in looked if found.push_id in by_id]
+        self._has_answered = True
         commands = self._commands([by_id[found.push_id] for found in sightings if found.phase in _OVER])
+        now = self._engine.store.now()
         for sighting in sightings:
             row = by_id[sighting.push_id]
+            if _is_unseen(sighting) and row.is_alive(now):
+                sighting = Sighting(row.id, Phase.RUNNING, "its process reports, and its platform does not show it")
             if sighting.held_by is not None:
                 self._engine.act(pushing.follow, row, sighting.held_by)
                 continue
@@ -278,11 +317,12 @@ class Dispatcher:
 
     def _end_strays(self) -> int:
         found = [stray for stray in self._executor.strays() if stray.external_id not in self._followed]
+        now = self._engine.store.now()
         with self._engine.reading() as tx:
             strays = [
                 stray
                 for stray in found
-                if pushing.is_stray(tx, self._stored, stray.push_id, stray.external_id, place=stray.place)
+                if pushing.is_stray(tx, self._stored, stray.push_id, stray.external_id, now, place=stray.place)
             ]  # fmt: skip
         for stray in strays:
             logger.warning("job %s of %s is one too many, and is ended", stray.external_id, self._executor.name)
@@ -295,7 +335,7 @@ class Dispatcher:
         try:
             return do()
         except BlindError as error:
-            self._is_blind = True
+            self._is_blind, self._problem = True, str(error)
             if self.blind_since is None:
                 self.blind_since = self._monotonic()
                 logger.warning("%s does not answer: %s", self._executor.name, error)
@@ -305,6 +345,12 @@ class Dispatcher:
 def _push_of_stray(stray: Stray) -> Push:
     batch = None if stray.place is None else stray.push_id
     return Push(stray.push_id, ("", 0, 0), stray.external_id, batch, stray.place)
+
+
+def _is_unseen(sighting: Sighting) -> bool:
+    """Whether the platform says nothing of the process that runs the attempt."""
+    is_another = sighting.phase is Phase.ENDED and sighting.exit_code == NOT_MINE
+    return sighting.held_by is None and (sighting.phase is Phase.GONE or is_another)
 
 
 def _is_news(row: PushRow, sighting: Sighting) -> bool:

@@ -62,6 +62,8 @@ class Submitting:
         self._pace = executor.pace
         self._monotonic = monotonic
         self._stored = engine.stored(executor.name)
+        self.busy_since: float | None = None  # since when the platform takes nothing
+        self.problem: str | None = None  # ... and what it said last
 
     @property
     def takes_batches(self) -> bool:
@@ -128,11 +130,13 @@ class Submitting:
         except PayloadError as error:  # nothing was submitted
             self._engine.act(pushing.plan_again, row, seconds=PAYLOAD_SECONDS, reason=str(error))
         except BusyError as error:
+            self._is_busy(error)
             self._engine.act(pushing.plan_again, row, seconds=error.seconds, reason=str(error))
         except Exception as error:  # noqa: BLE001 - whatever happened, the platform may have it
             logger.warning("%s may have been submitted to %s: %s", submission.push.name, self._executor.name, error)
             self._engine.act(pushing.note_unsure, row, seconds=self._pace.settle_seconds, reason=str(error))
         else:  # if the push has another job by now, this one is a stray, and is found as such
+            self.busy_since = None
             self._engine.act(pushing.accept, row, external_id)
 
     def _with_values(self, submission: Submission) -> Submission:
@@ -141,6 +145,10 @@ class Submitting:
         if mode_of(self._executor) is Mode.DATABASE and not is_command(job):
             return submission
         return submission._replace(job=with_values(job, self._engine.payloads))
+
+    def _is_busy(self, error: BusyError) -> None:
+        self.busy_since = self._monotonic() if self.busy_since is None else self.busy_since
+        self.problem = str(error)
 
     @property
     def _patience(self) -> float:
@@ -173,6 +181,7 @@ class Submitting:
         except PayloadError as error:
             self._engine.act(plan_batch_again, rows, seconds=PAYLOAD_SECONDS, reason=str(error))
         except BusyError as error:
+            self._is_busy(error)
             half = len(taken) // 2
             self._engine.act(plan_batch_again, rows[half:], seconds=error.seconds, reason=str(error))
             self._submit_together(taken[:half])
@@ -180,4 +189,5 @@ class Submitting:
             logger.warning("%d jobs may have been submitted to %s: %s", len(rows), self._executor.name, error)
             self._engine.act(note_batch_unsure, rows, seconds=self._pace.settle_seconds, reason=str(error))
         else:
+            self.busy_since = None
             self._engine.act(accept_batch, list(zip(rows, external_ids, strict=True)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -14,10 +13,6 @@ import pytest
 from segue import group, workflow
 from tests.executors.aws import far_tasks
 from tests.executors.aws.conftest import Bench
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("segue.worker.pushed") is None, reason="segue run-step has no --push in this version"
-)
 
 
 @workflow

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from segue import Abort, chain, group, shell, task, workflow
+from segue import Abort, chain, container, group, shell, task, workflow
 from segue.dispatcher.protocol import Pace
 from segue.executors.slurm import Slurm
 from segue.executors.slurm.executor import ENVIRONMENT
@@ -21,6 +21,7 @@ QUICK = Pace(
 
 cluster = Slurm(
     "hpc", folder=f"{FOLDER}/jobs", modules=[__name__], slurm_conf=os.environ.get("TEST_SLURM_CONF"), pace=QUICK,
+    secrets=f"{FOLDER}/secrets", runner=["sh", "-c", 'shift 3; exec "$@"', "runner"],
     command_seconds=3.0, environment=[*ENVIRONMENT, "TEST_SLURM_FOLDER", "TEST_SLURM_CONF"],
 )  # fmt: skip
 
@@ -76,6 +77,52 @@ def killed() -> None:
 @task(executor="hpc", timeout=1)
 def slow() -> None:
     time.sleep(60)
+
+
+@task(executor="hpc")
+def half(number: int) -> int:
+    sys.stdout.write(f"half of {number}\n")
+    if number == 3:
+        raise Abort("of the task")
+    return number // 2
+
+
+@workflow
+def uneven(count: int) -> object:
+    return half.map(list(range(count)))
+
+
+@workflow
+def echoes(count: int) -> object:
+    return [shell(f"echo word {number}", executor="hpc") for number in range(count)]
+
+
+@workflow
+def secretive(length: str) -> object:
+    check = "test ${#TOKEN} = {length} && sleep 1"
+    return [container("none", ["sh", "-c", check.replace("{length}", length).replace("{#", "{{#").replace("N}", "N}}")],
+                      executor="hpc", secrets={"TOKEN": "token"}) for _ in range(2)]  # fmt: skip
+
+
+@workflow
+def greedy_command() -> object:
+    return shell("head -c 400000000 /dev/zero | tail > /dev/null; exit 1", executor="hpc",
+                 resources=Resources(memory="60MiB"), lost_retries=0)  # fmt: skip
+
+
+@workflow
+def endless() -> object:
+    return shell("exec sleep 600", executor="hpc", timeout=30)
+
+
+@workflow
+def killed_command() -> object:
+    return shell("kill -9 $PPID $$", executor="hpc", lost_retries=0)
+
+
+@workflow
+def held_commands(count: int) -> object:
+    return [shell("true", executor="hpc", push={"sbatch": ["--hold"]}, lost_retries=0) for _ in range(count)]
 
 
 @task(executor="hpc")

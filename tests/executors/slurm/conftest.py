@@ -28,6 +28,7 @@ class Bench:
         self.cluster = cluster
         self.tasks = tasks
         self.folder = Path(tasks.FOLDER)
+        self.secrets = self.folder / "secrets"
         self.executor = tasks.cluster
         self.dispatcher = Dispatcher(segue.engine, self.executor)
 

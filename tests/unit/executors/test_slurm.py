@@ -13,6 +13,7 @@ from segue.attempt import spool
 from segue.attempt.spool import Spooled
 from segue.attempt.spool_lists import PARTS, write_list, write_new
 from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, UnsureError
+from segue.dispatcher.registry import executors
 from segue.dispatcher.work import Command, Work
 from segue.errors import DefinitionError
 from segue.executors.slurm import Slurm, names
@@ -46,12 +47,16 @@ def test_an_id(out: str) -> None:
          RefusedError),
         (Answer(1, "", "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job "
                        "violates accounting/QOS policy (job submit limit)"), BusyError),
+        (Answer(1, "", "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: Job "
+                       "violates accounting/QOS policy (job submit limit)"), RefusedError),
         (Answer(1, "", "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"), BusyError),
         (Answer(1, "", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"),
          UnsureError),
         (Answer(1, "", "sbatch: error: Unable to contact slurm controller (connect failure)"), UnsureError),
         (Answer(None, "", "sbatch did not answer within 20 s"), UnsureError),
         (Answer(0, "nonsense", ""), UnsureError),
+        (Answer(-9, "", ""), UnsureError),
+        (Answer(1, "", ""), UnsureError),  # it always says what it refuses
     ],
 )  # fmt: skip
 def test_answers_without_an_id(answer: Answer, error: type[Exception]) -> None:
@@ -251,6 +256,39 @@ def test_the_line_of_an_element(given: list[str], state: str | None, may_be_canc
     line = found.line_of(ELEMENT)
     assert (None if line is None else line.state) == state
     assert (found.may_be_cancelled(ELEMENT), found.knows_array_of(ELEMENT)) == (may_be_cancelled, knows_array)
+
+
+@pytest.mark.parametrize(
+    "line, begun_by, exit_code, expected",
+    [
+        ("4711_17|B|FAILED|NonZeroExitCode|20992", "4800", None, (Phase.QUEUED, None, None, "4800")),
+        ("4711_17|B|FAILED|NonZeroExitCode|20992", "4711_17", 0, (Phase.ENDED, Cause.EXIT, 0, None)),  # launched twice
+        ("4711_17|B|FAILED|NonZeroExitCode|20992", "4711_17", 3, (Phase.ENDED, Cause.EXIT, 3, None)),
+        ("4711_17|B|FAILED|NonZeroExitCode|20992", "4711_17", None, (Phase.GONE, None, None, None)),
+        ("4711_17|B|FAILED|NonZeroExitCode|20992", "4711_17", 82, (Phase.ENDED, Cause.EXIT, 82, None)),  # its own
+        ("4711_17|B|NODE_FAIL|NodeDown|0", "4711_17", 0, (Phase.ENDED, Cause.EXIT, 0, None)),
+        ("4711_17|B|NODE_FAIL|NodeDown|0", "4711_17", 143, (Phase.ENDED, Cause.LOST, 0, None)),
+        ("4711_17|B|OUT_OF_MEMORY|OutOfMemory|0", "4711_17", 0, (Phase.ENDED, Cause.OUT_OF_MEMORY, 0, None)),
+        ("4711_17|B|FAILED|JobLaunchFailure|0", None, None, (Phase.ENDED, Cause.LOST, 0, None)),
+        ("4711_3|B|RUNNING|None|0", None, None, (Phase.ENDED, Cause.CANCELLED, None, None)),
+        ("4711_3|B|RUNNING|None|0", "4711_17", None, (Phase.GONE, None, None, None)),
+        ("4711_3|B|RUNNING|None|0", "4711_17", 0, (Phase.ENDED, Cause.EXIT, 0, None)),
+    ],
+)
+def test_what_an_attempt_left_counts(
+    tmp_path: Path, line: str, begun_by: str | None, exit_code: int | None,
+    expected: tuple[Phase, Cause | None, int | None, str | None],
+) -> None:  # fmt: skip
+    executor = Slurm("hpc", folder=str(tmp_path))
+    folder = names.folder_of(tmp_path, ELEMENT)
+    folder.mkdir(parents=True)
+    for name, value in ((spool.BEGUN, begun_by), (spool.EXIT_CODE, exit_code)):
+        if value is not None:
+            (folder / name).write_text(str(value))
+    jobs = Jobs(queued_jobs(f"{line.replace('B|', names.name_of(ELEMENT) + '|')}|n1|"))
+    found = executor._sighting(ELEMENT, jobs, Jobs([]))
+    assert (found.phase, found.cause, found.exit_code, found.held_by) == expected
+    executors.clear()
 
 
 def test_the_size_of_arrays() -> None:

@@ -75,7 +75,7 @@ class Cluster:
             return meaning.submitted(answer)
         except BusyError as error:
             if meaning.is_too_large(error):
-                self._array_size = None  # the cluster was configured anew
+                self._array_size = None  # the cluster was configured again
             raise
 
     def array_size(self) -> int:
@@ -100,8 +100,12 @@ class Cluster:
         return meaning.queued_jobs(self._squeue("--me", "-t", _NOT_ENDED))
 
     def accounted(self, ids: Sequence[str]) -> Jobs:
-        """What `sacct` says of these. Nothing if the cluster keeps no accounts."""
+        """What `sacct` says of these. Nothing if the cluster keeps no accounts.
+
+        It is asked for whole arrays: it does not know every element by its id.
+        """
         lines: list[JobLine] = []
+        ids = list(dict.fromkeys(names.array_of(job_id) for job_id in ids))
         for first in range(0, len(ids), _WORDS_AT_ONCE):
             some = ",".join(ids[first : first + _WORDS_AT_ONCE])
             words = ["sacct", "-X", "-n", "-P", "-S", "now-30days", "-j", some, "-o", ",".join(meaning.ACCOUNTED)]

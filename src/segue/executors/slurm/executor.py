@@ -35,7 +35,7 @@ from segue.given import shown
 
 ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "TZ", "PYTHONPATH")
 APPTAINER = ("apptainer", "exec")
-PACE = Pace(at_once=1000, looks_at_once=20_000, submits_at_once=1000, window=5000)
+PACE = Pace(call_seconds=30.0, at_once=1000, looks_at_once=20_000, submits_at_once=1000, window=5000)
 _STUCK = "an operator must release or end it"
 
 
@@ -167,14 +167,18 @@ class Slurm:
     def _sighting(self, push: Push, jobs: Jobs, accounted: Jobs) -> Sighting:
         job = jobs.line_of(push)
         if job is None:
-            job = accounted.line_of(push)
-        if job is None:
+            ended = accounted.line_of(push)
+            job = ended if ended is not None and meaning.has_ended(ended) else None
+        if job is None:  # or sacct says that it waits or runs: it may say so forever of a job that was forgotten
             return self._forgotten(push, jobs)
         sighting = meaning.sighting_of(push.id, job)
         if sighting.phase is Phase.ENDED and sighting.exit_code == spool.NOT_MINE:
             holder = self._begun_by(push)
             if names.is_id(holder) and holder != push.external_id:
                 return Sighting(push.id, Phase.QUEUED, held_by=holder)
+            return self._forgotten(push, jobs)  # a controller that was killed launched the job once more
+        if sighting.cause in (Cause.LOST, Cause.CANCELLED) and self._exit_code(push) == 0:
+            return Sighting(push.id, Phase.ENDED, cause=Cause.EXIT, exit_code=0)  # it had ended before
         if job.reason == meaning.NOT_LAUNCHED and self._begun_by(push) is None:
             return sighting._replace(cause=Cause.LOST)  # the machine's fault: no task has begun
         if meaning.is_stuck(job):
@@ -186,12 +190,15 @@ class Slurm:
 
         An element of an array that is cancelled before it begins leaves no trace, while others of the array are there.
         """
-        code = spool.read_exit_code(names.folder_of(self.folder, push))
+        code = self._exit_code(push)
         if code is not None:
             return Sighting(push.id, Phase.ENDED, cause=Cause.EXIT, exit_code=code)
         if jobs.knows_array_of(push) and self._begun_by(push) is None:
             return Sighting(push.id, Phase.ENDED, "it was cancelled before it began", cause=Cause.CANCELLED)
         return Sighting(push.id, Phase.GONE, "squeue does not show it any more")
+
+    def _exit_code(self, push: Push) -> int | None:
+        return spool.read_exit_code(names.folder_of(self.folder, push))
 
     def _begun_by(self, push: Push) -> str | None:
         return spool.begun_by(names.folder_of(self.folder, push))

@@ -34,6 +34,7 @@ _BUSY = (
     "resource temporarily unavailable", "slurm temporarily unable", "job limit", "too many", "controller is in standby",
 )  # fmt: skip
 _SUBMITTED = re.compile(r"(\d+)(?:;\S+)?")
+_NEVER_FITS = re.compile(r"\b(Assoc|QOS)\w*(PerJob|PerNode|NotSatisfied|MinGRES)")  # a limit of one job, not of all
 _ARRAY_TOO_LARGE = "invalid job array specification"
 _MOST = re.compile(r"^MaxArraySize\s*=\s*(\d+)$", re.MULTILINE)
 ARRAY_SIZE = 1000
@@ -61,11 +62,12 @@ def submitted(answer: Answer) -> str:
         return found[1]
     said = answer.err.removeprefix("sbatch: error: ") or answer.out.strip() or f"exit code {answer.code}"
     low = said.lower()
-    if answer.code is None or answer.code == 0 or any(word in low for word in _UNSURE):
+    was_killed = answer.code is None or answer.code < 0 or not (answer.err or answer.out.strip())
+    if was_killed or answer.code == 0 or any(word in low for word in _UNSURE):
         raise UnsureError(said)
     if _ARRAY_TOO_LARGE in low:
         raise BusyError(said, seconds=0.0)  # smaller ones may do, and a single job always does
-    if any(word in low for word in _BUSY):
+    if any(word in low for word in _BUSY) and not _NEVER_FITS.search(said):
         raise BusyError(said, seconds=BUSY_SECONDS)
     raise RefusedError(said)
 
