@@ -82,4 +82,5 @@ def _as_lost(outcome: Outcome) -> Outcome:
 
 def _who() -> str:
     """The platform's own id of this process, if it says one; otherwise the machine and the process."""
-    return os.environ.get("SLURM_JOB_ID") or f"{socket.gethostname()}:{os.getpid()}"
+    job = os.environ.get("SEGUE_JOB_ID") or os.environ.get("SLURM_JOB_ID")
+    return job or f"{socket.gethostname()}:{os.getpid()}"
