@@ -17,6 +17,7 @@ from segue.dispatcher.dispatcher import FIRST_ID
 from segue.dispatcher.protocol import Push, Submission
 from segue.engine import pushing
 from segue.executors.commands.programs import Answer, Programs
+from tests.docs.pages import DOCS, blocks
 from tests.executors.grid_engine.conftest import Bench
 from tests.servers.grid_engine import GridEngine, running_grid_engine
 
@@ -200,6 +201,27 @@ def test_limits_of_the_cluster_end_commands(bench: Bench) -> None:
     found = {name: error_of(run) for name, run in runs.items()}
     assert (found["time"][0], found["memory"][0]) == ("TimeoutError", "OutOfMemoryError"), found
     assert (found["killed"][0], found["deleted"][0]) == ("ShellError", "worker_lost"), found
+
+
+@pytest.mark.proof
+def test_a_worker_as_a_job(bench: Bench) -> None:
+    """The script of the page on autoscaling: it takes steps, and ends by itself."""
+    [script] = [block.text for block in blocks(DOCS / "autoscaling.md", "text") if block.text.startswith("#!/bin/sh")]
+    (bench.folder / ".segue-url").write_text(bench.segue.url)
+    script = script.replace("10m", "2s").replace("shop.tasks", "tests.executors.grid_engine.grid_tasks")
+    script = (
+        script.replace("$HOME", str(bench.folder))
+        .replace("segue worker", f"{sys.executable} -m segue worker")
+        .replace("-cwd", f"-wd {Path.cwd()}")
+    )
+    (bench.folder / "worker.sh").write_text(script)
+    words = ["qsub", "-terse", "-v", f"TEST_SGE_FOLDER={bench.folder}", "-o",
+             str(bench.folder / "worker.out"), str(bench.folder / "worker.sh")]  # fmt: skip
+    run = bench.segue.start(bench.tasks.add.s([1, 2]))
+    assert bench.cluster.ask(*words).isdigit()
+    bench.until(lambda: not bench.cluster.jobs())
+    assert run.status == "succeeded", (bench.folder / "worker.out").read_text()
+    assert [worker for worker in bench.segue.workers() if worker.pool == "process"] == []
 
 
 @pytest.mark.proof

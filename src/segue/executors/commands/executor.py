@@ -86,7 +86,7 @@ class BatchExecutor:
         self._programs = Programs(
             names=environment, prefixes=system.prefixes, settings=settings or {}, seconds=command_seconds
         )
-        self._deleted: dict[str, None] = {}  # ids of jobs that were ended before they began, the latest last
+        self._deleted: dict[tuple[str, str], None] = {}  # jobs that were ended before they began, the latest last
         self._reasons: dict[str, str] = {}  # why jobs are stuck, by id
         try:
             checked_options(system, {}, self._options)
@@ -173,13 +173,14 @@ class BatchExecutor:
     def cancel(self, pushes: Sequence[Push], *, hard: bool) -> None:
         """End those that are still listed under their names: an id may belong to another job by now."""
         wanted = {(push.external_id, push.name) for push in pushes}
+        names = dict(wanted)
         live = [
             job.id for job in self._listed([push.external_id for push in pushes])
             if (job.id, job.name) in wanted and job.phase is not Phase.ENDED
         ]  # fmt: skip
         for some in (live[at : at + 100] for at in range(0, len(live), 100)):
             gone = self.system.deleted(self._programs.ask(self.system.delete(some, hard=hard)))
-            self._deleted.update(dict.fromkeys(gone))
+            self._deleted.update(dict.fromkeys((job_id, names[job_id]) for job_id in gone if job_id in names))
         while len(self._deleted) > 10_000:
             del self._deleted[next(iter(self._deleted))]
 
@@ -212,7 +213,7 @@ class BatchExecutor:
             ended = known.get((push.external_id, push.name))
             if ended is not None:
                 yield self._as_ended(push, ended)
-            elif push.external_id in self._deleted:
+            elif (push.external_id, push.name) in self._deleted:
                 yield Sighting(push.id, Phase.ENDED, "it was ended before it began", cause=Cause.CANCELLED)
             elif push.external_id not in unasked:
                 yield Sighting(push.id, Phase.GONE, f"{self.system.title} does not show it any more")
@@ -236,7 +237,7 @@ class BatchExecutor:
 
     def _look_back(self, pushes: Sequence[Push], known: dict[tuple[str, str], JobLine]) -> set[str]:
         """Ask how these ended, and add what is said to `known`. Returns the ids for which there was no time."""
-        ids = [push.external_id for push in pushes if push.external_id not in self._deleted]
+        ids = [push.external_id for push in pushes if (push.external_id, push.name) not in self._deleted]
         names = {push.external_id: push.name for push in pushes}
         until = time.monotonic() + self.pace.call_seconds / 2
         unasked: set[str] = set()
