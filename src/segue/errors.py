@@ -92,6 +92,10 @@ class StepNotFoundError(SegueError, LookupError):
     """The run has no step of this name or number."""
 
 
+class PushNotFoundError(SegueError, LookupError):
+    """No push has this id: nothing was submitted under it from this database, or its run was deleted."""
+
+
 class SubscriptionNotFoundError(SegueError, LookupError):
     """No subscription has this name."""
 

@@ -17,8 +17,11 @@ from segue.engine import pushing
 from segue.engine.control import cancel_run
 from segue.engine.limiting.limits import set_limit
 from segue.engine.pausing import pause_run, resume_run
+from segue.engine.platforms import list_executors
 from segue.engine.reopening.retry import retry_run
 from segue.engine.views.explain import explain
+from segue.engine.views.look import list_steps, run_info
+from segue.engine.views.why_pushed import hint_of, why_blind
 from segue.model import ErrorInfo, Gather, Hole, Hook, Outcome, Policy, Ref, Value, Verdict
 from segue.payloads.files import FilePayloads
 from segue.payloads.keeping import Payloads
@@ -387,6 +390,48 @@ def test_values_in_a_payload_store_go_along_complete(stage: Stage, far: Scripted
     assert far.alive()[0].job.values == {0: '"long"'}
 
 
+# What other processes hear of the platform ----------------------------------------------------------------------------
+
+
+def test_other_processes_hear_that_the_platform_is_silent_or_busy(stage: Stage, far: ScriptedPlatform) -> None:
+    run_id = stage.start(flow())
+    far.answers.append(Answer.IS_BUSY)
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    with stage.engine.reading() as tx:
+        assert "taken nothing" in why(tx, stage, run_id)["executor_busy"]
+    settle(stage, dispatcher, seconds=11)
+    far.is_away = True
+    settle(stage, dispatcher, seconds=300)
+    with stage.engine.reading() as tx:
+        [found] = list_executors(tx, prefix=stage.engine.prefix)
+    assert (found.name, found.kind, found.open, found.busy_since) == ("far", "ScriptedPlatform", {"queued": 1}, None)
+    assert found.blind_since is not None
+    stage.advance(1200)
+    with stage.engine.reading() as tx:
+        assert "has not answered for 25 min (the platform does not answer)" in why(tx, stage, run_id)["executor_blind"]
+    far.is_away = False
+    settle(stage, dispatcher)
+    with stage.engine.reading() as tx:
+        [found] = list_executors(tx, prefix=stage.engine.prefix)
+    assert (found.blind_since, found.problem, found.looked_at) == (None, None, stage.clock.now())
+
+
+@pytest.mark.parametrize(
+    "reason, hint",
+    [
+        ("ImagePullBackOff: Back-off pulling image", "its image cannot be fetched"),
+        ("Unschedulable: 0/3 nodes are available: insufficient cpu", "ask for less"),
+        ("AssocMaxJobsLimit", "quota"),
+        ("Priority", ""),
+        (None, ""),
+    ],
+)
+def test_hints(reason: str | None, hint: str) -> None:
+    assert hint in hint_of(reason)
+    assert bool(hint) == bool(hint_of(reason))
+
+
 # Cancel and pause -----------------------------------------------------------------------------------------------------
 
 
@@ -598,6 +643,12 @@ def test_a_retried_run_is_pushed_again(stage: Stage, far: ScriptedPlatform) -> N
 
 
 # Explained ------------------------------------------------------------------------------------------------------------
+
+
+def why(tx: Any, stage: Stage, run_id: str) -> dict[str, str]:
+    """With a live dispatcher, as far as the database knows."""
+    [step] = list_steps(tx, run_id)
+    return {reason.code: reason.text for reason in why_blind(tx, run_info(tx, run_id), step, stage.clock.now())}
 
 
 def explained(stage: Stage, run_id: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
 from segue.cli.worker import log_to_stderr, words
-from segue.config import without_password
+from segue.config import DATABASE_VARIABLE, without_password
 from segue.dispatcher.protocol import PolledExecutor
 from segue.dispatcher.registry import executors
 from segue.dispatcher.service import Dispatchers
@@ -55,6 +55,7 @@ def command(setup: Setup, names: tuple[str, ...], log_level: str, as_json: bool)
     with setup.segue() as segue:
         with segue.engine.reading():
             pass  # raises if there is no such database
+        os.environ.setdefault(DATABASE_VARIABLE, segue.url)  # for executors that start processes of this machine
         is_over = threading.Event()
         for number in _STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from segue.engine.platforms import ExecutorInfo
 from segue.engine.stored import object_of
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
 from segue.engine.views.reason import Reason
@@ -102,6 +103,21 @@ def worker_record(worker: WorkerInfo) -> dict[str, Any]:
         "started_at": _moment(worker.started_at),
         "heartbeat_at": _moment(worker.heartbeat_at),
         "lease_until": _moment(worker.lease_until),
+    }
+
+
+def executor_record(executor: ExecutorInfo) -> dict[str, Any]:
+    """An executor that is polled."""
+    return {
+        "name": executor.name,
+        "kind": executor.kind,
+        "open": dict(executor.open),
+        "looked_at": _moment(executor.looked_at),
+        "blind_since": _moment(executor.blind_since),
+        "busy_since": _moment(executor.busy_since),
+        "problem": executor.problem,
+        "written_at": _moment(executor.written_at),
+        "pace": executor.pace,
     }
 
 

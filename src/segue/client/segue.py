@@ -14,6 +14,7 @@ from uuid import UUID
 
 from segue.authoring import sleep, to_plan, wait_for
 from segue.client.debounce import Debounce, debounced_start
+from segue.client.executors import Executors
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
 from segue.client.payloads import StoredPayloads
@@ -84,6 +85,7 @@ class Segue:
         self.events = Events(self.engine)
         self.limits = Limits(self.engine)
         self.payloads = StoredPayloads(self.engine)
+        self.executors = Executors(self.engine)
 
     on = staticmethod(on)
     """The same as `segue.on`: an observer belongs to the process and receives events of every database."""

@@ -4,7 +4,9 @@ module.
 `Segue` and `Run` return these. They are frozen; times are aware UTC.
 """
 
+from segue.client.executors import OutputInfo
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
+from segue.engine.platforms import ExecutorInfo
 from segue.engine.rows import policy_or_none
 from segue.engine.sending import Sent
 from segue.engine.stored import arguments_of, object_of
@@ -21,8 +23,10 @@ __all__ = [
     "AttemptInfo",
     "DefinitionInfo",
     "EventInfo",
+    "ExecutorInfo",
     "LeaderInfo",
     "LimitInfo",
+    "OutputInfo",
     "ProgressInfo",
     "Reason",
     "RunInfo",

@@ -16,11 +16,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from os import getpid
 from typing import TypeVar
 
+import msgspec
+
+from segue.attempt.spool import NOT_MINE
 from segue.dispatcher.meaning import outcome_of, refused
 from segue.dispatcher.protocol import (
     BlindError,
@@ -42,6 +45,7 @@ from segue.engine.dispatch import Dispatch
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor
 from segue.engine.expand import read_large_plans
+from segue.engine.platforms import PlatformState, say_platform
 from segue.engine.pushing import PushRow, Seen
 from segue.errors import PASSING_ERRORS, PayloadDamagedError, PayloadError, PayloadMissingError
 from segue.model import Outcome
@@ -83,6 +87,10 @@ class Dispatcher:
         self._left: list[Outcome] = []  # of steps that need not run; if they are lost, `repair` finds the steps
         self._is_blind = False
         self.blind_since: float | None = None  # since when the platform does not answer
+        self._busy_since: float | None = None
+        self._problem: str | None = None
+        self._has_answered = False
+        self._said: tuple[object, ...] = ()
 
     def run_once(self) -> int:
         """One round. Returns how many pushes moved. Raises the errors of the database."""
@@ -93,7 +101,8 @@ class Dispatcher:
         moved += self._with_the_platform(self._search)
         moved += self._with_the_platform(self._look)
         moved += self._with_the_platform(self._end)
-        if self._monotonic() >= self._chores_at:
+        is_due = self._monotonic() >= self._chores_at
+        if is_due:
             self._chores_at = self._monotonic() + CHORES_SECONDS
             moved += self._engine.act(pushing.repair, self._executor.name, seconds=SENT_SECONDS)
             self._with_the_platform(self._clean)
@@ -101,7 +110,26 @@ class Dispatcher:
         if self.blind_since is not None and not self._is_blind:
             self.blind_since = None
             logger.info("%s answers again", self._executor.name)
+        self._say_platform(is_due=is_due)
         return moved
+
+    def _say_platform(self, *, is_due: bool) -> None:
+        """Write how the platform is, for other processes: when that has changed, and once a minute."""
+        if self.blind_since is self._busy_since is None:
+            self._problem = None
+        said = (self.blind_since, self._busy_since, self._problem)
+        if said == self._said and not is_due:
+            return
+        now, pace = self._engine.store.now(), msgspec.json.encode(self._pace).decode()
+        state = PlatformState(
+            type(self._executor).__name__, pace, now if self._has_answered else None,
+            self._ago(self.blind_since, now), self._ago(self._busy_since, now), self._problem,
+        )  # fmt: skip
+        self._engine.act(say_platform, self._stored, state)
+        self._said, self._has_answered = said, False
+
+    def _ago(self, since: float | None, now: datetime) -> datetime | None:
+        return None if since is None else now - timedelta(seconds=self._monotonic() - since)
 
     def run(self, is_to_stop: threading.Event) -> None:
         """Rounds until it is to stop. An error ends a round, not the dispatcher."""
@@ -162,11 +190,14 @@ class Dispatcher:
         except PayloadError as error:  # nothing was submitted
             self._engine.act(pushing.plan_again, row, seconds=PAYLOAD_SECONDS, reason=str(error))
         except BusyError as error:
+            self._busy_since = self._monotonic() if self._busy_since is None else self._busy_since
+            self._problem = str(error)
             self._engine.act(pushing.plan_again, row, seconds=error.seconds, reason=str(error))
         except Exception as error:  # noqa: BLE001 - whatever happened, the platform may have it
             logger.warning("%s may have been submitted to %s: %s", submission.push.name, self._executor.name, error)
             self._engine.act(pushing.note_unsure, row, seconds=self._pace.settle_seconds, reason=str(error))
         else:
+            self._busy_since, self._has_answered = None, True
             self._accept(row, external_id)
 
     def _with_values(self, submission: Submission) -> Submission:
@@ -191,8 +222,13 @@ class Dispatcher:
         for row in mine:
             if row.id in found:
                 self._accept(row, found[row.id])
-            else:
+            elif row.holder is None:
                 self._engine.act(pushing.plan_again, row, seconds=0.0)
+            elif not row.is_alive(now):  # it has begun, so it was there
+                outcome = outcome_of(
+                    _push(row), Sighting(row.id, Phase.GONE), Collected(), was_cancelled=row.cancels > 0
+                )
+                self._record([outcome], [row.id])
         return len(mine)
 
     # What is outside --------------------------------------------------------------------------------------------------
@@ -211,10 +247,15 @@ class Dispatcher:
         by_id = {row.id: row for row in rows}
         news: list[Seen] = []
         ended: list[tuple[str, Outcome]] = []
-        sightings = [found for found in self._executor.look([_push(row) for row in rows]) if found.push_id in by_id]
+        looked = self._executor.look([_push(row) for row in rows])
+        sightings = [found for found in looked if found.push_id in by_id]
+        self._has_answered = True
         commands = self._commands([by_id[found.push_id] for found in sightings if found.phase in _OVER])
+        now = self._engine.store.now()
         for sighting in sightings:
             row = by_id[sighting.push_id]
+            if _is_unseen(sighting) and row.is_alive(now):
+                sighting = Sighting(row.id, Phase.RUNNING, "its process reports, and its platform does not show it")
             if sighting.held_by is not None:
                 self._engine.act(pushing.follow, row, sighting.held_by)
                 continue
@@ -296,10 +337,10 @@ class Dispatcher:
         return len(rows)
 
     def _end_strays(self) -> int:
-        found = list(self._executor.strays())
+        found, now = list(self._executor.strays()), self._engine.store.now()
         with self._engine.reading() as tx:
             strays = [
-                stray for stray in found if pushing.is_stray(tx, self._stored, stray.push_id, stray.external_id)
+                stray for stray in found if pushing.is_stray(tx, self._stored, stray.push_id, stray.external_id, now)
             ]  # fmt: skip
         for stray in strays:
             logger.warning("job %s of %s is one too many, and is ended", stray.external_id, self._executor.name)
@@ -313,11 +354,17 @@ class Dispatcher:
         try:
             return do()
         except BlindError as error:
-            self._is_blind = True
+            self._is_blind, self._problem = True, str(error)
             if self.blind_since is None:
                 self.blind_since = self._monotonic()
                 logger.warning("%s does not answer: %s", self._executor.name, error)
             return 0
+
+
+def _is_unseen(sighting: Sighting) -> bool:
+    """Whether the platform says nothing of the process that runs the attempt."""
+    is_another = sighting.phase is Phase.ENDED and sighting.exit_code == NOT_MINE
+    return sighting.held_by is None and (sighting.phase is Phase.GONE or is_another)
 
 
 def _push(row: PushRow) -> Push:

@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES
+from segue.attempt.spool import NOT_MINE, NOT_REPORTED
 from segue.authoring.command import ShellError
 from segue.authoring.container import ContainerError, ResultFrom
 from segue.dispatcher.protocol import Cause, Collected, Phase, Push, Sighting
@@ -39,7 +40,7 @@ def outcome_of(
         return _of_command(push, code, collected, command)
     if was_cancelled:
         return Outcome(run_id, step, attempt, Verdict.CANCELLED, retryable=False, output=collected.output)
-    verdict, error, retryable = _judged(sighting)
+    verdict, error, retryable = _judged(sighting, is_command=command is not None)
     return Outcome(run_id, step, attempt, verdict, error=error, retryable=retryable, output=collected.output)
 
 
@@ -87,7 +88,13 @@ def _result_of(exit_code: int, collected: Collected, command: Command) -> str:
         raise ValueError(f"{where} is not JSON ({error}): {shown!r}") from None
 
 
-def _judged(sighting: Sighting) -> tuple[Verdict, ErrorInfo, bool]:
+_UNREPORTED = {
+    NOT_MINE: "another process had begun it, and does not report any more",
+    NOT_REPORTED: "its process could not reach the database, and its output may say how it ended",
+}
+
+
+def _judged(sighting: Sighting, *, is_command: bool) -> tuple[Verdict, ErrorInfo, bool]:
     said = f" ({sighting.reason})" if sighting.reason else ""
     code = sighting.exit_code
     if sighting.phase is Phase.GONE:
@@ -105,6 +112,8 @@ def _judged(sighting: Sighting) -> tuple[Verdict, ErrorInfo, bool]:
             return _failed(PROCESS_DIED, f"its process was ended by signal {-(code or 0)}{said}")
         case Cause.CONFIG:
             return _failed("PushRefusedError", f"its platform cannot run it{said}", retryable=False)
+        case Cause.EXIT | None if code in (NOT_MINE, NOT_REPORTED) and not is_command:
+            return _lost(_UNREPORTED[code] + said)
         case Cause.EXIT | None:
             how = "it ended" if code is None else f"it ended with exit code {code}"
             return _failed(PROCESS_DIED, f"{how} before its task returned, and left no result{said}")

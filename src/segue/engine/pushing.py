@@ -35,6 +35,9 @@ from segue.store.protocol import Row, Transaction
 AT_ONCE = 200
 """Pushes in one transaction."""
 
+EXIT_SECONDS = 120.0
+"""A process that has reported by itself may take so long to end; then its job is one too many."""
+
 
 class PushRow(NamedTuple):
     """A push, as the database knows it."""
@@ -51,11 +54,17 @@ class PushRow(NamedTuple):
     cancels: int
     gone_at: datetime | None
     tried_at: datetime | None
+    holder: str | None = None  # the process that began it, if such processes report by themselves
+    beat_until: datetime | None = None  # until then that process counts as alive
 
     @property
     def attempt(self) -> Attempt:
         """What the push runs: (run, step, attempt)."""
         return (self.run_id, self.step, self.number)
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether its process says so itself."""
+        return self.beat_until is not None and self.beat_until > now
 
 
 class PushedJob(NamedTuple):
@@ -104,7 +113,7 @@ def hand_out(
 
 def due_pushes(tx: Transaction, executor: str, now: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Planned pushes that may be submitted now, the longest due first."""
-    return _rows(tx, tx.all("due_pushes", executor=executor, now=now, limit=limit))
+    return push_rows(tx, tx.all("due_pushes", executor=executor, now=now, limit=limit))
 
 
 def take(act: Act, push: PushRow, *, seconds: float) -> PushRow | None:
@@ -121,7 +130,7 @@ def withdraw(act: Act, executor: str, *, limit: int = AT_ONCE) -> int:
     held = [(str(id_), (str(run_id), step, number)) for id_, run_id, step, number in _held(act.tx, executor, limit)]
     recall_steps(act, [attempt for _, attempt in held])
     for push_id, _ in held:
-        act.tx.all("close_push", id=push_id, now=act.now)
+        act.tx.all("withdraw_push", id=push_id, now=act.now)
     return len(held)
 
 
@@ -132,7 +141,7 @@ def has_held(tx: Transaction, executor: str) -> bool:
 
 def unsure_pushes(tx: Transaction, executor: str, now: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that may exist, and of which nothing was heard in time."""
-    return _rows(tx, tx.all("unsure_pushes", executor=executor, now=now, limit=limit))
+    return push_rows(tx, tx.all("unsure_pushes", executor=executor, now=now, limit=limit))
 
 
 def search(act: Act, pushes: Iterable[PushRow], *, seconds: float) -> list[PushRow]:
@@ -169,7 +178,7 @@ def note_unsure(act: Act, push: PushRow, *, seconds: float, reason: str) -> None
 
 def accepted_pushes(tx: Transaction, executor: str, *, after: str, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that the platform has, in the order of their ids, behind `after`."""
-    return _rows(tx, tx.all("accepted_pushes", executor=executor, after=after, limit=limit))
+    return push_rows(tx, tx.all("accepted_pushes", executor=executor, after=after, limit=limit))
 
 
 def see(act: Act, news: Sequence[Seen]) -> None:
@@ -184,7 +193,7 @@ def see(act: Act, news: Sequence[Seen]) -> None:
 
 def pushes_to_end(tx: Transaction, executor: str, now: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that the platform is to end: asked to end, or no longer the current attempt of their step."""
-    return _rows(tx, tx.all("pushes_to_end", executor=executor, now=now, limit=limit))
+    return push_rows(tx, tx.all("pushes_to_end", executor=executor, now=now, limit=limit))
 
 
 def note_cancel(act: Act, pushes: Iterable[PushRow], *, seconds: float) -> list[PushRow]:
@@ -250,7 +259,7 @@ def _out_of_memory(tx: Transaction, job: Job) -> int:
 
 def unclean_pushes(tx: Transaction, executor: str, before: datetime, *, limit: int = AT_ONCE) -> list[PushRow]:
     """Pushes that were closed before a time, and may have left something outside."""
-    return _rows(tx, tx.all("unclean_pushes", executor=executor, before=before, limit=limit))
+    return push_rows(tx, tx.all("unclean_pushes", executor=executor, before=before, limit=limit))
 
 
 def note_clean(act: Act, executor: str, pushes: Iterable[PushRow]) -> None:
@@ -260,10 +269,17 @@ def note_clean(act: Act, executor: str, pushes: Iterable[PushRow]) -> None:
     act.tx.all("prune_pushes", executor=executor)
 
 
-def is_stray(tx: Transaction, executor: str, push_id: str, external_id: str) -> bool:
-    """Whether a job that carries the name of this push is one too many. One of another database never is."""
-    for state, followed in tx.all("push_of_id", id=push_id, executor=executor):
-        return bool(state == "closed" or (state == "accepted" and followed != external_id))
+def is_stray(tx: Transaction, executor: str, push_id: str, external_id: str, now: datetime) -> bool:
+    """Whether a job that carries the name of this push is one too many. One of another database never is.
+
+    A process that has reported by itself gets a while to end. While a process runs the attempt, it is not known which
+    of two jobs that is, and the other one ends by itself.
+    """
+    for state, followed, closed_at, holder in tx.all("push_of_id", id=push_id, executor=executor):
+        closed = tx.datetime(closed_at)
+        if closed is not None:
+            return holder is None or now >= closed + timedelta(seconds=EXIT_SECONDS)
+        return bool(state == "accepted" and followed != external_id and holder is None)
     return False
 
 
@@ -271,7 +287,7 @@ def push_of(tx: Transaction, attempt: Attempt) -> tuple[PushRow, str] | None:
     """The push of an attempt, and its state; None if it was not pushed."""
     run_id, step, number = attempt
     for *push, state in tx.all("push_of_attempt", run_id=run_id, step=step, attempt=number):
-        return _rows(tx, [tuple(push)])[0], str(state)
+        return push_rows(tx, [tuple(push)])[0], str(state)
     return None
 
 
@@ -279,12 +295,17 @@ def _held(tx: Transaction, executor: str, limit: int) -> Sequence[Row]:
     return tx.all("held_pushes", executor=executor, limit=limit)
 
 
-def _rows(tx: Transaction, rows: Iterable[Row]) -> list[PushRow]:
+def push_rows(tx: Transaction, rows: Iterable[Row]) -> list[PushRow]:
+    """Rows that begin with `push_columns`."""
     found = []
     for row in rows:
         read = PushRow(*row)
-        gone_at, tried_at = tx.datetime(read.gone_at), tx.datetime(read.tried_at)
-        found.append(read._replace(id=str(read.id), run_id=str(read.run_id), gone_at=gone_at, tried_at=tried_at))
+        gone_at, tried_at, beat_until = map(tx.datetime, (read.gone_at, read.tried_at, read.beat_until))
+        found.append(
+            read._replace(
+                id=str(read.id), run_id=str(read.run_id), gone_at=gone_at, tried_at=tried_at, beat_until=beat_until
+            )
+        )  # fmt: skip
     return found
 
 

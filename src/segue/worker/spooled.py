@@ -58,7 +58,7 @@ def _run(job: Job, modules: tuple[str, ...], grace_seconds: float) -> Outcome:
         outcome = _await(pool, asked)
         if outcome is None:
             outcome = next(iter(pool.stop(grace_seconds)), released(job))
-        return _as_lost(outcome) if outcome.verdict in (Verdict.RELEASED, Verdict.CANCELLED) else outcome
+        return as_lost(outcome) if outcome.verdict in (Verdict.RELEASED, Verdict.CANCELLED) else outcome
     except Exception as error:  # noqa: BLE001 - its module cannot be imported here, or the machine is full
         info = ErrorInfo(type(error).__name__, f"this machine could not run it: {error}")
         return Outcome(job.run_id, job.step, job.attempt, Verdict.FAILED, error=info)
@@ -74,7 +74,8 @@ def _await(pool: Pool, asked: threading.Event) -> Outcome | None:
     return None
 
 
-def _as_lost(outcome: Outcome) -> Outcome:
+def as_lost(outcome: Outcome) -> Outcome:
+    """The same as a loss: a signal that Segue did not send has ended it."""
     outcome.verdict = Verdict.LOST
     outcome.error = ErrorInfo(WORKER_LOST, f"its process on {socket.gethostname()} was asked to end from outside")
     return outcome

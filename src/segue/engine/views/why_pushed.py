@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from segue.engine.platforms import platform_of
 from segue.engine.pushing import PushRow, push_of
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo
 from segue.engine.views.reason import Reason, ago
 from segue.engine.views.why_sent import alive_of
+from segue.plan.namespaces import stored
 from segue.plan.pushed import DISPATCHER_POOL, queue_of
 from segue.store.protocol import Transaction
 
@@ -34,7 +36,43 @@ def why_pushed(
     if step.cancel_requested:
         text += "; it was asked to end"
         text += f", {push.cancels} times so far" if push.cancels > 1 else ""
-    return [Reason(step.status.value, step.name, text), *without_dispatcher(step, workers, now)]
+    text += hint_of(push.reason) if push.phase != "running" else ""
+    silence = without_dispatcher(step, workers, now) or why_blind(tx, run, step, now)
+    return [Reason(step.status.value, step.name, text), *silence]
+
+
+def why_blind(tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> list[Reason]:
+    """A reason if the platform of this step's executor does not answer, or takes nothing, as its dispatchers say."""
+    found = platform_of(tx, stored(run.namespace, step.executor or ""))
+    if found is None:
+        return []
+    said = f" ({found.problem})" if found.problem else ""
+    if found.blind_since is not None:
+        text = f"the platform of {step.executor!r} has not answered for {ago(found.blind_since, now)}{said}"
+        return [Reason("executor_blind", step.name, f"{text}; until it does, nothing is known, and nothing is lost")]
+    if found.busy_since is not None and step.handle is None:
+        text = f"{step.executor!r} has taken nothing for {ago(found.busy_since, now)}{said}"
+        return [Reason("executor_busy", step.name, f"{text}; it is asked again and again")]
+    return []
+
+
+def hint_of(reason: str | None) -> str:
+    """What to do about a reason for which a platform does not begin a job, where its words tell."""
+    low = (reason or "").lower().replace(" ", "")
+    for words, hint in _HINTS:
+        if any(word in low for word in words):
+            return f"; {hint}"
+    return ""
+
+
+_HINTS = (
+    (("imagepull", "errimage", "invalidimage", "cannotpull", "manifestunknown"),
+     "its image cannot be fetched: check its name, and the rights to fetch it"),
+    (("unschedulable", "insufficient", "badconstraints", "partitionnodelimit", "partitiontimelimit", "reqnodenotavail"),
+     "no machine can take it as it is: wait, ask for less (Resources), or check its options"),
+    (("quota", "assocmax", "qosmax", "maxjobs", "limitexceeded"),
+     "a quota of the platform is used up: it begins when other jobs end"),
+)  # fmt: skip
 
 
 def without_dispatcher(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list[Reason]:
@@ -71,5 +109,5 @@ def _where(push: PushRow, state: str, step: StepInfo, now: datetime) -> str:
         return f"is {job}, which {step.executor!r} has not known for {ago(push.gone_at, now)}; soon it counts as lost"
     if step.status.value == "running":
         where = f" on {push.host}" if push.host else ""
-        return f"has run as {job}{where} for {ago(step.started_at, now)}"
+        return f"has run as {job}{where} for {ago(step.started_at, now)}{said}"
     return f"waits as {job} for {ago(step.sent_at, now)}{said}"

@@ -5,7 +5,8 @@ INSERT INTO segue_pushes (id, executor, run_id, step, attempt, state, due_at, cr
 VALUES (:id, :executor, :run_id, :step, :attempt, 'planned', :now, :now);
 
 -- name: push_columns
-p.id, p.run_id, p.step, p.attempt, p.external_id, p.tries, p.phase, p.reason, p.host, p.cancels, p.gone_at, p.tried_at
+p.id, p.run_id, p.step, p.attempt, p.external_id, p.tries, p.phase, p.reason, p.host, p.cancels, p.gone_at, p.tried_at,
+p.holder, p.beat_until
 
 -- name: due_pushes
 -- Those that may leave now: their attempt is the current one, and nothing holds their run.
@@ -22,9 +23,11 @@ AND (SELECT r.finished_at IS NULL AND r.status <> 'paused' AND (r.intent IS NULL
     WHERE r.id >= p.run_id AND r.id <= p.run_id ORDER BY r.id LIMIT 1) LIMIT 1)
 
 -- name: held_pushes
--- Planned ones that may not leave: they are withdrawn, because nothing of them exists outside.
+-- Planned ones that may not leave: they are withdrawn, because nothing of them exists outside. One that has begun was
+-- searched for too early.
 SELECT p.id, p.run_id, p.step, p.attempt FROM segue_pushes p
-WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND {may_leave} IS NULL
+WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND p.holder IS NULL
+AND {may_leave} IS NULL
 ORDER BY p.run_id, p.step LIMIT :limit;
 
 -- name: take_push
@@ -52,9 +55,9 @@ WHERE id = :id AND state = 'accepted' AND external_id = :before RETURNING run_id
 UPDATE segue_steps SET handle = :handle WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
 
 -- name: plan_push_again
--- Only by the process that submitted it last: a later submission is another's.
+-- Only by the process that submitted it last: a later submission is another's. What has begun is there, after all.
 UPDATE segue_pushes SET state = 'planned', due_at = :due_at, reason = coalesce(CAST(:reason AS text), reason)
-WHERE id = :id AND state = 'unsure' AND tries = :tries RETURNING id;
+WHERE id = :id AND state = 'unsure' AND tries = :tries AND holder IS NULL RETURNING id;
 
 -- name: note_unsure
 UPDATE segue_pushes SET due_at = :due_at, reason = :reason
@@ -83,6 +86,10 @@ WHERE id = :id AND closed_at IS NULL AND cancels = :cancels RETURNING id;
 
 -- name: close_push
 UPDATE segue_pushes SET state = 'closed', closed_at = :now WHERE id = :id AND closed_at IS NULL RETURNING id;
+
+-- name: withdraw_push
+UPDATE segue_pushes SET state = 'closed', closed_at = :now
+WHERE id = :id AND closed_at IS NULL AND state = 'planned' AND holder IS NULL RETURNING id;
 
 -- name: open_push_of
 SELECT 1 FROM segue_pushes WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND closed_at IS NULL;
@@ -115,7 +122,50 @@ AND (SELECT 1 FROM segue_runs r WHERE r.id >= segue_pushes.run_id AND r.id <= se
     ORDER BY r.id LIMIT 1) IS NULL RETURNING id;
 
 -- name: push_of_id
-SELECT state, external_id FROM segue_pushes WHERE id = :id AND executor = :executor;
+SELECT state, external_id, closed_at, holder FROM segue_pushes WHERE id = :id AND executor = :executor;
+
+-- Processes that report by themselves: the caller holds the lock of the run --------------------------------------------
+
+-- name: own_push
+SELECT {push_columns}, p.state, p.executor, p.reported_at FROM segue_pushes p WHERE p.id = :id;
+
+-- name: pushed_status
+SELECT status, cancel_requested FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt;
+
+-- name: hold_push
+-- The first process to begin it holds it. One that is planned again was searched for too early: it is searched for now.
+UPDATE segue_pushes SET holder = :holder, beat_at = :now, beat_until = :until, host = coalesce(host, :host),
+    state = CASE WHEN state = 'planned' THEN 'unsure' ELSE state END,
+    due_at = CASE WHEN state = 'planned' THEN :now ELSE due_at END
+WHERE id = :id AND closed_at IS NULL AND (holder IS NULL OR holder = :holder) RETURNING id;
+
+-- name: beat_push
+UPDATE segue_pushes SET beat_at = :now, beat_until = :until
+WHERE id = :id AND closed_at IS NULL AND holder = :holder RETURNING run_id, step, attempt;
+
+-- name: report_push
+UPDATE segue_pushes SET state = 'closed', closed_at = :now, reported_at = :now
+WHERE id = :id AND closed_at IS NULL AND holder = :holder RETURNING id;
+
+-- name: open_pushes
+-- How many are open, at most `limit`.
+SELECT count(*) FROM (SELECT 1 FROM segue_pushes WHERE closed_at IS NULL LIMIT :limit) open;
+
+-- What dispatchers know of their platforms -----------------------------------------------------------------------------
+
+-- name: put_platform
+INSERT INTO segue_platforms (executor, kind, pace, looked_at, blind_since, busy_since, problem, written_at)
+VALUES (:executor, :kind, :pace, :looked_at, :blind_since, :busy_since, CAST(:problem AS text), :now)
+ON CONFLICT (executor) DO UPDATE SET kind = excluded.kind, pace = excluded.pace,
+    looked_at = coalesce(excluded.looked_at, segue_platforms.looked_at), blind_since = excluded.blind_since,
+    busy_since = excluded.busy_since, problem = excluded.problem, written_at = excluded.written_at;
+
+-- name: platforms
+SELECT executor, kind, pace, looked_at, blind_since, busy_since, problem, written_at FROM segue_platforms
+WHERE substr(executor, 1, length(CAST(:prefix AS text))) = CAST(:prefix AS text) ORDER BY executor;
+
+-- name: pushes_by_state
+SELECT executor, state, phase, count(*) FROM segue_pushes WHERE closed_at IS NULL GROUP BY executor, state, phase;
 
 -- name: check_pushes
 SELECT p.run_id, 'step ' || p.step || ' is sent or running, and its push is closed' FROM segue_pushes p
