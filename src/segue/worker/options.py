@@ -18,3 +18,4 @@ class WorkerOptions:
     run_id: str | None = None  # work on this run only, and stop when it is final
     burst: bool = False  # stop when there is nothing to do
     max_idle_seconds: float | None = None  # stop when there has been nothing to do for so long
+    awaits_timers: bool = True  # with `burst`: a step that waits for its time is something to do
