@@ -4,16 +4,19 @@
     scripted            `ScriptedExecutor`: messages in a list, and events that happen to them as a script says
     scripted_platform   `ScriptedPlatform`: the same for an executor that is polled, with jobs in a list
     executor_contract   every event in every situation of a step, and what must come of it
+    polled_contract     what each call of an executor that is polled must do, at its real platform
 
 No test library is needed; docs/testing-executors.md shows both with pytest.
 """
 
 from segue.testing.executor_contract import CASES, CallbackDriver, ContractBrokenError, Situation, check, check_storm
+from segue.testing.polled_contract import POLLED_CASES, PolledCase, check_polled
 from segue.testing.scripted import Event, Message, ScriptedExecutor
 from segue.testing.scripted_platform import Answer, FarJob, ScriptedPlatform
 from segue.testing.workbench import Workbench, WorkbenchError
 
 __all__ = [
-    "CASES", "Answer", "CallbackDriver", "ContractBrokenError", "Event", "FarJob", "Message", "ScriptedExecutor",
-    "ScriptedPlatform", "Situation", "Workbench", "WorkbenchError", "check", "check_storm",
+    "CASES", "POLLED_CASES", "Answer", "CallbackDriver", "ContractBrokenError", "Event", "FarJob", "Message",
+    "PolledCase", "ScriptedExecutor", "ScriptedPlatform", "Situation", "Workbench", "WorkbenchError", "check",
+    "check_polled", "check_storm",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from segue.engine import pushing
 from segue.engine.pushed_reports import beat_push, begin_push, report_push
 from segue.engine.pushing import PushRow
 from segue.model import Outcome, Verdict
+from segue.testing import POLLED_CASES, PolledCase, check_polled
 from tests.contract.stage import connect
 from tests.executors.processes.conftest import TASKS, Bench
 
@@ -128,6 +129,11 @@ def test_a_signal_that_nobody_asked_for_is_a_loss(bench: Bench, number: signal.S
     bench.finish(run)
     assert (run.result(), run.steps()[0].losses, run.steps()[0].attempt) == ("twice", 1, 2)
     assert why in run.attempts()[0].error.message  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("case", POLLED_CASES)
+def test_the_contract_of_executors_that_are_polled(bench: Bench, case: PolledCase) -> None:
+    check_polled(bench.segue, bench.tasks.near, case)
 
 
 @pytest.mark.proof
