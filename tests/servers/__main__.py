@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers import pgbouncer, postgres, rabbitmq, redis, slurm
+from tests.servers import grid_engine, pgbouncer, postgres, rabbitmq, redis, slurm
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
@@ -62,7 +62,15 @@ def ensure_slurm() -> None:
         print(f"The tests on Slurm will be skipped. {error}", flush=True)
 
 
-def ensure(find: Callable[[], str], name: str, *packages: str) -> None:
+def ensure_grid_engine() -> None:
+    """Find Grid Engine or install it; without root its tests are left out."""
+    try:
+        ensure(grid_engine.find_programs, "Grid Engine", *grid_engine.PACKAGES)
+    except RuntimeError as error:
+        print(f"The tests on Grid Engine will be skipped. {error}", flush=True)
+
+
+def ensure(find: Callable[[], object], name: str, *packages: str) -> None:
     """Find a program or install its packages, with no service that Debian would start; raises what `find` raises."""
     try:
         find()
@@ -116,5 +124,6 @@ if __name__ == "__main__":
         ensure_redis()
         ensure_rabbitmq()
         ensure_slurm()
+        ensure_grid_engine()
     except RuntimeError as error:
         sys.exit(str(error))

@@ -149,6 +149,19 @@ def test_burst_works_until_nothing_is_left(segue: Segue, spawn: Spawn, tmp_path:
     assert [run.result() for run in runs] == [285, "at last"]
 
 
+def test_a_worker_ends_when_it_has_been_idle_for_so_long(segue: Segue, spawn: Spawn) -> None:
+    """It waits for what comes late, and not for timers."""
+    late = segue.start(cli_tasks.square.options(delay=3600).s(5))
+    worker = spawn("worker", "--pool", "thread", "--max-idle", "1.5s")
+    first = segue.start(cli_tasks.square, 2)
+    assert first.wait(PATIENCE_SECONDS).result() == 4
+    second = segue.start(cli_tasks.square, 3)
+    finish(worker)
+    assert second.result() == 9
+    assert statuses(late) == ["ready"]
+    assert segue.workers() == []
+
+
 def test_a_worker_leaves_other_queues_alone(lone_segue: Segue, lone_spawn: Spawn) -> None:
     run = lone_segue.start(cli_tasks.square, 3)
     _, err = finish(lone_spawn("worker", "--queue", "mail,print", "--queue", "mail", "--burst"))

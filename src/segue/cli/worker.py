@@ -49,6 +49,7 @@ class WorkerArguments:
     log_level: str
     no_chores: bool = False
     without: tuple[str, ...] = ()
+    max_idle_seconds: float | None = None
 
     def options(self, *, burst: bool = False) -> WorkerOptions:
         """The worker's options."""
@@ -60,6 +61,7 @@ class WorkerArguments:
             grace_seconds=self.grace_seconds,
             patience_seconds=self.patience_seconds,
             burst=burst,
+            max_idle_seconds=self.max_idle_seconds,
         )
 
     def make(self, segue: Segue, modules: tuple[str, ...], *, burst: bool = False) -> Worker:
@@ -158,6 +160,13 @@ def with_worker_arguments(function: AnyCallable) -> AnyCallable:
 @with_setup
 @with_worker_arguments
 @click.option("--burst", is_flag=True, help="Stop when nothing is left to do, including timers. Does no chores.")
+@duration_option(
+    "--max-idle",
+    "max_idle_seconds",
+    kind=Duration(above=True),
+    otherwise="never",
+    help="Stop when there has been nothing to run for so long, whatever the timers say.",
+)
 @json_option
 @pass_setup
 def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any) -> None:
@@ -172,6 +181,7 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any
       segue worker -A shop.tasks -c 4 --queue default,mail
       segue worker -A shop.tasks --pool async -c 200
       segue worker -A shop.tasks --burst           work until nothing is left
+      segue worker -A shop.tasks --max-idle 10m    end after ten minutes without work
     """
     hired = WorkerArguments(**worker_arguments)
     log_to_stderr(hired.log_level)

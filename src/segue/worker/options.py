@@ -17,4 +17,5 @@ class WorkerOptions:
     patience_seconds: float = 30.0  # at its start, for an unreachable database
     run_id: str | None = None  # work on this run only, and stop when it is final
     burst: bool = False  # stop when there is nothing to do
+    max_idle_seconds: float | None = None  # stop when there has been nothing to do for so long
     awaits_timers: bool = True  # with `burst`: a step that waits for its time is something to do

@@ -86,4 +86,5 @@ def _who() -> str:
     array, place = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     if array and place:
         return f"{array}_{place}"
-    return os.environ.get("SLURM_JOB_ID") or f"{socket.gethostname()}:{os.getpid()}"
+    job = os.environ.get("SEGUE_JOB_ID") or os.environ.get("SLURM_JOB_ID")
+    return job or f"{socket.gethostname()}:{os.getpid()}"

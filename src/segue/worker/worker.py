@@ -30,6 +30,7 @@ from segue.plan.code_version import CodeVersion
 from segue.plan.graph import LimitTerms
 from segue.worker.aside import Aside
 from segue.worker.caretaker import Caretaker
+from segue.worker.idling import Idling
 from segue.worker.keeper import LeaseKeeper
 from segue.worker.options import WorkerOptions
 from segue.worker.pool import News, Pool
@@ -82,6 +83,7 @@ class Worker:
             engine, options, tasks=tasks, limits=limits, code=code, away=self._caretaker.away
         )
         self._wakeups = Wakeups(engine.store)
+        self._idling = Idling(options.max_idle_seconds, time.monotonic)
         self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
         self._outcomes: list[Outcome] = []
         self._recorded: list[Outcome] = []
@@ -171,7 +173,8 @@ class Worker:
         return self._capacity()
 
     def _is_to_leave(self) -> bool:
-        if self._done:
+        is_busy = bool(self._pool.in_flight or self._outcomes or self._aside or self._unsure)
+        if self._done or self._idling.is_over(is_busy=is_busy):
             return True
         self._caretaker.attend()
         if not self._caretaker.is_stopping:
