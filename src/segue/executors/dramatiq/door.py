@@ -15,6 +15,7 @@ from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor
 from segue.errors import ConfigError
+from segue.executors.dramatiq.fetching import Fetcher
 from segue.executors.dramatiq.publish import Publisher
 from segue.executors.long_values import LongValues
 from segue.model import Outcome
@@ -39,6 +40,7 @@ class Door:
         self.window = window
         self.broker: Broker | None = None  # known when it declares its first actor or queue
         self.publisher = Publisher(self)
+        self.fetcher: Fetcher | None = None  # while this process has a worker
         self._url, self.namespace = engine.store.url, engine.namespace
         self.values = LongValues(name, engine.payloads)
         self._engines = {os.getpid(): engine}
@@ -97,7 +99,16 @@ class Door:
 
         If the broker is away, they are sent again later.
         """
-        return self.publisher.send(steps) if steps else []
+        if not steps:
+            return []
+        refused, fetcher = self.publisher.send(steps), self.fetcher
+        if fetcher is not None:
+            fetcher.sent({self.queue_of(step) for step in steps})
+        return refused
+
+    def queue_of(self, step: SentStep) -> str:
+        """The queue of the broker to which a step is sent."""
+        return step.queue.removeprefix(f"@{self.name}:")
 
 
 def door_for(actor: str | None, broker: Any = None) -> Door:
