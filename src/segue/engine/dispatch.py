@@ -80,10 +80,12 @@ class Exchanged(NamedTuple):
 def exchange(
     act: Act, outcomes: Sequence[Outcome], dispatch: Dispatch, *, by: str, memory: SendingMemory, freed: int = 0,
     first_of: Sequence[str] = (), plans: Mapping[Attempt, LargePlan] = NO_PLANS,
+    also: Callable[[Act], object] | None = None,
 ) -> Exchanged:  # fmt: skip
     """Record outcomes, and take what may be sent now.
 
     `freed`: how many of the attempts held places of limits. `first_of` are runs that are not known to have begun.
+    `also` is done at the end, in the same transaction.
     """
     if first_of:
         act.tx.later("lock_runs", ids=sorted({outcome.run_id for outcome in outcomes}))  # in one order, as ever
@@ -104,6 +106,8 @@ def exchange(
         act.tx.later("wake")
     sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx), sending.holding)
     seconds = _seconds_until_next(act, sending) if dispatch.timers else None
+    if also is not None:
+        also(act)
     return Exchanged(sent, left, reported.recorded.refused, sending.is_full, seconds, list(act.ended_runs))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dramatiq.broker
 from dramatiq import Broker
 
+from segue.engine.act import Act
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor
@@ -78,13 +79,17 @@ class Door:
         )  # fmt: skip
 
     def exchange(
-        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, takes: bool = True
+        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, takes: bool = True,
+        also: Callable[[Act], object] | None = None,
     ) -> Exchanged:  # fmt: skip
-        """Report outcomes, and take what may be sent now, or nothing. The caller sends it. Raises StoreError."""
+        """Report outcomes, and take what may be sent now, or nothing. The caller sends it. Raises StoreError.
+
+        `also` is done in the same transaction.
+        """
         dispatch = self.dispatch()._replace(timers=timers)
         if not takes:
             dispatch = dispatch._replace(limit=0)
-        return self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
+        return self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed, also=also)
 
     def deliver(self, taken: Exchanged) -> None:
         """Send what was taken, and what may be sent after that."""

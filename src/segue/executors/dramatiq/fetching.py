@@ -72,8 +72,9 @@ class Fetcher:
         if consumer is None or thread.paused or not thread.running:
             self._fuller.discard(queue)
             return
-        had_more = queue in self._fuller
-        wanted = consumer.prefetch - _taken(consumer) if had_more else _free(worker)
+        wanted = _free(worker)
+        if queue in self._fuller:
+            wanted = max(wanted, consumer.prefetch - _taken(consumer))
         if wanted <= 0:
             self._fuller.add(queue)
             return
