@@ -64,6 +64,7 @@ class SentStep(NamedTuple):
     handle: str | None
     sent_at: datetime
     holds_places: bool = False  # of limits: its end is reported with `freed`
+    priority: int = 0
 
 
 class Exchanged(NamedTuple):
@@ -242,7 +243,7 @@ def _messages(
 
 def _sent(job: Job, row: ClaimedRow, now: datetime, holding: Collection[Attempt]) -> SentStep:
     holds_places = (row.run_id, row.step, row.attempt) in holding
-    return SentStep(job, bare(row.queue), row.spec, row.handle, now, holds_places)
+    return SentStep(job, bare(row.queue), row.spec, row.handle, now, holds_places, row.priority)
 
 
 def _behind(prefix: str) -> str:

@@ -18,7 +18,6 @@ from dramatiq.results import Results
 from segue.attempt.outcomes import describe
 from segue.authoring import foreign
 from segue.authoring.context import use
-from segue.engine.claiming.window import WINDOW
 from segue.engine.engine import Engine
 from segue.errors import ConfigError
 from segue.executors.dramatiq import spec
@@ -38,6 +37,9 @@ from segue.observing.harmless_log import get_logger
 logger = get_logger("segue.dramatiq")
 
 LEASE_SECONDS = 60.0
+
+WINDOW = 600
+"""Redis needs about 600 bytes for a message, and a process receives at most twice as many as it has threads."""
 
 OLDEST = (1, 17)
 """The oldest version of Dramatiq whose ways are known here."""
