@@ -73,7 +73,7 @@ peers: $(RIVALS)/.installed  ## measure Segue beside Celery, huey, DBOS and proc
 	@$(RIVALS)/bin/python -m benchmarks.peers $(ARGS)
 
 proof: servers  ## slow tests: 25 times the examples, crashes at every point, and the mutants
-	@SEGUE_TEST_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "property or crash or proof" \
+	@SEGUE_TEST_THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "property or crash or executors or proof" \
 	    --hypothesis-profile=proof --timeout=1800 $(ARGS)
 	@$(BIN)/python -m tests.property.mutants
 

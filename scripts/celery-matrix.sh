@@ -33,11 +33,13 @@ case $said in
 *) echo "Celery 5.2 was refused for another reason:"; echo "$said"; exit 1 ;;
 esac
 
+export SEGUE_TEST_THOROUGH=1  # on both databases
 failed=""
 for version in 5.3 5.5 5.7; do
     environment "$version" ".[dev]"
     echo "Celery $version:"
-    ".venv-celery-$version/bin/python" -m pytest -n auto --dist worksteal -q tests/executors tests/unit/executors "$@" \
+    ".venv-celery-$version/bin/python" -m pytest -n auto --dist worksteal -q tests/executors/celery tests/executors/compat \
+        tests/unit/executors "$@" \
         || failed="$failed $version"
 done
 if [ -n "$failed" ]; then

@@ -252,7 +252,7 @@ def test_a_job_that_the_platform_forgot_is_lost_only_after_a_while(stage: Stage,
     dispatcher = dispatcher_of(stage, far)
     settle(stage, dispatcher)
     [job] = far.alive()
-    far.forget(job)
+    del far.jobs[job.id]
     settle(stage, dispatcher, seconds=10)
     assert stage.step(run_id, "a").status == "sent"
     settle(stage, dispatcher, seconds=30)
@@ -265,7 +265,7 @@ def test_a_job_that_the_platform_forgot_and_showed_again_goes_on(stage: Stage, f
     settle(stage, dispatcher)
     [job] = far.alive()
     for _ in range(3):
-        far.forget(job)
+        del far.jobs[job.id]
         settle(stage, dispatcher, seconds=15)
         far.jobs[job.id] = job
         settle(stage, dispatcher, seconds=15)
@@ -278,7 +278,7 @@ def test_a_job_that_the_platform_forgot_may_have_left_its_outcome(stage: Stage, 
     settle(stage, dispatcher)
     [job] = far.alive()
     far.succeed(job)
-    far.forget(job)
+    del far.jobs[job.id]
     settle(stage, dispatcher)
     assert stage.run(run_id).status == "succeeded"
 
@@ -574,7 +574,7 @@ def test_each_wait_has_a_sentence(stage: Stage, far: ScriptedPlatform) -> None:
     assert "has run as job 1 of 'far' on node1" in explained(stage, run_id)["running"]
     stage.cancel(run_id)
     assert "asked to end" in explained(stage, run_id)["running"]
-    far.forget(job)
+    del far.jobs[job.id]
     settle(stage, dispatcher)
     assert "has not known" in explained(stage, run_id)["running"]
 

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "python -m benchmarks": "takes minutes",
     "sqlite3": "is another program",
     "segue dispatcher": "needs a cluster, and runs in the tests on Slurm",
+    "pytest": "runs the suite of a page, which has a test of its own",
     "segue run-step": "needs the job of a cluster, and has tests of its own",
 }
 """Commands that are not run here, and why."""

@@ -16,6 +16,9 @@ from segue.authoring.task import task
 from segue.authoring.trace import current_trace
 from segue.errors import DefinitionError, SegueError
 
+SHELL = "segue.shell"
+"""The name of the task behind `shell`."""
+
 DEFAULT_TAIL_BYTES = 4096
 MOST_COMMAND_BYTES = 131_071
 """Linux's limit for one argument of a program; the command is one argument of /bin/sh."""
@@ -73,7 +76,7 @@ shell = Shell()
 """A command as a step; see `Shell.__call__`."""
 
 
-@task(name="segue.shell")
+@task(name=SHELL)
 def run_command(
     *previous: Any,
     command: str,

@@ -23,6 +23,7 @@ from segue.client.selection import RunFilters, Selection, run_filter
 from segue.client.stores import shared_engine
 from segue.client.subscriptions import Subscriptions
 from segue.client.waiting import Approvals, Events, seconds_until, send
+from segue.clock import Clock
 from segue.config import database_url, namespace_name
 from segue.engine.definitions import write_code_version
 from segue.engine.labels import annotate
@@ -65,16 +66,20 @@ class Segue:
     Workers need the same one::
 
         segue = Segue(url, payloads=FilePayloads("/var/lib/segue/payloads"))
+
+    `clock` replaces the database's clock, in this process only; it is for tests, see `segue.testing.Workbench`.
     """
 
     def __init__(
         self, url: str | None = None, *, namespace: str | None = None,
         payloads: Payloads | PayloadStore | str | None = None, payload_threshold: int | None = None,
+        clock: Clock | None = None,
     ) -> None:  # fmt: skip
         if url is not None and not isinstance(url, str):
             raise ConfigError(f"Segue({shown(url)}) names no database. Give a text, for example sqlite:///segue.db.")
         self.engine, self._use = shared_engine(
-            database_url(url), check_namespace(namespace_name(namespace)), payloads_of(payloads, payload_threshold)
+            database_url(url), check_namespace(namespace_name(namespace)), payloads_of(payloads, payload_threshold),
+            clock=clock,
         )  # fmt: skip
         self.namespace = self.engine.namespace
         self.url = self.engine.store.url  # with an absolute path, for SQLite

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from contextlib import suppress
 
+from segue.clock import Clock
 from segue.engine.engine import Engine
 from segue.payloads.keeping import Payloads
 from segue.store import open_store
@@ -57,20 +59,24 @@ _open: dict[_Key, _Shared] = {}
 _lock = threading.RLock()  # reentrant: the garbage collector may give a store back while this thread takes one
 
 
-def shared_engine(url: str, namespace: str = "", payloads: Payloads | None = None) -> tuple[Engine, StoreUse]:
+def shared_engine(
+    url: str, namespace: str = "", payloads: Payloads | None = None, *, clock: Clock | None = None
+) -> tuple[Engine, StoreUse]:
     """A new engine on this process's store for `url`. Raises ConfigError.
 
-    The store is given back when the engine, and every object made from it, is garbage-collected.
+    The store is given back when the engine, and every object made from it, is garbage-collected. Those with a `clock`
+    of their own share a store only with those that have the same.
     """
-    fresh = open_store(url)
-    key = (os.getpid(), fresh.url, *_surroundings(fresh))
+    fresh = open_store(url) if clock is None else open_store(url, clock=clock)
+    key = (os.getpid(), fresh.url, clock, *_surroundings(fresh))
     with _lock:
         shared = _open.get(key)
         if shared is None or (shared.store.file is not None and shared.store.file.is_lost):
             shared = _open[key] = _Shared(key, fresh)
         use = StoreUse(shared)
         shared.users.add(id(use))
-    engine = Engine(shared.store, namespace=namespace, payloads=payloads)
+    monotonic = time.monotonic if clock is None else clock.monotonic
+    engine = Engine(shared.store, namespace=namespace, payloads=payloads, monotonic=monotonic)
     weakref.finalize(engine, use.forget)
     return engine, use
 

@@ -33,6 +33,7 @@ from segue.dispatcher.protocol import (
     Sighting,
     Submission,
 )
+from segue.dispatcher.work import Command, command_of, is_command
 from segue.engine import pushing
 from segue.engine.claiming.sending import SendingMemory
 from segue.engine.dispatch import Dispatch
@@ -226,10 +227,17 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one attempt must not keep the others from ending
             logger.warning("what %s left cannot be collected: %s", push.name, error)
             collected = Collected()
-        should_have_left_one = sighting.phase is Phase.GONE or sighting.exit_code == 0
+        command = self._command(row) if collected.outcome is None else None
+        should_have_left_one = sighting.phase is Phase.GONE or (command is None and sighting.exit_code == 0)
         if collected.outcome is None and should_have_left_one and not self._was_missed_for_long(row):
             return None
-        return outcome_of(push, sighting, collected, was_cancelled=row.cancels > 0)
+        return outcome_of(push, sighting, collected, was_cancelled=row.cancels > 0, command=command)
+
+    def _command(self, row: PushRow) -> Command | None:
+        """How the end of a command is read; None for a task, which says itself how it ended."""
+        with self._engine.reading() as tx:
+            found, _ = pushing.jobs_of(tx, [row])
+        return command_of(found[0][1]) if found and is_command(found[0][1]) else None
 
     def _was_missed_for_long(self, row: PushRow) -> bool:
         patience = timedelta(seconds=self._pace.gone_seconds)

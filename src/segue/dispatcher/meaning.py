@@ -6,16 +6,21 @@ from typing import assert_never
 
 import msgspec
 
+from segue.authoring.container import ContainerError, ResultFrom
 from segue.dispatcher.protocol import Cause, Collected, Phase, Push, Sighting
+from segue.dispatcher.work import Command
 from segue.model import WORKER_LOST, ErrorInfo, Outcome, Verdict
 
 PROCESS_DIED = "ProcessDiedError"
 
 
-def outcome_of(push: Push, sighting: Sighting, collected: Collected, *, was_cancelled: bool) -> Outcome:
+def outcome_of(
+    push: Push, sighting: Sighting, collected: Collected, *, was_cancelled: bool, command: Command | None = None
+) -> Outcome:
     """The outcome to record. What the process itself wrote counts before anything that the platform says.
 
-    `was_cancelled`: Segue asked the platform to end it. Then a failure, or a loss, is the answer to that.
+    `was_cancelled`: Segue asked the platform to end it. Then a failure, or a loss, is the answer to that. `command`:
+    what ran was a command, whose exit code counts.
     """
     run_id, step, attempt = push.attempt
     written = collected.outcome
@@ -26,10 +31,55 @@ def outcome_of(push: Push, sighting: Sighting, collected: Collected, *, was_canc
         knows_less = was_killed and sighting.cause is Cause.OUT_OF_MEMORY
         if not is_answer and not knows_less:
             return found
+    code = sighting.exit_code if sighting.cause in (Cause.EXIT, Cause.SIGNAL) else None
+    if command is not None and code is not None and not (was_cancelled and code != 0):
+        return _of_command(push, code, collected, command)
     if was_cancelled:
         return Outcome(run_id, step, attempt, Verdict.CANCELLED, retryable=False, output=collected.output)
     verdict, error, retryable = _judged(sighting)
     return Outcome(run_id, step, attempt, verdict, error=error, retryable=retryable, output=collected.output)
+
+
+def _of_command(push: Push, exit_code: int, collected: Collected, command: Command) -> Outcome:
+    """The outcome of a command that ended by itself: by its exit code, and by what it left."""
+    run_id, step, attempt = push.attempt
+    output = collected.output
+    if command.check and exit_code != 0:
+        failure = ContainerError(exit_code, output[-command.tail_bytes :])
+        info = ErrorInfo(type(failure).__name__, str(failure))
+        return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, output=output)
+    try:
+        result = _result_of(exit_code, collected, command)
+    except ValueError as error:
+        info = ErrorInfo("ResultError", str(error))
+        return Outcome(run_id, step, attempt, Verdict.FAILED, error=info, output=output)
+    return Outcome(run_id, step, attempt, Verdict.SUCCEEDED, result=result, output=output)
+
+
+def _result_of(exit_code: int, collected: Collected, command: Command) -> str:
+    """The result of a command as JSON. Raises ValueError for one that is not there, or is none."""
+    match command.result:
+        case ResultFrom.NOTHING:
+            return "null"
+        case ResultFrom.EXIT:
+            tail = collected.output.encode()[-command.tail_bytes :].decode("utf-8", "ignore")
+            return msgspec.json.encode({"exit_code": exit_code, "output": tail}).decode()
+        case ResultFrom.JSON:
+            if collected.result is None:
+                raise ValueError("the command wrote no result into the file that SEGUE_RESULT names")
+            text, where = collected.result, "what the command wrote into the file that SEGUE_RESULT names"
+        case ResultFrom.LAST_LINE:
+            lines = [line for line in collected.output.splitlines() if line.strip()]
+            if not lines:
+                raise ValueError("the command printed nothing, and its last line was to be its result")
+            text, where = lines[-1].encode(), "the last line of the output"
+        case unknown:
+            assert_never(unknown)
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text)).decode()
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        shown = text[:200].decode("utf-8", "replace")
+        raise ValueError(f"{where} is not JSON ({error}): {shown!r}") from None
 
 
 def _judged(sighting: Sighting) -> tuple[Verdict, ErrorInfo, bool]:

@@ -123,8 +123,9 @@ class Sighting(NamedTuple):
 class Collected(NamedTuple):
     """What an attempt left behind."""
 
-    outcome: Outcome | None = None  # as the process wrote it; None if it died before
+    outcome: Outcome | None = None  # as the process wrote it; None if it died before, or is a command without Segue
     output: str = ""  # the end of what it printed
+    result: bytes | None = None  # what a command wrote to the file that SEGUE_RESULT names
 
 
 class Stray(NamedTuple):
@@ -160,6 +161,9 @@ class PolledExecutor(Protocol):
 
     def cancel(self, pushes: Sequence[Push], *, hard: bool) -> None:
         """Ask the platform to end them, any number of times; one that has ended or is unknown is no error."""
+
+    def read_output(self, push: Push) -> str:
+        """The end of what it has printed so far, for people; '' if there is nothing yet."""
 
     def clean(self, pushes: Sequence[Push]) -> None:
         """Remove what is left of attempts whose ends are recorded."""

@@ -134,6 +134,33 @@ HELP: tuple[Chore, ...] = (
 )  # fmt: skip
 
 
+def _parameters(engine: Engine, chore: Chore, now: datetime) -> dict[str, Any]:
+    """What a statement that tells the time of a chore may use."""
+    return {"now": now, "known": known_workflows(engine), "aside": stuck_of(engine, chore.work).aside(now)}
+
+
+def do_chores(engine: Engine) -> int:
+    """Do everything of `CHORES` that is due, in the calling thread; returns how many rows were dealt with.
+
+    For tests, which need no leader and no thread. Declared schedules are written first.
+    """
+    declare_schedules(engine)
+    count = 0
+    for chore in CHORES:
+        while done := chore.act(engine):
+            count += done
+    return count
+
+
+def next_moment(engine: Engine) -> datetime | None:
+    """When a chore will have work, as far as the database knows; None if nothing waits for its time."""
+    now = engine.store.now()
+    with engine.reading() as tx:
+        found = [tx.all(chore.next_due, **_parameters(engine, chore, now)) for chore in CHORES if chore.next_due]
+        moments = [moment_of(tx, rows[0][0]) for rows in found if rows]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
 class Chores:
     """Does the chores of a database in a separate thread while its `with` block lasts, or in `run`.
 
@@ -258,7 +285,7 @@ class Chores:
     def _ask(self, asking: Sequence[Chore], now: datetime) -> dict[Chore, float]:
         """In how many seconds each of these will have work."""
         with self._engine.reading() as tx:
-            answers = [tx.later(str(chore.next_due), **self._parameters(chore, now)) for chore in asking]
+            answers = [tx.later(str(chore.next_due), **_parameters(self._engine, chore, now)) for chore in asking]
             rows = [answer.rows() for answer in answers]
             found = [rows_of_one[0][0] if rows_of_one else None for rows_of_one in rows]
             moments = [moment_of(tx, due) for due in found]
@@ -283,10 +310,6 @@ class Chores:
                     logger.error("the time of %s cannot be read, the chore is done anyway: %s", chore.name, why)
                 told[chore] = 0.0
         return told
-
-    def _parameters(self, chore: Chore, now: datetime) -> dict[str, Any]:
-        aside = stuck_of(self._engine, chore.work).aside(now)
-        return {"now": now, "known": known_workflows(self._engine), "aside": aside}
 
     def _do(self, chore: Chore) -> None:
         begun = self._monotonic()

@@ -1,7 +1,7 @@
 """A platform without machines: jobs are entries in a list, and what happens to them is what a test says.
 
 It is a `PolledExecutor`, so a `Dispatcher` works with it as with a real one. Nothing runs, nothing sleeps. It may be
-shared by several dispatchers, and outlives those that die.
+shared by several dispatchers, and outlives those that die. A job that is deleted from `jobs` is unknown to it.
 """
 
 from __future__ import annotations
@@ -107,10 +107,6 @@ class ScriptedPlatform:
         """The platform says that it ended."""
         self.set(far, phase=Phase.ENDED, cause=cause, exit_code=exit_code, reason=reason)
 
-    def forget(self, far: FarJob) -> None:
-        """The platform does not know it any more."""
-        del self.jobs[far.id]
-
     def arrive(self) -> None:
         """Submissions that were slow arrive."""
         for job in self._late:
@@ -172,6 +168,10 @@ class ScriptedPlatform:
         """See `PolledExecutor`. A job ends when the test says so; see `cancelled`."""
         self._ask("cancel")
         self.cancelled += [(push.external_id, hard) for push in pushes]
+
+    def read_output(self, push: Push) -> str:
+        """What a test said that it printed: nothing, unless it ended."""
+        return self.collect(push).output
 
     def clean(self, pushes: Sequence[Push]) -> None:
         """See `PolledExecutor`."""

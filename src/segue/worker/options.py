@@ -17,3 +17,4 @@ class WorkerOptions:
     patience_seconds: float = 30.0  # at its start, for an unreachable database
     run_id: str | None = None  # work on this run only, and stop when it is final
     burst: bool = False  # stop when there is nothing to do
+    awaits_timers: bool = True  # with `burst`: a step that waits for its time is something to do

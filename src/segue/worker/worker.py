@@ -357,7 +357,7 @@ class Worker:
         nothing_runs = not (self._pool.in_flight or request.outcomes or self._outcomes or self._aside)
         nothing_runs = nothing_runs and not self._caretaker.has_news
         no_timer = request.timers and result.timer_seconds is None  # a turn that did not check the timers cannot know
-        no_timer = no_timer and result.look_seconds is None
+        no_timer = (no_timer and result.look_seconds is None) or not self._options.awaits_timers
         return request.want > 0 and nothing_runs and not result.jobs and not result.again and no_timer
 
     def _rescue(self) -> None:

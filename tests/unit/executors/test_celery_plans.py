@@ -19,6 +19,7 @@ from segue.authoring import encode
 from segue.errors import ConfigError, DefinitionError, PlanError, SerializationError
 from segue.executors.celery import install, plan_of, wait_for
 from segue.executors.celery.codec import decode_arguments, dumps, encode_arguments, encode_result, loads
+from segue.executors.celery.publish import HEADER, StepHeader, header_of
 from segue.model import Hole, JoinRule, Ref
 from segue.plan.codec import encode_holes, evaluate
 from segue.plan.frames import framed
@@ -266,3 +267,29 @@ def test_a_wait_takes_no_options_of_a_message(app: Celery) -> None:
         plan_of(app.tasks["add"].s(1, 2) | wait_for("approved").set(countdown=3))
     with pytest.raises(DefinitionError, match="letters"):
         wait_for("")
+
+
+def test_a_step_waits_on_the_queue_that_its_routing_key_is_bound_to(app: Celery) -> None:
+    app.amqp.queues.add("mail", exchange="post", routing_key="letters")
+    one = app.tasks["same"].s(1).set(exchange="post", routing_key="letters")
+    [node] = plan_of(one).nodes
+    assert node.queue == "@celery:mail"
+    [elsewhere] = plan_of(app.tasks["same"].s(1).set(exchange="other", routing_key="parcels")).nodes
+    assert elsewhere.queue == "@celery:parcels"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ["run", "3", 1, 2.0],
+        [None, 3, 1, 2.0],
+        ["run", 3, 1, "soon"],
+        ["run", 3, 1, 2.0, ["x"]],
+        ["run", 3, 1, 2.0, 7],
+        ["run", 3, 1],
+        "run",
+    ],
+)
+def test_a_damaged_header_is_of_no_step(header: Any) -> None:
+    assert header_of({HEADER: header}) is None
+    assert header_of({HEADER: ["run", 3, 1, 2.0, [1], 1]}) == StepHeader(("run", 3, 1), 2.0, (1,), holds_places=True)

@@ -249,12 +249,13 @@ class Capture:
     def _not_yet_watched(self, errback: Signature, watched: frozenset[int]) -> tuple[int, ...]:
         """Those of these calls that no equal error callback of a chord inside watches: it is called once for a failure.
 
-        `chord.link_error` links the same callback to the chords of its header.
+        `chord.link_error` links the same callback to the chords of its header. One that is linked to a single task of
+        the header is called for that task, and once more for the body, as Celery does.
         """
         key = repr((errback.task, errback.args, errback.kwargs, errback.immutable))
         left = watched
         for before in self._watched.get(key, ()):
-            if before < watched:
+            if len(before) > 1 and before < watched:
                 left -= before
         self._watched.setdefault(key, []).append(watched)
         return tuple(sorted(left))

@@ -210,5 +210,17 @@ def _queue_of(door: Door, call: Call) -> str:
             raise PlanError(
                 call.task, [Problem(call.task, f"task_routes cannot place it: {error}", "Mend the route")]
             ) from error
-        queue = routed.get("queue") or routed.get("routing_key") or door.app.conf.task_default_queue
+        queue = None if options else routed.get("queue")  # Celery fills in its default queue, whatever they say
+        queue = queue or _bound_queue(door, routed) or routed.get("queue") or door.app.conf.task_default_queue
     return f"@{door.name}:{getattr(queue, 'name', queue)}"
+
+
+def _bound_queue(door: Door, routed: Mapping[str, Any]) -> str | None:
+    """The queue to which the broker will take a message that has an exchange and a routing key, but names no queue."""
+    key = routed.get("routing_key")
+    exchange = routed.get("exchange")
+    exchange_name = getattr(exchange, "name", exchange)
+    for name, queue in door.app.amqp.queues.items():
+        if queue.routing_key == key and exchange_name in (None, queue.exchange.name):
+            return str(name)
+    return None if key is None else str(key)

@@ -307,7 +307,7 @@ def _batch(producer: Any) -> AbstractContextManager[Any]:
 
 
 def header_of(request: Any) -> StepHeader | None:
-    """The step that a task's request is of; None for a task that Segue did not send."""
+    """The step that a task's request is of; None for a task that Segue did not send, or a header that is damaged."""
     found = request.get(HEADER)
     if found is None:  # protocol 1 keeps the headers apart
         found = (request.get("headers") or {}).get(HEADER)
@@ -315,6 +315,10 @@ def header_of(request: Any) -> StepHeader | None:
         return None
     run_id, step, attempt, sent_at, *more = found
     kin, holds_places, *_ = (*more, (), 0)
+    numbers = (step, attempt, *(kin if isinstance(kin, (list, tuple)) else ("",)))
+    are_numbers = all(isinstance(number, int) for number in numbers) and isinstance(sent_at, (int, float))
+    if not isinstance(run_id, str) or not are_numbers:
+        return None
     return StepHeader((run_id, step, attempt), sent_at, tuple(kin), bool(holds_places))
 
 

@@ -136,6 +136,10 @@ class Slurm:
         except OSError as error:  # the file system is away, which says nothing of the attempt
             raise BlindError(f"the spool {self.folder} cannot be read: {error}") from error
 
+    def read_output(self, push: Push) -> str:
+        """The end of the output so far."""
+        return spool.tail_of(self._folder_of(push) / spool.OUTPUT)
+
     def cancel(self, pushes: Sequence[Push], *, hard: bool) -> None:
         """`scancel`: SIGTERM, and SIGKILL after the cluster's KillWait; with `hard`, SIGKILL at once.
 

@@ -30,3 +30,6 @@ SELECT s.step, s.name, s.status FROM segue_steps s
 WHERE s.run_id = :run_id AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
 AND s.step IN (SELECT c.step FROM segue_children c WHERE c.run_id = :run_id AND c.child = :step)
 ORDER BY s.step LIMIT :limit;
+
+-- name: queues_of_steps
+SELECT DISTINCT queue FROM segue_steps ORDER BY queue;
