@@ -21,7 +21,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
-        storm celery-suite celery-soak celery-matrix dramatiq-soak slurm-soak push-matrix test-cluster mutants clean
+        storm celery-suite celery-soak celery-matrix dramatiq-suite dramatiq-soak slurm-soak \
+        push-matrix test-cluster mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -94,6 +95,9 @@ celery-soak: servers  ## canvases while workers, brokers and databases die, on b
 	@$(BIN)/python -m tests.executors.celery.soak --postgres $(ARGS)
 	@$(BIN)/python -m tests.executors.celery.soak --rabbitmq $(ARGS)
 	@$(BIN)/python -m tests.executors.celery.soak --postgres --rabbitmq $(ARGS)
+
+dramatiq-suite: $(DEVELOP)  ## dramatiq-workflow's own tests, on itself and on Segue's module of its names
+	@$(BIN)/python -m tests.executors.dramatiq.suite $(ARGS)
 
 dramatiq-soak: servers  ## the same for compositions of Dramatiq
 	@$(BIN)/python -m tests.executors.dramatiq.soak $(ARGS)

@@ -222,3 +222,25 @@ def test_an_asynchronous_connection_is_refused(stage: Stage) -> None:
 
     with pytest.raises(ConfigError, match="asynchronous"):
         stage.engine.start([(FLOWS[0], None)], connection=AsyncLike())
+
+
+def test_commits_that_need_not_wait_for_the_disk_are_seen_by_others(stage: Stage) -> None:
+    """Only on SQLite do they not wait: there, a loss of power ends all processes. Afterwards all commits wait again."""
+
+    def waits() -> list[Any]:
+        if stage.store.dialect == "postgres":
+            return []
+        with stage.store.reading() as tx:
+            return [tx._connection.execute("PRAGMA synchronous").fetchone()[0]]
+
+    stage.start(FLOWS[1])
+    before = waits()
+    with stage.store.unsynced():
+        stage.start(FLOWS[1])
+        assert waits() == [1 for _ in before]
+    assert waits() == before == [2 for _ in before]
+    with connect(stage.store.url) as connection:
+        assert connection.execute("SELECT count(*) FROM segue_runs").fetchone() == (2,)
+    with pytest.raises(RuntimeError), stage.store.unsynced():
+        raise RuntimeError
+    assert waits() == before

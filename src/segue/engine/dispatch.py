@@ -64,6 +64,7 @@ class SentStep(NamedTuple):
     handle: str | None
     sent_at: datetime
     holds_places: bool = False  # of limits: its end is reported with `freed`
+    priority: int = 0
 
 
 class Exchanged(NamedTuple):
@@ -80,10 +81,12 @@ class Exchanged(NamedTuple):
 def exchange(
     act: Act, outcomes: Sequence[Outcome], dispatch: Dispatch, *, by: str, memory: SendingMemory, freed: int = 0,
     first_of: Sequence[str] = (), plans: Mapping[Attempt, LargePlan] = NO_PLANS,
+    also: Callable[[Act], object] | None = None,
 ) -> Exchanged:  # fmt: skip
     """Record outcomes, and take what may be sent now.
 
     `freed`: how many of the attempts held places of limits. `first_of` are runs that are not known to have begun.
+    `also` is done at the end, in the same transaction.
     """
     if first_of:
         act.tx.later("lock_runs", ids=sorted({outcome.run_id for outcome in outcomes}))  # in one order, as ever
@@ -104,6 +107,8 @@ def exchange(
         act.tx.later("wake")
     sent, left = _messages(act, rows, reported.recorded.results, lambda: nullcontext(act.tx), sending.holding)
     seconds = _seconds_until_next(act, sending) if dispatch.timers else None
+    if also is not None:
+        also(act)
     return Exchanged(sent, left, reported.recorded.refused, sending.is_full, seconds, list(act.ended_runs))
 
 
@@ -238,7 +243,7 @@ def _messages(
 
 def _sent(job: Job, row: ClaimedRow, now: datetime, holding: Collection[Attempt]) -> SentStep:
     holds_places = (row.run_id, row.step, row.attempt) in holding
-    return SentStep(job, bare(row.queue), row.spec, row.handle, now, holds_places)
+    return SentStep(job, bare(row.queue), row.spec, row.handle, now, holds_places, row.priority)
 
 
 def _behind(prefix: str) -> str:

@@ -162,19 +162,20 @@ class Engine(WorkerLives):
         return self.act(report, outcomes, by=by, plans=plans).recorded
 
     def exchange(
-        self, outcomes: Sequence[Outcome] = (), *, dispatch: Dispatch, by: str, freed: int = 0
+        self, outcomes: Sequence[Outcome] = (), *, dispatch: Dispatch, by: str, freed: int = 0,
+        also: Callable[[Act], object] | None = None,
     ) -> Exchanged:  # fmt: skip
         """What the process of an executor says and takes, in one transaction: see engine/dispatch.py.
 
         What it takes is to be sent now. `freed`: how many of the attempts held places (`SentStep.holds_places`).
-        Example::
+        `also` is done in the same transaction, which may be repeated. Example::
 
             taken = engine.exchange([outcome], dispatch=Dispatch(Executor("celery"), "@celery:"), by="w1@host")
         """
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
         before: Exchanged | None = None
         memory = self._memory.sending_of(dispatch.prefix)
-        if not freed and may_be_plain(self.store, self.watch, outcomes, dispatch, memory):
+        if not freed and also is None and may_be_plain(self.store, self.watch, outcomes, dispatch, memory):
             with suppress(StoreUnavailableError, StoreConflictError, StoreReadOnlyError):  # then `act` tries again
                 before, outcomes = exchange_plainly(
                     self.store, self.watch, outcomes, dispatch, memory, first_of=runs
@@ -185,7 +186,7 @@ class Engine(WorkerLives):
         plans = read_large_plans(self.store, outcomes, self.store.now())
         runs = [run_id for run_id in runs if run_id not in self._memory.begun]
         taken = self.act(
-            exchange, outcomes, dispatch, by=by, memory=memory, freed=freed, first_of=runs, plans=plans
+            exchange, outcomes, dispatch, by=by, memory=memory, freed=freed, first_of=runs, plans=plans, also=also
         )  # fmt: skip
         self._memory.begun.add_all(runs)
         return taken if before is None else together(before, taken)

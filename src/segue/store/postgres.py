@@ -106,6 +106,10 @@ class PostgresStore:
         """Does nothing: PostgreSQL has no lock on the whole database."""
         return nullcontext()
 
+    def unsynced(self) -> AbstractContextManager[None]:
+        """Does nothing: the server can fail while this process goes on."""
+        return nullcontext()
+
     def loan(self) -> PostgresLoan:
         """A plain connection outside the pool, to be lent to tasks."""
         return PostgresLoan(self._address, self._clock, PostgresTransaction)

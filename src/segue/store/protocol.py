@@ -179,6 +179,13 @@ class Store(Protocol):
         """Limits how long this thread waits, inside the block, for the database's write lock, if there is one."""
         ...
 
+    def unsynced(self) -> AbstractContextManager[None]:
+        """Inside the block, a commit of this thread may be undone by a loss of power, which ends this process as well.
+
+        It is kept if a later commit is. For what may be forgotten with the process, as that an attempt has begun.
+        """
+        ...
+
     def loan(self) -> Loan:
         """A connection of the driver for one thread, to be lent to tasks; it connects when it is first lent."""
         ...

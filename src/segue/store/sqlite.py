@@ -89,6 +89,15 @@ class SqliteStore:
             with suppress(StoreError):  # the file is gone, and its connection with it
                 self._set_busy_timeout()
 
+    @contextmanager
+    def unsynced(self) -> Iterator[None]:
+        """Inside the block this thread's commits do not wait for the disk."""
+        self._synchronise("NORMAL")
+        try:
+            yield
+        finally:
+            self._synchronise("FULL")
+
     def loan(self) -> SqliteLoan:
         """A plain connection to the file, to be lent to tasks."""
         return SqliteLoan(self._new_lent_connection, self._file.check, self._translated, SqliteTransaction)
@@ -234,6 +243,20 @@ class SqliteStore:
                     held.connection.execute(f"PRAGMA busy_timeout = {self._busy_seconds * 1000:.0f}")
                 finally:
                     held.give_back()
+
+    def _synchronise(self, how: str) -> None:
+        """Say when this thread's connection, if it has one, waits for the disk. Without that, it is not used again."""
+        with self._translated():
+            held = self._connections.mine()
+            if held is None:  # a new connection waits always
+                return
+            try:
+                held.connection.execute(f"PRAGMA synchronous = {how}")
+            except BaseException:
+                held.is_doomed = True
+                raise
+            finally:
+                held.give_back()
 
     @property
     def _busy_seconds(self) -> float:

@@ -37,16 +37,17 @@ class DramatiqWorker:
     """Worker processes of their own; their log is kept for the report of a failure."""
 
     def __init__(
-        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 60.0, threads: int = 4
-    ) -> None:
+        self, broker: str, database_url: str, log: Path, *, lease_seconds: float = 60.0, threads: int = 4,
+        program: str = "dramatiq",
+    ) -> None:  # fmt: skip
         self.log = log
         environment = {
             **os.environ, "PROJECT_BROKER": broker, "PROJECT_DATABASE": database_url,
             "PROJECT_LEASE_SECONDS": str(lease_seconds),
         }  # fmt: skip
         command = [
-            sys.executable, "-m", "dramatiq", "tests.executors.dramatiq.project:broker", "--processes", "1",
-            "--threads", str(threads), "--worker-shutdown-timeout", "5000",
+            sys.executable, str(Path(sys.executable).with_name(program)), "tests.executors.dramatiq.project:broker",
+            "--processes", "1", "--threads", str(threads), "--worker-shutdown-timeout", "5000",
         ]  # fmt: skip
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -185,12 +186,14 @@ class Staged:
         self._folder, self._lease_seconds = folder, lease_seconds
         self._workers: list[DramatiqWorker] = []
 
-    def worker(self, *, threads: int = 4) -> DramatiqWorker:
+    def worker(self, *, threads: int = 4, program: str = "dramatiq") -> DramatiqWorker:
         """Start one more worker."""
         log = self._folder / f"worker-{len(self._workers)}.log"
         self._workers.append(
-            DramatiqWorker(self.broker_url, self.url, log, lease_seconds=self._lease_seconds, threads=threads)
-        )
+            DramatiqWorker(
+                self.broker_url, self.url, log, lease_seconds=self._lease_seconds, threads=threads, program=program
+            )
+        )  # fmt: skip
         return self._workers[-1]
 
     def close(self) -> None:

@@ -47,9 +47,10 @@ def test_the_end_of_a_message(name: str) -> None:
     assert (meaning.verdict, meaning.again_seconds) == (verdict, again)
 
 
-def test_the_abort_of_dramatiq_abort_is_a_cancel() -> None:
+def test_the_abort_of_dramatiq_abort_is_final() -> None:
     kind = type("Abort", (BaseException,), {"__module__": "dramatiq_abort.abort_manager"})
-    assert meaning_of(End(error=kind(), retry_seconds=15.0)).verdict is Verdict.CANCELLED
+    meaning = meaning_of(End(error=kind(), retry_seconds=15.0))
+    assert (meaning.verdict, meaning.again_seconds) == (Verdict.FAILED, None)
 
 
 def test_errors_say_what_happened() -> None:

@@ -25,7 +25,7 @@ class AtMostOnceBarrier(Barrier):
     def wait(self, *args: Any, block: bool = True, timeout: int | None = None) -> bool:
         """Count a caller. True for the last one, once."""
         if block:
-            raise ValueError("Blocking is not supported by AtMostOnceBarrier: call wait(block=False)")
+            raise ValueError("Blocking is not supported by AtMostOnceBarrier")
         if not super().wait(*args, block=False):
             return False
         is_first = bool(self.backend.incr(self.ran_key, 1, 0, self.ttl))

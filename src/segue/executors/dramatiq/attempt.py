@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from dramatiq.middleware import Interrupt, raise_thread_exception
+from dramatiq.threading import is_gevent_active
 
 from segue.authoring.context import Context, checked_progress
 from segue.given import MESSAGE_LIMIT_BYTES, clean
@@ -45,6 +46,7 @@ class RunningAttempt:
         self.thread = threading.current_thread()
         self._thread_id: int | None = threading.get_ident()  # None: its body has ended
         self._lock = threading.Lock()
+        self._greenlet = _current_greenlet()
 
     @property
     def context(self) -> Context:
@@ -77,11 +79,23 @@ class RunningAttempt:
             if self.is_asked_to_end or self._thread_id is None:
                 return
             self.is_asked_to_end = True
-            raise_thread_exception(self._thread_id, CancelledStep)
+            if self._greenlet is None:
+                raise_thread_exception(self._thread_id, CancelledStep)
+            else:  # no exception can be raised in it from outside, but when it is its turn
+                self._greenlet.kill(CancelledStep, block=False)
 
     def _note(self, done: float, total: float | None, message: str) -> None:
         done, total, message = checked_progress(done, total, message)
         self.desk.note_progress(Progress(*self.attempt, done, total, clean(message, MESSAGE_LIMIT_BYTES)))
+
+
+def _current_greenlet() -> Any:
+    """What runs the actor in the place of a thread, with `dramatiq-gevent`; None in a thread."""
+    if not is_gevent_active():
+        return None
+    from gevent import getcurrent  # noqa: PLC0415 - where it is active, it is installed
+
+    return getcurrent()
 
 
 _current: ContextVar[RunningAttempt | None] = ContextVar("segue_dramatiq_attempt", default=None)

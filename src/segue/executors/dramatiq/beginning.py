@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from segue.engine.act import Act
 from segue.engine.engine import Engine
@@ -12,28 +12,37 @@ from segue.model import Attempt
 from segue.store.protocol import Later
 
 
-def begin_all(engine: Engine, attempts: Iterable[Attempt], *, worker_id: str) -> set[Attempt]:
-    """Begin those of these attempts that may begin, and return them. A repeated call returns the same."""
+def begin_all(
+    engine: Engine, attempts: Iterable[Attempt], *, worker_id: str, plainly: Collection[Attempt] | None = None
+) -> set[Attempt]:  # fmt: skip
+    """Begin those of these attempts that may begin, and return them. A repeated call returns the same.
+
+    `plainly`: what `begin_within` has begun of them.
+    """
     wanted = sorted(set(attempts))
-    begun = _begin_plainly(engine, wanted, worker_id)
+    begun = _begin_plainly(engine, wanted, worker_id) if plainly is None else set(plainly)
     others = [attempt for attempt in wanted if attempt not in begun]
     return begun | set(engine.act(begin_steps, others, worker_id=worker_id)) if others else begun
 
 
+def begin_within(act: Act, attempts: Iterable[Attempt], *, worker_id: str) -> set[Attempt]:
+    """Begin those whose runs go on as usual, and return them."""
+    return _begun([(each, begin_plainly(act, each, worker_id=worker_id)) for each in sorted(set(attempts))])
+
+
 def _begin_plainly(engine: Engine, attempts: Sequence[Attempt], worker_id: str) -> set[Attempt]:
-    """Begin those whose runs go on as usual. Where the commit can travel along, it is one exchange with the server."""
-
-    def ask(act: Act) -> list[tuple[Attempt, Later | None]]:
-        return [(attempt, begin_plainly(act, attempt, worker_id=worker_id)) for attempt in attempts]
-
-    def begun(asked: list[tuple[Attempt, Later | None]]) -> set[Attempt]:
-        return {attempt for attempt, found in asked if found is not None and found.rows()}
-
+    """The same in a transaction. Where the commit can travel along, it is one exchange with the server."""
     if not engine.store.sends_commit_along:
-        return engine.act(lambda act: begun(ask(act)))
+        with engine.store.unsynced():  # if the power fails, the step is sent again, as after any loss of its process
+            return engine.act(begin_within, attempts, worker_id=worker_id)
     try:
         with engine.store.transaction() as tx:
-            asked = ask(engine.watch.begin(tx, engine.store.now()))
-        return begun(asked)
+            act = engine.watch.begin(tx, engine.store.now())
+            asked = [(each, begin_plainly(act, each, worker_id=worker_id)) for each in attempts]
+        return _begun(asked)
     except (StoreUnavailableError, StoreConflictError):  # then they are begun one by one
         return set()
+
+
+def _begun(asked: list[tuple[Attempt, Later | None]]) -> set[Attempt]:
+    return {attempt for attempt, found in asked if found is not None and found.rows()}

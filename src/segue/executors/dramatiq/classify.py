@@ -6,8 +6,9 @@
     skipped by another middleware (SkipMessage)                  skipped
     skipped and failed (AgeLimit)                                failed
     the actor raised `Shutdown`                                  released: sent again, and no try is spent
-    the actor raised `Cancelled`, or dramatiq-abort's `Abort`    cancelled
+    the actor raised `Cancelled`                                 cancelled
     the actor raised Segue's `Skip` or `Abort`                   skipped, failed
+    dramatiq-abort interrupted the actor                         failed, whatever Retries would do
     a retry was to be sent                                       tried again after the delay of that retry
     rejected: retries are spent, `throws`, `max_retries=0`       failed
     raised, acknowledged, and nothing was to be sent             tried again after a while, as Retries would
@@ -34,10 +35,8 @@ MOST_UNEXPLAINED = 20
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 15.0, 3600.0
 _SHUTDOWNS = ("dramatiq.middleware.shutdown.Shutdown",)
-_CANCELLATIONS = (
-    "dramatiq_abort.abort_manager.Abort", "segue.authoring.context.Cancelled",
-    "segue.executors.dramatiq.attempt.CancelledStep",
-)  # fmt: skip
+_ABORTS = ("dramatiq_abort.abort_manager.Abort",)
+_CANCELLATIONS = ("segue.authoring.context.Cancelled", "segue.executors.dramatiq.attempt.CancelledStep")
 
 
 class End(NamedTuple):
@@ -93,7 +92,7 @@ def _by_error(error: BaseException, described: ErrorInfo) -> Meaning | None:
         return Meaning(Verdict.CANCELLED, described)
     if is_a(error, Skip):
         return Meaning(Verdict.SKIPPED, described)
-    if is_a(error, Abort):
+    if is_a(error, Abort) or names.intersection(_ABORTS):
         return Meaning(Verdict.FAILED, described)
     return None
 

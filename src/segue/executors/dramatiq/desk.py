@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING
 
 from dramatiq.middleware import Interrupt
 
+from segue.engine.act import Act
 from segue.engine.backoff import longer_wait
 from segue.engine.dispatch import Exchanged, SentStep
 from segue.engine.executing import hasten, report_progress
 from segue.errors import PASSING_ERRORS
-from segue.executors.dramatiq.beginning import begin_all
+from segue.executors.dramatiq.beginning import begin_all, begin_within
 from segue.executors.dramatiq.lease import Lease
 from segue.executors.dramatiq.repairing import repair
 from segue.executors.dramatiq.reports import NotRecordedError, Question, Report
@@ -52,6 +53,7 @@ SENT_AT_ONCE = 32  # by the desk itself, before it answers again
 PROGRESS_SECONDS = 0.5
 _LOOK_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 5.0
+_MOST_QUIET = 3  # a file in which nothing happens is looked at 2 ** 3 times as seldom
 
 
 class Desk:
@@ -75,6 +77,7 @@ class Desk:
         self._beat_at = self._news_at = self._due_at = self._sent_at = self._renew_at = self._progress_at = 0.0
         self._halts_told: tuple[str, int] | None = None
         self._wait_seconds = 0.0
+        self._quiet = 0  # how often in a row there was nothing to do
         self._wakeups: Wakeups | None = None
         self._thread = threading.Thread(target=self._run, name="segue-dramatiq", daemon=True)
 
@@ -188,8 +191,9 @@ class Desk:
                         poll.register(fd, select.POLLIN)
                 elif wakeups.fds:
                     seconds = min(seconds, NEWS_APART_SECONDS)
-                seconds = min(seconds, wakeups.poll_seconds or seconds)
-            poll.poll(max(1, int(seconds * 1000)))
+                if wakeups.poll_seconds is not None:
+                    seconds = min(seconds, wakeups.poll_seconds * 2**self._quiet)
+            self._quiet = 0 if poll.poll(max(1, int(seconds * 1000))) else min(self._quiet + 1, _MOST_QUIET)
         self._bell.answer()
 
     def _round(self) -> None:
@@ -209,28 +213,42 @@ class Desk:
         questions = [self._questions.popleft() for _ in range(len(self._questions))]
         try:
             reports = [question for question in questions if question.report is not None]
-            if reports:
-                self._record(reports)
             begins = [question for question in questions if question.report is None]
+            begun = self._record(reports, begins) if reports else None
             if begins:
-                self._begin(begins)
+                self._begin(begins, begun)
         except BaseException:
             self._questions.extendleft(reversed([each for each in questions if not each.done.is_set()]))
             raise
 
-    def _begin(self, questions: Sequence[Question]) -> None:
+    def _begin(self, questions: Sequence[Question], plainly: set[Attempt] | None) -> None:
         begun = begin_all(
-            self.door.engine, {question.attempt for question in questions}, worker_id=self._lease.worker_id
+            self.door.engine, {question.attempt for question in questions}, worker_id=self._lease.worker_id,
+            plainly=plainly,
         )  # fmt: skip
         for question in questions:
             may_begin = question.attempt in begun
             begun.discard(question.attempt)  # two copies of one message, in two threads
             question.say(may_begin)
 
-    def _record(self, questions: Sequence[Question]) -> None:
+    def _record(self, questions: Sequence[Question], begins: Sequence[Question] = ()) -> set[Attempt] | None:
+        """Record ends. Returns which attempts have begun in the same transaction, or None.
+
+        On SQLite a commit waits for the disk and keeps other processes away, so there are as few as can be. On
+        PostgreSQL a begin that waits for the locks of runs which it does not need would take longer.
+        """
+        together = [question.attempt for question in begins]
+        if self.door.engine.store.sends_commit_along:
+            together = []
+        begun = set[Attempt]()
+
+        def begin(act: Act) -> None:
+            begun.clear()
+            begun.update(begin_within(act, together, worker_id=self._lease.worker_id))
+
         reports = [question.report for question in questions if question.report is not None]
         try:
-            sent = self._recorded(reports)
+            sent = self._recorded(reports, begin if together else None)
         except PASSING_ERRORS:
             for report in reports:
                 report.is_repeated = True
@@ -239,16 +257,17 @@ class Desk:
             if len(questions) > 1:  # one of them is at fault: the others must not suffer
                 for question in questions:
                     self._record([question])
-                return
+                return None
             logger.exception("The end of %s cannot be recorded", questions[0].attempt)
             questions[0].say(error)
-            return
+            return None
         for number, question in enumerate(questions):
             question.say(sent[number :: len(questions)][:SHARE])
         handed = {id(step) for number in range(len(questions)) for step in sent[number :: len(questions)][:SHARE]}
         self._outbox.extend(step for step in sent if id(step) not in handed)
+        return begun if together else None
 
-    def _recorded(self, reports: Sequence[Report]) -> list[SentStep]:
+    def _recorded(self, reports: Sequence[Report], also: Callable[[Act], object] | None) -> list[SentStep]:
         """Record these in as few transactions as can be, and take what may be sent now."""
         engine, door = self.door.engine, self.door
         for report in reports:
@@ -258,7 +277,7 @@ class Desk:
         outcomes = [report.outcome for report in reports if report.outcome is not None]
         freed = sum(report.holds_places for report in reports)
         sent: list[SentStep] = []
-        taken = self._exchange(outcomes, freed=freed)
+        taken = self._exchange(outcomes, freed=freed, also=also)
         for report in reports:
             if report.outcome is not None:
                 report.is_refused = taken.refused == len(outcomes)
@@ -272,12 +291,14 @@ class Desk:
             self._due_at = 0.0
         return sent
 
-    def _exchange(self, outcomes: list[Outcome], *, freed: int) -> Exchanged:
+    def _exchange(
+        self, outcomes: list[Outcome], *, freed: int, also: Callable[[Act], object] | None = None
+    ) -> Exchanged:  # fmt: skip
         """Report outcomes, and take what may be sent; a process that is to end leaves that to others.
 
         It would receive the messages itself: Dramatiq stops its threads after it has told actors of the shutdown.
         """
-        return self.door.exchange(outcomes, freed=freed, takes=not self._is_ending)
+        return self.door.exchange(outcomes, freed=freed, takes=not self._is_ending, also=also)
 
     def _write_progress(self, now: float) -> None:
         if not self._progress or now < self._progress_at:
@@ -314,7 +335,10 @@ class Desk:
         wakeups = self._wakeups
         if wakeups is None or wakeups.open() or not wakeups.is_open:
             return now >= self._sent_at + NEWS_APART_SECONDS
-        return wakeups.woken() or now >= self._due_at or now >= self._news_at
+        if wakeups.woken():
+            self._quiet = 0
+            return True
+        return now >= self._due_at or now >= self._news_at
 
     def _look(self, now: float) -> None:
         """Take what is ready, and again what is late; and interrupt what is asked to end."""

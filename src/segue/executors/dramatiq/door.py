@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dramatiq.broker
 from dramatiq import Broker
 
+from segue.engine.act import Act
 from segue.engine.dispatch import Dispatch, Exchanged, Sender, SentStep
 from segue.engine.engine import Engine
 from segue.engine.executing import Executor
 from segue.errors import ConfigError
+from segue.executors.dramatiq.fetching import Fetcher
 from segue.executors.dramatiq.publish import Publisher
 from segue.executors.long_values import LongValues
 from segue.model import Outcome
@@ -39,6 +41,7 @@ class Door:
         self.window = window
         self.broker: Broker | None = None  # known when it declares its first actor or queue
         self.publisher = Publisher(self)
+        self.fetcher: Fetcher | None = None  # while this process has a worker
         self._url, self.namespace = engine.store.url, engine.namespace
         self.values = LongValues(name, engine.payloads)
         self._engines = {os.getpid(): engine}
@@ -76,13 +79,17 @@ class Door:
         )  # fmt: skip
 
     def exchange(
-        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, takes: bool = True
+        self, outcomes: list[Outcome], *, freed: int = 0, timers: bool = False, takes: bool = True,
+        also: Callable[[Act], object] | None = None,
     ) -> Exchanged:  # fmt: skip
-        """Report outcomes, and take what may be sent now, or nothing. The caller sends it. Raises StoreError."""
+        """Report outcomes, and take what may be sent now, or nothing. The caller sends it. Raises StoreError.
+
+        `also` is done in the same transaction.
+        """
         dispatch = self.dispatch()._replace(timers=timers)
         if not takes:
             dispatch = dispatch._replace(limit=0)
-        return self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed)
+        return self.engine.exchange(outcomes, dispatch=dispatch, by=self.host, freed=freed, also=also)
 
     def deliver(self, taken: Exchanged) -> None:
         """Send what was taken, and what may be sent after that."""
@@ -97,7 +104,16 @@ class Door:
 
         If the broker is away, they are sent again later.
         """
-        return self.publisher.send(steps) if steps else []
+        if not steps:
+            return []
+        refused, fetcher = self.publisher.send(steps), self.fetcher
+        if fetcher is not None:
+            fetcher.sent({self.queue_of(step) for step in steps})
+        return refused
+
+    def queue_of(self, step: SentStep) -> str:
+        """The queue of the broker to which a step is sent."""
+        return step.queue.removeprefix(f"@{self.name}:")
 
 
 def door_for(actor: str | None, broker: Any = None) -> Door:

@@ -18,7 +18,6 @@ from dramatiq.results import Results
 from segue.attempt.outcomes import describe
 from segue.authoring import foreign
 from segue.authoring.context import use
-from segue.engine.claiming.window import WINDOW
 from segue.engine.engine import Engine
 from segue.errors import ConfigError
 from segue.executors.dramatiq import spec
@@ -27,7 +26,7 @@ from segue.executors.dramatiq.classify import End, meaning_of
 from segue.executors.dramatiq.desk import Desk
 from segue.executors.dramatiq.door import Door
 from segue.executors.dramatiq.elements import is_composition, is_returnable, planned
-from segue.executors.dramatiq.pace import hasten
+from segue.executors.dramatiq.fetching import Fetcher
 from segue.executors.dramatiq.publish import fence_of
 from segue.executors.dramatiq.reports import NotRecordedError, Report
 from segue.executors.dramatiq.results import outcome_of, report_of, times_unknown
@@ -38,6 +37,9 @@ from segue.observing.harmless_log import get_logger
 logger = get_logger("segue.dramatiq")
 
 LEASE_SECONDS = 60.0
+
+WINDOW = 600
+"""Redis needs about 600 bytes for a message, and a process receives at most twice as many as it has threads."""
 
 OLDEST = (1, 17)
 """The oldest version of Dramatiq whose ways are known here."""
@@ -117,15 +119,20 @@ class SegueMiddleware(Middleware):
                 self.door, concurrency=worker.worker_threads, chores=self._chores, held=lambda: _held(self._workers)
             )
             self._desk.open()
+            self.door.fetcher = Fetcher(self._workers)
+            self.door.fetcher.open()
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        """From now on an unreachable database is not waited for much longer."""
+        """From now on nothing is fetched, and an unreachable database is not waited for much longer."""
         if self._desk is not None and self._workers == [worker]:
+            fetcher, self.door.fetcher = self.door.fetcher, None
+            if fetcher is not None:
+                fetcher.close()
             self._desk.ends_soon()
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         """Close the desk."""
-        self._workers = [each for each in self._workers if each is not worker]
+        self._workers[:] = [each for each in self._workers if each is not worker]
         desk = self._desk
         if desk is not None and not self._workers:
             self._desk = None
@@ -149,7 +156,6 @@ class SegueMiddleware(Middleware):
         if running is None:
             message.options["store_results"] = False  # the result of the attempt that counts stays
             raise SkipMessage("its attempt is not, or no more, the current one of its step")
-        hasten(self._workers, message.queue_name)
         message.segue_attempt = running
         set_current(running)
         running.use = use(running.context)
@@ -179,6 +185,12 @@ class SegueMiddleware(Middleware):
     def before_nack(self, broker: Any, message: Any) -> None:
         """The same."""
         self._record(broker, message, is_rejected=True)
+
+    def after_ack(self, broker: Any, message: Any) -> None:
+        """This thread is free."""
+        fetcher = self.door.fetcher
+        if fetcher is not None:
+            fetcher.acknowledged(message.queue_name)
 
     def before_enqueue(self, broker: Any, message: Any, delay: int | None) -> None:
         """Hold the retry of an attempt; and let a copy that an actor sends of its own message be a plain message."""
@@ -211,7 +223,6 @@ class SegueMiddleware(Middleware):
             if is_rejected and desk is not None:
                 self._reject(desk, message)
             return
-        hasten(self._workers, message.queue_name)
         while not running.is_recorded:
             try:
                 _deliver(running.desk, self._report(broker, running, is_rejected=is_rejected))

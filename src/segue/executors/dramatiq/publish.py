@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = get_logger("segue.dramatiq")
 
+HIGHEST = 9
+
 
 class Publisher:
     """Sends messages of steps through the broker of a door."""
@@ -54,6 +56,7 @@ class Publisher:
                 refused.append(_refused(step, error))
                 continue
             try:
+                _prioritise(message, step.priority, broker)
                 broker.enqueue(message)
             except Exception as error:  # noqa: BLE001 - the broker is away, or refuses it
                 wrong = _fault_of(message)
@@ -104,6 +107,16 @@ def _arguments(job: Job, fetch: Fetch) -> tuple[list[Any], dict[str, Any]]:
         )
     args, kwargs = found
     return args, kwargs
+
+
+def _prioritise(message: Message[Any], priority: int, broker: Any) -> None:
+    """Give a message the priority of its step, 0 to 9, where the queues of the broker have priorities.
+
+    Messages that came with one keep theirs.
+    """
+    most = getattr(broker, "max_priority", None)
+    if most and priority:
+        message.options.setdefault("broker_priority", priority if most >= HIGHEST else round(priority * most / HIGHEST))
 
 
 def _is_pause(step: SentStep) -> bool:
