@@ -202,3 +202,16 @@ def test_the_body_of_a_chord_has_a_member_of_its_header_as_its_parent(project: P
     assert parents[0] is None
     assert parents[1:4] == [nodes[0].handle] * 3
     assert json.loads(body.spec or "{}")["parent_id"] == nodes[3].handle
+
+
+def test_with_callbacks_on_the_header_each_failure_and_the_body_call_it(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(project.app.conf, "task_allow_error_cb_on_chord_header", True)
+    seen = tmp_path / "seen"
+    canvas = chain(
+        group(project.sig("fail"), project.sig("fail"), project.app.tasks["note"].si(str(seen), "member")), project.app.tasks["note"].si(str(seen), "body")
+    )
+    canvas.link_error(project.app.tasks["note"].si(str(seen), "errback"))
+    assert project.segue.start(canvas).wait(timeout=SECONDS).status == "failed"
+    assert sorted(seen.read_text().split()) == ["errback", "errback", "errback", "member"]

@@ -73,19 +73,6 @@ def test_the_error_callback_behind_a_group_is_called_once(project: Project, tmp_
     assert seen.read_text().split() == ["member", "errback"]
 
 
-def test_with_callbacks_on_the_header_each_failure_and_the_body_call_it(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(project.app.conf, "task_allow_error_cb_on_chord_header", True)
-    seen = tmp_path / "seen"
-    canvas = chain(
-        group(project.sig("fail"), project.sig("fail"), noting(project, seen, "member")), noting(project, seen, "body")
-    )
-    canvas.link_error(noting(project, seen, "errback"))
-    end_of(project, canvas)
-    assert sorted(seen.read_text().split()) == ["errback", "errback", "errback", "member"]
-
-
 def test_an_error_callback_of_a_group_is_called_for_each_task_that_fails(project: Project, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     work = group(project.sig("fail"), project.sig("fail"), project.sig("add", 1, 1))
