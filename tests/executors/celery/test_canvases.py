@@ -210,7 +210,8 @@ def test_with_callbacks_on_the_header_each_failure_and_the_body_call_it(
     monkeypatch.setitem(project.app.conf, "task_allow_error_cb_on_chord_header", True)
     seen = tmp_path / "seen"
     canvas = chain(
-        group(project.sig("fail"), project.sig("fail"), project.app.tasks["note"].si(str(seen), "member")), project.app.tasks["note"].si(str(seen), "body")
+        group(project.sig("fail"), project.sig("fail"), project.app.tasks["note"].si(str(seen), "member")),
+        project.app.tasks["note"].si(str(seen), "body"),
     )
     canvas.link_error(project.app.tasks["note"].si(str(seen), "errback"))
     assert project.segue.start(canvas).wait(timeout=SECONDS).status == "failed"

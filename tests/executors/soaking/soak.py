@@ -21,6 +21,7 @@ from tests.executors.tallying import Place, TallyingWorker
 WORKERS = 3
 MOST_UNENDED = 30
 BETWEEN_BLOWS = (0.5, 4.0)  # seconds
+ORPHAN_SECONDS = 20.0  # children may work on for so long without their main process; then a supervisor ends them
 END_SECONDS = 180.0  # for all runs to end, when no more blows fall
 
 
@@ -45,6 +46,7 @@ class Soak:
         self._chance = chance
         self._workers: list[TallyingWorker] = []
         self._all_workers: list[TallyingWorker] = []
+        self._orphans: list[tuple[float, TallyingWorker]] = []  # and until when they may work
         self._runs: dict[int, tuple[Run, Tallied, str]] = {}
         self._unended: set[int] = set()
         self._is_over = False
@@ -100,6 +102,9 @@ class Soak:
             if worker.process.pid not in self._blows.stopped:
                 self._ended_by_itself(worker)
             self._workers.remove(worker)
+            self._orphans.append((time.monotonic() + ORPHAN_SECONDS, worker))
+        while self._orphans and self._orphans[0][0] <= time.monotonic():
+            self._orphans.pop(0)[1].kill()
         while len(self._workers) < WORKERS:
             number = len(self._all_workers)
             seed = str(self._chance.random()) if number % WORKERS == 0 and not self._is_over else ""
