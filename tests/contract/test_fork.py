@@ -245,7 +245,17 @@ def test_every_column_of_a_step_is_copied(stage: Stage) -> None:
             (
                 "segue_runs",
                 "fork_run",
-                {"intent", "outcome", "error", "started_at", "finished_at", "admitted_at", "parent_run", "parent_step"},
+                {
+                    "intent",
+                    "outcome",
+                    "error",
+                    "started_at",
+                    "finished_at",
+                    "admitted_at",
+                    "parent_run",
+                    "parent_step",
+                    "run_at",
+                },
             ),
         ):
             cursor = connection.execute(f"SELECT * FROM {table} WHERE 1 = 0")

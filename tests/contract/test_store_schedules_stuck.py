@@ -19,7 +19,7 @@ from segue.engine.views import waiting
 from segue.errors import ConfigError, StoreError
 from segue.plan.graph import Plan
 from segue.scheduler import debouncing, deciding, firing, user_calls
-from segue.scheduler.chores import CHORES, Chores
+from segue.scheduler.chores import CHORES, Chores, parameters_of
 from segue.scheduler.debouncing import start_due_debounces
 from segue.scheduler.firing import fire_due
 from segue.scheduler.stuck import LONGEST_SECONDS, Work, stuck_of
@@ -129,10 +129,9 @@ def test_those_that_step_back_leave_the_next_tick_of_the_others_to_be_seen(clock
     clockwork.create("whole", schedule="every hour")
     spoil(clockwork)
     clockwork.tick()
-    chores = Chores(clockwork.stage.engine)
     with clockwork.stage.store.reading() as tx:
         now = clockwork.stage.store.now()
-        [[due]] = tx.all("next_schedule", **chores._parameters(CHORES[0], now))
+        [[due]] = tx.all("next_schedule", **parameters_of(clockwork.stage.engine, CHORES[0], now))
     assert tx.datetime(due) == clockwork.at(60)
 
 

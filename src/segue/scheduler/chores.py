@@ -134,7 +134,7 @@ HELP: tuple[Chore, ...] = (
 )  # fmt: skip
 
 
-def _parameters(engine: Engine, chore: Chore, now: datetime) -> dict[str, Any]:
+def parameters_of(engine: Engine, chore: Chore, now: datetime) -> dict[str, Any]:
     """What a statement that tells the time of a chore may use."""
     return {"now": now, "known": known_workflows(engine), "aside": stuck_of(engine, chore.work).aside(now)}
 
@@ -156,7 +156,7 @@ def next_moment(engine: Engine) -> datetime | None:
     """When a chore will have work, as far as the database knows; None if nothing waits for its time."""
     now = engine.store.now()
     with engine.reading() as tx:
-        found = [tx.all(chore.next_due, **_parameters(engine, chore, now)) for chore in CHORES if chore.next_due]
+        found = [tx.all(chore.next_due, **parameters_of(engine, chore, now)) for chore in CHORES if chore.next_due]
         moments = [moment_of(tx, rows[0][0]) for rows in found if rows]
     return min((moment for moment in moments if moment is not None), default=None)
 
@@ -285,7 +285,7 @@ class Chores:
     def _ask(self, asking: Sequence[Chore], now: datetime) -> dict[Chore, float]:
         """In how many seconds each of these will have work."""
         with self._engine.reading() as tx:
-            answers = [tx.later(str(chore.next_due), **_parameters(self._engine, chore, now)) for chore in asking]
+            answers = [tx.later(str(chore.next_due), **parameters_of(self._engine, chore, now)) for chore in asking]
             rows = [answer.rows() for answer in answers]
             found = [rows_of_one[0][0] if rows_of_one else None for rows_of_one in rows]
             moments = [moment_of(tx, due) for due in found]

@@ -55,13 +55,13 @@ def circle() -> Any:
 
 
 def twice_in_a_workflow() -> None:
-    workflow = Workflow(name="w")
+    workflow = Workflow(name="weaving")
     Task(workflow=workflow, name="a")
     Task(workflow=workflow, name="a")
 
 
 def in_two_workflows() -> None:
-    workflows = [Workflow(name="v"), Workflow(name="w")]
+    workflows = [Workflow(name="vetting"), Workflow(name="weaving")]
     for workflow in workflows:
         Task(workflow=workflow, name="a")
     Taskflow().add_workflows(workflows)
@@ -78,11 +78,11 @@ def added_twice() -> None:
 
 
 def across_workflows() -> None:
-    Task(workflow=Workflow(name="v"), name="a").depends_on(Task(workflow=Workflow(name="w"), name="b"))
+    Task(workflow=Workflow(name="vetting"), name="a").depends_on(Task(workflow=Workflow(name="weaving"), name="b"))
 
 
 def on_itself() -> None:
-    task = Task(workflow=Workflow(name="w"), name="a")
+    task = Task(workflow=Workflow(name="weaving"), name="a")
     task.depends_on(task)
 
 
@@ -111,7 +111,10 @@ def with_a_new_push_worker_too_late() -> None:
         (lambda: Task(name="a", params=[1]), "is not a dict"),  # type: ignore[arg-type]
         (lambda: Task(name="a", default_priority="urgent"), "critical, high, normal, low"),
         (lambda: Task(name="a", start_date="2026"), "is not a datetime"),
-        (lambda: Task(workflow=Workflow(name="w"), name="a", schedule="0 1 * * *"), "give schedule= to the workflow"),
+        (
+            lambda: Task(workflow=Workflow(name="weaving"), name="a", schedule="0 1 * * *"),
+            "give schedule= to the workflow",
+        ),
         (lambda: Taskflow().add_task(Task(name="a", schedule="0 0 1 * * *")), "0 0 1"),
         (lambda: Taskflow().add_task(Task(name="a", concurrency=0)), "concurrency"),
         (lambda: Taskflow().add_task(Task(name="a", retries=-1)), "retries"),
@@ -149,7 +152,7 @@ def test_what_has_no_counterpart_names_the_replacement(use: Callable[[], Any]) -
 
 
 def test_definitions_become_segues(taskflow: Taskflow) -> None:
-    workflow = Workflow(name="w", concurrency=3, sla=60, schedule="0 4 * * *", start_date=datetime(2030, 1, 1))  # noqa: DTZ001
+    workflow = Workflow(name="weaving", concurrency=3, sla=60, schedule="0 4 * * *", start_date=datetime(2030, 1, 1))  # noqa: DTZ001
     first = Task(workflow=workflow, name="a.b", retries=2, retry_delay=900, timeout=None)
     second = Task(workflow=workflow, name="c")
     second.depends_on(first)
@@ -173,7 +176,7 @@ def test_definitions_become_segues(taskflow: Taskflow) -> None:
     assert schedule is not None
     assert (schedule.active, schedule.starts_at) == (False, datetime(2030, 1, 1, tzinfo=UTC))
     assert taskflow.get_task("c") is second
-    assert taskflow.get_workflow("w") is workflow
+    assert taskflow.get_workflow("weaving") is workflow
     with pytest.raises(KeyError):
         taskflow.get_workflow("x")
 
@@ -277,9 +280,9 @@ def test_slack_gets_failures_of_workflows_and_of_tasks_outside() -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         slack = SlackMonitor(f"http://127.0.0.1:{server.server_port}/hook")
         slack.task_failed(None, ENDED)
-        slack.task_failed(None, ENDED._replace(workflow_name="w"))
-        slack.workflow_failed(None, ENDED._replace(task_name=None, workflow_name="w"))
+        slack.task_failed(None, ENDED._replace(workflow_name="weaving"))
+        slack.workflow_failed(None, ENDED._replace(task_name=None, workflow_name="weaving"))
         server.shutdown()
     assert posted == [
-        b'{"text":"Task t failed (r.0): OSError: away"}', b'{"text":"Workflow w failed (r.0): OSError: away"}',
+        b'{"text":"Task t failed (r.0): OSError: away"}', b'{"text":"Workflow weaving failed (r.0): OSError: away"}',
     ]  # fmt: skip
