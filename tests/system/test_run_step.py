@@ -61,7 +61,7 @@ def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     assert "no.such.module" in outcome.error.message or "'no'" in outcome.error.message
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.proof)])
 def test_a_signal_from_outside_loses_the_attempt(tmp_path: Path, number: signal.Signals) -> None:
     process = run_step(spooled(tmp_path, "wait", f'[["{tmp_path}/began"],{{}}]'))
     while not (tmp_path / "began").exists():

@@ -35,6 +35,7 @@ def queued(staged: Staged) -> int:
     return int(redis.Redis.from_url(f"{staged.broker}/0").llen("celery"))  # type: ignore[arg-type]
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(600 if IS_THOROUGH else 120)
 def test_of_many_queued_messages_none_begins_after_the_pause(staged: Staged, tmp_path: Path) -> None:
     project, path = staged.project, tmp_path / "notes"

@@ -166,6 +166,7 @@ def test_a_task_that_takes_longer_than_the_visibility_timeout_runs_once(scene: S
     assert received >= 3, "the message did not come again"  # once received, again, and once succeeded
 
 
+@pytest.mark.proof
 def test_a_message_that_a_dead_worker_had_comes_again_and_is_refused(scene: Scene) -> None:
     """Its step has been sent again meanwhile, when the lease of the worker was over."""
     first = scene.worker(TALLY_VISIBILITY="8")

@@ -53,7 +53,9 @@ def impatient(sqlite_url: str, own_redis: str, tmp_path: Path) -> Iterator[Stage
     stage.close()
 
 
-@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+@pytest.mark.parametrize(
+    "pool", ["threads", *(pytest.param(pool, marks=pytest.mark.proof) for pool in ("solo", "gevent"))]
+)
 def test_what_a_killed_worker_had_is_done_by_another(impatient: Staged, tmp_path: Path, pool: str) -> None:
     first = impatient.worker(pool=pool)
     project = impatient.project

@@ -21,6 +21,7 @@ def waiting(staged: Staged) -> int:
     return redis.Redis.from_url(f"{staged.broker}/0").llen("celery")
 
 
+@pytest.mark.proof
 def test_a_large_chord_waits_in_the_database_and_all_of_it_runs(staged: Staged) -> None:
     project, count = staged.project, 1800
     run = project.segue.start(chord([project.sig("same", number) for number in range(count)], project.sig("total")))

@@ -164,6 +164,7 @@ def test_the_priority_of_a_step_is_that_of_its_message(
     assert [found.get("broker_priority") for found in options] == [expected, 2]
 
 
+@pytest.mark.proof
 def test_a_worker_with_one_thread_that_is_stopped_in_the_middle_loses_and_repeats_nothing(
     on_sqlite: Staged, tmp_path: Path
 ) -> None:  # fmt: skip

@@ -159,6 +159,7 @@ def test_a_dispatcher_that_is_killed_loses_nothing(bench: Bench, tmp_path: Path)
     assert len(bench.jobs()) == before + 8
 
 
+@pytest.mark.proof
 def test_a_controller_that_is_away_changes_nothing(make_bench: Callable[[SlurmCluster], Bench]) -> None:
     """It is killed with jobs outside. It may forget those submitted last, so they may be tried again."""
     with running_slurm() as cluster:
