@@ -52,10 +52,11 @@ class Fetcher:
         for queue in queues:
             self._asked.put(queue)
 
-    def acknowledged(self, queue: str) -> None:
-        """A thread of this process is done with a message."""
-        if queue in self._fuller and any(_wants_more(worker, queue) for worker in self._workers):
-            self._asked.put(queue)
+    def acknowledged(self) -> None:
+        """A thread of this process is done with a message, and can take one of any queue."""
+        for queue in tuple(self._fuller):
+            if any(_wants_more(worker, queue) for worker in self._workers):
+                self._asked.put(queue)
 
     def _run(self) -> None:
         while (queue := self._asked.get()) is not None:
@@ -72,17 +73,16 @@ class Fetcher:
         if consumer is None or thread.paused or not thread.running:
             self._fuller.discard(queue)
             return
+        was_fuller = queue in self._fuller
+        self._fuller.add(queue)  # before threads are counted: one that is done from now on asks for this queue
         wanted = _free(worker)
-        if queue in self._fuller:
+        if was_fuller:
             wanted = max(wanted, consumer.prefetch - _taken(consumer))
         if wanted <= 0:
-            self._fuller.add(queue)
             return
         found = consumer.broker.do_fetch(queue, wanted)
         if len(found) < wanted:
             self._fuller.discard(queue)
-        else:
-            self._fuller.add(queue)
         for data in found:
             if data is not None:
                 _hand_on(thread, consumer, data)

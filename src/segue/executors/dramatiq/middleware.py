@@ -190,7 +190,7 @@ class SegueMiddleware(Middleware):
         """This thread is free."""
         fetcher = self.door.fetcher
         if fetcher is not None:
-            fetcher.acknowledged(message.queue_name)
+            fetcher.acknowledged()
 
     def before_enqueue(self, broker: Any, message: Any, delay: int | None) -> None:
         """Hold the retry of an attempt; and let a copy that an actor sends of its own message be a plain message."""
