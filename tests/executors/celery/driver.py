@@ -173,9 +173,15 @@ class CeleryDriver:
         wait_until(lambda: len(self._said(attempt)) > before)
         answer = self._said(attempt)[-1]
         if answer == "refused":
+            self._let_be_recalled(attempt)
             return False
         self._running[attempt] = int(answer.split()[1])
         return True
+
+    def _let_be_recalled(self, attempt: Attempt) -> None:
+        """A worker that turns a message of a paused run away says so before its step is ready again."""
+        if self.segue.get(attempt[0]).status == "paused":
+            wait_until(lambda: (self._step(attempt).status, self._step(attempt).attempt) != ("sent", attempt[2]))
 
     def _said(self, attempt: Attempt) -> list[str]:
         path = said_of(self._folder, attempt)
