@@ -32,6 +32,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from segue.authoring import declared
+from segue.authoring.pushed import executors
 from segue.observing.observers import observers
 from segue.store import open_store
 from tests.servers import postgres, receiver
@@ -136,6 +137,16 @@ def only_tasks_of(*packages: str) -> Iterator[None]:
     yield
     for known, all_of_them in before:
         known |= all_of_them  # with what was imported meanwhile, because it is not imported again
+
+
+@pytest.fixture
+def no_other_executors() -> Iterator[None]:
+    """No executor is registered but those that the test makes. Other modules of the suite leave theirs."""
+    before = dict(executors)
+    executors.clear()
+    yield
+    executors.clear()
+    executors.update(before)
 
 
 @pytest.fixture(autouse=True)

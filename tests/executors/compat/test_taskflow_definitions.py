@@ -27,6 +27,8 @@ from segue.plan.pushed import decode_spec
 from segue.scheduler.chores import Chores
 from segue.testing import ScriptedPlatform
 
+pytestmark = pytest.mark.usefixtures("no_other_executors")
+
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ from segue.errors import DefinitionError, PlanError
 from segue.plan.graph import Node, Plan
 from segue.plan.pushed import PushSpec, decode_spec, size_of
 from segue.testing import ScriptedPlatform
+
+pytestmark = pytest.mark.usefixtures("no_other_executors")
 
 
 @task(name="pushed.fold", executor="hpc", resources=Resources(cpu=2, memory="1GiB"), push={"partition": "short"})
@@ -96,11 +97,9 @@ def test_resources_that_make_no_sense(wrong: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def registered() -> Iterator[None]:
+def registered(no_other_executors: None) -> None:
     """An executor whose processes have files instead of the database."""
     executors["hpc"] = ScriptedPlatform("hpc")
-    yield
-    executors.clear()
 
 
 @pytest.mark.usefixtures("registered")
