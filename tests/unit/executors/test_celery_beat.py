@@ -48,10 +48,10 @@ def entry(when: Any, **more: Any) -> dict[str, Any]:
 
 def times_of_celery(when: crontab, count: int) -> list[datetime]:
     """The times at which beat would start it, by Celery's own arithmetic."""
-    when.nowfun = lambda: NOW
     when.tz = UTC
     found, last = [], NOW
     for _ in range(count):
+        when.nowfun = lambda last=last: last  # Celery 5.3 reckons otherwise when it is another day by now
         last_run, delta, _ = when.remaining_delta(last)
         last = last_run + delta
         found.append(last)
