@@ -150,10 +150,17 @@ def no_other_executors() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def registry_as_it_was() -> Iterator[None]:
-    """Forget the tasks and workflows that a test function defines; those of modules stay."""
+def registry_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Forget the tasks and workflows that a test function defines; those of modules stay.
+
+    Executors that a test makes are forgotten, too, where it imports no projects that make some.
+    """
     before = {*declared.tasks, *declared.workflows}
+    known = dict(executors)
     yield
+    if kind_of(request.path) in ("unit", "contract", "property"):
+        executors.clear()
+        executors.update(known)
     for names in (declared.tasks, declared.workflows):
         for name, found in list(names.items()):
             if name not in before and "<locals>" in found.fn.__qualname__:

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from segue.dispatcher.registry import executors
 from tests.docs.pages import ROOT, Block, blocks, pages
 
 PROMISED = "#> "
@@ -28,6 +29,7 @@ PAGES = [page for page in pages() if runnable(page)]
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_the_examples_of_a_page_run_and_print_what_they_promise(page: Path, fresh_place: Path) -> None:
     module = ModuleType(f"page_{page.stem.replace('-', '_')}")
+    known = dict(executors)
     sys.modules[module.__name__] = module
     try:
         for block in runnable(page):
@@ -41,6 +43,8 @@ def test_the_examples_of_a_page_run_and_print_what_they_promise(page: Path, fres
         if "segue" in vars(module):
             module.segue.close()
         del sys.modules[module.__name__]
+        executors.clear()
+        executors.update(known)
 
 
 def run(block: Block, module: ModuleType) -> str:

@@ -31,6 +31,8 @@ from segue.plan.graph import Plan
 from segue.plan.pushed import Resources
 from tests.contract.hostile import VALUES, called, outcome, spoilt
 
+pytestmark = pytest.mark.usefixtures("no_other_executors")
+
 STEP = {
     "name": "n", "queue": "q", "priority": 5, "delay": 1, "run_at": datetime(2030, 1, 1, tzinfo=UTC),
     "rule": "all_done", "when": True, "after": [], "metadata": {"a": 1}, "sla_start": 5, "sla_end": 9,
