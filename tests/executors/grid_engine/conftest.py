@@ -4,55 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 from segue import Run, Segue
-from segue.dispatcher.dispatcher import Dispatcher
 from segue.dispatcher.registry import executors
+from tests.executors.benches import ClusterBench
 from tests.servers.grid_engine import PROGRAMS, GridEngine, GridEngineMissingError, running_grid_engine
 
-SECONDS = 90.0
 TASKS = "tests.executors.grid_engine.grid_tasks"
 
 
-class Bench:
-    """A database, a dispatcher in this process, and what a test does to both."""
-
-    def __init__(self, segue: Segue, cluster: GridEngine, tasks: ModuleType) -> None:
-        self.segue = segue
-        self.cluster = cluster
-        self.tasks = tasks
-        self.folder = Path(tasks.FOLDER)
-        self.executor = tasks.cluster
-        self.dispatcher = Dispatcher(segue.engine, self.executor)
-
-    def renew(self) -> None:
-        """Another dispatcher, which knows nothing of the one before."""
-        self.dispatcher = Dispatcher(self.segue.engine, self.executor)
-
-    def until(self, is_so: Callable[[], Any], seconds: float = SECONDS) -> None:
-        """Rounds of the dispatcher until something is so."""
-        end = time.monotonic() + seconds
-        while not is_so():
-            assert time.monotonic() < end, self.cluster.ask("qstat", "-u", "*")
-            self.dispatcher.run_once()
-            time.sleep(0.1)
-
-    def finish(self, *runs: Run) -> None:
-        """Rounds until these runs are over."""
-        self.until(lambda: all(run.status.is_final for run in runs))
-
-    def began(self, name: str) -> bool:
-        return (self.folder / f"{name}.began").exists()
-
-    def let_go(self, name: str) -> None:
-        (self.folder / name).touch()
+class Bench(ClusterBench):
+    listing = ("qstat", "-u", "*")
 
     def why(self, run: Run) -> str:
         return " ".join(reason.text for reason in run.explain())

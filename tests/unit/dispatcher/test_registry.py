@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from segue.cli.dispatcher import _chosen
-from segue.dispatcher.registry import executors, register
+from segue.dispatcher.registry import register
 from segue.errors import ConfigError, DefinitionError
 from segue.testing import ScriptedPlatform
 
-
-@pytest.fixture(autouse=True)
-def none_registered() -> Iterator[None]:
-    before = dict(executors)
-    executors.clear()
-    yield
-    executors.clear()
-    executors.update(before)
+pytestmark = pytest.mark.usefixtures("no_other_executors")
 
 
 def test_all_of_them_or_those_that_are_named() -> None:
