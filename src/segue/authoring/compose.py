@@ -308,7 +308,7 @@ def as_element(item: Any, inside: str) -> Element:
         )
     if not isinstance(item, type) and isinstance(item, _AsSignature):
         return item.s()
-    made = foreign.made_of(item)
+    made = foreign.member_of(item)
     if made is not None:
         return made if isinstance(made, Element) else Embedded(made)
     if callable(item):

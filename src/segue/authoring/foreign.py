@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 class _Planner(NamedTuple):
     predicate: Callable[[Any], bool]
     make: Callable[[Any], Any]
+    member: Callable[[Any], Any]
     is_returned_as_plan: Callable[[Any], bool]
 
 
@@ -19,11 +20,11 @@ _planners: list[_Planner] = []
 
 
 def register(
-    predicate: Callable[[Any], bool], make: Callable[[Any], Any], *,
+    predicate: Callable[[Any], bool], make: Callable[[Any], Any], *, member: Callable[[Any], Any] | None = None,
     is_returned_as_plan: Callable[[Any], bool] | None = None,
 ) -> None:  # fmt: skip
     """See `segue.authoring.planning.register_planner`."""
-    _planners.append(_Planner(predicate, make, is_returned_as_plan or predicate))
+    _planners.append(_Planner(predicate, make, member or make, is_returned_as_plan or predicate))
 
 
 def is_returned_as_plan(value: object) -> bool:
@@ -33,7 +34,15 @@ def is_returned_as_plan(value: object) -> bool:
 
 def made_of(value: Any) -> Any:
     """What the first planner that accepts this value makes of it: an element or a plan. None if none accepts it."""
-    for planner in _planners:
-        if planner.predicate(value):
-            return planner.make(value)
-    return None
+    planner = _planner_of(value)
+    return None if planner is None else planner.make(value)
+
+
+def member_of(value: Any) -> Any:
+    """The same, for a member of a chain or a group."""
+    planner = _planner_of(value)
+    return None if planner is None else planner.member(value)
+
+
+def _planner_of(value: Any) -> _Planner | None:
+    return next((planner for planner in _planners if planner.predicate(value)), None)

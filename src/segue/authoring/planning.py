@@ -24,19 +24,23 @@ from segue.plan.check import Parameters, check
 from segue.plan.graph import Plan, RunTerms
 
 
-def register_planner(predicate: Callable[[Any], bool], make: Callable[[Any], Element | Plan]) -> None:
+def register_planner(
+    predicate: Callable[[Any], bool], make: Callable[[Any], Element | Plan], *,
+    member: Callable[[Any], Element] | None = None,
+) -> None:  # fmt: skip
     """Let `to_plan` and `is_plan` accept the compositions of another library.
 
     `predicate` says whether a value is one. It is called for every value that a task returns, so it should be quick,
-    and it should not raise. `make` returns a chain, a group, a signature or a `Plan` for it. Where it returns no plan,
-    `chain` and `group` accept the value as a member, too. The first registered planner that accepts a value wins.
+    and it should not raise. `make` returns a chain, a group, a signature or a `Plan` for it. As a member of `chain` and
+    `group`, the value becomes what `member` returns; without `member` it is what `make` returns, and a plan among
+    other members gets no result of what is before it. The first registered planner that accepts a value wins.
 
     Example::
 
         register_planner(lambda work: isinstance(work, Pipeline), lambda work: chain(*map(signature_of, work.parts)))
         segue.start(Pipeline(...))
     """
-    foreign.register(predicate, make)
+    foreign.register(predicate, make, member=member)
 
 
 def to_plan(work: Any, /, *args: Any, **kwargs: Any) -> Plan:

@@ -28,6 +28,9 @@ OPEN = "segue_open"
 IMMUTABLE = "is_immutable"
 """Among the options of an error callback that is called inline: it gets its own arguments only."""
 
+BEFORE = "segue.before"
+"""The task of a call that stands for what is before a canvas in a chain of Segue."""
+
 
 class Pending:
     """Stands for the result of a call that has not run yet."""

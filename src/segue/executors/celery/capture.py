@@ -23,7 +23,17 @@ from celery.utils.functional import _regen
 from kombu.utils.functional import maybe_list
 from kombu.utils.uuid import uuid
 
-from segue.executors.celery.calls import IMMUTABLE, NOT_KEPT, Call, Kin, Pending, is_open, member_of, takes_exception
+from segue.executors.celery.calls import (
+    BEFORE,
+    IMMUTABLE,
+    NOT_KEPT,
+    Call,
+    Kin,
+    Pending,
+    is_open,
+    member_of,
+    takes_exception,
+)
 
 if TYPE_CHECKING:
     from segue.executors.celery.growing import Growing
@@ -106,6 +116,11 @@ class Capture:
     def leave_open(self, group_id: str) -> None:
         """More members of this header will come: nothing here calls its body."""
         self._applied.add(group_id)
+
+    def begin_after(self) -> None:
+        """Add a call that stands for what is before the canvas: what is applied next comes after it."""
+        self.add(BEFORE, (), {}, {})
+        self._parents = (0,)
 
     def apply_to_generated(self, body: Signature) -> list[int]:
         """Apply the body of a chord to the only call, which stands for its header; returns the calls that begin it."""

@@ -31,6 +31,7 @@ from segue.executors.celery.door import (
     find_door,
     put_door,
 )  # fmt: skip
+from segue.executors.celery.element import CanvasElement
 from segue.executors.celery.limited import task_of_segue
 from segue.executors.celery.members import add_to_chord_of
 from segue.executors.celery.node import node_step
@@ -152,7 +153,7 @@ def plan_of(canvas: Signature, *args: Any, **kwargs: Any) -> Plan:
     return plan
 
 
-register_planner(lambda work: isinstance(work, Signature), plan_of)
+register_planner(lambda work: isinstance(work, Signature), plan_of, member=CanvasElement)
 
 
 def _take_sending(app: Celery, door: Door) -> None:

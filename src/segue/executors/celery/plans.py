@@ -15,7 +15,7 @@ from msgspec import structs
 
 from segue.errors import PlanError, Problem, SerializationError
 from segue.executors.celery.calls import Call, Kin, Pending
-from segue.executors.celery.capture import Capture, captured
+from segue.executors.celery.capture import Capture, captured, capturing
 from segue.executors.celery.codec import dumps, encode_arguments, expression_of, gathered
 from segue.executors.celery.limited import limited, task_of_segue, terms_of
 from segue.executors.celery.priority import later_first
@@ -39,12 +39,33 @@ def plan_of_canvas(
 
     Raises PlanError for arguments that Celery's JSON cannot hold, and where Celery would run the tasks at once.
     """
+    _refuse_eager(door, canvas)
+    capture, result = captured(door.app, lambda: canvas.apply_async(args, kwargs, **options))
+    return plan_of_capture(door, str(canvas.task), capture, result), result
+
+
+def plan_after(door: Door, canvas: Signature) -> Plan | None:
+    """The plan of a canvas that gets a result: that of its first step, a join for the caller to fill in.
+
+    None if the canvas takes no result, because all its first tasks are immutable.
+    """
+    _refuse_eager(door, canvas)
+    capture = Capture(door.app)
+    with capturing(capture):
+        capture.begin_after()
+        result = canvas.apply_async((Pending(0),))
+        capture.follow()
+    plan = plan_of_capture(door, str(canvas.task), capture, result)
+    if not any(0 in steps_in(hole.what) for node in plan.nodes for hole in node.holes):
+        return None
+    return structs.replace(plan, nodes=(Node("before", None), *plan.nodes[1:]))
+
+
+def _refuse_eager(door: Door, canvas: Signature) -> None:
     if door.app.conf.task_always_eager:
         why = "task_always_eager is on: Celery would run its tasks here and now, before there is a run"
         remedy = "Turn it off where canvases are started with Segue, and let a worker run them"
         raise PlanError(str(canvas.task), [Problem(str(canvas.task), why, remedy)])
-    capture, result = captured(door.app, lambda: canvas.apply_async(args, kwargs, **options))
-    return plan_of_capture(door, str(canvas.task), capture, result), result
 
 
 def plan_of_capture(
