@@ -161,10 +161,11 @@ def test_arguments_that_no_encoder_can_write_are_refused_at_the_start(inner: Pro
     assert len(inner.segue.runs()) == count
 
 
+@pytest.mark.parametrize(("method", "ends"), [("hand_in", "succeeded"), ("_ask", "failed")])
 def test_an_interrupt_that_comes_late_ends_no_thread_and_no_run(
-    inner: Project, monkeypatch: pytest.MonkeyPatch
+    inner: Project, monkeypatch: pytest.MonkeyPatch, method: str, ends: str
 ) -> None:  # fmt: skip
-    plain, raised = Desk._ask, threading.Event()
+    plain, raised = getattr(Desk, method), threading.Event()
 
     def ask(desk: Desk, question: Any) -> Any:
         if question.report is not None and not raised.is_set():
@@ -172,9 +173,11 @@ def test_an_interrupt_that_comes_late_ends_no_thread_and_no_run(
             raise CancelledStep
         return plain(desk, question)
 
-    monkeypatch.setattr(Desk, "_ask", ask)
-    assert inner.result(inner.message("add", 1, 2)) == 3
+    monkeypatch.setattr(Desk, method, ask)
+    message = inner.message("add", 1, 2) if ends == "succeeded" else inner.message("add", 1, "x")
+    assert inner.segue.start(message.copy(options={**message.options, "max_retries": 0})).wait(20).status == ends
     assert raised.is_set()
+    assert inner.result(inner.message("add", 3, 4)) == 7
 
 
 def test_an_end_that_cannot_be_described_fails_its_step_and_is_not_lost(

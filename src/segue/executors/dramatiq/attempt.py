@@ -40,6 +40,7 @@ class RunningAttempt:
         self.retry_seconds: float | None = None
         self.retry_message: Any = None
         self.is_recorded = False
+        self.is_handed_in = False  # its end is with the desk, and its thread does something else
         self.is_asked_to_end = False
         self.use: Any = None  # the context that is to be left
         self.taken_fence: Any = None  # while a copy of its message is sent
@@ -67,6 +68,12 @@ class RunningAttempt:
             self.returned, self.result = True, result
         else:
             self.error = error
+
+    def has_recorded(self) -> None:
+        """Its end is in the database."""
+        self.is_recorded = True
+        self.error = self.result = None  # which hold frames, and through them the message
+        self.leave()
 
     def leave(self) -> None:
         """This process has the attempt no more."""

@@ -70,7 +70,7 @@ class Desk:
         self._questions: deque[Question] = deque()
         self._progress: dict[Attempt, Progress] = {}
         self._outbox: deque[SentStep] = deque()
-        self._is_ending = False  # the process is to end
+        self.is_ending = False  # the process is to end
         self._away_since: float | None = None  # since when the database does not answer
         self._stop = False
         self._lease = Lease(door, concurrency=concurrency)
@@ -89,7 +89,7 @@ class Desk:
 
     def ends_soon(self) -> None:
         """The worker shuts down: what runs may end, and an unreachable database is not waited for much longer."""
-        self._is_ending = True
+        self.is_ending = True
 
     def close(self) -> None:
         """End, when what is under way is done."""
@@ -112,6 +112,11 @@ class Desk:
             raise NotRecordedError("this process ends, and the database is away")
         return question.answer
 
+    def hand_in(self, question: Question) -> None:
+        """Ask without waiting: the desk says the answer to the question."""
+        self._questions.append(question)
+        self._bell.ring()
+
     def note_progress(self, progress: Progress) -> None:
         """Keep what an attempt reports; it is written soon."""
         self._progress[progress.run_id, progress.step, progress.attempt] = progress
@@ -128,17 +133,17 @@ class Desk:
                     is_handed_in = True
                 self._bell.ring()
                 while not question.done.wait(_LOOK_SECONDS):
-                    if self._is_over:
+                    if self.is_over:
                         return question
                 return question
             except Interrupt:
                 continue
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether no answer will come any more."""
         since = self._away_since
-        is_late = self._is_ending and since is not None and time.monotonic() - since >= GRACE_SECONDS
+        is_late = self.is_ending and since is not None and time.monotonic() - since >= GRACE_SECONDS
         return is_late or not self._thread.is_alive()
 
     # The thread ---------------------------------------------------------------------------------------------------
@@ -298,7 +303,7 @@ class Desk:
 
         It would receive the messages itself: Dramatiq stops its threads after it has told actors of the shutdown.
         """
-        return self.door.exchange(outcomes, freed=freed, takes=not self._is_ending, also=also)
+        return self.door.exchange(outcomes, freed=freed, takes=not self.is_ending, also=also)
 
     def _write_progress(self, now: float) -> None:
         if not self._progress or now < self._progress_at:
@@ -318,7 +323,7 @@ class Desk:
             if not running.thread.is_alive():
                 self.running.pop(attempt, None)
         asking = {question.attempt for question in list(self._questions)}
-        self._lease.renew({*self.running, *asking}, is_ending=self._is_ending)
+        self._lease.renew({*self.running, *asking}, is_ending=self.is_ending)
 
     # What is done unasked --------------------------------------------------------------------------------------------
 
@@ -343,7 +348,7 @@ class Desk:
     def _look(self, now: float) -> None:
         """Take what is ready, and again what is late; and interrupt what is asked to end."""
         self._acknowledge_halts()
-        if self._is_ending:
+        if self.is_ending:
             self._end_asked()
             self._sent_at = now
             self._news_at = self._due_at = now + NEWS_SECONDS

@@ -8,6 +8,7 @@ The middleware is the first of the list while a worker runs, so its `before_...`
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -18,9 +19,11 @@ from dramatiq.results import Results
 from segue.attempt.outcomes import describe
 from segue.authoring import foreign
 from segue.authoring.context import use
+from segue.engine.dispatch import SentStep
 from segue.engine.engine import Engine
 from segue.errors import ConfigError
 from segue.executors.dramatiq import spec
+from segue.executors.dramatiq.acknowledging import Clerk, take_over
 from segue.executors.dramatiq.attempt import RunningAttempt, current_attempt, set_current
 from segue.executors.dramatiq.classify import End, meaning_of
 from segue.executors.dramatiq.desk import Desk
@@ -95,6 +98,7 @@ class SegueMiddleware(Middleware):
         self.door = Door(segue.engine, name=name, lease_seconds=lease_seconds, window=window)
         self._chores = chores
         self._desk: Desk | None = None
+        self._clerk: Clerk | None = None
         self._workers: list[Any] = []
 
     # The broker, and the life of a worker -------------------------------------------------------------------------
@@ -121,6 +125,18 @@ class SegueMiddleware(Middleware):
             self._desk.open()
             self.door.fetcher = Fetcher(self._workers)
             self.door.fetcher.open()
+            self._clerk = Clerk(self._desk, threads=worker.worker_threads, send=_send)
+            self._clerk.open()
+
+    def after_consumer_thread_boot(self, broker: Any, thread: Any) -> None:
+        """Let its messages be acknowledged without a thread that waits."""
+        if self._clerk is not None:
+            take_over(thread, self._clerk, lambda running: self._report(broker, running, is_rejected=False))
+
+    def before_worker_thread_shutdown(self, broker: Any, thread: Any) -> None:
+        """Wait until its messages are acknowledged: the consumers are closed after that."""
+        if self._clerk is not None:
+            self._clerk.settle()
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
         """From now on nothing is fetched, and an unreachable database is not waited for much longer."""
@@ -133,10 +149,11 @@ class SegueMiddleware(Middleware):
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         """Close the desk."""
         self._workers[:] = [each for each in self._workers if each is not worker]
-        desk = self._desk
-        if desk is not None and not self._workers:
-            self._desk = None
+        desk, clerk = self._desk, self._clerk
+        if desk is not None and clerk is not None and not self._workers:
+            self._desk = self._clerk = None
             desk.close()
+            clerk.close()
 
     # A message ----------------------------------------------------------------------------------------------------
 
@@ -226,14 +243,12 @@ class SegueMiddleware(Middleware):
         while not running.is_recorded:
             try:
                 _deliver(running.desk, self._report(broker, running, is_rejected=is_rejected))
-                running.is_recorded = True
+                running.has_recorded()
             except Interrupt:
                 continue
             except EndIsNotRecordedError:
                 running.leave()  # so that the desk gives it back
                 raise
-        running.error = running.result = None  # which hold frames, and through them the message
-        running.leave()
 
     def _reject(self, desk: Desk, message: Any) -> None:
         """A message was rejected before it began: this process does not know its actor."""
@@ -308,13 +323,23 @@ def _deliver(desk: Desk, report: Report) -> None:
             steps = list(desk.report(waiting.pop()))
         except NotRecordedError as error:
             raise EndIsNotRecordedError(f"the end of {report.attempt} could not be recorded: {error}") from error
-        while True:
-            try:
-                refused = desk.door.publish(steps)
-                break
-            except Interrupt:  # it came too late for the body; of messages that are sent twice, one begins
-                continue
-        waiting += [Report((each.run_id, each.step, each.attempt), each) for each in refused]
+        waiting += _sent(desk, steps)
+
+
+def _sent(desk: Desk, steps: Sequence[SentStep]) -> list[Report]:
+    """Send messages. Returns what is to be recorded of those that can never be sent."""
+    while True:
+        try:
+            refused = desk.door.publish(list(steps))
+        except Interrupt:  # it came too late for the body; of messages that are sent twice, one begins
+            continue
+        return [Report((each.run_id, each.step, each.attempt), each) for each in refused]
+
+
+def _send(desk: Desk, steps: Sequence[SentStep]) -> None:
+    """Send messages, and record those that can never be sent."""
+    for report in _sent(desk, steps):
+        _deliver(desk, report)
 
 
 def _held(workers: list[Any]) -> list[Attempt]:

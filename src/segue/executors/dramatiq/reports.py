@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from segue.engine.act import Act
@@ -57,13 +57,16 @@ class NotRecordedError(Exception):
 
 
 class Question:
-    """A worker thread that waits for an answer."""
+    """What a worker thread asks, and the answer. It waits for that, unless there is something to do then."""
 
-    __slots__ = ("answer", "attempt", "done", "report")
+    __slots__ = ("answer", "attempt", "done", "report", "then")
 
-    def __init__(self, attempt: Attempt, report: Report | None) -> None:
+    def __init__(
+        self, attempt: Attempt, report: Report | None, *, then: Callable[[Question], object] | None = None
+    ) -> None:  # fmt: skip
         self.attempt = attempt
         self.report = report  # None: may it begin?
+        self.then = then  # called by the desk, so it must be quick
         self.done = threading.Event()
         self.answer: bool | Sequence[SentStep] | Exception = False
 
@@ -71,3 +74,5 @@ class Question:
         """Answer."""
         self.answer = answer
         self.done.set()
+        if self.then is not None:
+            self.then(self)
