@@ -161,7 +161,7 @@ def test_arguments_that_no_encoder_can_write_are_refused_at_the_start(inner: Pro
     assert len(inner.segue.runs()) == count
 
 
-@pytest.mark.parametrize(("method", "ends"), [("hand_in", "succeeded"), ("_ask", "failed")])
+@pytest.mark.parametrize("method, ends", [("hand_in", "succeeded"), ("_ask", "failed")])
 def test_an_interrupt_that_comes_late_ends_no_thread_and_no_run(
     inner: Project, monkeypatch: pytest.MonkeyPatch, method: str, ends: str
 ) -> None:  # fmt: skip
