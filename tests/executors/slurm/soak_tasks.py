@@ -22,7 +22,7 @@ SAY = f'echo "$SEGUE_RUN $SEGUE_STEP $SEGUE_ATTEMPT" >> {LEDGER}'
 
 Slurm(
     "hpc", folder=f"{FOLDER}/jobs", modules=[__name__], slurm_conf=os.environ.get("TEST_SLURM_CONF"), pace=PACE,
-    command_seconds=3.0, environment=[*ENVIRONMENT, "TEST_SLURM_FOLDER"],
+    command_seconds=3.0, launch_seconds=40.0, environment=[*ENVIRONMENT, "TEST_SLURM_FOLDER"],
 )  # fmt: skip
 
 

@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from segue.attempt import spool
 from segue.attempt.spool import Spooled
 from segue.attempt.spool_lists import PARTS, write_list, write_new
-from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, UnsureError
+from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, Sighting, UnsureError
 from segue.dispatcher.registry import executors
 from segue.dispatcher.work import Command, Work
 from segue.errors import DefinitionError
@@ -28,9 +29,10 @@ from segue.executors.slurm.meaning import (
     sighting_of,
     submitted,
 )
+from segue.executors.slurm.phantoms import Phantoms
 from segue.executors.slurm.sbatch import words_of
 from segue.executors.slurm.script import array_script_of, image_of, own_part, parts_of, script_of, secret_files
-from segue.model import Job
+from segue.model import Job, Outcome, Verdict
 from segue.plan.pushed import PushSpec, Resources
 
 
@@ -291,12 +293,44 @@ def test_what_an_attempt_left_counts(
     executors.clear()
 
 
+def test_a_job_that_only_slurm_believes_in_is_lost_and_never_begins(tmp_path: Path) -> None:
+    running = Sighting("p", Phase.RUNNING, None, "n1")
+    patient, phantoms = Phantoms(60.0), Phantoms(0.0)
+    assert patient.judged(running, tmp_path / "a") == patient.judged(running, tmp_path / "a") == running
+    lost = phantoms.judged(running, tmp_path / "a")
+    assert (lost.phase, lost.cause) == (Phase.ENDED, Cause.LOST)
+    assert not spool.begin(tmp_path / "a", "4711")
+    assert Phantoms(0.0).judged(running, tmp_path / "a") == lost  # another dispatcher says the same
+
+
+@pytest.mark.parametrize("name, content, code", [
+    (spool.EXIT_CODE, "3", 3), (spool.OUTCOME, msgspec.json.encode(Outcome("r", 0, 1, Verdict.FAILED)).decode(), 0),
+])  # fmt: skip
+def test_an_end_counts_that_slurm_has_not_noticed(tmp_path: Path, name: str, content: str, code: int) -> None:
+    running = Sighting("p", Phase.RUNNING, None, "n1")
+    phantoms = Phantoms(0.0)
+    assert spool.begin(tmp_path, "4711")
+    assert phantoms.judged(running, tmp_path) == running
+    (tmp_path / name).write_text(content)
+    assert phantoms.judged(running, tmp_path) == running  # the job may just be ending
+    ended = phantoms.judged(running, tmp_path)
+    assert (ended.phase, ended.cause, ended.exit_code) == (Phase.ENDED, Cause.EXIT, code)
+    phantoms.forget("p")
+    assert phantoms.judged(running, tmp_path) == running
+
+
 def test_the_size_of_arrays() -> None:
     assert [array_size(f"A = 1\nMaxArraySize            = {size}\nB") for size in (1001, 50, 0)] == [1000, 50, 0]
     assert array_size("nothing") == 0
     with pytest.raises(BusyError) as busy:
         submitted(Answer(1, "", "sbatch: error: Batch job submission failed: Invalid job array specification"))
     assert (busy.value.seconds, is_too_large(busy.value)) == (0.0, True)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5"])
+def test_how_long_a_launch_may_take_is_a_time(seconds: object) -> None:
+    with pytest.raises(DefinitionError, match="launch_seconds"):
+        Slurm("hpc", folder="/shared", launch_seconds=seconds)  # type: ignore[arg-type]
 
 
 def test_a_folder_must_be_absolute() -> None:

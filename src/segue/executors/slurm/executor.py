@@ -29,13 +29,15 @@ from segue.dispatcher.work import Work, work_of
 from segue.errors import DefinitionError
 from segue.executors.slurm import commands, meaning, names
 from segue.executors.slurm.asking import Cluster, Jobs
+from segue.executors.slurm.phantoms import Phantoms
 from segue.executors.slurm.sbatch import named_words, words_of
 from segue.executors.slurm.script import array_script_of, own_part, parts_of, script_of, secret_files
-from segue.given import shown
+from segue.given import finite, shown
 
 ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "TZ", "PYTHONPATH")
 APPTAINER = ("apptainer", "exec")
 PACE = Pace(call_seconds=30.0, at_once=1000, looks_at_once=20_000, submits_at_once=1000, window=5000)
+LAUNCH_SECONDS = 300.0
 _STUCK = "an operator must release or end it"
 
 
@@ -46,7 +48,8 @@ class Slurm:
     the tasks. `account`, `partition`, `qos` and so on are the defaults of jobs, which `push={...}` of a task changes.
     `setup` is shell that runs before Python, such as `module load`. `environment` names the variables that go along.
     `secrets` is a folder on the shared file system with a file for each secret; `runner` runs a command in an image.
-    `slurm_conf` names another configuration than the system's. `arrays=False` submits each attempt by itself.
+    `slurm_conf` names another configuration than the system's. `arrays=False` submits each attempt by itself. A job
+    that Slurm shows as running for `launch_seconds`, and that has not begun, is lost.
 
     Example::
 
@@ -59,11 +62,16 @@ class Slurm:
         self, name: str, *, folder: str, modules: Sequence[str] = (), setup: str = "", python: str = sys.executable,
         where: str | None = None, environment: Sequence[str] = ENVIRONMENT, secrets: str | None = None,
         runner: Sequence[str] = APPTAINER, slurm_conf: str | None = None, arrays: bool = True,
-        pace: Pace | None = None, command_seconds: float = commands.SECONDS, **options: Any,
+        pace: Pace | None = None, command_seconds: float = commands.SECONDS, launch_seconds: float = LAUNCH_SECONDS,
+        **options: Any,
     ) -> None:  # fmt: skip
         for given, path in (("folder", folder), ("secrets", secrets)):
             if path is not None and not Path(path).is_absolute():
                 raise DefinitionError(f"Slurm({shown(name)}): {given}={shown(path)} is not an absolute path")
+        if (finite(launch_seconds) or 0) <= 0:
+            raise DefinitionError(
+                f"Slurm({shown(name)}): launch_seconds={shown(launch_seconds)}; give a number of seconds above 0"
+            )
         self.name = name
         self.pace = pace or PACE
         self.folder = Path(folder)
@@ -76,6 +84,7 @@ class Slurm:
         self._runner = tuple(runner)
         self._arrays = arrays
         self._cluster = Cluster({"SLURM_CONF": slurm_conf} if slurm_conf else {}, command_seconds)
+        self._phantoms = Phantoms(launch_seconds)
         self._options = options
         register(self)
 
@@ -172,6 +181,9 @@ class Slurm:
         if job is None:  # or sacct says that it waits or runs: it may say so forever of a job that was forgotten
             return self._forgotten(push, jobs)
         sighting = meaning.sighting_of(push.id, job)
+        if sighting.phase is Phase.RUNNING:
+            return self._judged(sighting, push)
+        self._phantoms.forget(push.id)
         if sighting.phase is Phase.ENDED and sighting.exit_code == spool.NOT_MINE:
             holder = self._begun_by(push)
             if names.is_id(holder) and holder != push.external_id:
@@ -184,6 +196,12 @@ class Slurm:
         if meaning.is_stuck(job):
             return sighting._replace(reason=f"{job.reason}: {_STUCK}")
         return sighting
+
+    def _judged(self, running: Sighting, push: Push) -> Sighting:
+        try:
+            return self._phantoms.judged(running, names.folder_of(self.folder, push))
+        except (OSError, ValueError):  # the spool is away, or shows half of a file: it is looked at later
+            return running
 
     def _forgotten(self, push: Push, jobs: Jobs) -> Sighting:
         """What is known of a job that the cluster does not know any more: a command has left its exit code.
