@@ -10,7 +10,7 @@ from functools import partial
 from segue.client.asynchronous.awaiting import Awaiting, at_once, awaited, giving
 from segue.client.asynchronous.threads import Threads
 from segue.client.progress import DATABASE_AWAY_SECONDS, FOLLOW_SECONDS, RunProgress
-from segue.client.run import FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS, Run
+from segue.client.run import FIRST_LOOK_SECONDS, Run
 from segue.client.step import StepHandle
 from segue.engine.patience import Patience
 from segue.model import RunStatus
@@ -76,16 +76,18 @@ class AsyncRun(Awaiting[Run]):
     async def wait(self, timeout: float | None = None) -> AsyncRun:
         """Wait until it is final, at most `timeout` seconds (then WaitTimeoutError). Returns itself.
 
-        Thousands of tasks may wait at the same time: none of them keeps a thread.
+        Thousands of tasks may wait at the same time. None of them keeps a thread, and all together look about 200
+        times a second at most: the more tasks wait, the later each of them notices.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         pause, patience = FIRST_LOOK_SECONDS, Patience(DATABASE_AWAY_SECONDS)
-        while not await self._threads.run(lambda: patience.ask(self._original._is_final, otherwise=False)):
-            left = pause if deadline is None else min(pause, deadline - time.monotonic())
-            if timeout is not None and left <= 0:
-                raise await self._threads.run(lambda: self._original._late(timeout))
-            await asyncio.sleep(left)
-            pause = min(pause * 1.5, LAST_LOOK_SECONDS)
+        with self._threads.waiting() as longest:
+            while not await self._threads.run(lambda: patience.ask(self._original._is_final, otherwise=False)):
+                left = pause if deadline is None else min(pause, deadline - time.monotonic())
+                if timeout is not None and left <= 0:
+                    raise await self._threads.run(lambda: self._original._late(timeout))
+                await asyncio.sleep(left)
+                pause = min(pause * 1.5, longest())
         return self
 
     async def follow(self, *, every: float | None = None) -> AsyncIterator[RunProgress]:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from segue.client.run import LAST_LOOK_SECONDS
 from segue.errors import ConfigError
 from segue.store.awaited import Awaited, driver_connection, is_asynchronous
 
 MOST_THREADS = 8
 """Fewer than the connections that a store opens at most, so that threads do not wait for each other's."""
+
+MOST_LOOKS = 200
+"""How often, each second, all tasks together look whether the runs that they wait for have ended."""
 
 T = TypeVar("T")
 
@@ -28,6 +32,16 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._waiting = 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[Callable[[], float]]:
+        """Around a task that looks again and again. Yields the longest pause between its looks at present."""
+        self._waiting += 1
+        try:
+            yield lambda: max(LAST_LOOK_SECONDS, self._waiting / MOST_LOOKS)
+        finally:
+            self._waiting -= 1
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do this in one of the threads, with the context of the caller."""
