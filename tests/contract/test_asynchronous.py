@@ -88,6 +88,11 @@ def test_verbs_on_runs_steps_and_selections(database_url: str) -> None:
                 await run.result()
             with pytest.raises(WaitTimeoutError, match="approved"):
                 await run.wait(timeout=0.05)
+            with pytest.raises(ConfigError, match="timeout"):
+                await run.wait(timeout="5")  # type: ignore[arg-type]
+            for every in (0, -1, float("nan"), "1"):
+                with pytest.raises(ConfigError, match="every"):
+                    [each async for each in run.follow(every=every)]  # type: ignore[arg-type]
             assert await segue.send(run, "approved", {"by": "ann"})
             await segue.annotate(run, tags=["seen"])
             [listed] = await segue.runs(tag="seen")

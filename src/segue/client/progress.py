@@ -8,16 +8,19 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from segue.client.given import guarded
+from segue.client.given import checked, guarded, number
 from segue.engine.engine import Engine
 from segue.engine.patience import Patience
 from segue.engine.views import look
 from segue.engine.views.look import StepInfo
+from segue.errors import ConfigError
+from segue.given import shown
 from segue.jsonable import Jsonable
 from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
 
 MOST_RUNNING = 100
 FOLLOW_SECONDS = 0.5
+LONGEST_SECONDS = 86_400.0
 DATABASE_AWAY_SECONDS = 30.0
 """How long a process that waits for a run tolerates a database that does not answer."""
 
@@ -70,6 +73,9 @@ class Followed:
             for progress in run.follow():
                 print(progress.status, progress.done, progress.total)
         """
+        return self._following(pause_of(every))
+
+    def _following(self, pause: float) -> Iterator[RunProgress]:
         patience = Patience(DATABASE_AWAY_SECONDS)
         last: RunProgress | None = None
         while True:
@@ -79,4 +85,12 @@ class Followed:
                 yield found
             if last is not None and last.has_ended:
                 return
-            time.sleep(FOLLOW_SECONDS if every is None else every)
+            time.sleep(pause)
+
+
+def pause_of(every: float | None) -> float:
+    """The seconds between two looks. Raises ConfigError for a pause that makes no sense."""
+    seconds = FOLLOW_SECONDS if every is None else checked("follow", "every", every, number)
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise ConfigError(f"every={shown(every)} is not an interval. Give seconds, more than 0 and at most a day.")
+    return float(seconds)

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from functools import partial
+from math import inf
 
 from segue.client.asynchronous.awaiting import Awaiting, at_once, awaited, giving
 from segue.client.asynchronous.threads import Threads
-from segue.client.progress import DATABASE_AWAY_SECONDS, FOLLOW_SECONDS, RunProgress
+from segue.client.given import checked, number
+from segue.client.progress import DATABASE_AWAY_SECONDS, RunProgress, pause_of
 from segue.client.run import FIRST_LOOK_SECONDS, Run
 from segue.client.step import StepHandle
 from segue.engine.patience import Patience
@@ -79,13 +81,14 @@ class AsyncRun(Awaiting[Run]):
         Thousands of tasks may wait at the same time. None of them keeps a thread, and all together look about 200
         times a second at most: the more tasks wait, the later each of them notices.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        seconds = inf if timeout is None else checked("AsyncRun.wait", "timeout", timeout, number)
+        deadline = time.monotonic() + seconds
         pause, patience = FIRST_LOOK_SECONDS, Patience(DATABASE_AWAY_SECONDS)
         with self._threads.waiting() as longest:
             while not await self._threads.run(lambda: patience.ask(self._original._is_final, otherwise=False)):
-                left = pause if deadline is None else min(pause, deadline - time.monotonic())
-                if timeout is not None and left <= 0:
-                    raise await self._threads.run(lambda: self._original._late(timeout))
+                left = min(pause, deadline - time.monotonic())
+                if left <= 0:
+                    raise await self._threads.run(lambda: self._original._late(seconds))
                 await asyncio.sleep(left)
                 pause = min(pause * 1.5, longest())
         return self
@@ -98,7 +101,7 @@ class AsyncRun(Awaiting[Run]):
             async for progress in run.follow():
                 print(progress.status, progress.done, progress.total)
         """
-        patience = Patience(DATABASE_AWAY_SECONDS)
+        pause, patience = pause_of(every), Patience(DATABASE_AWAY_SECONDS)
         last: RunProgress | None = None
         while True:
             ask = partial(patience.ask, self._original.progress, otherwise=last)
@@ -108,7 +111,7 @@ class AsyncRun(Awaiting[Run]):
                 yield found
             if last is not None and last.has_ended:
                 return
-            await asyncio.sleep(FOLLOW_SECONDS if every is None else every)
+            await asyncio.sleep(pause)
 
     info = awaited(Run.info)
     counts = awaited(Run.counts)
