@@ -50,9 +50,12 @@ from segue.version import __version__
 
 if TYPE_CHECKING:
     from segue.client import Debounce, Run, Segue, StepHandle
+    from segue.client.asynchronous import AsyncRun, AsyncSegue
 
 __all__ = [
     "Abort",
+    "AsyncRun",
+    "AsyncSegue",
     "Context",
     "Debounce",
     "Event",
@@ -86,10 +89,15 @@ __all__ = [
 ]
 
 _OF_THE_CLIENT = ("Debounce", "Run", "Segue", "StepHandle")
+_ASYNCHRONOUS = ("AsyncRun", "AsyncSegue")
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of this module's
 
     def __getattr__(name):
+        if name in _ASYNCHRONOUS:
+            from segue.client import asynchronous  # noqa: PLC0415 - needs asyncio, which takes milliseconds
+
+            return getattr(asynchronous, name)
         if name not in _OF_THE_CLIENT:
             raise AttributeError(f"module 'segue' has no attribute {name!r}")
         from segue import client  # noqa: PLC0415 - takes half of the time that `import segue` would
@@ -99,4 +107,4 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of this modu
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_OF_THE_CLIENT})
+    return sorted({*globals(), *_OF_THE_CLIENT, *_ASYNCHRONOUS})

@@ -22,6 +22,8 @@ from enum import StrEnum
 
 import msgspec
 
+from segue.jsonable import Jsonable
+
 RUN = -1
 """The number that stands for the run where a step number is expected (a child, a reference)."""
 
@@ -217,7 +219,7 @@ ERROR_TYPE_LENGTH = 500
 """The maximum number of characters in the type of an error; a longer one is cut."""
 
 
-class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+class ErrorInfo(Jsonable, msgspec.Struct, frozen=True, omit_defaults=True):
     """An error as text, which outlives the process, the code and the class."""
 
     type: str
@@ -231,7 +233,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
             msgspec.structs.force_setattr(self, "type", shown)
 
 
-class FailureInfo(msgspec.Struct, frozen=True):
+class FailureInfo(Jsonable, msgspec.Struct, frozen=True):
     """The failure that decided how a run or a returned plan ended: the step, and its error without the traceback."""
 
     step: str

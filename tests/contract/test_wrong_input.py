@@ -84,6 +84,7 @@ class Scene:
                 "steps": {"status": "ready", "name": "one", "after": 0, "limit": 5},
                 "attempts": {"step": 0},
                 "wait": {"timeout": 0},
+                "follow": {"every": 1.0},
                 "pause": {"stop_running": False, **BY},
                 "resume": dict(BY),
                 "cancel": dict(BY),
@@ -143,7 +144,7 @@ class Scene:
 
 TAKES_NOTHING = {
     Segue: {"workers", "upgrade", "close", "on", "schedules", "runs", "publish_definitions"},
-    Run: {"info", "status", "counts", "result"}, StepHandle: {"info"}, Selection: {"ids", "count"},
+    Run: {"info", "status", "counts", "result", "progress"}, StepHandle: {"info"}, Selection: {"ids", "count"},
     Schedules: set(), Limits: {"list", "shares"}, Retention: {"list", "sweep"}, Subscriptions: {"list"},
     Approvals: set(), Events: set(), Debounce: {"terms"},
 }  # fmt: skip

@@ -1,4 +1,7 @@
-"""The objects that users work with: `Segue`, which is a database of workflows, and the objects it returns."""
+"""The objects that users work with: `Segue`, which is a database of workflows, and the objects it returns.
+
+`segue.client.asynchronous` has the same to be awaited; it is imported by those who use it.
+"""
 
 from segue.client.debounce import Debounce
 from segue.client.run import Run

@@ -15,10 +15,11 @@ from segue.engine.pushing import push_of
 from segue.engine.reopening.run_graph import find_step
 from segue.engine.views import look
 from segue.errors import StepNotFoundError
+from segue.jsonable import Jsonable
 from segue.model import StepStatus
 
 
-class OutputInfo(msgspec.Struct, frozen=True):
+class OutputInfo(Jsonable, msgspec.Struct, frozen=True):
     """What an attempt has printed: the end of it."""
 
     attempt: int

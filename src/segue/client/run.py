@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segue.authoring import declared
 from segue.authoring.filling import no_store, read
 from segue.client.given import guarded
+from segue.client.progress import DATABASE_AWAY_SECONDS, Followed
 from segue.client.step import StepHandle, fork, retrying
 from segue.client.waiting import send
 from segue.engine import control
@@ -29,14 +30,12 @@ from segue.payloads.keeping import Payloads
 if TYPE_CHECKING:
     from segue.store.protocol import Transaction
 
-_FIRST_LOOK_SECONDS = 0.002
-_LAST_LOOK_SECONDS = 0.1
-_DATABASE_AWAY_SECONDS = 30.0
-"""How long `Run.wait` tolerates a database that does not answer."""
+FIRST_LOOK_SECONDS = 0.002
+LAST_LOOK_SECONDS = 0.1
 
 
 @guarded
-class Run:
+class Run(Followed):
     """One run. Each attribute is read from the database when it is used; the object itself keeps only the id.
 
     `is_new` is False if the start or fork that returned this object found an existing run under the same key, and None
@@ -81,15 +80,14 @@ class Run:
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until it is final, at most `timeout` seconds (then WaitTimeoutError). Returns itself."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_LOOK_SECONDS
-        patience = Patience(_DATABASE_AWAY_SECONDS)
+        pause = FIRST_LOOK_SECONDS
+        patience = Patience(DATABASE_AWAY_SECONDS)
         while not patience.ask(self._is_final, otherwise=False):
             left = pause if deadline is None else min(pause, deadline - time.monotonic())
-            if left <= 0:
-                reasons = "; ".join(str(reason) for reason in self.explain()[:3])
-                raise WaitTimeoutError(f"run {self.id} did not end within {timeout:g} s: {reasons}")
+            if timeout is not None and left <= 0:
+                raise self._late(timeout)
             time.sleep(left)
-            pause = min(pause * 1.5, _LAST_LOOK_SECONDS)
+            pause = min(pause * 1.5, LAST_LOOK_SECONDS)
         return self
 
     def result(self) -> Any:
@@ -192,6 +190,10 @@ class Run:
     def _apply(self, verb: control.Verb) -> RunStatus:
         """Apply a verb of the engine to it. Returns its status afterwards."""
         return RunStatus(say_to(self._engine, verb, self.id).status)
+
+    def _late(self, seconds: float) -> WaitTimeoutError:
+        reasons = "; ".join(str(reason) for reason in self.explain()[:3])
+        return WaitTimeoutError(f"run {self.id} did not end within {seconds:g} s: {reasons}")
 
     def _is_final(self) -> bool:
         with self._look() as tx:

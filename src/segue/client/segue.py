@@ -17,6 +17,7 @@ from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
+from segue.client.listed import ListedRun, listed
 from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
 from segue.client.run import Run
@@ -201,11 +202,18 @@ class Segue:
         with self.engine.reading() as tx:
             return Run(self.engine, look.find_run(tx, str(run_id), prefix=self.engine.prefix))
 
-    def runs(self, *, before: str | None = None, limit: int = 50, **chosen: Unpack[RunFilters]) -> list[look.RunInfo]:
-        """The runs that match, as for `select`, the newest first. For the next page give the last id as `before`."""
+    def runs(self, *, before: str | None = None, limit: int = 50, **chosen: Unpack[RunFilters]) -> list[ListedRun]:
+        """The runs that match, as for `select`, the newest first. For the next page give the last id as `before`.
+
+        Each has the fields of a `RunInfo`, and the verbs of a `Run`. Example::
+
+            for listed in segue.runs(status="failed"):
+                listed.retry()
+        """
         wanted = run_filter(self.engine.store.now(), chosen, namespace=self.namespace)
         with self.engine.reading() as tx:
-            return look.list_runs(tx, wanted, before=before, limit=limit)
+            found = look.list_runs(tx, wanted, before=before, limit=limit)
+        return [listed(self.engine, info) for info in found]
 
     def select(self, **chosen: Unpack[RunFilters]) -> Selection:
         """The runs that match all of these filters, to count and list them, or to pause, resume, cancel or retry them.

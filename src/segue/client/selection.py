@@ -24,6 +24,7 @@ from segue.engine.verbs import LIVE, Done, Verb, say_to
 from segue.engine.views.select import FIRST_ID, LAST_ID, RunFilter, ids_of
 from segue.errors import ConfigError, RunNotFoundError, SegueError, StoreError
 from segue.given import shown
+from segue.jsonable import Jsonable
 from segue.model import RunStatus
 from segue.plan.labels import TAG, label_value
 from segue.plan.namespaces import DEFAULT, prefix_of, stored
@@ -47,7 +48,7 @@ class RunFilters(TypedDict, total=False):
     ids: Iterable[str] | None
 
 
-class Applied(msgspec.Struct):
+class Applied(Jsonable, msgspec.Struct):
     """The effect of a verb on many runs."""
 
     changed: int = 0  # runs on which it had an effect

@@ -5,6 +5,8 @@ module.
 """
 
 from segue.client.executors import OutputInfo
+from segue.client.listed import ListedRun
+from segue.client.progress import RunProgress
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
 from segue.engine.platforms import ExecutorInfo
 from segue.engine.rows import policy_or_none
@@ -26,10 +28,12 @@ __all__ = [
     "ExecutorInfo",
     "LeaderInfo",
     "LimitInfo",
+    "ListedRun",
     "OutputInfo",
     "ProgressInfo",
     "Reason",
     "RunInfo",
+    "RunProgress",
     "ScheduleInfo",
     "Sent",
     "ShareInfo",

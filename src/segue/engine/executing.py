@@ -26,6 +26,7 @@ from segue.engine.act import Act
 from segue.engine.attempts import LockedRuns, end_attempt, look_at
 from segue.engine.locking import LockedRun, hold_paused, lock_runs
 from segue.engine.notes import begin_runs, note_starts
+from segue.engine.progress import put_progress
 from segue.engine.propagate import Propagation
 from segue.engine.transitions import Begun, Change, Recalled, Resent, Retrying, Sent, decide
 from segue.model import Attempt, Outcome, Progress, StepStatus, Verdict
@@ -129,10 +130,7 @@ def begin_plainly(act: Act, attempt: Attempt, *, worker_id: str) -> Later | None
 def report_progress(act: Act, progress: Progress, *, worker_id: str | None) -> None:
     """Write the progress of an attempt, which has begun even if that was not reported. An older one changes nothing."""
     begin_steps(act, [(progress.run_id, progress.step, progress.attempt)], worker_id=worker_id)
-    act.tx.later(
-        "put_progress", run_id=progress.run_id, step=progress.step, attempt=progress.attempt, done=progress.done,
-        total=progress.total, message=progress.message, now=act.now,
-    )  # fmt: skip
+    put_progress(act, progress)
 
 
 def recall_steps(act: Act, attempts: Iterable[Attempt]) -> int:

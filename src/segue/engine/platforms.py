@@ -13,6 +13,7 @@ import msgspec
 
 from segue.engine.act import Act
 from segue.engine.stored import object_of, storable
+from segue.jsonable import Jsonable
 from segue.plan.namespaces import bare, is_in, namespace_of
 from segue.store.protocol import Transaction
 
@@ -28,7 +29,7 @@ class PlatformState(NamedTuple):
     problem: str | None = None
 
 
-class ExecutorInfo(msgspec.Struct, frozen=True):
+class ExecutorInfo(Jsonable, msgspec.Struct, frozen=True):
     """An executor that is polled, as its dispatchers know it."""
 
     name: str

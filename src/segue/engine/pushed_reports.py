@@ -18,6 +18,7 @@ from segue.engine.act import Act
 from segue.engine.executing import begin_steps
 from segue.engine.expand import LargePlan
 from segue.engine.locking import lock_runs
+from segue.engine.progress import put_progress
 from segue.engine.pushing import PushRow, jobs_of, push_rows
 from segue.engine.record import NO_PLANS
 from segue.engine.reporting import report
@@ -79,10 +80,7 @@ def beat_push(
         return Beat(False)
     run_id, step, number = rows[0]
     if progress is not None:
-        act.tx.later(
-            "put_progress", run_id=run_id, step=step, attempt=number, done=progress.done, total=progress.total,
-            message=progress.message, now=act.now,
-        )  # fmt: skip
+        put_progress(act, progress)
     status, is_to_end = _status(act, (str(run_id), step, number))
     return Beat(status is not None, is_to_end)
 

@@ -15,6 +15,7 @@ import msgspec
 from segue.engine.act import Act
 from segue.errors import ConfigError
 from segue.given import shown
+from segue.jsonable import Jsonable
 from segue.model import FINAL_RUN_STATUSES
 from segue.plan.indexed import MOST_NAME_BYTES, name_problem
 from segue.plan.namespaces import DEFAULT, bare, beside, is_in, namespace_of, prefix_of, stored
@@ -25,7 +26,7 @@ DEFAULT_DAYS = 30
 MOST_KEPT = 2**31 - 1
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(Jsonable, msgspec.Struct, frozen=True):
     """Which final runs of a workflow and status are kept; '' means all workflows, or all statuses."""
 
     workflow: str = ALL

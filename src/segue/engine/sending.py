@@ -15,11 +15,12 @@ from segue.engine.payload_uses import use_text
 from segue.engine.propagate import Propagation
 from segue.engine.waits import WAIT_ALARM, received
 from segue.errors import RunStateError
+from segue.jsonable import Jsonable
 from segue.model import RunStatus
 from segue.store.protocol import Transaction
 
 
-class Sent(msgspec.Struct, frozen=True):
+class Sent(Jsonable, msgspec.Struct, frozen=True):
     """The effect of a message. `step` is the name of the step that took it; None: it is kept until a step does."""
 
     run_id: str

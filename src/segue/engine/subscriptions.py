@@ -18,6 +18,7 @@ from segue.engine.notes import events_of, payload
 from segue.engine.start import NewRun, start_runs
 from segue.engine.stored import known_moment, names_of
 from segue.errors import ConfigError, PlanError, SubscriptionNotFoundError
+from segue.jsonable import Jsonable
 from segue.model import RUN, Ref
 from segue.observing.journal import RawEvent
 from segue.observing.kinds import expand, matching
@@ -36,7 +37,7 @@ _GIVEN = Ref(RUN)
 _CANNOT_BE_READ = (PlanError, ConfigError, LookupError, AttributeError, *codec.UNREADABLE)
 
 
-class SubscriptionInfo(msgspec.Struct, frozen=True):
+class SubscriptionInfo(Jsonable, msgspec.Struct, frozen=True):
     """A subscription as it is stored."""
 
     name: str

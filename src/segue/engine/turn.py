@@ -21,6 +21,7 @@ from segue.engine.identity import WorkerIdentity
 from segue.engine.locking import held_runs
 from segue.engine.notes import begin_runs, note_starts
 from segue.engine.plain import Exchanged, are_plain, exchange, heard
+from segue.engine.progress import put_progress
 from segue.engine.record import Recorded
 from segue.engine.reporting import Reported, report
 from segue.engine.stored import moment_of, storable
@@ -291,10 +292,7 @@ class Turn:
     def _progress_and_cancels(self, act: Act) -> None:
         """Progress, and the steps to be cancelled: rare, so each may cost a statement."""
         for progress in self._request.progress:
-            act.tx.later(
-                "put_progress", run_id=progress.run_id, step=progress.step, attempt=progress.attempt,
-                done=progress.done, total=progress.total, message=progress.message, now=act.now,
-            )  # fmt: skip
+            put_progress(act, progress)
         if self._request.cancels:
             found = act.tx.all("cancel_requests", worker_id=self._worker.id)
             self._result.cancels = [(run_id, step, attempt) for run_id, step, attempt in found]

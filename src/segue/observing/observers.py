@@ -21,6 +21,7 @@ import msgspec
 
 from segue.errors import DefinitionError
 from segue.given import attribute, described, shown
+from segue.jsonable import Jsonable
 from segue.model import ErrorInfo
 from segue.observing.journal import RawEvent
 from segue.observing.kinds import expand
@@ -35,7 +36,7 @@ FLUSH_SECONDS = 2.0
 """How long the end of a process, or of a `Segue`, waits for observers to receive the remaining events."""
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(Jsonable, msgspec.Struct, frozen=True):
     """Something that happened to a run or to one of its steps."""
 
     id: str  # the same for every observer and every delivery

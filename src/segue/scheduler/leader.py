@@ -17,6 +17,7 @@ import msgspec
 from segue.engine.act import Act
 from segue.engine.engine import Engine
 from segue.engine.stored import known_moment
+from segue.jsonable import Jsonable
 from segue.plan.namespaces import DEFAULT, stored
 from segue.store.protocol import Transaction
 
@@ -25,7 +26,7 @@ LEASE_SECONDS = 6.0
 LOOK_SECONDS = 2.0  # how often the other processes check whether there is a leader
 
 
-class LeaderInfo(msgspec.Struct, frozen=True):
+class LeaderInfo(Jsonable, msgspec.Struct, frozen=True):
     """The current leader, or the last one."""
 
     holder: str

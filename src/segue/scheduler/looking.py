@@ -10,6 +10,7 @@ import msgspec
 
 from segue.engine.stored import LONG_AGO, moment_of
 from segue.errors import ConfigError, SerializationError
+from segue.jsonable import Jsonable
 from segue.plan.codec import UNREADABLE
 from segue.plan.namespaces import bare, is_in, namespace_of
 from segue.scheduler.leader import leader_info
@@ -22,7 +23,7 @@ MOST_TICKS = 100_000  # that are listed in one call
 _END_OF_TIME = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 
-class TickInfo(msgspec.Struct, frozen=True):
+class TickInfo(Jsonable, msgspec.Struct, frozen=True):
     """What happened to a tick."""
 
     tick: datetime
@@ -33,7 +34,7 @@ class TickInfo(msgspec.Struct, frozen=True):
     decided_at: datetime | None = None
 
 
-class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
+class ScheduleInfo(Jsonable, msgspec.Struct, frozen=True, kw_only=True):
     """A schedule: what it starts and when, the outcome of its last tick, and its problem, if any."""
 
     name: str

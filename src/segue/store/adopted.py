@@ -1,7 +1,8 @@
-"""Finds the DBAPI connection inside what a caller passes as `connection=`.
+"""Finds the driver's connection inside what a caller passes as `connection=`.
 
 It recognises by its attributes, without importing a library: a DBAPI connection itself, a SQLAlchemy `Connection` or
-ORM `Session`, Django's `django.db.connection`. It refuses anything else, and the error says what to pass instead.
+ORM `Session`, Django's `django.db.connection`, and what `AsyncSegue` makes of an asynchronous connection. It refuses
+anything else, and the error says what to pass instead.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from segue.errors import ConfigError
+from segue.store.awaited import Awaited, awaited_in_greenlet, is_asynchronous
 
-_COROUTINE = 0x80 | 0x200  # flags of the code of `async def` functions (inspect.CO_COROUTINE, CO_ASYNC_GENERATOR)
 
+def driver_of(connection: Any) -> Any:
+    """Return the driver's connection that `connection` is or wraps, in whose open transaction statements may run.
 
-def dbapi_connection(connection: Any) -> Any:
-    """Return the DBAPI connection that `connection` is or wraps, in whose open transaction statements may run.
-
-    Raises ConfigError for anything else.
+    An asynchronous one is `Awaited`. Raises ConfigError for anything else.
     """
+    if isinstance(connection, Awaited):
+        return connection
     _refuse_what_is_none(connection)
     module = type(connection).__module__
     try:
@@ -44,6 +46,8 @@ def _of_sqlalchemy(connection: Any) -> Any:
         connection = connection.connection()
     if not connection.in_transaction():
         connection.begin()
+    if connection.dialect.is_async:
+        return awaited_in_greenlet(connection)
     return connection.connection.driver_connection
 
 
@@ -53,10 +57,10 @@ def _refuse_what_is_none(connection: Any) -> None:
         raise ConfigError(
             f"connection= is a {kind.__name__}. Pass an open connection: of sqlite3, psycopg, SQLAlchemy or Django."
         )
-    if kind.__module__.startswith("sqlalchemy.ext.asyncio") or hasattr(connection, "run_sync") or _is_async(kind):
+    if is_asynchronous(connection):
         raise ConfigError(
-            "connection= is asynchronous; Segue's core is not. "
-            "Inside `await connection.run_sync(...)` pass the synchronous connection that the function receives."
+            "connection= is asynchronous, and this Segue is not. Use `segue.AsyncSegue`, which takes it: "
+            "`await segue.start(..., connection=connection)`."
         )
     if hasattr(connection, "getconn"):
         raise ConfigError(
@@ -65,11 +69,3 @@ def _refuse_what_is_none(connection: Any) -> None:
         )
     if hasattr(connection, "fetchone") and hasattr(connection, "connection"):
         raise ConfigError("connection= is a cursor. Pass the connection that it belongs to: `cursor.connection`.")
-
-
-def _is_async(kind: type) -> bool:
-    for name in ("commit", "execute", "fetch"):
-        code = getattr(getattr(kind, name, None), "__code__", None)
-        if code is not None and code.co_flags & _COROUTINE:
-            return True
-    return False

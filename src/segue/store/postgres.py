@@ -22,10 +22,12 @@ import psycopg
 from segue.clock import Clock
 from segue.errors import StoreConflictError, StoreUnavailableError
 from segue.store import postgres_schema
-from segue.store.adopted import dbapi_connection
+from segue.store.adopted import driver_of
+from segue.store.awaited import Awaited
 from segue.store.dbclock import DatabaseClock, GivenClock
 from segue.store.postgres_address import address_of
-from segue.store.postgres_adopted import adopted, check_adoptable
+from segue.store.postgres_adopted import adoptable, adopted
+from segue.store.postgres_awaited import awaitable
 from segue.store.postgres_errors import READ_ONLY, SESSION_IS_SPOILT, LostSessionError, translated
 from segue.store.postgres_lent import PostgresLoan
 from segue.store.postgres_pool import Pool
@@ -95,11 +97,11 @@ class PostgresStore:
     @contextmanager
     def adopt(self, connection: Any) -> Iterator[PostgresTransaction]:
         """Statements inside the caller's transaction."""
-        connection = dbapi_connection(connection)
-        check_adoptable(connection)
+        connection = driver_of(connection)
+        joined = awaitable(connection) if isinstance(connection, Awaited) else adoptable(connection)
         with translated(self._address):
             pool = self._ready_pool()
-        with adopted(connection, pool.schema or "", pool.database, self._address.place) as tx:
+        with adopted(joined, pool.schema or "", pool.database, self._address.place) as tx:
             yield tx
 
     def patience(self, seconds: float) -> AbstractContextManager[None]:

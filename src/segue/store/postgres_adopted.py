@@ -17,6 +17,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.rows import tuple_row
 
 from segue.errors import ConfigError, SegueError, StoreError
+from segue.store.awaited import CLOSED
 from segue.store.postgres_errors import code_of, translation
 from segue.store.postgres_session import MEANINGS, search_path
 from segue.store.postgres_sql import Compiled, compiled
@@ -31,7 +32,11 @@ SELECT pg_catalog.current_database(), s.name, s.before, CASE WHEN s.before IS DI
 FROM (SELECT v.name, v.wanted, pg_catalog.current_setting(v.name) AS before
       FROM unnest(%(names)s::text[], %(values)s::text[]) AS v (name, wanted) OFFSET 0) AS s
 """
-_OTHER_DRIVERS = {"asyncpg", "aiopg", "pg8000", "sqlite3", "_sqlite3", "mysql", "MySQLdb", "pymysql", "oracledb"}
+NO_TRANSACTION = (
+    "connection= is in autocommit mode with no transaction open, so there is nothing to join. "
+    "Open one (`with connection.transaction():`) and start the run inside it."
+)
+_OTHER_DRIVERS = {"aiopg", "pg8000", "sqlite3", "_sqlite3", "mysql", "MySQLdb", "pymysql", "oracledb"}
 
 
 class _PlainCursor(psycopg.Cursor[Row]):
@@ -62,6 +67,11 @@ class AdoptedTransaction(PostgresTransaction):
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
+    @property
+    def reads_encoding(self) -> bool:
+        """Whether the driver looks up the encoding for each text; others remember it."""
+        return isinstance(self._connection, psycopg.Connection)
+
     def later(self, statement: str, **parameters: Any) -> Later:
         """Run a named statement at once, through a cursor."""
         return self._run(compiled(statement), parameters)
@@ -86,11 +96,10 @@ class AdoptedTransaction(PostgresTransaction):
 
 
 @contextmanager
-def adopted(connection: Any, schema: str, database: str, place: str) -> Iterator[AdoptedTransaction]:
+def adopted(tx: AdoptedTransaction, schema: str, database: str, place: str) -> Iterator[AdoptedTransaction]:
     """Run statements in the caller's transaction, and then restore its settings."""
-    tx = AdoptedTransaction(connection)
     with _translated(place):
-        before = _set(tx, _wanted(connection, schema), database)
+        before = _set(tx, _wanted(tx, schema), database)
         try:
             yield tx
         except BaseException:
@@ -100,26 +109,19 @@ def adopted(connection: Any, schema: str, database: str, place: str) -> Iterator
         _set(tx, before, database)
 
 
-def check_adoptable(connection: Any) -> None:
-    """Raise ConfigError unless this is a connection to PostgreSQL with an open transaction."""
+def adoptable(connection: Any) -> AdoptedTransaction:
+    """The caller's transaction. Raises ConfigError unless this is a connection to PostgreSQL with an open one."""
     module = type(connection).__module__.partition(".")[0]
-    if isinstance(connection, psycopg.AsyncConnection) or module in ("asyncpg", "aiopg"):
-        raise ConfigError(
-            f"connection= is asynchronous ({module}); Segue's core is not. Pass a psycopg.Connection, or start the run "
-            "with no connection, after your commit."
-        )
     if module in _OTHER_DRIVERS or not (hasattr(connection, "cursor") and hasattr(connection, "commit")):
         raise ConfigError(
             f"connection= is a {type(connection).__qualname__} (of {module}), but Segue's database is PostgreSQL. "
             "Pass a psycopg, SQLAlchemy or Django connection to that same database."
         )
     if getattr(connection, "closed", False):
-        raise ConfigError("connection= is closed. Pass the connection in whose open transaction the run begins.")
+        raise ConfigError(CLOSED)
     if _is_autocommitting(connection):
-        raise ConfigError(
-            "connection= is in autocommit mode with no transaction open, so there is nothing to join. "
-            "Open one (`with connection.transaction():`) and start the run inside it."
-        )
+        raise ConfigError(NO_TRANSACTION)
+    return AdoptedTransaction(connection)
 
 
 def _is_autocommitting(connection: Any) -> bool:
@@ -134,10 +136,10 @@ def _is_psycopg2(connection: Any) -> bool:
     return any(kind.__module__.partition(".")[0] == "psycopg2" for kind in type(connection).__mro__)
 
 
-def _wanted(connection: Any, schema: str) -> dict[str, str]:
+def _wanted(tx: AdoptedTransaction, schema: str) -> dict[str, str]:
     wanted = {name: value.strip("'") for name, value in MEANINGS.items() if name not in _LEFT_ALONE}
     wanted["search_path"] = search_path(schema)
-    if isinstance(connection, psycopg.Connection):  # psycopg reads it for each text; other drivers remember it
+    if tx.reads_encoding:
         wanted["client_encoding"] = "UTF8"
     return wanted
 

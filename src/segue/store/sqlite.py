@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 from segue.clock import Clock, SystemClock
 from segue.errors import ConfigError, StoreError
 from segue.store import migrate
-from segue.store.adopted import dbapi_connection
+from segue.store.adopted import driver_of
 from segue.store.protocol import Conversions, Waker
 from segue.store.sqlite_errors import raise_ours, spoils, waits_for_lock
 from segue.store.sqlite_file import DatabaseFile, Identity
 from segue.store.sqlite_held import HeldConnection, HeldConnections, opening
-from segue.store.sqlite_joined import joined, patience_of
+from segue.store.sqlite_joined import joined, patience_of, plain_connection
 from segue.store.sqlite_lent import SqliteLoan, TaskConnection
 from segue.store.sqlite_path import path_of
 from segue.store.sqlite_schema import applied, migrate_within
@@ -65,17 +65,12 @@ class SqliteStore:
     @contextmanager
     def adopt(self, connection: Any) -> Iterator[SqliteTransaction]:
         """Statements inside the caller's transaction on the same file."""
-        connection = dbapi_connection(connection)
-        if not isinstance(connection, sqlite3.Connection):
-            raise ConfigError(
-                f"connection= is a {type(connection).__name__}, but Segue's database is {self.url}. "
-                "Pass a connection to that same database: from sqlite3, SQLAlchemy or Django."
-            )
+        plain = plain_connection(driver_of(connection), self.url)
         try:
-            with joined(connection, self.path, utc_text(self.now())) as plain:
+            with joined(plain, self.path, utc_text(self.now())):
                 yield SqliteTransaction(plain)
         except sqlite3.Error as error:
-            raise_ours(error, self.path, patience_of(connection))
+            raise_ours(error, self.path, patience_of(plain))
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:

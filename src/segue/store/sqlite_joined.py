@@ -1,4 +1,4 @@
-"""A caller's `sqlite3` connection: Segue's statements run in its open transaction.
+"""A caller's connection of `sqlite3` or aiosqlite: Segue's statements run in its open transaction.
 
 Promises: the connection may be configured in any way (row factory, text factory, cursor class, isolation level), and is
 left unchanged; nothing is committed. Missing tables are created in that transaction, because no other connection could
@@ -15,6 +15,7 @@ from typing import Any
 
 from segue.errors import ConfigError
 from segue.store import migrate
+from segue.store.awaited import CLOSED, Awaited
 from segue.store.sqlite_schema import applied, migrate_within
 
 _CONVERTED = frozenset({"TEXT", "INTEGER", "REAL"})  # the types of Segue's columns
@@ -24,26 +25,75 @@ class PlainConnection:
     """Runs statements through the driver's own cursors, which return tuples."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Run a statement."""
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """Run a statement. Returns its cursor."""
         return self._cursor().execute(sql, parameters)
 
-    def executemany(self, sql: str, rows: Any, /) -> sqlite3.Cursor:
+    def executemany(self, sql: str, rows: Any, /) -> Any:
         """Run a statement for each row."""
         return self._cursor().executemany(sql, rows)
 
     def _cursor(self) -> sqlite3.Cursor:
-        cursor = sqlite3.Connection.cursor(self._connection, sqlite3.Cursor)
+        cursor = sqlite3.Connection.cursor(self.connection, sqlite3.Cursor)
         cursor.row_factory = None
         return cursor
 
 
+class AwaitedPlainConnection(PlainConnection):
+    """The same for a connection of aiosqlite. It belongs to a thread of aiosqlite, so each statement runs there."""
+
+    def __init__(self, awaited: Awaited) -> None:
+        super().__init__(_inside(awaited.connection))
+        self._run = awaited.connection._execute
+        self._wait = awaited.wait
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """Run a statement and fetch its rows. Returns something like its cursor."""
+        run = super().execute
+        return self._wait(self._run(lambda: _Fetched(run(sql, parameters))))
+
+    def executemany(self, sql: str, rows: Any, /) -> Any:
+        """Run a statement for each row."""
+        run = super().executemany
+        return self._wait(self._run(lambda: _Fetched(run(sql, rows))))
+
+
+class _Fetched:
+    """What a cursor had to say. The cursor itself must not leave its thread."""
+
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self._rows = iter(cursor.fetchall())
+        self.rowcount = cursor.rowcount
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+
+def plain_connection(connection: Any, url: str) -> PlainConnection:
+    """How to run statements on a caller's connection. Raises ConfigError if it is of another database."""
+    if isinstance(connection, sqlite3.Connection):
+        return PlainConnection(connection)
+    if isinstance(connection, Awaited) and connection.driver == "aiosqlite":
+        return AwaitedPlainConnection(connection)
+    kind = type(connection.connection if isinstance(connection, Awaited) else connection)
+    raise ConfigError(
+        f"connection= is a {kind.__qualname__} (of {kind.__module__.partition('.')[0]}), but Segue's database is "
+        f"{url}. Pass a connection to that same database: from sqlite3, aiosqlite, SQLAlchemy or Django."
+    )
+
+
 @contextmanager
-def joined(connection: sqlite3.Connection, path: Path, at: str) -> Iterator[PlainConnection]:
+def joined(plain: PlainConnection, path: Path, at: str) -> Iterator[PlainConnection]:
     """Yield the caller's connection in a transaction, with Segue's tables; raises ConfigError."""
-    plain = PlainConnection(connection)
+    connection = plain.connection
     try:
         text_factory = connection.text_factory
         plain.execute("SELECT 1")
@@ -55,7 +105,7 @@ def joined(connection: sqlite3.Connection, path: Path, at: str) -> Iterator[Plai
         if is_wary:  # one of Segue's indexes uses `json_extract`
             plain.execute("PRAGMA trusted_schema = ON")
         _check_file(plain, path)
-        _check_transaction(connection)
+        _check_transaction(plain)
         if not applied(plain):
             migrate_within(plain, at)
         found = applied(plain)
@@ -69,10 +119,10 @@ def joined(connection: sqlite3.Connection, path: Path, at: str) -> Iterator[Plai
             plain.execute("PRAGMA trusted_schema = OFF")
 
 
-def patience_of(connection: sqlite3.Connection) -> float:
+def patience_of(plain: PlainConnection) -> float:
     """How many seconds the caller's connection waits for a lock."""
     try:
-        return float(PlainConnection(connection).execute("PRAGMA busy_timeout").fetchone()[0]) / 1000
+        return float(plain.execute("PRAGMA busy_timeout").fetchone()[0]) / 1000
     except sqlite3.Error:
         return 0.0
 
@@ -96,8 +146,18 @@ def _is_same_file(opened: str, path: Path) -> bool:
         return False
 
 
-def _check_transaction(connection: sqlite3.Connection) -> None:
+def _inside(connection: Any) -> sqlite3.Connection:
+    """The `sqlite3` connection that one of aiosqlite drives. Raises ConfigError if it is closed."""
+    try:
+        inside: sqlite3.Connection = connection._conn
+    except ValueError:
+        raise ConfigError(CLOSED) from None
+    return inside
+
+
+def _check_transaction(plain: PlainConnection) -> None:
     """Begin a transaction if there is none, as the driver would do with the first statement that writes."""
+    connection = plain.connection
     if connection.in_transaction:
         return
     if connection.isolation_level is None or getattr(connection, "autocommit", -1) is True:
@@ -105,7 +165,7 @@ def _check_transaction(connection: sqlite3.Connection) -> None:
             "connection= is in autocommit mode with no transaction open, so there is nothing to join. "
             "Open one (`BEGIN`, or your library's transaction block) and start the run inside it."
         )
-    sqlite3.Connection.execute(connection, "BEGIN IMMEDIATE")
+    plain.execute("BEGIN IMMEDIATE")
 
 
 def _check_values(connection: PlainConnection, found: dict[int, str]) -> None:

@@ -131,7 +131,10 @@ def _outcome(
         pool.start()
         pool.submit([job])
         with _Beats(push_id, holder, open_segue, begun.beat_seconds, pool) as beats:
-            return _await(pool, job, beats, asked, how.grace_seconds)
+            outcome = _await(pool, job, beats, asked, how.grace_seconds)
+            if beats.progress is not None and outcome is not None:
+                beats.beat()  # the last progress, before the end
+            return outcome
     except Exception as error:  # noqa: BLE001 - its module cannot be imported here, or the machine is full
         return _could_not_run(job, error)
     finally:
@@ -195,9 +198,9 @@ class _Beats:
             self._is_due.clear()
             if self._is_over:
                 return
-            self._beat()
+            self.beat()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
         """Say it once. A database that is away is asked again with the next beat."""
         progress = self.progress
         try:

@@ -236,7 +236,6 @@ class Worker:
                 self._progress[item.run_id, item.step] = item
             else:
                 attempt = (item.run_id, item.step, item.attempt)
-                self._progress.pop((item.run_id, item.step), None)
                 if item.verdict == Verdict.RECORDED:
                     self._disowned.discard(attempt)
                     self._recorded.append(item)

@@ -15,6 +15,7 @@ from segue.engine.limiting.limit_rows import LimitRow, count_taken, uses_or_none
 from segue.engine.limiting.places import QUEUE, TASK
 from segue.errors import ConfigError
 from segue.given import shown
+from segue.jsonable import Jsonable
 from segue.plan.graph import LimitTerms
 from segue.plan.indexed import MOST_QUEUE_BYTES, name_problem, text_problem
 from segue.plan.lanes import LONGEST_LIMIT_BYTES, bounded
@@ -31,7 +32,7 @@ LISTED_AT_ONCE = 1000
 MOST_WEIGHED_BYTES = 100_000
 
 
-class LimitInfo(msgspec.Struct, frozen=True):
+class LimitInfo(Jsonable, msgspec.Struct, frozen=True):
     """A limit and its state: places taken and steps (or runs) waiting, for all its keys together."""
 
     name: str
@@ -46,7 +47,7 @@ class LimitInfo(msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
-class ShareInfo(msgspec.Struct, frozen=True):
+class ShareInfo(Jsonable, msgspec.Struct, frozen=True):
     """A key that shares a queue with others: its weight if a person set it, and its use so far."""
 
     queue: str

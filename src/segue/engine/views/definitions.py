@@ -10,11 +10,12 @@ import msgspec
 
 from segue.engine.definitions import LIVE_FOR
 from segue.engine.stored import LONG_AGO, moment_of, object_of
+from segue.jsonable import Jsonable
 from segue.plan.namespaces import DEFAULT, EVERY
 from segue.store.protocol import Transaction
 
 
-class DefinitionInfo(msgspec.Struct, frozen=True, kw_only=True):
+class DefinitionInfo(Jsonable, msgspec.Struct, frozen=True, kw_only=True):
     """A task or workflow that a version of the code defines.
 
     `parameters` is the JSON Schema of an object with a property for each parameter, `result` that of the result.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -22,13 +22,14 @@ from segue.engine.stored import (
 )  # fmt: skip
 from segue.engine.views.select import RunFilter, page_of_ids
 from segue.errors import RunNotFoundError
+from segue.jsonable import Jsonable
 from segue.model import RUN, ErrorInfo, FailureInfo, RunStatus, StepStatus
 from segue.plan.codec import UNREADABLE
 from segue.plan.namespaces import bare, namespace_of, prefix_of
 from segue.store.protocol import Transaction
 
 
-class RunInfo(msgspec.Struct, frozen=True):
+class RunInfo(Jsonable, msgspec.Struct, frozen=True):
     """A run as it was when it was read. Times are aware UTC."""
 
     id: str
@@ -52,7 +53,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
-class ProgressInfo(msgspec.Struct, frozen=True):
+class ProgressInfo(Jsonable, msgspec.Struct, frozen=True):
     """The progress that a running attempt reported; `rate` is per second, `eta_seconds` to the end."""
 
     done: float
@@ -63,7 +64,7 @@ class ProgressInfo(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
-class StepInfo(msgspec.Struct, frozen=True):
+class StepInfo(Jsonable, msgspec.Struct, frozen=True):
     """A step as it was when it was read. `seconds` is how long its task ran, by its worker's monotonic clock."""
 
     step: int
@@ -101,8 +102,14 @@ class StepInfo(msgspec.Struct, frozen=True):
     sent_at: datetime | None = None
     sent_until: datetime | None = None  # if it has not begun by then, its executor is asked
 
+    shown_as: ClassVar[dict[str, Any]] = {"scope": int | None, "policy": dict[str, Any]}
 
-class AttemptInfo(msgspec.Struct, frozen=True):
+    def shown(self) -> dict[str, Any]:
+        """Its fields as Python values: no scope for a step of the run itself, and the policy as a dict."""
+        return super().shown() | {"scope": None if self.scope < 0 else self.scope, "policy": object_of(self.policy)}
+
+
+class AttemptInfo(Jsonable, msgspec.Struct, frozen=True):
     """An attempt that failed, was lost or handed back, or printed something."""
 
     step: int
@@ -115,7 +122,7 @@ class AttemptInfo(msgspec.Struct, frozen=True):
     output: str | None
 
 
-class WorkerInfo(msgspec.Struct, frozen=True):
+class WorkerInfo(Jsonable, msgspec.Struct, frozen=True):
     """A worker that has not ended, as far as is known."""
 
     id: str

@@ -6,8 +6,10 @@ from datetime import datetime
 
 import msgspec
 
+from segue.jsonable import Jsonable
 
-class Reason(msgspec.Struct, frozen=True):
+
+class Reason(Jsonable, msgspec.Struct, frozen=True):
     """Why something does not move: a word for programs, the step it is about, a sentence for people."""
 
     code: str

@@ -10,6 +10,7 @@ import msgspec
 
 from segue.engine.stored import known_moment, moment_of, object_of
 from segue.engine.views.select import LAST_ID
+from segue.jsonable import Jsonable
 from segue.plan.namespaces import bare, namespace_of
 from segue.store.protocol import Transaction
 
@@ -25,7 +26,7 @@ ALERTS = (
 """The kinds of events that are alerts: something is later than it was allowed to be."""
 
 
-class WaitInfo(msgspec.Struct, frozen=True):
+class WaitInfo(Jsonable, msgspec.Struct, frozen=True):
     """A step that waits for a message. Times are aware UTC."""
 
     run_id: str
@@ -39,7 +40,7 @@ class WaitInfo(msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
-class EventInfo(msgspec.Struct, frozen=True):
+class EventInfo(Jsonable, msgspec.Struct, frozen=True):
     """A recorded event: what a person did to a run, or an alert. Times are aware UTC."""
 
     id: str

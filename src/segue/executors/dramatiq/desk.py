@@ -27,6 +27,7 @@ from segue.engine.act import Act
 from segue.engine.backoff import longer_wait
 from segue.engine.dispatch import Exchanged, SentStep
 from segue.engine.executing import hasten, report_progress
+from segue.engine.progress import put_progress
 from segue.errors import PASSING_ERRORS
 from segue.executors.dramatiq.beginning import begin_all, begin_within
 from segue.executors.dramatiq.lease import Lease
@@ -313,6 +314,8 @@ class Desk:
             progress = self._progress.pop(attempt, None)
             if progress is not None and attempt in self.running:
                 self.door.engine.act(report_progress, progress, worker_id=self._lease.worker_id)
+            elif progress is not None:  # its last, and it has ended
+                self.door.engine.act(put_progress, progress)
 
     def _beat(self) -> None:
         """Renew the lease, and give back attempts that no thread has.

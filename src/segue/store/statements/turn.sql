@@ -77,11 +77,13 @@ FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt
 ON CONFLICT (run_id, step, attempt) DO NOTHING;
 
 -- name: put_progress
--- Only the attempt that is running may report progress.
+-- Only the last attempt may report progress: the one that is running, or that has ended. The last progress of an attempt
+-- may come a moment after its end.
 INSERT INTO segue_progress (run_id, step, attempt, done, total, message, started_at, updated_at)
 SELECT s.run_id, s.step, s.attempt, :done, :total, :message, s.started_at, :now
 FROM segue_steps s
-WHERE s.run_id = :run_id AND s.step = :step AND s.attempt = :attempt AND {is_running}
+WHERE s.run_id = :run_id AND s.step = :step AND s.attempt = :attempt
+AND s.status IN ('running', 'succeeded', 'failed', 'skipped', 'cancelled')
 ON CONFLICT (run_id, step) DO UPDATE
 SET attempt = excluded.attempt, done = excluded.done, total = excluded.total, message = excluded.message,
     started_at = excluded.started_at, updated_at = excluded.updated_at;
