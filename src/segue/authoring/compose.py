@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, Unpack, runtime_checkable
 
 from segue.authoring import foreign
+from segue.authoring.elsewhere import OF_ELEMENTS, Unfamiliar
 from segue.authoring.handle import Handle, gathered, share, steps_needed
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.trace import Trace, current_trace
@@ -51,16 +52,20 @@ class _AsSignature(Protocol):
     def s(self) -> Element: ...
 
 
-class Element:
+class Element(Unfamiliar):
     """Something that adds steps to a plan: a signature, a chain, a group, a workflow with its arguments."""
 
     __slots__ = ()
 
     depth = 0  # groups inside each other
     plan_name = "workflow"  # what a run is called that is started with it
-    json_remedy = "return it alone, inside chain(...) or group(...), so that it can be run"
+    _json_remedy = (
+        "in a workflow call it, as in task(...) or chain(...)(), and pass on what that gives; a task returns it alone, "
+        "or inside chain(...) or group(...), so that it can be run"
+    )
+    _elsewhere = OF_ELEMENTS
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the steps to a trace, the first of them after `given`."""
         raise NotImplementedError
 
@@ -76,7 +81,7 @@ class Element:
                 f"{self!r} was called outside of a workflow; start it with segue.start(...) or segue.run(...), "
                 "or return it from a task"
             )
-        return self.lay_out(trace, None)
+        return self._lay_out(trace, None)
 
     def __or__(self, other: Any) -> Chain:
         return Chain((self, other))
@@ -116,12 +121,12 @@ class Signature(Element):
         placement = placed(self.placement, changes, of=self.task.short_name)
         return type(self)(self.task, self.args, self.kwargs, placement, self.immutable)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the one step."""
-        number = self.add_to(trace, given)
+        number = self._add_to(trace, given)
         return Handle(trace, Ref(number), (number,))
 
-    def add_to(self, trace: Trace, given: Handle | None) -> int:
+    def _add_to(self, trace: Trace, given: Handle | None) -> int:
         """Add the one step, and return its number."""
         task = self.task
         number = trace.add(
@@ -172,12 +177,12 @@ class Chain(Element):
         elements[0] = elements[0].options(**first)
         return Chain(elements)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the elements, each after the one before."""
         since = len(trace.drafts)
         roots: tuple[int, ...] | None = None
         for element in self.elements:
-            given = element.lay_out(trace, given)
+            given = element._lay_out(trace, given)
             if roots is None and len(trace.drafts) > since:
                 roots = given._roots
         assert given is not None  # a chain has an element
@@ -205,7 +210,7 @@ class Group(Element):
         """A copy, each of whose members has these options."""
         return Group(member.options(**changes) for member in self.members)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the members, each after `given`."""
         if not self.members:
             return Handle(trace, Gather(()), () if given is None else given._steps, ())
@@ -217,13 +222,13 @@ class Group(Element):
         roots: list[int] = []
         for member in self.members:
             if isinstance(member, Signature):
-                number = member.add_to(trace, given)
+                number = member._add_to(trace, given)
                 exprs.append(Ref(number))
                 steps.append(number)
                 ends.append(number)
                 roots.append(number)
             else:
-                handle = member.lay_out(trace, given)
+                handle = member._lay_out(trace, given)
                 exprs.append(handle._expr)
                 steps.extend(handle._steps)
                 ends.extend(handle._ends)
@@ -249,7 +254,7 @@ class Embedded(Element):
         """Refused: the other library has said what the options of its steps are."""
         raise DefinitionError(f"{self!r} takes no options ({', '.join(changes)}); give them in its own library")
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add its steps, the first of them after `given`."""
         first = len(trace.drafts)
         expr = trace.embed(self.plan)
@@ -311,13 +316,19 @@ def as_element(item: Any, inside: str) -> Element:
     made = foreign.made_of(item)
     if made is not None:
         return made if isinstance(made, Element) else Embedded(made)
-    if callable(item):
-        raise DefinitionError(
-            f"{inside}(...) was given {shown(item)}, which is not a task; put @task on it and write .s(...)"
-        )
-    raise DefinitionError(
-        f"{inside}(...) was given {shown(item)} ({type(item).__name__}); use task.s(...), chain(...), group(...)"
-    )
+    raise DefinitionError(f"{inside}(...) was given {_mistaken(item, inside)}")
+
+
+def _mistaken(item: Any, inside: str) -> str:
+    """What was given in place of work, and what to write instead."""
+    if isinstance(item, type) or not callable(item):
+        example = "segue.start(task, 1)" if inside == "start" else f"{inside}(task.s(1), ...)"
+        text = f"{shown(item)} ({type(item).__name__}), which is no task or workflow"
+        if isinstance(item, str) and inside == "start":
+            return f"{text}; import the function and give it itself, or write segue start {item} on the command line"
+        return f"{text}; a call gives the result of the function, so write {example} and not task(1)"
+    name = getattr(item, "__qualname__", None) or shown(item)
+    return f"{name}, which is no task; put @task above its def"
 
 
 SHOWN_DEEP = 5  # groups inside each other

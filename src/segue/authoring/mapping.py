@@ -90,7 +90,7 @@ def map_over(
     element = mapped(
         target, items, fixed=fixed, batch=batch, star=star, placement=target.placement, is_async=target.is_async
     )
-    return element if trace is None else element.lay_out(trace, None)
+    return element if trace is None else element._lay_out(trace, None)
 
 
 def mapped(

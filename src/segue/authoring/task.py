@@ -18,6 +18,7 @@ import msgspec
 
 from segue.authoring import pushed
 from segue.authoring.compose import Signature
+from segue.authoring.elsewhere import OF_TASKS, Unfamiliar, unknown_options
 from segue.authoring.lending import CONNECTION, check_lendable, lend, place_of_connection, without_connection
 from segue.authoring.limits import check_key, fairness, own_limits
 from segue.authoring.mapping import map_over
@@ -39,7 +40,7 @@ R = TypeVar("R")
 _NOTHING: Final = object()
 
 
-class Task(Generic[P, R]):
+class Task(Unfamiliar, Generic[P, R]):
     """A function that can be a step. Made by `@task`.
 
     Example::
@@ -52,7 +53,8 @@ class Task(Generic[P, R]):
         fetch.options(queue="net").map(urls)  # one step for each
     """
 
-    json_remedy = "write task.s(...) to run it next, or return a plain value"
+    _json_remedy = "in a workflow call it, as in task(...), and pass on what that gives; a task returns task.s(...)"
+    _elsewhere = OF_TASKS
 
     def __init__(self, fn: Callable[P, R], name: str, placement: Placement, *, transactional: bool = False) -> None:
         update_wrapper(self, fn)
@@ -72,7 +74,7 @@ class Task(Generic[P, R]):
         self.parameters = Parameters.of(without_connection(told) if transactional else told)
         self.converters = Converters(fn, filled=CONNECTION if transactional else None)
 
-    def call_with(self, connection: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _call_with(self, connection: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Call the function of a transactional task with a connection."""
         args, kwargs = lend(connection, self._place_of_connection, args, kwargs)
         return self.fn(*args, **kwargs)
@@ -86,7 +88,7 @@ class Task(Generic[P, R]):
         trace = current_trace.get()
         if trace is None:
             return self.fn(*args, **kwargs)
-        handle: Any = Signature(self, args, kwargs, self.placement, True).lay_out(trace, None)
+        handle: Any = Signature(self, args, kwargs, self.placement, True)._lay_out(trace, None)
         result: R = handle
         return result
 
@@ -136,6 +138,9 @@ class Task(Generic[P, R]):
                 f"batch={shown(batch)} cannot be; leave batch out, or write a transactional task that takes the list "
                 "of items"
             )
+
+    def _called(self) -> str:
+        return self.short_name
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
@@ -234,9 +239,9 @@ def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
         )
     label = f"@task {function.__qualname__}"
     known = TaskOptions.__annotations__.keys()
-    unknown = sorted(options.keys() - known)
+    unknown = options.keys() - known
     if unknown:
-        raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise unknown_options(label, unknown, known)
     step_options = {key: value for key, value in options.items() if key not in _NOT_OF_STEPS}
     placement = placed(Placement(), step_options, of=label)
     name = options.get("name", name_of(function))

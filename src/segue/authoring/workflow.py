@@ -13,12 +13,15 @@ from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
+from segue.authoring import foreign
 from segue.authoring.compose import Element, as_element
 from segue.authoring.drafts import Scope
+from segue.authoring.elsewhere import OF_WORKFLOWS, Unfamiliar, unknown_options
 from segue.authoring.handle import Handle
 from segue.authoring.limits import Fairness, check_key, check_places, fairness, finder, key_expr, share_of
 from segue.authoring.naming import name_of
 from segue.authoring.options import Placement, Seconds, StepOptions, placed, seconds_of
+from segue.authoring.place import say_where
 from segue.authoring.registry import Registry, check_function
 from segue.authoring.schedule import Schedule, declared
 from segue.authoring.task import Task
@@ -65,7 +68,7 @@ class WorkflowOptions(TypedDict, total=False):
     fair_weights: dict[str, float]
 
 
-class Workflow(Generic[P, R]):
+class Workflow(Unfamiliar, Generic[P, R]):
     """A graph written as a function. Made by `@workflow`.
 
     Example::
@@ -77,7 +80,8 @@ class Workflow(Generic[P, R]):
         segue.start(nightly, "2026-11-20")
     """
 
-    json_remedy = "write workflow.s(...) to run it next, or return a plain value"
+    _json_remedy = "in a workflow call it, as in flow(...), and pass on what that gives; a task returns flow.s(...)"
+    _elsewhere = OF_WORKFLOWS
 
     def __init__(self, fn: Callable[P, R], name: str, options: WorkflowOptions) -> None:
         update_wrapper(self, fn)
@@ -111,7 +115,7 @@ class Workflow(Generic[P, R]):
                 f"the workflow {self.short_name} was called like a function; run it here with "
                 f"segue.run({self.short_name}, ...) or start it with segue.start({self.short_name}, ...)"
             )
-        handle: Any = self.inline(trace, args, kwargs)
+        handle: Any = self._inline(trace, args, kwargs)
         result: R = handle
         return result
 
@@ -136,12 +140,12 @@ class Workflow(Generic[P, R]):
                 self.converters.check_result(self.short_name, returned, bytes(result.json).decode())
         for hook, element in self.hooks.items():
             trace.hook = hook
-            element.lay_out(trace, Handle(trace, Ref(RUN), ()))
+            element._lay_out(trace, Handle(trace, Ref(RUN), ()))
         plan = trace.finish(result, fail_fast=self.fail_fast)
         limits = plan.limits if self.limit is None else (*plan.limits, self.limit)
         return msgspec.structs.replace(plan, terms=terms, limits=limits)
 
-    def inline(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle:
+    def _inline(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle:
         """Add this workflow's steps to another's trace, as a sub-workflow."""
         if self.hooks:
             raise DefinitionError(
@@ -235,11 +239,24 @@ class Workflow(Generic[P, R]):
                 f"the workflow {self.short_name} cannot start: {mistake}; "
                 f"{self.parameters.remedy(self.short_name, [*self.parameters.positional[: len(args)], *kwargs])}"
             )
+        misfit = self.converters.find_misfit(args, kwargs)
+        if misfit is not None:
+            raise DefinitionError(
+                f"the workflow {self.short_name} cannot start: {misfit}; give a value of that type, or change the "
+                f"annotation: {self.short_name}{self.parameters.text}"
+            )
         token = current_trace.set(trace)
         try:
-            return self.fn(*args, **kwargs)
+            returned = self.fn(*args, **kwargs)
+        except DefinitionError as error:
+            say_where(error)
+            raise
         finally:
             current_trace.reset(token)
+        return as_element(returned, "return")._lay_out(trace, None) if _is_work(returned) else returned
+
+    def _called(self) -> str:
+        return self.short_name
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name}>"
@@ -276,10 +293,10 @@ class WorkflowSignature(Element):
         placement = placed(self.placement, changes, of=self.workflow.short_name)
         return WorkflowSignature(self.workflow, self.args, self.kwargs, immutable=self.immutable, placement=placement)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the workflow's steps; each of its first steps waits for `given`."""
         first: tuple[Any, ...] = () if given is None or self.immutable else (given,)
-        handle = self.workflow.inline(trace, (*first, *self.args), self.kwargs)
+        handle = self.workflow._inline(trace, (*first, *self.args), self.kwargs)
         if given is not None:
             trace.order(handle._roots, (given,), None)
             if not handle._roots:  # it has no steps, so the steps after it wait for those before it
@@ -324,6 +341,11 @@ def workflow(fn: Any = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     return lambda function: _define(function, options)
 
 
+def _is_work(returned: object) -> bool:
+    """Whether a workflow returned a signature, a chain or a group: its steps are added, and give the result."""
+    return isinstance(returned, Element) or foreign.is_returned_as_plan(returned)
+
+
 def kept_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """The arguments of a run, as JSON `[args, kwargs]`; None if they are not JSON, or larger than the limit."""
     try:
@@ -347,9 +369,9 @@ def _define(fn: Callable[P, R], options: WorkflowOptions) -> Workflow[P, R]:
             "write a plain def, the tasks in it may be async"
         )
     known = WorkflowOptions.__annotations__.keys()
-    unknown = sorted(options.keys() - known)
+    unknown = options.keys() - known
     if unknown:
-        raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise unknown_options(label, unknown, known)
     placed(
         Placement(),
         {key: options[key] for key in ("name", "queue", "priority", "executor") if key in options},

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from segue.authoring import declared
+from segue.authoring.elsewhere import OF_RUNS, Unfamiliar
 from segue.authoring.filling import no_store, read
 from segue.client.given import guarded
 from segue.client.step import StepHandle, fork, retrying
@@ -36,12 +37,14 @@ _DATABASE_AWAY_SECONDS = 30.0
 
 
 @guarded
-class Run:
+class Run(Unfamiliar):
     """One run. Each attribute is read from the database when it is used; the object itself keeps only the id.
 
     `is_new` is False if the start or fork that returned this object found an existing run under the same key, and None
     if the run was looked up.
     """
+
+    _elsewhere = OF_RUNS
 
     def __init__(self, engine: Engine, id_: str, *, is_new: bool | None = None) -> None:
         self._engine = engine

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from uuid import UUID
 
 from segue.authoring import sleep, to_plan, wait_for
+from segue.authoring.elsewhere import OF_SEGUE, Unfamiliar
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
 from segue.client.given import checked, guarded, run_id
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 
 @guarded
-class Segue:
+class Segue(Unfamiliar):
     """A database of workflows.
 
     Example::
@@ -92,6 +93,8 @@ class Segue:
         self.limits = Limits(self.engine)
         self.payloads = StoredPayloads(self.engine)
         self.executors = Executors(self.engine)
+
+    _elsewhere = OF_SEGUE
 
     on = staticmethod(on)
     """The same as `segue.on`: an observer belongs to the process and receives events of every database."""
