@@ -12,6 +12,7 @@ from segue.authoring.declared import declared_limits, find_task, find_workflow, 
 from segue.authoring.handle import Handle
 from segue.authoring.limits import Limit
 from segue.authoring.notify import notify
+from segue.authoring.outcome import Outcome, OutcomeError, RunOutcome
 from segue.authoring.planning import is_plan, register_planner, to_plan
 from segue.authoring.schedule import Schedule
 from segue.authoring.task import Task, is_retryable, task
@@ -30,6 +31,9 @@ __all__ = [
     "Handle",
     "Limit",
     "NoStepError",
+    "Outcome",
+    "OutcomeError",
+    "RunOutcome",
     "Schedule",
     "ShellError",
     "Signature",

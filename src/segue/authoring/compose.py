@@ -208,7 +208,7 @@ class Group(Element):
 
     def options(self, **changes: Unpack[StepOptions]) -> Group:
         """A copy, each of whose members has these options."""
-        return Group(member.options(**changes) for member in self.members)
+        return type(self)(member.options(**changes) for member in self.members)
 
     def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the members, each after `given`."""

@@ -100,12 +100,18 @@ class Task(Unfamiliar, Generic[P, R]):
         """The task with all its arguments; in a chain it waits for the previous element and ignores its result."""
         return Signature(self, args, kwargs, self.placement, True)
 
-    def map(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
+    def map(
+        self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
+    ) -> Any:  # fmt: skip
         """One step for each item of `xs`; the result is the list of their results, in order.
 
         `xs` may be a list, a future result (the steps are then added when it is known) or left out in a chain, where it
         is the previous result. `fixed` arguments go to every step. With `batch=n` a step takes up to n items, one after
         another; the result is the same flat list. Inside a workflow with a known list, the steps are part of its plan.
+
+        If a step fails, the run fails, unless the task has `may_fail`: then the list has None in its place. With
+        `errors=True` the run goes on as well, and the result is a list of `segue.Outcome`: the value or the error of
+        each.
 
         Example::
 
@@ -113,12 +119,14 @@ class Task(Unfamiliar, Generic[P, R]):
             chain(extract.s(day), count.map(batch=50), total.s())
         """
         self._check_batch(batch)
-        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=False)
+        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=False)
 
-    def starmap(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
+    def starmap(
+        self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
+    ) -> Any:  # fmt: skip
         """Like `map`, where each item is a list of positional arguments."""
         self._check_batch(batch)
-        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=True)
+        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=True)
 
     def options(self, **changes: Unpack[StepOptions]) -> Task[P, R]:
         """A copy whose steps have other options; the task itself does not change.

@@ -149,10 +149,10 @@ class Trace:
         """What a step is called, for messages."""
         return self.drafts[step].base
 
-    def join(self, expr: Expr, steps: tuple[int, ...]) -> int:
+    def join(self, expr: Expr, steps: tuple[int, ...], rule: JoinRule = JoinRule.ALL_SUCCEEDED) -> int:
         """Add a virtual step that waits for `steps` and has `expr` as its result."""
         draft = Draft("join", None, "[[],{}]", (), steps, _PLAIN, self.scope, self.hook)
-        draft.result = expr
+        draft.result, draft.rule = expr, rule
         self.drafts.append(draft)
         return len(self.drafts) - 1
 

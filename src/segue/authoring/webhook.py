@@ -20,6 +20,7 @@ from segue.authoring.compose import Signature
 from segue.authoring.context import NoStepError, current
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
+from segue.authoring.outcome import without_arguments
 from segue.authoring.secrets import fill, marks, variable
 from segue.authoring.task import task
 from segue.authoring.trace import current_trace
@@ -106,7 +107,7 @@ def send_webhook(
     """POST the body and act on the answer."""
     from segue.authoring.posting import post, retry_after, signature  # noqa: PLC0415 - urllib and OpenSSL take long to load
 
-    data = encode(previous[0] if previous else body).encode()
+    data = encode(without_arguments(previous[0]) if previous else body).encode()
     sent = {"Content-Type": "application/json", "User-Agent": f"segue/{__version__}"}
     with suppress(NoStepError):
         sent["Idempotency-Key"] = current().idempotency_key

@@ -51,6 +51,8 @@ class Event(msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None  # of the step, or of the step that decided the outcome of the run
     detail: dict[str, object] = {}  # further facts: who paused it and why, how late it is
     namespace: str = ""
+    metadata: dict[str, object] = {}  # of the run
+    arguments: list[object] | None = None  # of the run: [args, kwargs]; None: not stored, or longer than 64 KiB
 
 
 Observer = Callable[[Event], object]
