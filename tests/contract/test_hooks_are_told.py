@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from segue import Event, Run, RunOutcome, Segue, chain, on, task, workflow
-from segue.authoring.outcome import without_arguments
+from segue.authoring.run_outcome import without_arguments
 from segue.errors import ConfigError
 from segue.observing.observers import observers
 from segue.worker.inline import work_run

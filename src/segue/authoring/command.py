@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segue.authoring.command_quoting import check_places, quoted
 from segue.authoring.compose import Signature
@@ -39,10 +39,16 @@ class ShellError(SegueError, RuntimeError):
         )
 
 
+if TYPE_CHECKING:
+
+    class CommandStep(dict[str, Any], Signature[dict[str, Any]]):  # type: ignore[misc]  # it is one or the other
+        """In a workflow the future result, `{"exit_code": 0, "output": "..."}`; elsewhere the signature."""
+
+
 class Shell:
     """The type of `segue.shell`: call it for a step, `shell.s` for a signature."""
 
-    def __call__(self, command: str, /, *args: Any, **options: Any) -> Any:
+    def __call__(self, command: str, /, *args: Any, **options: Any) -> CommandStep:
         """A command as a step: inside a workflow it is added as a step, elsewhere this is a signature.
 
         `{...}` in the command are filled when it runs, each value quoted as one word (a list as several): from the
@@ -60,19 +66,21 @@ class Shell:
             packed = shell("gzip --keep {path}", path=export(day), timeout=600)
             chain(export.s(day), shell.s("gzip --keep {}"))
         """
-        made = self.s(command, *args, **options)
-        return made if current_trace.get() is None else made()
+        made: Any = self.s(command, *args, **options)
+        step: CommandStep = made if current_trace.get() is None else made()
+        return step
 
-    def s(self, command: str, /, *args: Any, **options: Any) -> Signature:
+    def s(self, command: str, /, *args: Any, **options: Any) -> Signature[dict[str, Any]]:
         """The command as a signature, for chain and group, also inside workflows."""
         return _signature(command, args, options)
 
-    def si(self, command: str, /, *args: Any, **options: Any) -> Signature:
+    def si(self, command: str, /, *args: Any, **options: Any) -> Signature[dict[str, Any]]:
         """The same, ignoring the previous result."""
         made = _signature(command, args, options)
         return Signature(made.task, made.args, made.kwargs, made.placement, True)
 
 
+Shell.__doc__ = Shell.__call__.__doc__  # what help(segue.shell) shows
 shell = Shell()
 """A command as a step; see `Shell.__call__`."""
 
@@ -160,7 +168,7 @@ def _signature(command: object, args: tuple[Any, ...], options: dict[str, Any]) 
     return CommandSignature(run_command, args, kwargs, placement, not wants_previous)
 
 
-class CommandSignature(Signature):
+class CommandSignature(Signature[dict[str, Any]]):
     """A command. Placeholders without a value are filled by the previous result, so there must be one."""
 
     __slots__ = ()

@@ -8,9 +8,10 @@ returns the handle of its result. A chain's result is its last element's; a grou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol, Unpack, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, Unpack, overload, runtime_checkable
 
 from segue.authoring import foreign
+from segue.authoring.definition import Definition, Result_co
 from segue.authoring.elsewhere import OF_ELEMENTS, Unfamiliar
 from segue.authoring.handle import Handle, gathered, share, steps_needed
 from segue.authoring.options import Placement, StepOptions, placed
@@ -21,6 +22,8 @@ from segue.given import shown
 from segue.model import Expr, Gather, Ref
 from segue.plan.check import MAX_NESTING, Parameters
 from segue.plan.graph import Plan
+
+R = TypeVar("R")
 
 
 class Target(Protocol):
@@ -52,7 +55,7 @@ class _AsSignature(Protocol):
     def s(self) -> Element: ...
 
 
-class Element(Unfamiliar):
+class Element(Unfamiliar, Generic[Result_co]):
     """Something that adds steps to a plan: a signature, a chain, a group, a workflow with its arguments."""
 
     __slots__ = ()
@@ -69,11 +72,11 @@ class Element(Unfamiliar):
         """Add the steps to a trace, the first of them after `given`."""
         raise NotImplementedError
 
-    def options(self, **changes: Unpack[StepOptions]) -> Element:
+    def options(self, **changes: Unpack[StepOptions]) -> Element[Result_co]:
         """A copy, each of whose steps has these options."""
         raise NotImplementedError
 
-    def __call__(self) -> Any:
+    def __call__(self) -> Result_co:
         """Inside a workflow: add the steps, and return the handle of the result."""
         trace = current_trace.get()
         if trace is None:
@@ -81,16 +84,18 @@ class Element(Unfamiliar):
                 f"{self!r} was called outside of a workflow; start it with segue.start(...) or segue.run(...), "
                 "or return it from a task"
             )
-        return self._lay_out(trace, None)
+        handle: Any = self._lay_out(trace, None)
+        result: Result_co = handle
+        return result
 
-    def __or__(self, other: Any) -> Chain:
+    def __or__(self, other: Element[R] | Definition[..., R]) -> Chain[R]:
         return Chain((self, other))
 
-    def __ror__(self, other: Any) -> Chain:
+    def __ror__(self, other: Any) -> Chain[Result_co]:
         return Chain((other, self))
 
 
-class Signature(Element):
+class Signature(Element[Result_co]):
     """A task with its arguments, not yet placed. Made by `task.s(...)` and `task.si(...)`.
 
     In a chain, `s` receives the previous result as its first positional argument and `si` does not.
@@ -111,7 +116,7 @@ class Signature(Element):
         self.placement = placement
         self.immutable = immutable
 
-    def options(self, **changes: Unpack[StepOptions]) -> Signature:
+    def options(self, **changes: Unpack[StepOptions]) -> Signature[Result_co]:
         """A copy with other options.
 
         Example::
@@ -152,7 +157,7 @@ class Signature(Element):
         return f"{self.task.short_name}.{'si' if self.immutable else 's'}({', '.join(args)})"
 
 
-class Chain(Element):
+class Chain(Element[Result_co]):
     """Elements that run one after another, each given the result of the one before."""
 
     __slots__ = ("depth", "elements")
@@ -170,7 +175,7 @@ class Chain(Element):
         self.elements: tuple[Element, ...] = tuple(flat)
         self.depth = max(element.depth for element in flat)
 
-    def options(self, **changes: Unpack[StepOptions]) -> Chain:
+    def options(self, **changes: Unpack[StepOptions]) -> Chain[Result_co]:
         """A copy, each of whose steps has these options; options for the start (delay, when, ...) go to the first."""
         every, first = _split(changes)
         elements = [element.options(**every) for element in self.elements]
@@ -192,7 +197,7 @@ class Chain(Element):
         return f"chain({_shown(self.elements)})"
 
 
-class Group(Element):
+class Group(Element[Result_co]):
     """Members that run concurrently; the result is the list of their results, in order."""
 
     __slots__ = ("depth", "members")
@@ -206,7 +211,7 @@ class Group(Element):
                 "it while the run continues"
             )
 
-    def options(self, **changes: Unpack[StepOptions]) -> Group:
+    def options(self, **changes: Unpack[StepOptions]) -> Group[Result_co]:
         """A copy, each of whose members has these options."""
         return type(self)(member.options(**changes) for member in self.members)
 
@@ -242,7 +247,7 @@ class Group(Element):
         return f"group({_shown(self.members)})"
 
 
-class Embedded(Element):
+class Embedded(Element[Any]):
     """The steps of a plan of another library. They wait for what is before them, and get no result of it."""
 
     __slots__ = ("plan",)
@@ -271,7 +276,14 @@ class Embedded(Element):
         return f"the plan of {self.plan.name}"
 
 
-def chain(*elements: Any) -> Chain:
+AnyWork = Element[Any] | Definition[..., Any]
+
+
+@overload
+def chain(*elements: *tuple[*tuple[AnyWork, ...], Element[R] | Definition[..., R]]) -> Chain[R]: ...
+@overload
+def chain(*elements: AnyWork) -> Chain[Any]: ...
+def chain(*elements: Any) -> Chain[Any]:  # type: ignore[misc]  # mypy does not see that it takes any of them
     """Run elements one after another; each gets the result of the one before as its first argument.
 
     An element is a signature, a task (as `task.s()`), a chain, a group or a workflow's `s(...)`. The first receives
@@ -284,7 +296,11 @@ def chain(*elements: Any) -> Chain:
     return Chain(elements)
 
 
-def group(*members: Any) -> Group:
+@overload
+def group(members: Iterable[Element[R]], /) -> Group[list[R]]: ...
+@overload
+def group(*members: Element[R] | Definition[..., R]) -> Group[list[R]]: ...
+def group(*members: Any) -> Group[Any]:
     """Run members concurrently; the result is the list of their results, in the order written, for any number of them.
 
     Takes the members one by one, or one iterable of them.

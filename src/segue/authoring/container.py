@@ -74,6 +74,7 @@ class Container:
         return Signature(made.task, made.args, made.kwargs, made.placement, True)
 
 
+Container.__doc__ = Container.__call__.__doc__  # what help(segue.container) shows
 container = Container()
 """A program of an image as a step; see `Container.__call__`."""
 

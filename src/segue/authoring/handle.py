@@ -40,12 +40,13 @@ class Handle:
     """The future result of a step (or of a group, a chain, a sub-workflow) inside a workflow.
 
     Pass it to other tasks, alone or inside lists, tuples and dicts; take a part of it with `handle["key"]` or
-    `handle[0]`; order steps that share no data with `after`; make one conditional with `when`.
+    `handle[0]`; order steps that share no data, and make one conditional, with `task.options(after=, when=)(...)`. The
+    methods `after` and `when` do the same for a step that exists already; type checkers do not know them.
 
     Example::
 
         report = write(total(count.map(paths)))
-        notify(report["url"]).after(cleanup(paths), rule="all_done")
+        publish.options(after=cleanup(paths), rule="all_done")(report["url"])
     """
 
     __slots__ = ("_ends", "_expr", "_graph", "_joined", "_roots", "_shared", "_steps")

@@ -52,7 +52,7 @@ class Named(msgspec.Struct, frozen=True):
     converters: None = None
 
 
-class MapSignature(Signature):
+class MapSignature(Signature[Any]):
     """The step that fans out when its list is known, with the options of the workflow around it."""
 
     __slots__ = ()
@@ -122,7 +122,7 @@ def mapped(
     return _with_outcomes(members, placement, target.short_name) if errors and items else Fan(members)
 
 
-class Fan(Group):
+class Fan(Group[Any]):
     """The steps of a map over a known list. If they may fail, what follows gets the list all the same.
 
     The list then has None for each that failed, as it has if the list is known only at run time.

@@ -53,6 +53,7 @@ class Notify:
         return _signature(url, title, body, options, immutable=True)
 
 
+Notify.__doc__ = Notify.__call__.__doc__  # what help(segue.notify) shows
 notify = Notify()
 """A message as a step; see `Notify.__call__`."""
 

@@ -8,22 +8,36 @@ methods of a handle (`after`, `when`) have a typed form: `task.options(after=...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from copy import copy
 from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
-from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Literal,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)  # fmt: skip
 
 import msgspec
 
 from segue.authoring import pushed
-from segue.authoring.compose import Signature
-from segue.authoring.elsewhere import OF_TASKS, Unfamiliar, unknown_options
+from segue.authoring.compose import Element, Signature
+from segue.authoring.definition import Definition
+from segue.authoring.elsewhere import OF_TASKS, unknown_options
 from segue.authoring.lending import CONNECTION, check_lendable, lend, place_of_connection, without_connection
 from segue.authoring.limits import check_key, fairness, own_limits
 from segue.authoring.mapping import map_over
 from segue.authoring.naming import name_of
 from segue.authoring.options import Placement, StepOptions, TaskOptions, check_errors, placed
+from segue.authoring.outcome import Outcome
 from segue.authoring.registry import Registry, check_function
 from segue.authoring.schedule import Schedule, declared
 from segue.authoring.titles import description_of, first_paragraph, humanised, title_of
@@ -35,12 +49,14 @@ from segue.model import Policy
 from segue.plan.check import Parameters
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+A = TypeVar("A")
 
 _NOTHING: Final = object()
 
 
-class Task(Unfamiliar, Generic[P, R]):
+class Task(Definition[P, R]):
     """A function that can be a step. Made by `@task`.
 
     Example::
@@ -92,14 +108,31 @@ class Task(Unfamiliar, Generic[P, R]):
         result: R = handle
         return result
 
-    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
+    @overload
+    def s(self: Task[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs) -> Signature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Any:
         """The task with arguments; in a chain it receives the previous result before them."""
         return Signature(self, args, kwargs, self.placement, False)
 
-    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
         """The task with all its arguments; in a chain it waits for the previous element and ignores its result."""
         return Signature(self, args, kwargs, self.placement, True)
 
+    @overload
+    def map(
+        self: Task[Concatenate[A, Q], R], xs: Iterable[A], /, *, batch: int | None = None,
+        errors: Literal[False] = False, **fixed: Any,
+    ) -> Fanned[R]: ...  # fmt: skip
+    @overload
+    def map(
+        self: Task[Concatenate[A, Q], R], xs: Iterable[A], /, *, errors: Literal[True], **fixed: Any
+    ) -> Fanned[Outcome[R]]: ...
+    @overload
+    def map(self, /, *, batch: int | None = None, errors: Literal[False] = False, **fixed: Any) -> Element[list[R]]: ...
+    @overload
+    def map(self, /, *, errors: Literal[True], **fixed: Any) -> Element[list[Outcome[R]]]: ...
     def map(
         self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
     ) -> Any:  # fmt: skip
@@ -121,6 +154,18 @@ class Task(Unfamiliar, Generic[P, R]):
         self._check_batch(batch)
         return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=False)
 
+    @overload
+    def starmap(
+        self, xs: Iterable[Iterable[Any]], /, *, batch: int | None = None, errors: Literal[False] = False, **fixed: Any
+    ) -> Fanned[R]: ...
+    @overload
+    def starmap(self, xs: Iterable[Iterable[Any]], /, *, errors: Literal[True], **fixed: Any) -> Fanned[Outcome[R]]: ...
+    @overload
+    def starmap(
+        self, /, *, batch: int | None = None, errors: Literal[False] = False, **fixed: Any
+    ) -> Element[list[R]]: ...
+    @overload
+    def starmap(self, /, *, errors: Literal[True], **fixed: Any) -> Element[list[Outcome[R]]]: ...
     def starmap(
         self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
     ) -> Any:  # fmt: skip
@@ -128,7 +173,7 @@ class Task(Unfamiliar, Generic[P, R]):
         self._check_batch(batch)
         return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=True)
 
-    def options(self, **changes: Unpack[StepOptions]) -> Task[P, R]:
+    def options(self, **changes: Unpack[StepOptions]) -> Self:
         """A copy whose steps have other options; the task itself does not change.
 
         Example::
@@ -147,11 +192,20 @@ class Task(Unfamiliar, Generic[P, R]):
                 "of items"
             )
 
-    def _called(self) -> str:
-        return self.short_name
-
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
+
+
+if TYPE_CHECKING:
+
+    class AsyncTask(Task[P, R]):
+        """An `async def` task: outside of a workflow a call gives a coroutine, inside the future result."""
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            """Add a step in a workflow; call the function elsewhere."""
+
+    class Fanned(list[R], Element[list[R]]):
+        """What `map` gives of a list: in a workflow the future list of results, elsewhere work to run."""
 
 
 tasks: Registry[Task[..., Any]] = Registry("task")
@@ -165,10 +219,10 @@ class _Decorator:
         self._options = options
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Any]: ...
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]:
+    def __call__(self, fn: Any, /) -> Any:
         return _define(fn, self._options)
 
 
@@ -180,7 +234,7 @@ class _TransactionalDecorator(_Decorator):
 
 
 @overload
-def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Any]: ...
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload

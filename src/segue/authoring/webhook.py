@@ -20,7 +20,7 @@ from segue.authoring.compose import Signature
 from segue.authoring.context import NoStepError, current
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
-from segue.authoring.outcome import without_arguments
+from segue.authoring.run_outcome import without_arguments
 from segue.authoring.secrets import fill, marks, variable
 from segue.authoring.task import task
 from segue.authoring.trace import current_trace
@@ -90,6 +90,7 @@ class Webhook:
         return _signature(url, body, options, immutable=True)
 
 
+Webhook.__doc__ = Webhook.__call__.__doc__  # what help(segue.webhook) shows
 webhook = Webhook()
 """A POST as a step; see `Webhook.__call__`."""
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
 from segue.authoring import foreign
 from segue.authoring.compose import Element, as_element
+from segue.authoring.definition import Definition, Result_co
 from segue.authoring.drafts import Scope
-from segue.authoring.elsewhere import OF_WORKFLOWS, Unfamiliar, unknown_options
+from segue.authoring.elsewhere import OF_WORKFLOWS, unknown_options
 from segue.authoring.handle import Handle
 from segue.authoring.limits import Fairness, check_key, check_places, fairness, finder, key_expr, share_of
 from segue.authoring.naming import name_of
@@ -40,6 +41,7 @@ MAX_KEPT_BYTES = 2**20
 """Larger arguments of a run are not stored with the run; its steps have theirs."""
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 
@@ -68,7 +70,7 @@ class WorkflowOptions(TypedDict, total=False):
     fair_weights: dict[str, float]
 
 
-class Workflow(Unfamiliar, Generic[P, R]):
+class Workflow(Definition[P, R]):
     """A graph written as a function. Made by `@workflow`.
 
     Example::
@@ -119,11 +121,15 @@ class Workflow(Unfamiliar, Generic[P, R]):
         result: R = handle
         return result
 
-    def s(self, /, *args: Any, **kwargs: Any) -> WorkflowSignature:
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> WorkflowSignature[R]: ...
+    @overload
+    def s(self: Workflow[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs) -> WorkflowSignature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Any:
         """The workflow with arguments; in a chain it receives the previous result before them."""
         return WorkflowSignature(self, args, kwargs, immutable=False)
 
-    def si(self, /, *args: Any, **kwargs: Any) -> WorkflowSignature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> WorkflowSignature[R]:
         """The workflow with all its arguments; in a chain it waits for the previous element and ignores its result."""
         return WorkflowSignature(self, args, kwargs, immutable=True)
 
@@ -255,14 +261,11 @@ class Workflow(Unfamiliar, Generic[P, R]):
             current_trace.reset(token)
         return as_element(returned, "return")._lay_out(trace, None) if _is_work(returned) else returned
 
-    def _called(self) -> str:
-        return self.short_name
-
     def __repr__(self) -> str:
         return f"<Workflow {self.name}>"
 
 
-class WorkflowSignature(Element):
+class WorkflowSignature(Element[Result_co]):
     """A workflow with its arguments, not yet placed. Made by `workflow.s(...)` and `workflow.si(...)`."""
 
     __slots__ = ("args", "immutable", "kwargs", "placement", "workflow")
@@ -282,7 +285,7 @@ class WorkflowSignature(Element):
         self.immutable = immutable
         self.placement = placement or Placement()
 
-    def options(self, **changes: Unpack[StepOptions]) -> WorkflowSignature:
+    def options(self, **changes: Unpack[StepOptions]) -> WorkflowSignature[Result_co]:
         """A copy whose first steps start later or under a condition: `when`, `after`."""
         refused = sorted(changes.keys() - {"when", "after"})
         if refused:

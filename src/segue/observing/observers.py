@@ -23,7 +23,7 @@ from segue.errors import DefinitionError
 from segue.given import attribute, described, shown
 from segue.model import ErrorInfo
 from segue.observing.journal import RawEvent
-from segue.observing.kinds import expand
+from segue.observing.kinds import Kind, Pattern, expand
 
 if TYPE_CHECKING:
     from segue.observing.harmless_log import HarmlessLogger
@@ -146,7 +146,7 @@ observers = Observers()
 """The observers of this process."""
 
 
-def on(*kinds: str) -> Callable[[F], F]:
+def on(*kinds: Kind | Pattern) -> Callable[[F], F]:
     """Call a function with the `Event` whenever one of these kinds happens in this process.
 
     A kind may contain `*` for any text: `run.*`. The function is called after the commit, in a separate thread. It may
