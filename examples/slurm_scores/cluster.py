@@ -37,4 +37,4 @@ def best(scores: list[int]) -> int:
 def scores(sequences: list[str]) -> int:
     """The best of all, after a command on the cluster has said how many there are."""
     counted = shell("echo {count} sequences > {path}", count=len(sequences), path=str(SHARED / "count"), executor="hpc")
-    return best(score.map(sequences)).after(counted)
+    return best.options(after=counted)(score.map(sequences))

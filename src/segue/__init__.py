@@ -26,6 +26,8 @@ from segue.authoring import (
     Context,
     Handle,
     Limit,
+    Outcome,
+    RunOutcome,
     Schedule,
     Signature,
     Task,
@@ -43,6 +45,7 @@ from segue.authoring import (
     webhook,
     workflow,
 )
+from segue.authoring.elsewhere import unknown_name as _unknown_name
 from segue.errors import Abort, Retry, Skip
 from segue.observing.observers import Event, on
 from segue.plan.pushed import Resources
@@ -61,9 +64,11 @@ __all__ = [
     "Event",
     "Handle",
     "Limit",
+    "Outcome",
     "Resources",
     "Retry",
     "Run",
+    "RunOutcome",
     "Schedule",
     "Segue",
     "Signature",
@@ -99,7 +104,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of this modu
 
             return getattr(asynchronous, name)
         if name not in _OF_THE_CLIENT:
-            raise AttributeError(f"module 'segue' has no attribute {name!r}")
+            raise AttributeError(_unknown_name(name, __all__), name=name)
         from segue import client  # noqa: PLC0415 - takes half of the time that `import segue` would
 
         globals().update({known: getattr(client, known) for known in _OF_THE_CLIENT})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from typing import Any
 
 from segue.errors import ConfigError
 
@@ -62,6 +63,33 @@ def database_option(url: str | None) -> str:
     if url is None or without_password(url) != url:
         return ""
     return f"--database {shlex.quote(url)}"
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an optional part of Segue, from where Segue itself was installed.
+
+    Example::
+
+        install_command("postgres")  # python -m pip install -e '/home/ann/segue[postgres]', for a clone
+    """
+    import json  # noqa: PLC0415 - like the next, only for a message
+    from importlib import metadata  # noqa: PLC0415 - takes milliseconds
+
+    try:
+        origin = json.loads(metadata.distribution("segue").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError, OSError):
+        origin = {}
+    return f"python -m pip install {_requirement(extra, origin)}"
+
+
+def _requirement(extra: str, origin: dict[str, Any]) -> str:
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - takes milliseconds; only for a message
+
+    url = str(origin.get("url", ""))
+    if url.startswith("file:") and "dir_info" in origin:
+        folder = shlex.quote(f"{unquote(urlsplit(url).path)}[{extra}]")
+        return f"-e {folder}" if origin["dir_info"].get("editable") else folder
+    return f"'segue[{extra}]'"
 
 
 def _without_secrets(query: str) -> str:

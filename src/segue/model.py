@@ -108,6 +108,9 @@ SLEEP = "segue.sleep"
 ENGINE_TASKS = frozenset({WAIT_FOR, SLEEP})
 """Tasks that the engine itself begins when it passes joins: waiting needs no claim and no worker."""
 
+OUTCOMES = "segue.outcomes"
+"""The task whose steps take, of each step that they refer to, how it ended instead of its result."""
+
 REFUSABLE_TASKS = {"shell": "segue.shell", "webhook": "segue.webhook", "notify": "segue.notify"}
 """Tasks that execute what the database contains, not the user's code; a worker can be started without them."""
 

@@ -22,6 +22,9 @@ def stage(renewed_stage: Stage) -> Stage:
     return renewed_stage
 
 
+UNLABELLED: dict[str, object] = {"key": None, "tags": [], "metadata": {}, "arguments": None}
+
+
 def told(stage: Stage) -> dict[str, object]:
     """Claim the hooks: what each was told of the outcome."""
     jobs = stage.claim()
@@ -35,7 +38,7 @@ def test_hooks_of_a_run_that_succeeds(stage: Stage) -> None:
     assert stage.turn(succeeded(a, 42)).ended == []
     assert stage.statuses(run_id) == {"a": "succeeded", "good": "ready", "bad": "skipped", "always": "ready"}
     assert stage.run(run_id).ending == "succeeded"
-    outcome = {"run_id": run_id, "workflow": "flow", "status": "succeeded", "error": None}
+    outcome = {"run_id": run_id, "workflow": "flow", "status": "succeeded", "error": None, **UNLABELLED}
     assert told(stage) == {"good": 42, "always": outcome}
     assert stage.run(run_id).status == "succeeded"
     assert stage.result(run_id) == 42
@@ -46,7 +49,7 @@ def test_hooks_of_a_run_that_fails(stage: Stage) -> None:
     [a] = stage.claim()
     stage.turn(failed(a, "no luck"))
     error = {"step": "a", "type": "Boom", "message": "no luck"}
-    outcome = {"run_id": run_id, "workflow": "flow", "status": "failed", "error": error}
+    outcome = {"run_id": run_id, "workflow": "flow", "status": "failed", "error": error, **UNLABELLED}
     assert told(stage) == {"bad": outcome, "always": outcome}
     assert stage.statuses(run_id)["good"] == "skipped"
     assert stage.run(run_id).status == "failed"
@@ -55,7 +58,7 @@ def test_hooks_of_a_run_that_fails(stage: Stage) -> None:
 def test_hooks_of_a_run_that_is_cancelled(stage: Stage) -> None:
     run_id = stage.start(plan(node("a"), *HOOKS))
     assert stage.cancel(run_id) != "cancelled"  # its finalizer is still to come
-    outcome = {"run_id": run_id, "workflow": "flow", "status": "cancelled", "error": None}
+    outcome = {"run_id": run_id, "workflow": "flow", "status": "cancelled", "error": None, **UNLABELLED}
     assert told(stage) == {"always": outcome}
     assert stage.run(run_id).status == "cancelled"
 
@@ -206,7 +209,7 @@ def test_a_returned_plan_has_hooks_of_its_own(stage: Stage) -> None:
     stage.turn(expanded(a, inner))
     [x] = stage.claim_named("x")
     stage.turn(succeeded(x, 3))
-    outcome = {"run_id": run_id, "workflow": "a", "status": "succeeded", "error": None}
+    outcome = {"run_id": run_id, "workflow": "a", "status": "succeeded", "error": None, **UNLABELLED}
     assert told(stage) == {"good": 3, "always": outcome}
     stage.work()
     assert stage.statuses(run_id) == {

@@ -64,8 +64,8 @@ def pydantic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def traced(target: Target, make: Callable[[Handle], Any]) -> tuple[Draft, str]:
     """The step that is given what `make` makes of a handle of another one; raises PlanError."""
     trace = Trace("values")
-    handle = Signature(Target(Any), (1,), {}, Placement(), True).lay_out(trace, None)
-    number = Signature(target, (make(handle),), {}, Placement(), True).add_to(trace, None)
+    handle = Signature(Target(Any), (1,), {}, Placement(), True)._lay_out(trace, None)
+    number = Signature(target, (make(handle),), {}, Placement(), True)._add_to(trace, None)
     trace.finish(None)
     return trace.drafts[number], trace.drafts[number].args
 

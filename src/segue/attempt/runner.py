@@ -178,7 +178,7 @@ class _Attempt:
         """Find the task and call it; a coroutine function gives a coroutine."""
         task = declared.find_task(self._job.task)
         args, kwargs = arguments or self._arguments()
-        return task.fn(*args, **kwargs) if connection is None else task.call_with(connection, args, kwargs)
+        return task.fn(*args, **kwargs) if connection is None else task._call_with(connection, args, kwargs)
 
     def _arguments(self) -> Arguments:
         job = self._job

@@ -12,7 +12,9 @@ from segue.authoring.declared import declared_limits, find_task, find_workflow, 
 from segue.authoring.handle import Handle
 from segue.authoring.limits import Limit
 from segue.authoring.notify import notify
+from segue.authoring.outcome import Outcome, OutcomeError
 from segue.authoring.planning import is_plan, register_planner, to_plan
+from segue.authoring.run_outcome import RunOutcome
 from segue.authoring.schedule import Schedule
 from segue.authoring.task import Task, is_retryable, task
 from segue.authoring.values import decode, decode_arguments, decode_result, encode
@@ -30,6 +32,9 @@ __all__ = [
     "Handle",
     "Limit",
     "NoStepError",
+    "Outcome",
+    "OutcomeError",
+    "RunOutcome",
     "Schedule",
     "ShellError",
     "Signature",

@@ -9,12 +9,22 @@ from contextlib import suppress
 from itertools import chain as chained
 from typing import Any
 
-from segue.authoring.compose import Element
-from segue.authoring.mapping import FLATTEN, MAP, MAP_BATCH, MAP_BATCH_ASYNC, Named, checked_items, mapped
+from segue.authoring.compose import Element, Group
+from segue.authoring.mapping import (
+    FLATTEN,
+    MAP,
+    MAP_BATCH,
+    MAP_BATCH_ASYNC,
+    MAP_OUTCOMES,
+    Fan,
+    Named,
+    checked_items,
+    mapped,
+)
 from segue.authoring.options import Placement
 from segue.authoring.task import Task, is_retryable, task, tasks
 from segue.errors import DefinitionError
-from segue.model import REFUSABLE_TASKS
+from segue.model import OUTCOMES, REFUSABLE_TASKS
 
 
 @task(name=MAP)
@@ -29,12 +39,43 @@ def map_step(
     placement: Placement,
 ) -> Element:
     """Return the group of one step of `target` for each item: the step is replaced by it."""
+    return _fan(xs, target, fixed, batch, star, is_async, placement)
+
+
+@task(name=MAP_OUTCOMES)
+def map_outcomes_step(
+    xs: Any,
+    *,
+    target: str,
+    fixed: dict[str, Any],
+    batch: int | None,
+    star: bool,
+    is_async: bool,
+    placement: Placement,
+) -> Element:
+    """The same, and a step that collects how each of them ended."""
+    return _fan(xs, target, fixed, batch, star, is_async, placement, errors=True)
+
+
+@task(name=OUTCOMES)
+def collect_outcomes(ended: list[Any]) -> list[Any]:
+    """Return how each of the steps before it ended: the engine gives it that instead of their results."""
+    return ended
+
+
+def _fan(
+    xs: Any, target: str, fixed: dict[str, Any], batch: int | None, star: bool, is_async: bool, placement: Placement,
+    *, errors: bool = False,
+) -> Element:  # fmt: skip
     short_name = target.rpartition(".")[2]
     items = checked_items(f"{short_name}.{'starmap' if star else 'map'}", xs, star=star)
     known = tasks.get(target)  # an invalid item fails its own step, not this one
     parameters = None if known is None else known.parameters
     member = Named(target, short_name if known is None else known.short_name, parameters)
-    return mapped(member, items, fixed=fixed, batch=batch, star=star, placement=placement, is_async=is_async)
+    made = mapped(
+        member, items, fixed=fixed, batch=batch, star=star, placement=placement, is_async=is_async, errors=errors
+    )
+    return Group(made.members) if isinstance(made, Fan) else made  # nothing follows here that would need the join
 
 
 @task(name=MAP_BATCH)
@@ -68,9 +109,12 @@ async def map_batch_async(items: list[Any], *, target: str, fixed: dict[str, Any
 
 
 @task(name=FLATTEN)
-def flatten(lists: list[list[Any]]) -> list[Any]:
-    """The items of several lists as one list."""
-    return list(chained.from_iterable(lists))
+def flatten(lists: list[list[Any] | None], *, sizes: list[int] | None = None) -> list[Any]:
+    """The items of several lists as one list. A list that is missing, of so many items, gives None for each."""
+    counts = sizes or [0] * len(lists)
+    return list(
+        chained.from_iterable([None] * n if part is None else part for part, n in zip(lists, counts, strict=True))
+    )
 
 
 def _wanted(target: str) -> Task[..., Any]:

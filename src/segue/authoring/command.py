@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segue.authoring.command_quoting import check_places, quoted
 from segue.authoring.compose import Signature
+from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.task import task
-from segue.authoring.trace import current_trace
+from segue.authoring.trace import Trace, current_trace
 from segue.errors import DefinitionError, SegueError
 
 SHELL = "segue.shell"
@@ -38,10 +39,16 @@ class ShellError(SegueError, RuntimeError):
         )
 
 
+if TYPE_CHECKING:
+
+    class CommandStep(dict[str, Any], Signature[dict[str, Any]]):  # type: ignore[misc]  # it is one or the other
+        """In a workflow the future result, `{"exit_code": 0, "output": "..."}`; elsewhere the signature."""
+
+
 class Shell:
     """The type of `segue.shell`: call it for a step, `shell.s` for a signature."""
 
-    def __call__(self, command: str, /, *args: Any, **options: Any) -> Any:
+    def __call__(self, command: str, /, *args: Any, **options: Any) -> CommandStep:
         """A command as a step: inside a workflow it is added as a step, elsewhere this is a signature.
 
         `{...}` in the command are filled when it runs, each value quoted as one word (a list as several): from the
@@ -59,19 +66,21 @@ class Shell:
             packed = shell("gzip --keep {path}", path=export(day), timeout=600)
             chain(export.s(day), shell.s("gzip --keep {}"))
         """
-        made = self.s(command, *args, **options)
-        return made if current_trace.get() is None else made()
+        made: Any = self.s(command, *args, **options)
+        step: CommandStep = made if current_trace.get() is None else made()
+        return step
 
-    def s(self, command: str, /, *args: Any, **options: Any) -> Signature:
+    def s(self, command: str, /, *args: Any, **options: Any) -> Signature[dict[str, Any]]:
         """The command as a signature, for chain and group, also inside workflows."""
         return _signature(command, args, options)
 
-    def si(self, command: str, /, *args: Any, **options: Any) -> Signature:
+    def si(self, command: str, /, *args: Any, **options: Any) -> Signature[dict[str, Any]]:
         """The same, ignoring the previous result."""
         made = _signature(command, args, options)
         return Signature(made.task, made.args, made.kwargs, made.placement, True)
 
 
+Shell.__doc__ = Shell.__call__.__doc__  # what help(segue.shell) shows
 shell = Shell()
 """A command as a step; see `Shell.__call__`."""
 
@@ -153,10 +162,29 @@ def _signature(command: object, args: tuple[Any, ...], options: dict[str, Any]) 
     if placement.policy.timeout is not None:
         kwargs["timeout"] = placement.policy.timeout
         placement = placed(placement, {"timeout": placement.policy.timeout + 2 * GRACE_SECONDS}, of=label)
-    wants_previous = has_open_fields(command, len(args), values)
+    wants_previous = open_fields(command, len(args), values)
     check_places(command)
     checked_values(command, args, values)
-    return Signature(run_command, args, kwargs, placement, not wants_previous)
+    return CommandSignature(run_command, args, kwargs, placement, not wants_previous)
+
+
+class CommandSignature(Signature[dict[str, Any]]):
+    """A command. Placeholders without a value are filled by the previous result, so there must be one."""
+
+    __slots__ = ()
+
+    def _add_to(self, trace: Trace, given: Handle | None) -> int:
+        if given is None and not self.immutable:
+            command = self.kwargs["command"]
+            texts = [command] if isinstance(command, str) else command
+            keys = [key for text in texts for key in open_fields(text, len(self.args), self.kwargs["values"])]
+            missing = ", ".join(f"{{{key}}}" for key in dict.fromkeys(keys))
+            example = next((f"{key}=..." for key in keys if key.isidentifier()), "value")
+            raise DefinitionError(
+                f"the command {command!r} has no value for {missing}, and no step before it that gives one; write "
+                f"{self.task.short_name}(..., {example}), or {{{{ and }}}} for braces that belong to the command"
+            )
+        return super()._add_to(trace, given)
 
 
 def split_options(options: Mapping[str, Any], of_command: frozenset[str]) -> tuple[dict[str, Any], ...]:
@@ -172,10 +200,10 @@ def checked_values(command: str, args: tuple[Any, ...], values: Mapping[str, Any
         raise DefinitionError(f"a value of the command {command!r} holds a NUL character, which no command can take")
 
 
-def has_open_fields(command: str, count: int, values: Mapping[str, Any]) -> bool:
-    """Whether the command has placeholders that only the previous result can fill."""
+def open_fields(command: str, count: int, values: Mapping[str, Any]) -> list[str]:
+    """The placeholders of the command that only the previous result can fill."""
     automatic = 0
-    is_open = False
+    found: list[str] = []
     try:
         fields = [field for _, field, _, _ in Formatter().parse(command) if field is not None]
     except ValueError as exc:
@@ -185,7 +213,7 @@ def has_open_fields(command: str, count: int, values: Mapping[str, Any]) -> bool
     for field in fields:
         key = field.partition("[")[0]
         if key == "" or key.isdigit():
-            is_open = is_open or (int(key) if key else automatic) >= count
+            is_open = (int(key) if key else automatic) >= count
             automatic += key == ""
         elif not key.isidentifier():
             raise DefinitionError(
@@ -193,5 +221,7 @@ def has_open_fields(command: str, count: int, values: Mapping[str, Any]) -> bool
                 "for braces that belong to the command"
             )
         else:
-            is_open = is_open or key not in values
-    return is_open
+            is_open = key not in values
+        if is_open:
+            found.append(key)
+    return found

@@ -8,9 +8,11 @@ returns the handle of its result. A chain's result is its last element's; a grou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol, Unpack, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, Unpack, overload, runtime_checkable
 
 from segue.authoring import foreign
+from segue.authoring.definition import Definition, Result_co
+from segue.authoring.elsewhere import OF_ELEMENTS, Unfamiliar
 from segue.authoring.handle import Handle, gathered, share, steps_needed
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.trace import Trace, current_trace
@@ -20,6 +22,8 @@ from segue.given import shown
 from segue.model import Expr, Gather, Ref
 from segue.plan.check import MAX_NESTING, Parameters
 from segue.plan.graph import Plan
+
+R = TypeVar("R")
 
 
 class Target(Protocol):
@@ -51,24 +55,28 @@ class _AsSignature(Protocol):
     def s(self) -> Element: ...
 
 
-class Element:
+class Element(Unfamiliar, Generic[Result_co]):
     """Something that adds steps to a plan: a signature, a chain, a group, a workflow with its arguments."""
 
     __slots__ = ()
 
     depth = 0  # groups inside each other
     plan_name = "workflow"  # what a run is called that is started with it
-    json_remedy = "return it alone, inside chain(...) or group(...), so that it can be run"
+    _json_remedy = (
+        "in a workflow call it, as in task(...) or chain(...)(), and pass on what that gives; a task returns it alone, "
+        "or inside chain(...) or group(...), so that it can be run"
+    )
+    _elsewhere = OF_ELEMENTS
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the steps to a trace, the first of them after `given`."""
         raise NotImplementedError
 
-    def options(self, **changes: Unpack[StepOptions]) -> Element:
+    def options(self, **changes: Unpack[StepOptions]) -> Element[Result_co]:
         """A copy, each of whose steps has these options."""
         raise NotImplementedError
 
-    def __call__(self) -> Any:
+    def __call__(self) -> Result_co:
         """Inside a workflow: add the steps, and return the handle of the result."""
         trace = current_trace.get()
         if trace is None:
@@ -76,16 +84,18 @@ class Element:
                 f"{self!r} was called outside of a workflow; start it with segue.start(...) or segue.run(...), "
                 "or return it from a task"
             )
-        return self.lay_out(trace, None)
+        handle: Any = self._lay_out(trace, None)
+        result: Result_co = handle
+        return result
 
-    def __or__(self, other: Any) -> Chain:
+    def __or__(self, other: Element[R] | Definition[..., R]) -> Chain[R]:
         return Chain((self, other))
 
-    def __ror__(self, other: Any) -> Chain:
+    def __ror__(self, other: Any) -> Chain[Result_co]:
         return Chain((other, self))
 
 
-class Signature(Element):
+class Signature(Element[Result_co]):
     """A task with its arguments, not yet placed. Made by `task.s(...)` and `task.si(...)`.
 
     In a chain, `s` receives the previous result as its first positional argument and `si` does not.
@@ -106,7 +116,7 @@ class Signature(Element):
         self.placement = placement
         self.immutable = immutable
 
-    def options(self, **changes: Unpack[StepOptions]) -> Signature:
+    def options(self, **changes: Unpack[StepOptions]) -> Signature[Result_co]:
         """A copy with other options.
 
         Example::
@@ -116,12 +126,12 @@ class Signature(Element):
         placement = placed(self.placement, changes, of=self.task.short_name)
         return type(self)(self.task, self.args, self.kwargs, placement, self.immutable)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the one step."""
-        number = self.add_to(trace, given)
+        number = self._add_to(trace, given)
         return Handle(trace, Ref(number), (number,))
 
-    def add_to(self, trace: Trace, given: Handle | None) -> int:
+    def _add_to(self, trace: Trace, given: Handle | None) -> int:
         """Add the one step, and return its number."""
         task = self.task
         number = trace.add(
@@ -147,7 +157,7 @@ class Signature(Element):
         return f"{self.task.short_name}.{'si' if self.immutable else 's'}({', '.join(args)})"
 
 
-class Chain(Element):
+class Chain(Element[Result_co]):
     """Elements that run one after another, each given the result of the one before."""
 
     __slots__ = ("depth", "elements")
@@ -165,19 +175,19 @@ class Chain(Element):
         self.elements: tuple[Element, ...] = tuple(flat)
         self.depth = max(element.depth for element in flat)
 
-    def options(self, **changes: Unpack[StepOptions]) -> Chain:
+    def options(self, **changes: Unpack[StepOptions]) -> Chain[Result_co]:
         """A copy, each of whose steps has these options; options for the start (delay, when, ...) go to the first."""
         every, first = _split(changes)
         elements = [element.options(**every) for element in self.elements]
         elements[0] = elements[0].options(**first)
         return Chain(elements)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the elements, each after the one before."""
         since = len(trace.drafts)
         roots: tuple[int, ...] | None = None
         for element in self.elements:
-            given = element.lay_out(trace, given)
+            given = element._lay_out(trace, given)
             if roots is None and len(trace.drafts) > since:
                 roots = given._roots
         assert given is not None  # a chain has an element
@@ -187,7 +197,7 @@ class Chain(Element):
         return f"chain({_shown(self.elements)})"
 
 
-class Group(Element):
+class Group(Element[Result_co]):
     """Members that run concurrently; the result is the list of their results, in order."""
 
     __slots__ = ("depth", "members")
@@ -201,11 +211,11 @@ class Group(Element):
                 "it while the run continues"
             )
 
-    def options(self, **changes: Unpack[StepOptions]) -> Group:
+    def options(self, **changes: Unpack[StepOptions]) -> Group[Result_co]:
         """A copy, each of whose members has these options."""
-        return Group(member.options(**changes) for member in self.members)
+        return type(self)(member.options(**changes) for member in self.members)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the members, each after `given`."""
         if not self.members:
             return Handle(trace, Gather(()), () if given is None else given._steps, ())
@@ -217,13 +227,13 @@ class Group(Element):
         roots: list[int] = []
         for member in self.members:
             if isinstance(member, Signature):
-                number = member.add_to(trace, given)
+                number = member._add_to(trace, given)
                 exprs.append(Ref(number))
                 steps.append(number)
                 ends.append(number)
                 roots.append(number)
             else:
-                handle = member.lay_out(trace, given)
+                handle = member._lay_out(trace, given)
                 exprs.append(handle._expr)
                 steps.extend(handle._steps)
                 ends.extend(handle._ends)
@@ -237,7 +247,7 @@ class Group(Element):
         return f"group({_shown(self.members)})"
 
 
-class Embedded(Element):
+class Embedded(Element[Any]):
     """The steps of a plan of another library. They wait for what is before them, and get no result of it."""
 
     __slots__ = ("plan",)
@@ -249,7 +259,7 @@ class Embedded(Element):
         """Refused: the other library has said what the options of its steps are."""
         raise DefinitionError(f"{self!r} takes no options ({', '.join(changes)}); give them in its own library")
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add its steps, the first of them after `given`."""
         first = len(trace.drafts)
         expr = trace.embed(self.plan)
@@ -266,7 +276,14 @@ class Embedded(Element):
         return f"the plan of {self.plan.name}"
 
 
-def chain(*elements: Any) -> Chain:
+AnyWork = Element[Any] | Definition[..., Any]
+
+
+@overload
+def chain(*elements: *tuple[*tuple[AnyWork, ...], Element[R] | Definition[..., R]]) -> Chain[R]: ...
+@overload
+def chain(*elements: AnyWork) -> Chain[Any]: ...
+def chain(*elements: Any) -> Chain[Any]:  # type: ignore[misc]  # mypy does not see that it takes any of them
     """Run elements one after another; each gets the result of the one before as its first argument.
 
     An element is a signature, a task (as `task.s()`), a chain, a group or a workflow's `s(...)`. The first receives
@@ -279,7 +296,11 @@ def chain(*elements: Any) -> Chain:
     return Chain(elements)
 
 
-def group(*members: Any) -> Group:
+@overload
+def group(members: Iterable[Element[R]], /) -> Group[list[R]]: ...
+@overload
+def group(*members: Element[R] | Definition[..., R]) -> Group[list[R]]: ...
+def group(*members: Any) -> Group[Any]:
     """Run members concurrently; the result is the list of their results, in the order written, for any number of them.
 
     Takes the members one by one, or one iterable of them.
@@ -311,13 +332,19 @@ def as_element(item: Any, inside: str) -> Element:
     made = foreign.member_of(item)
     if made is not None:
         return made if isinstance(made, Element) else Embedded(made)
-    if callable(item):
-        raise DefinitionError(
-            f"{inside}(...) was given {shown(item)}, which is not a task; put @task on it and write .s(...)"
-        )
-    raise DefinitionError(
-        f"{inside}(...) was given {shown(item)} ({type(item).__name__}); use task.s(...), chain(...), group(...)"
-    )
+    raise DefinitionError(f"{inside}(...) was given {_mistaken(item, inside)}")
+
+
+def _mistaken(item: Any, inside: str) -> str:
+    """What was given in place of work, and what to write instead."""
+    if isinstance(item, type) or not callable(item):
+        example = "segue.start(task, 1)" if inside == "start" else f"{inside}(task.s(1), ...)"
+        text = f"{shown(item)} ({type(item).__name__}), which is no task or workflow"
+        if isinstance(item, str) and inside == "start":
+            return f"{text}; import the function and give it itself, or write segue start {item} on the command line"
+        return f"{text}; a call gives the result of the function, so write {example} and not task(1)"
+    name = getattr(item, "__qualname__", None) or shown(item)
+    return f"{name}, which is no task; put @task above its def"
 
 
 SHOWN_DEEP = 5  # groups inside each other

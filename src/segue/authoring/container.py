@@ -8,7 +8,7 @@ from enum import StrEnum
 from string import Formatter
 from typing import Any
 
-from segue.authoring.command import ShellError, checked_values, has_open_fields, split_options
+from segue.authoring.command import CommandSignature, ShellError, checked_values, open_fields, split_options
 from segue.authoring.command_quoting import check_places
 from segue.authoring.compose import Signature
 from segue.authoring.handle import Handle
@@ -74,6 +74,7 @@ class Container:
         return Signature(made.task, made.args, made.kwargs, made.placement, True)
 
 
+Container.__doc__ = Container.__call__.__doc__  # what help(segue.container) shows
 container = Container()
 """A program of an image as a step; see `Container.__call__`."""
 
@@ -148,8 +149,8 @@ def _signature(image: object, command: object, args: tuple[Any, ...], options: d
         check_places(words)
     checked_values(str(command), args, values)
     texts = [words] if isinstance(words, str) else list(command)  # type: ignore[call-overload]  # texts, as was checked
-    wants_previous = any(has_open_fields(text, len(args), values) for text in texts)
-    return Signature(run_container, args, kwargs, placement, not wants_previous)
+    wants_previous = any(open_fields(text, len(args), values) for text in texts)
+    return CommandSignature(run_container, args, kwargs, placement, not wants_previous)
 
 
 def _checked(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Protocol, assert_never
 
+from segue.authoring.elsewhere import advice_about_result
 from segue.errors import DefinitionError
 from segue.model import RUN, Concat, Expr, Gather, JoinRule, Mapping, Ref, Span, Value
 from segue.plan.codec import steps_in
 
+_SHOWN = 3
+
 
 class Graph(Protocol):
     """The parts of a trace that a handle needs."""
+
+    def called(self, step: int) -> str:
+        """What a step is called, for messages."""
+        ...
 
     def join(self, expr: Expr, steps: tuple[int, ...]) -> int:
         """Add a virtual step that waits for `steps` and has `expr` as its result."""
@@ -33,17 +40,20 @@ class Handle:
     """The future result of a step (or of a group, a chain, a sub-workflow) inside a workflow.
 
     Pass it to other tasks, alone or inside lists, tuples and dicts; take a part of it with `handle["key"]` or
-    `handle[0]`; order steps that share no data with `after`; make one conditional with `when`.
+    `handle[0]`; order steps that share no data, and make one conditional, with `task.options(after=, when=)(...)`. The
+    methods `after` and `when` do the same for a step that exists already; type checkers do not know them.
 
     Example::
 
         report = write(total(count.map(paths)))
-        notify(report["url"]).after(cleanup(paths), rule="all_done")
+        publish.options(after=cleanup(paths), rule="all_done")(report["url"])
     """
 
     __slots__ = ("_ends", "_expr", "_graph", "_joined", "_roots", "_shared", "_steps")
 
-    json_remedy = "it stands for a result that is not known yet, and has a meaning only inside its workflow"
+    _json_remedy = (
+        "it stands for a result that is not known yet; inside its workflow pass it alone or in a list, tuple or dict"
+    )
 
     def __init__(
         self,
@@ -84,20 +94,24 @@ class Handle:
         return Handle(self._graph, part, steps_needed(part) or self._steps, self._roots, self._ends)
 
     def __repr__(self) -> str:
-        return f"<Handle of step {', '.join(map(str, self._steps[:3]))}{', ...' if len(self._steps) > 3 else ''}>"
+        return f"<future result of {self._called()}>"
+
+    def _called(self) -> str:
+        names = dict.fromkeys(self._graph.called(step) for step in self._steps[:_SHOWN])
+        return ", ".join(names) + (", ..." if len(self._steps) > _SHOWN else "") or "the run"
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise DefinitionError(
-            f".{name} was read from {self!r}, whose result is not known yet; write handle[{name!r}] for a part of it, "
-            "or a task that takes the result and does the rest"
+        advice = advice_about_result(name, self._called()) or (
+            f"write handle[{name!r}] for a part of it, or a task that takes the result and does the rest"
         )
+        raise DefinitionError(f".{name} was read from {self!r}, which is not known yet; {advice}")
 
     def _unknown(self, *_: Any) -> NoReturn:
         raise DefinitionError(
-            f"{self!r} was used as if its result were known (condition, loop, len(), comparison, arithmetic, text), "
-            "but its step has not run; use task.map(handle) for a loop, handle.when(...) or options(when=...) for a "
+            f"{self!r} was used as if it were known (if, for, len(), comparison, arithmetic, text), but a workflow "
+            "only describes its steps, and none has run; use task.map(handle) for a loop, options(when=...) for a "
             "condition, and a task that computes, or returns a plan, for everything else"
         )
 

@@ -16,6 +16,7 @@ from segue.authoring.task import task
 from segue.authoring.trace import current_trace
 from segue.authoring.values import encode
 from segue.authoring.webhook import PATIENT, URL
+from segue.config import install_command
 from segue.errors import Abort, ConfigError, DefinitionError, DeliveryError
 
 SEND_SECONDS = 60.0
@@ -52,6 +53,7 @@ class Notify:
         return _signature(url, title, body, options, immutable=True)
 
 
+Notify.__doc__ = Notify.__call__.__doc__  # what help(segue.notify) shows
 notify = Notify()
 """A message as a step; see `Notify.__call__`."""
 
@@ -67,7 +69,7 @@ def send_notification(
     except ImportError as error:
         raise ConfigError(
             f"notify(...) needs Apprise, which cannot be imported where this step ran ({error}). "
-            "Run: pip install 'segue[notify]'"
+            f"Run: {install_command('notify')}"
         ) from error
     made_title, made_body = told(previous[0]) if previous else ("segue", "")
     scheme = url.partition("://")[0]

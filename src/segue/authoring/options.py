@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from segue.authoring.elsewhere import unknown_options
 from segue.authoring.limits import Fairness, Limit, Rate, checked_limits
 from segue.authoring.pushed import changed_spec, checked_executor
 from segue.authoring.schedule import Schedule
@@ -122,16 +123,16 @@ class Placement(msgspec.Struct, frozen=True, omit_defaults=True):
 _POLICY_FIELDS = frozenset(Policy.__struct_fields__)
 _PLACEMENT_FIELDS = frozenset(Placement.__struct_fields__) - {"policy", "own_limit", "fair", "spec"}
 _SPEC_OPTIONS = frozenset({"resources", "push"})
+_OPTIONS = _POLICY_FIELDS | _PLACEMENT_FIELDS | _SPEC_OPTIONS
 
 
 def placed(placement: Placement, changes: Any, *, of: str) -> Placement:
     """A copy of `placement` with `changes`. Raises `DefinitionError` naming `of` for an invalid one."""
     if not changes:
         return placement
-    unknown = sorted(changes.keys() - _POLICY_FIELDS - _PLACEMENT_FIELDS - _SPEC_OPTIONS)
+    unknown = changes.keys() - _OPTIONS
     if unknown:
-        known = ", ".join(sorted(_POLICY_FIELDS | _PLACEMENT_FIELDS | _SPEC_OPTIONS))
-        raise DefinitionError(f"{of}: unknown option {', '.join(unknown)}; there are {known}")
+        raise unknown_options(of, unknown, _OPTIONS)
     checked = {key: _check(of, key, value) for key, value in changes.items()}
     policy = {key: value for key, value in checked.items() if key in _POLICY_FIELDS}
     if policy:

@@ -72,6 +72,8 @@ def _to_plan(work: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
             calls.remember(work, args, kwargs, plan)
         return plan
     if args or kwargs:
+        if not isinstance(work, (Element, Plan)) and foreign.made_of(work) is None:
+            as_element(work, "start")  # which says what it is
         raise DefinitionError(f"{shown(work)} has its arguments already; put these into its signature: task.s(...)")
     if isinstance(work, Plan):
         check(work, parameters=_takes)
@@ -104,6 +106,6 @@ def _takes(task: str) -> Parameters | None:
 
 def _plan_of(element: Element, name: str, terms: RunTerms | None = None) -> Plan:
     trace = Trace(name)
-    expr = element.lay_out(trace, None)._expr
+    expr = element._lay_out(trace, None)._expr
     plan = trace.finish(expr)
     return plan if terms is None else msgspec.structs.replace(plan, terms=terms)

@@ -5,11 +5,13 @@ Only the decorators write here. A lookup never imports or connects.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from inspect import unwrap
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, Protocol, TypeVar
 
+from segue.authoring.elsewhere import nearest
 from segue.authoring.naming import check_imported_once, module_of, name_of
 from segue.errors import DefinitionError, UnknownTaskError
 from segue.given import shown
@@ -67,9 +69,14 @@ class Registry(dict[str, T]):
 
 def check_function(decorator: str, fn: object, *, named: bool) -> FunctionType:
     """The function, if a worker can find it again by importing its module. Otherwise raises, with what to do."""
+    if isinstance(fn, (classmethod, staticmethod, MethodType)):
+        raise _method_error(decorator, getattr(fn, "__qualname__", shown(fn)))
     if not isinstance(fn, FunctionType):
         kind = "a class" if isinstance(fn, type) else f"{type(fn).__name__} object"
-        raise DefinitionError(f"@{decorator} was put on {kind} ({fn!r}); write a function (def ...) and decorate that")
+        name = f" (for a name, write @{decorator}(name={shown(fn)}))" if isinstance(fn, str) else ""
+        raise DefinitionError(
+            f"@{decorator} was put on {kind} ({shown(fn)}); write a function (def ...) and decorate that{name}"
+        )
     if fn.__name__ == "<lambda>":
         raise DefinitionError(
             f"@{decorator} was put on a lambda in {fn.__module__}, which has no name that a worker could look up; "
@@ -81,12 +88,16 @@ def check_function(decorator: str, fn: object, *, named: bool) -> FunctionType:
             "move it to the top of its module, or give it name=... if it only ever runs in this process"
         )
     if _is_method(fn):
-        raise DefinitionError(
-            f"@{decorator} was put on {fn.__qualname__}, a method, and a worker has no object to call it on; "
-            "make it a function at the top of the module that receives what it needs, or remove its first parameter "
-            f"and write @staticmethod above @{decorator}"
-        )
+        raise _method_error(decorator, fn.__qualname__)
     return fn
+
+
+def _method_error(decorator: str, name: str) -> DefinitionError:
+    return DefinitionError(
+        f"@{decorator} was put on {name}, a method, and a worker has no object to call it on; make it a function at "
+        "the top of the module that receives what it needs, or remove its first parameter and write @staticmethod "
+        f"above @{decorator}"
+    )
 
 
 def _check_name(kind: str, name: str) -> None:
@@ -107,19 +118,33 @@ def _is_method(fn: FunctionType) -> bool:
 
 def _refuse_other(kind: str, name: str, known: Callable[..., Any], new: Callable[..., Any]) -> None:
     """The same function may be defined again (a reload, a script imported under its own name); another one may not."""
-    if known.__qualname__ == new.__qualname__ and module_of(known) == module_of(new):
-        return
-    if "<locals>" in known.__qualname__:
-        return
+    if not _are_written_together(known, new):
+        if known.__qualname__ == new.__qualname__ and module_of(known) == module_of(new):
+            return
+        if "<locals>" in known.__qualname__:
+            return
     raise DefinitionError(
-        f"the {kind} name {name!r} is asked for by {new.__module__}.{new.__qualname__}, but "
-        f"{known.__module__}.{known.__qualname__} already has it; give one of them another name=..."
+        f"the {kind} name {name!r} is asked for by {new.__module__}.{new.__qualname__}{_line_of(new)}, but "
+        f"{known.__module__}.{known.__qualname__}{_line_of(known)} already has it; give one of them another name"
     )
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - only for the message
+def _are_written_together(known: Callable[..., Any], new: Callable[..., Any]) -> bool:
+    """Whether both are written in the code that is defining the new one: then neither replaces the other."""
+    codes = [getattr(unwrap(fn), "__code__", None) for fn in (known, new)]
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals is not getattr(new, "__globals__", None):
+        frame = frame.f_back
+    written = frame.f_code.co_consts
+    return codes[0] is not codes[1] and all(any(code is const for const in written) for code in codes)
 
-    near = get_close_matches(name, list(known), n=1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
+
+def _line_of(fn: Callable[..., Any]) -> str:
+    code = getattr(unwrap(fn), "__code__", None)
+    return "" if code is None else f" (line {code.co_firstlineno})"
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    guess = f" (did you mean {near!r}?)" if near else ""
     return f"no {kind} is named {name!r}{guess}; import the module that defines it (-A package.module)"

@@ -8,21 +8,36 @@ methods of a handle (`after`, `when`) have a typed form: `task.options(after=...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from copy import copy
 from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
-from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Literal,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)  # fmt: skip
 
 import msgspec
 
 from segue.authoring import pushed
-from segue.authoring.compose import Signature
+from segue.authoring.compose import Element, Signature
+from segue.authoring.definition import Definition
+from segue.authoring.elsewhere import OF_TASKS, unknown_options
 from segue.authoring.lending import CONNECTION, check_lendable, lend, place_of_connection, without_connection
 from segue.authoring.limits import check_key, fairness, own_limits
 from segue.authoring.mapping import map_over
 from segue.authoring.naming import name_of
 from segue.authoring.options import Placement, StepOptions, TaskOptions, check_errors, placed
+from segue.authoring.outcome import Outcome
 from segue.authoring.registry import Registry, check_function
 from segue.authoring.schedule import Schedule, declared
 from segue.authoring.titles import description_of, first_paragraph, humanised, title_of
@@ -34,12 +49,14 @@ from segue.model import Policy
 from segue.plan.check import Parameters
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+A = TypeVar("A")
 
 _NOTHING: Final = object()
 
 
-class Task(Generic[P, R]):
+class Task(Definition[P, R]):
     """A function that can be a step. Made by `@task`.
 
     Example::
@@ -52,7 +69,8 @@ class Task(Generic[P, R]):
         fetch.options(queue="net").map(urls)  # one step for each
     """
 
-    json_remedy = "write task.s(...) to run it next, or return a plain value"
+    _json_remedy = "in a workflow call it, as in task(...), and pass on what that gives; a task returns task.s(...)"
+    _elsewhere = OF_TASKS
 
     def __init__(self, fn: Callable[P, R], name: str, placement: Placement, *, transactional: bool = False) -> None:
         update_wrapper(self, fn)
@@ -72,7 +90,7 @@ class Task(Generic[P, R]):
         self.parameters = Parameters.of(without_connection(told) if transactional else told)
         self.converters = Converters(fn, filled=CONNECTION if transactional else None)
 
-    def call_with(self, connection: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _call_with(self, connection: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Call the function of a transactional task with a connection."""
         args, kwargs = lend(connection, self._place_of_connection, args, kwargs)
         return self.fn(*args, **kwargs)
@@ -86,24 +104,47 @@ class Task(Generic[P, R]):
         trace = current_trace.get()
         if trace is None:
             return self.fn(*args, **kwargs)
-        handle: Any = Signature(self, args, kwargs, self.placement, True).lay_out(trace, None)
+        handle: Any = Signature(self, args, kwargs, self.placement, True)._lay_out(trace, None)
         result: R = handle
         return result
 
-    def s(self, /, *args: Any, **kwargs: Any) -> Signature:
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
+    @overload
+    def s(self: Task[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs) -> Signature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Any:
         """The task with arguments; in a chain it receives the previous result before them."""
         return Signature(self, args, kwargs, self.placement, False)
 
-    def si(self, /, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
         """The task with all its arguments; in a chain it waits for the previous element and ignores its result."""
         return Signature(self, args, kwargs, self.placement, True)
 
-    def map(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
+    @overload
+    def map(
+        self: Task[Concatenate[A, Q], R], xs: Iterable[A], /, *, batch: int | None = None,
+        errors: Literal[False] = False, **fixed: Any,
+    ) -> Fanned[R]: ...  # fmt: skip
+    @overload
+    def map(
+        self: Task[Concatenate[A, Q], R], xs: Iterable[A], /, *, errors: Literal[True], **fixed: Any
+    ) -> Fanned[Outcome[R]]: ...
+    @overload
+    def map(self, /, *, batch: int | None = None, errors: Literal[False] = False, **fixed: Any) -> Element[list[R]]: ...
+    @overload
+    def map(self, /, *, errors: Literal[True], **fixed: Any) -> Element[list[Outcome[R]]]: ...
+    def map(
+        self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
+    ) -> Any:  # fmt: skip
         """One step for each item of `xs`; the result is the list of their results, in order.
 
         `xs` may be a list, a future result (the steps are then added when it is known) or left out in a chain, where it
         is the previous result. `fixed` arguments go to every step. With `batch=n` a step takes up to n items, one after
         another; the result is the same flat list. Inside a workflow with a known list, the steps are part of its plan.
+
+        If a step fails, the run fails, unless the task has `may_fail`: then the list has None in its place. With
+        `errors=True` the run goes on as well, and the result is a list of `segue.Outcome`: the value or the error of
+        each.
 
         Example::
 
@@ -111,14 +152,28 @@ class Task(Generic[P, R]):
             chain(extract.s(day), count.map(batch=50), total.s())
         """
         self._check_batch(batch)
-        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=False)
+        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=False)
 
-    def starmap(self, xs: Any = _NOTHING, /, *, batch: int | None = None, **fixed: Any) -> Any:
+    @overload
+    def starmap(
+        self, xs: Iterable[Iterable[Any]], /, *, batch: int | None = None, errors: Literal[False] = False, **fixed: Any
+    ) -> Fanned[R]: ...
+    @overload
+    def starmap(self, xs: Iterable[Iterable[Any]], /, *, errors: Literal[True], **fixed: Any) -> Fanned[Outcome[R]]: ...
+    @overload
+    def starmap(
+        self, /, *, batch: int | None = None, errors: Literal[False] = False, **fixed: Any
+    ) -> Element[list[R]]: ...
+    @overload
+    def starmap(self, /, *, errors: Literal[True], **fixed: Any) -> Element[list[Outcome[R]]]: ...
+    def starmap(
+        self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
+    ) -> Any:  # fmt: skip
         """Like `map`, where each item is a list of positional arguments."""
         self._check_batch(batch)
-        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, star=True)
+        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=True)
 
-    def options(self, **changes: Unpack[StepOptions]) -> Task[P, R]:
+    def options(self, **changes: Unpack[StepOptions]) -> Self:
         """A copy whose steps have other options; the task itself does not change.
 
         Example::
@@ -141,6 +196,18 @@ class Task(Generic[P, R]):
         return f"<Task {self.name}>"
 
 
+if TYPE_CHECKING:
+
+    class AsyncTask(Task[P, R]):
+        """An `async def` task: outside of a workflow a call gives a coroutine, inside the future result."""
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            """Add a step in a workflow; call the function elsewhere."""
+
+    class Fanned(list[R], Element[list[R]]):
+        """What `map` gives of a list: in a workflow the future list of results, elsewhere work to run."""
+
+
 tasks: Registry[Task[..., Any]] = Registry("task")
 """The tasks of the imported code, by name."""
 
@@ -152,10 +219,10 @@ class _Decorator:
         self._options = options
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Any]: ...
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]:
+    def __call__(self, fn: Any, /) -> Any:
         return _define(fn, self._options)
 
 
@@ -167,7 +234,7 @@ class _TransactionalDecorator(_Decorator):
 
 
 @overload
-def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Any]: ...
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
@@ -234,9 +301,9 @@ def _define(fn: Callable[P, R], options: TaskOptions) -> Task[P, R]:
         )
     label = f"@task {function.__qualname__}"
     known = TaskOptions.__annotations__.keys()
-    unknown = sorted(options.keys() - known)
+    unknown = options.keys() - known
     if unknown:
-        raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise unknown_options(label, unknown, known)
     step_options = {key: value for key, value in options.items() if key not in _NOT_OF_STEPS}
     placement = placed(Placement(), step_options, of=label)
     name = options.get("name", name_of(function))

@@ -48,6 +48,7 @@ class Trace:
         self._templates = Templates(self, partial(self._own, expected=""))
         self._known: dict[str, Parameters | None] = {}
         self._unwritable: list[tuple[int, str]] = []
+        self._misfits: list[tuple[int, str]] = []
         self._needs_sorting = False
         self._limits: dict[str, LimitTerms] = {}
 
@@ -71,9 +72,10 @@ class Trace:
             self._known[task] = parameters
         template = [None, *args] if given is not None else args
         text, found, whys = self._templates.write(template, kwargs, converters)
+        misfits: list[str] = []
         if converters is not None and not whys:
             faults = converters.find_changed(text, template, kwargs, unknown=Handle, first=len(template) - len(args))
-            whys += [f"argument {name}{fault.path}: {fault.why}" for name, fault in faults]
+            misfits = [f"argument {name}{fault.path}: {fault.why}" for name, fault in faults]
         direct = placement.rule is not JoinRule.ALL_SUCCEEDED
         holes: list[Hole] = []
         parents: list[int] = []
@@ -87,6 +89,7 @@ class Trace:
         number = len(self.drafts)  # a join may have been added before it
         self.drafts.append(draft)
         self._unwritable.extend((number, why) for why in whys)
+        self._misfits.extend((number, why) for why in misfits)
         if placement.after:
             self.order((number,), placement.after, None)
         if placement.when is not None:
@@ -142,10 +145,14 @@ class Trace:
         self._limits = collect([*self._limits.values(), *plan.limits])
         return moved.result if moved.result is not None else Value(msgspec.Raw(b"null"))
 
-    def join(self, expr: Expr, steps: tuple[int, ...]) -> int:
+    def called(self, step: int) -> str:
+        """What a step is called, for messages."""
+        return self.drafts[step].base
+
+    def join(self, expr: Expr, steps: tuple[int, ...], rule: JoinRule = JoinRule.ALL_SUCCEEDED) -> int:
         """Add a virtual step that waits for `steps` and has `expr` as its result."""
         draft = Draft("join", None, "[[],{}]", (), steps, _PLAIN, self.scope, self.hook)
-        draft.result = expr
+        draft.result, draft.rule = expr, rule
         self.drafts.append(draft)
         return len(self.drafts) - 1
 
@@ -228,12 +235,18 @@ class Trace:
             Problem(names[number], what, "Pass a value that JSON can hold, or its location")
             for number, what in self._unwritable
         ]
-        unwritable = frozenset(names[number] for number, _ in self._unwritable)
+        problems += [Problem(names[number], what, self._call_of(number)) for number, what in self._misfits]
+        at_fault = frozenset(problem.node for problem in problems)
         found = [*find_problems(plan, self._known.get), *pushed_problems(nodes)]
-        problems += [problem for problem in found if problem.node not in unwritable]
+        problems += [problem for problem in found if problem.node not in at_fault]
         if problems:
             raise PlanError(self.name, problems)
         return plan
+
+    def _call_of(self, number: int) -> str:
+        task = self.drafts[number].task or ""
+        takes = self._known.get(task)
+        return f"Call it as {task.rpartition('.')[2]}{'(...)' if takes is None else takes.text}"
 
     def _open(self, holes: list[Hole], parents: list[int], where: Where, handle: Handle, direct: bool) -> None:
         expr, steps = source_of(self._own(handle, ""), direct=direct)

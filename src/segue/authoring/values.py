@@ -18,10 +18,12 @@ from typing import Any, Protocol, assert_never
 import msgspec
 
 from segue.authoring.annotations import Shapes, annotation_of, annotations_of, is_model, is_path, returned
+from segue.authoring.containers import Union
 from segue.authoring.known import find_changed
 from segue.authoring.records import dumped
-from segue.authoring.shapes import Anything, MisfitError, Shape
+from segue.authoring.shapes import JSON_LEAVES, Anything, MisfitError, Shape
 from segue.errors import SerializationError
+from segue.given import shown
 from segue.model import Hole
 from segue.plan.codec import NULL, decode_holes, evaluate
 from segue.plan.frames import OPENING, has_frame, unknown_kind
@@ -169,6 +171,24 @@ class Converters:
         ]
         return [(name, fault) for name, fault in faults if fault is not None]
 
+    def find_misfit(self, args: abc.Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        """What is wrong with the first text, number or boolean whose annotation names other kinds of these; None if all
+        fit.
+
+        Nothing is said of other values and annotations: a workflow is called with the very objects, which need not be
+        JSON, and a text may well stand for a path or a date.
+        """
+        given = [(*self._at(index), value) for index, value in enumerate(args)]
+        given += [(name, self._called(name), value) for name, value in kwargs.items()]
+        for name, shape, value in given:
+            if type(value) not in JSON_LEAVES or value is None or not _names_leaves(shape):
+                continue
+            try:
+                shape.read(value)
+            except MisfitError:
+                return f"argument {name}: {shown(value)} ({kind_of(value)}) does not fit its annotation"
+        return None
+
     def check(self, task: str, args: abc.Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise `SerializationError` for the first argument that would not come back equal."""
         for name, fault in self.find_changed(None, args, kwargs):
@@ -265,6 +285,13 @@ class _Language:
         return _shapes.of(wanted).build(plain)
 
 
+def _names_leaves(shape: Shape) -> bool:
+    """Whether an annotation names nothing but texts, numbers, booleans and None."""
+    if isinstance(shape, Union):
+        return all(_names_leaves(member) for member in shape.members)
+    return shape.annotation in JSON_LEAVES
+
+
 _GENERAL_REMEDY = (
     "use JSON types, dataclasses, datetime, UUID, Decimal, Enum or pydantic models, or store it and pass its location"
 )
@@ -273,7 +300,7 @@ _GENERAL_REMEDY = (
 def plain_of(value: Any) -> Any:
     """The JSON of a value that msgspec does not know."""
     kind = type(value)
-    remedy = getattr(kind, "json_remedy", None)  # Segue's own classes say what to do instead
+    remedy = getattr(kind, "_json_remedy", None)  # Segue's own classes say what to do instead
     if remedy is not None:
         raise SerializationError(f"a value of type {kind.__name__} cannot be written as JSON; {remedy}")
     if is_model(kind):

@@ -11,7 +11,7 @@ from typing import Any, Final, Unpack
 
 from segue.authoring.compose import Signature
 from segue.authoring.handle import Handle
-from segue.authoring.options import Placement, StepOptions, placed, seconds_of
+from segue.authoring.options import Placement, Seconds, StepOptions, placed, seconds_of
 from segue.authoring.task import task
 from segue.authoring.trace import current_trace
 from segue.errors import DefinitionError
@@ -46,7 +46,7 @@ class WaitFor:
     def __init__(self, placement: Placement | None = None) -> None:
         self._placement = placement or Placement()
 
-    def __call__(self, name: Any, /, *, timeout: Any = None, default: Any = _NOTHING) -> Any:
+    def __call__(self, name: str, /, *, timeout: Seconds | None = None, default: Any = _NOTHING) -> Any:
         """Wait until `name` is sent to the run (`run.send(name, value)`, `segue send`); the result is the value sent.
 
         It occupies no worker and survives every restart. Messages that were sent earlier count, too: each message is
@@ -62,7 +62,7 @@ class WaitFor:
         made = self.s(name, timeout=timeout, default=default)
         return made if current_trace.get() is None else made()
 
-    def s(self, name: Any = _NOTHING, /, *, timeout: Any = None, default: Any = _NOTHING) -> Signature:
+    def s(self, name: str = _NOTHING, /, *, timeout: Seconds | None = None, default: Any = _NOTHING) -> Signature[Any]:
         """The wait as a signature, for chain and group. Its name is the previous result unless one is given here.
 
         Example::
@@ -103,7 +103,7 @@ class Sleep:
     def __init__(self, placement: Placement | None = None) -> None:
         self._placement = placement or Placement()
 
-    def __call__(self, seconds: Any = _NOTHING, /, *, until: Any = None) -> Any:
+    def __call__(self, seconds: Seconds = _NOTHING, /, *, until: datetime | None = None) -> Any:
         """Sleep for some seconds (or a timedelta) from the time at which the step could begin, or `until` a datetime.
 
         It occupies no worker and survives every restart; the result is None. Both arguments may be results of other
@@ -111,7 +111,7 @@ class Sleep:
 
         Example::
 
-            remind("first").after(sleep(timedelta(days=3)))
+            remind.options(after=sleep(timedelta(days=3)))("first")
             sleep(until=datetime(2027, 1, 1, tzinfo=UTC))
         """
         if seconds is _NOTHING and until is None:
@@ -119,7 +119,7 @@ class Sleep:
         made = self.s(seconds, until=until)
         return made if current_trace.get() is None else made()
 
-    def s(self, seconds: Any = _NOTHING, /, *, until: Any = None) -> Signature:
+    def s(self, seconds: Seconds = _NOTHING, /, *, until: datetime | None = None) -> Signature[None]:
         """The sleep as a signature, for chain and group. Its time is the previous result unless one is given here.
 
         Example::
@@ -145,9 +145,11 @@ class Sleep:
         return "<segue.sleep>"
 
 
+WaitFor.__doc__ = WaitFor.__call__.__doc__  # what help(segue.wait_for) shows
 wait_for = WaitFor()
 """A step that waits for a message; see `WaitFor.__call__`."""
 
+Sleep.__doc__ = Sleep.__call__.__doc__  # what help(segue.sleep) shows
 sleep = Sleep()
 """A step that waits for a time; see `Sleep.__call__`."""
 

@@ -20,6 +20,7 @@ from segue.authoring.compose import Signature
 from segue.authoring.context import NoStepError, current
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
+from segue.authoring.run_outcome import without_arguments
 from segue.authoring.secrets import fill, marks, variable
 from segue.authoring.task import task
 from segue.authoring.trace import current_trace
@@ -89,6 +90,7 @@ class Webhook:
         return _signature(url, body, options, immutable=True)
 
 
+Webhook.__doc__ = Webhook.__call__.__doc__  # what help(segue.webhook) shows
 webhook = Webhook()
 """A POST as a step; see `Webhook.__call__`."""
 
@@ -106,7 +108,7 @@ def send_webhook(
     """POST the body and act on the answer."""
     from segue.authoring.posting import post, retry_after, signature  # noqa: PLC0415 - urllib and OpenSSL take long to load
 
-    data = encode(previous[0] if previous else body).encode()
+    data = encode(without_arguments(previous[0]) if previous else body).encode()
     sent = {"Content-Type": "application/json", "User-Agent": f"segue/{__version__}"}
     with suppress(NoStepError):
         sent["Idempotency-Key"] = current().idempotency_key

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
+from segue.authoring import foreign
 from segue.authoring.compose import Element, as_element
+from segue.authoring.definition import Definition, Result_co
 from segue.authoring.drafts import Scope
+from segue.authoring.elsewhere import OF_WORKFLOWS, unknown_options
 from segue.authoring.handle import Handle
 from segue.authoring.limits import Fairness, check_key, check_places, fairness, finder, key_expr, share_of
 from segue.authoring.naming import name_of
 from segue.authoring.options import Placement, Seconds, StepOptions, placed, seconds_of
+from segue.authoring.place import say_where
 from segue.authoring.registry import Registry, check_function
 from segue.authoring.schedule import Schedule, declared
 from segue.authoring.task import Task
@@ -37,6 +41,7 @@ MAX_KEPT_BYTES = 2**20
 """Larger arguments of a run are not stored with the run; its steps have theirs."""
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 
@@ -65,7 +70,7 @@ class WorkflowOptions(TypedDict, total=False):
     fair_weights: dict[str, float]
 
 
-class Workflow(Generic[P, R]):
+class Workflow(Definition[P, R]):
     """A graph written as a function. Made by `@workflow`.
 
     Example::
@@ -77,7 +82,8 @@ class Workflow(Generic[P, R]):
         segue.start(nightly, "2026-11-20")
     """
 
-    json_remedy = "write workflow.s(...) to run it next, or return a plain value"
+    _json_remedy = "in a workflow call it, as in flow(...), and pass on what that gives; a task returns flow.s(...)"
+    _elsewhere = OF_WORKFLOWS
 
     def __init__(self, fn: Callable[P, R], name: str, options: WorkflowOptions) -> None:
         update_wrapper(self, fn)
@@ -111,15 +117,19 @@ class Workflow(Generic[P, R]):
                 f"the workflow {self.short_name} was called like a function; run it here with "
                 f"segue.run({self.short_name}, ...) or start it with segue.start({self.short_name}, ...)"
             )
-        handle: Any = self.inline(trace, args, kwargs)
+        handle: Any = self._inline(trace, args, kwargs)
         result: R = handle
         return result
 
-    def s(self, /, *args: Any, **kwargs: Any) -> WorkflowSignature:
+    @overload
+    def s(self, /, *args: P.args, **kwargs: P.kwargs) -> WorkflowSignature[R]: ...
+    @overload
+    def s(self: Workflow[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs) -> WorkflowSignature[R]: ...
+    def s(self, /, *args: Any, **kwargs: Any) -> Any:
         """The workflow with arguments; in a chain it receives the previous result before them."""
         return WorkflowSignature(self, args, kwargs, immutable=False)
 
-    def si(self, /, *args: Any, **kwargs: Any) -> WorkflowSignature:
+    def si(self, /, *args: P.args, **kwargs: P.kwargs) -> WorkflowSignature[R]:
         """The workflow with all its arguments; in a chain it waits for the previous element and ignores its result."""
         return WorkflowSignature(self, args, kwargs, immutable=True)
 
@@ -136,12 +146,12 @@ class Workflow(Generic[P, R]):
                 self.converters.check_result(self.short_name, returned, bytes(result.json).decode())
         for hook, element in self.hooks.items():
             trace.hook = hook
-            element.lay_out(trace, Handle(trace, Ref(RUN), ()))
+            element._lay_out(trace, Handle(trace, Ref(RUN), ()))
         plan = trace.finish(result, fail_fast=self.fail_fast)
         limits = plan.limits if self.limit is None else (*plan.limits, self.limit)
         return msgspec.structs.replace(plan, terms=terms, limits=limits)
 
-    def inline(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle:
+    def _inline(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle:
         """Add this workflow's steps to another's trace, as a sub-workflow."""
         if self.hooks:
             raise DefinitionError(
@@ -235,17 +245,27 @@ class Workflow(Generic[P, R]):
                 f"the workflow {self.short_name} cannot start: {mistake}; "
                 f"{self.parameters.remedy(self.short_name, [*self.parameters.positional[: len(args)], *kwargs])}"
             )
+        misfit = self.converters.find_misfit(args, kwargs)
+        if misfit is not None:
+            raise DefinitionError(
+                f"the workflow {self.short_name} cannot start: {misfit}; give a value of that type, or change the "
+                f"annotation: {self.short_name}{self.parameters.text}"
+            )
         token = current_trace.set(trace)
         try:
-            return self.fn(*args, **kwargs)
+            returned = self.fn(*args, **kwargs)
+        except DefinitionError as error:
+            say_where(error)
+            raise
         finally:
             current_trace.reset(token)
+        return as_element(returned, "return")._lay_out(trace, None) if _is_work(returned) else returned
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name}>"
 
 
-class WorkflowSignature(Element):
+class WorkflowSignature(Element[Result_co]):
     """A workflow with its arguments, not yet placed. Made by `workflow.s(...)` and `workflow.si(...)`."""
 
     __slots__ = ("args", "immutable", "kwargs", "placement", "workflow")
@@ -265,7 +285,7 @@ class WorkflowSignature(Element):
         self.immutable = immutable
         self.placement = placement or Placement()
 
-    def options(self, **changes: Unpack[StepOptions]) -> WorkflowSignature:
+    def options(self, **changes: Unpack[StepOptions]) -> WorkflowSignature[Result_co]:
         """A copy whose first steps start later or under a condition: `when`, `after`."""
         refused = sorted(changes.keys() - {"when", "after"})
         if refused:
@@ -276,10 +296,10 @@ class WorkflowSignature(Element):
         placement = placed(self.placement, changes, of=self.workflow.short_name)
         return WorkflowSignature(self.workflow, self.args, self.kwargs, immutable=self.immutable, placement=placement)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the workflow's steps; each of its first steps waits for `given`."""
         first: tuple[Any, ...] = () if given is None or self.immutable else (given,)
-        handle = self.workflow.inline(trace, (*first, *self.args), self.kwargs)
+        handle = self.workflow._inline(trace, (*first, *self.args), self.kwargs)
         if given is not None:
             trace.order(handle._roots, (given,), None)
             if not handle._roots:  # it has no steps, so the steps after it wait for those before it
@@ -324,6 +344,11 @@ def workflow(fn: Any = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     return lambda function: _define(function, options)
 
 
+def _is_work(returned: object) -> bool:
+    """Whether a workflow returned a signature, a chain or a group: its steps are added, and give the result."""
+    return isinstance(returned, Element) or foreign.is_returned_as_plan(returned)
+
+
 def kept_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """The arguments of a run, as JSON `[args, kwargs]`; None if they are not JSON, or larger than the limit."""
     try:
@@ -347,9 +372,9 @@ def _define(fn: Callable[P, R], options: WorkflowOptions) -> Workflow[P, R]:
             "write a plain def, the tasks in it may be async"
         )
     known = WorkflowOptions.__annotations__.keys()
-    unknown = sorted(options.keys() - known)
+    unknown = options.keys() - known
     if unknown:
-        raise DefinitionError(f"{label}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise unknown_options(label, unknown, known)
     placed(
         Placement(),
         {key: options[key] for key in ("name", "queue", "priority", "executor") if key in options},

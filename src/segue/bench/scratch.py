@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from segue.config import without_password
+from segue.config import install_command, without_password
 from segue.errors import ConfigError
 from segue.store import names_postgres
 from segue.store.sqlite_path import names_sqlite, path_of
@@ -111,7 +111,7 @@ def run_on_server(url: str | None, *statements: str) -> list[tuple[Any, ...]]:
     try:
         import psycopg  # noqa: PLC0415 - optional: SQLite is measured without it
     except ImportError as error:
-        raise ConfigError(f"PostgreSQL needs psycopg ({error}). Run: pip install 'segue[postgres]'") from error
+        raise ConfigError(f"PostgreSQL needs psycopg ({error}). Run: {install_command('postgres')}") from error
     from segue.store.postgres_address import address_of  # noqa: PLC0415 - needs psycopg, too
     from segue.store.postgres_errors import silence  # noqa: PLC0415 - needs psycopg, too
 

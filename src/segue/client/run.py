@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from segue.authoring import declared
+from segue.authoring.definition import Result
+from segue.authoring.elsewhere import OF_RUNS, Unfamiliar
 from segue.authoring.filling import no_store, read
 from segue.client.given import guarded
 from segue.client.progress import DATABASE_AWAY_SECONDS, Followed
@@ -35,12 +37,14 @@ LAST_LOOK_SECONDS = 0.1
 
 
 @guarded
-class Run(Followed):
+class Run(Unfamiliar, Followed, Generic[Result]):
     """One run. Each attribute is read from the database when it is used; the object itself keeps only the id.
 
     `is_new` is False if the start or fork that returned this object found an existing run under the same key, and None
     if the run was looked up.
     """
+
+    _elsewhere = OF_RUNS
 
     def __init__(self, engine: Engine, id_: str, *, is_new: bool | None = None) -> None:
         self._engine = engine
@@ -77,7 +81,7 @@ class Run(Followed):
         with self._look() as tx:
             return look.list_attempts(tx, self.id, step=step)
 
-    def wait(self, timeout: float | None = None) -> Run:
+    def wait(self, timeout: float | None = None) -> Self:
         """Wait until it is final, at most `timeout` seconds (then WaitTimeoutError). Returns itself."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_LOOK_SECONDS
@@ -90,13 +94,14 @@ class Run(Followed):
             pause = min(pause * 1.5, LAST_LOOK_SECONDS)
         return self
 
-    def result(self) -> Any:
+    def result(self) -> Result:
         """The return value of the workflow, converted by its annotation. Raises NotFinishedError or RunFailedError."""
         with self._look() as tx:
             info = look.run_info(tx, self.id)
             text = look.run_result(tx, self.id) if info.status is RunStatus.SUCCEEDED else None
         if text is not None:
-            return _read_result(info.workflow, text, self._engine.payloads)
+            result: Result = _read_result(info.workflow, text, self._engine.payloads)
+            return result
         if not info.status.is_final:
             raise NotFinishedError(f"run {self.id} is {info.status}; wait for it first: run.wait(timeout=60)")
         why = f": {info.error.step} failed with {info.error.type}: {info.error.message}" if info.error else ""
@@ -146,7 +151,7 @@ class Run(Followed):
         self, step: str | int, *, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
         key: str | None = None, tags: Iterable[str] = (), metadata: Mapping[str, Any] | None = None,
         actor: str | None = None, reason: str | None = None,
-    ) -> Run:  # fmt: skip
+    ) -> Run[Result]:  # fmt: skip
         """Start a new run that takes over the work of this one and differs from the given step on. Returns the new run.
 
         In the new run, the step, all steps below it and all steps that have not succeeded start from the beginning.

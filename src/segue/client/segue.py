@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from uuid import UUID
 
 from segue.authoring import sleep, to_plan, wait_for
+from segue.authoring.compose import Element
+from segue.authoring.definition import Definition
+from segue.authoring.elsewhere import OF_SEGUE, Unfamiliar
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
 from segue.client.given import checked, guarded, run_id
@@ -48,9 +51,13 @@ from segue.plan.namespaces import check_namespace
 if TYPE_CHECKING:
     from segue.client.schedules import Schedules
 
+P = ParamSpec("P")
+R = TypeVar("R")
+Work = Definition[..., R] | Element[R]
+
 
 @guarded
-class Segue:
+class Segue(Unfamiliar):
     """A database of workflows.
 
     Example::
@@ -94,6 +101,8 @@ class Segue:
         self.payloads = StoredPayloads(self.engine)
         self.executors = Executors(self.engine)
 
+    _elsewhere = OF_SEGUE
+
     on = staticmethod(on)
     """The same as `segue.on`: an observer belongs to the process and receives events of every database."""
 
@@ -110,12 +119,36 @@ class Segue:
 
         return Schedules(self.engine)
 
+    @overload
+    def start(self, work: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]: ...
+    @overload
+    def start(self, work: Element[R], /) -> Run[R]: ...
+    @overload
+    def start(self, work: Plan, /, **options: Any) -> Run[Any]: ...
+    @overload
+    def start(self, work: Work[R], /, *args: Any, key: str | None, **others: Any) -> Run[R]: ...
+    @overload
+    def start(self, work: Work[R], /, *args: Any, tags: Iterable[str], **others: Any) -> Run[R]: ...
+    @overload
+    def start(self, work: Work[R], /, *args: Any, metadata: Mapping[str, Any] | None, **others: Any) -> Run[R]: ...
+    @overload
     def start(
+        self, work: Work[R], /, *args: Any, deadline: float | timedelta | datetime | None, **others: Any
+    ) -> Run[R]: ...
+    @overload
+    def start(self, work: Work[R], /, *args: Any, debounce: Debounce | None, **others: Any) -> Run[R]: ...
+    @overload
+    def start(self, work: Work[R], /, *args: Any, connection: Any, **others: Any) -> Run[R]: ...
+    @overload
+    def start(self, work: Work[R], /, *args: Any, run_at: datetime | None, **others: Any) -> Run[R]: ...
+    @overload
+    def start(self, work: Work[R], /, *args: Any, reuse_key: bool, **others: Any) -> Run[R]: ...
+    def start(  # type: ignore[misc]  # the words that a start keeps for itself may be names of parameters
         self, work: Any, /, *args: Any, key: str | None = None, tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None, deadline: float | timedelta | datetime | None = None,
         debounce: Debounce | None = None, connection: Any | None = None, run_at: datetime | None = None,
         reuse_key: bool = False, **kwargs: Any,
-    ) -> Run:  # fmt: skip
+    ) -> Run[Any]:  # fmt: skip
         """Start a run of a workflow, task, signature, chain or group; it is durable when this returns.
 
         With `key`, a second start of the same workflow under the same key starts nothing and returns the first run; its
@@ -150,10 +183,10 @@ class Segue:
         return Run(self.engine, id_, is_new=id_ in begun)
 
     def start_many(
-        self, work: Any, arguments: Iterable[Sequence[Any]], /, *,
+        self, work: Definition[..., R], arguments: Iterable[Sequence[Any]], /, *,
         keys: Iterable[str | None] | None = None,
         tags: Iterable[str] = (), metadata: Mapping[str, Any] | None = None, connection: Any | None = None,
-    ) -> list[Run]:  # fmt: skip
+    ) -> list[Run[R]]:  # fmt: skip
         """Start one run for each tuple of positional arguments, in few transactions (1,000 runs each).
 
         `keys` gives a key, or None, for each run. `tags` and `metadata` apply to every run. Example::
@@ -173,13 +206,25 @@ class Segue:
             check_key("key", name, tells_apart="one run from another")
         begun: set[str] = set()
         ids = self.engine.start(list(zip(plans, names, strict=True)), connection=connection, begun=begun)
-        runs = []
+        runs: list[Run[R]] = []
         for id_ in ids:
             runs.append(Run(self.engine, id_, is_new=id_ in begun))
             begun.discard(id_)  # a second start under the same key is not new
         return runs
 
-    def run(
+    @overload
+    def run(self, work: Definition[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def run(self, work: Element[R], /) -> R: ...
+    @overload
+    def run(self, work: Plan, /, **options: Any) -> Any: ...
+    @overload
+    def run(self, work: Work[R], /, *args: Any, key: str | None, **others: Any) -> R: ...
+    @overload
+    def run(self, work: Work[R], /, *args: Any, tags: Iterable[str], **others: Any) -> R: ...
+    @overload
+    def run(self, work: Work[R], /, *args: Any, metadata: Mapping[str, Any] | None, **others: Any) -> R: ...
+    def run(  # type: ignore[misc]  # the same
         self, work: Any, /, *args: Any, key: str | None = None, tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None, **kwargs: Any,
     ) -> Any:  # fmt: skip

@@ -94,7 +94,7 @@ def target_plan(to: Any) -> Plan:
     element = _element(to)
     trace = Trace(NOTIFICATION)
     trace.hook = Hook.FINALLY  # `Ref(RUN)` is valid only in a hook, so check it as one
-    result = element.lay_out(trace, Handle(trace, Ref(RUN), ()))._expr
+    result = element._lay_out(trace, Handle(trace, Ref(RUN), ()))._expr
     plan = trace.finish(result)
     return msgspec.structs.replace(plan, nodes=tuple(msgspec.structs.replace(node, hook=None) for node in plan.nodes))
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from segue.engine.act import Act
-from segue.engine.stored import error_of, failure_of, names_of, object_of
+from segue.engine.stored import arguments_of, error_of, failure_of, names_of, object_of
 from segue.model import ErrorInfo, StepStatus
 from segue.observing.journal import Journal, RawEvent
 from segue.observing.observers import Event
@@ -109,10 +109,12 @@ class _Facts(NamedTuple):
     tags: Any = None
     name: str | None = None
     task: str | None = None
+    metadata: Any = None
+    arguments: str | None = None
 
 
 def _event(each: RawEvent, at: datetime, facts: _Facts) -> Event:
-    workflow, key, tags, name, _ = facts
+    workflow, key, tags, name, _, metadata, arguments = facts
     detail: dict[str, object] = object_of(each.detail)
     space = namespace_of(workflow if workflow is not None else str(detail.get("schedule", "")))
     if each.run_id is None and "schedule" in detail:
@@ -128,7 +130,7 @@ def _event(each: RawEvent, at: datetime, facts: _Facts) -> Event:
     return Event(
         each.event_id or _id(each, at), each.kind, at, each.run_id,
         None if workflow is None else bare(workflow), key, names_of(tags), each.step, name, each.attempt, error, detail,
-        space,
+        space, object_of(metadata), arguments_of(arguments),
     )  # fmt: skip
 
 

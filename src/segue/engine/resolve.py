@@ -10,20 +10,24 @@ database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from segue.engine.stored import arguments_of, error_of, names_of, object_of
 from segue.errors import SerializationError
 from segue.model import RUN, Expr, Hook, StepStatus
 from segue.plan.codec import NULL, UNREADABLE, decode_expr, decode_holes, evaluate, steps_in, unreadable
 from segue.plan.frames import has_frame, read, unknown_kind
+from segue.plan.namespaces import bare
 from segue.plan.payload_frames import is_true_unread
 from segue.store.protocol import Transaction
 
 _STEP_LIMIT = 2**31  # of the column; a damaged reference may contain any number
+_WITH_PARTS = (StepStatus.SUCCEEDED, StepStatus.FAILED)
 _decode = msgspec.json.decode
+_encode = msgspec.json.encode
 _EVALUATING = (*UNREADABLE, LookupError, AttributeError)
 
 
@@ -52,9 +56,14 @@ class Values(dict[int, str]):
 
 
 def load(tx: Transaction, run_id: str, wanted: Iterable[int], known: Mapping[int, str] | None = None) -> Values:
-    """The results of steps of a run as JSON text; null for those that have none (skipped, failed, not done)."""
+    """The results of steps of a run as JSON text; null for those that have none (skipped, failed, not done).
+
+    A step that failed because of the plan that its task returned gives what there is of the plan's result: of a
+    fan-out, the list with null for each member that failed.
+    """
     values = Values(known)
     exprs: dict[int, tuple[Expr, list[int]]] = {}  # of joins, with the steps that each needs
+    partial: set[int] = set()  # those of them that failed
     missing = {step for step in wanted if step not in values}
     while missing:
         asked = sorted(step for step in missing if 0 <= step < _STEP_LIMIT)
@@ -63,18 +72,33 @@ def load(tx: Transaction, run_id: str, wanted: Iterable[int], known: Mapping[int
         for step, status, result, is_join, result_expr in tx.all("load_results", run_id=run_id, steps=asked):
             if result is not None:
                 _take(values, step, result)
-            elif is_join and result_expr is not None and status == StepStatus.SUCCEEDED:
+            elif is_join and result_expr is not None and status in _WITH_PARTS:
                 try:
                     expr = decode_expr(result_expr)
                     exprs[step] = (expr, list(steps_in(expr)))
                 except SerializationError as error:
                     values.spoil(step, error)
                     continue
+                if status == StepStatus.FAILED:
+                    partial.add(step)
                 del values[step]
                 needed.update(exprs[step][1])
         missing = {step for step in needed if step not in values and step not in exprs}
-    _compose(exprs, values)
+    _compose(exprs, values, partial)
     return values
+
+
+def ends(tx: Transaction, run_id: str, steps: Iterable[int], results: Values) -> dict[int, str]:
+    """How these steps ended, each as the JSON of a `segue.Outcome`, whose value is its result."""
+    asked = sorted(steps)
+    found: dict[int, str] = {}
+    for step, name, status, error in tx.all("load_ends", run_id=run_id, steps=asked):
+        value = results.of([step])[step] if status == StepStatus.SUCCEEDED else NULL
+        info = error_of(error) if status in (StepStatus.FAILED, StepStatus.CANCELLED) else None
+        why = None if info is None else {"type": info.type, "message": info.message}
+        head = _encode({"step": name, "status": status, "error": why}).decode()
+        found[step] = f'{head[:-1]},"value":{value}}}'
+    return found
 
 
 def _take(values: Values, step: int, result: object) -> None:
@@ -84,8 +108,11 @@ def _take(values: Values, step: int, result: object) -> None:
         values.spoil(step, unreadable(f"the result of step {step}", result, TypeError("it is not a text")))
 
 
-def _compose(exprs: dict[int, tuple[Expr, list[int]]], values: Values) -> None:
-    """Compute the value of every join, in the order of their dependencies."""
+def _compose(exprs: dict[int, tuple[Expr, list[int]]], values: Values, partial: Collection[int]) -> None:
+    """Compute the value of every join, in the order of their dependencies.
+
+    Those in `partial` failed: where a part that they refer to does not exist, they have no value.
+    """
     stack = list(exprs)
     entered: set[int] = set()
     while stack:
@@ -106,7 +133,10 @@ def _compose(exprs: dict[int, tuple[Expr, list[int]]], values: Values) -> None:
                 raise unreadable(f"the result of step {step}", f"made of steps {waiting[:5]}", circle)
             values[step] = value_of(expr, values, needs)
         except SerializationError as error:
-            values.spoil(step, error)
+            if step in partial:
+                values[step] = NULL
+            else:
+                values.spoil(step, error)
 
 
 def value_of(expr: Expr, values: Mapping[int, str], needs: Iterable[int] | None = None) -> str:
@@ -181,8 +211,13 @@ def hook_value(tx: Transaction, run_id: str, step: int) -> str:
     name, outcome, error, result_expr = scopes[0]
     if hook == Hook.ON_SUCCESS:
         return run_value(tx, run_id, result_expr)
+    key, tags, metadata, arguments = tx.all("hook_facts", run_id=run_id)[0]
     try:
-        info = {"run_id": run_id, "workflow": name, "status": outcome, "error": _decode(error) if error else None}
-        return msgspec.json.encode(info).decode()
+        info = {
+            "run_id": run_id, "workflow": bare(name) if scope == RUN else name, "status": outcome,
+            "error": _decode(error) if error else None, "key": key, "tags": names_of(tags),
+            "metadata": object_of(metadata), "arguments": arguments_of(arguments) if scope == RUN else None,
+        }  # fmt: skip
+        return _encode(info).decode()
     except UNREADABLE as why:
         raise unreadable("why its run failed", error, why) from None

@@ -8,10 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from segue.errors import ConfigError
 
-KINDS = {
+Kind = Literal[
+    "run.started", "run.succeeded", "run.failed", "run.cancelled", "run.cancel_requested", "run.paused", "run.resumed",
+    "run.retried", "run.forked", "run.sent", "run.late_start", "run.late_end", "run.deadline",
+    "step.started", "step.succeeded", "step.failed", "step.retrying", "step.skipped", "step.cancelled",
+    "step.skipped_by_hand", "step.marked", "step.edited", "step.late_start", "step.late_end", "step.schedule_to_start",
+    "schedule.stuck",
+]  # fmt: skip
+"""Every kind, for type checkers."""
+
+Pattern = Literal[
+    "*", "run.*", "step.*", "schedule.*", "*.started", "*.succeeded", "*.failed", "*.cancelled", "*.late_start",
+    "*.late_end", "*.late_*", "run.late_*", "step.late_*",
+]  # fmt: skip
+"""The patterns that people write, for type checkers; others work as well."""
+
+KINDS: dict[Kind, str] = {
     "run.started": "its first step was claimed",
     "run.succeeded": "it ended",
     "run.failed": "it ended",

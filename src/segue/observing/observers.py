@@ -24,7 +24,7 @@ from segue.given import attribute, described, shown
 from segue.jsonable import Jsonable
 from segue.model import ErrorInfo
 from segue.observing.journal import RawEvent
-from segue.observing.kinds import expand
+from segue.observing.kinds import Kind, Pattern, expand
 
 if TYPE_CHECKING:
     from segue.observing.harmless_log import HarmlessLogger
@@ -52,6 +52,8 @@ class Event(Jsonable, msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None  # of the step, or of the step that decided the outcome of the run
     detail: dict[str, object] = {}  # further facts: who paused it and why, how late it is
     namespace: str = ""
+    metadata: dict[str, object] = {}  # of the run
+    arguments: list[object] | None = None  # of the run: [args, kwargs]; None: not stored, or longer than 64 KiB
 
 
 Observer = Callable[[Event], object]
@@ -145,7 +147,7 @@ observers = Observers()
 """The observers of this process."""
 
 
-def on(*kinds: str) -> Callable[[F], F]:
+def on(*kinds: Kind | Pattern) -> Callable[[F], F]:
     """Call a function with the `Event` whenever one of these kinds happens in this process.
 
     A kind may contain `*` for any text: `run.*`. The function is called after the commit, in a separate thread. It may

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from segue.config import install_command
 from segue.errors import ConfigError, PayloadMissingError
 from segue.given import shown
 
@@ -92,7 +93,7 @@ class ObjectPayloads:
             from obstore import store as obstore  # noqa: PLC0415 - obstore is optional
         except ImportError as error:
             raise ConfigError(
-                f"{self!r} needs obstore, which cannot be imported ({error}). Run: pip install 'segue[objects]'"
+                f"{self!r} needs obstore, which cannot be imported ({error}). Run: {install_command('objects')}"
             ) from error
         seconds = f"{self.timeout_seconds:g}s"
         client: dict[str, Any] = {"timeout": seconds, "connect_timeout": seconds}

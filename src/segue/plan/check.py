@@ -29,8 +29,14 @@ MAX_NESTING = 200
 """How deep lists and dicts of future results, and groups, may be nested: a process that lays them out, stores them and
 reads them again has enough stack for this many levels.
 """
-TAKEN_BY_START = ("key", "tags", "metadata", "deadline", "debounce", "connection")
+TAKEN_BY_START = ("key", "tags", "metadata", "deadline", "debounce", "connection", "run_at", "reuse_key")
 """Keywords of `Segue.start`, which are not passed on to the task or workflow."""
+
+OPTION_WORDS = frozenset(Policy.__struct_fields__) | {
+    "name", "queue", "priority", "delay", "rule", "when", "after", "limits", "cost", "executor", "resources", "push",
+    "sla_start", "sla_end", "run_at",
+}  # fmt: skip
+"""Options of a step, which a caller may mistake for arguments."""
 
 _arguments_decoder = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]])
 
@@ -91,6 +97,10 @@ class Parameters(msgspec.Struct, frozen=True):
     def remedy(self, name: str, given: Collection[str]) -> str:
         """How to call it, under the last part of its name. A start keeps some names of parameters for itself."""
         call = f"call it as {name}{self.text}"
+        options = [word for word in given if word in OPTION_WORDS and word not in self.named]
+        if options and not self.takes_any_name:
+            words = ", ".join(f"{word}=..." for word in options)
+            call += f", and give options to the task: {name}.options({words})"
         kept = [word for word in self.required if word in TAKEN_BY_START and word not in given]
         if not kept:
             return call

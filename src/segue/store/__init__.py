@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from segue.config import install_command
 from segue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
             from segue.store.postgres import PostgresStore  # noqa: PLC0415 - psycopg is optional
         except ImportError as error:
             raise ConfigError(
-                f"PostgreSQL needs psycopg, which cannot be imported ({error}). Run: pip install 'segue[postgres]'"
+                f"PostgreSQL needs psycopg, which cannot be imported ({error}). Run: {install_command('postgres')}"
             ) from error
         return PostgresStore(url, clock=clock)
     if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) and "://" in url:

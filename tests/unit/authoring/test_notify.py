@@ -77,7 +77,7 @@ def test_a_url_that_apprise_does_not_know_is_hopeless() -> None:
 
 def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(errors.ConfigError, match=r"pip install 'segue\[notify\]'"):
+    with pytest.raises(errors.ConfigError, match=r"python -m pip install .*\[notify\]"):
         send_notification(url="json://localhost", title="a", body="b")
 
 

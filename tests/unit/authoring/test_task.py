@@ -88,7 +88,7 @@ def test_options_that_make_no_sense_are_named(options: dict[str, Any]) -> None:
 
 
 def test_unknown_options_are_listed_with_those_that_exist() -> None:
-    with pytest.raises(DefinitionError, match=r"unknown option retry; there are .*retries"):
+    with pytest.raises(DefinitionError, match=r"unknown option retry \(did you mean retries\?\); there are .*retries"):
         task(retry=3)(plain.fn)  # type: ignore[call-overload]
     with pytest.raises(DefinitionError, match=r"unknown option colour; there are .*queue"):
         plain.options(colour="red")  # type: ignore[call-arg]

@@ -100,14 +100,14 @@ def test_a_batch_is_refused(mapped: Callable[[], object]) -> None:
 
 
 def test_whoever_runs_it_fills_it_wherever_it_stands() -> None:
-    assert last.call_with("C", [1], {}) == (1, "C")
-    assert last.call_with("C", [], {"order": 1}) == (1, "C")
-    assert middle.call_with("C", [1], {}) == (1, "C", (), 1)
-    assert middle.call_with("C", [1, 2, 3], {"factor": 4}) == (1, "C", (2, 3), 4)
-    assert middle.call_with("C", [], {"order": 1}) == (1, "C", (), 1)
-    assert optional.call_with("C", [], {}) == (1, "C", 2)
-    assert optional.call_with("C", [5], {"more": 6}) == (5, "C", 6)
-    assert optional.call_with("C", [5, 6], {}) == (5, "C", 6)
+    assert last._call_with("C", [1], {}) == (1, "C")
+    assert last._call_with("C", [], {"order": 1}) == (1, "C")
+    assert middle._call_with("C", [1], {}) == (1, "C", (), 1)
+    assert middle._call_with("C", [1, 2, 3], {"factor": 4}) == (1, "C", (2, 3), 4)
+    assert middle._call_with("C", [], {"order": 1}) == (1, "C", (), 1)
+    assert optional._call_with("C", [], {}) == (1, "C", 2)
+    assert optional._call_with("C", [5], {"more": 6}) == (5, "C", 6)
+    assert optional._call_with("C", [5, 6], {}) == (5, "C", 6)
 
 
 def test_values_are_typed_as_if_it_were_not_there() -> None:
@@ -116,9 +116,9 @@ def test_values_are_typed_as_if_it_were_not_there() -> None:
             return order, day
 
     args, kwargs = values.decode_arguments(pay, '[[7, "2026-11-20"], {}]', None, {})
-    assert pay.call_with(Till(), args, kwargs) == (7, date(2026, 11, 20))
+    assert pay._call_with(Till(), args, kwargs) == (7, date(2026, 11, 20))
     args, kwargs = values.decode_arguments(pay, '[[], {"order": 7, "day": "2026-11-20"}]', None, {})
-    assert pay.call_with(Till(), args, kwargs) == (7, date(2026, 11, 20))
+    assert pay._call_with(Till(), args, kwargs) == (7, date(2026, 11, 20))
 
 
 def test_outside_of_a_workflow_it_is_the_plain_function() -> None:

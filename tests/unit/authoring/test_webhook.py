@@ -217,7 +217,7 @@ def test_a_hook_tells_how_the_run_ended(webhooks: Receiver, sqlite_url: str) -> 
     (request,) = webhooks.received
     assert request.json == {
         "run_id": run.id, "workflow": "orders", "status": "failed",
-        "error": {"step": "fail", "type": "ValueError", "message": "no paper"},
+        "error": {"step": "fail", "type": "ValueError", "message": "no paper"}, "key": None, "tags": [], "metadata": {},
     }  # fmt: skip
 
 

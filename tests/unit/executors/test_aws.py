@@ -194,7 +194,7 @@ def test_what_an_error_of_a_submission_means(error: Exception, meant: type[Excep
 def test_nothing_is_left_of_what_comes_before_a_submission() -> None:
     for error in (ClientError("ServerException", 500), ReadTimeoutError(), ValueError("a bug")):
         assert type(errors.of_preparation(error, "RegisterJobDefinition")) is BusyError
-    assert "pip install 'segue[aws]'" in str(errors.of_preparation(ModuleNotFoundError("boto3"), "SubmitJob"))
+    assert "[aws]" in str(errors.of_preparation(ModuleNotFoundError("boto3"), "SubmitJob"))
 
 
 # Pace -----------------------------------------------------------------------------------------------------------------

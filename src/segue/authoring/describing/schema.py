@@ -184,7 +184,7 @@ class SchemaWriter:
     def opaque(self, shape: Opaque) -> Schema:
         """Of an unknown class: the plain JSON that counts as an instance of it, if any does."""
         cls = shape.annotation
-        if hasattr(cls, "json_remedy"):  # Segue's own: a task may return a signature, which replaces its step
+        if hasattr(cls, "_json_remedy"):  # Segue's own: a task may return a signature, which replaces its step
             return {}
         types = [word for word, sample in _SAMPLES if shape.holds(sample)]
         if len(types) == len(_SAMPLES):

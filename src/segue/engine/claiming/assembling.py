@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from segue.engine.claiming.claimed import ClaimedRow
-from segue.engine.resolve import Values, hook_value, load, truth_of, value_of
+from segue.engine.resolve import Values, ends, hook_value, load, truth_of, value_of
 from segue.engine.rows import decode_policy
 from segue.errors import SerializationError
-from segue.model import RUN, ErrorInfo, Job, Outcome, Verdict
+from segue.model import OUTCOMES, RUN, ErrorInfo, Job, Outcome, Verdict
 from segue.plan.codec import decode_expr, decode_holes, steps_in
 from segue.plan.frames import unknown_kind
 from segue.store.protocol import Transaction
@@ -25,13 +25,16 @@ class Assembly:
         self._rows = rows
         self._known = known
         self._bad: dict[StepKey, SerializationError] = {}  # steps whose arguments cannot be read, and why
+        self._of_ends = {(row.run_id, row.step) for row in rows if row.task == OUTCOMES}
         self._wanted = self._references()
 
     @property
     def needs_database(self) -> bool:
-        """Whether a step refers to a result that must be read from the database."""
+        """Whether a step refers to a result, or an end, that must be read from the database."""
         known = self._known
-        return any((run_id, needed) not in known for (run_id, _), steps in self._wanted.items() for needed in steps)
+        return bool(self._of_ends) or any(
+            (run_id, needed) not in known for (run_id, _), steps in self._wanted.items() for needed in steps
+        )
 
     def jobs(self, tx: Transaction | None) -> tuple[list[Job], list[Outcome]]:
         """The jobs for the pool, and the outcomes of steps that need not run.
@@ -89,6 +92,8 @@ class Assembly:
         for (run_id, step), steps in self._wanted.items():
             try:
                 mine = found[run_id].of(n for n in steps if n != RUN)
+                if (run_id, step) in self._of_ends:
+                    mine = ends(_given(tx), run_id, mine, found[run_id])
                 if RUN in steps:
                     mine[RUN] = hook_value(_given(tx), run_id, step)
                 values[run_id, step] = mine

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from segue.config import install_command
 from segue.dispatcher.protocol import BlindError, BusyError, RefusedError, UnsureError
 from segue.errors import SegueError
 
@@ -83,6 +84,6 @@ def _status(error: BaseException) -> int:
 
 def _text(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return "boto3 is not installed where the dispatcher runs: pip install 'segue[aws]'"
+        return f"boto3 is not installed where the dispatcher runs. Run there: {install_command('aws')}"
     told = _told(error).get("Error", {})
     return f"{told.get('Code')}: {told.get('Message', '')}" if told else f"{type(error).__name__}: {error}"

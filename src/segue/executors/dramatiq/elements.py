@@ -70,7 +70,7 @@ class MessageStep(compose.Element):
         placement = placed(self.placement, changes, of=self.message.actor_name)
         return MessageStep(self.message, takes_result=self.takes_result, broker=self.broker, placement=placement)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the one step."""
         message, placement = self.message, self.placement
         door = door_for(message.actor_name, self.broker)
@@ -114,7 +114,7 @@ class Pause(compose.Element):
         """Refused, because no message has them."""
         raise DefinitionError(f"{self!r} takes no options ({', '.join(changes)})")
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the one step."""
         door = door_for(None)
         number = trace.add(
@@ -154,12 +154,12 @@ class Sequence(compose.Element):
             elements[0] = elements[0].options(**first)
         return Sequence(elements, self.plan_name)
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add the elements, each after the one before."""
         since = len(trace.drafts)
         roots: tuple[int, ...] | None = None
         for element in self.elements:
-            given = element.lay_out(trace, given)
+            given = element._lay_out(trace, given)
             if roots is None and len(trace.drafts) > since:
                 roots = given._roots
         if given is None:

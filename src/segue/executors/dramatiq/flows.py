@@ -34,11 +34,11 @@ def flow(
         raise DefinitionError(f"flow(name={shown(name)}): give a text, or leave it out")
     element = element_of(work, pass_results=pass_results)
     trace = Trace(name or element.plan_name)
-    result = element.lay_out(trace, None)
+    result = element._lay_out(trace, None)
     for hook, found in ((Hook.ON_SUCCESS, on_success), (Hook.ON_FAILURE, on_failure), (Hook.FINALLY, finally_)):
         if found is not None:
             trace.hook = hook
-            _hook(found).lay_out(trace, Handle(trace, Ref(RUN), ()))
+            _hook(found)._lay_out(trace, Handle(trace, Ref(RUN), ()))
     return trace.finish(result._expr, fail_fast=fail_fast)
 
 

@@ -82,5 +82,13 @@ SELECT hook, scope FROM segue_steps WHERE run_id = :run_id AND step = :step;
 -- name: run_outcome
 SELECT workflow, outcome, error, result_expr FROM segue_runs WHERE id = :run_id;
 
+-- name: hook_facts
+-- What hooks receive of their run, besides how it ended. Long arguments are left out: they can be read with the run.
+SELECT key, tags, metadata, {short_arguments} FROM segue_runs WHERE id = :run_id;
+
+-- name: short_arguments
+-- A fragment.
+CASE WHEN length(arguments) <= 65536 THEN arguments END
+
 -- name: scope_outcome
 SELECT name, outcome, error, result_expr FROM segue_steps WHERE run_id = :run_id AND step = :step;

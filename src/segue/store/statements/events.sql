@@ -7,7 +7,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: event_facts
 -- What is added to an event when it is delivered.
-SELECT r.workflow, r.key, r.tags, s.name, s.task FROM segue_runs r
+SELECT r.workflow, r.key, r.tags, s.name, s.task, r.metadata, {short_arguments} FROM segue_runs r
 LEFT JOIN segue_steps s ON s.run_id = r.id AND s.step = CAST(:step AS integer) WHERE r.id = :run_id;
 
 -- name: step_ended_now

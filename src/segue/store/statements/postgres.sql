@@ -232,6 +232,10 @@ WHERE r.ctid = p.ctid AND r.id = ANY(ARRAY[p.id]);
 SELECT s.step, s.status, s.result, s.is_join, s.result_expr FROM {chosen_steps} o
 JOIN segue_steps s ON s.run_id = ANY(ARRAY[o.of_run]) AND s.step = o.number;
 
+-- name: load_ends
+SELECT s.step, s.name, s.status, s.error FROM {chosen_steps} o
+JOIN segue_steps s ON s.run_id = ANY(ARRAY[o.of_run]) AND s.step = o.number;
+
 -- name: chosen_steps
 -- A fragment: steps of one run, each a row. OFFSET keeps the planner from looking through this at the single run.
 (SELECT :run_id::uuid AS of_run, number FROM unnest(:steps::int[]) AS number OFFSET 0);

@@ -167,6 +167,10 @@ WHERE status = 'pending' AND id IN (SELECT value FROM json_each(:ids));
 SELECT step, status, result, is_join, result_expr FROM segue_steps
 WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
 
+-- name: load_ends
+SELECT step, name, status, error FROM segue_steps
+WHERE run_id = :run_id AND step IN (SELECT value FROM json_each(:steps));
+
 -- name: end_plain_run
 -- The common end: the run waits for nothing else, nothing failed, no hook waits. For any other run `release_run` counts
 -- down, and the engine decides how it ends when it waits for nothing more.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from segue.observing.harmless_log import get_logger
+from segue.observing.kinds import Kind
 from segue.observing.observers import Event, on
 
 logger = get_logger("segue.taskflow")
@@ -90,12 +91,12 @@ class Monitor(MonitorDestination):
 
 
 Tell = Callable[[Monitor, None, Ended], None]
-_STEPS: dict[str, tuple[Tell, str]] = {
+_STEPS: dict[Kind, tuple[Tell, str]] = {
     "step.retrying": (Monitor.task_retry, "retry"),
     "step.failed": (Monitor.task_failed, "failed"),
     "step.succeeded": (Monitor.task_success, "success"),
 }
-_RUNS: dict[str, tuple[Tell, str]] = {
+_RUNS: dict[Kind, tuple[Tell, str]] = {
     "run.failed": (Monitor.workflow_failed, "failed"),
     "run.succeeded": (Monitor.workflow_success, "success"),
 }
