@@ -43,6 +43,7 @@ from segue.authoring import (
     webhook,
     workflow,
 )
+from segue.authoring.middleware import Ended, Middleware, add_middleware
 from segue.errors import Abort, Retry, Skip
 from segue.observing.observers import Event, on
 from segue.plan.pushed import Resources
@@ -55,9 +56,11 @@ __all__ = [
     "Abort",
     "Context",
     "Debounce",
+    "Ended",
     "Event",
     "Handle",
     "Limit",
+    "Middleware",
     "Resources",
     "Retry",
     "Run",
@@ -69,6 +72,7 @@ __all__ = [
     "Task",
     "Workflow",
     "__version__",
+    "add_middleware",
     "chain",
     "container",
     "current",
