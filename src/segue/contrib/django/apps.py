@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
@@ -10,6 +11,7 @@ from django.db.models.signals import post_migrate
 
 from segue.authoring.middleware import add_middleware
 from segue.contrib.django.connections import DjangoConnections
+from segue.contrib.django.discovery import uses_backend
 from segue.contrib.django.settings import project_settings
 
 
@@ -27,6 +29,8 @@ class SegueConfig(AppConfig):
 
         add_middleware(DjangoConnections())
         post_migrate.connect(make_tables, sender=self)
+        if uses_backend():
+            import_module("django.tasks.checks")  # its OPTIONS are checked before a module with tasks is imported
         checks.register(ours.check_settings, "segue")
         checks.register(ours.check_tasks, "segue")
         checks.register(ours.check_tables, checks.Tags.database)

@@ -23,8 +23,15 @@ def task_modules() -> Iterator[str]:
             for name in names:
                 if module_has_submodule(app.module, name):
                     yield f"{app.name}.{name}"
-    if any(str(each.get("BACKEND", "")).startswith(f"{BACKEND}.") for each in getattr(settings, "TASKS", {}).values()):
+    if uses_backend():
         yield BACKEND
+
+
+def uses_backend() -> bool:
+    """Whether TASKS in the settings names our backend of Django's own tasks."""
+    return any(
+        str(each.get("BACKEND", "")).startswith(f"{BACKEND}.") for each in getattr(settings, "TASKS", {}).values()
+    )
 
 
 def discover_tasks() -> tuple[str, ...]:
