@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
         storm celery-suite celery-soak celery-matrix dramatiq-suite dramatiq-soak slurm-soak \
-        push-matrix test-cluster mutants clean
+        push-matrix django-matrix test-cluster mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -121,11 +121,14 @@ test-cluster: $(DEVELOP)  ## the tests of the Kubernetes executor on a cluster o
 celery-matrix: servers  ## the tests of the Celery executor with each version of Celery; the oldest is only refused
 	@scripts/celery-matrix.sh $(PYTHON) $(ARGS)
 
+django-matrix: servers  ## the tests of the app for Django with each version of Django; PYTHON=python3.12 for 6.0
+	@scripts/django-matrix.sh $(PYTHON) $(ARGS)
+
 mutants: servers  ## break the engine in known ways, and check that the tests notice
 	@$(BIN)/python -m tests.property.mutants
 
 clean:  ## remove environments, caches and build results
-	rm -rf $(VENV) $(RIVALS) .venv-celery-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(RIVALS) .venv-celery-* .venv-django-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): pyproject.toml scripts/make-venv.sh

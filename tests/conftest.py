@@ -32,6 +32,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from segue.authoring import declared
+from segue.authoring.middleware import middlewares
 from segue.authoring.pushed import executors
 from segue.observing.observers import observers
 from segue.store import open_store
@@ -174,6 +175,14 @@ def observers_as_they_were() -> Iterator[None]:
     yield
     observers._registered = before
     observers._update()
+
+
+@pytest.fixture(autouse=True)
+def middlewares_as_they_were() -> Iterator[None]:
+    """Forget the middlewares that a test adds."""
+    before = middlewares.known
+    yield
+    middlewares.set(before)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ from segue.authoring import (
     workflow,
 )
 from segue.authoring.elsewhere import unknown_name as _unknown_name
+from segue.authoring.middleware import Ended, Middleware, add_middleware
 from segue.errors import Abort, Retry, Skip
 from segue.observing.observers import Event, on
 from segue.plan.pushed import Resources
@@ -61,9 +62,11 @@ __all__ = [
     "AsyncSegue",
     "Context",
     "Debounce",
+    "Ended",
     "Event",
     "Handle",
     "Limit",
+    "Middleware",
     "Outcome",
     "Resources",
     "Retry",
@@ -77,6 +80,7 @@ __all__ = [
     "Task",
     "Workflow",
     "__version__",
+    "add_middleware",
     "chain",
     "container",
     "current",

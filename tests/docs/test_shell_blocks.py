@@ -27,6 +27,10 @@ ELSEWHERE = {
     "python main.py": "is the command line of a project that was written for Taskflow, and has tests of its own",
     "pytest": "runs the suite of a page, which has a test of its own",
     "segue logs": "needs a step at an executor, and has tests of its own",
+    "python manage.py": "is a command of a project of Django, which the test of that page makes",
+    "pip install": "needs an index of packages",
+    "django-admin": "makes that project",
+    "cd mysite": "is its folder",
     "segue run-step": "needs the job of a cluster, and has tests of its own",
 }
 """Commands that are not run here, and why."""

@@ -10,20 +10,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
 from time import perf_counter  # by name: a task may replace `time.perf_counter`
 from typing import Any
 
-from segue.attempt import outcomes
+from segue.attempt import around, outcomes
 from segue.attempt.beside import call_apart, run_on_loop
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES
 from segue.attempt.transactional import OnReturn, run_in_transaction
 from segue.authoring import declared, values
 from segue.authoring.context import Cancelled, Context, checked_progress, use
 from segue.authoring.filling import Fetch, fill_through, has_payloads, no_store, read
+from segue.authoring.middleware import middlewares
 from segue.engine.transactional import TaskTransactions
 from segue.given import MESSAGE_LIMIT_BYTES, clean, is_a
 from segue.model import Attempt, Hole, Job, Outcome, Progress, Verdict
@@ -62,13 +64,17 @@ def run_job(
     if job.when is not None and (skipped := attempt.skipped_unless(job.when)) is not None:
         return skipped
     if attempt.is_transactional:
-        return run_in_transaction(attempt, transactions, on_return, let_through)
-    try:
-        return attempt.succeeded(attempt.run())
-    except BaseException as exc:  # SystemExit and KeyboardInterrupt of a task end only the attempt
-        if attempt.is_ended_by(exc, Cancelled) or is_a(exc, *let_through):
-            raise
-        return attempt.failed(exc)
+        outcome = run_in_transaction(attempt, transactions, on_return, let_through)
+    else:
+        try:
+            outcome = attempt.succeeded(attempt.run())
+        except BaseException as exc:  # SystemExit and KeyboardInterrupt of a task end only the attempt
+            if attempt.is_ended_by(exc, Cancelled) or is_a(exc, *let_through):
+                raise
+            outcome = attempt.failed(exc)
+    if middlewares.afters:
+        attempt.tell(outcome, let_through)
+    return outcome
 
 
 async def run_job_async(
@@ -88,11 +94,14 @@ async def run_job_async(
     try:
         if job.when is not None and (skipped := await asyncio.to_thread(attempt.skipped_unless, job.when)) is not None:
             return skipped
-        return await attempt.succeeded_async(await attempt.run_async())
+        outcome = await attempt.succeeded_async(await attempt.run_async())
     except BaseException as exc:
         if attempt.is_ended_by(exc, Cancelled, asyncio.CancelledError):
             raise
-        return attempt.failed(exc)
+        outcome = attempt.failed(exc)
+    if middlewares.afters:
+        attempt.tell(outcome)
+    return outcome
 
 
 class _Attempt:
@@ -154,25 +163,59 @@ class _Attempt:
 
     def run(self, connection: Any = None) -> Any:
         """Call the task; a coroutine is awaited on a new event loop."""
+        with use(self.context):
+            if middlewares.known:
+                return copy_context().run(self._run_inside, connection)
+            return self._run(connection)
+
+    def _run_inside(self, connection: Any) -> Any:
+        with around.around_attempt(self.context):
+            return self._run(connection)
+
+    def _run(self, connection: Any) -> Any:
         pid = os.getpid()
         try:
-            with use(self.context):
-                value = call_apart(self.call, connection)
-                return run_on_loop(value) if isawaitable(value) else value
+            value = call_apart(self.call, connection)
+            return run_on_loop(self._awaited(value)) if isawaitable(value) else value
         finally:
             if os.getpid() != pid:
                 _end_fork()
 
     async def run_async(self) -> Any:
         """Call the task; a coroutine is awaited on the running event loop."""
+        with use(self.context):
+            if middlewares.known:
+                with around.around_attempt(self.context):
+                    return await self._run_async()
+            return await self._run_async()
+
+    async def _run_async(self) -> Any:
         pid = os.getpid()
         try:
-            with use(self.context):
-                value = self.call(arguments=await self._arguments_async())
-                return await value if isawaitable(value) else value
+            value = self.call(arguments=await self._arguments_async())
+            return await self._awaited(value) if isawaitable(value) else value
         finally:
             if os.getpid() != pid:
                 _end_fork()
+
+    def _awaited(self, work: Awaitable[Any]) -> Awaitable[Any]:
+        return self._await_inside(work) if middlewares.coroutines else work
+
+    async def _await_inside(self, work: Awaitable[Any]) -> Any:
+        try:
+            async with around.around_coroutine(self.context):
+                return await work
+        finally:
+            if isinstance(work, Coroutine):
+                work.close()  # it has ended, unless a middleware failed before it began
+
+    def tell(self, outcome: Outcome, let_through: tuple[type[BaseException], ...] = ()) -> None:
+        """Tell the middlewares how it ended."""
+        with use(self.context):
+            around.after_attempt(
+                self.context, outcome,
+                raises=lambda exc: self.is_ended_by(exc, Cancelled) or is_a(exc, *let_through),
+            )  # fmt: skip
 
     def call(self, connection: Any = None, *, arguments: Arguments | None = None) -> Any:
         """Find the task and call it; a coroutine function gives a coroutine."""

@@ -18,16 +18,22 @@ Importing this package imports none of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-def main() -> None:
-    """The entry point of the command line."""
+if TYPE_CHECKING:
+    from segue.cli.options import Setup
+
+
+def main(words: Sequence[str] | None = None, setup: Setup | None = None) -> None:
+    """The entry point of the command line. `words` are those of the shell, and `setup` is empty, when left out."""
     from segue.worker import own_process  # noqa: PLC0415 - see below
 
     own_process.open_standard_descriptors()  # before anything opens a file
     from segue.cli.root import segue  # noqa: PLC0415 - the package can be imported without click
 
     try:
-        segue(prog_name="segue")
+        segue(words, prog_name="segue" if setup is None else setup.program, obj=setup)
     except SystemExit as leaving:
         from segue.output import end_streams  # noqa: PLC0415 - see above
 

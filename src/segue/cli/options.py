@@ -32,6 +32,7 @@ class Setup:
     apps: tuple[str, ...] = ()
     debug: bool = False
     said_url: str | None = None  # the first answer of `url`
+    program: str = "segue"  # what is typed for `segue`; another program names the database by itself
 
     def segue(self) -> Segue:
         """The database that was named. Raises ConfigError if none was. Close it after use."""
@@ -65,6 +66,8 @@ class Setup:
         Values from the environment apply to them as well, and are not added. A password is never shown: such a database
         is not added.
         """
+        if self.program != "segue":
+            return _COMMAND.sub(self.program, text)
         said = [] if self.namespace is None else [f"--namespace {shlex.quote(self.namespace)}"]
         option = " ".join([*filter(None, [database_option(self.database)]), *said])
         return _COMMAND.sub(lambda found: f"{found[0]} {option}", text) if option else text

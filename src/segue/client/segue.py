@@ -25,12 +25,13 @@ from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
 from segue.client.run import Run
 from segue.client.selection import RunFilters, Selection, run_filter
-from segue.client.stores import shared_engine
+from segue.client.stores import StoreUse, shared_engine
 from segue.client.subscriptions import Subscriptions
 from segue.client.waiting import Approvals, Events, checked_run_at, seconds_until, send
 from segue.clock import Clock
 from segue.config import database_url, namespace_name
 from segue.engine.definitions import write_code_version
+from segue.engine.engine import Engine
 from segue.engine.labels import annotate
 from segue.engine.sending import Sent
 from segue.engine.views import look
@@ -87,10 +88,16 @@ class Segue(Unfamiliar):
     ) -> None:  # fmt: skip
         if url is not None and not isinstance(url, str):
             raise ConfigError(f"Segue({shown(url)}) names no database. Give a text, for example sqlite:///segue.db.")
-        self.engine, self._use = shared_engine(
-            database_url(url), check_namespace(namespace_name(namespace)), payloads_of(payloads, payload_threshold),
-            clock=clock,
+        self._hold(
+            *shared_engine(
+                database_url(url), check_namespace(namespace_name(namespace)), payloads_of(payloads, payload_threshold),
+                clock=clock,
+            )
         )  # fmt: skip
+
+    def _hold(self, engine: Engine, use: StoreUse | None) -> None:
+        """Work with this engine; `use` is what to give back in the end."""
+        self.engine, self._use = engine, use
         self.namespace = self.engine.namespace
         self.url = self.engine.store.url  # with an absolute path, for SQLite
         self.subscriptions = Subscriptions(self.engine)
@@ -348,7 +355,8 @@ class Segue(Unfamiliar):
         An object that is garbage-collected closes itself in the same way. An object that is used again connects again.
         """
         observers.flush()
-        self._use.give_back()
+        if self._use is not None:
+            self._use.give_back()
 
     def __enter__(self) -> Segue:
         return self

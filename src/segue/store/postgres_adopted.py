@@ -19,7 +19,7 @@ from psycopg.rows import tuple_row
 from segue.errors import ConfigError, SegueError, StoreError
 from segue.store.awaited import CLOSED
 from segue.store.postgres_errors import code_of, translation
-from segue.store.postgres_session import MEANINGS, search_path
+from segue.store.postgres_session import FIND_SCHEMA, MEANINGS, found_schema, search_path
 from segue.store.postgres_sql import Compiled, compiled
 from segue.store.postgres_transaction import PostgresTransaction
 from segue.store.postgres_wire import Pristine
@@ -77,7 +77,8 @@ class AdoptedTransaction(PostgresTransaction):
         return self._run(compiled(statement), parameters)
 
     def _run(self, statement: Compiled, parameters: Mapping[str, Any]) -> Later:
-        return _CursorRows(self.execute(statement.named, parameters), statement.returns)
+        bound = {name: list(value) if type(value) is tuple else value for name, value in parameters.items()}
+        return _CursorRows(self.execute(statement.named, bound), statement.returns)  # drivers bind a tuple as a row
 
     def execute(self, text: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a statement; returns its cursor."""
@@ -96,9 +97,17 @@ class AdoptedTransaction(PostgresTransaction):
 
 
 @contextmanager
-def adopted(tx: AdoptedTransaction, schema: str, database: str, place: str) -> Iterator[AdoptedTransaction]:
-    """Run statements in the caller's transaction, and then restore its settings."""
+def adopted(
+    tx: AdoptedTransaction, schema: str | None, database: str | None, place: str
+) -> Iterator[AdoptedTransaction]:  # fmt: skip
+    """Run statements in the caller's transaction, and then restore its settings.
+
+    Without a `schema`, it is found along the caller's own search_path. The connection is to be open on `database`, if
+    that is given.
+    """
     with _translated(place):
+        if schema is None:
+            schema = found_schema(*_tuples(tx.execute(FIND_SCHEMA))[0])
         before = _set(tx, _wanted(tx, schema), database)
         try:
             yield tx
@@ -144,13 +153,13 @@ def _wanted(tx: AdoptedTransaction, schema: str) -> dict[str, str]:
     return wanted
 
 
-def _set(tx: AdoptedTransaction, wanted: Mapping[str, str], database: str) -> dict[str, str]:
+def _set(tx: AdoptedTransaction, wanted: Mapping[str, str], database: str | None) -> dict[str, str]:
     """Set what differs from what is needed, at most until the end of the transaction; returns the old values."""
     if not wanted:
         return {}
     rows = _tuples(tx.execute(_SET, {"names": list(wanted), "values": list(wanted.values())}))
     there = rows[0][0]
-    if there != database:
+    if database is not None and there != database:
         raise ConfigError(
             f"connection= is open on the database {there!r}, but Segue's tables are in {database!r}. "
             "Pass a connection to that same database."

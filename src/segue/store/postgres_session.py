@@ -68,7 +68,7 @@ PLANS = {  # each statement is planned once, with indexes only, while the tables
     "geqo": "on",
 }
 # Never a temporary schema, even if it comes first. Every name is qualified: the search_path is not ours yet.
-_SCHEMA = """
+FIND_SCHEMA = """
 SELECT (SELECT u.name FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u (name, place)
         WHERE pg_catalog.left(u.name, 3) <> 'pg_'
         ORDER BY pg_catalog.to_regclass(pg_catalog.quote_ident(u.name) || '.segue_schema') IS NULL, u.place LIMIT 1),
@@ -179,15 +179,19 @@ def open_session(address: Address, schema: str | None = None, *, is_long: bool =
 
 def schema_of(connection: psycopg.Connection[Any]) -> str:
     """The schema for Segue's tables: the first one on the search_path that has them, otherwise its first."""
-    found = connection.execute(_SCHEMA).fetchone()
+    found = connection.execute(FIND_SCHEMA).fetchone()
     assert found is not None
-    schema, path = found
+    return found_schema(*found)
+
+
+def found_schema(schema: str | None, path: str) -> str:
+    """The answer of FIND_SCHEMA. Raises ConfigError if there is no schema."""
     if schema is None:
         raise ConfigError(
             f"The search_path of this database's sessions is {path!r}, but no such schema exists or may be used. "
             "Create one (CREATE SCHEMA), or correct the search_path in the URL's options or of the role."
         )
-    return str(schema)
+    return schema
 
 
 def quoted(name: str) -> str:

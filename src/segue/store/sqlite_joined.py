@@ -91,8 +91,11 @@ def plain_connection(connection: Any, url: str) -> PlainConnection:
 
 
 @contextmanager
-def joined(plain: PlainConnection, path: Path, at: str) -> Iterator[PlainConnection]:
-    """Yield the caller's connection in a transaction, with Segue's tables; raises ConfigError."""
+def joined(plain: PlainConnection, path: Path | None, at: str) -> Iterator[PlainConnection]:
+    """Yield the caller's connection in a transaction, with Segue's tables; raises ConfigError.
+
+    Without a `path`, its database may be any, also one in memory.
+    """
     connection = plain.connection
     try:
         text_factory = connection.text_factory
@@ -104,14 +107,15 @@ def joined(plain: PlainConnection, path: Path, at: str) -> Iterator[PlainConnect
     try:
         if is_wary:  # one of Segue's indexes uses `json_extract`
             plain.execute("PRAGMA trusted_schema = ON")
-        _check_file(plain, path)
+        if path is not None:
+            _check_file(plain, path)
         _check_transaction(plain)
         if not applied(plain):
             migrate_within(plain, at)
         found = applied(plain)
         _check_values(plain, found)
         migrate.check_applied("sqlite", found)
-        migrate.refuse_outdated("sqlite", found, str(path))
+        migrate.refuse_outdated("sqlite", found, "The database of connection=" if path is None else str(path))
         yield plain
     finally:
         connection.text_factory = text_factory

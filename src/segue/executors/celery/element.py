@@ -35,14 +35,14 @@ class CanvasElement(Element):
         """Refused, because options of these steps are Celery's."""
         raise DefinitionError(f"{self!r} takes no options ({', '.join(changes)}). Write .set(...), as in Celery")
 
-    def lay_out(self, trace: Trace, given: Handle | None) -> Handle:
+    def _lay_out(self, trace: Trace, given: Handle | None) -> Handle:
         """Add its steps. If they take a result, they wait for one join, which has it."""
         door = door_for(self.canvas)
         plan = None if given is None else plan_after(door, self.canvas)
         if given is None or plan is None:
-            return Embedded(plan_of_canvas(door, self.canvas)[0]).lay_out(trace, given)
+            return Embedded(plan_of_canvas(door, self.canvas)[0])._lay_out(trace, given)
         before = len(trace.drafts)
-        added = Embedded(plan).lay_out(trace, None)
+        added = Embedded(plan)._lay_out(trace, None)
         trace.drafts[before].result = given._expr
         trace.wait(before, given)
         return added

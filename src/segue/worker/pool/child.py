@@ -17,6 +17,7 @@ from time import monotonic  # by name: a task may replace `time.monotonic`
 from types import FrameType
 from typing import NoReturn
 
+from segue.attempt.around import attempting_process
 from segue.attempt.outcomes import arguments_lost
 from segue.attempt.runner import run_job
 from segue.authoring.context import Cancelled
@@ -48,7 +49,11 @@ def become_child(zygote_pid: int, jobs: int, news: int, capture: int, settings: 
         os.dup2(stdin, 0)
         os.close(stdin)
         child = Child(jobs, news, Capture(capture), settings)
-        code = child.serve()
+        attempting_process.begin()
+        try:
+            code = child.serve()
+        finally:
+            child.end()
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 1
     except BaseException:  # noqa: BLE001 - nothing may return into the zygote's loop
@@ -99,6 +104,11 @@ class Child:
                 self._look_around()
             except OSError:
                 return CLOSED_EXIT
+
+    def end(self) -> None:
+        """Tell the middlewares that nothing more is run here. A fork of a task that got this far is not this child."""
+        if os.getpid() == self._pid:
+            attempting_process.end()
 
     def on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         """End soon, but never while a frame is being written."""

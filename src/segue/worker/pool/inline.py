@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic  # by name: a task may replace `time.monotonic`
 
+from segue.attempt.around import attempting_process
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES, cancelled, released
 from segue.attempt.runner import run_job
 from segue.authoring.context import NoStepError, current
@@ -57,6 +58,7 @@ class InlinePool:
         """Begin to capture output."""
         routing.install()
         self._is_open = True
+        attempting_process.begin()
 
     @property
     def capacity(self) -> int:
@@ -116,6 +118,7 @@ class InlinePool:
         if self._is_open:
             self._is_open = False
             routing.remove()
+            attempting_process.end()
         self._waiter.close()
 
     def _run(self, job: Job) -> Outcome:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic  # by name: a task may replace `time.monotonic`
 
+from segue.attempt.around import attempting_process
 from segue.attempt.outcomes import broke, cancelled, overridden, released, timed_out
 from segue.engine.transactional import TaskTransactions
 from segue.loop.self_pipe import Wakeup
@@ -82,6 +83,7 @@ class LocalPool:
         """Begin to route the output of attempts."""
         routing.install()
         self._is_routing = self._is_open = True
+        attempting_process.begin()
 
     @property
     def capacity(self) -> int:
@@ -227,6 +229,7 @@ class LocalPool:
         if self._is_routing:  # a pool may be killed before it starts, or after it was stopped
             self._is_routing = False
             routing.remove()
+            attempting_process.end()
         self._waiter.close()
         self._wakeup.close()
 

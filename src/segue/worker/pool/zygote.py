@@ -26,10 +26,12 @@ import struct
 import sys
 import traceback
 from collections.abc import Container
+from time import monotonic
 from typing import NoReturn
 
 import msgspec
 
+from segue.authoring.middleware import middlewares
 from segue.loop.self_pipe import Wakeup
 from segue.worker.own_process import open_standard_descriptors
 from segue.worker.pool.capture import trim
@@ -47,6 +49,7 @@ LEFT_TO_THE_WORKER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQU
 """Signals that a service manager may send to all processes: only the worker decides what they mean."""
 
 _TRIM_INTERVAL_MS = 200
+_LEAVE_SECONDS = 2.0  # how long the children may take for `Middleware.process_stopping`
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -87,10 +90,22 @@ class Zygote:
                 trim(capture)
 
     def end(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind. If middlewares want to know, the children get a moment to tell them."""
+        if middlewares.stoppings:
+            self._let_children_leave(monotonic() + _LEAVE_SECONDS)
         for pid in self._children:
             _kill_group(pid, signal.SIGKILL)
         shutil.rmtree(self._settings.folder, ignore_errors=True)
+
+    def _let_children_leave(self, until: float) -> None:
+        for pid in self._children:
+            _kill_group(pid, signal.SIGTERM)
+        poll = select.poll()
+        poll.register(self._wakeup.fileno(), select.POLLIN)
+        while self._children and (left := until - monotonic()) > 0:
+            poll.poll(left * 1000)
+            self._wakeup.answer()
+            self._reap()
 
     def _import_modules(self) -> bool:
         sys.path[:] = self._settings.search_path

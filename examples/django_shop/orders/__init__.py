@@ -1,0 +1,1 @@
+"""Orders, which are paid for and shipped."""
