@@ -12,9 +12,10 @@ import threading
 import click
 from rich.text import Text
 
+from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
-from segue.cli.worker import log_to_stderr, words
+from segue.cli.worker import words
 from segue.config import DATABASE_VARIABLE, without_password
 from segue.dispatcher.protocol import PolledExecutor
 from segue.dispatcher.registry import executors
@@ -30,16 +31,10 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 @click.option(
     "--executor", "names", multiple=True, metavar="NAME", help="Only this executor (repeatable, or a,b). [default: all]"
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="The level of the log on stderr.",
-)
+@with_log_options
 @json_option
 @pass_setup
-def command(setup: Setup, names: tuple[str, ...], log_level: str, as_json: bool) -> None:
+def command(setup: Setup, names: tuple[str, ...], log_options: LogOptions, as_json: bool) -> None:
     """Take steps to executors that are polled, and follow them there, until stopped.
 
     -A names the modules that define the executors. It may die at any time, and several may run at once: what is outside
@@ -49,7 +44,7 @@ def command(setup: Setup, names: tuple[str, ...], log_level: str, as_json: bool)
     Example:
       segue dispatcher -A shop.tasks
     """
-    log_to_stderr(log_level)
+    log_options.set_up()
     setup.import_apps(required=True)
     chosen = _chosen(words(names))
     with setup.segue() as segue:

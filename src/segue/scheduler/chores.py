@@ -359,9 +359,11 @@ class Chores:
         self._table = self._of_the_leader if leads else HELP
         self._begin_slowly()
         if leads:
-            logger.info("is now the leader (term %d): runs schedules, timeouts and clean-up", self._lead.term)
+            logger.info(
+                "this process is now the leader (term %d): it runs schedules, timeouts and clean-up", self._lead.term
+            )
         else:
-            logger.warning("another process is now the leader")
+            logger.warning("this process is no longer the leader: another one runs schedules, timeouts and clean-up")
 
     def _declare(self) -> None:
         if self._has_declared or self._monotonic() < self._declare_at:

@@ -21,6 +21,7 @@ from segue.engine.engine import Engine
 from segue.engine.stored import storable
 from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.errors import PASSING_ERRORS, SchemaError, StoreBusyError, StoreError, StoreUnavailableError, WorkerError
+from segue.logs.attempts import AttemptLog
 from segue.loop.pace import Pace
 from segue.loop.wakeups import Wakeups
 from segue.model import Attempt, ErrorInfo, Job, Outcome, Progress, Verdict
@@ -85,6 +86,7 @@ class Worker:
         self._wakeups = Wakeups(engine.store)
         self._idling = Idling(options.max_idle_seconds, time.monotonic)
         self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
+        self._attempts = AttemptLog()
         self._outcomes: list[Outcome] = []
         self._recorded: list[Outcome] = []
         self._progress: dict[tuple[str, int], Progress] = {}
@@ -231,6 +233,7 @@ class Worker:
         return news
 
     def _hear(self, news: Sequence[News]) -> None:
+        self._attempts.ended(news)
         for item in news:
             if isinstance(item, Progress):
                 self._progress[item.run_id, item.step] = item
@@ -327,6 +330,7 @@ class Worker:
         if self._caretaker.is_stopping:  # it was asked to stop while they were being claimed
             self._outcomes += [Outcome(job.run_id, job.step, job.attempt, Verdict.RELEASED) for job in jobs]
             return
+        self._attempts.began(jobs)
         try:
             self._pool.submit(jobs)
         except Exception as error:
@@ -339,7 +343,7 @@ class Worker:
             for job in left:
                 logger.exception("step %s of run %s cannot be submitted to the pool", job.name, job.run_id)
                 info = ErrorInfo(type(error).__name__, storable(f"it could not be submitted to the pool: {error}"))
-                self._outcomes.append(Outcome(job.run_id, job.step, job.attempt, Verdict.FAILED, error=info))
+                self._hear([Outcome(job.run_id, job.step, job.attempt, Verdict.FAILED, error=info)])
 
     def _is_done(self, request: TurnRequest, result: TurnResult) -> bool:
         run_id = self._options.run_id
