@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from segue.cli.board import TO_START, ConsoleHandler, LiveBoard, LogBoard, Watch
+from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
@@ -27,6 +28,7 @@ from segue.config import without_password
 from segue.dispatcher.registry import executors
 from segue.dispatcher.service import Dispatchers
 from segue.loop.companions import companions
+from segue.loop.vitals import reported
 from segue.scheduler.chores import Chores
 
 
@@ -34,9 +36,12 @@ from segue.scheduler.chores import Chores
 @with_setup
 @with_worker_arguments
 @with_log_options
+@with_health_option
 @json_option
 @pass_setup
-def command(setup: Setup, /, log_options: LogOptions, as_json: bool, **worker_arguments: Any) -> None:
+def command(
+    setup: Setup, /, log_options: LogOptions, health: str | None, as_json: bool, **worker_arguments: Any
+) -> None:
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
 
     If the code has executors such as Slurm, it also takes steps to them.
@@ -59,6 +64,7 @@ def command(setup: Setup, /, log_options: LogOptions, as_json: bool, **worker_ar
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
+                beside_it.enter_context(reported(worker.vitals, health))
                 (banner.print_json if as_json else banner.print)()
                 beside_it.enter_context(board)
                 beside_it.enter_context(Watch(segue, board))

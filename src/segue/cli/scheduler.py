@@ -14,6 +14,7 @@ from rich.text import Text
 
 from segue.authoring import declared
 from segue.cli.durations import Duration, duration_option, typed_duration
+from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
@@ -22,6 +23,7 @@ from segue.client.wording import counted
 from segue.config import without_password
 from segue.errors import StoreUnavailableError
 from segue.loop.companions import companions
+from segue.loop.vitals import reported
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
 from segue.scheduler.leader import LEASE_SECONDS
@@ -46,10 +48,16 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     help="How long to wait at the start for an unreachable database.",
 )
 @with_log_options
+@with_health_option
 @json_option
 @pass_setup
 def command(
-    setup: Setup, lease_seconds: float, patience_seconds: float, log_options: LogOptions, as_json: bool
+    setup: Setup,
+    lease_seconds: float,
+    patience_seconds: float,
+    log_options: LogOptions,
+    health: str | None,
+    as_json: bool,
 ) -> None:
     """Do the chores of a database until stopped: start scheduled runs, rescue lost steps, delete old runs.
 
@@ -69,7 +77,7 @@ def command(
         for number in _STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, lambda *_: _stop(chores))
-        with companions():
+        with companions(), reported(chores.vitals, health):
             _say_ready(segue, as_json=as_json)
             chores.run()
 

@@ -17,6 +17,7 @@ import click
 from rich.text import Text
 
 from segue.cli.durations import Duration, duration_option
+from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
@@ -25,6 +26,7 @@ from segue.client.wording import counted
 from segue.config import without_password
 from segue.logs.setting import log
 from segue.loop.companions import companions
+from segue.loop.vitals import reported
 from segue.model import DEFAULT_QUEUE
 from segue.scheduler.chores import Chores
 from segue.version import __version__
@@ -154,6 +156,7 @@ def with_worker_arguments(function: AnyCallable) -> AnyCallable:
 @with_setup
 @with_worker_arguments
 @with_log_options
+@with_health_option
 @click.option("--burst", is_flag=True, help="Stop when nothing is left to do, including timers. Does no chores.")
 @duration_option(
     "--max-idle",
@@ -164,7 +167,9 @@ def with_worker_arguments(function: AnyCallable) -> AnyCallable:
 )
 @json_option
 @pass_setup
-def command(setup: Setup, /, log_options: LogOptions, burst: bool, as_json: bool, **worker_arguments: Any) -> None:
+def command(
+    setup: Setup, /, log_options: LogOptions, health: str | None, burst: bool, as_json: bool, **worker_arguments: Any
+) -> None:
     """Run steps until stopped.
 
     SIGTERM, Ctrl-C or a closed terminal (SIGHUP) is a warm stop: running steps may finish within the grace period, and
@@ -189,6 +194,7 @@ def command(setup: Setup, /, log_options: LogOptions, burst: bool, as_json: bool
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
+                beside_it.enter_context(reported(worker.vitals, health))
                 (banner.print_json if as_json else banner.print)()
                 if not (burst or hired.no_chores):
                     beside_it.enter_context(Chores(segue.engine))
