@@ -26,6 +26,7 @@ ELSEWHERE = {
     "segue dispatcher": "needs a cluster, and runs in the tests on Slurm",
     "python main.py": "is the command line of a project that was written for Taskflow, and has tests of its own",
     "pytest": "runs the suite of a page, which has a test of its own",
+    "segue health": "needs a worker, and has tests of its own",
     "segue logs": "needs a step at an executor, and has tests of its own",
     "python manage.py": "is a command of a project of Django, which the test of that page makes",
     "pip install": "needs an index of packages",
