@@ -14,12 +14,13 @@ from segue.cli.printing import console, print_json
 from segue.cli.wording import counts_text
 from segue.client import Segue
 from segue.client.views import LeaderInfo, leader_info
-from segue.client.wording import ago, counted
+from segue.client.wording import counted
 from segue.config import without_password
 from segue.errors import SchemaError
 from segue.model import RunStatus
 from segue.plan.namespaces import EVERY
 from segue.store.migrate import latest
+from segue.times import ago
 
 BROKEN_SHOWN = 50
 

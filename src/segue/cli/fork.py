@@ -44,7 +44,7 @@ def command(
 
     \b
     Example:
-      segue fork 019ab3 train --arg rate=0.1 --key rate-0.1
+      segue fork 4104e24d train --arg rate=0.1 --key rate-0.1
     """
     setup.import_apps()
     with setup.segue() as segue:

@@ -14,8 +14,10 @@ from rich.text import Text
 from segue.cli.wording import GLYPHS, STYLES, counts_text, status_text
 from segue.client.step_tree import Branch, is_virtual
 from segue.client.views import ProgressInfo, RunInfo, StepInfo, policy_or_none
-from segue.client.wording import ago, counted, duration
+from segue.client.wording import counted
 from segue.model import FINAL_STEP_STATUSES, SLEEP, Gate, Policy, StepStatus
+from segue.printable import first_line
+from segue.times import ago, clock_time, duration
 
 BAR_CELLS = 16
 TOLD_WIDTH = 200  # of the arguments and metadata of a run
@@ -53,13 +55,13 @@ def _bounds(run: RunInfo, now: datetime) -> Iterator[Text]:
             if run.deadline > now
             else "passed; the process that does the chores ends it"
         )
-        yield Text.assemble(("deadline ", DIM), f"{run.deadline:%Y-%m-%d %H:%M:%S} UTC ({when})")
+        yield Text.assemble(("deadline ", DIM), f"{clock_time(run.deadline, now)} ({when})")
     if run.limit_name is not None and not run.status.is_final:
         name = run.limit_name + (f" for {run.limit_key}" if run.limit_key else "")
         if run.admitted_at is None:
             place = ("waits for a place", "cyan")
         else:
-            place = (f"has had a place since {run.admitted_at:%Y-%m-%d %H:%M:%S} UTC", "")
+            place = (f"has had a place since {clock_time(run.admitted_at, now)}", "")
         yield Text.assemble(("limit ", DIM), f"{name}, ", place)
 
 
@@ -178,12 +180,6 @@ def policy_of(step: StepInfo) -> Policy:
     return policy_or_none(step.policy)
 
 
-def first_line(text: str) -> str:
-    """The first line, marked if there is more."""
-    lines = text.strip().splitlines()
-    return "" if not lines else lines[0] + (" …" if len(lines) > 1 else "")
-
-
 def shortened(text: str, width: int) -> str:
     """The text, or its beginning and end if it is too long: both are more useful than the middle."""
     if len(text) <= width or width < 8:
@@ -272,7 +268,7 @@ def details(step: StepInfo, now: datetime) -> RenderableType:
     rows.append(("attempt", f"{step.attempt}{failed}{lost}; {counted(policy.retries, 'retry', 'retries')} allowed"))
     for label, moment in (("ready", step.ready_at), ("started", step.started_at), ("finished", step.finished_at)):
         if moment is not None:
-            rows.append((label, f"{moment:%Y-%m-%d %H:%M:%S} UTC ({ago(moment, now)})"))
+            rows.append((label, f"{clock_time(moment, now)} ({ago(moment, now)})"))
     seconds = spent(step, now)
     if seconds is not None:
         rows.append(("time", duration(seconds)))

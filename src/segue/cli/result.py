@@ -22,7 +22,7 @@ def command(setup: Setup, run_id: str, wait: bool, timeout: float | None) -> Non
 
     \b
     Example:
-      segue result 019ab3 --wait --timeout 60
+      segue result 4104e24d --wait --timeout 60
     """
     with setup.segue() as segue:
         run = segue.get(run_id)

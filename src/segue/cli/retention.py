@@ -14,9 +14,10 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.client.retention import BUILT_IN, Rule
-from segue.client.wording import counted, duration
+from segue.client.wording import counted
 from segue.errors import SegueError
 from segue.model import FINAL_RUN_STATUSES
+from segue.times import duration
 
 FOR_EVER = "forever"
 

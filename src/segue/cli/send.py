@@ -28,8 +28,8 @@ def command(setup: Setup, run_id: str, name: str, value: str | None, key: str | 
 
     \b
     Example:
-      segue send 019ab3 approved
-      segue send 019ab3 approved '{"by": "ann"}' --key ticket-17
+      segue send 4104e24d approved
+      segue send 4104e24d approved '{"by": "ann"}' --key ticket-17
     """
     with setup.segue() as segue:
         sent = segue.send(run_id, name, None if value is None else value_of(value), key=key)

@@ -22,10 +22,10 @@ from segue.cli.wording import status_text
 from segue.client import Debounce, Run, Segue
 from segue.client.debounce import Keep
 from segue.client.records import run_record
-from segue.client.wording import duration
 from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
 from segue.plan.frames import unframed
+from segue.times import duration
 from segue.worker.inline import work_run
 
 

@@ -16,7 +16,8 @@ from segue.cli.rendering import DIM
 from segue.cli.wording import STYLES
 from segue.client.records import worker_record
 from segue.client.views import WorkerInfo
-from segue.client.wording import ago, counted
+from segue.client.wording import counted
+from segue.times import ago
 
 NONE = Text("-", DIM)  # the queues and tasks of other executors' workers are not Segue's
 

@@ -4,7 +4,11 @@
 SELECT status FROM segue_runs WHERE id = :run_id;
 
 -- name: runs_like
-SELECT r.id FROM segue_runs r WHERE r.id >= :low AND r.id <= :high AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix) ORDER BY r.id LIMIT 3;
+SELECT r.id FROM segue_runs r WHERE r.id >= :low AND r.id <= :high AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix) ORDER BY r.id LIMIT :limit;
+
+-- name: runs_ending
+-- Not in order, and all of them: there are hardly ever two. Sorted by id, PostgreSQL might read all runs in that order.
+SELECT r.id FROM segue_runs r WHERE {end_of_id} = :ending AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix);
 
 -- name: count_steps
 SELECT status, count(*) FROM segue_steps WHERE run_id = :run_id AND NOT (is_join AND task IS NULL) GROUP BY status;
