@@ -180,6 +180,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "prefix": "",
     },
     "runs_like": {"low": RUN, "high": RUN, "prefix": "", "limit": 6},
+    "ready_queues": {"limit": 1000},
     "runs_ending": {"ending": "00000001", "prefix": ""},
     "list_steps": {"run_id": RUN, "after": -1, "status": None, "name": None, "limit": 100},
     "page_of_all": CHOSEN,
@@ -243,6 +244,7 @@ INDEXES = {
     "step_waiting": "segue_steps_event", "list_waits": "segue_steps_event", "next_messages": "segue_messages_waiting",
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
     "list_events_of_run": "segue_events_run", "runs_ending": "segue_runs_end_of_id",
+    "ready_queues": "segue_steps_ready",
 }  # fmt: skip
 MOST_ROWS_THROWN_AWAY = 60  # a run has 50 steps, and some statements look through those of one run
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from segue.cli.durations import duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
+from segue.cli.usage import Commands
 from segue.cli.wording import counts_text
 from segue.client import Segue
 from segue.client.views import LeaderInfo, leader_info
@@ -25,7 +26,7 @@ from segue.times import ago
 BROKEN_SHOWN = 50
 
 
-@click.group(short_help="Upgrade, check, prune and measure the database.")
+@click.group(cls=Commands, short_help="Upgrade, check, prune and measure the database.")
 def command() -> None:
     """Upgrade, check, prune and measure the database.
 

@@ -113,3 +113,9 @@ def test_a_start_may_name_a_deadline(sqlite_shell: Shell) -> None:
         )
     assert (kind, seconds) == ("deadline", 5400.0)
     assert "give more than 0 s" in sqlite_shell("start", *WAITING, "letters", "--deadline", "0", exit_code=2).stderr
+
+
+def test_a_mistyped_name_is_answered_with_those_that_are_awaited(shell: Shell) -> None:
+    run_id = shell.start(*WAITING, "article")
+    said = shell("send", run_id, "approve").stdout
+    assert "no step waits for 'approve'; it is kept until a step does. Steps of this run wait for 'approved'" in said

@@ -35,5 +35,16 @@ WHERE s.run_id = :run_id AND s.status NOT IN ('succeeded', 'failed', 'skipped', 
 AND s.step IN (SELECT c.step FROM segue_children c WHERE c.run_id = :run_id AND c.child = :step)
 ORDER BY s.step LIMIT :limit;
 
+-- name: ready_queues
+-- Skips from one queue to the next, so the number of steps does not matter.
+WITH RECURSIVE queues(queue) AS (
+    SELECT (SELECT queue FROM segue_steps WHERE status = 'ready' AND gate IS NULL ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.queue FROM segue_steps s WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue > q.queue
+        ORDER BY s.queue LIMIT 1)
+    FROM queues q WHERE q.queue IS NOT NULL
+)
+SELECT queue FROM queues WHERE queue IS NOT NULL LIMIT :limit;
+
 -- name: queues_of_steps
 SELECT DISTINCT queue FROM segue_steps ORDER BY queue;
