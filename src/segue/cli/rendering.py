@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.values import arguments_text, masked_fields, value_text
 from segue.cli.wording import GLYPHS, STYLES, counts_text, status_text
 from segue.client.step_tree import Branch, is_virtual
 from segue.client.views import ProgressInfo, RunInfo, StepInfo, policy_or_none
@@ -68,9 +69,7 @@ def _bounds(run: RunInfo, now: datetime) -> Iterator[Text]:
 def _given(run: RunInfo) -> Iterator[Text]:
     """The arguments, tags and metadata of a run, one short line each."""
     if run.arguments is not None and run.arguments != [[], {}]:
-        args, kwargs = run.arguments
-        words = [_json(value) for value in args] + [f"{name}={_json(value)}" for name, value in kwargs.items()]
-        yield Text.assemble(("arguments ", DIM), shortened(", ".join(words), TOLD_WIDTH))
+        yield Text.assemble(("arguments ", DIM), arguments_text(run.arguments, most=TOLD_WIDTH))
     if run.tags:
         yield Text.assemble(("tags ", DIM), ", ".join(run.tags))
     if run.metadata:
@@ -81,7 +80,8 @@ def _given(run: RunInfo) -> Iterator[Text]:
 
 def metadata_line(metadata: Mapping[str, object]) -> str:
     """Metadata as one line: "customer=42, region=eu"."""
-    words = [f"{key}={value if isinstance(value, str) else _json(value)}" for key, value in metadata.items()]
+    shown = masked_fields(metadata)
+    words = [f"{key}={value if isinstance(value, str) else _json(value)}" for key, value in shown.items()]
     return shortened(", ".join(words), TOLD_WIDTH)
 
 
@@ -259,6 +259,10 @@ def details(step: StepInfo, now: datetime) -> RenderableType:
     if note.plain and step.status is not StepStatus.FAILED:
         rows.append(("", note))
     rows.append(("task", step.task or "(a join)"))
+    if step.arguments is not None and step.arguments != [[], {}]:
+        rows.append(("arguments", arguments_text(step.arguments)))
+    if step.status is StepStatus.SUCCEEDED:
+        rows.append(("result", value_text(step.result)))
     rows.append(("queue", f"{step.queue}, priority {step.priority}"))
     if step.metadata:
         rows.append(("metadata", metadata_line(step.metadata)))

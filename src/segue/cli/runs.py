@@ -16,9 +16,9 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import main_reasons, reason_word, resting
 from segue.cli.rendering import DIM, bar
+from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Run
-from segue.client.records import run_record
 from segue.client.views import Reason, RunInfo
 from segue.model import FINAL_STEP_STATUSES, StepStatus, short_id
 from segue.times import ago, duration
@@ -55,7 +55,7 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
         now = segue.engine.store.now()
         reasons = {} if as_json else main_reasons(segue, resting(runs, counts))
     if as_json:
-        print_json(records(setup, runs, lambda run: run_record(run, counts[run.id])))
+        print_json(records(setup, runs, lambda run: shown_run(run, counts[run.id])))
         return
     out = console()
     if not runs:

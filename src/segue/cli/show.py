@@ -20,9 +20,10 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import drawn, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, details, heading, tree
 from segue.cli.suggestions import suggest
+from segue.cli.values import json_value, shown_run
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
-from segue.client.records import attempt_record, event_record, run_record, step_record
+from segue.client.records import attempt_record, event_record, step_record
 from segue.client.step_tree import grow
 from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
 from segue.errors import StepNotFoundError
@@ -47,7 +48,7 @@ STEPS_OF_ONE_NAME = 20
     "--step",
     "step_name",
     metavar="NAME",
-    help="Show this step (by name, or by its number) with its attempts and their output.",
+    help="Show this step (by name, or by its number) with its arguments, result, attempts and output.",
 )
 @click.option(
     "--attempts", "with_attempts", is_flag=True, help="Add the attempts that failed, were lost or printed something."
@@ -76,7 +77,7 @@ def command(
             if status is not RunStatus.SUCCEEDED:
                 sys.exit(1)
         elif step_name is not None:
-            steps = named_steps(run, step_name)
+            steps = [run.step(step.step).info() for step in named_steps(run, step_name)]
             attempts = [attempt for step in steps for attempt in run.attempts(step=step.step)]
             _show_steps(segue, run, steps, attempts, as_json=as_json)
         else:
@@ -154,7 +155,7 @@ def _show_run(
     events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
         record = {
-            "run": run_record(look.run, look.counts),
+            "run": shown_run(look.run, look.counts),
             "steps": [step_record(step) for step in look.steps],
             "events": [event_record(event) for event in events],
         }
@@ -181,9 +182,12 @@ def _show_steps(
     segue: Segue, run: Run, steps: Sequence[StepInfo], attempts: Sequence[AttemptInfo], *, as_json: bool
 ) -> None:  # fmt: skip
     if as_json:
-        documents = [step_record(step) for step in steps]
+        documents = [
+            step_record(step) | {"arguments": json_value(step.arguments), "result": json_value(step.result)}
+            for step in steps
+        ]
         print_json(
-            {"run": run_record(run.info()), "steps": documents, "attempts": [attempt_record(each) for each in attempts]}
+            {"run": shown_run(run.info()), "steps": documents, "attempts": [attempt_record(each) for each in attempts]}
         )
         return
     out = console()
@@ -246,7 +250,7 @@ def _follow_lines(segue: Segue, run: Run, out: Console, *, as_json: bool) -> Run
         if is_due and (look.run.status, look.counts) != last:
             last, told_at = (look.run.status, look.counts), time.monotonic()
             if as_json:
-                print_json({"run": run_record(look.run, look.counts)})
+                print_json({"run": shown_run(look.run, look.counts)})
             else:
                 time_of_day = clock_time(look.now, look.now)
                 counts = counts_text({status.value: count for status, count in look.counts.items()})

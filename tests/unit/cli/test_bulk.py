@@ -131,7 +131,7 @@ def test_what_a_run_was_given_is_shown(shell: Shell) -> None:
     assert (run["tags"], run["metadata"], run["arguments"]) == (["nightly", "eu"], {"customer": 42}, [["monday"], {}])
     with Segue(shell.url) as segue:
         segue.annotate(run_id, step="list_paths", metadata={"region": "eu"})
-    assert "metadata  region=eu" in shell("show", run_id, "--step", "list_paths").stdout
+    assert "metadata   region=eu" in shell("show", run_id, "--step", "list_paths").stdout
 
 
 @pytest.mark.parametrize("words", [("--tag", ""), ("--meta", "customer"), ("--meta", "=1")])

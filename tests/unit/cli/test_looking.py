@@ -84,7 +84,7 @@ def test_json_has_everything_of_a_run(shell: Shell) -> None:
 def test_a_step_shows_each_failed_attempt(shell: Shell) -> None:
     run_id = shell.start("failing", "no luck", "--run", exit_code=1)
     text = shell("show", run_id, "--step", "fail").stdout
-    assert "attempt   2, 2 failures; 1 retry allowed" in text
+    assert "attempt    2, 2 failures; 1 retry allowed" in text
     assert text.count("ValueError: no luck") == 2
     assert text.count("about to fail") == 2
     assert "Traceback" in text

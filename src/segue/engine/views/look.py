@@ -100,6 +100,8 @@ class StepInfo(msgspec.Struct, frozen=True):
     handle: str | None = None  # the executor's name for the attempt
     sent_at: datetime | None = None
     sent_until: datetime | None = None  # if it has not begun by then, its executor is asked
+    arguments: list[Any] | None = None  # [args, kwargs] as JSON; only of a step that was read alone
+    result: Any = None  # as JSON; only of a step that was read alone, and succeeded
 
 
 class AttemptInfo(msgspec.Struct, frozen=True):
