@@ -30,6 +30,15 @@ RUN = -1
 Attempt = tuple[str, int, int]
 """(run id, step, attempt): identifies one attempt at one step, and so the outcome of it."""
 
+SHORT_ID_DIGITS = 8
+"""The length of a short id. Among a million runs, one in 4,300 shares it with another."""
+
+
+def short_id(run_id: str) -> str:
+    """The end of a run's id, which distinguishes runs; the beginning is a time, the same for all runs of a minute."""
+    return run_id[-SHORT_ID_DIGITS:]
+
+
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
 

@@ -56,3 +56,9 @@ def _written_in_json(found: re.Match[str]) -> str:
         return f"\\u{code:04x}"
     code -= 0x10000
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def first_line(text: str) -> str:
+    """The first line, marked if there is more."""
+    lines = text.strip().splitlines()
+    return "" if not lines else lines[0] + (" …" if len(lines) > 1 else "")

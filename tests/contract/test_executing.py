@@ -328,10 +328,10 @@ def test_silence_is_explained(stage: Stage) -> None:
     [reason] = stage.explain(run_id)
     assert (reason.code, reason.step) == ("sent", "far")
     assert reason.text == (
-        "attempt 1 was sent to hpc 20 s ago, and has not begun; if it has not begun in 40 s, its message is checked"
+        "attempt 1 was sent to hpc 20.0 s ago, and has not begun; if it has not begun in 40.0 s, its message is checked"
     )
     stage.advance(50)
-    assert "overdue by 10 s" in stage.explain(run_id, "far")[0].text
+    assert "overdue by 10.0 s" in stage.explain(run_id, "far")[0].text
     stage.engine.act(pause_run, run_id)
     paused, sent = stage.explain(run_id)
     assert "1 step of it was sent to executors" in paused.text

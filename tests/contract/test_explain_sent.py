@@ -49,11 +49,11 @@ def test_what_was_sent_says_where_and_that_nobody_takes_it(stage: Stage, far: Sc
     far.take()
     stage.advance(20)
     assert texts(stage, run_id, "a") == [
-        ("sent", f"{SENT} 20 s ago, and has not begun; if it has not begun in 40 s, it is sent again"),
+        ("sent", f"{SENT} 20.0 s ago, and has not begun; if it has not begun in 40.0 s, it is sent again"),
         ("no_worker", f"was sent {NOBODY}"),
     ]
     assert [(reason.code, reason.step) for reason in stage.explain(run_id)] == [
-        ("sent", "a and 2 steps in all"), ("no_worker", "a and 2 steps in all"),
+        ("sent", "a (2 such steps)"), ("no_worker", "a (2 such steps)"),
     ]  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_what_runs_says_where(stage: Stage, far: ScriptedExecutor) -> None:
     [first, _] = far.take()
     far.play(first, "begins")
     stage.advance(12)
-    assert texts(stage, run_id, "a") == [("running", "attempt 1 has run on celery-0 for 12 s")]
+    assert texts(stage, run_id, "a") == [("running", "attempt 1 has run on celery-0 for 12.0 s")]
     stage.advance(LEASE_SECONDS)
     [(code, _)] = texts(stage, run_id, "a")
     assert code == "lost"

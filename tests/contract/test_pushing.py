@@ -409,7 +409,10 @@ def test_other_processes_hear_that_the_platform_is_silent_or_busy(stage: Stage, 
     assert found.blind_since is not None
     stage.advance(1200)
     with stage.engine.reading() as tx:
-        assert "has not answered for 25 min (the platform does not answer)" in why(tx, stage, run_id)["executor_blind"]
+        assert (
+            "has not answered for 25 min 00 s (the platform does not answer)"
+            in why(tx, stage, run_id)["executor_blind"]
+        )
     far.is_away = False
     settle(stage, dispatcher)
     with stage.engine.reading() as tx:

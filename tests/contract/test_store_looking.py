@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from segue.client.selection import RunFilters, run_filter
+from segue.engine.ids import Ids
 from segue.engine.views import look
+from segue.engine.views.find import find_run
 from segue.errors import RunNotFoundError
-from segue.model import JoinRule, Progress, StepStatus
+from segue.model import JoinRule, Progress, StepStatus, short_id
 from tests.contract.stage import LEASE_SECONDS, Stage, expanded, failed, node, plan, succeeded
 
 
 @pytest.fixture
 def stage(renewed_stage: Stage) -> Stage:
     return renewed_stage
+
+
+class Given(Ids):
+    """Gives these ids, one after the other."""
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__()
+        self._ids = iter(ids)
+
+    def new(self, now: datetime) -> str:
+        return next(self._ids)
 
 
 def texts(stage: Stage, run_id: str, step: str | None = None) -> str:
@@ -54,15 +68,15 @@ def test_delayed(stage: Stage) -> None:
     assert stage.worker
     run_id = stage.start(plan(node("a", delay=50.0)))
     assert stage.codes(run_id) == ["delayed"]
-    assert "it is delayed until 2026-01-01T00:00:50" in texts(stage, run_id)
+    assert "is delayed until 00:00:50 UTC" in texts(stage, run_id)
 
 
 def test_waiting_for_its_next_try(stage: Stage) -> None:
     run_id = stage.start(plan(node("a", retries=1, retry_delay=40.0, retry_jitter=0.0)))
     [a] = stage.claim()
     stage.turn(failed(a))
-    assert stage.codes(run_id) == ["delayed"]
-    assert "try number 1 failed" in texts(stage, run_id)
+    assert stage.codes(run_id) == ["retrying"]
+    assert "failed 1 of 2 tries with Boom: broke; the next try is at 00:00:40 UTC (in 40.0 s)" in texts(stage, run_id)
 
 
 def test_running(stage: Stage) -> None:
@@ -72,7 +86,7 @@ def test_running(stage: Stage) -> None:
     assert stage.codes(run_id) == ["running"]
     assert "attempt 1 has run on first for 5.0 s" in texts(stage, run_id)
     stage.turn(progress=[Progress(run_id, 0, 1, 25, 100)])
-    assert "done 25 of 100, about 15 s left" in texts(stage, run_id)
+    assert "done 25 of 100, about 15.0 s left" in texts(stage, run_id)
 
 
 def test_its_worker_is_lost(stage: Stage) -> None:
@@ -135,7 +149,7 @@ def test_a_step_that_is_not_there(stage: Stage) -> None:
 def test_many_steps_with_one_reason_are_one_line(stage: Stage) -> None:
     run_id = stage.start(plan(*[node(f"m{number}") for number in range(50)]))
     [reason] = stage.explain(run_id)
-    assert (reason.code, reason.step) == ("no_worker", "m0 and 50 steps in all")
+    assert (reason.code, reason.step) == ("no_worker", "m0 (50 such steps)")
 
 
 def test_a_run_that_is_not_there(stage: Stage) -> None:
@@ -174,16 +188,43 @@ def test_a_run_is_found_by_the_beginning_of_its_id(stage: Stage) -> None:
     first = stage.start(plan(node("a")))
     with stage.engine.reading() as tx:
         for start in (first, first[:1], first[:9], first[:20], first.upper(), first.replace("-", "")):
-            assert look.find_run(tx, start) == first
+            assert find_run(tx, start) == first
     stage.advance(10)
     second = stage.start(plan(node("a")))
     with stage.engine.reading() as tx:
-        assert look.find_run(tx, second) == second
-        with pytest.raises(RunNotFoundError, match="Several"):
-            look.find_run(tx, first[:2])
+        assert find_run(tx, second) == second
+        with pytest.raises(RunNotFoundError, match="Several") as several:
+            find_run(tx, first[:2])
+        assert f"\n  {first}  flow  pending  created 2026-01-01 00:00:00 UTC" in str(several.value)
         for start in ("fff", "zzz", "", first + "0", "%"):
             with pytest.raises(RunNotFoundError):
-                look.find_run(tx, start)
+                find_run(tx, start)
+
+
+def test_a_run_is_found_by_the_end_of_its_id(stage: Stage) -> None:
+    ids = [stage.start(plan(node("a"))) for _ in range(3)]
+    with stage.engine.reading() as tx:
+        for id_ in ids:
+            for end in (short_id(id_), short_id(id_).upper(), id_[-12:], id_[-13:], id_[-20:], id_[9:]):
+                assert find_run(tx, end) == id_
+        with pytest.raises(RunNotFoundError, match="give its last 8 digits"):
+            find_run(tx, ids[0][-7:])
+        with pytest.raises(RunNotFoundError, match="begins or ends with"):
+            find_run(tx, ("0" if ids[0][-9] != "0" else "1") + short_id(ids[0]))
+
+
+def test_an_end_that_is_also_a_beginning_or_the_end_of_two_runs_lists_both(stage: Stage) -> None:
+    first, second = "01a1fc28-0000-7000-8000-0000aaaaaaaa", "01a1fc29-0000-7000-8000-000001a1fc28"
+    third = "01a1fc30-0000-7000-8000-1111aaaaaaaa"
+    stage.engine.ids = Given(first, second, third)
+    for _ in range(3):
+        stage.start(plan(node("a")))
+    with stage.engine.reading() as tx:
+        for given, found in (("01a1fc28", (first, second)), ("aaaaaaaa", (first, third))):
+            with pytest.raises(RunNotFoundError, match="Several") as several:
+                find_run(tx, given)
+            assert [line.split()[0] for line in str(several.value).splitlines()[1:]] == sorted(found, reverse=True)
+        assert find_run(tx, "1111aaaaaaaa") == third
 
 
 def test_steps_are_listed_in_pages_by_status_and_name(stage: Stage) -> None:

@@ -179,6 +179,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "limit": 10,
         "prefix": "",
     },
+    "runs_like": {"low": RUN, "high": RUN, "prefix": "", "limit": 6},
+    "ready_queues": {"limit": 1000},
+    "runs_ending": {"ending": "00000001", "prefix": ""},
     "list_steps": {"run_id": RUN, "after": -1, "status": None, "name": None, "limit": 100},
     "page_of_all": CHOSEN,
     "page_of_namespace": CHOSEN | {"prefix": "shop\x1f"},
@@ -240,7 +243,8 @@ INDEXES = {
     "page_of_failed": "segue_runs_failed", "last_event": "segue_events_run", "has_event": "segue_events_run",
     "step_waiting": "segue_steps_event", "list_waits": "segue_steps_event", "next_messages": "segue_messages_waiting",
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
-    "list_events_of_run": "segue_events_run",
+    "list_events_of_run": "segue_events_run", "runs_ending": "segue_runs_end_of_id",
+    "ready_queues": "segue_steps_ready",
 }  # fmt: skip
 MOST_ROWS_THROWN_AWAY = 60  # a run has 50 steps, and some statements look through those of one run
 

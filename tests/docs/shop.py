@@ -96,7 +96,7 @@ def broken(day: str):
 def article():
     return [price.map(list(range(4))), publish(wait_for("approved", timeout=2 * 86400))]
 """
-FIRST, SECOND = re.compile(r"\b(01a1fc28(-[\w-]+)?|019ab3)\b"), re.compile(r"\b01a1fc29\b")
+FIRST, SECOND = re.compile(r"\b(01a1fc28(-[\w-]+)?|cf7f2c17|4104e24d)\b"), re.compile(r"\b1fbecb5c\b")
 SERVER = re.compile(r"postgresql://\S+")
 UNENDING = ("worker", "dev", "scheduler")
 STOP_SECONDS = 60

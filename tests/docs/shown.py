@@ -12,8 +12,11 @@ RUN_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}(?:-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a
 ANY = "..."
 _FORMS = (
     (RUN_ID, "ID"),
+    (re.compile(r"^[0-9a-f]{8}\b", re.MULTILINE), "ID"),  # the short id, in the first column of a table
+    (re.compile(r"\b(segue retry|segue show) [0-9a-f]{8}\b"), r"\1 ID"),
     (re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=\d{4}-)"), ""),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00| [A-Z]{3,4})?"), "WHEN"),
+    (re.compile(r"\b\d\d:\d\d:\d\d UTC"), "WHEN"),
     (re.compile(r"<?\b\d+(\.\d+)? (ms|s|min|h|d)\b( \d+ (s|min|h)\b)?"), "TIME"),
     (re.compile(r"just now|TIME ago"), "AGO"),
     (re.compile(r"\bin TIME"), "LATER"),

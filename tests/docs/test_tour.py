@@ -32,7 +32,7 @@ class Tour:
             self.environment |= dict(word.split("=", 1) for word in command.split()[1:])
             return ""
         for theirs, ours in self.ids.items():
-            command = command.replace(theirs[:13], ours)
+            command = command.replace(theirs[-8:], ours[-8:])
         words = [sys.executable, "-m", *shlex.split(command)]
         done = subprocess.run(
             words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, check=False

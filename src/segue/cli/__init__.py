@@ -2,11 +2,14 @@
 
 ==============  ====================================================================
 `root`          the command itself: the list of sub-commands, and how errors are shown
+`usage`         wrong usage: messages, and what may have been meant
 `options`       the options of every sub-command: `--database`, `-A`, `--json`, `--debug`
 `application`   imports the user's modules and finds a workflow by its name
 `durations`     durations on the command line, written the same in every option
 `wording`       statuses with their glyphs and colours, the same everywhere
 `printing`      tables and text for people, JSON for programs
+`reasons`       why a run does not move, in one line or one word
+`suggestions`   commands to type after a run that failed
 `rendering`     draws the tree of a run's steps, progress bars and headings
 `board`         the newest runs, as `segue dev` shows them while it works
 ==============  ====================================================================
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str] | None = None, setup: Setup | None = None) -> None:
     """The entry point of the command line. `words` are those of the shell, and `setup` is empty, when left out."""
+    try:
+        _run(words, setup)
+    except KeyboardInterrupt:  # before the command began: it was still being imported
+        raise SystemExit(130) from None
+
+
+def _run(words: Sequence[str] | None, setup: Setup | None) -> None:
     from segue.worker import own_process  # noqa: PLC0415 - see below
 
     own_process.open_standard_descriptors()  # before anything opens a file

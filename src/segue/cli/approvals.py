@@ -13,10 +13,10 @@ from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
-from segue.cli.runs import WIDE, shortest
 from segue.client.records import wait_record
 from segue.client.views import WaitInfo
-from segue.client.wording import ago
+from segue.model import short_id
+from segue.times import ago
 
 
 @click.command(short_help="List the steps that wait for a message.")
@@ -50,13 +50,13 @@ def command(setup: Setup, workflow: str | None, name: str | None, limit: int, as
         is_filtered = workflow is not None or name is not None
         out.print(Text("No matching step waits for a message." if is_filtered else "No step waits for a message.", DIM))
         return
-    put(out, with_namespaces(setup, _table(waits, now, width=out.width), waits))
+    put(out, with_namespaces(setup, _table(waits, now), waits))
     if len(waits) == limit:
         out.print(Text(f"only the first {limit:,} are shown; --limit shows more", DIM))
     out.print(Text(setup.follow_up("let one continue with: segue send RUN NAME [VALUE]"), DIM), soft_wrap=True)
 
 
-def _table(waits: Sequence[WaitInfo], now: datetime, *, width: int) -> Table:
+def _table(waits: Sequence[WaitInfo], now: datetime) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     table.add_column("run", no_wrap=True)
     table.add_column("workflow", overflow="fold", ratio=1, min_width=10)
@@ -64,12 +64,11 @@ def _table(waits: Sequence[WaitInfo], now: datetime, *, width: int) -> Table:
     table.add_column("step", overflow="fold")
     table.add_column("since", no_wrap=True)
     table.add_column("until", no_wrap=True)
-    length = 36 if width >= WIDE else shortest(sorted({wait.run_id for wait in waits}))
     for wait in waits:
         workflow = Text(wait.workflow)
         if wait.key is not None:
             workflow.append(f" {wait.key}", DIM)
         until = Text("forever" if wait.until is None else ago(wait.until, now), DIM)
         since = Text(ago(wait.since, now), DIM)
-        table.add_row(wait.run_id[:length], workflow, Text(wait.name, "bold"), wait.step_name, since, until)
+        table.add_row(short_id(wait.run_id), workflow, Text(wait.name, "bold"), wait.step_name, since, until)
     return table

@@ -19,14 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.printing import say_now
-from segue.cli.rendering import DIM, bar, first_line, spent, step_line
+from segue.cli.reasons import drawn, main_reasons, reason_text, resting
+from segue.cli.rendering import DIM, bar, spent, step_line
 from segue.cli.wording import GLYPHS, STYLES, counts_text
 from segue.client import Run, Segue
-from segue.client.views import RunInfo, StepInfo
-from segue.client.wording import ago, counted, duration
+from segue.client.views import Reason, RunInfo, StepInfo
+from segue.client.wording import counted
 from segue.errors import SegueError
-from segue.model import RunStatus, StepStatus
+from segue.model import RunStatus, StepStatus, short_id
 from segue.observing.harmless_log import get_logger
+from segue.printable import first_line
+from segue.times import ago, duration
 
 LOOK_SECONDS = 0.5
 RUNS_LOOKED_AT = 50
@@ -47,7 +50,7 @@ class Moment:
     runs: Sequence[RunInfo]
     counts: Mapping[str, Mapping[StepStatus, int]] = field(default_factory=dict)
     running: Sequence[tuple[RunInfo, StepInfo]] = ()
-    held: Sequence[tuple[RunInfo, StepInfo]] = ()  # of runs in which nothing runs, a step that is held back
+    held: Mapping[str, Reason] = field(default_factory=dict)  # of runs in which nothing runs, why
 
     @classmethod
     def at(cls, segue: Segue, *, in_detail: bool) -> Moment:
@@ -61,14 +64,8 @@ class Moment:
             if counts[run.id].get(StepStatus.RUNNING)
             for step in Run(segue.engine, run.id).steps(status=StepStatus.RUNNING, limit=STEPS_SHOWN)
         ]
-        held = [
-            (run, step)
-            for run in active
-            if counts[run.id].get(StepStatus.READY) and not counts[run.id].get(StepStatus.RUNNING)
-            for step in Run(segue.engine, run.id).steps(status=StepStatus.READY, limit=1)
-            if step.gate is not None
-        ]
-        return cls(segue.engine.store.now(), runs, counts, running[:STEPS_SHOWN], held[:HELD_SHOWN])
+        held = main_reasons(segue, resting(active, counts))
+        return cls(segue.engine.store.now(), runs, counts, running[:STEPS_SHOWN], held)
 
 
 class Board(Protocol):
@@ -212,8 +209,10 @@ def board(moment: Moment, note: str = "", *, to_start: str = TO_START) -> Render
             hidden = Counter(run.status.value for run in active[ACTIVE_SHOWN:])
             more = Text(f"  … {counted(hidden.total(), 'more active run')}: ", DIM)
             parts.append(more.append_text(counts_text(hidden)))
-    if moment.running or moment.held:
+    if moment.running:
         parts.append(_steps(moment))
+    if moment.held:
+        parts.append(_held(moment))
     if ended:
         parts.append(_ended(ended[:ENDED_SHOWN], moment.now))
     if not moment.runs:
@@ -252,7 +251,7 @@ def _active(runs: Sequence[RunInfo], moment: Moment) -> Table:
         line = Text("waits for more starts", "cyan")  # a debounce has no steps yet
         if total:
             line = bar(done, total).append(f" {done:,}/{total:,}  ").append_text(_open(counts))
-        grid.add_row(_name(run), Text(_short(run), DIM), Text(since, DIM), _one_line(line))
+        grid.add_row(_name(run), Text(short_id(run.id), DIM), Text(since, DIM), _one_line(line))
     return grid
 
 
@@ -262,16 +261,28 @@ def _open(counts: Mapping[StepStatus, int]) -> Text:
 
 
 def _steps(moment: Moment) -> Table:
-    """Running steps, and what holds others back."""
+    """Running steps."""
     grid = _grid()
     for run, step in moment.running:
         name = Text.assemble(("    ▸ ", STYLES["running"]), step.name)
         tries = Text(f"try {step.attempt} " if step.attempt > 1 else "", "yellow")
         seconds = Text(duration(spent(step, moment.now) or 0.0), DIM)
-        grid.add_row(name, Text(_short(run), DIM), seconds, _one_line(tries.append_text(step_line(step, moment.now))))
-    for run, step in moment.held:
-        name = Text.assemble(("    ◷ ", STYLES["ready"]), step.name)
-        grid.add_row(name, Text(_short(run), DIM), Text(), _one_line(step_line(step, moment.now)))
+        grid.add_row(
+            name, Text(short_id(run.id), DIM), seconds, _one_line(tries.append_text(step_line(step, moment.now)))
+        )
+    return grid
+
+
+def _held(moment: Moment) -> Table:
+    """Of each run in which nothing runs, why. The reason is the useful part, so it may take several lines."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    shown = [run for run in moment.runs if run.id in moment.held][:HELD_SHOWN]
+    for run in shown:
+        reason = moment.held[run.id]
+        look = drawn(reason.code)
+        grid.add_row(Text.assemble((f"    {look.glyph} ", look.style), (short_id(run.id), DIM)), reason_text(reason))
     return grid
 
 
@@ -284,14 +295,10 @@ def _ended(runs: Sequence[RunInfo], now: datetime) -> Table:
             Text(f"{run.error.step}: {run.error.type}: {first_line(run.error.message)}", "red") if run.error else Text()
         )
         what = Text(f"{counted(run.steps, 'step')}, {ago(finished, now)}  ", DIM).append_text(why)
-        grid.add_row(_name(run), Text(_short(run), DIM), Text(took, DIM), _one_line(what))
+        grid.add_row(_name(run), Text(short_id(run.id), DIM), Text(took, DIM), _one_line(what))
     return grid
 
 
 def _name(run: RunInfo) -> Text:
     status = run.status.value
     return Text.assemble((f"  {GLYPHS[status]} ", STYLES[status]), run.workflow.rpartition(".")[2])
-
-
-def _short(run: RunInfo) -> str:
-    return run.id[:18]

@@ -33,9 +33,9 @@ from segue.cli.filters import filter_options
 from segue.cli.options import AnyCallable, Setup, json_option
 from segue.cli.printing import console, print_json, print_line, put
 from segue.cli.runs import runs_table
+from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Segue
-from segue.client.records import run_record
 from segue.client.selection import Applied, Selection
 from segue.client.verbs import Done, Verb
 from segue.client.views import run_info
@@ -204,7 +204,7 @@ def _rehearse(
     count = selection.count()
     first = _first(segue, selection)
     if arguments.as_json:
-        print_json({"count": count, "runs": [run_record(run) for run in first]})
+        print_json({"count": count, "runs": [shown_run(run) for run in first]})
     else:
         _list(segue, first, count)
         console().print(Text(f"{counted(count, 'run')} would be {bulk_verb.participle}; nothing was changed."))

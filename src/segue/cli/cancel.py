@@ -24,7 +24,7 @@ def command(setup: Setup, arguments: RunArguments) -> None:
 
     \b
     Example:
-      segue cancel 019ab3 019ab4
+      segue cancel 4104e24d 1fbecb5c
       segue cancel --workflow shop.nightly --older-than 2d --dry-run
     """
     apply_verb(

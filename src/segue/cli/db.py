@@ -11,20 +11,22 @@ from rich.text import Text
 from segue.cli.durations import duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
+from segue.cli.usage import Commands
 from segue.cli.wording import counts_text
 from segue.client import Segue
 from segue.client.views import LeaderInfo, leader_info
-from segue.client.wording import ago, counted
+from segue.client.wording import counted
 from segue.config import without_password
 from segue.errors import SchemaError
 from segue.model import RunStatus
 from segue.plan.namespaces import EVERY
 from segue.store.migrate import latest
+from segue.times import ago
 
 BROKEN_SHOWN = 50
 
 
-@click.group(short_help="Upgrade, check, prune and measure the database.")
+@click.group(cls=Commands, short_help="Upgrade, check, prune and measure the database.")
 def command() -> None:
     """Upgrade, check, prune and measure the database.
 

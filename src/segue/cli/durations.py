@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from segue.client.wording import duration
+from segue.times import duration
 
 HOW = "90 or 90s, 5m, 2h, 1d"
 """How every help text describes a duration; a bare number is seconds."""

@@ -38,8 +38,8 @@ def command(
 
     \b
     Example:
-      segue edit 019ab3 'load[3]' s3://bucket/other.csv --arg chunk=500
-      segue retry 019ab3
+      segue edit 4104e24d 'load[3]' s3://bucket/other.csv --arg chunk=500
+      segue retry 4104e24d
     """
     if not arguments and not named:
         raise click.UsageError(

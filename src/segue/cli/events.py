@@ -15,10 +15,10 @@ from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
-from segue.cli.runs import WIDE, shortest
 from segue.client.records import event_record
 from segue.client.views import ALERTS, EventInfo
-from segue.client.wording import ago
+from segue.model import short_id
+from segue.times import ago
 
 ALERT = "alert"
 
@@ -48,7 +48,7 @@ def command(
     \b
     Example:
       segue events --kind alert
-      segue events 019ab3
+      segue events 4104e24d
       segue events --kind 'run.*' --json
     """
     wanted = [found for kind in kinds for found in (ALERTS if kind == ALERT else (kind,))]
@@ -63,7 +63,7 @@ def command(
     if not events:
         out.print(Text("No such events." if kinds or before else "No events.", DIM))
         return
-    put(out, with_namespaces(setup, _table(events, now, width=out.width), events))
+    put(out, with_namespaces(setup, _table(events, now), events))
     if len(events) == limit:
         words = [
             "segue events",
@@ -74,21 +74,20 @@ def command(
         out.print(Text(f"older ones: {more}", DIM), soft_wrap=True)
 
 
-def _table(events: Sequence[EventInfo], now: datetime, *, width: int) -> Table:
+def _table(events: Sequence[EventInfo], now: datetime) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     table.add_column("when", no_wrap=True)
     table.add_column("event", no_wrap=True)
     table.add_column("run", no_wrap=True)
     table.add_column("about", overflow="fold", ratio=1, min_width=10)
     table.add_column("detail", overflow="fold", ratio=1)
-    length = 36 if width >= WIDE else shortest(sorted({event.run_id for event in events if event.run_id}))
     for event in events:
         about = Text(event.workflow or "")
         if event.step is not None:
             about.append(f" {event.step_name or f'#{event.step}'}", "bold")
         style = "red" if event.kind in ALERTS else ""
         table.add_row(
-            Text(ago(event.at, now), DIM), Text(event.kind, style), (event.run_id or "")[:length], about,
+            Text(ago(event.at, now), DIM), Text(event.kind, style), short_id(event.run_id or ""), about,
             Text(detail_text(event), DIM),
         )  # fmt: skip
     return table

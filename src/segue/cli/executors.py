@@ -15,7 +15,7 @@ from segue.cli.rendering import DIM
 from segue.cli.wording import STYLES
 from segue.client.records import executor_record
 from segue.client.views import ExecutorInfo
-from segue.client.wording import ago
+from segue.times import ago
 
 _PHASES = ("planned", "unsure", "queued", "running")
 _SILENT_SECONDS = 300.0

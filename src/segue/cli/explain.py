@@ -8,30 +8,14 @@ from rich.text import Text
 
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
-from segue.cli.rendering import DIM
+from segue.cli.reasons import drawn, reason_text
 from segue.cli.show import named_steps
-from segue.cli.wording import GLYPHS, STYLES, status_text
+from segue.cli.suggestions import suggest
+from segue.cli.wording import status_text
 from segue.client.records import reason_record
+from segue.client.views import Reason
 
-WORDS = {
-    "running": ("▶", "yellow"),
-    "sent": ("◌", "yellow"),
-    "to_be_sent": ("○", "cyan"),
-    "delayed": ("◷", "cyan"),
-    "waiting_for_event": ("◷", "cyan"),
-    "waiting_for_place": ("○", "cyan"),
-    "waiting_for_share": ("○", "cyan"),
-    "waiting_for_admission": ("○", "cyan"),
-    "limited": ("○", "cyan"),
-    "rate_limited": ("◷", "cyan"),
-    "debounced": ("◷", "cyan"),
-    "blocked": ("·", DIM),
-    "ending": ("▶", "yellow"),
-    "paused": ("‖", "blue"),
-    "final": (" ", ""),
-}
 INDENT = 4  # of reasons
-ATTENTION = ("!", "bold red")  # a reason that only a person can remove
 
 
 @click.command(short_help="Say why a run or a step is not moving.")
@@ -47,8 +31,8 @@ def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> 
 
     \b
     Example:
-      segue explain 019ab3
-      segue explain 019ab3 'parse[17]'
+      segue explain 4104e24d
+      segue explain 4104e24d 'parse[17]'
     """
     with setup.segue() as segue:
         run = segue.get(run_id)
@@ -64,27 +48,21 @@ def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> 
     out.print(Text.assemble((info.workflow, "bold"), f"  {run.id}  ", status_text(info.status.value)))
     for reason in reasons:
         said, command = setup.follow_up(reason.text), ""
-        if len(_reason(reason.step, said)) > out.width - INDENT:
+        if len(reason_text(Reason(reason.code, reason.step, said))) > out.width - INDENT:
             said, command = _without_command(said)
-        glyph, style = WORDS.get(reason.code) or _of_status(reason.code) or ATTENTION
+        look = drawn(reason.code)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
-        grid.add_row(Text(f"  {glyph}", style), _reason(reason.step, said))
+        grid.add_row(Text(f"  {look.glyph}", look.style), reason_text(Reason(reason.code, reason.step, said)))
         put(out, grid)
         if command:  # on a separate line, to be copied
             out.print(Text(" " * INDENT + command), soft_wrap=True)
+    if step_name is None:
+        suggest(out, setup, info)
 
 
 def _without_command(text: str) -> tuple[str, str]:
     """A reason, and the command at its end if there is one."""
     said, colon, command = text.partition(": segue ")
     return (f"{said}:", f"segue {command}") if colon else (text, "")
-
-
-def _reason(step: str | None, text: str) -> Text:
-    return Text.assemble((f"{step}: ", "bold"), text) if step else Text(text)
-
-
-def _of_status(code: str) -> tuple[str, str] | None:
-    return (GLYPHS[code], STYLES[code]) if code in ("succeeded", "failed", "skipped", "cancelled") else None

@@ -10,7 +10,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import print_json
 from segue.cli.start import metadata_of, tell_started
 from segue.cli.step_verbs import reason_option, run_argument, step_argument
-from segue.client.records import run_record
+from segue.cli.values import shown_run
 
 
 @click.command(short_help="Start a new run from a step of another.")
@@ -44,7 +44,7 @@ def command(
 
     \b
     Example:
-      segue fork 019ab3 train --arg rate=0.1 --key rate-0.1
+      segue fork 4104e24d train --arg rate=0.1 --key rate-0.1
     """
     setup.import_apps()
     with setup.segue() as segue:
@@ -57,6 +57,6 @@ def command(
         info = made.info()
         counts = made.counts()
     if as_json:
-        print_json(run_record(info, counts) | {"is_new": made.is_new})
+        print_json(shown_run(info, counts) | {"is_new": made.is_new})
         return
     tell_started(setup, made, key)

@@ -15,7 +15,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import print_json, print_line
 from segue.client.records import worker_record
 from segue.client.views import WorkerInfo
-from segue.client.wording import ago
+from segue.times import ago
 
 
 @click.command(short_help="Say whether a worker of this machine is alive.")

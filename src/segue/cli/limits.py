@@ -13,12 +13,13 @@ from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
+from segue.cli.usage import Commands
 from segue.client.views import LimitInfo, ShareInfo
 from segue.errors import SegueError
 from segue.model import DEFAULT_QUEUE
 
 
-@click.group(short_help="See and set limits, rates and weights.")
+@click.group(cls=Commands, short_help="See and set limits, rates and weights.")
 def command() -> None:
     """See and set limits, rates and weights. NAME is task:NAME, queue:NAME, workflow:NAME, or the name of a Limit.
 

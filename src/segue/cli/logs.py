@@ -42,7 +42,7 @@ def command(
 
     \b
     Example:
-      segue logs 019ab3 fold --follow -A shop.tasks
+      segue logs 4104e24d fold --follow -A shop.tasks
     """
     if as_json and follow:
         raise click.UsageError("--json prints one object; leave out --follow.")

@@ -32,7 +32,7 @@ def command(setup: Setup, run_id: str, step: str, result: str | None, reason: st
 
     \b
     Example:
-      segue mark 019ab3 'load[3]' '{"rows": 0}'
+      segue mark 4104e24d 'load[3]' '{"rows": 0}'
     """
     text = result_text(None if result is None else value_of(result))
     verb = partial(mark_step, step=step, result=text, actor=this_person(), reason=reason)

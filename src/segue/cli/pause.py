@@ -26,7 +26,7 @@ def command(setup: Setup, arguments: RunArguments, stop_running: bool) -> None:
 
     \b
     Example:
-      segue pause 019ab3 --stop-running
+      segue pause 4104e24d --stop-running
       segue pause --workflow shop.nightly --tag backfill --reason 'the warehouse is down'
     """
     verb = partial(pause_run, stop_running=stop_running, actor=arguments.actor, reason=arguments.reason)

@@ -8,6 +8,7 @@ from rich.text import Text
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
+from segue.cli.usage import Commands
 from segue.client.wording import counted
 
 _grace = duration_option(
@@ -18,7 +19,7 @@ _grace = duration_option(
 )
 
 
-@click.group(short_help="Count and delete values in the payload store.")
+@click.group(cls=Commands, short_help="Count and delete values in the payload store.")
 def command() -> None:
     """Count and delete values that lie in the payload store, which SEGUE_PAYLOADS names.
 

@@ -11,11 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.values import arguments_text, masked_fields, value_text
 from segue.cli.wording import GLYPHS, STYLES, counts_text, status_text
 from segue.client.step_tree import Branch, is_virtual
 from segue.client.views import ProgressInfo, RunInfo, StepInfo, policy_or_none
-from segue.client.wording import ago, counted, duration
+from segue.client.wording import counted
 from segue.model import FINAL_STEP_STATUSES, SLEEP, Gate, Policy, StepStatus
+from segue.printable import first_line
+from segue.times import ago, clock_time, duration
 
 BAR_CELLS = 16
 TOLD_WIDTH = 200  # of the arguments and metadata of a run
@@ -53,22 +56,20 @@ def _bounds(run: RunInfo, now: datetime) -> Iterator[Text]:
             if run.deadline > now
             else "passed; the process that does the chores ends it"
         )
-        yield Text.assemble(("deadline ", DIM), f"{run.deadline:%Y-%m-%d %H:%M:%S} UTC ({when})")
+        yield Text.assemble(("deadline ", DIM), f"{clock_time(run.deadline, now)} ({when})")
     if run.limit_name is not None and not run.status.is_final:
         name = run.limit_name + (f" for {run.limit_key}" if run.limit_key else "")
         if run.admitted_at is None:
             place = ("waits for a place", "cyan")
         else:
-            place = (f"has had a place since {run.admitted_at:%Y-%m-%d %H:%M:%S} UTC", "")
+            place = (f"has had a place since {clock_time(run.admitted_at, now)}", "")
         yield Text.assemble(("limit ", DIM), f"{name}, ", place)
 
 
 def _given(run: RunInfo) -> Iterator[Text]:
     """The arguments, tags and metadata of a run, one short line each."""
     if run.arguments is not None and run.arguments != [[], {}]:
-        args, kwargs = run.arguments
-        words = [_json(value) for value in args] + [f"{name}={_json(value)}" for name, value in kwargs.items()]
-        yield Text.assemble(("arguments ", DIM), shortened(", ".join(words), TOLD_WIDTH))
+        yield Text.assemble(("arguments ", DIM), arguments_text(run.arguments, most=TOLD_WIDTH))
     if run.tags:
         yield Text.assemble(("tags ", DIM), ", ".join(run.tags))
     if run.metadata:
@@ -79,7 +80,8 @@ def _given(run: RunInfo) -> Iterator[Text]:
 
 def metadata_line(metadata: Mapping[str, object]) -> str:
     """Metadata as one line: "customer=42, region=eu"."""
-    words = [f"{key}={value if isinstance(value, str) else _json(value)}" for key, value in metadata.items()]
+    shown = masked_fields(metadata)
+    words = [f"{key}={value if isinstance(value, str) else _json(value)}" for key, value in shown.items()]
     return shortened(", ".join(words), TOLD_WIDTH)
 
 
@@ -178,12 +180,6 @@ def policy_of(step: StepInfo) -> Policy:
     return policy_or_none(step.policy)
 
 
-def first_line(text: str) -> str:
-    """The first line, marked if there is more."""
-    lines = text.strip().splitlines()
-    return "" if not lines else lines[0] + (" …" if len(lines) > 1 else "")
-
-
 def shortened(text: str, width: int) -> str:
     """The text, or its beginning and end if it is too long: both are more useful than the middle."""
     if len(text) <= width or width < 8:
@@ -263,6 +259,10 @@ def details(step: StepInfo, now: datetime) -> RenderableType:
     if note.plain and step.status is not StepStatus.FAILED:
         rows.append(("", note))
     rows.append(("task", step.task or "(a join)"))
+    if step.arguments is not None and step.arguments != [[], {}]:
+        rows.append(("arguments", arguments_text(step.arguments)))
+    if step.status is StepStatus.SUCCEEDED:
+        rows.append(("result", value_text(step.result)))
     rows.append(("queue", f"{step.queue}, priority {step.priority}"))
     if step.metadata:
         rows.append(("metadata", metadata_line(step.metadata)))
@@ -272,7 +272,7 @@ def details(step: StepInfo, now: datetime) -> RenderableType:
     rows.append(("attempt", f"{step.attempt}{failed}{lost}; {counted(policy.retries, 'retry', 'retries')} allowed"))
     for label, moment in (("ready", step.ready_at), ("started", step.started_at), ("finished", step.finished_at)):
         if moment is not None:
-            rows.append((label, f"{moment:%Y-%m-%d %H:%M:%S} UTC ({ago(moment, now)})"))
+            rows.append((label, f"{clock_time(moment, now)} ({ago(moment, now)})"))
     seconds = spent(step, now)
     if seconds is not None:
         rows.append(("time", duration(seconds)))

@@ -8,6 +8,8 @@ from segue.authoring import encode
 from segue.cli.durations import duration_option
 from segue.cli.options import Setup, pass_setup, with_setup
 from segue.cli.printing import say_json
+from segue.errors import NotFinishedError, RunFailedError
+from segue.model import short_id
 
 
 @click.command(short_help="Print the result of a run as JSON.")
@@ -22,10 +24,16 @@ def command(setup: Setup, run_id: str, wait: bool, timeout: float | None) -> Non
 
     \b
     Example:
-      segue result 019ab3 --wait --timeout 60
+      segue result 4104e24d --wait --timeout 60
     """
     with setup.segue() as segue:
         run = segue.get(run_id)
         if wait or timeout is not None:
             run.wait(timeout)
-        say_json(encode(run.result()))
+        try:
+            say_json(encode(run.result()))
+        except NotFinishedError as error:
+            short = short_id(run.id)
+            raise NotFinishedError(f"Run {short} has not ended. Wait for it: segue result {short} --wait") from error
+        except RunFailedError as error:
+            raise RunFailedError(f"{error}. See: segue show {short_id(run.id)} --attempts") from error

@@ -24,7 +24,7 @@ def command(setup: Setup, arguments: RunArguments) -> None:
 
     \b
     Example:
-      segue resume 019ab3
+      segue resume 4104e24d
       segue resume --workflow shop.nightly --tag backfill
     """
     verb = partial(resume_run, actor=arguments.actor, reason=arguments.reason)

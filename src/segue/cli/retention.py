@@ -13,10 +13,12 @@ from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
+from segue.cli.usage import Commands
 from segue.client.retention import BUILT_IN, Rule
-from segue.client.wording import counted, duration
+from segue.client.wording import counted
 from segue.errors import SegueError
 from segue.model import FINAL_RUN_STATUSES
+from segue.times import duration
 
 FOR_EVER = "forever"
 
@@ -31,7 +33,7 @@ _of_status = click.option(
 )
 
 
-@click.group(short_help="Set how long runs are kept.")
+@click.group(cls=Commands, short_help="Set how long runs are kept.")
 def command() -> None:
     """Set how long runs that have ended are kept. The most specific rule applies; without a rule it is 30 days.
 

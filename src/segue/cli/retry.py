@@ -28,8 +28,8 @@ def command(setup: Setup, arguments: RunArguments, step: str | None) -> None:
 
     \b
     Example:
-      segue retry 019ab3
-      segue retry 019ab3 --from 'load[3]'
+      segue retry 4104e24d
+      segue retry 4104e24d --from 'load[3]'
       segue retry --workflow shop.nightly --newer-than 1d --error-type TimeoutError
     """
     verb = retrying(step, actor=arguments.actor, reason=arguments.reason)

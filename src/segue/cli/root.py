@@ -1,8 +1,8 @@
 """The command `segue` itself: its sub-commands, loaded when they are used, and how errors are shown.
 
-Promises: `segue --help` imports no sub-command. Every `SegueError` is one readable message on stderr. The exit code is
-2 if the request makes no sense (configuration, unknown names, a plan that cannot run) and 1 otherwise; `--debug` shows
-the traceback.
+Promises: `segue --help` imports no sub-command. Every error is one readable message on stderr that begins with
+`segue:`. The exit code is 2 if the request makes no sense (configuration, unknown names, a plan that cannot run), 130
+after Ctrl-C, and 1 otherwise; `--debug` shows the traceback.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from segue.cli.options import Setup, with_setup
+from segue.cli.usage import Commands, usage_text
 from segue.errors import ConfigError, DefinitionError, PlanError, SegueError, UnknownTaskError
 from segue.masking import masked_text
 from segue.output import fit_streams, leave_output, print_line
@@ -93,7 +94,7 @@ class Misuse(Failure):
     exit_code = 2
 
 
-class Root(click.Group):
+class Root(Commands):
     """Loads a sub-command when it is named, and lists all by section without loading any."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -134,6 +135,10 @@ def _errors_as_messages(setup: Setup) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except click.Abort as error:  # at a question, click turns Ctrl-C and the end of the input into this
+        if isinstance(error.__context__, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
+        raise Failure("No answer, so nothing was changed. Answer, or add --yes.") from error
     except BrokenPipeError:  # the reader has closed the pipe
         leave_output()
         sys.exit(1)
@@ -142,9 +147,12 @@ def _errors_as_messages(setup: Setup) -> Iterator[None]:
         raise Misuse(what) from error
     except (SegueError, OSError) as error:
         _fail(error, setup)
-    except click.ClickException as error:
-        vars(error)["message"] = printable(error.message)
+    except (click.exceptions.NoArgsIsHelpError, Failure):
         raise
+    except click.UsageError as error:
+        raise Misuse(printable(usage_text(error))) from error
+    except click.ClickException as error:
+        raise Failure(printable(error.format_message())) from error
 
 
 def _fail(error: SegueError | OSError, setup: Setup) -> NoReturn:

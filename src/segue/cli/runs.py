@@ -14,16 +14,16 @@ from segue.cli.across import records, with_namespaces
 from segue.cli.filters import filter_options, typed
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
+from segue.cli.reasons import main_reasons, reason_word, resting
 from segue.cli.rendering import DIM, bar
+from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Run
-from segue.client.records import run_record
-from segue.client.views import RunInfo
-from segue.client.wording import ago, duration
-from segue.model import FINAL_STEP_STATUSES, StepStatus
+from segue.client.views import Reason, RunInfo
+from segue.model import FINAL_STEP_STATUSES, StepStatus, short_id
+from segue.times import ago, duration
 
-WIDE = 100  # from this many columns on, ids are written in full
-SHORTEST_ID = 13  # characters of a short id: the millisecond in which the run was created
+WIDE = 80  # from this many columns on, a run that goes on has a bar
 BAR_CELLS = 10
 Counts = Mapping[StepStatus, int]
 
@@ -40,7 +40,8 @@ Counts = Mapping[StepStatus, int]
 def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | None, as_json: bool) -> None:
     """List runs, the newest first. With --json: a list of objects.
 
-    In a narrow terminal ids are shortened as far as they stay distinct; every command accepts the beginning of an id.
+    The first column is the short id, the end of the id; every command accepts it. --json has the whole ids. A run that
+    waits shows for what, such as "sleeping" or "no worker", instead of its status.
 
     \b
     Example:
@@ -52,21 +53,26 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
         runs = segue.runs(before=oldest, limit=limit, **filters)
         counts = {run.id: Run(segue.engine, run.id).counts() for run in runs if as_json or not run.status.is_final}
         now = segue.engine.store.now()
+        reasons = {} if as_json else main_reasons(segue, resting(runs, counts))
     if as_json:
-        print_json(records(setup, runs, lambda run: run_record(run, counts[run.id])))
+        print_json(records(setup, runs, lambda run: shown_run(run, counts[run.id])))
         return
     out = console()
     if not runs:
         out.print(Text("No runs." if not (filters or before) else "No matching runs.", DIM))
         return
-    put(out, with_namespaces(setup, runs_table(runs, counts, now, width=out.width), runs))
+    put(out, with_namespaces(setup, runs_table(runs, counts, now, width=out.width, reasons=reasons), runs))
     if len(runs) == limit:
-        more = " ".join(["segue runs", f"--before {runs[-1].id}", *([typed(filters)] if filters else [])])
+        more = " ".join(["segue runs", f"--before {short_id(runs[-1].id)}", *([typed(filters)] if filters else [])])
         out.print(Text(f"older ones: {setup.follow_up(more)}", DIM), soft_wrap=True)
 
 
-def runs_table(runs: Sequence[RunInfo], counts: Mapping[str, Counts], now: datetime, *, width: int) -> Table:
-    """One line for each run."""
+def runs_table(
+    runs: Sequence[RunInfo], counts: Mapping[str, Counts], now: datetime, *, width: int,
+    reasons: Mapping[str, Reason] | None = None,
+) -> Table:  # fmt: skip
+    """One line for each run. A run with a reason shows that instead of its status."""
+    reasons = reasons or {}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     table.add_column("run", no_wrap=True)
     table.add_column("workflow", overflow="fold", ratio=1, min_width=10)
@@ -74,25 +80,16 @@ def runs_table(runs: Sequence[RunInfo], counts: Mapping[str, Counts], now: datet
     table.add_column("created", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("steps", justify="right", no_wrap=True)
-    length = 36 if width >= WIDE else shortest([run.id for run in runs])
     for run in runs:
         steps, line = _steps(run, counts.get(run.id))
         name = Text(run.workflow)
         if run.key is not None:
             name.append(f" {run.key}", DIM)
-        status = status_text(run.status.value)
+        status = reason_word(reasons[run.id]) if run.id in reasons else status_text(run.status.value)
         if line is not None and width >= WIDE + BAR_CELLS:
             status.append(" ").append_text(line)
-        table.add_row(run.id[:length], name, status, Text(ago(run.created_at, now), DIM), _time(run, now), steps)
+        table.add_row(short_id(run.id), name, status, Text(ago(run.created_at, now), DIM), _time(run, now), steps)
     return table
-
-
-def shortest(ids: Sequence[str]) -> int:
-    """The number of characters that tells these ids apart; at least SHORTEST_ID."""
-    for length in range(SHORTEST_ID, 36):
-        if len({id_[:length] for id_ in ids}) == len(ids):
-            return length
-    return 36
 
 
 def _steps(run: RunInfo, counts: Counts | None) -> tuple[str, Text | None]:

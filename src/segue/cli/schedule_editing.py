@@ -239,7 +239,7 @@ def backfill_command(
         return
     out = console()
     if ticks:
-        put(out, ticks_table(ticks[:TICKS_TOLD], zone, width=out.width))
+        put(out, ticks_table(ticks[:TICKS_TOLD], zone))
     if len(ticks) > TICKS_TOLD:
         out.print(Text(f"… {len(ticks) - TICKS_TOLD:,} more", DIM))
     if dry_run:

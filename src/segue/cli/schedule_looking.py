@@ -16,14 +16,15 @@ from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
-from segue.cli.runs import WIDE, shortest
 from segue.cli.wording import STYLES, status_text
 from segue.client.views import ScheduleInfo, TickInfo
-from segue.client.wording import ago, duration
 from segue.errors import ConfigError
+from segue.model import short_id
+from segue.times import ago, duration
 from segue.timetable.zones import zone_named
 
 TICKS_SHOWN = 5
+ROOM_FOR_BOTH = 100  # columns for the next tick in UTC and in the schedule's own time zone
 _ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")  # of a run, in a reason
 
 
@@ -55,7 +56,7 @@ def list_command(setup: Setup, workflow: str | None, as_json: bool) -> None:
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
-    is_wide = out.width >= WIDE  # otherwise there is no room for the next tick in the schedule's own time zone
+    is_wide = out.width >= ROOM_FOR_BOTH  # otherwise there is no room for the next tick in the schedule's own time zone
     for title in ("name", "when", "next (UTC)", *(["there"] if is_wide else []), "last"):
         table.add_column(title, no_wrap=title not in ("name", "when"), overflow="fold")
     for each in found:
@@ -94,7 +95,7 @@ def show_command(setup: Setup, name: str, as_json: bool) -> None:
         out.print(Text(f"{label:<10} ", DIM).append_text(Text(value)), soft_wrap=True)
     if each.problem is not None:
         out.print(Text(setup.follow_up(each.problem), "red"), soft_wrap=True)
-    past = ticks_table(ticks, each.timezone, width=out.width)
+    past = ticks_table(ticks, each.timezone)
     for title, table in (("last ticks", past), ("next ticks", _upcoming(upcoming, each))):
         if table.row_count:
             out.print(Text(f"\n{title}", DIM))
@@ -161,7 +162,7 @@ def ticks_command(setup: Setup, name: str, limit: int, as_json: bool) -> None:
         console().print(Text("It has not ticked yet.", DIM))
     else:
         out = console()
-        put(out, ticks_table(ticks, each.timezone, width=out.width))
+        put(out, ticks_table(ticks, each.timezone))
 
 
 def schedule_record(each: ScheduleInfo) -> dict[str, Any]:
@@ -210,18 +211,16 @@ def tick_times(tick: datetime, timezone: str) -> dict[str, Any]:
     return {"tick": _iso(tick), "local": _iso(_there(tick, timezone))}
 
 
-def ticks_table(ticks: Sequence[TickInfo], timezone: str, *, width: int) -> Table:
-    """Ticks and what happened to them; in a narrow terminal ids are shortened as far as they stay distinct."""
-    named = {id_ for tick in ticks for id_ in (tick.run_id, *_ID.findall(tick.reason or "")) if id_}
-    length = 36 if width >= WIDE else shortest(sorted(named))
+def ticks_table(ticks: Sequence[TickInfo], timezone: str) -> Table:
+    """Ticks and what happened to them."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
     for title in ("tick (UTC)", "there", "status", "run"):
         table.add_column(title, no_wrap=title != "run", overflow="fold")
     for tick in ticks:
         run = (
-            Text(tick.run_id[:length])
+            Text(short_id(tick.run_id))
             if tick.run_id is not None
-            else Text(_ID.sub(lambda found: found[0][:length], tick.reason or ""), DIM)
+            else Text(_ID.sub(lambda found: short_id(found[0]), tick.reason or ""), DIM)
         )
         table.add_row(_utc(tick.tick), local(tick.tick, timezone), _fate(tick), run)
     return table

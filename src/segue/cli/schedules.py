@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from segue.cli import schedule_editing, schedule_looking
+from segue.cli.usage import Commands
 
 
-@click.group(short_help="See and change schedules.")
+@click.group(cls=Commands, short_help="See and change schedules.")
 def command() -> None:
     """See and change schedules. Workers and `segue scheduler` start the runs.
 

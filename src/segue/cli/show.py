@@ -11,20 +11,24 @@ from datetime import datetime
 import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.text import Text
 
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
+from segue.cli.reasons import drawn, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, details, heading, tree
+from segue.cli.suggestions import suggest
+from segue.cli.values import json_value, shown_run
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
-from segue.client.records import attempt_record, event_record, run_record, step_record
+from segue.client.records import attempt_record, event_record, step_record
 from segue.client.step_tree import grow
-from segue.client.views import AttemptInfo, RunInfo, StepInfo
-from segue.client.wording import duration
+from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
+from segue.times import clock_time, duration
 
 PAGE = 5000
 MOST_STEPS = 100_000  # steps read for one picture
@@ -44,7 +48,7 @@ STEPS_OF_ONE_NAME = 20
     "--step",
     "step_name",
     metavar="NAME",
-    help="Show this step (by name, or by its number) with its attempts and their output.",
+    help="Show this step (by name, or by its number) with its arguments, result, attempts and output.",
 )
 @click.option(
     "--attempts", "with_attempts", is_flag=True, help="Add the attempts that failed, were lost or printed something."
@@ -56,15 +60,15 @@ STEPS_OF_ONE_NAME = 20
 def command(
     setup: Setup, run_id: str, step_name: str | None, with_attempts: bool, show_all: bool, follow: bool, as_json: bool
 ) -> None:  # fmt: skip
-    """Show a run, its steps, and the actions of people and timers on it. RUN is its id, or the beginning of it.
+    """Show a run, its steps, and the actions of people and timers on it. RUN is its short id, or its id.
 
     With --json: one object {run, steps, events, attempts}; with --follow one line {run} for each change.
 
     \b
     Example:
-      segue show 019ab3
-      segue show 019ab3 --follow
-      segue show 019ab3 --step 'parse[17]'
+      segue show 4104e24d
+      segue show 4104e24d --follow
+      segue show 4104e24d --step 'parse[17]'
     """
     with setup.segue() as segue:
         run = segue.get(run_id)
@@ -73,11 +77,11 @@ def command(
             if status is not RunStatus.SUCCEEDED:
                 sys.exit(1)
         elif step_name is not None:
-            steps = named_steps(run, step_name)
+            steps = [run.step(step.step).info() for step in named_steps(run, step_name)]
             attempts = [attempt for step in steps for attempt in run.attempts(step=step.step)]
             _show_steps(segue, run, steps, attempts, as_json=as_json)
         else:
-            _show_run(segue, run, show_all=show_all, with_attempts=with_attempts, as_json=as_json)
+            _show_run(setup, segue, run, show_all=show_all, with_attempts=with_attempts, as_json=as_json)
 
 
 def named_steps(run: Run, name: str) -> list[StepInfo]:
@@ -110,17 +114,25 @@ class Look:
     run: RunInfo
     counts: dict[StepStatus, int]
     steps: Sequence[StepInfo]
+    reason: Reason | None = None  # why nothing runs
 
     @classmethod
     def at(cls, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
         """Read a run now."""
         info = run.info()
         steps = all_steps(run) if with_steps else []
-        return cls(segue.engine.store.now(), info, run.counts(), steps)
+        counts = run.counts()
+        reason = main_reasons(segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
+        return cls(segue.engine.store.now(), info, counts, steps, reason)
 
     def picture(self, out: Console, *, show_all: bool) -> RenderableType:
         """The run's heading and the tree of its steps, in the width of this console."""
-        parts: list[RenderableType] = [heading(self.run, self.counts, self.now), Text()]
+        parts: list[RenderableType] = [heading(self.run, self.counts, self.now)]
+        if self.reason is not None:
+            look = drawn(self.reason.code)
+            line = Text.assemble((f"{look.glyph} ", look.style), reason_text(self.reason))
+            parts.append(Padding(line, (0, 0, 0, 2)))
+        parts.append(Text())
         branches = grow(self.steps, fold=not show_all)
         parts.append(
             tree(
@@ -135,13 +147,15 @@ class Look:
         return Group(*parts)
 
 
-def _show_run(segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as_json: bool) -> None:
+def _show_run(
+    setup: Setup, segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as_json: bool
+) -> None:  # fmt: skip
     look = Look.at(segue, run)
     attempts = run.attempts() if with_attempts else []
     events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
         record = {
-            "run": run_record(look.run, look.counts),
+            "run": shown_run(look.run, look.counts),
             "steps": [step_record(step) for step in look.steps],
             "events": [event_record(event) for event in events],
         }
@@ -154,22 +168,26 @@ def _show_run(segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as
     for event in reversed(events):
         about = f" of {event.step_name}" if event.step_name else ""
         line = Text.assemble(
-            (f"{event.at:%Y-%m-%d %H:%M:%S} UTC  ", DIM), event.kind, about, (f"  {detail_text(event)}", DIM)
+            (f"{clock_time(event.at, look.now)}  ", DIM), event.kind, about, (f"  {detail_text(event)}", DIM)
         )
         out.print(line, soft_wrap=True)
     names = {step.step: step.name for step in look.steps}
     for attempt in attempts:
         out.print()
         _print_attempt(out, attempt, names.get(attempt.step, f"step {attempt.step}, which a retry has removed"))
+    suggest(out, setup, look.run, has_seen_attempts=with_attempts)
 
 
 def _show_steps(
     segue: Segue, run: Run, steps: Sequence[StepInfo], attempts: Sequence[AttemptInfo], *, as_json: bool
 ) -> None:  # fmt: skip
     if as_json:
-        documents = [step_record(step) for step in steps]
+        documents = [
+            step_record(step) | {"arguments": json_value(step.arguments), "result": json_value(step.result)}
+            for step in steps
+        ]
         print_json(
-            {"run": run_record(run.info()), "steps": documents, "attempts": [attempt_record(each) for each in attempts]}
+            {"run": shown_run(run.info()), "steps": documents, "attempts": [attempt_record(each) for each in attempts]}
         )
         return
     out = console()
@@ -211,18 +229,15 @@ def _follow(segue: Segue, run: Run, *, show_all: bool, as_json: bool) -> RunStat
     if as_json or not out.is_terminal:
         return _follow_lines(segue, run, out, as_json=as_json)
     with Live(console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
-        try:
-            while True:
-                began = time.monotonic()
-                look = Look.at(segue, run)
-                if look.run.status.is_final:
-                    live.vertical_overflow = "visible"
-                live.update(look.picture(out, show_all=show_all), refresh=True)
-                if look.run.status.is_final:
-                    return look.run.status
-                time.sleep(max(FOLLOW_SECONDS, RESTS * (time.monotonic() - began)))
-        except KeyboardInterrupt:
-            sys.exit(130)
+        while True:
+            began = time.monotonic()
+            look = Look.at(segue, run)
+            if look.run.status.is_final:
+                live.vertical_overflow = "visible"
+            live.update(look.picture(out, show_all=show_all), refresh=True)
+            if look.run.status.is_final:
+                return look.run.status
+            time.sleep(max(FOLLOW_SECONDS, RESTS * (time.monotonic() - began)))
 
 
 def _follow_lines(segue: Segue, run: Run, out: Console, *, as_json: bool) -> RunStatus:
@@ -235,10 +250,11 @@ def _follow_lines(segue: Segue, run: Run, out: Console, *, as_json: bool) -> Run
         if is_due and (look.run.status, look.counts) != last:
             last, told_at = (look.run.status, look.counts), time.monotonic()
             if as_json:
-                print_json({"run": run_record(look.run, look.counts)})
+                print_json({"run": shown_run(look.run, look.counts)})
             else:
+                time_of_day = clock_time(look.now, look.now)
                 counts = counts_text({status.value: count for status, count in look.counts.items()})
-                out.print(Text(f"{look.now:%H:%M:%S} UTC {look.run.status}: ").append_text(counts), soft_wrap=True)
+                out.print(Text(f"{time_of_day} {look.run.status}: ").append_text(counts), soft_wrap=True)
         if is_final:
             return look.run.status
         time.sleep(FOLLOW_SECONDS)

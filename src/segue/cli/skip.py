@@ -24,7 +24,7 @@ def command(setup: Setup, run_id: str, step: str, reason: str | None, as_json: b
 
     \b
     Example:
-      segue skip 019ab3 'load[3]' --reason 'the file is empty'
+      segue skip 4104e24d 'load[3]' --reason 'the file is empty'
     """
     verb = partial(skip_step, step=step, actor=this_person(), reason=reason)
     say_to_step(setup, run_id, step, lambda _: verb, participle="skipped", as_json=as_json)

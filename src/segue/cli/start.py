@@ -18,14 +18,14 @@ from segue.cli.application import find_work
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_json
+from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Debounce, Run, Segue
 from segue.client.debounce import Keep
-from segue.client.records import run_record
-from segue.client.wording import duration
 from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
 from segue.plan.frames import unframed
+from segue.times import duration
 from segue.worker.inline import work_run
 
 
@@ -222,7 +222,7 @@ def _finish(run: Run, *, is_over: bool, as_json: bool) -> None:
     result = encode(run.result()) if has_result else ""
     if as_json:
         print_json(
-            run_record(info) | {"is_new": run.is_new} | ({"result": msgspec.Raw(result.encode())} if has_result else {})
+            shown_run(info) | {"is_new": run.is_new} | ({"result": msgspec.Raw(result.encode())} if has_result else {})
         )
     elif is_over:
         out = console()

@@ -17,13 +17,14 @@ from segue.cli.application import find_work
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
+from segue.cli.usage import Commands
 from segue.cli.wording import STYLES
 from segue.client.views import SubscriptionInfo, arguments_of
 from segue.errors import Abort, PlanError
 from segue.plan import codec
 
 
-@click.group(short_help="Send notifications of events.")
+@click.group(cls=Commands, short_help="Send notifications of events.")
 def command() -> None:
     """Send notifications of events: webhooks, mails, chat messages. Each event starts a run of `segue.notification`.
 

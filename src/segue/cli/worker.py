@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ from segue.cli.durations import Duration, duration_option
 from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
-from segue.cli.printing import console, print_json, say_now
+from segue.cli.printing import console, print_json, print_line, say_now
 from segue.client import Segue
+from segue.client.queues import queues_with_work
 from segue.client.wording import counted
 from segue.config import without_password
 from segue.logs.setting import log
@@ -201,8 +203,19 @@ def command(
                     beside_it.enter_context(companions())
 
             forced = work(worker, on_ready=begin)
+        if burst and not forced:
+            _tell_left_over(setup, segue, hired.options().queues)
     if forced:
         sys.exit(128 + forced)
+
+
+def _tell_left_over(setup: Setup, segue: Segue, queues: Sequence[str]) -> None:
+    """A line about work on other queues: a burst that ends at once may have been for the wrong one."""
+    others = [queue for queue in queues_with_work(segue) if queue not in queues]
+    if others:
+        words = ["segue worker", *(f"-A {app}" for app in setup.apps), f"--queue {shlex.quote(','.join(others))}"]
+        command = setup.follow_up(" ".join(words))
+        print_line(f"Steps are ready on other queues ({', '.join(others)}); work on them: {command}", to_stderr=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from segue.cli.rendering import DIM
 from segue.cli.wording import STYLES
 from segue.client.records import worker_record
 from segue.client.views import WorkerInfo
-from segue.client.wording import ago, counted
+from segue.client.wording import counted
+from segue.times import ago
 
 NONE = Text("-", DIM)  # the queues and tasks of other executors' workers are not Segue's
 
@@ -52,13 +53,18 @@ def command(setup: Setup, as_json: bool) -> None:
     for worker in workers:
         table.add_row(
             worker.name, _status(worker, now), f"{worker.pool} × {worker.concurrency}", _listed(worker.queues),
-            f"{len(worker.tasks):,}" if worker.tasks else NONE, _code(worker), Text(ago(worker.started_at, now), DIM),
+            _tasks(worker), _code(worker), Text(ago(worker.started_at, now), DIM),
             Text(ago(worker.heartbeat_at, now), DIM),
         )  # fmt: skip
     put(out, with_namespaces(setup, table, workers))
     silent = sum(worker.lease_until < now for worker in workers)
     if silent:
         out.print(Text(f"{counted(silent, 'worker')} let the lease expire; the steps will be rescued.", "red"))
+
+
+def _tasks(worker: WorkerInfo) -> str | Text:
+    """How many tasks of the user it knows, as its banner says."""
+    return f"{sum(not name.startswith('segue.') for name in worker.tasks):,}" if worker.tasks else NONE
 
 
 def _listed(names: Sequence[str]) -> str | Text:

@@ -36,6 +36,7 @@ from segue.engine.labels import annotate
 from segue.engine.sending import Sent
 from segue.engine.views import look
 from segue.engine.views.definitions import DefinitionInfo, list_definitions
+from segue.engine.views.find import find_run
 from segue.errors import ConfigError
 from segue.given import shown
 from segue.observing.observers import observers, on
@@ -250,9 +251,12 @@ class Segue(Unfamiliar):
         return send(self.engine, self._mine(run), name, value, key)
 
     def get(self, run_id: str | UUID) -> Run:
-        """The run with this id, or with an id that begins with it. Raises RunNotFoundError."""
+        """The run with this id, or with an id that begins with it or ends with it. Raises RunNotFoundError.
+
+        The last 8 digits are the short id, which the command line shows. Several matches are an error that lists them.
+        """
         with self.engine.reading() as tx:
-            return Run(self.engine, look.find_run(tx, str(run_id), prefix=self.engine.prefix))
+            return Run(self.engine, find_run(tx, str(run_id), prefix=self.engine.prefix))
 
     def runs(self, *, before: str | None = None, limit: int = 50, **chosen: Unpack[RunFilters]) -> list[ListedRun]:
         """The runs that match, as for `select`, the newest first. For the next page give the last id as `before`.

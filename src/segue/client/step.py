@@ -22,6 +22,7 @@ from segue.engine.reopening.retry import retry_from, retry_run
 from segue.engine.reopening.run_graph import find_step
 from segue.engine.verbs import Done, Verb, say_to
 from segue.engine.views import look
+from segue.engine.views.values import with_values
 from segue.errors import ConfigError, ResultTooLargeError, StoreError
 from segue.given import shown
 from segue.model import RunStatus
@@ -47,10 +48,18 @@ class StepHandle:
         return f"<StepHandle {self.step!r} of {self.run_id}>"
 
     def info(self) -> look.StepInfo:
-        """All fields of the step, read at one moment. Raises StepNotFoundError."""
+        """All fields of the step, read at one moment, with its `arguments` and `result`. Raises StepNotFoundError.
+
+        Both are JSON values: `arguments` is [args, kwargs]. A value in a payload store is a reference,
+        `{"$segue.payload": [reference, digest, bytes]}`, and the result of a step that has not ended is None.
+
+        Example::
+
+            run.step("fetch[77]").info().arguments  # [["https://example.org/77"], {}]
+        """
         with self._engine.reading() as tx:
             number = find_step(tx, self.run_id, self.step)
-            return look.list_steps(tx, self.run_id, after=number - 1, limit=1)[0]
+            return with_values(tx, self.run_id, look.list_steps(tx, self.run_id, after=number - 1, limit=1)[0])
 
     def retry(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
         """Run it and all steps below it again, including those that succeeded. Returns the status of the run."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from segue import Segue, wait_for, workflow
 from segue.cli.board import ACTIVE_SHOWN, Moment, board
 from segue.client import Debounce
+from segue.model import short_id
 from tests.unit.cli.shop_tasks import census, delayed
 
 
@@ -40,8 +41,8 @@ def test_what_holds_a_run_back_is_told(segue: Segue) -> None:
     segue.start(asking)
     segue.start(delayed)
     lines = picture(segue)
-    assert "waits for 'approved'" in line_of(lines, "◷ approved")
-    assert "delayed, due in" in line_of(lines, "◷ much_later")
+    assert "approved: has waited for 'approved' since" in line_of(lines, "    ◷ ")
+    assert "much_later: will be ready then, but no worker is running" in line_of(lines, "    ! ")
 
 
 def test_a_paused_run_stands_behind_those_that_move(segue: Segue) -> None:
@@ -50,8 +51,8 @@ def test_a_paused_run_stands_behind_those_that_move(segue: Segue) -> None:
     paused.pause()
     lines = picture(segue)
     assert [line.split()[0] for line in lines if "━" in line or "╌" in line] == ["○", "‖"]
-    assert waiting.id[:18] in lines[1]
-    assert "held: the run is paused" in line_of(lines, "held")
+    assert short_id(waiting.id) in lines[1]
+    assert "the run was paused at" in line_of(lines, "    ‖ ")
 
 
 def test_a_debounce_has_no_steps_yet(segue: Segue) -> None:

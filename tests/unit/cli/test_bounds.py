@@ -18,7 +18,7 @@ def test_a_deadline_is_shown_until_the_run_is_over(shell: Shell) -> None:
     record = shell.json("show", run_id)["run"]
     deadline = datetime.fromisoformat(record["deadline"])
     assert deadline - datetime.fromisoformat(record["created_at"]) == timedelta(minutes=90)
-    assert f"deadline {deadline:%Y-%m-%d %H:%M:%S} UTC (in 1 h " in shell("show", run_id).stdout
+    assert f"{deadline:%H:%M:%S} UTC (in 1 h " in shell("show", run_id).stdout
     assert shell.json("runs")[0]["deadline"] == record["deadline"]
     shell("cancel", run_id)
     assert shell.json("show", run_id)["run"]["deadline"] is None
@@ -48,7 +48,7 @@ def test_the_place_that_a_run_has_or_waits_for_is_shown(shell: Shell) -> None:
     record, waiting = (shell.json("show", run_id)["run"] for run_id in (first, second))
     assert (record["limit_name"], record["limit_key"]) == (LIMIT, "north")
     assert (record["admitted_at"] is None, waiting["admitted_at"]) == (False, None)
-    assert f"limit {LIMIT} for north, has had a place since 2" in shell("show", first).stdout
+    assert f"limit {LIMIT} for north, has had a place since " in shell("show", first).stdout
     assert f"limit {LIMIT} for north, waits for a place" in shell("show", second).stdout
     shell("cancel", first)
     assert "limit " not in shell("show", first).stdout

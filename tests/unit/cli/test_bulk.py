@@ -8,6 +8,7 @@ import pytest
 
 from segue import Segue
 from segue.cli import bulk
+from segue.model import short_id
 from tests.unit.cli.conftest import APP, Shell
 
 
@@ -78,7 +79,7 @@ def test_runs_are_chosen_by_age_and_error(shell: Shell) -> None:
 def test_a_dry_run_does_nothing(shell: Shell) -> None:
     run_id = shell.start("census", "a", "--tag", "t")
     text = shell("cancel", "--tag", "t", "--dry-run").stdout
-    assert run_id in text
+    assert short_id(run_id) in text
     assert text.endswith("1 run would be cancelled; nothing was changed.\n")
     told = shell.json("cancel", "--tag", "t", "--dry-run")
     assert (told["count"], [run["id"] for run in told["runs"]]) == (1, [run_id])
@@ -91,7 +92,7 @@ def test_on_a_terminal_it_asks_first(sqlite_shell: Shell, monkeypatch: pytest.Mo
     run_id = sqlite_shell.start("census", "a", "--tag", "t")
     monkeypatch.setattr(bulk, "_is_terminal", lambda: True)
     refused = sqlite_shell("cancel", "--tag", "t", typed="n\n").stdout
-    assert run_id[:13] in refused
+    assert short_id(run_id) in refused
     assert "Cancel 1 run? [y/N]" in refused
     assert statuses(sqlite_shell) == ["pending"]
     sqlite_shell("pause", run_id)  # nobody asks about what was named
@@ -130,7 +131,7 @@ def test_what_a_run_was_given_is_shown(shell: Shell) -> None:
     assert (run["tags"], run["metadata"], run["arguments"]) == (["nightly", "eu"], {"customer": 42}, [["monday"], {}])
     with Segue(shell.url) as segue:
         segue.annotate(run_id, step="list_paths", metadata={"region": "eu"})
-    assert "metadata  region=eu" in shell("show", run_id, "--step", "list_paths").stdout
+    assert "metadata   region=eu" in shell("show", run_id, "--step", "list_paths").stdout
 
 
 @pytest.mark.parametrize("words", [("--tag", ""), ("--meta", "customer"), ("--meta", "=1")])

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from segue import Segue
 from segue.cli.rendering import progress_text, shortened
-from segue.cli.runs import SHORTEST_ID, runs_table, shortest
+from segue.cli.runs import runs_table
 from segue.engine.identity import WorkerIdentity
 from segue.engine.views.look import ProgressInfo
+from segue.model import short_id
 from segue.scheduler.chores import Chores
 from segue.store.migrate import migrations
 from tests.unit.cli.conftest import APP, Shell
@@ -25,9 +26,9 @@ def test_runs_are_listed_newest_first(shell: Shell) -> None:
     first, second = shell.start("census", "a", "--run"), shell.start("twice", '["a"]', "--key", "week 47")
     listed = shell("runs").stdout.splitlines()
     assert listed[0].split() == ["run", "workflow", "status", "created", "time", "steps"]
-    assert listed[1].startswith(f"{second}  {APP}.twice week 47")
-    assert "pending" in listed[1]
-    assert listed[2].startswith(f"{first}  {APP}.census")
+    assert listed[1].startswith(f"{short_id(second)}  {APP}.twice week 47")
+    assert "! no worker" in listed[1]
+    assert listed[2].startswith(f"{short_id(first)}  {APP}.census")
     assert listed[2].split()[-1] == "15"
     assert [run["id"] for run in shell.json("runs")] == [second, first]
 
@@ -39,7 +40,7 @@ def test_runs_are_filtered_and_paged(shell: Shell) -> None:
     assert [run["id"] for run in shell.json("runs", "--limit", "1", "--before", ids[2])] == [ids[1]]
     assert shell.json("runs", "--workflow", "nope") == []
     assert shell("runs", "--key", "nope").stdout == "No matching runs.\n"
-    assert f"--before {ids[2]}" in shell("runs", "--limit", "1").stdout
+    assert f"--before {short_id(ids[2])}" in shell("runs", "--limit", "1").stdout
 
 
 def test_counts_say_how_far_a_run_is(shell: Shell) -> None:
@@ -83,7 +84,7 @@ def test_json_has_everything_of_a_run(shell: Shell) -> None:
 def test_a_step_shows_each_failed_attempt(shell: Shell) -> None:
     run_id = shell.start("failing", "no luck", "--run", exit_code=1)
     text = shell("show", run_id, "--step", "fail").stdout
-    assert "attempt   2, 2 failures; 1 retry allowed" in text
+    assert "attempt    2, 2 failures; 1 retry allowed" in text
     assert text.count("ValueError: no luck") == 2
     assert text.count("about to fail") == 2
     assert "Traceback" in text
@@ -171,12 +172,6 @@ def test_db_prune_deletes_only_what_ended_long_ago(shell: Shell) -> None:
     assert [run["id"] for run in shell.json("runs")] == [kept]
 
 
-def test_short_ids_tell_runs_apart() -> None:
-    ids = ["01a1fc23-a422-78fa-b82a", "01a1fc23-a422-78fb-b82a"]
-    assert shortest(ids) == len("01a1fc23-a422-78fb")
-    assert shortest(ids[:1]) == SHORTEST_ID
-
-
 def test_long_names_keep_both_ends() -> None:
     assert shortened("reconcile_everything[17]", 15) == "reconci…ing[17]"
     assert len(shortened("reconcile_everything[17]", 16)) == 16
@@ -194,7 +189,7 @@ def test_progress_tells_rate_and_rest(progress: ProgressInfo, text: str) -> None
     assert progress_text(progress).plain == text
 
 
-def test_a_narrow_terminal_gets_short_ids(sqlite_shell: Shell) -> None:
+def test_tables_show_short_ids_and_every_command_accepts_them(sqlite_shell: Shell) -> None:
     sqlite_shell.start("census", "a")
     with Segue(sqlite_shell.url) as segue:
         runs = segue.runs()
@@ -203,8 +198,13 @@ def test_a_narrow_terminal_gets_short_ids(sqlite_shell: Shell) -> None:
     with console.capture() as captured:
         console.print(runs_table(runs, {}, now, width=80))
     text = captured.get()
-    assert runs[0].id[:SHORTEST_ID] in text
+    short = short_id(runs[0].id)
+    assert short in text
     assert runs[0].id not in text
+    assert sqlite_shell.json("show", short)["run"]["id"] == runs[0].id
+    assert sqlite_shell.json("pause", short)[0]["id"] == runs[0].id
+    assert sqlite_shell.json("events", short)[0]["run"] == runs[0].id
+    assert sqlite_shell.json("runs", "--before", short) == []
     assert max(len(line) for line in text.splitlines()) <= 80
 
 

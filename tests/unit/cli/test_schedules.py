@@ -12,6 +12,7 @@ from segue import Segue
 from segue.cli import printing
 from segue.cli.schedule_editing import create_command, update_command
 from segue.cli.schedule_looking import ticks_table
+from segue.model import short_id
 from segue.scheduler.firing import fire_due
 from segue.scheduler.looking import TickInfo
 from tests.unit.cli import shop_tasks
@@ -71,12 +72,12 @@ def test_show_tells_everything(shell: Shell) -> None:
     shell("schedules", "create", "poll", "count", "a.txt", "--schedule", "every 30s", "--catch-up-window", "1h")
     run_id = shell.json("schedules", "run", "poll")["run"]
     printed = shell("schedules", "show", "poll").stdout
-    for words in ("count('a.txt')", "every 30 seconds", "latest, within 1 h 00 min", run_id, "next ticks"):
+    for words in ("count('a.txt')", "every 30 seconds", "latest, within 1 h 00 min", short_id(run_id), "next ticks"):
         assert words in printed
     shown = shell.json("schedules", "show", "poll")
     assert (len(shown["next"]), [tick["run"] for tick in shown["ticks"]]) == (5, [run_id])
     assert shown["ticks"] == shell.json("schedules", "ticks", "poll")
-    assert run_id in shell("schedules", "ticks", "poll").stdout
+    assert short_id(run_id) in shell("schedules", "ticks", "poll").stdout
 
 
 def test_arguments_are_read_as_start_reads_them(shell: Shell) -> None:
@@ -173,7 +174,7 @@ def test_in_a_narrow_terminal_names_stay_whole(sqlite_shell: Shell, monkeypatch:
     assert first.split()[0] == "nightly-report"
     run_id = sqlite_shell.json("schedules", "run", "nightly-report")["run"]
     line = sqlite_shell("schedules", "ticks", "nightly-report").stdout.splitlines()[1]
-    assert line.endswith(run_id[:13])
+    assert line.endswith(short_id(run_id))
 
 
 def test_a_reason_names_a_run_as_shortly_as_its_own_column(sqlite_shell: Shell) -> None:
@@ -184,11 +185,11 @@ def test_a_reason_names_a_run_as_shortly_as_its_own_column(sqlite_shell: Shell) 
         TickInfo(moment, "skipped", reason=f"run {ids[1]} has not ended"),
     ]
     out = Console(file=io.StringIO(), width=100)
-    out.print(ticks_table(ticks, "UTC", width=80))
+    out.print(ticks_table(ticks, "UTC"))
     assert isinstance(out.file, io.StringIO)
     assert [line.split("UTC  ")[1].split(maxsplit=1)[-1].strip() for line in out.file.getvalue().splitlines()[1:]] == [
-        f"running  {ids[0][:13]}",
-        f"run {ids[1][:13]} has not ended",
+        f"running  {short_id(ids[0])}",
+        f"run {short_id(ids[1])} has not ended",
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.unit.cli.conftest import Shell
 
 
@@ -12,10 +14,9 @@ def test_what_people_did_stands_below_the_steps(shell: Shell) -> None:
     shell("resume", run_id)
     shell("cancel", run_id)
     text = shell("show", run_id).stdout
-    lines = [line.split()[3] for line in text.splitlines() if "  run." in line]
+    lines = re.findall(r"^[0-9: -]+ UTC  (run\S+)", text, re.MULTILINE)
     assert lines == ["run.paused", "run.resumed", "run.cancel_requested"]
     assert "reason=the disk" in text
-    assert all(line.split()[2] == "UTC" for line in text.splitlines() if "  run." in line)
     told = shell.json("show", run_id)["events"]
     assert [event["kind"] for event in told] == ["run.cancel_requested", "run.resumed", "run.paused"]
     assert told[2]["detail"]["reason"] == "the disk"

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from segue.cli.wording import GLYPHS, STYLES, counts_text
-from segue.client.wording import ORDER, ago, counted, duration
+from segue.client.wording import ORDER, counted
 from segue.config import without_password
 from segue.model import RunStatus, StepStatus
+from segue.times import ago, duration
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

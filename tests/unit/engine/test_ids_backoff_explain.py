@@ -12,7 +12,7 @@ import pytest
 from segue.engine.backoff import delay_seconds, longer_wait
 from segue.engine.ids import Ids, first_id_at
 from segue.engine.views.explain import _merged
-from segue.engine.views.reason import Reason, span
+from segue.engine.views.reason import Reason
 from segue.model import Policy
 
 NOW = datetime(2026, 11, 20, 12, 30, 0, 123456, tzinfo=UTC)
@@ -72,7 +72,7 @@ def test_the_same_step_waits_the_same_time_again() -> None:
 def test_reasons_of_one_kind_are_one_line() -> None:
     waits = [Reason("waiting_for_place", f"s{number}", f"has been ready for {number} s") for number in range(3)]
     [merged] = _merged(waits)
-    assert str(merged) == "s0 and 3 steps in all: has been ready for 0 s"
+    assert str(merged) == "s0 (3 such steps): has been ready for 0 s"
 
 
 def test_reasons_that_differ_are_kept_apart() -> None:
@@ -80,13 +80,6 @@ def test_reasons_that_differ_are_kept_apart() -> None:
     assert _merged(queues) == queues
     running = [Reason("running", "a", "runs on w"), Reason("running", "b", "runs on w")]
     assert _merged(running) == running
-
-
-@pytest.mark.parametrize(
-    "seconds, text", [(-1, "0.0 s"), (3.14, "3.1 s"), (60, "60 s"), (600, "10 min"), (9000, "2.5 h")]
-)
-def test_spans_are_said_as_people_do(seconds: float, text: str) -> None:
-    assert span(seconds) == text
 
 
 def test_a_loop_waits_twice_as_long_each_time_up_to_the_longest() -> None:

@@ -11,6 +11,7 @@ from segue.compat.rhythm.errors import WFNotFound
 from segue.compat.rhythm.plans import TAG
 from segue.engine.resolve import run_value
 from segue.engine.views import look
+from segue.engine.views.find import find_run
 from segue.errors import RunNotFoundError
 from segue.executors.celery.codec import loads
 from segue.executors.celery.door import Door
@@ -76,7 +77,7 @@ def read(door: Door, workflow_id: str) -> Reading:
     """Read a workflow. Raises WFNotFound."""
     with door.engine.reading() as tx:
         try:
-            id_ = look.find_run(tx, workflow_id, prefix=door.engine.prefix)
+            id_ = find_run(tx, workflow_id, prefix=door.engine.prefix)
         except RunNotFoundError:
             raise _unknown(workflow_id) from None
         run = look.run_info(tx, id_)

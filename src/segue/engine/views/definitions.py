@@ -13,6 +13,7 @@ from segue.engine.stored import LONG_AGO, moment_of, object_of
 from segue.jsonable import Jsonable
 from segue.plan.namespaces import DEFAULT, EVERY
 from segue.store.protocol import Transaction
+from segue.times import full_time
 
 
 class DefinitionInfo(Jsonable, msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +99,7 @@ class LastDefinitions:
             moment = moment_of(self._tx, seen) or LONG_AGO
             return (
                 f"no live worker defines it. The module {module} did in version {version[:8]} of the code, last seen "
-                f"at {moment.isoformat(timespec='seconds')}: start one with -A {module}"
+                f"at {full_time(moment)}: start one with -A {module}"
             )
         return (
             "no live worker defines it, and no known version of the code did (was it renamed?); start one with -A "

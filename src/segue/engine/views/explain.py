@@ -12,17 +12,20 @@ from typing import assert_never
 
 from segue.engine.debounce import waiting_debounce
 from segue.engine.holding import holders
+from segue.engine.rows import policy_or_none
 from segue.engine.stored import moment_of, object_of
 from segue.engine.views.definitions import LastDefinitions
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
-from segue.engine.views.reason import Reason, ago, span
+from segue.engine.views.reason import Reason
 from segue.engine.views.why_limited import Kind, LimitsView, Why
 from segue.engine.views.why_pushed import is_pushed, why_not_pushed, why_pushed, without_dispatcher
 from segue.engine.views.why_sent import alive_of, is_of_node, why_sent, why_unsent, without_node
 from segue.errors import SerializationError
 from segue.model import ENGINE_TASKS, REFUSABLE_TASKS, SLEEP, Gate, RunStatus, StepStatus
 from segue.plan.namespaces import prefix_of
+from segue.printable import first_line
 from segue.store.protocol import Transaction
+from segue.times import clock_time, duration, since
 
 STEPS_LOOKED_AT = 200
 PARENTS_NAMED = 5
@@ -30,6 +33,7 @@ _ALIKE_IN_WORDS = (
     "no_worker", "no_worker_on_queue", "unknown_task", "waiting_for_event", "limited", "rate_limited",
     "waiting_for_share", "waiting_for_admission",
 )  # fmt: skip
+_EACH_ITS_OWN = ("running", "lost", "delayed", "sleeping", "retrying", "blocked")
 
 
 def explain(tx: Transaction, run_id: str, now: datetime, *, step: str | int | None = None) -> list[Reason]:
@@ -43,13 +47,13 @@ def explain(tx: Transaction, run_id: str, now: datetime, *, step: str | int | No
         workers = list_workers(tx, prefix=prefix_of(run.namespace))
         return _explain_step(tx, run, steps[0], workers, limits, LastDefinitions(tx, run.namespace), now)
     if run.status.is_final:
-        return [_final(run)]
+        return [_final(run, now)]
     workers, definitions = list_workers(tx, prefix=prefix_of(run.namespace)), LastDefinitions(tx, run.namespace)
     reasons = [_held(who) for who in holders(tx, run_id)]
     if not run.steps:
         reasons += _debounced(tx, run, now)
     if run.status is RunStatus.PAUSED:
-        reasons.append(_paused(tx, run))
+        reasons.append(_paused(tx, run, now))
     unadmitted = limits.of_run(run_id) if run.steps and not run.ending else None
     if unadmitted is not None:
         reasons.append(Reason("waiting_for_admission", None, unadmitted))
@@ -75,9 +79,10 @@ def _steps_called(tx: Transaction, run_id: str, step: str | int) -> list[StepInf
     return [found for found in list_steps(tx, run_id, after=step - 1, limit=1) if found.step == step]
 
 
-def _final(run: RunInfo) -> Reason:
-    when = run.finished_at.isoformat(timespec="seconds") if run.finished_at else "?"
-    text = f"the run {run.status} at {when}"
+def _final(run: RunInfo, now: datetime) -> Reason:
+    """How it ended, and for a failure the commands that help."""
+    was = "was " if run.status is RunStatus.CANCELLED else ""
+    text = f"the run {was}{run.status} at {clock_time(run.finished_at, now)}"
     if run.error:
         text += f": {run.error.step} failed with {run.error.type}: {run.error.message}"
     return Reason("final", None, text)
@@ -94,18 +99,18 @@ def _debounced(tx: Transaction, run: RunInfo, now: datetime) -> list[Reason]:
     if found is None:
         return []
     key, keep, due_at, count = found
-    until = due_at.isoformat(timespec="seconds")
+    until = clock_time(due_at, now)
     starts = "1 start" if count == 1 else f"{count} starts"
     text = f"collects starts under the key {key!r} until {until} ({starts} so far, keeps {keep})"
     return [Reason("debounced", None, text)]
 
 
-def _paused(tx: Transaction, run: RunInfo) -> Reason:
+def _paused(tx: Transaction, run: RunInfo, now: datetime) -> Reason:
     """Since when, by whom, and which steps still run."""
     text = "the run is paused"
     for at, detail in tx.all("last_event", run_id=run.id, kind="run.paused"):
-        since, said = moment_of(tx, at), object_of(detail)
-        text += f" since {since.isoformat(timespec='seconds')}" if since else ""
+        said = object_of(detail)
+        text = f"the run was paused at {clock_time(moment_of(tx, at), now)}"
         text += f" by {said['actor']}" if "actor" in said else ""
         text += f" ({said['reason']})" if "reason" in said else ""
     counts = count_steps(tx, run.id)
@@ -142,14 +147,13 @@ def _explain_step(
 
 
 def _running(step: StepInfo, now: datetime) -> Reason:
-    since = ago(step.started_at, now)
     where = step.worker or step.executor or "an unknown worker"
-    text = f"attempt {step.attempt} has run on {where} for {since}"
+    text = f"attempt {step.attempt} has run on {where} for {since(step.started_at, now)}"
     if step.progress is not None:
         total = f" of {step.progress.total:g}" if step.progress.total is not None else ""
         text += f", done {step.progress.done:g}{total}"
         if step.progress.eta_seconds is not None:
-            text += f", about {span(step.progress.eta_seconds)} left"
+            text += f", about {duration(step.progress.eta_seconds)} left"
     if step.cancel_requested:
         text += "; it was asked to end"
     if step.executor is not None and step.worker_id is None:
@@ -175,13 +179,10 @@ def _ready(
     if step.ready_at is None:
         return [Reason("unreadable", step.name, "is ready, but the time since when cannot be read; its row is damaged")]
     reasons = []
+    is_ready = "is ready"
     if step.gate == Gate.TIMER and step.ready_at > now:
-        why = f"its try number {step.attempt} failed, it is tried again at" if step.failures else "it is delayed until"
-        why = "it sleeps until" if step.task == SLEEP else why
-        until = step.ready_at.isoformat(timespec="seconds")
-        reasons.append(
-            Reason("delayed", step.name, f"{why} {until} (in {span((step.ready_at - now).total_seconds())})")
-        )
+        is_ready = "will be ready then"
+        reasons.append(_delayed(step, step.ready_at, now))
     alive = alive_of(workers, now)
     on_queue = [worker for worker in alive if step.queue in worker.queues]
     if is_of_node(step):
@@ -190,13 +191,14 @@ def _ready(
         reasons += without_dispatcher(step, workers, now)
     elif not alive:
         reasons.append(
-            Reason("no_worker", step.name, "is ready, but no worker is running; start one: segue worker -A <module>")
+            Reason("no_worker", step.name, f"{is_ready}, but no worker is running; start one: segue worker -A <module>")
         )
     elif not on_queue:
-        text = f"is ready, but no worker works on queue {step.queue!r}; start one: segue worker --queue {step.queue}"
+        command = f"segue worker -A <module> --queue {shlex.quote(step.queue)}"
+        text = f"{is_ready}, but no worker works on queue {step.queue!r}; start one: {command}"
         reasons.append(Reason("no_worker_on_queue", step.name, text))
     elif not any(step.task in worker.tasks for worker in on_queue):
-        reasons.append(_unknown_task(step, alive, definitions))
+        reasons.append(_unknown_task(step, is_ready, alive, definitions))
     queue = f"{prefix_of(run.namespace)}{step.queue}"
     if step.gate in (None, Gate.LIMIT):
         try:
@@ -210,18 +212,30 @@ def _ready(
     elif not reasons:
         busy = sum(worker.concurrency for worker in on_queue)
         text = (
-            f"has been ready for {ago(step.ready_at, now)}; it waits for one of {busy} places on queue {step.queue!r}"
+            f"has been ready for {since(step.ready_at, now)}; it waits for one of {busy} places on queue {step.queue!r}"
         )
         reasons.append(Reason("waiting_for_place", step.name, text))
     return reasons
 
 
-def _unknown_task(step: StepInfo, alive: Sequence[WorkerInfo], definitions: LastDefinitions) -> Reason:
+def _delayed(step: StepInfo, until: datetime, now: datetime) -> Reason:
+    """Until when it waits, and for a retry the error of the last try."""
+    when = f"{clock_time(until, now)} (in {duration((until - now).total_seconds())})"
+    if not step.failures:
+        if step.task == SLEEP:
+            return Reason("sleeping", step.name, f"sleeps until {when}")
+        return Reason("delayed", step.name, f"is delayed until {when}")
+    error = f" with {step.error.type}: {first_line(step.error.message)}" if step.error else ""
+    tries = policy_or_none(step.policy).retries + 1
+    return Reason("retrying", step.name, f"failed {step.failures} of {tries} tries{error}; the next try is at {when}")
+
+
+def _unknown_task(step: StepInfo, is_ready: str, alive: Sequence[WorkerInfo], definitions: LastDefinitions) -> Reason:
     """No worker on its queue has the task. Says which code has it, as far as is known."""
     task = step.task or ""
     word = next((word for word, name in REFUSABLE_TASKS.items() if name == task), None)
     elsewhere = sorted({queue for worker in alive if task in worker.tasks for queue in worker.queues})
-    text = f"is ready, but no worker on queue {step.queue!r} "
+    text = f"{is_ready}, but no worker on queue {step.queue!r} "
     if word is not None:
         text += f"takes the task {task!r}: they run with --without {word} (or SEGUE_WITHOUT); start one that does not"
     elif elsewhere:
@@ -248,12 +262,11 @@ def _limited(step: StepInfo, why: Why) -> Reason:
 
 def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> Reason:
     """Since when, until when, and what would end the wait."""
-    since = f"{step.ready_at.isoformat(timespec='seconds')}" if step.ready_at else "an unknown time"
-    text = f"has waited for {step.event!r} since {since}"
+    text = f"has waited for {step.event!r} since {clock_time(step.ready_at, now)}"
     for [ends_at] in tx.all("wait_ends_at", run_id=run.id, step=step.step):
         until = moment_of(tx, ends_at)
-        left = f"in {span((until - now).total_seconds())}" if until and until > now else "now"
-        text += f", and gives up at {until.isoformat(timespec='seconds')} ({left})" if until else ""
+        left = f"in {duration((until - now).total_seconds())}" if until and until > now else "now"
+        text += f", and gives up at {clock_time(until, now)} ({left})" if until else ""
     command = f"segue send {run.id} {shlex.quote(step.event or '')} [VALUE]"
     return Reason("waiting_for_event", step.name, f"{text}; send it with: {command}")
 
@@ -261,7 +274,7 @@ def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datet
 def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:
     rows = tx.all("parents_of", run_id=run.id, step=step.step, limit=PARENTS_NAMED)
     if not rows and step.hook:
-        return Reason("blocked", step.name, f"is an {step.hook} hook: it waits for the outcome of all other steps")
+        return Reason("blocked", step.name, f"is the {step.hook} hook: it waits for the outcome of all other steps")
     named = ", ".join(f"{name} ({status})" for _, name, status in rows)
     more = f" and {step.waiting_on - len(rows)} more" if step.waiting_on > len(rows) else ""
     rule = "" if step.rule in ("all_succeeded", "all_done", "handler") else f" [{step.rule}]"
@@ -275,13 +288,13 @@ def _merged(reasons: list[Reason]) -> list[Reason]:
     groups: dict[tuple[str, str], list[Reason]] = {}
     for reason in reasons:
         words = reason.text if reason.code in _ALIKE_IN_WORDS else reason.code
-        key = (reason.code, words if reason.code not in ("running", "lost", "delayed", "blocked") else f"{reason}")
+        key = (reason.code, str(reason) if reason.code in _EACH_ITS_OWN else words)
         groups.setdefault(key, []).append(reason)
     merged = []
     for same in groups.values():
         first = same[0]
         if len(same) > 1:
             count = f"{len(same)}{'+' if len(same) >= STEPS_LOOKED_AT else ''}"
-            first = Reason(first.code, f"{first.step} and {count} steps in all" if first.step else None, first.text)
+            first = Reason(first.code, f"{first.step} ({count} such steps)" if first.step else None, first.text)
         merged.append(first)
     return merged

@@ -101,6 +101,8 @@ class StepInfo(Jsonable, msgspec.Struct, frozen=True):
     handle: str | None = None  # the executor's name for the attempt
     sent_at: datetime | None = None
     sent_until: datetime | None = None  # if it has not begun by then, its executor is asked
+    arguments: list[Any] | None = None  # [args, kwargs] as JSON; only of a step that was read alone
+    result: Any = None  # as JSON; only of a step that was read alone, and succeeded
 
     shown_as: ClassVar[dict[str, Any]] = {"scope": int | None, "policy": dict[str, Any]}
 
@@ -151,21 +153,12 @@ def run_info(tx: Transaction, run_id: str) -> RunInfo:
 
 def list_runs(tx: Transaction, chosen: RunFilter, *, before: str | None = None, limit: int = 50) -> list[RunInfo]:
     """The newest runs first; `before` is the last id of the previous page. Large arguments are left out."""
-    ids = page_of_ids(tx, chosen, before=before, limit=limit)
+    return run_infos(tx, page_of_ids(tx, chosen, before=before, limit=limit))
+
+
+def run_infos(tx: Transaction, ids: list[str]) -> list[RunInfo]:
+    """The runs with these ids, the newest first. Large arguments are left out."""
     return [_run(tx, row) for row in tx.all("run_rows", ids=ids)] if ids else []
-
-
-def find_run(tx: Transaction, start: str, *, prefix: str | None = None) -> str:
-    """The id that begins with `start`, of a run of the namespace. Raises RunNotFoundError unless exactly one does."""
-    digits = start.replace("-", "").lower()
-    if not digits or len(digits) > 32 or not set(digits) <= set("0123456789abcdef"):
-        raise RunNotFoundError(f"{start!r} is not the id of a run, or its beginning. `segue runs` lists them.")
-    rows = tx.all("runs_like", low=_dashed(digits.ljust(32, "0")), high=_dashed(digits.ljust(32, "f")), prefix=prefix)
-    if not rows:
-        raise RunNotFoundError(f"No run has an id that begins with {start!r}. `segue runs` lists them.")
-    if len(rows) > 1:
-        raise RunNotFoundError(f"Several runs have ids that begin with {start!r}: give more of it.")
-    return str(rows[0][0])
 
 
 def count_steps(tx: Transaction, run_id: str) -> dict[StepStatus, int]:
@@ -271,7 +264,3 @@ def _children(tx: Transaction, children: Any) -> tuple[int, ...]:
         return tuple(child if child >= RUN else -2 - child for child in tx.integers(children))
     except UNREADABLE:
         return ()
-
-
-def _dashed(digits: str) -> str:
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,8 +1,6 @@
-"""A reason why something does not move, and how long ago something was, in words."""
+"""A reason why something does not move."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 import msgspec
 
@@ -18,19 +16,3 @@ class Reason(Jsonable, msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.step}: {self.text}" if self.step else self.text
-
-
-def ago(moment: datetime | None, now: datetime) -> str:
-    """How long ago this was."""
-    return "an unknown time" if moment is None else span((now - moment).total_seconds())
-
-
-def span(seconds: float) -> str:
-    """A length of time."""
-    seconds = max(seconds, 0.0)
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

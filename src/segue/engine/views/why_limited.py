@@ -24,6 +24,7 @@ from segue.plan.graph import LimitTerms
 from segue.plan.lanes import read_lane
 from segue.plan.namespaces import bare
 from segue.store.protocol import Transaction
+from segue.times import clock_time
 
 HOLDERS_NAMED = 3
 HOLDERS_LOOKED_AT = 2000
@@ -87,7 +88,7 @@ class LimitsView:
             return None
         begins = self._tx.datetime(run_at)
         if begins is not None and begins > self._now:
-            return f"begins at {begins.isoformat(timespec='seconds')}, and then waits for the limit {_named(name, key)}"
+            return f"begins at {clock_time(begins, self._now)}, and then waits for the limit {_named(name, key)}"
         terms = self._terms.get(name)
         size = terms.concurrency if terms is not None and terms.concurrency is not None else None
         taken = self._tx.all("count_admitted", name=name, key=key)[0][0]
@@ -162,7 +163,7 @@ class LimitsView:
 
     def _moment(self, value: Any) -> str:
         moment = value if isinstance(value, datetime) else moment_of(self._tx, value)
-        return "an unknown time" if moment is None else moment.isoformat(timespec="seconds")
+        return clock_time(moment, self._now)
 
 
 def _named(limit: str, key: str) -> str:

@@ -12,11 +12,12 @@ from datetime import datetime
 from segue.engine.platforms import platform_of
 from segue.engine.pushing import PushRow, push_of
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo
-from segue.engine.views.reason import Reason, ago
+from segue.engine.views.reason import Reason
 from segue.engine.views.why_sent import alive_of
 from segue.plan.namespaces import stored
 from segue.plan.pushed import DISPATCHER_POOL, queue_of
 from segue.store.protocol import Transaction
+from segue.times import since
 
 
 def is_pushed(step: StepInfo) -> bool:
@@ -48,10 +49,10 @@ def why_blind(tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> l
         return []
     said = f" ({found.problem})" if found.problem else ""
     if found.blind_since is not None:
-        text = f"the platform of {step.executor!r} has not answered for {ago(found.blind_since, now)}{said}"
+        text = f"the platform of {step.executor!r} has not answered for {since(found.blind_since, now)}{said}"
         return [Reason("executor_blind", step.name, f"{text}; until it does, nothing is known, and nothing is lost")]
     if found.busy_since is not None and step.handle is None:
-        text = f"{step.executor!r} has taken nothing for {ago(found.busy_since, now)}{said}"
+        text = f"{step.executor!r} has taken nothing for {since(found.busy_since, now)}{said}"
         return [Reason("executor_busy", step.name, f"{text}; it is asked again and again")]
     return []
 
@@ -86,28 +87,28 @@ def without_dispatcher(step: StepInfo, workers: Sequence[WorkerInfo], now: datet
 
 def why_not_pushed(step: StepInfo, now: datetime) -> Reason:
     """That a ready step which nothing holds back is about to be taken."""
-    text = (
-        f"has been ready for {ago(step.ready_at, now)}; a dispatcher of {step.executor!r} takes it with its next round"
-    )
+    waited = since(step.ready_at, now)
+    text = f"has been ready for {waited}; a dispatcher of {step.executor!r} takes it with its next round"
     return Reason("to_be_sent", step.name, f"{text}, or when less of this executor waits outside")
 
 
 def _where(push: PushRow, state: str, step: StepInfo, now: datetime) -> str:
     said = f": {push.reason}" if push.reason else ""
     if state == "planned":
-        since = ago(step.sent_at, now)
         if push.tries:
             return f"was not taken by {step.executor!r} yet{said}; it is submitted again, {push.tries} tries so far"
-        return f"is to be submitted to {step.executor!r} since {since}"
+        return f"is to be submitted to {step.executor!r}, for {since(step.sent_at, now)} so far"
     if state == "unsure":
-        text = f"may have been submitted to {step.executor!r}, {ago(push.tried_at, now)} ago, and no answer came{said}"
+        text = (
+            f"may have been submitted to {step.executor!r}, {since(push.tried_at, now)} ago, and no answer came{said}"
+        )
         return f"{text}; it is searched for there before it is submitted again"
     job = f"job {push.external_id} of {step.executor!r}"
     if push.gone_at is not None and push.phase == "ended":
-        return f"ran as {job}, which has ended; its outcome was not there yet {ago(push.gone_at, now)} ago"
+        return f"ran as {job}, which has ended; its outcome was not there yet {since(push.gone_at, now)} ago"
     if push.gone_at is not None:
-        return f"is {job}, which {step.executor!r} has not known for {ago(push.gone_at, now)}; soon it counts as lost"
+        return f"is {job}, which {step.executor!r} has not known for {since(push.gone_at, now)}; soon it counts as lost"
     if step.status.value == "running":
         where = f" on {push.host}" if push.host else ""
-        return f"has run as {job}{where} for {ago(step.started_at, now)}{said}"
-    return f"waits as {job} for {ago(step.sent_at, now)}{said}"
+        return f"has run as {job}{where} for {since(step.started_at, now)}{said}"
+    return f"waits as {job} for {since(step.sent_at, now)}{said}"

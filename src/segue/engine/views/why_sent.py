@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from segue.engine.views.look import StepInfo, WorkerInfo
-from segue.engine.views.reason import Reason, ago, span
+from segue.engine.views.reason import Reason
 from segue.model import RunStatus
+from segue.times import duration, since
 
 
 def alive_of(workers: Sequence[WorkerInfo], now: datetime) -> list[WorkerInfo]:
@@ -27,16 +28,16 @@ def is_of_node(step: StepInfo) -> bool:
 
 def why_sent(status: RunStatus, step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -> list[Reason]:
     """Where the message of a sent step is, when it will be looked for, and whether a process is there to take it."""
-    text = f"attempt {step.attempt} was sent to {_where(step)} {ago(step.sent_at, now)} ago, and has not begun"
+    text = f"attempt {step.attempt} was sent to {_where(step)} {since(step.sent_at, now)} ago, and has not begun"
     looked_for = "it is sent again" if is_of_node(step) else "its message is checked"
     if status is RunStatus.PAUSED:
         text += "; if it asks to begin while the run is paused, it is refused, and sent again after: segue resume RUN"
     elif step.cancel_requested:
         text += "; it was asked to end, and its executor has not reported that it did"
     elif step.sent_until is not None and step.sent_until <= now:
-        text += f"; it is overdue by {ago(step.sent_until, now)}: its message may be lost, and will be checked"
+        text += f"; it is overdue by {since(step.sent_until, now)}: its message may be lost, and will be checked"
     elif step.sent_until is not None:
-        text += f"; if it has not begun in {span((step.sent_until - now).total_seconds())}, {looked_for}"
+        text += f"; if it has not begun in {duration((step.sent_until - now).total_seconds())}, {looked_for}"
     if not is_of_node(step):
         return [Reason("sent", step.name, text)]
     alive = _nodes(step, workers, now)
@@ -52,7 +53,7 @@ def without_node(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime) -
 
 def why_unsent(step: StepInfo, workers: Sequence[WorkerInfo], now: datetime, *, sent: int) -> Reason:
     """That a ready step which nothing holds back is about to be sent. `sent`: how many of its queue already were."""
-    text = f"has been ready for {ago(step.ready_at, now)}; it is to be sent to {_where(step)}"
+    text = f"has been ready for {since(step.ready_at, now)}; it is to be sent to {_where(step)}"
     if sent:
         others = (
             "1 step of this queue was sent and has" if sent == 1 else f"{sent} steps of this queue were sent and have"

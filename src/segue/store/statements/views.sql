@@ -4,7 +4,11 @@
 SELECT status FROM segue_runs WHERE id = :run_id;
 
 -- name: runs_like
-SELECT r.id FROM segue_runs r WHERE r.id >= :low AND r.id <= :high AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix) ORDER BY r.id LIMIT 3;
+SELECT r.id FROM segue_runs r WHERE r.id >= :low AND r.id <= :high AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix) ORDER BY r.id LIMIT :limit;
+
+-- name: runs_ending
+-- Not in order, and all of them: there are hardly ever two. Sorted by id, PostgreSQL might read all runs in that order.
+SELECT r.id FROM segue_runs r WHERE {end_of_id} = :ending AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix);
 
 -- name: count_steps
 SELECT status, count(*) FROM segue_steps WHERE run_id = :run_id AND NOT (is_join AND task IS NULL) GROUP BY status;
@@ -30,6 +34,17 @@ SELECT s.step, s.name, s.status FROM segue_steps s
 WHERE s.run_id = :run_id AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
 AND s.step IN (SELECT c.step FROM segue_children c WHERE c.run_id = :run_id AND c.child = :step)
 ORDER BY s.step LIMIT :limit;
+
+-- name: ready_queues
+-- Skips from one queue to the next, so the number of steps does not matter.
+WITH RECURSIVE queues(queue) AS (
+    SELECT (SELECT queue FROM segue_steps WHERE status = 'ready' AND gate IS NULL ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.queue FROM segue_steps s WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue > q.queue
+        ORDER BY s.queue LIMIT 1)
+    FROM queues q WHERE q.queue IS NOT NULL
+)
+SELECT queue FROM queues WHERE queue IS NOT NULL LIMIT :limit;
 
 -- name: queues_of_steps
 SELECT DISTINCT queue FROM segue_steps ORDER BY queue;

@@ -1,0 +1,65 @@
+"""Arguments and results as they are shown: without secrets, and cut if they are long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from segue.client.records import run_record
+from segue.client.views import RunInfo
+from segue.masking import masked
+from segue.model import StepStatus
+from segue.printable import shortened
+
+SHOWN = 2_000  # characters of a value in a text
+SHOWN_IN_JSON = 100_000
+
+
+def arguments_text(arguments: Sequence[Any], *, most: int = SHOWN) -> str:
+    """[args, kwargs] as they would be written in a call: `4, y=1`."""
+    args, kwargs = arguments
+    words = [_text(masked(value)) for value in args]
+    words += [f"{name}={_text(value)}" for name, value in masked_fields(kwargs).items()]
+    return shortened(", ".join(words), most)
+
+
+def masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object without secrets."""
+    shown = masked(fields)
+    assert isinstance(shown, dict)
+    return shown
+
+
+def shown_run(run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:
+    """A run as a JSON object, without the secrets in its arguments and metadata."""
+    record = run_record(run, counts)
+    return record | {"arguments": masked(record["arguments"]), "metadata": masked(record["metadata"])}
+
+
+def value_text(value: Any, *, most: int = SHOWN) -> str:
+    """A value as JSON; what lies in a payload store is named with its size."""
+    return shortened(_text(masked(value)), most)
+
+
+def json_value(value: Any) -> Any:
+    """A value for a JSON document; the beginning of its text if it is longer than SHOWN_IN_JSON."""
+    shown = masked(value)
+    text = msgspec.json.encode(shown).decode()
+    return shown if len(text) <= SHOWN_IN_JSON else f"{text[:SHOWN_IN_JSON]}… ({len(text):,} characters)"
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(_with_payloads_named(value)).decode()
+
+
+def _with_payloads_named(value: Any) -> Any:
+    match value:
+        case {"$segue.payload": [str(reference), str(), int(size), *_], **others} if not others:
+            return f"payload {reference}, {size:,} bytes"
+        case dict():
+            return {key: _with_payloads_named(item) for key, item in value.items()}
+        case list():
+            return [_with_payloads_named(item) for item in value]
+    return value

@@ -1,0 +1,69 @@
+"""The arguments and the result of a step, as JSON values. Reads only, and opens no payloads.
+
+A value in a payload store stays a reference, `{"$segue.payload": [reference, digest, bytes]}`. The result of another
+step that is not there yet is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from segue.engine.resolve import Values, hook_value, load, value_of
+from segue.engine.stored import arguments_of
+from segue.engine.views.look import StepInfo
+from segue.errors import SerializationError
+from segue.model import RUN, Hole, StepStatus
+from segue.plan.codec import UNREADABLE, decode_holes, steps_in
+from segue.store.protocol import Transaction
+
+
+def with_values(tx: Transaction, run_id: str, step: StepInfo) -> StepInfo:
+    """The step with its arguments and its result; None for what cannot be read."""
+    return msgspec.structs.replace(step, arguments=_arguments(tx, run_id, step), result=_result(tx, run_id, step))
+
+
+def _arguments(tx: Transaction, run_id: str, step: StepInfo) -> list[Any] | None:
+    rows = tx.all("step_arguments", run_id=run_id, step=step.step)
+    if not rows or step.task is None:  # a join has none
+        return None
+    template = arguments_of(rows[0][4])
+    if template is None:
+        return None
+    try:
+        holes = decode_holes(rows[0][5])
+        values = load(tx, run_id, {number for hole in holes for number in steps_in(hole.what) if number != RUN})
+        if any(RUN in steps_in(hole.what) for hole in holes):
+            _add_outcome_of_run(tx, run_id, step, values)
+        for hole in holes:
+            _fill(template, hole, values)
+    except (*UNREADABLE, LookupError, SerializationError):
+        return None
+    return template
+
+
+def _add_outcome_of_run(tx: Transaction, run_id: str, step: StepInfo, values: Values) -> None:
+    """What a hook is told of its run; null before the run has an outcome."""
+    is_due = step.attempt > 0 or step.status is not StepStatus.BLOCKED
+    values[RUN] = hook_value(tx, run_id, step.step) if is_due else "null"
+
+
+def _fill(template: Any, hole: Hole, values: Values) -> None:
+    place = template
+    for key in hole.where[:-1]:
+        place = place[key]
+    try:
+        filling = msgspec.json.decode(value_of(hole.what, values))
+    except SerializationError:  # a part of a result that is not there yet
+        filling = None
+    place[hole.where[-1]] = filling
+
+
+def _result(tx: Transaction, run_id: str, step: StepInfo) -> Any:
+    if step.status is not StepStatus.SUCCEEDED:
+        return None
+    try:
+        return msgspec.json.decode(load(tx, run_id, [step.step]).of([step.step])[step.step])
+    except (*UNREADABLE, SerializationError):
+        return None

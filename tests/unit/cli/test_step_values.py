@@ -1,0 +1,67 @@
+"""`segue show RUN --step NAME` shows what went in and what came out, without secrets, and not too much."""
+
+from __future__ import annotations
+
+from segue import Segue, task
+from segue.cli.values import SHOWN, SHOWN_IN_JSON
+from tests.unit.cli.conftest import Shell
+
+
+@task
+def login(user: str, password: str, options: dict[str, str]) -> dict[str, str]:
+    return {"user": user, "token": password * 2}
+
+
+@task
+def long(size: int) -> str:
+    return "x" * size
+
+
+def test_a_step_shows_its_arguments_and_result(shell: Shell) -> None:
+    run_id = shell.start("census", "monday")
+    assert "result" not in shell("show", run_id, "--step", "list_paths").stdout
+    shell("worker", "--burst", "--pool", "thread")
+    text = shell("show", run_id, "--step", "list_paths").stdout
+    assert 'arguments  "monday"' in text
+    assert 'result     ["monday/0",' in text
+    [step] = shell.json("show", run_id, "--step", "count[3]")["steps"]
+    assert (step["arguments"], step["result"]) == ([["monday/3"], {}], 8)
+    failed = shell.start("failing", "no luck")
+    shell("worker", "--burst", "--pool", "thread")
+    text = shell("show", failed, "--step", "fail").stdout
+    assert 'arguments  "no luck"' in text
+    assert "ValueError: no luck" in text
+
+
+def test_secrets_are_masked_in_every_form(sqlite_shell: Shell) -> None:
+    with Segue(sqlite_shell.url) as segue:
+        segue.run(login, "ada", password="s3cret", options={"api_key": "k3y", "url": "https://ada:s3cret@example.org"})
+        run = segue.runs()[0].id
+        assert segue.get(run).step(0).info().arguments[1]["password"] == "s3cret"  # code may see it
+    for words in (("--step", "0"), ("--step", "0", "--json"), ()):
+        text = sqlite_shell("show", run, *words).stdout
+        assert "s3cret" not in text, words
+        assert "k3y" not in text, words
+        assert "***" in text
+        assert "ada" in text
+
+
+def test_long_values_are_cut(sqlite_shell: Shell) -> None:
+    with Segue(sqlite_shell.url) as segue:
+        segue.run(long, SHOWN_IN_JSON * 2)
+        run = segue.runs()[0].id
+    text = sqlite_shell("show", run, "--step", "long").stdout
+    assert SHOWN - 10 < text.count("x") < SHOWN + 10
+    [step] = sqlite_shell.json("show", run, "--step", "long")["steps"]
+    assert step["result"].endswith("xxx… (200,002 characters)")
+    assert len(step["result"]) < SHOWN_IN_JSON + 50
+
+
+def test_what_a_task_returns_cannot_steer_the_terminal(sqlite_shell: Shell) -> None:
+    with Segue(sqlite_shell.url) as segue:
+        segue.run(login, "\x1b[2Jada", "p", {"\x1b[2J": "\u202e"})
+        run = segue.runs()[0].id
+    for words in ((), ("--json",)):
+        text = sqlite_shell("show", run, "--step", "0", *words).stdout
+        assert "\x1b" not in text
+        assert "\u202e" not in text
