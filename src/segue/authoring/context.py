@@ -6,10 +6,11 @@ The runner makes a `Context` for each attempt and activates it with `use`; tasks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextvars import ContextVar
+from datetime import datetime
 from numbers import Number
-from typing import Final, TypeVar, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -29,6 +30,32 @@ class Cancelled(BaseException):
     It is not an `Exception`, so that a task's own `except Exception` lets it through. A task that raises it by itself
     cancels nothing: its attempt has failed.
     """
+
+
+class Suspended(BaseException):
+    """Raised inside a task by `sleep` and `wait_for`: the attempt ends, and the task comes again when that is over.
+
+    It is not an `Exception`, so that a task's own `except Exception` lets it through. `finally` blocks run. Whatever
+    the task does after it has no effect on its step.
+    """
+
+
+class Journal(Protocol):
+    """What the running attempt records so that the next one goes on from there; see `segue.attempt.journal`."""
+
+    def checkpoint(
+        self, name: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, transactional: bool
+    ) -> Any:
+        """The recorded result of the function; it is called only if there is none."""
+        ...
+
+    def sleep(self, *, seconds: float | None, until: datetime | None) -> None:
+        """Return if this time is over; else raise Suspended."""
+        ...
+
+    def wait_for(self, name: str, *, timeout: float | None, default: str | None) -> Any:
+        """The value of the message; raises Suspended if it has not come."""
+        ...
 
 
 class NoStepError(SegueError, RuntimeError):
@@ -51,6 +78,7 @@ class Context(msgspec.Struct, frozen=True):
     failures: int = 0  # tries that failed before this one
     timeout: float | None = None  # seconds
     cancelled: Callable[[], bool] = _never
+    journal: Journal | None = None  # None where nothing can be recorded: on Celery, Dramatiq
 
     @property
     def idempotency_key(self) -> str:
@@ -60,6 +88,11 @@ class Context(msgspec.Struct, frozen=True):
 
 _context: Final[ContextVar[Context | None]] = ContextVar("segue_context", default=None)
 _clock = SystemClock()
+
+
+def running() -> Context | None:
+    """The running attempt; None outside of a step."""
+    return _context.get()
 
 
 def current() -> Context:

@@ -13,13 +13,14 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from segue.cli.checkpoints import checkpoints_table
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM, details, heading, tree
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
-from segue.client.records import attempt_record, event_record, run_record, step_record
+from segue.client.records import attempt_record, checkpoint_record, event_record, run_record, step_record
 from segue.client.step_tree import grow
 from segue.client.views import AttemptInfo, RunInfo, StepInfo
 from segue.client.wording import duration
@@ -44,7 +45,7 @@ STEPS_OF_ONE_NAME = 20
     "--step",
     "step_name",
     metavar="NAME",
-    help="Show this step (by name, or by its number) with its attempts and their output.",
+    help="Show this step (by name, or by its number) with its attempts, their output, and its checkpoints.",
 )
 @click.option(
     "--attempts", "with_attempts", is_flag=True, help="Add the attempts that failed, were lost or printed something."
@@ -168,9 +169,9 @@ def _show_steps(
 ) -> None:  # fmt: skip
     if as_json:
         documents = [step_record(step) for step in steps]
-        print_json(
-            {"run": run_record(run.info()), "steps": documents, "attempts": [attempt_record(each) for each in attempts]}
-        )
+        recorded = [checkpoint_record(each) for step in steps for each in run.step(step.step).checkpoints()]
+        attempted = [attempt_record(each) for each in attempts]
+        print_json({"run": run_record(run.info()), "steps": documents, "attempts": attempted, "checkpoints": recorded})
         return
     out = console()
     now = segue.engine.store.now()
@@ -178,6 +179,10 @@ def _show_steps(
         if number:
             out.print()
         put(out, details(step, now))
+        checkpoints = run.step(step.step).checkpoints()
+        if checkpoints:
+            out.print()
+            put(out, checkpoints_table(checkpoints, now))
         mine = [attempt for attempt in attempts if attempt.step == step.step]
         for attempt in mine:
             out.print()

@@ -126,7 +126,7 @@ def _explain_step(
             return why_pushed(tx, run, step, workers, now) or [_running(step, now)]
         case StepStatus.SENT:
             return why_pushed(tx, run, step, workers, now) or why_sent(run.status, step, workers, now)
-        case StepStatus.READY if step.gate == Gate.EVENT:
+        case StepStatus.READY if step.gate == Gate.EVENT or (step.is_suspended and step.event is not None):
             return [_waiting_for_event(tx, run, step, now)]
         case StepStatus.READY:
             return _ready(run, step, workers, limits, definitions, now)
@@ -177,7 +177,7 @@ def _ready(
     reasons = []
     if step.gate == Gate.TIMER and step.ready_at > now:
         why = f"its try number {step.attempt} failed, it is tried again at" if step.failures else "it is delayed until"
-        why = "it sleeps until" if step.task == SLEEP else why
+        why = "it sleeps until" if step.task == SLEEP or step.is_suspended else why
         until = step.ready_at.isoformat(timespec="seconds")
         reasons.append(
             Reason("delayed", step.name, f"{why} {until} (in {span((step.ready_at - now).total_seconds())})")
@@ -248,14 +248,23 @@ def _limited(step: StepInfo, why: Why) -> Reason:
 
 def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> Reason:
     """Since when, until when, and what would end the wait."""
-    since = f"{step.ready_at.isoformat(timespec='seconds')}" if step.ready_at else "an unknown time"
-    text = f"has waited for {step.event!r} since {since}"
-    for [ends_at] in tx.all("wait_ends_at", run_id=run.id, step=step.step):
-        until = moment_of(tx, ends_at)
-        left = f"in {span((until - now).total_seconds())}" if until and until > now else "now"
-        text += f", and gives up at {until.isoformat(timespec='seconds')} ({left})" if until else ""
+    begun, until = _times_of_wait(tx, run, step)
+    text = f"has waited for {step.event!r} since {begun.isoformat(timespec='seconds') if begun else 'an unknown time'}"
+    if until is not None:
+        left = f"in {span((until - now).total_seconds())}" if until > now else "now"
+        text += f", and gives up at {until.isoformat(timespec='seconds')} ({left})"
     command = f"segue send {run.id} {shlex.quote(step.event or '')} [VALUE]"
     return Reason("waiting_for_event", step.name, f"{text}; send it with: {command}")
+
+
+def _times_of_wait(tx: Transaction, run: RunInfo, step: StepInfo) -> tuple[datetime | None, datetime | None]:
+    """When a wait began, and when it gives up."""
+    of_step = {"run_id": run.id, "step": step.step}
+    if step.gate == Gate.EVENT:
+        ends = tx.all("wait_ends_at", **of_step)
+        return step.ready_at, moment_of(tx, ends[0][0]) if ends else None
+    times = tx.all("wait_of_task", **of_step)
+    return (moment_of(tx, times[0][0]), moment_of(tx, times[0][1])) if times else (None, None)
 
 
 def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:

@@ -22,7 +22,7 @@ from segue.engine.stored import (
 )  # fmt: skip
 from segue.engine.views.select import RunFilter, page_of_ids
 from segue.errors import RunNotFoundError
-from segue.model import RUN, ErrorInfo, FailureInfo, RunStatus, StepStatus
+from segue.model import RUN, ErrorInfo, FailureInfo, Gate, RunStatus, StepStatus
 from segue.plan.codec import UNREADABLE
 from segue.plan.namespaces import bare, namespace_of, prefix_of
 from segue.store.protocol import Transaction
@@ -100,6 +100,12 @@ class StepInfo(msgspec.Struct, frozen=True):
     handle: str | None = None  # the executor's name for the attempt
     sent_at: datetime | None = None
     sent_until: datetime | None = None  # if it has not begun by then, its executor is asked
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether its task sleeps, or waits for a message (`event`), in the middle of its work."""
+        is_timed = self.status == StepStatus.READY and self.gate == Gate.TIMER
+        return is_timed and self.attempt > 0 and self.error is None
 
 
 class AttemptInfo(msgspec.Struct, frozen=True):

@@ -1,0 +1,307 @@
+"""The journal of one attempt: what its task records inside the step, and what earlier attempts recorded.
+
+A task runs from its beginning in every attempt. Each call of `checkpoint`, `sleep` and `wait_for` is compared with the
+record of the same number: if there is one, the call takes its value; the first call without one continues the journal.
+So loops and branches in plain Python go on where an attempt was lost, as long as they decide by recorded values only.
+
+Promises: a call that differs from its record raises CheckpointError, and changes nothing; a result is recorded before
+the task sees it; after the attempt was given to another worker, or suspended, no further function is called. The
+records are written by the process that runs the task, on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from inspect import isawaitable, iscoroutinefunction
+from time import monotonic, sleep  # by name: a task may replace them
+from typing import Any, NoReturn, TypeVar
+
+from segue.attempt.recorded import Recorded, fingerprint_of
+from segue.authoring.context import Cancelled, Suspended
+from segue.engine.checkpoints import (
+    MOST_CHECKPOINTS,
+    Call,
+    Checkpoint,
+    Kind,
+    NotCurrentError,
+    begin_sleep,
+    begin_wait,
+    checkpoints_of,
+    look_at_wait,
+    put_value,
+    record_value,
+    written,
+)
+from segue.engine.transactional import TaskTransactions
+from segue.errors import PASSING_ERRORS, CheckpointError, DefinitionError, RunNotFoundError, WaitTimeoutError
+from segue.model import Attempt
+from segue.store.protocol import Store
+
+PATIENCE_SECONDS = 30.0
+"""So long a record is tried again while the database is away: its function has been called already."""
+
+T = TypeVar("T")
+FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
+_FROM_SCRATCH = "or run the step from scratch: segue retry RUN --from STEP --fresh"
+
+
+class AttemptJournal:
+    """The journal of the running attempt, for `Context.journal`. It reads nothing until it is used."""
+
+    __slots__ = (
+        "_attempt",
+        "_is_over",
+        "_is_to_end",
+        "_lock",
+        "_names",
+        "_next",
+        "_pid",
+        "_records",
+        "_refusal",
+        "_transactions",
+        "_values",
+        "is_suspended",
+    )
+
+    def __init__(
+        self, attempt: Attempt, transactions: TaskTransactions | None, values: Recorded, *,
+        is_to_end: Callable[[], bool], refusal: str | None = None,
+    ) -> None:  # fmt: skip
+        self._attempt = attempt
+        self._transactions = transactions
+        self._values = values
+        self._is_to_end = is_to_end
+        self._refusal = refusal
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # held during a call
+        self._records: list[Checkpoint] | None = None
+        self._names: set[str] = set()
+        self._next = 0
+        self._is_over = False  # the attempt is not the current one of its step any more
+        self.is_suspended = False
+
+    # The calls of a task ----------------------------------------------------------------------------------------------
+
+    def checkpoint(
+        self, name: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, transactional: bool
+    ) -> Any:
+        """The recorded result of the function; it is called only if there is none."""
+        what = f"checkpoint({name!r})"
+        if iscoroutinefunction(fn):
+            return self._checkpoint_async(what, name, fn, args, kwargs)
+        with self._calling(what):
+            call, known = self._begin(Kind.CHECKPOINT, what, name, args, kwargs)
+            if known is not None:
+                return self._values.read(known.value, fn)
+            if transactional:
+                return self._call_in_transaction(what, call, fn, args, kwargs)
+            value = fn(*args, **kwargs)
+            text, value = self._values.written(what, fn, _no_awaitable(what, value))
+            self._add(self._write(call, lambda store: record_value(store, call, text)))
+            return value
+
+    async def _checkpoint_async(
+        self, what: str, name: str, fn: Callable[..., Awaitable[Any]], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """The same for an `async def` function: the event loop goes on while the database is asked."""
+        with self._calling(what):
+            call, known = await asyncio.to_thread(self._begin, Kind.CHECKPOINT, what, name, args, kwargs)
+            if known is not None:
+                return await asyncio.to_thread(self._values.read, known.value, fn)
+            value = await fn(*args, **kwargs)
+            text, value = await asyncio.to_thread(self._values.written, what, fn, value)
+            self._add(await asyncio.to_thread(self._write, call, lambda store: record_value(store, call, text)))
+            return value
+
+    def sleep(self, *, seconds: float | None, until: datetime | None) -> None:
+        """Return if this time is over; else raise Suspended."""
+        with self._calling("sleep()"):
+            call, known = self._begin(Kind.SLEEP, "sleep()", "")
+            if known is None:
+                known = self._write(call, lambda store: begin_sleep(store, call, seconds=seconds, until=until))
+                self._add(known)
+            if known.is_open(self._store.now()):
+                self._suspend()
+
+    def wait_for(self, name: str, *, timeout: float | None, default: str | None) -> Any:
+        """The value of the message; raises Suspended if it has not come, and WaitTimeoutError if it came too late."""
+        with self._calling(f"wait_for({name!r})"):
+            call, known = self._begin(Kind.WAIT, f"wait_for({name!r})", name)
+            if known is None:
+                known = self._write(call, lambda store: begin_wait(store, call, timeout=timeout))
+                self._add(known)
+            elif known.finished_at is None:
+                known = self._write(call, lambda store: look_at_wait(store, call, default=default))
+            if known.finished_at is None:
+                self._suspend()
+            if known.value is None:
+                raise WaitTimeoutError(f"{name!r} was not sent in the time that wait_for was given")
+            return self._values.read(known.value, None)
+
+    def _call_in_transaction(
+        self, what: str, call: Call, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        assert self._transactions is not None  # `_begin` has refused
+        transaction = self._transactions.begin(self._attempt)
+        try:
+            value = fn(transaction.connection, *args, **kwargs)
+            text, value = self._values.written(what, fn, _no_awaitable(what, value))
+            if self._is_to_end():
+                raise Cancelled
+        except BaseException as exc:
+            ended = transaction.undo(close=self._is_to_end())
+            if ended is not None:
+                raise ended from exc
+            raise
+        try:
+            self._add(transaction.keep(lambda tx, now: written(put_value(tx, call, text, now), call, text, now)))
+        except NotCurrentError:
+            self._end()
+        return value
+
+    # Records ----------------------------------------------------------------------------------------------------------
+
+    def _calling(self, what: str) -> _Calling:
+        """The block of a call. Raises if the attempt is over, or another call has not ended."""
+        if self.is_suspended:
+            raise Suspended
+        if self._is_to_end() or self._is_over:
+            raise Cancelled
+        if self._refusal is not None:
+            raise DefinitionError(f"{what} was called {self._refusal}")
+        if os.getpid() != self._pid:
+            raise CheckpointError(
+                f"{what} was called in a process that the task has started; call it in the task itself"
+            )
+        if not self._lock.acquire(blocking=False):
+            raise CheckpointError(
+                f"{what} was called while another call has not ended. Calls come one after another: not inside a "
+                "function that is itself recorded, nor in several threads or coroutines at once. For work side by "
+                "side, make it steps: task.map(items)"
+            )
+        return _Calling(self._lock)
+
+    def _begin(
+        self, kind: Kind, what: str, name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> tuple[Call, Checkpoint | None]:
+        """The call, and its record if there is one. Raises CheckpointError if it differs from the record."""
+        if self._records is None:
+            run_id, step, _ = self._attempt
+            self._records = self._reach(lambda store: _load(store, run_id, step))
+        if kind is Kind.CHECKPOINT:
+            if name in self._names:
+                raise CheckpointError(
+                    f"{what} was called twice in one attempt. Give each call a name of its own; in a loop, with the "
+                    f"number of the round: checkpoint(f'{name} {{number}}', ...)"
+                )
+            self._names.add(name)
+        call = Call(self._attempt, self._next, kind, name, fingerprint_of(kind, name, args, kwargs or {}))
+        self._next += 1
+        known = self._records[call.ordinal] if call.ordinal < len(self._records) else None
+        if known is not None:
+            _compare(what, call, known)
+        elif call.ordinal >= MOST_CHECKPOINTS:
+            raise CheckpointError(
+                f"{what} would be record {call.ordinal + 1:,} of its step, which may have {MOST_CHECKPOINTS:,}. Let "
+                "one call do more, or make it several steps"
+            )
+        return call, known
+
+    def _add(self, record: Checkpoint) -> None:
+        assert self._records is not None
+        self._records.append(record)
+
+    def _suspend(self) -> NoReturn:
+        self.is_suspended = True
+        raise Suspended
+
+    def _end(self) -> NoReturn:
+        self._is_over = True
+        raise Cancelled(f"attempt {self._attempt[2]} was taken from its worker, so nothing more of it is recorded")
+
+    def _write(self, call: Call, do: Callable[[Store], Checkpoint]) -> Checkpoint:
+        try:
+            return self._reach(lambda store: _written_once(store, call, do))
+        except (NotCurrentError, RunNotFoundError):
+            self._end()
+
+    def _reach(self, do: Callable[[Store], T]) -> T:
+        """Do it, again and again while the database is away, until the patience is over."""
+        until, pause = monotonic() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return do(self._store)
+            except PASSING_ERRORS:
+                if self._is_to_end() or monotonic() + pause >= until:
+                    raise
+                sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    @property
+    def _store(self) -> Store:
+        assert self._transactions is not None  # else there is a refusal
+        return self._transactions.store
+
+
+class _Calling:
+    """The lock of a call, released at its end."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _load(store: Store, run_id: str, step: int) -> list[Checkpoint]:
+    with store.reading() as tx:
+        return checkpoints_of(tx, run_id, step)
+
+
+def _written_once(store: Store, call: Call, do: Callable[[Store], Checkpoint]) -> Checkpoint:
+    """Do it; if this attempt had committed the record already, and only the answer was lost, that one."""
+    try:
+        return do(store)
+    except NotCurrentError:
+        run_id, step, attempt = call.attempt
+        for record in _load(store, run_id, step)[call.ordinal : call.ordinal + 1]:
+            if record.attempt == attempt and record.fingerprint == call.fingerprint:
+                return record
+        raise
+
+
+def _compare(what: str, call: Call, known: Checkpoint) -> None:
+    """Raise CheckpointError unless the record is of this very call."""
+    if call.fingerprint == known.fingerprint:
+        return
+    if (call.kind, call.name) == (known.kind, known.name):
+        raise CheckpointError(
+            f"{what} was called with other arguments than in attempt {known.attempt}, which recorded it. Pass the same "
+            f"arguments in every attempt: they may depend on those of the task and on recorded results; {_FROM_SCRATCH}"
+        )
+    there = known.kind if known.kind == Kind.SLEEP else f"{known.kind} {known.name!r}"
+    raise CheckpointError(
+        f"{what} was called where attempt {known.attempt} had recorded {there} (number {known.ordinal + 1}). Every "
+        "attempt must make the same calls in the same order: decide by the arguments of the task and by recorded "
+        f"results only, not by the clock or chance, and put new calls behind the old ones; {_FROM_SCRATCH}"
+    )
+
+
+def _no_awaitable(what: str, value: Any) -> Any:
+    if isawaitable(value):
+        close = getattr(value, "close", None)
+        if callable(close):
+            close()
+        raise CheckpointError(
+            f"{what} was given a function that returns an awaitable; give the `async def` function itself"
+        )
+    return value
