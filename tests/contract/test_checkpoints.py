@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 
 from segue import Limit, Run, Skip, checkpoint, current, group, sleep, task, wait_for, workflow
 from segue.attempt.recorded import fingerprint_of
+from segue.authoring.context import Context, use
 from segue.engine.checkpoints import MOST_CHECKPOINTS
 from segue.engine.chores import delete_runs
 from segue.engine.payload_uses import count_payloads
-from segue.errors import DefinitionError, RunFailedError, WaitTimeoutError
+from segue.errors import CheckpointError, DefinitionError, RunFailedError, WaitTimeoutError
 from segue.payloads import FilePayloads, Payloads
 from segue.testing import Workbench
 from tests.contract.stage import connect
@@ -133,6 +135,33 @@ def test_what_raises_is_not_recorded(bench: Workbench) -> None:
 
     run = start(bench, lambda: checkpoint("flaky", flaky))
     assert (run.result(), CALLS) == (1, ["flaky", "flaky"])
+
+
+def test_a_caught_failure_may_be_tried_again_and_not_passed_over(bench: Workbench) -> None:
+    def flaky() -> int:
+        CALLS.append("flaky")
+        if len(CALLS) < 3:
+            raise OSError
+        return 1
+
+    def patient() -> int:
+        for _ in range(5):
+            with suppress(OSError):
+                return checkpoint("flaky", flaky) + checkpoint("next", abs, -1)
+        return 0
+
+    def careless() -> int:
+        with suppress(OSError):
+            checkpoint("flaky", flaky)
+        with suppress(CheckpointError):
+            checkpoint("next", abs, -1)
+        return checkpoint("last", abs, -1)
+
+    run = start(bench, patient)
+    assert (run.result(), CALLS) == (2, ["flaky"] * 3)
+    assert [record.number for record in run.step(0).checkpoints()] == [1, 2]
+    CALLS.clear()
+    assert "checkpoint('next') was called after checkpoint('flaky') had raised" in error_of(start(bench, careless))
 
 
 def test_long_results_lie_in_the_payload_store(database_url: str, tmp_path: Path) -> None:
@@ -335,6 +364,17 @@ def test_outside_of_a_step_it_is_the_function() -> None:
         checkpoint("a", call, 5, transactional=True)
 
 
+@pytest.mark.parametrize("call", [lambda: sleep(5), lambda: wait_for("go"), lambda: checkpoint("a", abs, 5)])
+def test_it_is_refused_where_nothing_can_be_recorded(call: Callable[[], Any]) -> None:
+    """In a task of Celery or an actor of Dramatiq."""
+    context = Context("run", 0, 1, "resize", "celery:resize", lambda *_: None)
+    with (
+        use(context),
+        pytest.raises(DefinitionError, match="in the step resize, which runs outside"),
+    ):
+        call()
+
+
 def test_fingerprints_do_not_depend_on_the_process() -> None:
     words = {"a", "b", "c", "d", "e"}
     same = [fingerprint_of("checkpoint", "n", [set(order), object()], {}) for order in (sorted(words), words)]
@@ -409,7 +449,7 @@ def test_a_retry_goes_on_and_a_fresh_one_does_not(bench: Workbench) -> None:
     run.retry("scripted")  # it had succeeded: all is done again
     bench.work()
     assert (run.result(), CALLS) == (1, [1, "mended", 1])
-    assert [record.attempt for record in copy.step("scripted").checkpoints()] == [1]
+    assert [record.attempt for record in copy.step("scripted").checkpoints()] == [0]
 
 
 def test_fresh_forgets_what_a_failed_step_recorded(bench: Workbench) -> None:

@@ -60,9 +60,11 @@ class AttemptJournal:
         "_names",
         "_next",
         "_pid",
+        "_problem",
         "_records",
         "_refusal",
         "_transactions",
+        "_unrecorded",
         "_values",
         "is_suspended",
     )
@@ -81,6 +83,8 @@ class AttemptJournal:
         self._records: list[Checkpoint] | None = None
         self._names: set[str] = set()
         self._next = 0
+        self._unrecorded: Call | None = None  # what began without a record; after the call, it has raised
+        self._problem: CheckpointError | None = None
         self._is_over = False  # the attempt is not the current one of its step any more
         self.is_suspended = False
 
@@ -102,7 +106,7 @@ class AttemptJournal:
             value = fn(*args, **kwargs)
             text, value = self._values.written(what, fn, _no_awaitable(what, value))
             self._add(self._write(call, lambda store: record_value(store, call, text)))
-            return value
+        return value
 
     async def _checkpoint_async(
         self, what: str, name: str, fn: Callable[..., Awaitable[Any]], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -115,7 +119,7 @@ class AttemptJournal:
             value = await fn(*args, **kwargs)
             text, value = await asyncio.to_thread(self._values.written, what, fn, value)
             self._add(await asyncio.to_thread(self._write, call, lambda store: record_value(store, call, text)))
-            return value
+        return value
 
     def sleep(self, *, seconds: float | None, until: datetime | None) -> None:
         """Return if this time is over; else raise Suspended."""
@@ -171,6 +175,8 @@ class AttemptJournal:
             raise Suspended
         if self._is_to_end() or self._is_over:
             raise Cancelled
+        if self._problem is not None:
+            raise self._problem
         if self._refusal is not None:
             raise DefinitionError(f"{what} was called {self._refusal}")
         if os.getpid() != self._pid:
@@ -183,7 +189,13 @@ class AttemptJournal:
                 "function that is itself recorded, nor in several threads or coroutines at once. For work side by "
                 "side, make it steps: task.map(items)"
             )
-        return _Calling(self._lock)
+        return _Calling(self)
+
+    def end_call(self, error: BaseException | None) -> None:
+        """A call has ended, with this error if it raised."""
+        if isinstance(error, CheckpointError):
+            self._problem = error  # a task that catches it must not go on with calls of another order
+        self._lock.release()
 
     def _begin(
         self, kind: Kind, what: str, name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -192,28 +204,42 @@ class AttemptJournal:
         if self._records is None:
             run_id, step, _ = self._attempt
             self._records = self._reach(lambda store: _load(store, run_id, step))
-        if kind is Kind.CHECKPOINT:
-            if name in self._names:
-                raise CheckpointError(
-                    f"{what} was called twice in one attempt. Give each call a name of its own; in a loop, with the "
-                    f"number of the round: checkpoint(f'{name} {{number}}', ...)"
-                )
-            self._names.add(name)
+        if kind is Kind.CHECKPOINT and name in self._names:
+            raise CheckpointError(
+                f"{what} was called twice in one attempt. Give each call a name of its own; in a loop, with the number "
+                f"of the round: checkpoint(f'{name} {{number}}', ...)"
+            )
         call = Call(self._attempt, self._next, kind, name, fingerprint_of(kind, name, args, kwargs or {}))
-        self._next += 1
+        if self._unrecorded is not None and self._unrecorded.fingerprint != call.fingerprint:
+            raise CheckpointError(
+                f"{what} was called after checkpoint({self._unrecorded.name!r}) had raised, and the task caught that. "
+                "A failure is not recorded, so the next attempt could not go on from here. Catch it inside the "
+                "function, and return what the task needs to know of it; or make the same call again"
+            )
         known = self._records[call.ordinal] if call.ordinal < len(self._records) else None
         if known is not None:
             _compare(what, call, known)
+            self._pass(call)
         elif call.ordinal >= MOST_CHECKPOINTS:
             raise CheckpointError(
                 f"{what} would be record {call.ordinal + 1:,} of its step, which may have {MOST_CHECKPOINTS:,}. Let "
                 "one call do more, or make it several steps"
             )
+        else:
+            self._unrecorded = call
         return call, known
 
     def _add(self, record: Checkpoint) -> None:
         assert self._records is not None
+        assert self._unrecorded is not None
         self._records.append(record)
+        self._pass(self._unrecorded)
+        self._unrecorded = None
+
+    def _pass(self, call: Call) -> None:
+        self._next += 1
+        if call.kind is Kind.CHECKPOINT:
+            self._names.add(call.name)
 
     def _suspend(self) -> NoReturn:
         self.is_suspended = True
@@ -248,18 +274,18 @@ class AttemptJournal:
 
 
 class _Calling:
-    """The lock of a call, released at its end."""
+    """The block of a call."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_journal",)
 
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
+    def __init__(self, journal: AttemptJournal) -> None:
+        self._journal = journal
 
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        self._journal.end_call(error)
 
 
 def _load(store: Store, run_id: str, step: int) -> list[Checkpoint]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
-from segue.authoring.context import Context, running
+from segue.authoring.context import Context, Journal, running
 from segue.errors import DefinitionError
 from segue.given import shown
 
@@ -56,15 +56,20 @@ def checkpoint(name: str, fn: Callable[..., Any], /, *args: Any, transactional: 
             f"checkpoint({name!r}, transactional=True) was given an async function, but the connection is synchronous; "
             "give a plain function"
         )
-    return journal_of(context, f"checkpoint({name!r})").checkpoint(name, fn, args, kwargs, transactional=transactional)
+    return journal_of(context, f"checkpoint({name!r})", "task").checkpoint(
+        name, fn, args, kwargs, transactional=transactional
+    )
 
 
-def journal_of(context: Context, what: str) -> Any:
-    """The journal of the running attempt. Raises DefinitionError where nothing can be recorded."""
+def journal_of(context: Context, what: str, element: str) -> Journal:
+    """The journal of the running attempt. Raises DefinitionError where nothing can be recorded.
+
+    `element` is what can be used in a plan instead: `element.s(...)`.
+    """
     if context.journal is None:
         raise DefinitionError(
             f"{what} was called in the step {context.name}, which runs outside of Segue's workers, where nothing can "
-            "be recorded inside a step. Make it a task of Segue, or steps of its own"
+            f"be recorded inside a step. Use a task of Segue, or a step of its own: {element}.s(...) in a plan"
         )
     return context.journal
 

@@ -69,7 +69,7 @@ class WaitFor:
             check_name("wait_for", name)
             seconds = None if timeout is None else seconds_of("wait_for", "timeout", timeout, above_zero=True)
             text = None if default is _NOTHING else encode(default, f"default of wait_for({name!r})")
-            journal = journal_of(inside, f"wait_for({name!r})")
+            journal = journal_of(inside, f"wait_for({name!r})", "wait_for")
             return journal.wait_for(name, timeout=seconds, default=text)
         made = self.s(name, timeout=timeout, default=default)
         return made if current_trace.get() is None else made()
@@ -133,7 +133,7 @@ class Sleep:
         inside = _task_inside()
         if inside is not None:
             wait = None if until is not None else seconds_of("sleep", "seconds", seconds, above_zero=False)
-            return journal_of(inside, "sleep()").sleep(seconds=wait, until=until)
+            return journal_of(inside, "sleep()", "sleep").sleep(seconds=wait, until=until)
         return made if current_trace.get() is None else made()
 
     def s(self, seconds: Any = _NOTHING, /, *, until: Any = None) -> Signature:

@@ -17,7 +17,7 @@ class CheckpointInfo(msgspec.Struct, frozen=True):
     number: int  # from 1, in the order of the calls
     kind: str  # checkpoint, sleep, wait
     name: str  # of the checkpoint, or of the message; '' for a sleep
-    attempt: int  # that recorded it; 0: in the run that this one is a fork of
+    attempt: int  # that recorded it; 0: one of the run that this one is a fork of
     started_at: datetime
     due_at: datetime | None  # when a sleep is over, or a wait gives up
     finished_at: datetime | None  # None for a sleep, and for a wait that has not ended

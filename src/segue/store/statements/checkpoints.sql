@@ -69,8 +69,9 @@ SELECT started_at, due_at FROM segue_checkpoints
 WHERE run_id = :run_id AND step = :step AND kind = 'wait' AND finished_at IS NULL;
 
 -- name: fork_checkpoints
-INSERT INTO segue_checkpoints (run_id, step, {checkpoint_columns})
-SELECT :new_id, step, {checkpoint_columns} FROM segue_checkpoints WHERE run_id = :run_id;
+-- In the new run no attempt has made them.
+INSERT INTO segue_checkpoints (run_id, step, ordinal, kind, name, fingerprint, attempt, value, started_at, due_at, finished_at)
+SELECT :new_id, step, ordinal, kind, name, fingerprint, 0, value, started_at, due_at, finished_at FROM segue_checkpoints WHERE run_id = :run_id;
 
 -- name: discard_checkpoints
 DELETE FROM segue_checkpoints WHERE run_id = :run_id AND {among};
