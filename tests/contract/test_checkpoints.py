@@ -164,6 +164,22 @@ def test_a_caught_failure_may_be_tried_again_and_not_passed_over(bench: Workbenc
     assert "checkpoint('next') was called after checkpoint('flaky') had raised" in error_of(start(bench, careless))
 
 
+@task(name="checkpoints.item", retries=1, retry_delay=0)
+def item_of_batch(number: int) -> int:
+    found = checkpoint("twice", after, call(number) * 2)
+    if number == 2:
+        break_at(0)
+    return found
+
+
+def test_each_item_of_a_batch_has_names_of_its_own(bench: Workbench) -> None:
+    run = bench.segue.start(item_of_batch.map([1, 2, 3], batch=3))
+    bench.work()
+    assert run.result() == [2, 4, 6]
+    [step] = [step for step in run.steps() if step.failures]
+    assert [record.name for record in run.step(step.step).checkpoints()] == ["0: twice", "1: twice", "2: twice"]
+
+
 def test_long_results_lie_in_the_payload_store(database_url: str, tmp_path: Path) -> None:
     payloads = Payloads(FilePayloads(tmp_path), threshold=10_000)
 

@@ -56,6 +56,7 @@ class AttemptJournal:
         "_attempt",
         "_is_over",
         "_is_to_end",
+        "_item",
         "_lock",
         "_names",
         "_next",
@@ -83,6 +84,7 @@ class AttemptJournal:
         self._records: list[Checkpoint] | None = None
         self._names: set[str] = set()
         self._next = 0
+        self._item = ""  # before the names of checkpoints, in a batch
         self._unrecorded: Call | None = None  # what began without a record; after the call, it has raised
         self._problem: CheckpointError | None = None
         self._is_over = False  # the attempt is not the current one of its step any more
@@ -94,7 +96,7 @@ class AttemptJournal:
         self, name: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, transactional: bool
     ) -> Any:
         """The recorded result of the function; it is called only if there is none."""
-        what = f"checkpoint({name!r})"
+        what, name = f"checkpoint({name!r})", f"{self._item}{name}"
         if iscoroutinefunction(fn):
             return self._checkpoint_async(what, name, fn, args, kwargs)
         with self._calling(what):
@@ -145,6 +147,10 @@ class AttemptJournal:
             if known.value is None:
                 raise WaitTimeoutError(f"{name!r} was not sent in the time that wait_for was given")
             return self._values.read(known.value, None)
+
+    def begin_item(self, number: int) -> None:
+        """From now on the calls are of this item of a batch, so names of earlier items may be used again."""
+        self._item = f"{number}: "
 
     def _call_in_transaction(
         self, what: str, call: Call, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -10,6 +10,7 @@ from itertools import chain as chained
 from typing import Any
 
 from segue.authoring.compose import Element
+from segue.authoring.context import begin_item
 from segue.authoring.mapping import FLATTEN, MAP, MAP_BATCH, MAP_BATCH_ASYNC, Named, checked_items, mapped
 from segue.authoring.options import Placement
 from segue.authoring.task import Task, is_retryable, task, tasks
@@ -42,7 +43,8 @@ def map_batch(items: list[Any], *, target: str, fixed: dict[str, Any], star: boo
     """Call `target` for each of a few items, one after another; the first error ends the attempt."""
     wanted = _wanted(target)
     results = []
-    for item in items:
+    for number, item in enumerate(items):
+        begin_item(number)
         args, kwargs = _arguments(wanted, item, fixed, star)
         try:
             results.append(wanted.fn(*args, **kwargs))
@@ -57,7 +59,8 @@ async def map_batch_async(items: list[Any], *, target: str, fixed: dict[str, Any
     """Await `target` for each of a few items, one after another; the first error ends the attempt."""
     wanted = _wanted(target)
     results = []
-    for item in items:
+    for number, item in enumerate(items):
+        begin_item(number)
         args, kwargs = _arguments(wanted, item, fixed, star)
         try:
             results.append(await wanted.fn(*args, **kwargs))

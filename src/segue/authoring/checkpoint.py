@@ -10,6 +10,7 @@ from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
 from segue.authoring.context import Context, Journal, running
+from segue.authoring.task import Task
 from segue.errors import DefinitionError
 from segue.given import shown
 
@@ -43,6 +44,8 @@ def checkpoint(name: str, fn: Callable[..., Any], /, *args: Any, transactional: 
             rows = checkpoint(f"page {page}", fetch, url, page=page)
     """
     check_checkpoint(name, fn)
+    if isinstance(fn, Task):
+        fn = fn.fn
     context = running()
     if context is None:
         if transactional:

@@ -57,6 +57,10 @@ class Journal(Protocol):
         """The value of the message; raises Suspended if it has not come."""
         ...
 
+    def begin_item(self, number: int) -> None:
+        """From now on the calls are of this item of a batch, so names of earlier items may be used again."""
+        ...
+
 
 class NoStepError(SegueError, RuntimeError):
     """`current()` was called outside of a step."""
@@ -109,6 +113,13 @@ def current() -> Context:
             "or pass its values as arguments"
         )
     return context
+
+
+def begin_item(number: int) -> None:
+    """Say that the step goes on with this item of its batch."""
+    context = _context.get()
+    if context is not None and context.journal is not None:
+        context.journal.begin_item(number)
 
 
 class use:  # noqa: N801 - used as `with use(context):`
