@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -357,6 +357,7 @@ def test_calls_that_differ_are_refused_at_once(bench: Workbench, body: Callable[
         (lambda: checkpoint("a", scripted_async.fn, transactional=True), "was given an async function"),
         (lambda: wait_for(""), "wait_for was given the name ''"),
         (lambda: sleep(until=datetime(2026, 1, 1)), "has a time zone"),  # noqa: DTZ001 - that is the mistake
+        (lambda: sleep(until=datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))), "is out of range in UTC"),
         (lambda: checkpoint("big", call, "x" * 17_000_000), "ResultTooLargeError: The result of checkpoint"),
     ],
 )
@@ -369,7 +370,7 @@ def test_wrong_calls_say_what_to_do(bench: Workbench, body: Callable[[], Any], p
 
 def test_there_are_only_so_many(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_CHECKPOINTS >= 10_000
-    monkeypatch.setattr("segue.attempt.journal.MOST_CHECKPOINTS", 3)
+    monkeypatch.setattr("segue.attempt.calls.MOST_CHECKPOINTS", 3)
     run = start(bench, lambda: [checkpoint(f"part {n}", call, n) for n in range(4)])
     assert "would be record 4 of its step, which may have 3" in error_of(run)
 

@@ -16,14 +16,14 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from inspect import isawaitable, iscoroutinefunction
+from inspect import iscoroutinefunction
 from time import monotonic, sleep  # by name: a task may replace them
 from typing import Any, NoReturn, TypeVar
 
+from segue.attempt.calls import called_meanwhile, called_twice, check_number, check_order, check_same, no_awaitable
 from segue.attempt.recorded import Recorded, fingerprint_of
 from segue.authoring.context import Cancelled, Suspended
 from segue.engine.checkpoints import (
-    MOST_CHECKPOINTS,
     Call,
     Checkpoint,
     Kind,
@@ -46,7 +46,6 @@ PATIENCE_SECONDS = 30.0
 
 T = TypeVar("T")
 FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
-_FROM_SCRATCH = "or run the step from scratch: segue retry RUN --from STEP --fresh"
 
 
 class AttemptJournal:
@@ -106,7 +105,7 @@ class AttemptJournal:
             if transactional:
                 return self._call_in_transaction(what, call, fn, args, kwargs)
             value = fn(*args, **kwargs)
-            text, value = self._values.written(what, fn, _no_awaitable(what, value))
+            text, value = self._values.written(what, fn, no_awaitable(what, value))
             self._add(self._write(call, lambda store: record_value(store, call, text)))
         return value
 
@@ -159,7 +158,7 @@ class AttemptJournal:
         transaction = self._transactions.begin(self._attempt)
         try:
             value = fn(transaction.connection, *args, **kwargs)
-            text, value = self._values.written(what, fn, _no_awaitable(what, value))
+            text, value = self._values.written(what, fn, no_awaitable(what, value))
             if self._is_to_end():
                 raise Cancelled
         except BaseException as exc:
@@ -190,11 +189,7 @@ class AttemptJournal:
                 f"{what} was called in a process that the task has started; call it in the task itself"
             )
         if not self._lock.acquire(blocking=False):
-            raise CheckpointError(
-                f"{what} was called while another call has not ended. Calls come one after another: not inside a "
-                "function that is itself recorded, nor in several threads or coroutines at once. For work side by "
-                "side, make it steps: task.map(items)"
-            )
+            raise called_meanwhile(what)
         return _Calling(self)
 
     def end_call(self, error: BaseException | None) -> None:
@@ -211,27 +206,15 @@ class AttemptJournal:
             run_id, step, _ = self._attempt
             self._records = self._reach(lambda store: _load(store, run_id, step))
         if kind is Kind.CHECKPOINT and name in self._names:
-            raise CheckpointError(
-                f"{what} was called twice in one attempt. Give each call a name of its own; in a loop, with the number "
-                f"of the round: checkpoint(f'{name} {{number}}', ...)"
-            )
+            raise called_twice(what, name)
         call = Call(self._attempt, self._next, kind, name, fingerprint_of(kind, name, args, kwargs or {}))
-        if self._unrecorded is not None and self._unrecorded.fingerprint != call.fingerprint:
-            raise CheckpointError(
-                f"{what} was called after checkpoint({self._unrecorded.name!r}) had raised, and the task caught that. "
-                "A failure is not recorded, so the next attempt could not go on from here. Catch it inside the "
-                "function, and return what the task needs to know of it; or make the same call again"
-            )
+        check_order(what, call, self._unrecorded)
         known = self._records[call.ordinal] if call.ordinal < len(self._records) else None
         if known is not None:
-            _compare(what, call, known)
+            check_same(what, call, known)
             self._pass(call)
-        elif call.ordinal >= MOST_CHECKPOINTS:
-            raise CheckpointError(
-                f"{what} would be record {call.ordinal + 1:,} of its step, which may have {MOST_CHECKPOINTS:,}. Let "
-                "one call do more, or make it several steps"
-            )
         else:
+            check_number(what, call)
             self._unrecorded = call
         return call, known
 
@@ -309,31 +292,3 @@ def _written_once(store: Store, call: Call, do: Callable[[Store], Checkpoint]) -
             if record.attempt == attempt and record.fingerprint == call.fingerprint:
                 return record
         raise
-
-
-def _compare(what: str, call: Call, known: Checkpoint) -> None:
-    """Raise CheckpointError unless the record is of this very call."""
-    if call.fingerprint == known.fingerprint:
-        return
-    if (call.kind, call.name) == (known.kind, known.name):
-        raise CheckpointError(
-            f"{what} was called with other arguments than in attempt {known.attempt}, which recorded it. Pass the same "
-            f"arguments in every attempt: they may depend on those of the task and on recorded results; {_FROM_SCRATCH}"
-        )
-    there = known.kind if known.kind == Kind.SLEEP else f"{known.kind} {known.name!r}"
-    raise CheckpointError(
-        f"{what} was called where attempt {known.attempt} had recorded {there} (number {known.ordinal + 1}). Every "
-        "attempt must make the same calls in the same order: decide by the arguments of the task and by recorded "
-        f"results only, not by the clock or chance, and put new calls behind the old ones; {_FROM_SCRATCH}"
-    )
-
-
-def _no_awaitable(what: str, value: Any) -> Any:
-    if isawaitable(value):
-        close = getattr(value, "close", None)
-        if callable(close):
-            close()
-        raise CheckpointError(
-            f"{what} was given a function that returns an awaitable; give the `async def` function itself"
-        )
-    return value

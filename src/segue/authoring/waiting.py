@@ -6,7 +6,7 @@ a name or a time may be the result of another step.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Unpack
 
 from segue.authoring.checkpoint import journal_of
@@ -206,6 +206,10 @@ def _moment(value: Any) -> Any:
         raise DefinitionError(
             f"sleep was given until={shown(value)}; give a datetime that has a time zone (tzinfo=UTC)"
         )
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise DefinitionError(f"sleep was given until={shown(value)}, which is out of range in UTC") from None
     return value
 
 
