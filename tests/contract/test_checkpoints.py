@@ -21,6 +21,7 @@ from segue.errors import CheckpointError, DefinitionError, RunFailedError, WaitT
 from segue.payloads import FilePayloads, Payloads
 from segue.testing import Workbench
 from tests.contract.stage import connect
+from tests.crash.working import let_leases_run_out
 
 BODY: list[Callable[[], Any]] = []
 """What `scripted` does."""
@@ -223,6 +224,22 @@ def test_a_sleep_gives_the_worker_back_and_is_no_try(bench: Workbench) -> None:
     assert run.attempts() == []
 
 
+def test_a_task_that_sleeps_well_forgets_the_workers_that_it_lost(bench: Workbench) -> None:
+    def body() -> int:
+        for number in range(3):
+            sleep(10)
+            if number not in CALLS:  # its worker is lost here, once
+                CALLS.append(number)
+                let_leases_run_out(bench.segue.url)
+                bench.segue.engine.rescue()
+        return 1
+
+    run = start(bench, body, scripted.options(lost_retries=1).s())
+    bench.finish(run)
+    assert (run.status, CALLS) == ("succeeded", [0, 1, 2])
+    assert [attempt.status for attempt in run.attempts()] == ["lost"] * 3
+
+
 def test_a_message_and_a_timeout(bench: Workbench) -> None:
     def body() -> list[Any]:
         first = wait_for("word", timeout=60)
@@ -405,9 +422,7 @@ def test_an_attempt_that_was_taken_away_records_nothing_more(bench: Workbench) -
     def body() -> list[Any]:
         found = [checkpoint("first", call, "first")]
         if "stale" not in CALLS:
-            with connect(bench.segue.url) as connection:
-                connection.execute("UPDATE segue_workers SET lease_until = '2001-01-01 00:00:00.000000'")
-                connection.commit()
+            let_leases_run_out(bench.segue.url)
             bench.segue.engine.rescue()
             try:
                 checkpoint("second", call, "stale")

@@ -340,8 +340,10 @@ def _ended(step: Facts, event: Ended) -> Change | Refused:
             return _become(step, StepStatus.BLOCKED)
         case Verdict.RECORDED:
             return REFUSED  # nothing is left to be written
-        case Verdict.RELEASED | Verdict.SUSPENDED:
-            return _again(step, verdict.value)
+        case Verdict.RELEASED:
+            return _again(step, "released")
+        case Verdict.SUSPENDED:  # it has come this far, so it is not what its workers died of
+            return Change(StepStatus.READY, step.attempt, step.failures, losses=0, cause="suspended")
         case Verdict.LOST:
             return _lost(step)
         case Verdict.FAILED:

@@ -30,9 +30,10 @@ UPDATE segue_steps SET gate = CASE WHEN gate = 'paused' THEN gate WHEN lane IS N
 WHERE run_id = :run_id AND step = :step AND status = 'ready' AND gate IN ('timer', 'paused');
 
 -- name: suspend_step
--- The attempt has ended because its task sleeps or waits: this counts neither as a failure nor as a loss.
+-- The attempt has ended because its task sleeps or waits: this counts neither as a failure nor as a loss, and former
+-- losses are forgotten.
 UPDATE segue_steps SET status = 'ready', gate = coalesce(CAST(:gate AS text), CASE WHEN lane IS NOT NULL THEN 'limit' END),
-    ready_at = :ready_at, event = CAST(:event AS text), error = NULL, worker_id = NULL, cancel_requested = false,
+    ready_at = :ready_at, event = CAST(:event AS text), losses = 0, error = NULL, worker_id = NULL, cancel_requested = false,
     sent_until = NULL
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
 
