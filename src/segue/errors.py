@@ -66,6 +66,12 @@ class ResultTooLargeError(SegueError, ValueError):
     """A result is larger than the limit for values in the database."""
 
 
+class CheckpointError(SegueError, RuntimeError):
+    """The calls of a task differ from those that an earlier attempt recorded, or cannot be recorded."""
+
+    segue_retryable = False
+
+
 class PayloadError(SerializationError):
     """A value that lies in a payload store cannot be read, or a value cannot be put there."""
 
@@ -117,7 +123,7 @@ class RunStateError(SegueError, RuntimeError):
 
 
 class WaitTimeoutError(SegueError, TimeoutError):
-    """The run did not end within the time given, or its pause was not confirmed by a worker of Celery."""
+    """The run did not end within the time given, a message did not come, or a worker of Celery confirmed no pause."""
 
 
 class DeliveryError(SegueError, RuntimeError):

@@ -278,6 +278,7 @@ class Verdict(StrEnum):
     CANCELLED = "cancelled"  # ended because the run was cancelled
     EXPANDED = "expanded"  # the task returned a plan
     LOST = "lost"  # its process was killed through no fault of the task: counted as a loss
+    SUSPENDED = "suspended"  # its task sleeps, or waits for a message: it comes again, and this counted as no try
     RELEASED = "released"  # not begun, or ended by a shutdown: handed back, not counted as a try
     RECORDED = "recorded"  # a transactional task recorded its outcome itself; never in the database
 

@@ -38,6 +38,8 @@ FORMER_ROWS = {
     "VALUES (gen_random_uuid(), 0, 1, 'failed', 'w', now())",
     "segue_progress": "(run_id, step, attempt, done, started_at, updated_at) "
     "VALUES (gen_random_uuid(), 0, 1, 0, now(), now())",
+    "segue_checkpoints": "(run_id, step, ordinal, kind, name, fingerprint, attempt, started_at) "
+    "VALUES (gen_random_uuid(), 0, 0, 'wait', 'n', 'f', 1, now())",
     "segue_unfinished": "(run_id, position, items) VALUES (gen_random_uuid(), 0, '[]')",
     "segue_keys": "(workflow, key, run_id) VALUES ('w', 'k', gen_random_uuid())",
     "segue_workers": "(id, name, queues, tasks, pool, concurrency, version, status, started_at, heartbeat_at, "
@@ -157,6 +159,7 @@ EXCEPT = {
     "holders_of_run": "once",
     "lane_to_close": "once",
     "list_events": "for display: the runs of a page of events",
+    "list_suspended_waits": "for display: the steps and runs of a page of waits",
     "list_waits": "for display: the runs of a page of waits",
     "open_debounce": "once",
     "page_of_label": "for display: the runs of a label",

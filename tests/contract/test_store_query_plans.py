@@ -42,6 +42,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         _fill(connection, url, "elsewhere", ASIDE // 2, "ready", None, queue="elsewhere")
         _fill(connection, url, "waiting", WAITING, "ready", "event")
         _fill_waits(connection)
+        _fill_checkpoints(connection)
         _fill_workers(connection, url)
         connection.commit()
         connection.execute("ANALYZE")
@@ -104,6 +105,17 @@ def _fill_waits(connection: Any) -> None:
         "WHERE gate = 'event'"
     )
     connection.execute("INSERT INTO segue_events (id, at, kind, run_id) SELECT id, created_at, 'x', id FROM segue_runs")
+
+
+def _fill_checkpoints(connection: Any) -> None:
+    """Each task that has ended recorded a result, and each delayed one waits for a message."""
+    for status, kind, finished in (("succeeded", "checkpoint", "'2026-01-01 00:00:00'"), ("ready", "wait", "NULL")):
+        connection.execute(
+            "INSERT INTO segue_checkpoints "
+            "(run_id, step, ordinal, kind, name, fingerprint, attempt, started_at, finished_at) "
+            f"SELECT run_id, step, 0, '{kind}', 'n' || step, 'f', 1, '2026-01-01 00:00:00', {finished} "
+            f"FROM segue_steps WHERE status = '{status}' AND coalesce(gate, 'timer') = 'timer' AND queue = 'default'"
+        )
 
 
 def _fill_workers(connection: Any, url: str) -> None:
@@ -204,6 +216,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "find_message": {"run_id": RUN_THAT_WAITS, "name": "never", "key": "k7"},
     "wait_rows": {"run_id": RUN_THAT_WAITS, "steps": [1, 2]},
     "list_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
+    "checkpoint_waiting": {"run_id": RUN_THAT_WAITS, "name": "never"},
+    "list_suspended_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
+    "checkpoints_of": {"run_id": RUN, "step": 7, "after": -1, "limit": 1000},
+    "last_checkpoint": {"run_id": RUN, "step": 7},
+    "wait_of_task": {"run_id": RUN, "step": 7},
+    "wake_suspended": {"run_id": RUN, "step": 7, "now": "2026-01-01 00:00:00"},
+    "discard_checkpoints": {"run_id": RUN, "steps": [1, 2]},
+    "fork_checkpoints": {"run_id": RUN, "new_id": WORKER},
     "list_events": {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10, "kinds": [], "every_kind": True}
     | MINE,
     "list_events_of_run": {
@@ -245,6 +265,7 @@ INDEXES = {
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
     "list_events_of_run": "segue_events_run", "runs_ending": "segue_runs_end_of_id",
     "ready_queues": "segue_steps_ready",
+    "checkpoint_waiting": "segue_checkpoints_waiting", "list_suspended_waits": "segue_checkpoints_waiting",
 }  # fmt: skip
 MOST_ROWS_THROWN_AWAY = 60  # a run has 50 steps, and some statements look through those of one run
 

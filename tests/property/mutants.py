@@ -51,6 +51,9 @@ WINDOW, WINDOWS = "engine/claiming/window.py", "tests/contract/test_window.py"
 PLAIN, PLAIN_TURNS = "store/statements/plain.postgres.sql", "tests/contract/test_plain_turns.py"
 FINISH, PAUSES = "tests/contract/test_store_finish.py", "tests/contract/test_store_pausing.py"
 
+CHECKPOINTS, CHECKPOINT_SQL = "tests/contract/test_checkpoints.py", "store/statements/checkpoints.sql"
+JOURNAL = "attempt/journal.py"
+
 
 class Mutant(NamedTuple):
     """A promise that is broken, and how: `old` becomes `new` in one file."""
@@ -422,6 +425,18 @@ MUTANTS = (
     Mutant("detour: nothing is passed by", "engine/detour.py", "in detour.pass_by:", "in ():", folder=DETOUR),
     Mutant("detour: nothing is skipped", "engine/detour.py", "in detour.skip:", "in ():", folder=DETOUR),
     Mutant("detour: a plain turn overlooks it", "engine/plain.py", " and outcome.detour is None", "", "postgres", DETOUR),
+    Mutant("checkpoints have no fence", CHECKPOINT_SQL, "AND attempt = :attempt AND {is_running}", "AND :attempt IS NOT NULL",
+           "taken_away and sqlite", CHECKPOINTS),
+    Mutant("checkpoints are not compared with calls", JOURNAL, "            check_same(what, call, known)\n", "",
+           "differ and sqlite", CHECKPOINTS),
+    Mutant("checkpoints that failed are passed over", "attempt/calls.py", "raised.fingerprint != call.fingerprint", "False",
+           "caught_failure and sqlite", CHECKPOINTS),
+    Mutant("checkpoints that wait miss a message before the suspension", "engine/checkpoints.py",
+           "last is not None and last.is_open(act.now)", "last is not None", "between and sqlite", CHECKPOINTS),
+    Mutant("checkpoints that wait are not woken", CHECKPOINT_SQL, "gate IN ('timer', 'paused')", "gate = 'event'",
+           "message and sqlite", CHECKPOINTS),
+    Mutant("checkpoints survive a retry of what had succeeded", "engine/reopening/rewrite.py",
+           "found.is_fresh or found.status_before", "found.is_fresh and found.status_before", "fresh_one and sqlite", CHECKPOINTS),
 )  # fmt: skip
 
 

@@ -6,13 +6,18 @@ import sys
 import time
 from pathlib import Path
 
-from segue import task
+from segue import checkpoint, task
 
 
 @task(name="spooled.double")
 def double(number: int) -> int:
     sys.stdout.write(f"doubling {number}\n")
     return 2 * number
+
+
+@task(name="spooled.recording")
+def recording() -> int:
+    return checkpoint("part", int, "5")
 
 
 @task(name="spooled.broken")

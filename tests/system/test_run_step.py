@@ -52,6 +52,13 @@ def test_a_failure_is_an_outcome_as_well(tmp_path: Path) -> None:
     assert (process.returncode, outcome.verdict, outcome.error.type) == (0, Verdict.FAILED, "ValueError")
 
 
+def test_without_a_database_nothing_can_be_recorded(tmp_path: Path) -> None:
+    run_step(spooled(tmp_path, "recording")).communicate()
+    error = outcome_of(tmp_path).error
+    assert error is not None
+    assert "checkpoint('part') was called in the step step, whose process has no connection" in error.message
+
+
 def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     process = run_step(spooled(tmp_path, "double", "[[4],{}]", modules=("no.such.module",)))
     process.communicate()

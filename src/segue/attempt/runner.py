@@ -20,7 +20,9 @@ from typing import Any
 
 from segue.attempt import around, outcomes
 from segue.attempt.beside import call_apart, run_on_loop
+from segue.attempt.journal import AttemptJournal
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES
+from segue.attempt.recorded import Recorded
 from segue.attempt.transactional import OnReturn, run_in_transaction
 from segue.authoring import declared, values
 from segue.authoring.context import Cancelled, Context, checked_progress, use
@@ -52,15 +54,16 @@ def run_job(
 
     `report` is called with progress at most twice a second, and with the last progress. Once `is_cancelled` returns
     True, the next `progress` of the task raises `Cancelled`, which gets through. Exceptions of the classes in
-    `let_through` are not caught. Transactional tasks need `transactions`; `on_return` is called before their outcome is
-    recorded. Values that lie in a payload store need `payloads`, which also takes long results.
+    `let_through` are not caught. Transactional tasks and checkpoints need `transactions`; `on_return` is called before
+    the outcome of a transactional task is recorded. Values that lie in a payload store need `payloads`, which also
+    takes long results.
 
     Example::
 
         outcome = run_job(job)
         assert outcome.verdict == Verdict.SUCCEEDED
     """
-    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes, payloads)
+    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes, payloads, transactions)
     if job.when is not None and (skipped := attempt.skipped_unless(job.when)) is not None:
         return skipped
     if attempt.is_transactional:
@@ -84,13 +87,14 @@ async def run_job_async(
     is_cancelled: Callable[[], bool] | None = None,
     result_limit_bytes: int = RESULT_LIMIT_BYTES,
     payloads: Payloads | None = None,
+    transactions: TaskTransactions | None = None,
 ) -> Outcome:
     """`run_job` for an `async def` task, on the running event loop.
 
     A cancellation gets through if `is_cancelled` confirms it. Any other comes from the task or from a library that it
     uses, and is a failure.
     """
-    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes, payloads)
+    attempt = _Attempt(job, report, is_cancelled, result_limit_bytes, payloads, transactions)
     try:
         if job.when is not None and (skipped := await asyncio.to_thread(attempt.skipped_unless, job.when)) is not None:
             return skipped
@@ -110,6 +114,7 @@ class _Attempt:
     __slots__ = (
         "_began",
         "_job",
+        "_journal",
         "_payloads",
         "_report",
         "_reported_at",
@@ -121,7 +126,7 @@ class _Attempt:
 
     def __init__(
         self, job: Job, report: Report | None, is_cancelled: Callable[[], bool] | None, result_limit_bytes: int,
-        payloads: Payloads | None,
+        payloads: Payloads | None, transactions: TaskTransactions | None,
     ) -> None:  # fmt: skip
         self._began = perf_counter()
         self._job = job
@@ -131,6 +136,11 @@ class _Attempt:
         self._reported_at = float("-inf")
         self._withheld: Progress | None = None
         self._task = declared.tasks.get(job.task)  # None if this process does not define it
+        is_to_end = is_cancelled or _never
+        self._journal = AttemptJournal(
+            self.key, transactions, Recorded(payloads, result_limit_bytes), is_to_end=is_to_end,
+            refusal=self._refusal(transactions),
+        )  # fmt: skip
         self.context = Context(
             job.run_id,
             job.step,
@@ -140,7 +150,8 @@ class _Attempt:
             self._on_progress,
             job.failures,
             job.timeout,
-            is_cancelled or _never,
+            is_to_end,
+            self._journal,
         )
 
     @property
@@ -152,6 +163,17 @@ class _Attempt:
     def is_transactional(self) -> bool:
         """Whether its outcome is recorded in the transaction in which the task writes."""
         return self._task is not None and self._task.transactional
+
+    def _refusal(self, transactions: TaskTransactions | None) -> str | None:
+        """Why nothing can be recorded inside this step; None if it can."""
+        if self.is_transactional:
+            return (
+                f"in {self._job.task}, which is transactional: all that it writes is one transaction, with its "
+                "outcome. Use checkpoint(..., transactional=True) in a task that is not"
+            )
+        if transactions is None:
+            return f"in the step {self._job.name}, whose process has no connection to the database"
+        return None
 
     def is_to_end(self) -> bool:
         """Whether the pool has asked it to end."""
@@ -251,6 +273,8 @@ class _Attempt:
 
     def succeeded(self, value: Any) -> Outcome:
         """The outcome of a task that returned; failed if its value cannot be stored."""
+        if self._journal.is_suspended:
+            return self._suspended()
         outcome = outcomes.returned(
             self.key, value, task_name=self._job.task, task=self._task, limit_bytes=self._result_limit_bytes,
             payloads=self._payloads,
@@ -259,6 +283,8 @@ class _Attempt:
 
     async def succeeded_async(self, value: Any) -> Outcome:
         """The same; the event loop goes on while a long value is stored."""
+        if self._journal.is_suspended:
+            return self._suspended()
         name, task, payloads = self._job.task, self._task, self._payloads
         outcome = outcomes.written(self.key, value, task_name=name, task=task)
         place = partial(
@@ -268,11 +294,17 @@ class _Attempt:
 
     def failed(self, exc: BaseException) -> Outcome:
         """The outcome of a task that raised."""
+        if self._journal.is_suspended:
+            return self._suspended()
         return self._finished(outcomes.raised(self.key, exc, task=self._task))
 
     def released(self, exc: Exception) -> Outcome:
         """The outcome of an attempt that could not begin."""
         return self._finished(Outcome(*self.key, Verdict.RELEASED, error=outcomes.describe(exc)))
+
+    def _suspended(self) -> Outcome:
+        """The outcome of a task that sleeps or waits, whatever it did after that."""
+        return self._finished(Outcome(*self.key, Verdict.SUSPENDED))
 
     def _finished(self, outcome: Outcome) -> Outcome:
         if self._withheld is not None and self._report is not None:

@@ -10,6 +10,7 @@ from itertools import chain as chained
 from typing import Any
 
 from segue.authoring.compose import Element, Group
+from segue.authoring.context import begin_item
 from segue.authoring.mapping import (
     FLATTEN,
     MAP,
@@ -83,7 +84,8 @@ def map_batch(items: list[Any], *, target: str, fixed: dict[str, Any], star: boo
     """Call `target` for each of a few items, one after another; the first error ends the attempt."""
     wanted = _wanted(target)
     results = []
-    for item in items:
+    for number, item in enumerate(items):
+        begin_item(number)
         args, kwargs = _arguments(wanted, item, fixed, star)
         try:
             results.append(wanted.fn(*args, **kwargs))
@@ -98,7 +100,8 @@ async def map_batch_async(items: list[Any], *, target: str, fixed: dict[str, Any
     """Await `target` for each of a few items, one after another; the first error ends the attempt."""
     wanted = _wanted(target)
     results = []
-    for item in items:
+    for number, item in enumerate(items):
+        begin_item(number)
         args, kwargs = _arguments(wanted, item, fixed, star)
         try:
             results.append(await wanted.fn(*args, **kwargs))

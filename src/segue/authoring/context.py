@@ -6,10 +6,11 @@ The runner makes a `Context` for each attempt and activates it with `use`; tasks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextvars import ContextVar
+from datetime import datetime
 from numbers import Number
-from typing import Final, TypeVar, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -29,6 +30,36 @@ class Cancelled(BaseException):
     It is not an `Exception`, so that a task's own `except Exception` lets it through. A task that raises it by itself
     cancels nothing: its attempt has failed.
     """
+
+
+class Suspended(BaseException):
+    """Raised inside a task by `sleep` and `wait_for`: the attempt ends, and the task comes again when that is over.
+
+    It is not an `Exception`, so that a task's own `except Exception` lets it through. `finally` blocks run. Whatever
+    the task does after it has no effect on its step.
+    """
+
+
+class Journal(Protocol):
+    """What the running attempt records so that the next one goes on from there; see `segue.attempt.journal`."""
+
+    def checkpoint(
+        self, name: str, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, transactional: bool
+    ) -> Any:
+        """The recorded result of the function; it is called only if there is none."""
+        ...
+
+    def sleep(self, *, seconds: float | None, until: datetime | None) -> None:
+        """Return if this time is over; else raise Suspended."""
+        ...
+
+    def wait_for(self, name: str, *, timeout: float | None, default: str | None) -> Any:
+        """The value of the message; raises Suspended if it has not come."""
+        ...
+
+    def begin_item(self, number: int) -> None:
+        """From now on the calls are of this item of a batch, so names of earlier items may be used again."""
+        ...
 
 
 class NoStepError(SegueError, RuntimeError):
@@ -51,6 +82,7 @@ class Context(msgspec.Struct, frozen=True):
     failures: int = 0  # tries that failed before this one
     timeout: float | None = None  # seconds
     cancelled: Callable[[], bool] = _never
+    journal: Journal | None = None  # None where nothing can be recorded: on Celery, Dramatiq
 
     @property
     def idempotency_key(self) -> str:
@@ -60,6 +92,11 @@ class Context(msgspec.Struct, frozen=True):
 
 _context: Final[ContextVar[Context | None]] = ContextVar("segue_context", default=None)
 _clock = SystemClock()
+
+
+def running() -> Context | None:
+    """The running attempt; None outside of a step."""
+    return _context.get()
 
 
 def current() -> Context:
@@ -78,9 +115,11 @@ def current() -> Context:
     return context
 
 
-def running() -> Context | None:
-    """The running attempt; None outside of a step."""
-    return _context.get()
+def begin_item(number: int) -> None:
+    """Say that the step goes on with this item of its batch."""
+    context = _context.get()
+    if context is not None and context.journal is not None:
+        context.journal.begin_item(number)
 
 
 class use:  # noqa: N801 - used as `with use(context):`

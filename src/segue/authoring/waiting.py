@@ -6,14 +6,17 @@ a name or a time may be the result of another step.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Unpack
 
+from segue.authoring.checkpoint import journal_of
 from segue.authoring.compose import Signature
+from segue.authoring.context import Context, running
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, Seconds, StepOptions, placed, seconds_of
 from segue.authoring.task import task
 from segue.authoring.trace import current_trace
+from segue.authoring.values import encode
 from segue.errors import DefinitionError
 from segue.given import shown
 from segue.model import MESSAGE_NAME_LENGTH, SLEEP, WAIT_FOR, is_message_name
@@ -52,13 +55,22 @@ class WaitFor:
         It occupies no worker and survives every restart. Messages that were sent earlier count, too: each message is
         taken by one step, in the order in which they were sent. After `timeout` (seconds, or a timedelta) the step
         fails with `WaitTimeout`, or takes `default` if one is given. Name, timeout and default may be results of other
-        steps. Inside a workflow it is added as a step, elsewhere this is a signature.
+        steps. Inside a workflow it is added as a step. Inside a task, the task itself waits: it gives its worker back,
+        runs again from its beginning when the message has come, and gets the value here; after `timeout` without a
+        default, WaitTimeoutError. Elsewhere this is a signature.
 
         Example::
 
             answer = wait_for("approved", timeout=timedelta(days=2), default={"ok": False})
             publish.options(when=answer["ok"])(draft)
         """
+        inside = _task_inside()
+        if inside is not None:
+            check_name("wait_for", name)
+            seconds = None if timeout is None else seconds_of("wait_for", "timeout", timeout, above_zero=True)
+            text = None if default is _NOTHING else encode(default, f"default of wait_for({name!r})")
+            journal = journal_of(inside, f"wait_for({name!r})", "wait_for")
+            return journal.wait_for(name, timeout=seconds, default=text)
         made = self.s(name, timeout=timeout, default=default)
         return made if current_trace.get() is None else made()
 
@@ -107,7 +119,8 @@ class Sleep:
         """Sleep for some seconds (or a timedelta) from the time at which the step could begin, or `until` a datetime.
 
         It occupies no worker and survives every restart; the result is None. Both arguments may be results of other
-        steps. Inside a workflow it is added as a step, elsewhere this is a signature.
+        steps. Inside a workflow it is added as a step. Inside a task, the task itself sleeps: it gives its worker
+        back, runs again from its beginning when the time is over, and goes on here. Elsewhere this is a signature.
 
         Example::
 
@@ -116,7 +129,11 @@ class Sleep:
         """
         if seconds is _NOTHING and until is None:
             raise DefinitionError("sleep() has no time; write sleep(60) or sleep(until=...)")
-        made = self.s(seconds, until=until)
+        made = self.s(seconds, until=until)  # checks the time
+        inside = _task_inside()
+        if inside is not None:
+            wait = None if until is not None else seconds_of("sleep", "seconds", seconds, above_zero=False)
+            return journal_of(inside, "sleep()", "sleep").sleep(seconds=wait, until=until)
         return made if current_trace.get() is None else made()
 
     def s(self, seconds: Seconds = _NOTHING, /, *, until: datetime | None = None) -> Signature[None]:
@@ -154,6 +171,11 @@ sleep = Sleep()
 """A step that waits for a time; see `Sleep.__call__`."""
 
 
+def _task_inside() -> Context | None:
+    """The attempt whose task makes this call; None in a workflow, and outside of a step."""
+    return running() if current_trace.get() is None else None
+
+
 def check_name(of: str, name: object) -> str:
     """The name of a message. Raises `DefinitionError` for an invalid name."""
     if not isinstance(name, str) or not is_message_name(name):
@@ -186,6 +208,10 @@ def _moment(value: Any) -> Any:
         raise DefinitionError(
             f"sleep was given until={shown(value)}; give a datetime that has a time zone (tzinfo=UTC)"
         )
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise DefinitionError(f"sleep was given until={shown(value)}, which is out of range in UTC") from None
     return value
 
 

@@ -22,6 +22,7 @@ from segue.times import ago, clock_time, duration
 
 BAR_CELLS = 16
 TOLD_WIDTH = 200  # of the arguments and metadata of a run
+LAST_YEAR = 9999  # until then a task waits that has no timeout
 SHOWN_OF_A_FOLD = 3  # failed and running members each, because people look for these
 DIM = "bright_black"
 
@@ -134,6 +135,8 @@ def step_line(step: StepInfo, now: datetime) -> Text:
             return Text("held: the run is paused", STYLES["paused"])
         case StepStatus.READY if step.gate == Gate.EVENT:
             return Text(f"waits for {step.event!r}{_since(step.ready_at, now)}", "cyan")
+        case StepStatus.READY if step.is_suspended and step.event is not None:
+            return Text(f"waits for {step.event!r} inside its task", "cyan")
         case StepStatus.READY if step.gate == Gate.TIMER and step.ready_at is not None:
             return Text(_waits(step, step.ready_at, now), "cyan")
         case StepStatus.READY if step.gate == Gate.LIMIT:
@@ -235,8 +238,10 @@ def _time(step: StepInfo | None, now: datetime) -> Text:
 
 def _waits(step: StepInfo, until: datetime, now: datetime) -> str:
     when = f"in {duration((until - now).total_seconds())}" if until > now else "now"
+    if step.is_suspended or step.task == SLEEP:
+        return f"sleeps, wakes {when}"
     if not step.failures:
-        return f"sleeps, wakes {when}" if step.task == SLEEP else f"delayed, due {when}"
+        return f"delayed, due {when}"
     tries = policy_of(step).retries + 1
     error = f" after {step.error.type}: {first_line(step.error.message)}" if step.error else ""
     return f"failed {step.failures} of {counted(tries, 'try', 'tries')}, next {when}{error}"
@@ -271,7 +276,7 @@ def details(step: StepInfo, now: datetime) -> RenderableType:
     lost = f", {counted(step.losses, 'lost worker')}" if step.losses else ""
     rows.append(("attempt", f"{step.attempt}{failed}{lost}; {counted(policy.retries, 'retry', 'retries')} allowed"))
     for label, moment in (("ready", step.ready_at), ("started", step.started_at), ("finished", step.finished_at)):
-        if moment is not None:
+        if moment is not None and moment.year < LAST_YEAR:
             rows.append((label, f"{clock_time(moment, now)} ({ago(moment, now)})"))
     seconds = spent(step, now)
     if seconds is not None:

@@ -16,12 +16,14 @@ from segue.model import RunStatus
 @with_setup
 @bulk_options
 @click.option("--from", "step", metavar="STEP", help="Rerun this step and all below it, even if they succeeded.")
+@click.option("--fresh", is_flag=True, help="Let tasks forget their checkpoints, and run from scratch.")
 @pass_setup
-def command(setup: Setup, arguments: RunArguments, step: str | None) -> None:
+def command(setup: Setup, arguments: RunArguments, step: str | None, fresh: bool) -> None:
     """Retry runs: every step that failed or was cancelled runs again, then the steps after it. Succeeded steps stay.
 
     Arguments stay the same; `segue edit` changes those of a step. A run that succeeded is left as it is. With --from,
-    the STEP of this name or number and all steps below it run again instead, including those that succeeded.
+    the STEP of this name or number and all steps below it run again instead, including those that succeeded. A task
+    that failed goes on from its checkpoints, unless --fresh; one that had succeeded always runs from scratch.
 
     Name runs by their ids, or select them by filters; without --status, filters select only failed runs. With --json: a
     list of {id, status, changed} or {id, error}. Exit code 1 if a run was not found, or its state does not allow it.
@@ -32,7 +34,7 @@ def command(setup: Setup, arguments: RunArguments, step: str | None) -> None:
       segue retry 4104e24d --from 'load[3]'
       segue retry --workflow shop.nightly --newer-than 1d --error-type TimeoutError
     """
-    verb = retrying(step, actor=arguments.actor, reason=arguments.reason)
+    verb = retrying(step, fresh=fresh, actor=arguments.actor, reason=arguments.reason)
     among = tuple(RunStatus) if "status" in arguments.filters else RETRIED
     apply_verb(setup, arguments, BulkVerb("retry", "retried", verb, among=among, remark=_remark))
 

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
+from segue.cli.checkpoints import checkpoints_table
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
@@ -23,7 +24,7 @@ from segue.cli.suggestions import suggest
 from segue.cli.values import json_value, shown_run
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
-from segue.client.records import attempt_record, event_record, step_record
+from segue.client.records import attempt_record, checkpoint_record, event_record, step_record
 from segue.client.step_tree import grow
 from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
 from segue.errors import StepNotFoundError
@@ -48,7 +49,7 @@ STEPS_OF_ONE_NAME = 20
     "--step",
     "step_name",
     metavar="NAME",
-    help="Show this step (by name, or by its number) with its arguments, result, attempts and output.",
+    help="Show this step (by name, or by its number) with its arguments, result, attempts, output and checkpoints.",
 )
 @click.option(
     "--attempts", "with_attempts", is_flag=True, help="Add the attempts that failed, were lost or printed something."
@@ -186,9 +187,9 @@ def _show_steps(
             step_record(step) | {"arguments": json_value(step.arguments), "result": json_value(step.result)}
             for step in steps
         ]
-        print_json(
-            {"run": shown_run(run.info()), "steps": documents, "attempts": [attempt_record(each) for each in attempts]}
-        )
+        recorded = [checkpoint_record(each) for step in steps for each in run.step(step.step).checkpoints()]
+        attempted = [attempt_record(each) for each in attempts]
+        print_json({"run": shown_run(run.info()), "steps": documents, "attempts": attempted, "checkpoints": recorded})
         return
     out = console()
     now = segue.engine.store.now()
@@ -196,6 +197,10 @@ def _show_steps(
         if number:
             out.print()
         put(out, details(step, now))
+        checkpoints = run.step(step.step).checkpoints()
+        if checkpoints:
+            out.print()
+            put(out, checkpoints_table(checkpoints, now))
         mine = [attempt for attempt in attempts if attempt.step == step.step]
         for attempt in mine:
             out.print()

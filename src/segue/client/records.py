@@ -7,6 +7,7 @@ from typing import Any
 
 from segue.engine.platforms import ExecutorInfo
 from segue.engine.stored import object_of
+from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.waiting import EventInfo, WaitInfo
@@ -84,6 +85,21 @@ def attempt_record(attempt: AttemptInfo) -> dict[str, Any]:
         "finished_at": _moment(attempt.finished_at),
         "error": _error(attempt.error),
         "output": attempt.output,
+    }
+
+
+def checkpoint_record(checkpoint: CheckpointInfo) -> dict[str, Any]:
+    """What a task recorded inside its step; `value` is JSON in a text, which may be a reference to a payload."""
+    return {
+        "step": checkpoint.step,
+        "number": checkpoint.number,
+        "kind": checkpoint.kind,
+        "name": checkpoint.name,
+        "attempt": checkpoint.attempt,
+        "value": checkpoint.value,
+        "started_at": _moment(checkpoint.started_at),
+        "due_at": _moment(checkpoint.due_at),
+        "finished_at": _moment(checkpoint.finished_at),
     }
 
 

@@ -135,17 +135,20 @@ class Run(Unfamiliar, Followed, Generic[Result]):
         return self._apply(partial(control.cancel_run, actor=actor, reason=reason))
 
     def retry(
-        self, from_: str | int | None = None, *, actor: str | None = None, reason: str | None = None
-    ) -> RunStatus:
+        self, from_: str | int | None = None, *, fresh: bool = False, actor: str | None = None,
+        reason: str | None = None,
+    ) -> RunStatus:  # fmt: skip
         """Run again all steps that failed or were cancelled, and continue. Returns its status.
 
         Arguments stay the same (`run.step(...).edit(...)` changes them), succeeded steps stay succeeded, and steps that
         were skipped because of a failure are planned again. A run that succeeded is left as it is. With `from_`, the
         name or number of a step, that step and all steps below it run again instead, including those that succeeded.
+
+        Tasks of steps that had not succeeded go on from their checkpoints; with `fresh`, all run from scratch.
         """
         if from_ is not None:
-            return self.step(from_).retry(actor=actor, reason=reason)
-        return self._apply(retrying(actor=actor, reason=reason))
+            return self.step(from_).retry(fresh=fresh, actor=actor, reason=reason)
+        return self._apply(retrying(fresh=fresh, actor=actor, reason=reason))
 
     def fork(
         self, step: str | int, *, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,

@@ -101,10 +101,13 @@ class Selection:
         """End them: steps that have not begun never will, running steps are ended, finalizers still run."""
         return self.apply(partial(cancel_run, actor=actor, reason=reason), among=LIVE)
 
-    def retry(self, *, actor: str | None = None, reason: str | None = None) -> Applied:
-        """Run again all steps that failed or were cancelled, in failed runs; in all runs if statuses were given."""
+    def retry(self, *, fresh: bool = False, actor: str | None = None, reason: str | None = None) -> Applied:
+        """Run again all steps that failed or were cancelled, in failed runs; in all runs if statuses were given.
+
+        Their tasks go on from their checkpoints, or, with `fresh`, run from scratch.
+        """
         among = RETRIED if self._chosen.statuses is None else tuple(RunStatus)
-        return self.apply(retrying(actor=actor, reason=reason), among=among)
+        return self.apply(retrying(fresh=fresh, actor=actor, reason=reason), among=among)
 
     def among(self, statuses: Iterable[RunStatus]) -> Selection:
         """The runs among them that have one of these statuses. Runs that were given by their ids are all included."""

@@ -22,6 +22,7 @@ from segue.engine.reopening.retry import retry_from, retry_run
 from segue.engine.reopening.run_graph import find_step
 from segue.engine.verbs import Done, Verb, say_to
 from segue.engine.views import look
+from segue.engine.views.checkpoints import CheckpointInfo, list_checkpoints
 from segue.engine.views.values import with_values
 from segue.errors import ConfigError, ResultTooLargeError, StoreError
 from segue.given import shown
@@ -61,9 +62,17 @@ class StepHandle:
             number = find_step(tx, self.run_id, self.step)
             return with_values(tx, self.run_id, look.list_steps(tx, self.run_id, after=number - 1, limit=1)[0])
 
-    def retry(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
-        """Run it and all steps below it again, including those that succeeded. Returns the status of the run."""
-        return self._apply(retrying(self.step, actor=actor, reason=reason))
+    def checkpoints(self) -> list[CheckpointInfo]:
+        """What its task has recorded inside it, in order: results, sleeps, messages. Raises StepNotFoundError."""
+        with self._engine.reading() as tx:
+            return list_checkpoints(tx, self.run_id, find_step(tx, self.run_id, self.step))
+
+    def retry(self, *, fresh: bool = False, actor: str | None = None, reason: str | None = None) -> RunStatus:
+        """Run it and all steps below it again, including those that succeeded. Returns the status of the run.
+
+        Tasks of steps that had not succeeded go on from their checkpoints, unless `fresh`.
+        """
+        return self._apply(retrying(self.step, fresh=fresh, actor=actor, reason=reason))
 
     def skip(self, *, actor: str | None = None, reason: str | None = None) -> RunStatus:
         """Make it skipped. Returns the status of the run.
@@ -100,15 +109,17 @@ class StepHandle:
         return RunStatus(say_to(self._engine, verb, self.run_id).status)
 
 
-def retrying(step: str | int | None = None, *, actor: str | None = None, reason: str | None = None) -> Verb:
+def retrying(
+    step: str | int | None = None, *, fresh: bool = False, actor: str | None = None, reason: str | None = None
+) -> Verb:
     """The verb `retry`, optionally from a step. It acts once on each run, even if the transaction is repeated."""
     begun: dict[str, str] = {}
 
     def verb(act: Act, run_id: str) -> Done:
         act_id = begun.setdefault(run_id, act.new_id())
         if step is None:
-            return retry_run(act, run_id, act_id=act_id, actor=actor, reason=reason)
-        return retry_from(act, run_id, step=step, act_id=act_id, actor=actor, reason=reason)
+            return retry_run(act, run_id, act_id=act_id, actor=actor, reason=reason, fresh=fresh)
+        return retry_from(act, run_id, step=step, act_id=act_id, actor=actor, reason=reason, fresh=fresh)
 
     return verb
 

@@ -13,6 +13,7 @@ from segue.engine.rows import policy_or_none
 from segue.engine.sending import Sent
 from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
+from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.reason import Reason
@@ -23,6 +24,7 @@ from segue.scheduler.looking import ScheduleInfo, TickInfo
 __all__ = [
     "ALERTS",
     "AttemptInfo",
+    "CheckpointInfo",
     "DefinitionInfo",
     "EventInfo",
     "ExecutorInfo",

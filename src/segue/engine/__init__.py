@@ -18,6 +18,7 @@ and continues what was too large for one.
                    dispatch.py              what its processes report and may send, in one transaction;
                                             halting.py: they acknowledge a pause
     messages       sending.py, waits.py     a message finds the step that waits for it, or is kept
+    checkpoints    checkpoints.py           what a task records inside its step, its sleeps and waits; a message for it
     timers         alarms.py                deadlines, timeouts of waits, alerts; the leader handles those that are due
     verbs          control.py, pausing.py,  what people do to a run: cancel, pause, resume,
                    reopening/               retry, skip, mark, edit, fork
@@ -36,7 +37,8 @@ apply them with compare-and-set on (run, step, attempt, status).
 
     blocked               start.py, expand.py; reopening/ when a step waits for its parents again
     ready                 the same, for steps without parents; propagate.py, which releases children; attempts.py,
-                          for another try; executing.py, for a begin that is refused
+                          for another try; executing.py, for a begin that is refused; checkpoints.py, for a task
+                          that sleeps or waits
     sent                  claiming/; executing.py; attempts.py, for a retry that an executor's broker holds
     running               claiming/; executing.py, for a begin
     succeeded, failed,    record.py and attempts.py, for an attempt; propagate.py, for joins, plans and what follows;

@@ -76,6 +76,7 @@ class Subject(NamedTuple):
     hook: str | None
     may_fail: bool
     started_at: Any  # of the first attempt
+    event: str | None  # the message for which it waits
 
 
 # Setting --------------------------------------------------------------------------------------------------------------
@@ -231,7 +232,8 @@ class _Ringing:
         if status.is_final:
             return AT_REST
         is_sent = status is StepStatus.SENT
-        is_held = subject.gate in (Gate.PAUSED, Gate.ADMISSION, Gate.EVENT)
+        is_waiting = subject.gate == Gate.TIMER and subject.event is not None  # inside its task
+        is_held = is_waiting or subject.gate in (Gate.PAUSED, Gate.ADMISSION, Gate.EVENT)
         if (
             is_held
             or (is_sent and subject.run_status == RunStatus.PAUSED)

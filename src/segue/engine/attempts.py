@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.checkpoints import suspend
 from segue.engine.ending import fail_fast
 from segue.engine.locking import LockedRun
 from segue.engine.notes import note_retry
@@ -34,7 +35,8 @@ from segue.store.protocol import Finish, Later
 
 EndingEvent = Ended | Lost | Retrying | Recalled | Expired
 
-_DRAINED = (Verdict.EXPANDED, Verdict.SKIPPED)  # it returned a plan, or its `when=` was false
+_DRAINED = (Verdict.EXPANDED, Verdict.SKIPPED, Verdict.SUSPENDED)
+# it returned a plan, its `when=` was false, or its task sleeps or waits
 _encode = msgspec.json.Encoder().encode
 
 
@@ -95,8 +97,12 @@ def end_attempt(
     if change.status is StepStatus.BLOCKED:
         return Growth(outcome, facts.status, found.rule, found.lane)
     if change.status is StepStatus.READY or change.status is StepStatus.SENT:
-        _requeue(act, outcome, change, event.held_until if isinstance(event, Retrying) else None)
-        if change.status is StepStatus.READY:
+        if change.cause == Verdict.SUSPENDED:
+            is_ready = suspend(act, (run_id, step, outcome.attempt))
+        else:
+            _requeue(act, outcome, change, event.held_until if isinstance(event, Retrying) else None)
+            is_ready = change.status is StepStatus.READY
+        if is_ready:
             runs.note_requeued()
         return None
     if change.status is StepStatus.FAILED:
@@ -137,7 +143,7 @@ def look_at(act: Act, runs: LockedRuns, run_id: str, step: int, state: Later | N
 def record_attempts(act: Act, worker: str, outcomes: Sequence[Outcome]) -> None:
     """Record how attempts ended, with their errors and the tail of their output.
 
-    A plan that was returned, or a skip, leaves no record if it has neither an error nor output.
+    A plan that was returned, a skip, or a suspension leaves no record if it has neither an error nor output.
     """
     for outcome in outcomes:
         if outcome.verdict in _DRAINED and outcome.error is None and not outcome.output:

@@ -32,13 +32,13 @@ MOST_UNFINISHED = 1_000_000
 STEPS_AT_ONCE = 5000
 """The most steps that one transaction deletes. A larger run is deleted first, and its steps afterwards in portions."""
 
-_OF_STEPS = ("prune_steps", "prune_attempts", "prune_progress")
+_OF_STEPS = ("prune_steps", "prune_attempts", "prune_progress", "prune_checkpoints")
 _OF_RUNS = (
     "prune_messages", "prune_alarms", "prune_events", "prune_labels", "prune_debounces", "prune_unfinished",
     "look_at_payloads", "prune_payload_uses",
     "prune_keys", "prune_runs",
 )  # fmt: skip
-_OF_SOME_STEPS = ("prune_some_steps", "prune_some_attempts", "prune_some_progress")
+_OF_SOME_STEPS = ("prune_some_steps", "prune_some_attempts", "prune_some_progress", "prune_some_checkpoints")
 
 
 def rescue(act: Act, scope: Scope = ALL_RUNS, *, just_lost: set[str] | None = None) -> int:

@@ -10,9 +10,11 @@ import msgspec
 
 from segue.engine.act import Act
 from segue.engine.audit import record_event
+from segue.engine.checkpoints import Waiting, give_message, waiting_for
 from segue.engine.locking import hold_paused, lock_run
 from segue.engine.payload_uses import use_text
 from segue.engine.propagate import Propagation
+from segue.engine.stored import known_moment
 from segue.engine.waits import WAIT_ALARM, received
 from segue.errors import RunStateError
 from segue.jsonable import Jsonable
@@ -47,18 +49,29 @@ def send_message(
             f"{name!r} was sent to run {run_id}, which {run.status}: no step in it waits any more. "
             "Look at it with `segue show`; a new run must be sent its own messages."
         )
-    waiting = act.tx.all("step_waiting", run_id=run_id, name=name)
-    step, attempt, step_name = waiting[0] if waiting else (None, 0, None)
+    step, attempt, step_name, inside = _taker(act.tx, run_id, name)
     use_text(act, run_id, value)
     act.tx.later("put_message", run_id=run_id, name=name, key=key, value=value, sent_at=act.now, taken_by=step)
     detail = {"name": name} | ({"key": key} if shows_key else {})
     record_event(act, "run.sent", run_id=run_id, step=step, **detail)
-    if step is not None:
+    if inside is not None:
+        give_message(act, run_id, inside, value)
+        act.tx.later("wake")
+    elif step is not None:
         act.tx.later("drop_alarm", run_id=run_id, step=step, kind=WAIT_ALARM)
         Propagation(act).run([received(run_id, step, attempt, value)])
         hold_paused(act.tx, [run])
         act.tx.later("wake")
     return Sent(run_id, name, step_name, is_new=True)
+
+
+def _taker(tx: Transaction, run_id: str, name: str) -> tuple[int | None, int, str | None, Waiting | None]:
+    """The step that takes the message: that has waited longest, as a step or inside its task."""
+    inside = waiting_for(tx, run_id, name)
+    for step, attempt, step_name, since in tx.all("step_waiting", run_id=run_id, name=name):
+        if inside is None or known_moment(tx, since) <= inside.since:
+            return step, attempt, step_name, None
+    return (None, 0, None, None) if inside is None else (inside.step, 0, inside.step_name, inside)
 
 
 def _sent_before(tx: Transaction, run_id: str, name: str, key: str) -> Sent | None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from segue.engine.act import Act
 from segue.engine.locking import lock_runs
@@ -30,6 +30,8 @@ LONG_SECONDS = 0.25
 
 PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """The pause between two tries to begin while the database is unreachable."""
+
+T = TypeVar("T")
 
 
 class TaskTransactions:
@@ -50,6 +52,11 @@ class TaskTransactions:
         self._lock = threading.Lock()
         self._loans: dict[Loan, Attempt | None] = {}  # and the attempt that uses it now
         self._is_closed = False
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at its first use."""
+        return self._opened()[0]
 
     def begin(self, attempt: Attempt) -> TaskTransaction:
         """Open a transaction on this thread's connection, trying for some seconds. Raises StoreErrors."""
@@ -124,20 +131,22 @@ class TaskTransaction:
         committed, unless the connection broke at the commit: then it is unknown, and the fence decides.
         """
         try:
-            with self._loan.recording() as tx:
-                now = self._store.now()  # not before: a child process has no other connection to ask for it
-                act = self._watch.begin(tx, now)
-                if self._has_held_the_lock():
-                    self._renew_lease(tx, now)
-                self._write(act, outcome)
-                if self._watch.notify(act):
-                    tx.later("wake")
+            act = self.keep(lambda tx, now: self._record(tx, now, outcome))
         except _Undone as undone:
             return undone.outcome
-        finally:
-            self._take_back(self._loan)
         self._watch.publish(act)
         return _outcome_for_worker(outcome, Verdict.RECORDED)
+
+    def keep(self, write: Callable[[Transaction, datetime], T]) -> T:
+        """Let `write` add rows of Segue, and commit them with what the task wrote; if it raises, all is undone."""
+        try:
+            with self._loan.recording() as tx:
+                now = self._store.now()  # not before: a child process has no other connection to ask for it
+                if self._has_held_the_lock():
+                    self._renew_lease(tx, now)
+                return write(tx, now)
+        finally:
+            self._take_back(self._loan)
 
     def undo(self, *, close: bool = False) -> DefinitionError | None:
         """Roll back; with `close`, also close the connection. `Loan.rollback` explains the return value."""
@@ -160,6 +169,13 @@ class TaskTransaction:
             begun, until = tx.datetime(heartbeat_at), tx.datetime(lease_until)
             if begun is not None and until is not None:
                 tx.all("renew_lease", worker_id=worker_id, now=now, lease_until=now + (until - begun))
+
+    def _record(self, tx: Transaction, now: datetime, outcome: Outcome) -> Act:
+        act = self._watch.begin(tx, now)
+        self._write(act, outcome)
+        if self._watch.notify(act):
+            tx.later("wake")
+        return act
 
     def _write(self, act: Act, outcome: Outcome) -> None:
         may_grow = outcome.verdict == Verdict.EXPANDED

@@ -13,7 +13,7 @@
     sent       Resent           sent, with the same attempt or the next
     live       Ended            succeeded · skipped · cancelled · blocked (returned a plan; one that passes its place
                                 on to a call has succeeded, see engine/expand.py) ·
-                                ready (failed with tries left, lost, or handed back) · failed
+                                ready (failed with tries left, lost, handed back, or suspended) · failed
     live       Lost             ready, or failed when it lost too many workers
     live       Retrying         ready, failures + 1; or sent, attempt + 1, where the executor's broker holds the delay
     live       Extending        the same: it adds steps to its own run (engine/extend.py)
@@ -192,7 +192,7 @@ class Change(msgspec.Struct, frozen=True):
     failures: int
     losses: int
     after_seconds: float = 0.0
-    cause: str = ""  # failed, lost, released, recalled
+    cause: str = ""  # failed, lost, released, suspended, recalled
     asked_to_end: bool = False
 
 
@@ -342,6 +342,8 @@ def _ended(step: Facts, event: Ended) -> Change | Refused:
             return REFUSED  # nothing is left to be written
         case Verdict.RELEASED:
             return _again(step, "released")
+        case Verdict.SUSPENDED:  # it has come this far, so it is not what its workers died of
+            return Change(StepStatus.READY, step.attempt, step.failures, losses=0, cause="suspended")
         case Verdict.LOST:
             return _lost(step)
         case Verdict.FAILED:
@@ -350,7 +352,7 @@ def _ended(step: Facts, event: Ended) -> Change | Refused:
             assert_never(verdict)
 
 
-_STARTS_MORE = frozenset({Verdict.RELEASED, Verdict.EXPANDED, Verdict.FAILED, Verdict.LOST})
+_STARTS_MORE = frozenset({Verdict.RELEASED, Verdict.SUSPENDED, Verdict.EXPANDED, Verdict.FAILED, Verdict.LOST})
 _MAY_BE_ITS_ANSWER = frozenset({Verdict.CANCELLED, Verdict.FAILED, Verdict.LOST})
 
 

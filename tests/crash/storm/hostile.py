@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from segue import Limit, Retry, progress, shell, task, wait_for, workflow
+from segue import Limit, Retry, checkpoint, current, progress, shell, sleep, task, wait_for, workflow
 from tests.crash.crash_tasks import note, recorded
 from tests.crash.fuzz import work
 
@@ -183,6 +183,28 @@ def limited(seed: int) -> Any:
 def asking(seed: int) -> Any:
     answer = wait_for("answer", timeout=20.0, default=0)
     return note.options(**PATIENT)(answer, work(seed))
+
+
+@task(name="storm.wandering", retries=30, retry_delay=0.1, lost_retries=100)
+def wandering(seed: int) -> int:
+    """Records, sleeps and waits, in an order that chance chooses once. It has many attempts that are on no record."""
+    kinds = checkpoint("kinds", random.Random(seed).choices, ["record", "sleep", "wait", "fail"], k=6)
+    total = 0
+    for number, kind in enumerate(kinds):
+        if kind == "record":
+            total += checkpoint(f"record {number}", random.Random(seed + number).randrange, 100)
+        elif kind == "sleep":
+            sleep(0.2)
+        elif kind == "wait":
+            total += wait_for("answer", timeout=1.0, default=0)
+        elif current().failures < 2:
+            raise OSError("wanders off")
+    return total
+
+
+@workflow
+def wandering_off(seed: int) -> Any:
+    return note.options(**PATIENT)(wandering(seed))
 
 
 @workflow

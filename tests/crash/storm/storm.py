@@ -47,7 +47,7 @@ KINDS = (
     Kind(layered, SUCCEEDED, 3), Kind(doomed, FAILED), Kind(hostile.hostile, SUCCEEDED, 4),
     Kind(hostile.astray, FAILED, 2),
     Kind(hostile.limited, SUCCEEDED, 2), Kind(hostile.asking, SUCCEEDED), Kind(hostile.descending, SUCCEEDED),
-    Kind(hostile.commanding, SUCCEEDED),
+    Kind(hostile.commanding, SUCCEEDED), Kind(hostile.wandering_off, SUCCEEDED),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from segue import container, current, group, progress, shell, task, workflow
+from segue import checkpoint, container, current, group, progress, shell, sleep, task, wait_for, workflow
 from segue.dispatcher.protocol import Pace
 from segue.executors.processes import Processes
 
@@ -48,6 +48,15 @@ def who() -> dict[str, str | None]:
 @task(executor="near", retries=1, retry_delay=0.0)
 def broken() -> None:
     raise ValueError("of the task")
+
+
+@task(executor="near", retries=0)
+def in_parts() -> list[Any]:
+    """One part now, one after a sleep, one after a message: three jobs."""
+    found: list[Any] = [checkpoint("first", os.getpid)]
+    sleep(0.3)
+    found.append(checkpoint("second", os.getpid))
+    return [*found, wait_for("third"), os.getpid()]
 
 
 @task(executor="near", lost_retries=1)

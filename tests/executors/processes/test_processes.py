@@ -76,6 +76,18 @@ def test_tasks_and_commands(bench_on_each: Bench) -> None:
     assert not [text for text in written if "geheim" in text or bench.segue.url in text]
 
 
+def test_a_task_that_sleeps_and_waits_comes_again_as_another_job(bench_on_each: Bench) -> None:
+    bench = bench_on_each
+    run = bench.segue.start(bench.tasks.in_parts.s())
+    bench.until(bench.segue.approvals.list)
+    assert run.send("third", "word").step is not None
+    bench.finish(run)
+    first, second, word, third = run.result()
+    assert word == "word"
+    assert len({first, second, third}) == len(bench.jobs()) == 3
+    assert run.attempts() == []
+
+
 def test_progress_and_a_cancel(bench: Bench) -> None:
     run = bench.segue.start(bench.tasks.until.s("never"))
     bench.until(lambda: bench.has("never.began"))

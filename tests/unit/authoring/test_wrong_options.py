@@ -13,6 +13,7 @@ from segue import (
     Retry,
     Schedule,
     chain,
+    checkpoint,
     container,
     group,
     notify,
@@ -95,6 +96,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sleep": (lambda **given: plan_of(called(sleep, given)), {"seconds": 5}),
     "sleep until": (lambda **given: plan_of(sleep(**given)), {"until": datetime(2030, 1, 1, tzinfo=UTC)}),
     "wait_for": (lambda **given: plan_of(called(wait_for, given)), {"name": "n", "timeout": 5, "default": 1}),
+    "checkpoint": (lambda name: checkpoint(name, body, 1), {"name": "n"}),
     "shell": (lambda **given: plan_of(called(shell.s, given)), {"command": "true"}),
     "container": (
         lambda image, command, **given: plan_of(container.s(image, command, **given)),

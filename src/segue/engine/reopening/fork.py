@@ -18,6 +18,7 @@ from typing import Any
 from segue.engine.act import Act
 from segue.engine.alarms import AT_REST
 from segue.engine.audit import record_event
+from segue.engine.checkpoints import forget_checkpoints
 from segue.engine.keys import mend_key, run_of_key, take_keys
 from segue.engine.labels import annotate
 from segue.engine.locking import lock_run, lock_runs
@@ -75,8 +76,11 @@ def fork_run(
     else:
         act.tx.later("fork_steps", run_id=run_id, new_id=new_id)
         act.tx.later("fork_labels", run_id=run_id, new_id=new_id)
+        act.tx.later("fork_checkpoints", run_id=run_id, new_id=new_id)
     act.tx.later("fork_payload_uses", run_id=run_id, new_id=new_id)
     planned_lane = _edit(act.tx, new_id, number, new, parameters) if new is not None else None
+    if new is not None:
+        forget_checkpoints(act, new_id, [number])  # they are of other arguments
     detail = {"fork": new_id} | audit_detail(actor, reason)
     record_event(act, "run.forked", run_id=run_id, step=number, **detail)
     if graph is None:
@@ -122,6 +126,7 @@ def _copy(tx: Transaction, run_id: str, new_id: str, step: int) -> None:
         raise UnfinishedRun(run_id)
     tx.later("copy_steps", **names)
     tx.later("copy_labels", **names)
+    tx.later("copy_checkpoints", **names)
     tx.later("copy_alarms", **names, at_rest=at_rest)
     if not tx.all("step_name", run_id=new_id, step=step):
         raise StoreConflictError(f"Step {step} of run {run_id} was discarded in the meantime: fork again.")

@@ -45,6 +45,9 @@ class Reopening:
         self.discarded: set[int] = set()
         self.recalled: set[int] = set()  # reset steps that had passed their place on to a call
         self.untouched: set[int] = set()  # reset steps that have not changed since the run started
+        self.is_fresh = (
+            False  # reset steps run from scratch, whatever their tasks have recorded (engine/checkpoints.py)
+        )
         self.busy: list[StepRow] = []  # steps with a running attempt that would have to be reset
         self._status_before: dict[int, str] = {}  # by step, if it was reset or reopened
 

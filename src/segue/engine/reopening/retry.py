@@ -31,8 +31,11 @@ def retry_run(
     act_id: str | None = None,
     actor: str | None = None,
     reason: str | None = None,
+    fresh: bool = False,
 ) -> Done:
     """Run all steps again that failed or were cancelled. If there are none, or the run succeeded, nothing changes.
+
+    Their tasks go on from their checkpoints, or, if `fresh`, from scratch.
 
     With `act_id` the act is done once: a repetition that finds its event does nothing, even if the retried steps have
     failed again since.
@@ -50,11 +53,12 @@ def retry_run(
         )
     refuse_ending(graph, run_id, f"retry run {run_id}")
     reopening = Reopening(graph)
+    reopening.is_fresh = fresh
     reopening.complete(UNSUCCESSFUL)
     if not reopening.changed and not graph.run.is_final:
         return Done(status, False)
     refuse_busy(reopening, f"retry run {run_id}")
-    detail = {"steps": len(reopening.reset)} | audit_detail(actor, reason)
+    detail = {"steps": len(reopening.reset)} | ({"fresh": True} if fresh else {}) | audit_detail(actor, reason)
     record_event(act, "run.retried", id_=act_id, run_id=run_id, **detail)
     return Done(write_reopening(act, run_id, reopening), True)
 
@@ -67,11 +71,13 @@ def retry_from(
     act_id: str | None = None,
     actor: str | None = None,
     reason: str | None = None,
+    fresh: bool = False,
 ) -> Done:
     """Run a step, found by name or number, and all steps below it again, whatever their statuses.
 
-    Failures elsewhere stay, so the run can still fail because of them. Raises RunStateError while an attempt of one of
-    these steps is running. With `act_id` the act is done once: a repetition that finds its event does nothing.
+    Those that had succeeded forget their checkpoints; if `fresh`, the others do, too. Failures elsewhere stay, so the
+    run can still fail because of them. Raises RunStateError while an attempt of one of these steps is running. With
+    `act_id` the act is done once: a repetition that finds its event does nothing.
     """
     status = lock_run(act.tx, run_id).status
     if _is_done(act.tx, act_id):
@@ -83,11 +89,12 @@ def retry_from(
     refuse_ending(graph, run_id, what, about=found)
     _refuse_uncalled(Propagation(act), graph, run_id, found, what)
     reopening = Reopening(graph)
+    reopening.is_fresh = fresh
     reopening.reset_step(found, ALL_STATUSES)
     reopening.reopen_above(found, ALL_STATUSES)
     complete(reopening, found)
     refuse_busy(reopening, what)
-    detail = {"steps": len(reopening.reset)} | audit_detail(actor, reason)
+    detail = {"steps": len(reopening.reset)} | ({"fresh": True} if fresh else {}) | audit_detail(actor, reason)
     record_event(act, "run.retried", id_=act_id, run_id=run_id, step=number, **detail)
     return Done(write_reopening(act, run_id, reopening), True)
 

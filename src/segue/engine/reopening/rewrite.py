@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from segue.engine.act import Act
+from segue.engine.checkpoints import forget_checkpoints
 from segue.engine.limiting.admission import admit_after
 from segue.engine.locking import hold_steps
 from segue.engine.propagate import Propagation
@@ -162,13 +163,21 @@ class _Rewriting:
         return (step in found.reset or step in found.held) and step not in found.discarded
 
     def _discard(self) -> None:
-        """Delete discarded steps, and the progress of reset ones."""
+        """Delete discarded steps, the progress of reset ones, and the checkpoints of those that run from scratch."""
         gone = sorted(self._reopening.discarded)
         if gone:
-            for statement in ("discard_steps", "discard_labels", "discard_alarms"):
+            for statement in ("discard_steps", "discard_labels", "discard_alarms", "discard_checkpoints"):
                 self._act.tx.later(statement, run_id=self._run_id, steps=gone)
         if self._forgotten:
             self._act.tx.later("discard_progress", run_id=self._run_id, steps=self._forgotten)
+        forget_checkpoints(self._act, self._run_id, self._from_scratch())
+
+    def _from_scratch(self) -> Iterator[int]:
+        """Steps whose tasks begin from nothing. The others go on from what their tasks recorded."""
+        found = self._reopening
+        for number in found.reset - found.discarded:
+            if found.is_fresh or found.status_before(self._graph.steps[number]) == StepStatus.SUCCEEDED:
+                yield number
 
     def _reset_row(self, step: StepRow, verdicts: dict[int, JoinVerdict]) -> ResetRow:
         status, gate = StepStatus.BLOCKED, None

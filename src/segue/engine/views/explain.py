@@ -131,7 +131,7 @@ def _explain_step(
             return why_pushed(tx, run, step, workers, now) or [_running(step, now)]
         case StepStatus.SENT:
             return why_pushed(tx, run, step, workers, now) or why_sent(run.status, step, workers, now)
-        case StepStatus.READY if step.gate == Gate.EVENT:
+        case StepStatus.READY if step.gate == Gate.EVENT or (step.is_suspended and step.event is not None):
             return [_waiting_for_event(tx, run, step, now)]
         case StepStatus.READY:
             return _ready(run, step, workers, limits, definitions, now)
@@ -221,8 +221,8 @@ def _ready(
 def _delayed(step: StepInfo, until: datetime, now: datetime) -> Reason:
     """Until when it waits, and for a retry the error of the last try."""
     when = f"{clock_time(until, now)} (in {duration((until - now).total_seconds())})"
-    if not step.failures:
-        if step.task == SLEEP:
+    if step.is_suspended or not step.failures:
+        if step.is_suspended or step.task == SLEEP:
             return Reason("sleeping", step.name, f"sleeps until {when}")
         return Reason("delayed", step.name, f"is delayed until {when}")
     error = f" with {step.error.type}: {first_line(step.error.message)}" if step.error else ""
@@ -262,13 +262,23 @@ def _limited(step: StepInfo, why: Why) -> Reason:
 
 def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> Reason:
     """Since when, until when, and what would end the wait."""
-    text = f"has waited for {step.event!r} since {clock_time(step.ready_at, now)}"
-    for [ends_at] in tx.all("wait_ends_at", run_id=run.id, step=step.step):
-        until = moment_of(tx, ends_at)
-        left = f"in {duration((until - now).total_seconds())}" if until and until > now else "now"
-        text += f", and gives up at {clock_time(until, now)} ({left})" if until else ""
+    begun, until = _times_of_wait(tx, run, step)
+    text = f"has waited for {step.event!r} since {clock_time(begun, now)}"
+    if until is not None:
+        left = f"in {duration((until - now).total_seconds())}" if until > now else "now"
+        text += f", and gives up at {clock_time(until, now)} ({left})"
     command = f"segue send {run.id} {shlex.quote(step.event or '')} [VALUE]"
     return Reason("waiting_for_event", step.name, f"{text}; send it with: {command}")
+
+
+def _times_of_wait(tx: Transaction, run: RunInfo, step: StepInfo) -> tuple[datetime | None, datetime | None]:
+    """When a wait began, and when it gives up."""
+    of_step = {"run_id": run.id, "step": step.step}
+    if step.gate == Gate.EVENT:
+        ends = tx.all("wait_ends_at", **of_step)
+        return step.ready_at, moment_of(tx, ends[0][0]) if ends else None
+    times = tx.all("wait_of_task", **of_step)
+    return (moment_of(tx, times[0][0]), moment_of(tx, times[0][1])) if times else (None, None)
 
 
 def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:

@@ -23,7 +23,7 @@ from segue.engine.stored import (
 from segue.engine.views.select import RunFilter, page_of_ids
 from segue.errors import RunNotFoundError
 from segue.jsonable import Jsonable
-from segue.model import RUN, ErrorInfo, FailureInfo, RunStatus, StepStatus
+from segue.model import RUN, ErrorInfo, FailureInfo, Gate, RunStatus, StepStatus
 from segue.plan.codec import UNREADABLE
 from segue.plan.namespaces import bare, namespace_of, prefix_of
 from segue.store.protocol import Transaction
@@ -109,6 +109,12 @@ class StepInfo(Jsonable, msgspec.Struct, frozen=True):
     def shown(self) -> dict[str, Any]:
         """Its fields as Python values: no scope for a step of the run itself, and the policy as a dict."""
         return super().shown() | {"scope": None if self.scope < 0 else self.scope, "policy": object_of(self.policy)}
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether its task sleeps, or waits for a message (`event`), in the middle of its work."""
+        is_timed = self.status == StepStatus.READY and self.gate == Gate.TIMER
+        return is_timed and self.attempt > 0 and self.error is None
 
 
 class AttemptInfo(Jsonable, msgspec.Struct, frozen=True):

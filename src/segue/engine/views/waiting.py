@@ -62,16 +62,17 @@ def list_waits(
     limit: int = 1000,
     prefix: str | None = None,
 ) -> list[WaitInfo]:
-    """The steps that wait for a message, those of the oldest runs first."""
-    return [
+    """The steps that wait for a message, also inside their tasks, those of the oldest runs first."""
+    asked: dict[str, Any] = {"workflow": workflow, "name": name, "limit": limit, "prefix": prefix}
+    found = [
         WaitInfo(
             str(run_id), bare(run_workflow), key, step, step_name, event, known_moment(tx, since), moment_of(tx, until),
             namespace_of(run_workflow),
         )
-        for run_id, run_workflow, key, step, step_name, event, since, until in tx.all(
-            "list_waits", workflow=workflow, name=name, limit=limit, prefix=prefix
-        )
+        for statement in ("list_waits", "list_suspended_waits")
+        for run_id, run_workflow, key, step, step_name, event, since, until in tx.all(statement, **asked)
     ]  # fmt: skip
+    return sorted(found, key=lambda wait: (wait.run_id, wait.name, wait.since, wait.step))[:limit]
 
 
 def list_events(

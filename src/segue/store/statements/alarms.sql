@@ -23,10 +23,15 @@ DELETE FROM segue_alarms WHERE run_id = :run_id AND step = :step AND kind = :kin
 UPDATE segue_alarms SET due_at = :due_at WHERE run_id = :run_id AND due_at <= :now AND {is_known_alarm};
 
 -- name: alarm_subject
--- The run, and the step if the alarm is about one. A step that is retried counts from its first attempt.
+-- The run, and the step if the alarm is about one. A step that is retried counts from its first attempt; suspended
+-- attempts have no rows, but what they recorded has.
 SELECT r.status, r.started_at, r.finished_at, r.admitted_at, r.fail_fast,
     s.status, s.gate, s.attempt, s.name, s.queue, s.ready_at, s.finished_at, s.hook, s.may_fail,
-    coalesce((SELECT min(a.started_at) FROM segue_attempts a WHERE a.run_id = s.run_id AND a.step = s.step), s.started_at)
+    coalesce((SELECT min(b.started_at) FROM (
+        SELECT a.started_at FROM segue_attempts a WHERE a.run_id = s.run_id AND a.step = s.step
+        UNION ALL SELECT c.started_at FROM segue_checkpoints c
+        WHERE c.run_id = s.run_id AND c.step = s.step AND c.ordinal = 0) b), s.started_at),
+    s.event
 FROM segue_runs r LEFT JOIN segue_steps s ON s.run_id = r.id AND s.step = :step WHERE r.id = :run_id;
 
 -- name: has_event

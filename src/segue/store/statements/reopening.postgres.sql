@@ -18,14 +18,18 @@ SELECT limit_name, limit_key FROM segue_runs WHERE id = :run_id FOR KEY SHARE;
 
 -- name: copy_run
 -- One statement sees one snapshot, so the run need not be locked.
-WITH run AS ({fork_terms}), steps AS ({fork_steps}), labels AS ({fork_labels}), alarms AS ({fork_alarms})
+WITH run AS ({fork_terms}), steps AS ({fork_steps}), labels AS ({fork_labels}), alarms AS ({fork_alarms}),
+    checkpoints AS ({fork_checkpoints})
 SELECT id FROM run;
 
 -- name: copy_steps
--- Runs with `copy_run`, in the same snapshot; so do the two below.
+-- Runs with `copy_run`, in the same snapshot; so do the three below.
 SELECT 1 WHERE false AND :run_id::uuid = :new_id::uuid;
 
 -- name: copy_labels
+{copy_steps};
+
+-- name: copy_checkpoints
 {copy_steps};
 
 -- name: copy_alarms

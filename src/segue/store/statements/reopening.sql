@@ -111,6 +111,9 @@ AND NOT EXISTS (SELECT 1 FROM segue_unfinished u WHERE u.run_id = :run_id) RETUR
 -- name: copy_labels
 {fork_labels};
 
+-- name: copy_checkpoints
+{fork_checkpoints};
+
 -- name: copy_alarms
 {fork_alarms};
 

@@ -64,7 +64,7 @@ SELECT 1 WHERE false AND :run_id IS NULL AND :step IS NULL;
 -- A live step becomes ready again: to be retried, or because it was lost or handed back.
 UPDATE segue_steps
 SET status = 'ready', gate = coalesce(CAST(:gate AS text), CASE WHEN lane IS NOT NULL THEN 'limit' END), ready_at = :ready_at, failures = :failures, losses = :losses, error = :error,
-    worker_id = NULL, cancel_requested = false, sent_until = NULL
+    event = NULL, worker_id = NULL, cancel_requested = false, sent_until = NULL
 WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
 
 -- name: count_tries
@@ -134,4 +134,5 @@ SELECT count(*) FROM (
     SELECT 1 FROM segue_steps WHERE status = 'ready' AND gate IS NULL AND queue = :queue LIMIT :limit) found;
 
 -- name: next_timer
-SELECT min(ready_at) FROM segue_steps WHERE status = 'ready' AND gate = 'timer';
+-- A task that waits for a message without a timeout has its timer at the end of time.
+SELECT min(ready_at) FROM segue_steps WHERE status = 'ready' AND gate = 'timer' AND ready_at < '9999-01-01';

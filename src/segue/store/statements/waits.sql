@@ -22,7 +22,7 @@ INSERT INTO segue_messages (run_id, position, name, key, value, sent_at, taken_b
 
 -- name: step_waiting
 -- The step that has waited longest.
-SELECT step, attempt, name FROM segue_steps
+SELECT step, attempt, name, ready_at FROM segue_steps
 WHERE run_id = :run_id AND status = 'ready' AND gate = 'event' AND event = :name ORDER BY ready_at, step LIMIT 1;
 
 -- name: step_name

@@ -146,6 +146,7 @@ class AsyncPool(LocalPool):
                     is_cancelled=entry.asked_to_end,
                     result_limit_bytes=self._result_limit_bytes,
                     payloads=self._payloads,
+                    transactions=self._transactions,
                 )
             except (Cancelled, asyncio.CancelledError):
                 pass

@@ -1,0 +1,18 @@
+-- What a task has recorded inside its step: results, sleeps and waits, in the order of its calls.
+CREATE TABLE segue_checkpoints (
+    run_id TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,                           -- Invariant: 0, 1, 2 ... without a gap
+    kind TEXT NOT NULL,                                 -- checkpoint, sleep, wait
+    name TEXT NOT NULL,                                 -- of the checkpoint, or of the message; '' for a sleep
+    fingerprint TEXT NOT NULL,                          -- a hash of the kind, the name and the arguments
+    attempt INTEGER NOT NULL,                           -- that recorded it
+    value TEXT,                                         -- JSON; null: a sleep, or a wait that has no message
+    started_at TEXT NOT NULL,
+    due_at TEXT,                                        -- when a sleep is over, or a wait gives up; null: never
+    finished_at TEXT,                                   -- null: a sleep, or a wait that has not ended
+    PRIMARY KEY (run_id, step, ordinal)
+) WITHOUT ROWID;
+-- Only the last record of a step can be a wait that has not ended.
+CREATE INDEX segue_checkpoints_waiting ON segue_checkpoints (run_id, name, started_at)
+    WHERE kind = 'wait' AND finished_at IS NULL;
