@@ -21,6 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
+        docs docs-links dist \
         storm celery-suite celery-soak celery-matrix dramatiq-suite dramatiq-soak slurm-soak \
         push-matrix test-cluster mutants clean
 
@@ -62,6 +63,18 @@ typed:
 
 layered:
 	$(BIN)/lint-imports
+
+docs: $(DEVELOP)  ## build the website of the documentation in build/site/html; a warning is an error
+	@$(BIN)/python -m website
+
+docs-links: $(DEVELOP)  ## ask other websites whether the links of the documentation still work
+	@$(BIN)/python -m website linkcheck
+
+dist: $(DEVELOP)  ## build the sdist and the wheel in dist/, and check what is in them
+	@rm -rf dist
+	@$(BIN)/python -m build --quiet
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/python -m scripts.check_dist dist/*
 
 format: $(DEVELOP)  ## format the code
 	$(BIN)/ruff check --fix --exit-zero .

@@ -11,6 +11,7 @@ import re
 RUN_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}(?:-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?\b")
 ANY = "..."
 _FORMS = (
+    (re.compile(r"\bsegue \d+\.\d+\.\d+(\.dev\d+)?"), "segue VERSION"),
     (RUN_ID, "ID"),
     (re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=\d{4}-)"), ""),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00| [A-Z]{3,4})?"), "WHEN"),
