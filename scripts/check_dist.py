@@ -29,6 +29,7 @@ IN_THE_SOURCE = (
     "LICENSE",
     "docs/tutorial.md",
     "tests/conftest.py",
+    "deploy/Dockerfile",
 )
 
 JUNK = re.compile(

@@ -4,7 +4,7 @@
     docs/README.md       contents.md
     docs/NAME.md         NAME.md            also docs/decisions/
     CHANGELOG.md ...     changelog.md ...
-    examples/NAME/README.md, benchmarks/README.md   examples/NAME.md
+    examples/NAME/README.md, deploy/README.md ...   examples/NAME.md
     other files          files/PATH         what a page links: code, tests, manifests
 
 A page that docs/README.md does not list stands under "More"; a test asks for it to be listed.
@@ -43,8 +43,12 @@ def pages() -> dict[Path, str]:
 
 
 def examples() -> list[Path]:
-    """What explains a folder of examples, or the benchmarks."""
-    return [*sorted((ROOT / "examples").glob("*/README.md")), ROOT / "benchmarks" / "README.md"]
+    """What explains a folder of examples, of files to deploy, or of benchmarks."""
+    return [
+        *sorted((ROOT / "examples").glob("*/README.md")),
+        ROOT / "deploy" / "README.md",
+        ROOT / "benchmarks" / "README.md",
+    ]
 
 
 def sections() -> dict[str, list[Path]]:
