@@ -24,7 +24,8 @@ def build(builder: str, folder: Path) -> int:
 
 if __name__ == "__main__":
     place = ROOT / "build" / "site"
-    code = build(sys.argv[1] if len(sys.argv) > 1 else "html", place)
+    builder = sys.argv[1] if len(sys.argv) > 1 else "html"
+    code = build(builder, place)
     if code == 0:
-        print(f"The site is in {place.relative_to(ROOT)}.")
+        print(f"The site is in {place.relative_to(ROOT)}/{builder}.")
     sys.exit(code)

@@ -24,6 +24,8 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 toc_object_entries_show_parents = "hide"
 
+smartquotes = False  # what is typed stays as it is typed
+
 html_theme = "furo"
 html_title = f"Segue {release}"
 html_copy_source = False
