@@ -8,36 +8,29 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from types import ModuleType
-from typing import Any
+import re
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any, get_args
+
+import segue
 
 MODULES = ("segue", "segue.errors", "segue.testing", "segue.payloads", "segue.authoring.describing")
 FAMILIES = ("segue.executors", "segue.compat", "segue.contrib")
 """Packages whose packages are public, where they have an `__all__`."""
 
-RETURNED = {
-    "segue.engine.views.look": ("RunInfo", "StepInfo", "AttemptInfo", "ProgressInfo", "WorkerInfo"),
-    "segue.engine.views.reason": ("Reason",),
-    "segue.engine.views.waiting": ("EventInfo", "WaitInfo"),
-    "segue.engine.views.definitions": ("DefinitionInfo", "CodeVersionInfo"),
-    "segue.engine.limiting.limits": ("LimitInfo", "ShareInfo"),
-    "segue.engine.subscriptions": ("SubscriptionInfo",),
-    "segue.engine.sending": ("Sent",),
-    "segue.engine.retention": ("Rule",),
-    "segue.engine.payload_uses": ("PayloadCounts",),
-    "segue.scheduler.looking": ("ScheduleInfo", "TickInfo"),
-    "segue.engine.platforms": ("ExecutorInfo",),
-    "segue.model": ("RunStatus", "StepStatus", "ErrorInfo", "FailureInfo"),
-    "segue.client.selection": ("Selection", "Applied"),
+ATTRIBUTES = {
+    "segue.client.selection": ("Selection",),
     "segue.client.schedules": ("Schedules",),
     "segue.client.limits": ("Limits",),
     "segue.client.subscriptions": ("Subscriptions",),
     "segue.client.retention": ("Retention",),
     "segue.client.waiting": ("Approvals", "Events"),
     "segue.client.payloads": ("StoredPayloads",),
-    "segue.client.executors": ("Executors", "OutputInfo"),
+    "segue.client.executors": ("Executors",),
+    "segue.model": ("RunStatus", "StepStatus", "ErrorInfo", "FailureInfo"),
 }
-"""What `Segue` and `Run` have and return. These names are not imported by users, so no `__all__` has them."""
+"""What `Segue` and `Run` have. What the methods of these return is found by their annotations."""
 
 
 def public_modules() -> list[str]:
@@ -75,10 +68,33 @@ def reference_pages() -> dict[str, str]:
         [
             "# What methods return",
             "These classes are not imported: attributes and methods of `Segue` and `Run` give them.",
-            *(_entry(module, name, described) for module, names in RETURNED.items() for name in names),
+            *(_entry(value.__module__, value.__name__, described) for value in returned_classes()),
         ]
     )
     return pages
+
+
+def returned_classes() -> list[type]:
+    """Classes that `Segue` and `Run` give to users, and that no `__all__` has."""
+    found = [getattr(importlib.import_module(module), name) for module, names in ATTRIBUTES.items() for name in names]
+    public = {getattr(segue, name) for name in segue.__all__}
+    for owner in (segue.Segue, segue.Run, segue.StepHandle, *found):
+        for _, method in inspect.getmembers(owner, inspect.isfunction):
+            if not method.__name__.startswith("_"):
+                found += [value for value in _returned_by(method) if value not in found and value not in public]
+    return found
+
+
+def _returned_by(method: FunctionType) -> Iterator[type]:
+    """The classes of Segue that its return annotation names, also as `list[...]` and by an alias."""
+    module = importlib.import_module(method.__module__)  # a wrapper has the globals of another
+    for words in re.findall(r"[A-Za-z_][\w.]*", str(inspect.signature(method).return_annotation)):
+        value: Any = module
+        for word in words.split("."):
+            value = getattr(value, word, None)
+        for each in (value, *get_args(value)):
+            if isinstance(each, type) and each.__module__.partition(".")[0] == "segue":
+                yield each
 
 
 def _page_of(name: str, described: set[int]) -> str:
