@@ -72,7 +72,7 @@ def stage(folder: Path) -> None:
     wanted: dict[str, str] = dict(reference_pages())
     files: set[Path] = set()
     for page, name in pages().items():
-        wanted[name] = _with_links_of_the_site(page, name, files)
+        wanted[name] = with_links_of_the_site(page.read_text(encoding="utf-8"), page, name, files)
     wanted["index.md"] += _navigation()
     wanted["decisions/index.md"] += _toctree("", ["[0-9]*"], "glob")
     for old in folder.rglob("*.md"):
@@ -92,7 +92,7 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _with_links_of_the_site(page: Path, name: str, files: set[Path]) -> str:
+def with_links_of_the_site(text: str, page: Path, name: str, files: set[Path]) -> str:
     """The text of a page with links as the site needs them; files that it links are added to `files`."""
 
     def moved(found: re.Match[str]) -> str:
@@ -100,13 +100,17 @@ def _with_links_of_the_site(page: Path, name: str, files: set[Path]) -> str:
         target = (page.parent / link).resolve()
         if "://" in link or link.startswith("mailto:") or not target.exists():
             return found[0]
+        if target.is_dir():
+            target /= "README.md"
+            if target not in places:
+                return before[before.index("[") + 1 : -2]  # a site has no folders; the words stay
         if target not in places:
             files.add(target)
         place = places.get(target) or _place_of(target)
         return f"{before}{os.path.relpath(place, PurePosixPath(name).parent)}{after}"
 
     places = pages()
-    parts = _FENCE.split(page.read_text(encoding="utf-8"))
+    parts = _FENCE.split(text)
     return "".join(
         _FILE.sub(r"```{code-block} python\n:caption: \1\n", part) if part.startswith("```") else _LINK.sub(moved, part)
         for part in parts

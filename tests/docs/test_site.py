@@ -51,6 +51,14 @@ def test_links_between_staged_pages_lead_somewhere(tmp_path: Path) -> None:
     assert (tmp_path / "index.md").stat().st_mtime_ns == before, "an unchanged page would be built again"
 
 
+def test_links_to_folders_lead_to_what_explains_them() -> None:
+    files: set[Path] = set()
+    text = "[a](../deploy) [b](../deploy/kubernetes) [c](../LICENSE) [d](https://example.org) [e](#here)"
+    staged = staging.with_links_of_the_site(text, staging.DOCS / "faq.md", "faq.md", files)
+    assert staged == "[a](examples/deploy.md) b [c](files/LICENSE) [d](https://example.org) [e](#here)"
+    assert files == {ROOT / "LICENSE"}
+
+
 def test_every_public_name_is_in_the_reference_and_documented() -> None:
     modules = reference.public_modules()
     assert {"segue", "segue.errors", "segue.testing", "segue.executors.celery", "segue.compat.rhythm"} <= set(modules)
