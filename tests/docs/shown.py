@@ -11,6 +11,7 @@ import re
 RUN_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}(?:-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?\b")
 ANY = "..."
 _FORMS = (
+    (re.compile(r"\bsegue \d+\.\d+\.\d+(\.dev\d+)?"), "segue VERSION"),
     (RUN_ID, "ID"),
     (re.compile(r"^[0-9a-f]{8}\b", re.MULTILINE), "ID"),  # the short id, in the first column of a table
     (re.compile(r"\b(segue retry|segue show) [0-9a-f]{8}\b"), r"\1 ID"),

@@ -158,9 +158,9 @@ def test_every_invariant_is_listed() -> None:
 
 
 def test_every_promise_names_a_test() -> None:
-    numbers = re.findall(r"^### (\d+)\. ", doc("promises"), re.MULTILINE)
+    numbers = re.findall(r"^## (\d+)\. ", doc("promises"), re.MULTILINE)
     assert numbers == [str(number) for number in range(1, 17)]
-    for part in re.split(r"^### \d+\. ", doc("promises"), flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^## \d+\. ", doc("promises"), flags=re.MULTILINE)[1:]:
         assert "*Proven by*" in part or "There are no schedules yet" in part or "There is no pause yet" in part, part[
             :60
         ]

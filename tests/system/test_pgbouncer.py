@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from segue import Segue, task
@@ -70,3 +71,12 @@ def test_transaction_mode_names_the_pooler_and_the_remedy(postgres_url: str, tra
         assert isinstance(error, StoreUnavailableError)
         assert "PgBouncer" in str(error)
         assert "pool_mode = session" in str(error)
+
+
+def test_starts_on_a_lent_connection_work_in_transaction_mode(postgres_url: str, transaction_url: str) -> None:
+    with Segue(transaction_url) as segue:
+        for number in range(4):  # the pooler may take another server connection each time
+            with psycopg.connect(transaction_url) as connection:
+                segue.start(double, number, key=str(number), connection=connection)
+    with Segue(postgres_url) as direct:
+        assert [run.status.value for run in direct.runs()] == ["pending"] * 4
