@@ -46,7 +46,7 @@ from segue.engine.executing import Executor
 from segue.engine.expand import read_large_plans
 from segue.engine.platforms import PlatformState, say_platform
 from segue.engine.pushing import PushRow, Seen
-from segue.errors import PASSING_ERRORS
+from segue.errors import PASSING_ERRORS, SegueError
 from segue.model import Outcome
 from segue.observing.harmless_log import get_logger
 
@@ -335,11 +335,19 @@ class Dispatcher:
         try:
             return do()
         except BlindError as error:
-            self._is_blind, self._problem = True, str(error)
-            if self.blind_since is None:
-                self.blind_since = self._monotonic()
-                logger.warning("%s does not answer: %s", self._executor.name, error)
-            return 0
+            self._note_blind(str(error))
+        except SegueError:  # the database is away
+            raise
+        except Exception as error:  # must not keep the other calls from being made
+            self._note_blind(f"its executor, or Segue, has a bug: {error!r}")
+            logger.exception("a call of %s failed", self._executor.name)
+        return 0
+
+    def _note_blind(self, why: str) -> None:
+        self._is_blind, self._problem = True, why
+        if self.blind_since is None:
+            self.blind_since = self._monotonic()
+            logger.warning("%s does not answer: %s", self._executor.name, why)
 
 
 def _push_of_stray(stray: Stray) -> Push:

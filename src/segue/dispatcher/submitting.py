@@ -13,6 +13,7 @@ from typing import NamedTuple
 from segue.dispatcher.meaning import refused
 from segue.dispatcher.protocol import (
     BatchingExecutor,
+    BlindError,
     BusyError,
     Mode,
     PolledExecutor,
@@ -108,7 +109,9 @@ class Submitting:
         assert self._batching is not None
         try:
             return self._batching.shape(self._with_values(planned.submission))
-        except (RefusedError, PayloadError):
+        except BlindError:
+            raise
+        except Exception:  # noqa: BLE001 - it is submitted alone, which says what is wrong with it
             return None
 
     # One --------------------------------------------------------------------------------------------------------------

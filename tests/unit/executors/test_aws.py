@@ -404,7 +404,6 @@ def test_what_has_one_shape() -> None:
     assert shape() != shape(timeout=600)
     assert shape() != shape(push={"priority": 3})
     assert shape(task="segue.container", image="i", command=["true"]) is None
-    assert shape(env={"no-name": "1"}) is None
     assert shape(task="shop.fold", push={"definition": "own", "parameters": {}}) is None
     assert shape(task="shop.fold", push={"definition": "own"}) is not None
 
@@ -432,6 +431,10 @@ def test_the_request_of_a_task_of_ecs() -> None:
     made = tasks.definition_content(work, settings, more={"volumes": [1]}, region="eu-west-1", has_network=True)
     assert (made["volumes"], made["networkMode"]) == ([1], "awsvpc")
     assert made["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-region"] == "eu-west-1"
+    for name in ("count", "clientToken", "cluster"):
+        twice = work._replace(options={"task": {name: 2}})
+        with pytest.raises(RefusedError, match="runs once"):
+            tasks.run_of(PUSH, twice, settings, place, definition="d", container="main", is_own=True)
     spot = tasks.Place(capacity_provider="FARGATE_SPOT", subnets=("s1",))
     request = tasks.run_of(PUSH, work, settings, spot, definition="d", container="main", is_own=True)
     assert "launchType" not in request
@@ -475,7 +478,6 @@ def test_an_executor_imports_no_library_of_amazons_and_calls_nobody() -> None:
     ECS("ecs", image="busybox")
     assert set(executors) >= {"batch", "ecs"}
     assert ("boto3" in sys.modules) == before
-    executors.clear()
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,6 @@ def work_for(submission: Submission, settings: Settings) -> Work:
     for name in work.environment:
         if name.startswith(_RESERVED):
             raise RefusedError(f"the variable {name} cannot be set: names that begin with AWS_BATCH_ are Amazon's")
-        if name in secrets:
-            raise RefusedError(f"the variable {name} is given by env and by secrets; give it once")
     return work._replace(environment={**work.environment, **told}, secrets=secrets)
 
 

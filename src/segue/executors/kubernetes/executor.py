@@ -128,6 +128,8 @@ class Kubernetes:
             return namespace, manifest_of(push, work, executor=self.name, options=options)
         except DefinitionError as error:
             raise RefusedError(str(error)) from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RefusedError(f"its options make no Job: {error!r}; pod={{...}} has another shape") from error
 
     def find(self, pushes: Sequence[Push]) -> Mapping[str, str]:
         """Search by the label of the push in every namespace."""

@@ -65,7 +65,7 @@ def submit_error(error: ApiError | AwayError, *, namespace: str) -> Exception:
             return RefusedError(f"{error}; {denied(error, 'create', 'jobs', namespace)}")
         case 404:
             return RefusedError(f"{error}; does the namespace {namespace!r} exist?")
-        case code if code >= 500:
+        case code if code >= 500 and "request is too large" not in str(error):  # as etcd says it
             return UnsureError(f"the API failed: {error}")
         case _:
             return RefusedError(str(error))
