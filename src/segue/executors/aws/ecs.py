@@ -157,7 +157,7 @@ class ECS(Platform):
             tasks = self._described([push.external_id for push in some])
             for push in some:
                 task = tasks.get(push.external_id)
-                if task is None:
+                if task is None or task.get("startedBy") != push.name:
                     yield self._not_there(push)
                     continue
                 yield from self._seen(push, task)
