@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pytest
 
 from segue.dispatcher.dispatcher import CHORES_SECONDS, Dispatcher
-from segue.dispatcher.protocol import Cause, Collected, Phase, Push, Sighting
+from segue.dispatcher.protocol import BlindError, Cause, Collected, Phase, Push, Sighting
 from segue.engine.control import cancel_run
 from segue.model import Outcome, Verdict
 from segue.plan.graph import Node, Plan
@@ -110,3 +110,35 @@ def test_a_late_and_a_double_answer(stage: Stage) -> None:
     far.end(job, Cause.EXIT, exit_code=0)
     dispatcher.run_once()
     assert stage.run(run_id).status == "succeeded"
+
+
+class Unreadable(ScriptedPlatform):
+    """One at which what some attempts left cannot be read, because their machines are silent."""
+
+    def __init__(self) -> None:
+        super().__init__("far")
+        self.silent: set[str] = set()
+
+    def collect(self, push: Push) -> Collected:
+        if push.external_id in self.silent:
+            raise BlindError("its machine is silent")
+        return super().collect(push)
+
+
+def test_attempts_that_cannot_be_read_keep_no_others_from_ending(stage: Stage) -> None:
+    far = Unreadable()
+    dispatcher = Dispatcher(stage.engine, far, monotonic=stage.clock.monotonic)
+    runs = [stage.start(flow()) for _ in range(8)]
+    dispatcher.run_once()
+    for job in far.alive():
+        far.succeed(job)
+    far.silent = set(list(far.jobs)[:5])
+    for _ in range(4):
+        dispatcher.run_once()
+        stage.advance(60)
+    assert sorted(stage.run(run_id).status for run_id in runs) == ["pending"] * 5 + ["succeeded"] * 3
+    assert dispatcher.blind_since is not None
+    far.silent.clear()
+    settled = [dispatcher.run_once() for _ in range(3)]
+    assert {stage.run(run_id).status for run_id in runs} == {"succeeded"}, settled
+    assert dispatcher.blind_since is None

@@ -145,7 +145,10 @@ class Play:
     def ends(self) -> None:
         job = self.a_job()
         if job is not None:
-            self.far.end(job, self.data.draw(st.sampled_from(CAUSES), label="cause"), exit_code=9)
+            cause = self.data.draw(st.sampled_from(CAUSES), label="cause")
+            self.far.end(job, cause, exit_code=9)
+            is_cut_off = cause is Cause.LOST and self.data.draw(st.booleans(), label="its machine is only silent")
+            self.far.set(job, is_cut_off=is_cut_off)
 
     def vanishes(self) -> None:
         job = self.a_job()

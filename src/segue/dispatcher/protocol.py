@@ -139,6 +139,7 @@ class Sighting(NamedTuple):
     held_by: str | None = (
         None  # the id of another job of this push, which has begun the attempt: it is the one to follow
     )
+    is_cut_off: bool = False  # lost with its machine, which only says nothing: its process may still run
 
 
 class Collected(NamedTuple):

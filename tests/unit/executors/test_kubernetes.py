@@ -321,4 +321,6 @@ def test_patience_ends() -> None:
     assert judged(leaving, is_running=True) is None
     now = 902.0
     assert judged(leaving, is_running=True) is Cause.LOST
-    assert [patience.is_tired_of_reading("x") for _ in range(3)] == [False, False, True]
+    assert [patience.is_tired_of_reading("x") for _ in range(3)] == [False] * 3
+    now = 1502.0
+    assert patience.is_tired_of_reading("x")

@@ -10,6 +10,7 @@ from segue.config import DATABASE_VARIABLE
 from segue.dispatcher.protocol import (
     BlindError,
     BusyError,
+    Cause,
     Collected,
     Mode,
     Pace,
@@ -159,9 +160,10 @@ class Kubernetes:
         if not meaning.has_lost_its_machine(pod):
             try:
                 tail = self._cluster.tail(namespace, pod)
-            except BlindError:
+            except BlindError as error:
                 if not self._patience.is_tired_of_reading(name):
                     raise
+                tail = f"segue: its log cannot be read: {error}\n"
         return collected(push, pod, tail)
 
     def read_output(self, push: Push) -> str:
@@ -239,7 +241,10 @@ class Kubernetes:
         if given_up is None or sighting.exit_code == 0:
             self._patience.forget_waits(name)
             return sighting
-        return sighting._replace(phase=Phase.ENDED, reason=given_up.reason, cause=given_up.cause, exit_code=None)
+        return sighting._replace(
+            phase=Phase.ENDED, reason=given_up.reason, cause=given_up.cause, exit_code=None,
+            is_cut_off=given_up.cause is Cause.LOST,
+        )  # fmt: skip
 
     def _waited_for(self, namespace: str, name: str, job: Job, pod: Pod | None, sighting: Sighting) -> Sighting:
         """The sighting with what an attempt waits for; if that will not come, the attempt is removed first."""

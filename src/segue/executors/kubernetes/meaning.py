@@ -95,7 +95,8 @@ def sighting_of(push_id: str, job: Job, pod: Pod | None) -> Sighting:
         return Sighting(push_id, Phase.ENDED, done.reason, host, Cause.EXIT, 0)
     if (failed := job.said("Failed")) is not None:
         cause, code, reason = _why(failed, pod)
-        return Sighting(push_id, Phase.ENDED, reason, host, cause, code)
+        is_cut_off = cause is Cause.LOST and (pod is None or pod.main.terminated is None)
+        return Sighting(push_id, Phase.ENDED, reason, host, cause, code, is_cut_off=is_cut_off)
     if pod is not None and (pod.main.running is not None or pod.has_ended):
         said = "it is being removed" if _is_leaving(job, pod) else None
         return Sighting(push_id, Phase.RUNNING, said, host)
