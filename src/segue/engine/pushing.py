@@ -127,6 +127,12 @@ def take(act: Act, push: PushRow, *, seconds: float) -> PushRow | None:
     return push._replace(tries=rows[0][0]) if rows else None
 
 
+def take_all(act: Act, pushes: Iterable[PushRow], *, seconds: float) -> list[PushRow]:
+    """The same for some; returns those that no other process has taken."""
+    taken = (take(act, push, seconds=seconds) for push in sorted(pushes, key=lambda push: push.id))
+    return [push for push in taken if push is not None]
+
+
 def withdraw(act: Act, executor: str, *, limit: int = AT_ONCE) -> int:
     """Take back planned pushes that may not leave: their run is paused or being ended. Returns how many."""
     held = [(str(id_), (str(run_id), step, number)) for id_, run_id, step, number in _held(act.tx, executor, limit)]

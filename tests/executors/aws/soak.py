@@ -10,8 +10,11 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
 
 from segue.dispatcher.protocol import NAME_PREFIX
 from tests.executors.pushing.soak import main
@@ -52,16 +55,16 @@ class Batch:
 
     def jobs(self) -> list[str]:
         """Jobs that have not ended: elements of arrays instead of the arrays."""
-        batch, found = self._aws.client("batch"), []
+        found = []
         for status in _NOT_ENDED:
-            for job in batch.list_jobs(jobQueue="jobs", jobStatus=status)["jobSummaryList"]:
+            for job in self._insist("list_jobs", jobQueue="jobs", jobStatus=status)["jobSummaryList"]:
                 if job["jobName"].startswith(NAME_PREFIX):
                     found.append(str(job["jobId"]))
         return sorted(set(found))
 
     def end(self, job: str) -> None:
         """By hand."""
-        self._aws.client("batch").terminate_job(jobId=job, reason="by hand")
+        self._insist("terminate_job", jobId=job, reason="by hand")
 
     def spoiled(self) -> str:
         """How many calls were spoiled, and how."""
@@ -70,6 +73,13 @@ class Batch:
     def operate(self) -> None:
         """A call in between is lost, too."""
         self._spoil("submitjob", "cut", times=1)
+
+    def _insist(self, call: str, **arguments: str) -> Any:
+        """A call of the test's own, which the faults befall as well."""
+        for _ in range(20):
+            with suppress(ClientError):
+                return getattr(self._aws.client("batch"), call)(**arguments)
+        raise RuntimeError(f"{call} fails again and again")
 
     def _spoil(self, action: str, what: str, *, times: int | None = None) -> None:
         count = times or self._chance.randrange(1, 6)

@@ -24,7 +24,13 @@ from segue.observing.harmless_log import get_logger
 logger = get_logger("segue.executors.aws")
 
 PACE = Pace(
-    look_seconds=5.0, at_once=100, submits_at_once=200, settle_seconds=60.0, gone_seconds=60.0, cancel_seconds=60.0
+    look_seconds=5.0,
+    at_once=100,
+    submits_at_once=200,
+    settle_seconds=60.0,
+    gone_seconds=60.0,
+    cancel_seconds=60.0,
+    side_by_side=4,
 )
 TURN_SECONDS = 5.0  # a submission waits so long for its turn
 QUESTION_SECONDS = 30.0

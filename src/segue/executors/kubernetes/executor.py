@@ -35,6 +35,7 @@ from segue.executors.kubernetes.watching import Terms
 from segue.given import shown
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+PACE = Pace(look_seconds=2.0, settle_seconds=5.0, gone_seconds=2.0, cancel_seconds=60.0, side_by_side=8)
 MOST_QUESTIONS = 20  # in one look, about attempts that the watches do not know
 MOST_EVENTS = 5
 REPORT_SECONDS = 10  # of the time of grace, for the report after the task has ended
@@ -78,7 +79,7 @@ class Kubernetes:
         except DefinitionError as error:
             raise DefinitionError(f"{label}: {error}") from None
         self.name = name
-        self.pace = pace or Pace(look_seconds=2.0, settle_seconds=5.0, gone_seconds=2.0, cancel_seconds=60.0)
+        self.pace = pace or PACE
         self._given = options
         self._namespace = namespace
         self._namespaces = tuple(dict.fromkeys((namespace, *namespaces)))
