@@ -79,10 +79,15 @@ def work_of(submission: Submission, *, run_step: Sequence[str]) -> Work:
     return _checked(made._replace(environment=environment, resources=resources, options=spec.options))
 
 
+def is_variable(name: str) -> bool:
+    """Whether a variable can have this name, in every shell."""
+    return _VARIABLE.fullmatch(name) is not None
+
+
 def _checked(work: Work) -> Work:
     """Raises RefusedError for what no process can have, on any platform."""
     for name in (*work.environment, *work.secrets):
-        if not _VARIABLE.fullmatch(name):
+        if not is_variable(name):
             raise RefusedError(f"{name!r} cannot be the name of a variable; use letters, digits and '_'")
     twice = sorted(work.environment.keys() & work.secrets.keys())
     if twice:

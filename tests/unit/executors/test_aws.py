@@ -346,6 +346,7 @@ def test_an_existing_definition_keeps_its_command_if_it_is_given_parameters() ->
         ({"task": "segue.container", "image": "i", "result": "json"}, "needs a bucket for results"),
         ({"env": {"AWS_BATCH_X": "1"}}, "names that begin with AWS_BATCH_ are Amazon's"),
         ({"env": {"A": "1"}, "task": "segue.container", "image": "i", "secrets": {"A": "b"}}, "give it once"),
+        ({"push": {"environment": {"a b": 1}}}, "'a b' cannot be the name of a variable"),
         ({"env": {"LONG": "x" * 40_000}}, "the variable LONG alone has 40,000"),
         ({"resources": Resources(gpu=1)}, "Fargate has no GPUs"),
         ({"resources": Resources(gpu=1, gpu_type="a100")}, "name a queue whose instances have it"),

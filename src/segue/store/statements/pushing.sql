@@ -168,6 +168,14 @@ WHERE substr(executor, 1, length(CAST(:prefix AS text))) = CAST(:prefix AS text)
 -- name: pushes_by_state
 SELECT executor, state, phase, count(*) FROM segue_pushes WHERE closed_at IS NULL GROUP BY executor, state, phase;
 
+-- name: check_push_holders
+SELECT p.run_id, 'step ' || p.step || ' has a push that reported, and no process held it, or it is still open'
+FROM segue_pushes p WHERE p.reported_at IS NOT NULL AND (p.holder IS NULL OR p.closed_at IS NULL);
+
+-- name: check_push_places
+SELECT p.run_id, 'step ' || p.step || ' has a push with half a place in a batch, or one accepted without a name outside'
+FROM segue_pushes p WHERE (p.batch IS NULL) <> (p.place IS NULL) OR (p.state = 'accepted' AND p.external_id IS NULL);
+
 -- name: check_pushes
 SELECT p.run_id, 'step ' || p.step || ' is sent or running, and its push is closed' FROM segue_pushes p
 WHERE p.closed_at IS NOT NULL AND (SELECT 1 FROM segue_steps s WHERE s.run_id = p.run_id AND s.step = p.step
