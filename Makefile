@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo venv servers test unit check compiled formatted linted typed layered format bench peers proof soak \
         docs docs-links screenshots dist \
         storm celery-suite celery-soak celery-matrix dramatiq-suite dramatiq-soak slurm-soak \
-        push-matrix django-matrix test-cluster mutants clean
+        push-soak push-matrix django-matrix test-cluster mutants clean
 
 help:  ## list these targets
 	@echo "Segue: durable workflows of background tasks. Targets:"
@@ -124,6 +124,10 @@ dramatiq-soak: servers  ## compositions of Dramatiq while workers, brokers and d
 slurm-soak: servers  ## steps on a real Slurm cluster while its parts die (ARGS="--minutes 10")
 	@$(BIN)/python -m tests.executors.slurm.soak $(ARGS)
 	@$(BIN)/python -m tests.executors.slurm.soak --postgres $(ARGS)
+
+push-soak: servers  ## the same on the stand-ins of Kubernetes and AWS Batch
+	@$(BIN)/python -m tests.executors.kubernetes.soak $(ARGS)
+	@$(BIN)/python -m tests.executors.aws.soak $(ARGS)
 
 push-matrix: servers  ## executors that are polled, with the slow ways in which their platforms fail
 	@SEGUE_TEST_THOROUGH=1 $(BIN)/python -m pytest tests/executors/slurm tests/contract/test_pushing_deaths.py \

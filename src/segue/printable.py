@@ -13,7 +13,7 @@ _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
 )  # C0, C1, changes of the writing direction, invisible line ends, invisible tags, halves of surrogate pairs
 
-
+_OVERLAP = 200  # characters by which two ends of an output are laid over each other
 _NOT_ASCII = re.compile("[^\x0a\x20-\x7e]")
 
 
@@ -43,6 +43,15 @@ def shortened(text: str, most: int) -> str:
     """The beginning of a text, made `printable`, with at most this many characters."""
     shown = printable(text[: most + 1])
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def added(before: str, now: str) -> str:
+    """What is new in the end of an output, of which an earlier end was printed."""
+    if now.startswith(before):
+        return now[len(before) :]
+    end = before[-_OVERLAP:]
+    at = now.rfind(end)
+    return now[at + len(end) :] if at >= 0 else now
 
 
 def _written(found: re.Match[str]) -> str:

@@ -116,6 +116,35 @@ def test_what_reports_is_not_gone(stage: Stage, far: ScriptedPlatform) -> None:
     assert not report(stage, job)
 
 
+def test_what_reports_is_waited_for_although_its_machine_is_silent(stage: Stage, far: ScriptedPlatform) -> None:
+    """Of two attempts at a step, one at most is alive."""
+    run_id = stage.start(flow(pushed("a", policy=Policy(lost_retries=1))))
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    [job] = far.alive()
+    begin(stage, job)
+    far.end(job, Cause.LOST, reason="NODE_FAIL")
+    far.set(far.jobs[job.id], is_cut_off=True)
+    for _ in range(3):
+        settle(stage, dispatcher, seconds=BEAT)
+        assert beat(stage, job).is_mine
+    assert "NODE_FAIL" in explained(stage, run_id)["running"]
+    settle(stage, dispatcher, seconds=BEAT * MISSED_BEATS + 1)
+    assert (stage.step(run_id, "a").losses, stage.step(run_id, "a").attempt) == (1, 2)
+    assert not report(stage, job)
+
+
+def test_what_surely_ended_is_not_waited_for(stage: Stage, far: ScriptedPlatform) -> None:
+    run_id = stage.start(flow(pushed("a")))
+    dispatcher = dispatcher_of(stage, far)
+    settle(stage, dispatcher)
+    [job] = far.alive()
+    begin(stage, job)
+    far.end(job, Cause.LOST, reason="PREEMPTED")
+    settle(stage, dispatcher)
+    assert (stage.step(run_id, "a").losses, stage.step(run_id, "a").attempt) == (1, 2)
+
+
 @pytest.mark.parametrize("code, lost", [(NOT_REPORTED, True), (NOT_MINE, False)])
 def test_exit_codes_of_processes(stage: Stage, far: ScriptedPlatform, code: int, lost: bool) -> None:
     """Another process of the same push runs it, and this one ends."""

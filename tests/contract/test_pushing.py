@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from segue.dispatcher.dispatcher import CHORES_SECONDS, Dispatcher
-from segue.dispatcher.protocol import Cause, Phase, Push, id_of_name
+from segue.dispatcher.protocol import Cause, Phase, Push, Submission, id_of_name
 from segue.dispatcher.service import Dispatchers
 from segue.engine import pushing
 from segue.engine.control import cancel_run
@@ -700,3 +701,28 @@ def test_names_outside_are_made_of_ids_alone() -> None:
     assert (len(push.name), push.name.islower(), push.name.replace("-", "").isalnum()) == (32, True, True)
     assert id_of_name(push.name) == push.id
     assert id_of_name("segue-of-somebody-else") is None
+
+
+class Slow(ScriptedPlatform):
+    """One whose submissions return only when three of them are under way."""
+
+    def __init__(self) -> None:
+        super().__init__("far", pace=replace(QUICK, side_by_side=3))
+        self.together = threading.Barrier(3, timeout=20)
+        self.lock = threading.Lock()
+
+    def submit(self, submission: Submission) -> str:
+        self.together.wait()
+        with self.lock:
+            return super().submit(submission)
+
+
+def test_submissions_go_side_by_side_and_each_has_its_own_answer(stage: Stage) -> None:
+    far = Slow()
+    far.answers.extend([Answer.IS_BUSY, Answer.LOSES_THE_REPLY, Answer.ACCEPTS])
+    run_id = stage.start(flow(*(pushed(f"s{number}") for number in range(6))))
+    dispatcher_of(stage, far).run_once()
+    assert len(far.jobs) == 5
+    with stage.engine.reading() as tx:
+        states = sorted(state for _, state in filter(None, (pushing.push_of(tx, (run_id, n, 1)) for n in range(6))))
+    assert states == ["accepted"] * 4 + ["planned", "unsure"]

@@ -7,9 +7,11 @@ it is, and no invariant is broken. When all is well again, the run ends, and not
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from segue.errors import RunStateError
 from segue.model import ErrorInfo, Outcome, Policy, Verdict
 from segue.plan.graph import Node, Plan
 from segue.testing import Answer, FarJob, ScriptedPlatform
+from segue.testing.scripted_platform import QUICK
 from tests.contract.stage import Stage
 
 EXAMPLES = max(settings.default.max_examples // 4, 1)
@@ -42,11 +45,16 @@ FLOW = Plan("flow", (node("a"), node("b"), node("c", 0, 1)))
 class Platform(ScriptedPlatform):
     """One at which calls that seemed to be lost may have their effect at any later time."""
 
-    def __init__(self) -> None:
-        super().__init__("far")
+    def __init__(self, side_by_side: int) -> None:
+        super().__init__("far", pace=msgspec.structs.replace(QUICK, side_by_side=side_by_side))
         self.calls: list[FarJob] = []
+        self._lock = threading.Lock()
 
     def submit(self, submission: Submission) -> str:
+        with self._lock:
+            return self._submitted(submission)
+
+    def _submitted(self, submission: Submission) -> str:
         self.calls.append(FarJob(f"late{len(self.calls)}", submission.push, submission.job, submission.spec))
         return super().submit(submission)
 
@@ -71,7 +79,7 @@ class Play:
     def __init__(self, stage: Stage, data: st.DataObject) -> None:
         stage.renew()
         self.stage, self.data = stage, data
-        self.far = Platform()
+        self.far = Platform(data.draw(st.sampled_from([1, 3]), label="side by side"))
         self.far.on_call = self.called
         self.reports = data.draw(st.booleans(), label="its processes report by themselves")
         self.dispatchers = [self.new_dispatcher(), self.new_dispatcher()]
@@ -145,7 +153,10 @@ class Play:
     def ends(self) -> None:
         job = self.a_job()
         if job is not None:
-            self.far.end(job, self.data.draw(st.sampled_from(CAUSES), label="cause"), exit_code=9)
+            cause = self.data.draw(st.sampled_from(CAUSES), label="cause")
+            self.far.end(job, cause, exit_code=9)
+            is_cut_off = cause is Cause.LOST and self.data.draw(st.booleans(), label="its machine is only silent")
+            self.far.set(job, is_cut_off=is_cut_off)
 
     def vanishes(self) -> None:
         job = self.a_job()

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ class KubernetesStandIn:
         body = json.dumps({"metadata": {"name": name}, "stringData": values}).encode()
         path = f"{self.url}/api/v1/namespaces/{namespace}/secrets"
         with urllib.request.urlopen(urllib.request.Request(path, body, method="POST"), timeout=30):
+            pass
+
+    def delete(self, path: str) -> None:
+        """Delete an object, in the background; one that is not there is no error."""
+        request = urllib.request.Request(f"{self.url}/{path}", method="DELETE")
+        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=30):
             pass
 
     def jobs(self, namespace: str = "default") -> list[dict[str, Any]]:

@@ -31,3 +31,18 @@ def wait(path: str) -> None:
     Path(path).touch()
     while True:
         time.sleep(0.05)
+
+
+@task(name="spooled.tell")
+def tell(path: str) -> None:
+    sys.stdout.write("first\n")
+    sys.stdout.write("\0é\n")
+    while not Path(path).exists():
+        time.sleep(0.02)
+    sys.stdout.write("last, without an end of line")
+
+
+@task(name="spooled.pour")
+def pour(lines: int) -> None:
+    for number in range(lines):
+        sys.stdout.write(f"line {number}\n")

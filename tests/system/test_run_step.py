@@ -85,3 +85,21 @@ def test_a_folder_without_a_job(tmp_path: Path) -> None:
     process = run_step(tmp_path / "nothing")
     assert "cannot be read" in process.communicate()[1]
     assert process.returncode == 2
+
+
+def test_what_a_task_prints_is_in_the_log_at_once_and_once(tmp_path: Path) -> None:
+    process = run_step(spooled(tmp_path / "job", "tell", f'[["{tmp_path}/go"],{{}}]'))
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["first\n", "\\x00é\n"]  # while the task waits
+    assert process.poll() is None
+    (tmp_path / "go").touch()
+    assert process.communicate()[0] == "last, without an end of line"
+    assert outcome_of(tmp_path / "job").output == "first\n\\x00é\nlast, without an end of line"
+
+
+def test_much_output_is_cut_and_its_end_is_there(tmp_path: Path) -> None:
+    process = run_step(spooled(tmp_path / "job", "pour", "[[200000],{}]"))
+    text = process.communicate()[0]
+    assert text.endswith("line 199998\nline 199999\n")
+    assert text.count("line 199999\n") == 1
+    assert len(text) < 2_000_000

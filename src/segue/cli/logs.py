@@ -15,9 +15,7 @@ from segue.cli.printing import print_json
 from segue.client.views import OutputInfo
 from segue.errors import SegueError
 from segue.output import print_line
-from segue.printable import printable
-
-_OVERLAP = 200
+from segue.printable import added, printable
 
 
 @click.command(short_help="Print what a step prints.")
@@ -37,8 +35,7 @@ def command(
     """Print the end of what an attempt at a STEP of RUN has printed. STEP is a name or a number.
 
     While the step is at an executor such as Slurm, the executor is asked; -A names the module that makes it. Afterwards
-    the end of the output is in the database. Commands are followed as they print; the output of Python tasks comes when
-    they have ended.
+    the end of the output is in the database.
 
     \b
     Example:
@@ -80,12 +77,3 @@ def _put(before: OutputInfo, found: OutputInfo) -> None:
         print_line(f"--- attempt {found.attempt} ---", to_stderr=True)
     sys.stdout.write(printable(added(before.text if before.attempt == found.attempt else "", found.text)))
     sys.stdout.flush()
-
-
-def added(before: str, now: str) -> str:
-    """What is new in the end of an output, of which an earlier end was printed."""
-    if now.startswith(before):
-        return now[len(before) :]
-    end = before[-_OVERLAP:]
-    at = now.rfind(end)
-    return now[at + len(end) :] if at >= 0 else now

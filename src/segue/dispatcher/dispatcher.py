@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from os import getpid
@@ -46,7 +46,7 @@ from segue.engine.executing import Executor
 from segue.engine.expand import read_large_plans
 from segue.engine.platforms import PlatformState, say_platform
 from segue.engine.pushing import PushRow, Seen
-from segue.errors import PASSING_ERRORS
+from segue.errors import PASSING_ERRORS, SegueError
 from segue.model import Outcome
 from segue.observing.harmless_log import get_logger
 
@@ -56,6 +56,7 @@ SENT_SECONDS = 300.0  # a step that was sent and has not begun is looked at agai
 ENDS_AT_ONCE = 200  # ends that are recorded in one transaction
 SOON_SECONDS = 0.2  # until the next round, if anything moved
 MOST_SENDS = 20  # times in one round that pushes are planned and submitted
+MOST_UNREAD = 3  # ended attempts that cannot be collected: then no others are tried in this look
 CLEANS_AT_ONCE = 10  # lists of pushes that are cleaned in one round
 CHORES_SECONDS = 60.0  # between two searches for strays and what is to be cleaned
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
@@ -89,6 +90,7 @@ class Dispatcher:
         self._by = f"{executor.name}@{socket.gethostname()}:{getpid()}"
         self._chores_at = monotonic()
         self._left: list[Outcome] = []  # of steps that need not run; if they are lost, `repair` finds the steps
+        self._unread: Collection[str] = ()  # pushes that have ended, and could not be collected in the last look
         self._is_blind = False
         self.blind_since: float | None = None  # since when the platform does not answer
         self._problem: str | None = None
@@ -205,36 +207,48 @@ class Dispatcher:
 
     def _look(self) -> int:
         moved, after, limit = 0, FIRST_ID, self._pace.looks_at_once or self._pace.at_once
-        followed = set[str]()
+        followed, unread = set[str](), dict[str, BlindError]()
         while True:
             with self._engine.reading() as tx:
                 rows = pushing.accepted_pushes(tx, self._stored, after=after, limit=limit)
-            moved += self._look_at(rows) if rows else 0
+            moved += self._look_at(rows, unread) if rows else 0
             followed.update(row.external_id or "" for row in rows)
             if len(rows) < limit:
                 break
             after = rows[-1].id
-        self._followed = followed
+        self._followed, self._unread = followed, unread.keys()
+        for error in unread.values():
+            self._note_blind(str(error))
         return moved
 
-    def _look_at(self, rows: Sequence[PushRow]) -> int:
+    def _look_at(self, rows: Sequence[PushRow], unread: dict[str, BlindError]) -> int:
+        """`unread` are those that have ended, and could not be collected: they are as they were, and come last."""
         by_id = {row.id: row for row in rows}
         news: list[Seen] = []
         ended: list[tuple[str, Outcome]] = []
         looked = self._executor.look([push_of_row(row) for row in rows])
         sightings = [found for found in looked if found.push_id in by_id]
+        sightings.sort(key=lambda found: found.push_id in self._unread)
         self._has_answered = True
         commands = self._commands([by_id[found.push_id] for found in sightings if found.phase in _OVER])
         now = self._engine.store.now()
         for sighting in sightings:
             row = by_id[sighting.push_id]
             if _is_unseen(sighting) and row.is_alive(now):
-                sighting = Sighting(row.id, Phase.RUNNING, "its process reports, and its platform does not show it")
+                said = f" ({sighting.reason})" if sighting.is_cut_off and sighting.reason else ""
+                reason = f"its process reports, and its platform does not show it{said}"
+                sighting = Sighting(row.id, Phase.RUNNING, reason)
             if sighting.held_by is not None:
                 self._engine.act(pushing.follow, row, sighting.held_by)
                 continue
             is_over = sighting.phase in _OVER
-            outcome = self._outcome(row, sighting, commands.get(row.id)) if is_over else None
+            if is_over and len(unread) >= MOST_UNREAD:
+                continue
+            try:
+                outcome = self._outcome(row, sighting, commands.get(row.id)) if is_over else None
+            except BlindError as error:
+                unread[row.id] = error
+                continue
             if outcome is not None:
                 ended.append((row.id, outcome))
             elif _is_news(row, sighting):
@@ -260,7 +274,11 @@ class Dispatcher:
         should_have_left_one = sighting.phase is Phase.GONE or (not may_leave_none and sighting.exit_code == 0)
         if collected.outcome is None and should_have_left_one and not self._was_missed_for_long(row):
             return None
-        return outcome_of(push, sighting, collected, was_cancelled=row.cancels > 0, command=command)
+        outcome = outcome_of(push, sighting, collected, was_cancelled=row.cancels > 0, command=command)
+        if row.cancels == 0:
+            return outcome
+        with self._engine.reading() as tx:
+            return pushing.late_outcome(tx, row, outcome)
 
     def _commands(self, rows: Sequence[PushRow]) -> dict[str, Command]:
         """How the ends of those pushes are read that run commands; a task says itself how it ended."""
@@ -335,11 +353,19 @@ class Dispatcher:
         try:
             return do()
         except BlindError as error:
-            self._is_blind, self._problem = True, str(error)
-            if self.blind_since is None:
-                self.blind_since = self._monotonic()
-                logger.warning("%s does not answer: %s", self._executor.name, error)
-            return 0
+            self._note_blind(str(error))
+        except SegueError:  # the database is away
+            raise
+        except Exception as error:  # must not keep the other calls from being made
+            self._note_blind(f"its executor, or Segue, has a bug: {error!r}")
+            logger.exception("a call of %s failed", self._executor.name)
+        return 0
+
+    def _note_blind(self, why: str) -> None:
+        self._is_blind, self._problem = True, why
+        if self.blind_since is None:
+            self.blind_since = self._monotonic()
+            logger.warning("%s does not answer: %s", self._executor.name, why)
 
 
 def _push_of_stray(stray: Stray) -> Push:
@@ -350,7 +376,7 @@ def _push_of_stray(stray: Stray) -> Push:
 def _is_unseen(sighting: Sighting) -> bool:
     """Whether the platform says nothing of the process that runs the attempt."""
     is_another = sighting.phase is Phase.ENDED and sighting.exit_code == NOT_MINE
-    return sighting.held_by is None and (sighting.phase is Phase.GONE or is_another)
+    return sighting.held_by is None and (sighting.phase is Phase.GONE or is_another or sighting.is_cut_off)
 
 
 def _is_news(row: PushRow, sighting: Sighting) -> bool:

@@ -7,15 +7,18 @@ from typing import assert_never
 import msgspec
 
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES
-from segue.attempt.spool import NOT_MINE, NOT_REPORTED
+from segue.attempt.spool import NOT_MINE, NOT_REPORTED, TAIL_BYTES
 from segue.authoring.command import ShellError
 from segue.authoring.container import ContainerError, ResultFrom
 from segue.dispatcher.protocol import Cause, Collected, Phase, Push, Sighting
 from segue.dispatcher.work import Command
+from segue.engine.stored import storable
 from segue.model import WORKER_LOST, ErrorInfo, Outcome, Verdict
 from segue.plan.pushed import OUT_OF_MEMORY
 
 PROCESS_DIED = "ProcessDiedError"
+MOST_TOLD = 2 * TAIL_BYTES
+"""Characters of an error, which may quote the end of the output. Programs print anything, also what no database has."""
 
 
 def outcome_of(
@@ -26,6 +29,13 @@ def outcome_of(
     `was_cancelled`: Segue asked the platform to end it. Then a failure, or a loss, is the answer to that. `command`:
     what ran was a command, whose exit code counts.
     """
+    outcome = _told(push, sighting, collected, was_cancelled=was_cancelled, command=command)
+    return _storable(outcome)
+
+
+def _told(
+    push: Push, sighting: Sighting, collected: Collected, *, was_cancelled: bool, command: Command | None
+) -> Outcome:  # fmt: skip
     run_id, step, attempt = push.attempt
     written = collected.outcome
     if written is not None:
@@ -132,4 +142,12 @@ def _failed(kind: str, message: str, *, retryable: bool = True) -> tuple[Verdict
 def refused(push: Push, why: str) -> Outcome:
     """The outcome of a push that the platform will never take."""
     error = ErrorInfo("PushRefusedError", f"its executor refused it: {why}")
-    return Outcome(*push.attempt, Verdict.FAILED, error=error, retryable=False)
+    return _storable(Outcome(*push.attempt, Verdict.FAILED, error=error, retryable=False))
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    output = storable(outcome.output[-TAIL_BYTES:], limit=TAIL_BYTES)
+    error = outcome.error
+    if error is not None:
+        error = msgspec.structs.replace(error, message=storable(error.message, limit=MOST_TOLD))
+    return msgspec.structs.replace(outcome, output=output, error=error)

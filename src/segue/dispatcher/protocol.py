@@ -49,6 +49,7 @@ class Pace(msgspec.Struct, frozen=True):
     at_once: int = 200  # pushes in one search or cancel
     looks_at_once: int | None = None  # pushes in one look; None: `at_once`
     submits_at_once: int = 50  # before the next look; of an executor that takes batches, in one round of submissions
+    side_by_side: int = 1  # so many calls that submit one push are made at a time
     call_seconds: float = 60.0  # a submission that has not returned by then has failed
     settle_seconds: float = 30.0  # after an unsure submission: the platform may show it only then
     gone_seconds: float = 30.0  # what the platform does not know for so long is gone
@@ -139,6 +140,7 @@ class Sighting(NamedTuple):
     held_by: str | None = (
         None  # the id of another job of this push, which has begun the attempt: it is the one to follow
     )
+    is_cut_off: bool = False  # lost with its machine, which only says nothing: its process may still run
 
 
 class Collected(NamedTuple):
@@ -159,6 +161,8 @@ class Stray(NamedTuple):
 
 class PolledExecutor(Protocol):
     """A platform that runs jobs and can be asked about them. Every call ends within `pace.call_seconds`.
+
+    With `pace.side_by_side`, `submit` is called by several threads at a time.
 
     One whose processes do not reach the database has an attribute `mode = Mode.FILES`, and gets the values of jobs
     complete; for others, long values may be references into the payload store.

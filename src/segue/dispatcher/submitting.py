@@ -1,18 +1,21 @@
 """Submits planned pushes: each is said to exist perhaps, in the database, before the platform is called.
 
 Pushes of one shape go together, if the platform takes batches. One that was in a batch stays in it, so that its name
-outside stays the same. A batch for which the platform has no room is tried again with half of it.
+outside stays the same. A batch for which the platform has no room is tried again with half of it. All others are calls
+of their own, some of them side by side: only the calls are made by threads, the database hears of them from one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from segue.dispatcher.meaning import refused
 from segue.dispatcher.protocol import (
     BatchingExecutor,
+    BlindError,
     BusyError,
     Mode,
     PolledExecutor,
@@ -76,9 +79,14 @@ class Submitting:
         with self._engine.reading() as tx:
             due = pushing.due_pushes(tx, self._stored, now, limit=self._pace.submits_at_once)
             work, unreadable = pushing.jobs_of(tx, due)
-        moved = 0
+        moved, alone = 0, list[Planned]()
         for group in self._groups(work):
-            moved += self._submit_batch(group) if len(group) > 1 else self._submit_alone(group[0])
+            if len(group) > 1:
+                moved += self._submit_batch(group)
+            else:
+                alone += group
+        size = max(self._pace.side_by_side, 1)
+        moved += sum(self._submit_alone(alone[first : first + size]) for first in range(0, len(alone), size))
         if unreadable:
             by_attempt = {row.attempt: row.id for row in due}
             self._record(unreadable, [by_attempt[end.run_id, end.step, end.attempt] for end in unreadable])
@@ -108,36 +116,52 @@ class Submitting:
         assert self._batching is not None
         try:
             return self._batching.shape(self._with_values(planned.submission))
-        except (RefusedError, PayloadError):
+        except BlindError:
+            raise
+        except Exception:  # noqa: BLE001 - it is submitted alone, which says what is wrong with it
             return None
 
-    # One --------------------------------------------------------------------------------------------------------------
+    # One by one -------------------------------------------------------------------------------------------------------
 
-    def _submit_alone(self, planned: Planned) -> int:
+    def _submit_alone(self, some: Sequence[Planned]) -> int:
+        by_id = {planned.row.id: planned.submission for planned in some}
         began = self._monotonic()
-        row = self._engine.act(pushing.take, planned.row, seconds=self._patience)
-        if row is None:
-            return 0
-        if self._monotonic() - began < self._pace.settle_seconds:  # or this process stood still: it is searched
-            self._submit_one(row, planned.submission)
-        return 1
+        rows = self._engine.act(pushing.take_all, [planned.row for planned in some], seconds=self._patience)
+        if self._monotonic() - began < self._pace.settle_seconds:  # or this process stood still: they are searched
+            self._submit_each([Planned(row, by_id[row.id]) for row in rows])
+        return len(rows)
 
-    def _submit_one(self, row: PushRow, submission: Submission) -> None:
+    def _submit_each(self, taken: Sequence[Planned]) -> None:
+        if len(taken) == 1:
+            self._note(taken[0], self._answer(taken[0]))
+            return
+        with ThreadPoolExecutor(max(len(taken), 1), thread_name_prefix=f"segue-{self._executor.name}") as threads:
+            for planned, answer in zip(taken, threads.map(self._answer, taken), strict=True):
+                self._note(planned, answer)
+
+    def _answer(self, planned: Planned) -> str | Exception:
+        """What the platform says: its id, or why there is none."""
         try:
-            external_id = self._executor.submit(self._with_values(submission))
-        except (RefusedError, PayloadMissingError, PayloadDamagedError) as error:
-            self._record([refused(submission.push, str(error))], [row.id])
-        except PayloadError as error:  # nothing was submitted
-            self._engine.act(pushing.plan_again, row, seconds=PAYLOAD_SECONDS, reason=str(error))
-        except BusyError as error:
-            self._is_busy(error)
-            self._engine.act(pushing.plan_again, row, seconds=error.seconds, reason=str(error))
-        except Exception as error:  # noqa: BLE001 - whatever happened, the platform may have it
-            logger.warning("%s may have been submitted to %s: %s", submission.push.name, self._executor.name, error)
-            self._engine.act(pushing.note_unsure, row, seconds=self._pace.settle_seconds, reason=str(error))
-        else:  # if the push has another job by now, this one is a stray, and is found as such
+            return self._executor.submit(self._with_values(planned.submission))
+        except Exception as error:  # noqa: BLE001 - `_note` says what it means
+            return error
+
+    def _note(self, planned: Planned, answer: str | Exception) -> None:
+        row = planned.row
+        if isinstance(answer, str):  # if the push has another job by now, this one is a stray, and is found as such
             self.busy_since = None
-            self._engine.act(pushing.accept, row, external_id)
+            self._engine.act(pushing.accept, row, answer)
+        elif isinstance(answer, (RefusedError, PayloadMissingError, PayloadDamagedError)):
+            self._record([refused(planned.submission.push, str(answer))], [row.id])
+        elif isinstance(answer, PayloadError):  # nothing was submitted
+            self._engine.act(pushing.plan_again, row, seconds=PAYLOAD_SECONDS, reason=str(answer))
+        elif isinstance(answer, BusyError):
+            self._is_busy(answer)
+            self._engine.act(pushing.plan_again, row, seconds=answer.seconds, reason=str(answer))
+        else:  # whatever happened, the platform may have it
+            name = planned.submission.push.name
+            logger.warning("%s may have been submitted to %s: %s", name, self._executor.name, answer)
+            self._engine.act(pushing.note_unsure, row, seconds=self._pace.settle_seconds, reason=str(answer))
 
     def _with_values(self, submission: Submission) -> Submission:
         """The submission, complete if its process cannot read through references. Raises PayloadError."""
@@ -170,7 +194,7 @@ class Submitting:
         assert self._batching is not None
         rows = [planned.row for planned in taken]
         if len(rows) == 1:
-            self._submit_one(*taken[0])
+            self._submit_each(taken)
             return
         try:
             submissions = [self._with_values(planned.submission) for planned in taken]

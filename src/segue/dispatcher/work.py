@@ -6,7 +6,8 @@ A step of a Python task runs `segue run-step`, which reports how it ended. A com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +30,8 @@ RESULT = "SEGUE_RESULT"
 
 PUSH = "SEGUE_PUSH"
 """The variable that says which push it is."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Work(NamedTuple):
@@ -73,7 +76,39 @@ def work_of(submission: Submission, *, run_step: Sequence[str]) -> Work:
         raise RefusedError(str(error)) from error
     environment = {**made.environment, **identity_of(job), PUSH: submission.push.id}
     resources = spec.resources.after(submission.out_of_memory)
-    return made._replace(environment=environment, resources=resources, options=spec.options)
+    return _checked(made._replace(environment=environment, resources=resources, options=spec.options))
+
+
+def is_variable(name: str) -> bool:
+    """Whether a variable can have this name, in every shell."""
+    return _VARIABLE.fullmatch(name) is not None
+
+
+def _checked(work: Work) -> Work:
+    """Raises RefusedError for what no process can have, on any platform."""
+    for name in (*work.environment, *work.secrets):
+        if not is_variable(name):
+            raise RefusedError(f"{name!r} cannot be the name of a variable; use letters, digits and '_'")
+    twice = sorted(work.environment.keys() & work.secrets.keys())
+    if twice:
+        raise RefusedError(f"the variable {twice[0]} is given by env, or by Segue, and by secrets; give it once")
+    told = (work.words, work.environment, work.secrets, work.options, work.image, work.cwd)
+    for text in _texts(told):
+        if "\0" in text:
+            raise RefusedError("a word, a variable or an option holds a NUL character, which no process can have")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise RefusedError("a word, a variable or an option holds half of a surrogate pair, which is not text")
+    return work
+
+
+def _texts(given: Any) -> Iterator[str]:
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, Mapping):
+        yield from _texts((*given.keys(), *given.values()))
+    elif isinstance(given, (list, tuple)):
+        for each in given:
+            yield from _texts(each)
 
 
 def with_values(job: Job, payloads: Payloads | None) -> Job:
@@ -117,11 +152,25 @@ def _command(job: Job) -> Work:
     else:
         words = filled_words(text, tuple(args), values)
     timeouts = [given for given in (kwargs.get("timeout"), job.timeout) if given is not None]
-    environment = {str(name): str(value) for name, value in (kwargs.get("env") or {}).items()}
     return Work(
-        words, environment, timeout=min(timeouts, default=None), image=kwargs.get("image"),
-        secrets=kwargs.get("secrets") or {}, cwd=kwargs.get("cwd"), command=_reading(kwargs),
+        words, _variables("env", kwargs), timeout=min(timeouts, default=None), image=_text("image", kwargs),
+        secrets=_variables("secrets", kwargs), cwd=_text("cwd", kwargs), command=_reading(kwargs),
     )  # fmt: skip
+
+
+def _variables(key: str, kwargs: Mapping[str, Any]) -> dict[str, str]:
+    """The values may be results of other steps, so they are checked only here. Raises TypeError."""
+    given = kwargs.get(key) or {}
+    if not isinstance(given, Mapping) or not all(isinstance(value, (str, int, float)) for value in given.values()):
+        raise TypeError(f"{key}= is not a dict of variables whose values are texts or numbers")
+    return {str(name): str(value) for name, value in given.items()}
+
+
+def _text(key: str, kwargs: Mapping[str, Any]) -> str | None:
+    given = kwargs.get(key)
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"{key}= is {type(given).__name__}, and not a text")
+    return given
 
 
 def _reading(kwargs: Mapping[str, Any]) -> Command:

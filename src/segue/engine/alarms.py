@@ -26,6 +26,7 @@ from segue.engine.acts import Acts
 from segue.engine.attempts import LockedRuns, end_attempt
 from segue.engine.audit import record_event
 from segue.engine.ending import end_early
+from segue.engine.late_pushes import SCHEDULE_TO_START_TIMEOUT, Late, end_late
 from segue.engine.locking import LockedRun, hold_steps, lock_free_runs
 from segue.engine.pausing import unpause
 from segue.engine.propagate import Propagation
@@ -42,7 +43,6 @@ ALARMS_AT_ONCE = 200
 AT_REST = datetime(9999, 1, 1, tzinfo=UTC)
 """The time of a spent alarm."""
 DEADLINE_EXCEEDED = "DeadlineExceeded"
-SCHEDULE_TO_START_TIMEOUT = "ScheduleToStartTimeout"
 WAIT_TIMEOUT = "WaitTimeout"
 _NO_TERMS = RunTerms()
 _encode = msgspec.json.Encoder().encode
@@ -245,16 +245,17 @@ class _Ringing:
         )
         if subject.gate == Gate.TIMER or claimable_at + window > self._act.now:
             return claimable_at + window
+        late = end_late(self._act, (run_id, step, subject.attempt)) if is_sent else Late.AS_IT_WAS
         did_not = "its executor did not begin it" if is_sent else "no worker took it"
         error = ErrorInfo(
             SCHEDULE_TO_START_TIMEOUT,
             f"{did_not} within {seconds:g} s of its being ready on queue {subject.queue!r}",
         )
-        if not self._end(run_id, step, subject, StepStatus.FAILED, error=error):
-            return self._act.now + window  # it has just begun, or may have
-        told: dict[str, Any] = {"queue": subject.queue, "seconds": seconds}
-        record_event(self._act, "step.schedule_to_start", run_id=run_id, step=step, **told)
-        return AT_REST
+        has_failed = late is not Late.IS_ENDED and self._end(run_id, step, subject, StepStatus.FAILED, error=error)
+        if has_failed or late is Late.IS_ENDED:
+            told: dict[str, Any] = {"queue": subject.queue, "seconds": seconds}
+            record_event(self._act, "step.schedule_to_start", run_id=run_id, step=step, **told)
+        return AT_REST if has_failed else self._act.now + window  # it has just begun, or may have
 
     def _claimable_since(self, run_id: str, subject: Subject) -> list[Any]:
         """Times of which the latest counts: a pause, or a wait for the run's place, is not a delay of the queue."""

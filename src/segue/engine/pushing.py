@@ -26,9 +26,10 @@ from segue.engine.claiming.sending import SendingMemory
 from segue.engine.dispatch import Dispatch, Exchanged, exchange
 from segue.engine.executing import begin_steps, overdue, recall_steps, renew_all
 from segue.engine.expand import LargePlan
+from segue.engine.late_pushes import SCHEDULE_TO_START_TIMEOUT
 from segue.engine.record import NO_PLANS
 from segue.engine.stored import error_of, storable
-from segue.model import Attempt, Job, Outcome
+from segue.model import Attempt, ErrorInfo, Job, Outcome, Verdict
 from segue.plan.pushed import OUT_OF_MEMORY, grows
 from segue.store.protocol import Row, Transaction
 
@@ -126,6 +127,12 @@ def take(act: Act, push: PushRow, *, seconds: float) -> PushRow | None:
     return push._replace(tries=rows[0][0]) if rows else None
 
 
+def take_all(act: Act, pushes: Iterable[PushRow], *, seconds: float) -> list[PushRow]:
+    """The same for some; returns those that no other process has taken."""
+    taken = (take(act, push, seconds=seconds) for push in sorted(pushes, key=lambda push: push.id))
+    return [push for push in taken if push is not None]
+
+
 def withdraw(act: Act, executor: str, *, limit: int = AT_ONCE) -> int:
     """Take back planned pushes that may not leave: their run is paused or being ended. Returns how many."""
     held = [(str(id_), (str(run_id), step, number)) for id_, run_id, step, number in _held(act.tx, executor, limit)]
@@ -201,6 +208,20 @@ def note_cancel(act: Act, pushes: Iterable[PushRow], *, seconds: float) -> list[
     """Those of these pushes that the caller is to end; for `seconds`, the platform is not asked again."""
     until = act.now + timedelta(seconds=seconds)
     return [push for push in pushes if act.tx.all("note_cancel", id=push.id, cancels=push.cancels, until=until)]
+
+
+def late_outcome(tx: Transaction, push: PushRow, ended: Outcome) -> Outcome:
+    """The outcome of a push that Segue has ended: as it is, if its step was asked to end; or that it was too late."""
+    run_id, step, number = push.attempt
+    rows = tx.all("pushed_status", run_id=run_id, step=step, attempt=number)
+    is_too_late = any(not is_asked_to_end for _, is_asked_to_end in rows)
+    if ended.verdict is not Verdict.CANCELLED or not is_too_late:
+        return ended
+    said = f": {push.reason}" if push.reason else ""
+    error = ErrorInfo(
+        SCHEDULE_TO_START_TIMEOUT, f"its executor did not begin it within its schedule_to_start, and has ended it{said}"
+    )
+    return Outcome(*push.attempt, Verdict.FAILED, error=error, retryable=False, output=ended.output)
 
 
 def repair(act: Act, executor_name: str, *, seconds: float) -> int:

@@ -54,6 +54,7 @@ class FarJob(NamedTuple):
     cause: Cause | None = None
     exit_code: int | None = None
     held_by: str | None = None
+    is_cut_off: bool = False  # as in `Sighting`
     out_of_memory: int = 0  # as in `Submission`
 
 
@@ -163,7 +164,9 @@ class ScriptedPlatform:
             elif far.held_by is not None:
                 yield Sighting(push.id, Phase.QUEUED, held_by=far.held_by)
             else:
-                yield Sighting(push.id, far.phase, far.reason, f"node{far.id}", far.cause, far.exit_code)
+                yield Sighting(
+                    push.id, far.phase, far.reason, f"node{far.id}", far.cause, far.exit_code, is_cut_off=far.is_cut_off
+                )  # fmt: skip
 
     def collect(self, push: Push) -> Collected:
         """See `PolledExecutor`."""

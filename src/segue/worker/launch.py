@@ -67,11 +67,9 @@ def make_pool(
     if size < 1:
         raise ConfigError(f"A pool needs at least 1 place, and {size} were requested.")
     if name == "process":
-        url = None if store is None else absolute_url(store.url)
-        return ProcessPool(
-            size, modules=modules, max_jobs=max_jobs or MAX_JOBS, max_rss_mb=max_rss_mb, database_url=url,
-            payloads=address_of(payloads),
-        )  # fmt: skip
+        return process_pool(
+            size, modules=modules, max_jobs=max_jobs, max_rss_mb=max_rss_mb, store=store, payloads=payloads
+        )
     if max_jobs is not None or max_rss_mb is not None:
         raise ConfigError(
             f"max_jobs and max_rss_mb replace a child process, and the {name} pool has none; leave them out, "
@@ -84,6 +82,18 @@ def make_pool(
     if name == "inline":
         return InlinePool(store=store, payloads=payloads)
     raise ConfigError(f"There is no pool {name!r}. Choose from: {', '.join(POOLS)}.")
+
+
+def process_pool(
+    size: int, *, modules: Sequence[str] = (), max_jobs: int | None = None, max_rss_mb: int | None = None,
+    store: Store | None = None, payloads: Payloads | None = None,
+) -> ProcessPool:  # fmt: skip
+    """The process pool; see `make_pool`."""
+    url = None if store is None else absolute_url(store.url)
+    return ProcessPool(
+        size, modules=modules, max_jobs=max_jobs or MAX_JOBS, max_rss_mb=max_rss_mb, database_url=url,
+        payloads=address_of(payloads),
+    )  # fmt: skip
 
 
 def known_tasks(*, without: Collection[str] = ()) -> list[str]:

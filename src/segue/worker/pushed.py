@@ -30,7 +30,8 @@ from segue.engine.pushed_reports import BegunPush, beat_push, begin_push, report
 from segue.errors import PASSING_ERRORS
 from segue.model import ErrorInfo, Job, Outcome, Progress, Verdict
 from segue.observing.harmless_log import get_logger
-from segue.worker.launch import make_pool
+from segue.worker.launch import process_pool
+from segue.worker.live_output import LiveOutput
 from segue.worker.pool import Pool
 from segue.worker.spooled import GRACE_SECONDS, as_lost
 
@@ -87,9 +88,6 @@ def run_pushed(push_id: str, open_segue: OpenSegue, how: How) -> int:
     if outcome is None:
         _say("this attempt was given up while it ran, and its outcome does not count")
         return NOT_MINE
-    if outcome.output:
-        sys.stdout.write(outcome.output)
-        sys.stdout.flush()
     by = f"{begun.executor}@{socket.gethostname()}:{os.getpid()}"
     try:
         is_recorded = reach.act(lambda engine: _report(engine, push_id, outcome, holder, by))
@@ -124,24 +122,28 @@ def _outcome(
     try:
         with open_segue() as segue:
             engine = segue.engine
-            pool = make_pool("process", 1, modules=how.modules, store=engine.store, payloads=engine.payloads)
+            pool = process_pool(1, modules=how.modules, store=engine.store, payloads=engine.payloads)
     except Exception as error:  # noqa: BLE001 - the payload store is not what its name says
         return _could_not_run(job, error)
     try:
         pool.start()
         pool.submit([job])
+        live = LiveOutput(pool)
         with _Beats(push_id, holder, open_segue, begun.beat_seconds, pool) as beats:
-            outcome = _await(pool, job, beats, asked, how.grace_seconds)
+            outcome = _await(pool, job, beats, asked, how.grace_seconds, live)
             if beats.progress is not None and outcome is not None:
                 beats.beat()  # the last progress, before the end
-            return outcome
+        live.finish("" if outcome is None else outcome.output)
+        return outcome
     except Exception as error:  # noqa: BLE001 - its module cannot be imported here, or the machine is full
         return _could_not_run(job, error)
     finally:
         pool.kill()
 
 
-def _await(pool: Pool, job: Job, beats: _Beats, asked: threading.Event, grace_seconds: float) -> Outcome | None:
+def _await(
+    pool: Pool, job: Job, beats: _Beats, asked: threading.Event, grace_seconds: float, live: LiveOutput
+) -> Outcome | None:  # fmt: skip
     """How the attempt ended. After a signal it may go on for the grace, unless a cancel was the reason."""
     until: float | None = None
     is_ending = False
@@ -150,6 +152,7 @@ def _await(pool: Pool, job: Job, beats: _Beats, asked: threading.Event, grace_se
             if isinstance(news, Outcome):
                 return as_lost(news) if until is not None and news.verdict is Verdict.RELEASED else news
             beats.progress = news
+        live.pump()
         if beats.is_given_up:
             return None
         if beats.is_to_end and not is_ending:

@@ -17,7 +17,8 @@ from segue.attempt import spool
 from segue.attempt.outcomes import released
 from segue.errors import ConfigError
 from segue.model import WORKER_LOST, ErrorInfo, Job, Outcome, Verdict
-from segue.worker.launch import make_pool
+from segue.worker.launch import process_pool
+from segue.worker.live_output import LiveOutput
 from segue.worker.pool import Pool
 
 GRACE_SECONDS = 10.0
@@ -40,9 +41,6 @@ def run_spooled(folder: Path, *, grace_seconds: float = GRACE_SECONDS) -> int:
         sys.stderr.write(f"this attempt was begun by {spool.begun_by(folder)}, and is not run twice\n")
         return spool.NOT_MINE
     outcome = _run(spooled.job, spooled.modules, grace_seconds)
-    if outcome.output:
-        sys.stdout.write(outcome.output)
-        sys.stdout.flush()
     spool.write_outcome(folder, outcome)
     return 0
 
@@ -51,13 +49,15 @@ def _run(job: Job, modules: tuple[str, ...], grace_seconds: float) -> Outcome:
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
-    pool = make_pool("process", 1, modules=modules)
+    pool = process_pool(1, modules=modules)
     try:
         pool.start()
         pool.submit([job])
-        outcome = _await(pool, asked)
+        live = LiveOutput(pool)
+        outcome = _await(pool, asked, live)
         if outcome is None:
             outcome = next(iter(pool.stop(grace_seconds)), released(job))
+        live.finish(outcome.output)
         return as_lost(outcome) if outcome.verdict in (Verdict.RELEASED, Verdict.CANCELLED) else outcome
     except Exception as error:  # noqa: BLE001 - its module cannot be imported here, or the machine is full
         info = ErrorInfo(type(error).__name__, f"this machine could not run it: {error}")
@@ -66,11 +66,12 @@ def _run(job: Job, modules: tuple[str, ...], grace_seconds: float) -> Outcome:
         pool.kill()
 
 
-def _await(pool: Pool, asked: threading.Event) -> Outcome | None:
+def _await(pool: Pool, asked: threading.Event, live: LiveOutput) -> Outcome | None:
     while not asked.is_set():
         for news in pool.collect(_LOOK_SECONDS):
             if isinstance(news, Outcome):
                 return news
+        live.pump()
     return None
 
 

@@ -21,7 +21,10 @@ from segue.authoring import declared
 from segue.compat.refusing import NotTranslatedError
 from segue.compat.taskflow import AlreadyQueuedError, Pusher, Scheduler
 from segue.compat.taskflow.command import commands
+from segue.dispatcher.dispatcher import Dispatcher
+from segue.dispatcher.protocol import Mode
 from segue.errors import RunFailedError
+from segue.testing import ScriptedPlatform
 from tests.executors.celery.conftest import a_database, wait_until
 from tests.executors.compat import taskflow_project as project
 
@@ -244,6 +247,48 @@ def test_commands_queue_and_pull(alone: Site) -> None:
     assert alone.segue.get(workflow).explain()[0].code == "delayed"
     assert alone.run("run_task", other).returncode == 1
     assert alone.segue.get(other.partition(".")[0]).steps()[0].failures == 1
+
+
+PUSHED = """
+from segue.compat.taskflow import Taskflow, Task, cli
+
+class Greet(Task):
+    def execute(self, task_instance):
+        print("hello", task_instance.params["name"], flush=True)
+        if task_instance.params["name"] == "nobody":
+            raise ValueError("whom?")
+
+taskflow = Taskflow()
+taskflow.add_task(Greet(name="greet", push_destination="mesos"))
+if __name__ == "__main__":
+    cli(taskflow)
+"""
+
+
+def test_a_job_of_a_push_destination_runs_its_task(alone: Site) -> None:
+    """`run_task ID` is what the jobs of Taskflow's push workers call."""
+    (alone.folder / "pushing_project.py").write_text(PUSHED)
+    environment = {**alone.environment, "PYTHONPATH": str(alone.folder)}
+
+    def main(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pushing_project", *words], env=environment, cwd=alone.folder, capture_output=True,
+            text=True, timeout=SECONDS, check=False,
+        )  # fmt: skip
+
+    far = ScriptedPlatform("mesos")
+    far.mode = Mode.DATABASE
+    params = ['{"name": "Ada"}', '{"name": "nobody"}']
+    queued = [main("queue_task", "greet", "--params", given).stdout.strip() for given in params]
+    assert "waits for the scheduler" in main("run_task", queued[0]).stderr
+    Dispatcher(alone.segue.engine, far).run_once()
+    assert len(far.alive()) == 2
+    ended = [main("run_task", task_id) for task_id in queued]
+    assert [done.returncode for done in ended] == [0, 1]
+    assert "hello Ada" in ended[0].stdout
+    runs = [alone.segue.get(task_id.partition(".")[0]) for task_id in queued]
+    assert [run.status for run in runs] == ["succeeded", "failed"]
+    assert main("run_task", queued[0]).returncode == 82
 
 
 def test_a_script_that_calls_cli_when_it_is_imported_says_so(alone: Site) -> None:

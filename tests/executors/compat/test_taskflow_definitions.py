@@ -189,7 +189,8 @@ def test_what_is_pushed_says_where(taskflow: Taskflow) -> None:
     taskflow.add_task(task)
     [node] = to_plan(task.work, NOON).nodes
     assert (node.executor, node.queue) == ("aws_batch", "@aws_batch")
-    assert decode_spec(node.spec).options == {"queue": "q", "definition": "far:7"}
+    options = decode_spec(node.spec).options
+    assert (options["queue"], options["definition"]) == ("q", "far:7")
     executors.pop("aws_batch", None)
     with Segue("sqlite:////nowhere/x.db") as segue, pytest.raises(ConfigError, match="no executor has that name"):
         Pusher(taskflow).run(segue)
@@ -211,6 +212,25 @@ def test_a_pushed_instance_goes_to_the_executor_of_that_name(taskflow: Taskflow,
         far.succeed(job)
         while instance.status != "success":
             Pusher(taskflow).run(segue)
+
+
+def test_a_job_definition_is_told_what_it_runs(taskflow: Taskflow) -> None:
+    taskflow.add_push_worker(AWSBatchPushWorker(taskflow, default_job_definition="tasks:3"))
+    workflow = Workflow(name="weaving")
+    Task(workflow=workflow, name="warp", push_destination="aws_batch")
+    taskflow.add_workflow(workflow)
+    taskflow.add_task(alone := Task(name="weft", push_destination="aws_batch"))
+    [node] = to_plan(workflow.work, NOON).nodes
+    options = decode_spec(node.spec).options
+    assert options["parameters"] == {
+        "task": "warp", "task_instance": "{run}.{step}", "workflow": "weaving", "workflow_instance": "{run}"
+    }  # fmt: skip
+    assert options["environment"]["TASKFLOW_WORKFLOW_INSTANCE_ID"] == "{run}"
+    [lone] = to_plan(alone.work, NOON).nodes
+    assert decode_spec(lone.spec).options["environment"] == {
+        "TASKFLOW_TASK": "weft", "TASKFLOW_TASK_INSTANCE_ID": "{run}.{step}", "TASKFLOW_WORKFLOW": "",
+        "TASKFLOW_WORKFLOW_INSTANCE_ID": "",
+    }  # fmt: skip
 
 
 def test_two_schedulers_start_a_tick_once(taskflow: Taskflow, database_url: str) -> None:

@@ -39,6 +39,14 @@ def double(number: int) -> int:
 
 
 @task(executor="near")
+def tell(go: str) -> None:
+    sys.stdout.write("first\n")
+    while not Path(go).exists():
+        time.sleep(0.02)
+    sys.stdout.write("second\n")
+
+
+@task(executor="near")
 def who() -> dict[str, str | None]:
     names = ("SEGUE_PUSH", "SEGUE_RUN", "SEGUE_STEP", "SEGUE_ATTEMPT", "SEGUE_IDEMPOTENCY_KEY")
     assert current().run_id == os.environ["SEGUE_RUN"]

@@ -99,13 +99,14 @@ def test_progress_and_a_cancel(bench: Bench) -> None:
     assert push_of(bench, run)[1] == "closed"
 
 
-def test_the_output_of_a_command_is_followed(bench: Bench) -> None:
+@pytest.mark.parametrize("kind", ["command", "task"])
+def test_what_is_printed_is_followed(bench: Bench, kind: str) -> None:
     go = bench.folder / "go"
     waits = f"echo first; while [ ! -e {go} ]; do sleep 0.02; done; echo second"
-    run = bench.segue.start(chain(shell.s(waits, executor="near")))
-    bench.until(lambda: run.steps()[0].status == "running")
-    words = ["logs", run.id, "shell", "-A", TASKS, "--database", bench.segue.url]
-    assert "first" in cli(*words)
+    what = shell.s(waits, executor="near", name="tell") if kind == "command" else bench.tasks.tell.s(str(go))
+    run = bench.segue.start(chain(what))
+    words = ["logs", run.id, "tell", "-A", TASKS, "--database", bench.segue.url]
+    bench.until(lambda: run.steps()[0].handle and "first" in cli(*words))
     following = subprocess.Popen(
         [sys.executable, "-m", "segue", *words, "--follow", "--every", "0.2"], stdout=subprocess.PIPE, text=True
     )  # fmt: skip

@@ -1,249 +1,103 @@
-"""A soak of the Slurm executor: `python -m tests.executors.slurm.soak --minutes N [--postgres]`.
+"""A soak of the Slurm executor, on a real cluster: `python -m tests.executors.slurm.soak --minutes N [--postgres]`.
 
-Two dispatchers, a worker and a real cluster, while dispatchers, slurmctld and slurmd are killed, jobs are ended by
-somebody else, the database is away, and `sbatch` loses calls and answers. In the end every run must have ended as it
-should, no attempt may have begun twice, and no job may be left. An operator ends jobs that the cluster holds for good,
-and resumes the node.
+slurmctld and slurmd are killed, and `sbatch` loses calls and answers. An operator ends jobs that the cluster holds for
+good, and resumes the node.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import random
 import shutil
 import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
 
-from segue import Run, Segue
 from segue.dispatcher.protocol import NAME_PREFIX
-from segue.errors import StoreError
-from tests.executors.slurm.soaked import Cluster, Process
-from tests.servers.postgres import PostgresServer, create_database
-from tests.servers.slurm import running_slurm
+from tests.executors.pushing.soak import main
+from tests.servers.slurm import SlurmCluster, running_slurm
 
-TASKS = "tests.executors.slurm.soak_tasks"
-MOST_UNENDED = 12
-BETWEEN_BLOWS = (2.0, 9.0)  # seconds
-END_SECONDS = 240.0  # for all runs to end, when no more blows fall
-OPERATOR_SECONDS = 5.0
-
-
-class Expected(NamedTuple):
-    """A run, and how it should end."""
-
-    run: Run
-    kind: str
-    status: str
-    result: Any
-
-
-def said(number: int) -> dict[str, Any]:
-    """The result of a command that printed a number."""
-    return {"exit_code": 0, "output": f"{number}\n"}
+# Of a hundred calls, some are lost before they arrive, and some have no answer though they arrived.
+_SPOILED = """\
+#!/bin/sh
+chance=$(od -An -N2 -tu2 /dev/urandom)
+case $((chance % 100)) in
+[0-4]) echo lost >> {folder}/spoiled
+    echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1;;
+[5-9]) echo unheard >> {folder}/spoiled
+    {real} "$@" > /dev/null; exit 1;;
+1[0-1]) echo slow >> {folder}/spoiled
+    sleep 4; exec {real} "$@";;
+esac
+exec {real} "$@"
+"""
+_HELD = ("launch failed requeued held", "JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue")
 
 
-class Soak:
-    """One soak. `wrong` is a list of what must not be."""
+class Cluster:
+    """A real cluster whose `sbatch` loses calls and answers."""
 
-    def __init__(
-        self, segue: Segue, tasks: ModuleType, cluster: Cluster, chance: random.Random, log: Path,
-        database: PostgresServer | None,
-    ) -> None:  # fmt: skip
-        self._segue = segue
-        self._tasks = tasks
-        self._cluster = cluster
+    def __init__(self, slurm: SlurmCluster, folder: Path, chance: random.Random) -> None:
+        self._slurm = slurm
+        self._folder = folder
         self._chance = chance
-        self._log = log
-        self._database = database
-        self._processes: dict[str, Process] = {}
-        self._runs: list[Expected] = []
-        self._unended: dict[str, Expected] = {}
-        self._operator_at = 0.0
-        self._next: tuple[str, Any, int, str, Any] | None = None
-        self.counts: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
-        self.wrong: list[str] = []
+        self.blows = [self.controller_killed, self.node_killed]
+        programs = folder / "programs"
+        programs.mkdir()
+        (folder / "spoiled").touch()
+        program = programs / "sbatch"
+        program.write_text(_SPOILED.format(folder=folder, real=shutil.which("sbatch")))
+        program.chmod(0o755)
 
-    def last(self, seconds: float) -> None:
-        """Go on for that long, then let everything end and look at what came of it."""
-        try:
-            end, blow_at = time.monotonic() + seconds, time.monotonic() + 10.0
-            while time.monotonic() < end:
-                self._keep_up()
-                self._start_runs()
-                if time.monotonic() >= blow_at:
-                    self._strike()
-                    blow_at = time.monotonic() + self._chance.uniform(*BETWEEN_BLOWS)
-                time.sleep(0.2)
-            end = time.monotonic() + END_SECONDS
-            while (self._unended or self._jobs()) and time.monotonic() < end:
-                self._keep_up()
-                time.sleep(0.5)
-            self._judge()
-        finally:
-            for process in self._processes.values():
-                process.kill()
-
-    def report(self) -> list[str]:
-        """What happened, in lines of text."""
-        begun = self._tasks.LEDGER.read_text().splitlines()
-        steps = [step for expected in self._runs for step in expected.run.steps()]
-        blows = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
-        kinds = ", ".join(f"{name} {count}" for name, count in sorted(self.kinds.items()))
-        return [
-            f"runs {len(self._runs)}: {kinds}",
-            f"attempts that began {len(begun)}, steps {len(steps)}, lost {sum(step.losses for step in steps)}",
-            f"blows {self.counts.total()}: {blows}; calls of sbatch that were spoiled {self._cluster.spoiled()}",
-            f"wrong {len(self.wrong)}",
-            *self.wrong[:40],
-        ]
-
-    # While it lasts ---------------------------------------------------------------------------------------------------
-
-    def _keep_up(self) -> None:
-        for name in ("dispatcher-1", "dispatcher-2", "worker"):
-            if name not in self._processes or not self._processes[name].is_alive:
-                self._processes[name] = self._cluster.start(name, self._segue.url)
-        for run_id, expected in list(self._unended.items()):
-            try:
-                if expected.kind == "lasting" and self._chance.random() < 0.05:
-                    expected.run.cancel()
-                if expected.run.status.is_final:
-                    del self._unended[run_id]
-            except StoreError:
-                return
-        if time.monotonic() >= self._operator_at:
-            self._operator_at = time.monotonic() + OPERATOR_SECONDS
-            self._cluster.operate()
-
-    def _start_runs(self) -> None:
-        if len(self._unended) >= MOST_UNENDED:
-            return
-        tasks, number = self._tasks, self._chance.randrange(1, 9)
-        kinds: dict[str, tuple[Any, int, str, Any]] = {
-            "lone": (tasks.lone, number, "succeeded", number + 1),
-            "wide": (tasks.wide, 2 * number, "succeeded", 2 * number),
-            "deep": (tasks.deep, 2, "succeeded", said(7)),
-            "failing": (tasks.failing, number, "failed", None),
-            "lasting": (tasks.lasting, 3 * number, "cancelled or succeeded", said(0)),
-            "mixed": (tasks.mixed, number, "succeeded", 2 * (2 * number + 1)),
-        }
-        if self._next is None:
-            kind = self._chance.choices(sorted(kinds), weights=[4, 2, 2, 1, 1, 6])[0]
-            self._next = (kind, *kinds[kind])
-        kind, work, given, status, result = self._next
-        try:
-            run = self._segue.start(work, given, key=f"run-{len(self._runs)}")
-        except StoreError:
-            return  # the same again, with the same key
-        self._next = None
-        expected = Expected(run, kind, status, result)
-        self._runs.append(expected)
-        self._unended[run.id] = expected
-        self.kinds[kind] += 1
-
-    # Blows ------------------------------------------------------------------------------------------------------------
-
-    def _strike(self) -> None:
-        blows: list[Callable[[], object]] = [
-            self.dispatcher_killed, self.dispatcher_killed, self.controller_killed, self.node_killed,
-            self.job_ended_by_somebody, self.database_away,
-        ]  # fmt: skip
-        blow = self._chance.choice(blows)
-        name = blow.__name__.replace("_", " ")
-        self.counts[name] += 1
-        with self._log.open("a") as file:
-            file.write(f"{datetime.now(UTC):%H:%M:%S} {name}\n")
-        blow()
-
-    def dispatcher_killed(self) -> None:
-        name = self._chance.choice(["dispatcher-1", "dispatcher-2"])
-        if name in self._processes:
-            self._processes[name].kill()
+    def environment(self) -> Mapping[str, str]:
+        """With the spoiled program."""
+        return {"PATH": f"{self._folder}/programs:{os.environ['PATH']}"}
 
     def controller_killed(self) -> None:
-        self._cluster.restart("slurmctld", self._chance.uniform(0.2, 4.0))
+        """SIGKILL, and started again after a while."""
+        self._slurm.kill("slurmctld")
+        time.sleep(self._chance.uniform(0.2, 4.0))
+        self._slurm.start_controller()
 
     def node_killed(self) -> None:
-        self._cluster.restart("slurmd", self._chance.uniform(0.2, 4.0))
+        """The same."""
+        self._slurm.kill("slurmd")
+        time.sleep(self._chance.uniform(0.2, 4.0))
+        self._slurm.start_node()
 
-    def job_ended_by_somebody(self) -> None:
-        jobs = self._jobs()
-        if jobs:
-            self._cluster.ask("scancel", self._chance.choice(jobs))
-
-    def database_away(self) -> None:
-        if self._database is not None:
-            self._database.stop()
-            time.sleep(self._chance.uniform(0.2, 3.0))
-            self._database.start()
-            return
-        with self._segue.engine.store.transaction():  # the file is locked
-            time.sleep(self._chance.uniform(0.2, 3.0))
-
-    def _jobs(self) -> list[str]:
+    def jobs(self) -> list[str]:
         """Jobs of Segue's that have not ended."""
-        lines = self._cluster.ask("squeue", "-h", "-r", "-O", "JobArrayID:|,Name:|").splitlines()
+        lines = self._slurm.ask("squeue", "-h", "-r", "-O", "JobArrayID:|,Name:|").splitlines()
         return [line.split("|")[0] for line in lines if line.split("|")[1].startswith(NAME_PREFIX)]
 
-    # The end ----------------------------------------------------------------------------------------------------------
+    def end(self, job: str) -> None:
+        """By hand."""
+        self._slurm.ask("scancel", job)
 
-    def _judge(self) -> None:
-        for expected in self._runs:
-            run, what = expected.run, f"{expected.kind} {expected.run.id}"
-            if not run.status.is_final:
-                self.wrong.append(f"{what} has not ended: {'; '.join(str(reason) for reason in run.explain())}")
-            elif str(run.status) not in expected.status:
-                self.wrong.append(f"{what} has {run.status}: {run.info().error}")
-            elif run.status == "succeeded" and run.result() != expected.result:
-                self.wrong.append(f"{what} has the result {run.result()!r} instead of {expected.result!r}")
-        begun = Counter(self._tasks.LEDGER.read_text().splitlines())
-        self.wrong += [f"attempt {line} began {count} times" for line, count in begun.items() if count > 1]
-        self.wrong += [f"job {job} is left" for job in self._jobs()]
-        self.wrong += [f"invariant: {broken}" for broken in self._segue.engine.broken_invariants()]
+    def spoiled(self) -> str:
+        """How many calls of `sbatch` were spoiled, and how."""
+        lines = (self._folder / "spoiled").read_text().splitlines()
+        return ", ".join(f"{kind} {lines.count(kind)}" for kind in ("lost", "unheard", "slow"))
+
+    def operate(self) -> None:
+        """End what the cluster holds for good, and resume a node that it gave up."""
+        for line in self._slurm.ask("squeue", "-h", "-r", "-t", "PENDING", "-O", "JobArrayID:|,Reason:|").splitlines():
+            job, reason = line.split("|")[:2]
+            if reason in _HELD:
+                self._slurm.ask("scancel", job)
+        if self._slurm.ask("sinfo", "-h", "-o", "%T").rstrip("*") in ("down", "drained", "draining", "drain"):
+            self._slurm.ask("scontrol", "update", f"NodeName={self._slurm.node}", "State=RESUME")
 
 
-def main() -> int:
-    """Soak what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m tests.executors.slurm.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server of its own")
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    parser.add_argument("--keep", type=Path, help="keep the ledger and the logs in this folder")
-    options = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="segue-soak-")))
-        server = PostgresServer.create() if options.postgres else None
-        url = f"sqlite:///{folder}/segue.db"
-        if server is not None:
-            stack.callback(server.remove)
-            url = create_database(server.url)
-        slurm = stack.enter_context(running_slurm())
-        os.environ |= {"TEST_SLURM_FOLDER": str(folder), "TEST_SLURM_CONF": slurm.conf}
-        tasks = importlib.import_module(TASKS)
-        segue = stack.enter_context(Segue(url))
-        segue.upgrade()
-        chance = random.Random(options.seed)
-        cluster = Cluster(slurm, folder, TASKS)
-        began = time.monotonic()
-        soak = Soak(segue, tasks, cluster, chance, folder / "blows.log", server)
-        soak.last(options.minutes * 60)
-        kind = f"{url.partition(':')[0]}, seed {options.seed}, {time.monotonic() - began:.0f} s"
-        sys.stdout.write("\n".join([kind, *soak.report()]) + "\n")
-        if options.keep:
-            shutil.copytree(folder, options.keep, dirs_exist_ok=True)
-        return 1 if soak.wrong else 0
+@contextmanager
+def cluster(folder: Path, _url: str, chance: random.Random) -> Iterator[Cluster]:
+    """A cluster that ends with the block."""
+    with running_slurm() as slurm:
+        os.environ["TEST_SLURM_CONF"] = slurm.conf
+        yield Cluster(slurm, folder, chance)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("slurm", cluster))

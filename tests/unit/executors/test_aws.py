@@ -346,6 +346,7 @@ def test_an_existing_definition_keeps_its_command_if_it_is_given_parameters() ->
         ({"task": "segue.container", "image": "i", "result": "json"}, "needs a bucket for results"),
         ({"env": {"AWS_BATCH_X": "1"}}, "names that begin with AWS_BATCH_ are Amazon's"),
         ({"env": {"A": "1"}, "task": "segue.container", "image": "i", "secrets": {"A": "b"}}, "give it once"),
+        ({"push": {"environment": {"a b": 1}}}, "'a b' cannot be the name of a variable"),
         ({"env": {"LONG": "x" * 40_000}}, "the variable LONG alone has 40,000"),
         ({"resources": Resources(gpu=1)}, "Fargate has no GPUs"),
         ({"resources": Resources(gpu=1, gpu_type="a100")}, "name a queue whose instances have it"),
@@ -404,7 +405,6 @@ def test_what_has_one_shape() -> None:
     assert shape() != shape(timeout=600)
     assert shape() != shape(push={"priority": 3})
     assert shape(task="segue.container", image="i", command=["true"]) is None
-    assert shape(env={"no-name": "1"}) is None
     assert shape(task="shop.fold", push={"definition": "own", "parameters": {}}) is None
     assert shape(task="shop.fold", push={"definition": "own"}) is not None
 
@@ -432,6 +432,10 @@ def test_the_request_of_a_task_of_ecs() -> None:
     made = tasks.definition_content(work, settings, more={"volumes": [1]}, region="eu-west-1", has_network=True)
     assert (made["volumes"], made["networkMode"]) == ([1], "awsvpc")
     assert made["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-region"] == "eu-west-1"
+    for name in ("count", "clientToken", "cluster"):
+        twice = work._replace(options={"task": {name: 2}})
+        with pytest.raises(RefusedError, match="runs once"):
+            tasks.run_of(PUSH, twice, settings, place, definition="d", container="main", is_own=True)
     spot = tasks.Place(capacity_provider="FARGATE_SPOT", subnets=("s1",))
     request = tasks.run_of(PUSH, work, settings, spot, definition="d", container="main", is_own=True)
     assert "launchType" not in request
@@ -475,7 +479,6 @@ def test_an_executor_imports_no_library_of_amazons_and_calls_nobody() -> None:
     ECS("ecs", image="busybox")
     assert set(executors) >= {"batch", "ecs"}
     assert ("boto3" in sys.modules) == before
-    executors.clear()
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from segue.attempt import spool
 from segue.dispatcher.protocol import BlindError, Cause, Phase, Push, Sighting, Submission
-from segue.dispatcher.registry import executors
 from segue.executors.commands import LSF, PBS
 from segue.model import Job, Outcome, Verdict
 
@@ -26,14 +24,13 @@ exit $(cat {folder}/$(basename "$0").code 2> /dev/null || echo 0)
 
 
 @pytest.fixture
-def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder: what a program answers is in its file `.out`, and what was called in `calls`."""
     for name in ("qsub", "qstat", "qdel", "bsub", "bjobs", "bhist", "bkill"):
         (tmp_path / name).write_text(PROGRAM.format(folder=tmp_path))
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    yield tmp_path
-    executors.clear()
+    return tmp_path
 
 
 def calls(answers: Path) -> list[str]:
@@ -109,7 +106,10 @@ def test_lsf_asks_the_history_only_for_what_left_nothing(answers: Path) -> None:
     assert found[listed.id].cause is Cause.TIMEOUT
     assert (found[left.id].cause, found[left.id].exit_code) == (Cause.EXIT, 0)
     assert (found[asked.id].cause, found[asked.id].exit_code) == (Cause.EXIT, 3)
-    assert found[unknown.id].phase is Phase.GONE
+    assert (found[unknown.id].phase, found[unknown.id].exit_code) == (Phase.GONE, None)
+    leave(executor.folder, unknown, code="137")  # a signal ended its command, and no record says more
+    [forgotten] = executor.look([unknown])
+    assert (forgotten.phase, forgotten.cause, forgotten.exit_code) == (Phase.GONE, Cause.EXIT, 137)
     assert executor.collect(left).outcome is not None
     executor.clean([left])
     assert not (executor.folder / left.name).exists()

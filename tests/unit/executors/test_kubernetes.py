@@ -157,6 +157,7 @@ def test_what_an_attempt_waits_for(its_pod: Pod | None, hurdle: str, said: str |
         (ApiError(422, "Invalid", "spec is invalid"), RefusedError, "spec is invalid"),
         (ApiError(400, "BadRequest", "unknown field"), RefusedError, "unknown field"),
         (ApiError(500, "InternalError", "failed calling webhook"), UnsureError, "webhook"),
+        (ApiError(500, "", "etcdserver: request is too large"), RefusedError, "too large"),
         (ApiError(504, "Timeout", "timed out"), UnsureError, "timed out"),
         (AwayError("refused", was_sent=False), BusyError, "does not answer"),
         (AwayError("read timed out", was_sent=True), UnsureError, "does not answer"),
@@ -320,4 +321,6 @@ def test_patience_ends() -> None:
     assert judged(leaving, is_running=True) is None
     now = 902.0
     assert judged(leaving, is_running=True) is Cause.LOST
-    assert [patience.is_tired_of_reading("x") for _ in range(3)] == [False, False, True]
+    assert [patience.is_tired_of_reading("x") for _ in range(3)] == [False] * 3
+    now = 1502.0
+    assert patience.is_tired_of_reading("x")

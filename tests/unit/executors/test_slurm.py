@@ -14,7 +14,6 @@ from segue.attempt import spool
 from segue.attempt.spool import Spooled
 from segue.attempt.spool_lists import PARTS, write_list, write_new
 from segue.dispatcher.protocol import BusyError, Cause, Phase, Push, RefusedError, Sighting, UnsureError
-from segue.dispatcher.registry import executors
 from segue.dispatcher.work import Command, Work
 from segue.errors import DefinitionError
 from segue.executors.slurm import Slurm, names
@@ -290,7 +289,6 @@ def test_what_an_attempt_left_counts(
     jobs = Jobs(queued_jobs(f"{line.replace('B|', names.name_of(ELEMENT) + '|')}|n1|"))
     found = executor._sighting(ELEMENT, jobs, Jobs([]))
     assert (found.phase, found.cause, found.exit_code, found.held_by) == expected
-    executors.clear()
 
 
 def test_a_job_that_only_slurm_believes_in_is_lost_and_never_begins(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -23,10 +24,13 @@ from segue.compat.taskflow.project import Taskflow
 from segue.compat.taskflow.rest.app import NO_SERVER
 from segue.compat.taskflow.translating import PREFIX
 from segue.compat.taskflow.words import PRIORITIES, typed_time
+from segue.dispatcher.work import PUSH
+from segue.engine.pushing import push_of
 from segue.errors import ConfigError, DefinitionError, SegueError
 from segue.model import Gate, StepStatus
 from segue.observing.observers import Event, observers
 from segue.observing.observers import on as observe
+from segue.worker.pushed import How, run_pushed
 from segue.worker.worker import Worker as SegueWorker
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -198,12 +202,15 @@ def _add_run_task(main: click.Group, taskflow: Taskflow) -> None:
     @_connection
     @click.option("--worker-id", help="Without effect: workers have ids of their own.")
     def run_task(task_instance_id: str, sql_alchemy_connection: str | None, worker_id: str | None) -> None:
-        """Run a queued task instance now, in this process. Exit code 1 if its attempt fails, also if it is retried."""
+        """Run a queued task instance now, in this process. Exit code 1 if its attempt fails, also if it is retried.
+
+        In a job of a push destination, it runs the instance that was pushed there.
+        """
         with _ready(sql_alchemy_connection) as segue:
-            sys.exit(_run_task(taskflow, segue, task_instance_id))
+            sys.exit(_run_task(taskflow, segue, task_instance_id, sql_alchemy_connection))
 
 
-def _run_task(taskflow: Taskflow, segue: Segue, task_instance_id: str) -> int:
+def _run_task(taskflow: Taskflow, segue: Segue, task_instance_id: str, connection: str | None) -> int:
     run_id, dot, number = task_instance_id.rpartition(".")
     if not dot or not number.isdigit():
         raise ConfigError(
@@ -215,7 +222,12 @@ def _run_task(taskflow: Taskflow, segue: Segue, task_instance_id: str) -> int:
         raise ConfigError(f"Run {run.id} has no task instance {number}. `segue show {run.id}` lists its steps.")
     [step] = found
     if step.executor is not None:
-        not_translated(f"run_task of a task that is pushed to {step.executor!r}", "Its jobs call `segue run-step`.")
+        with segue.engine.reading() as tx:
+            pushed = push_of(tx, (run.id, step.step, step.attempt))
+        if pushed is None:
+            raise ConfigError(f"The task instance {task_instance_id} waits for the scheduler, which pushes it.")
+        how = How(modules=taskflow.modules, exits_like_task=True)
+        return run_pushed(os.environ.get(PUSH, pushed[0].id), lambda: opened(connection), how)
     if step.status is not StepStatus.READY:
         raise ConfigError(f"The task instance {task_instance_id} is {step.status}, and only a queued one can be run.")
     if step.gate == Gate.TIMER and step.ready_at is not None:

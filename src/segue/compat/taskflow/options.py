@@ -27,8 +27,23 @@ def pushed(task: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     if task.push_destination == AWS_BATCH:
         push_worker = None if task.taskflow is None else task.taskflow.get_push_worker(AWS_BATCH)
         given = {**({} if push_worker is None else push_worker.defaults), **task.params, **params}
-        found["push"] = {option: given[name] for name, option in _PUSH_PARAMS.items() if given.get(name) is not None}
+        push = {option: given[name] for name, option in _PUSH_PARAMS.items() if given.get(name) is not None}
+        found["push"] = {**push, **(_told(task) if "definition" in push else {})}
     return found
+
+
+def _told(task: Any) -> dict[str, Any]:
+    """What a job definition may refer to, and what its container has in its environment, as in Taskflow.
+
+    With parameters, the command of the definition runs as it is: `main.py run_task Ref::task_instance`.
+    """
+    is_alone = task.workflow is None
+    parameters = {
+        "task": task.name, "task_instance": "{run}.{step}", "workflow": "" if is_alone else task.workflow.name,
+        "workflow_instance": "" if is_alone else "{run}",
+    }  # fmt: skip
+    names = {name: f"TASKFLOW_{name.upper()}{'_ID' if name.endswith('instance') else ''}" for name in parameters}
+    return {"parameters": parameters, "environment": {names[name]: value for name, value in parameters.items()}}
 
 
 def registered(defined: Any) -> Any:

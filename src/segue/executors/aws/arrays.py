@@ -8,7 +8,6 @@ variable, because indices always begin at 0, and a batch may have lost some of i
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +21,6 @@ INDEX = "AWS_BATCH_JOB_ARRAY_INDEX"
 MOST_ELEMENTS = 100
 """More have no room in a request, unless their commands are very short."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Request = Mapping[str, Any]
 
 
@@ -32,8 +30,7 @@ def shape_of(work: Work, request: Request) -> str | None:
     A command of words may run in an image without a shell. One of a definition has no words at all.
     """
     is_of_words = work.command is not None and work.words[0] != "/bin/sh"
-    is_named = all(_NAME.fullmatch(name) for name in work.environment)
-    if is_of_words or not is_named or "command" not in request["containerOverrides"]:
+    if is_of_words or "command" not in request["containerOverrides"]:
         return None
     rest = {name: value for name, value in request.items() if name not in ("jobName", "containerOverrides")}
     return json.dumps([rest, request["containerOverrides"].get("resourceRequirements")], sort_keys=True)

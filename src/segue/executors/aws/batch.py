@@ -23,7 +23,7 @@ from segue.executors.aws.following import JOBS_A_CALL
 from segue.executors.aws.jobs import DEFAULT_LOG_GROUP, OPTIONS, definition_content, submission_of
 from segue.executors.aws.leftovers import Log, log_of
 from segue.executors.aws.platform import Platform, in_calls, limits_of
-from segue.executors.aws.queues import Job, Queues
+from segue.executors.aws.queues import Job, Queues, names_of
 from segue.executors.aws.requests import Settings
 from segue.plan.pushed import size_of
 
@@ -161,7 +161,7 @@ class AWSBatch(Platform):
             jobs = self._queues.described([push.external_id for push in some])
             for push in some:
                 job = jobs.get(push.external_id)
-                if job is None:
+                if job is None or job["jobName"] not in names_of(push):
                     yield self._not_there(push)
                     continue
                 yield from self._seen(push, job)

@@ -7,7 +7,9 @@ never does: before a call that makes a job is repeated, Amazon must be asked whe
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 CONNECT_SECONDS = 5
@@ -61,3 +63,12 @@ def pages_of(ask: Callable[..., Any], what: str, method: Callable[[], Any], **wh
         if not page.get("nextToken"):
             return
         which["nextToken"] = page["nextToken"]
+
+
+def ahead_of_us(answer: Any, known: float) -> float:
+    """By how many seconds the clock of the server that gave this answer is ahead; `known` if the answer has no time."""
+    try:
+        said = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        return parsedate_to_datetime(said).timestamp() - time.time()
+    except (LookupError, TypeError, ValueError):
+        return known

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from segue.dispatcher.protocol import (
@@ -158,7 +157,7 @@ class ECS(Platform):
             tasks = self._described([push.external_id for push in some])
             for push in some:
                 task = tasks.get(push.external_id)
-                if task is None:
+                if task is None or task.get("startedBy") != push.name:
                     yield self._not_there(push)
                     continue
                 yield from self._seen(push, task)
@@ -168,7 +167,7 @@ class ECS(Platform):
         sighting = meaning.task_sighting(push.id, task, container=container)
         created_at = task.get("createdAt")
         why = None if created_at is None else self._waits_in_vain(push, sighting, created_at.timestamp())
-        why = why or (meaning.OVER_TIME if sighting.phase is Phase.RUNNING and _is_over_time(task) else None)
+        why = why or (meaning.OVER_TIME if sighting.phase is Phase.RUNNING and self._is_over_time(task) else None)
         if why is not None:
             self._stop(push.external_id, why)
         log = self._log(task) if sighting.phase is Phase.ENDED else None
@@ -244,8 +243,6 @@ class ECS(Platform):
         for page in pages_of(self._ask, "ListTasks", method, cluster=self._place.cluster, **which):
             yield from page["taskArns"]
 
-
-def _is_over_time(task: Task) -> bool:
-    seconds = timeout_in(task)
-    began_at = task.get("startedAt")
-    return seconds is not None and began_at is not None and datetime.now(UTC) >= began_at + timedelta(seconds=seconds)
+    def _is_over_time(self, task: Task) -> bool:
+        seconds, began_at = timeout_in(task), task.get("startedAt")
+        return seconds is not None and began_at is not None and self._now() >= began_at.timestamp() + seconds

@@ -12,7 +12,8 @@ from segue.executors.aws.fargate import disk_gib_for, size_for
 from segue.executors.aws.requests import LEAST_TIMEOUT, Settings
 
 OPTIONS: Mapping[str, type] = {
-    "queue": str, "definition": str, "parameters": dict, "container": dict, "share": str, "priority": int, "tags": dict,
+    "queue": str, "definition": str, "parameters": dict, "environment": dict, "container": dict, "share": str,
+    "priority": int, "tags": dict,
 }  # fmt: skip
 MOST_BYTES = 30 * 1024
 DEFAULT_LOG_GROUP = "/aws/batch/job"
@@ -104,15 +105,7 @@ def _parameters(push: Push, work: Work) -> dict[str, str] | None:
         raise RefusedError(
             "push={'parameters': ...} are for the command of a definition, and the step has one of its own"
         )
-    run_id, step, attempt = push.attempt
-    places = {"{push}": push.id, "{run}": run_id, "{step}": str(step), "{attempt}": str(attempt)}
-    values = {}
-    for name, value in given.items():
-        text = str(value)
-        for place, known in places.items():
-            text = text.replace(place, known)
-        values[str(name)] = text
-    return values
+    return requests.filled(given, push)
 
 
 def _sizes(work: Work, settings: Settings, *, is_own: bool) -> list[dict[str, str]]:

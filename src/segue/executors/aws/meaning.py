@@ -27,6 +27,7 @@ _MACHINE = re.compile(
     r"|unexpected ec2 error|internal (server )?error",
     re.IGNORECASE,
 )
+_SILENT = re.compile(r"DockerTimeout|CannotInspectContainer|CannotStopContainer|agent.*disconnected", re.IGNORECASE)
 _START = re.compile(
     r"Cannot(Pull|Create|Start)|ResourceInitializationError|Task failed to start|ClientException|InvalidParameter"
     r"|OutOfDisk|MISCONFIGURATION",
@@ -71,7 +72,7 @@ def job_sighting(push_id: str, job: Mapping[str, Any]) -> Sighting:
     if status == "FAILED":
         was_asked = bool(job.get("isTerminated") or job.get("isCancelled"))
         cause = cause_of(said, code, was_asked=was_asked)
-        return Sighting(push_id, Phase.ENDED, said or "FAILED", host, cause, code)
+        return _failed(push_id, said or "FAILED", host, cause, code)
     if status == "RUNNING":
         return Sighting(push_id, Phase.RUNNING, None, host)
     return Sighting(push_id, Phase.QUEUED, f"{status}: {said}" if said else str(status), host)
@@ -96,7 +97,7 @@ def task_sighting(push_id: str, task: Mapping[str, Any], *, container: str | Non
             return Sighting(push_id, Phase.ENDED, None, host, Cause.EXIT, 0)
         was_asked = stop_code in ("UserInitiated", "ServiceSchedulerInitiated")
         cause = cause_of(said if not stop_code else f"{said}; {stop_code}", code, was_asked=was_asked)
-        return Sighting(push_id, Phase.ENDED, said or stop_code or "STOPPED", host, cause, code)
+        return _failed(push_id, said or stop_code or "STOPPED", host, cause, code)
     if status in _ENDING and task.get("startedAt") is not None:
         return Sighting(push_id, Phase.RUNNING, None, host)
     return Sighting(push_id, Phase.QUEUED, str(status), host)
@@ -117,6 +118,11 @@ def is_misconfigured(reason: str | None) -> bool:
 def failure_of_start(failures: Sequence[Mapping[str, Any]]) -> str:
     """What RunTask says of a task that it did not start."""
     return "; ".join(_texts(one.get("reason"), one.get("detail")) for one in failures) or "RunTask started no task"
+
+
+def _failed(push_id: str, said: str, host: str | None, cause: Cause, code: int | None) -> Sighting:
+    is_cut_off = cause is Cause.LOST and code is None and _SILENT.search(said) is not None
+    return Sighting(push_id, Phase.ENDED, said, host, cause, code, is_cut_off=is_cut_off)
 
 
 def _texts(*found: object) -> str:

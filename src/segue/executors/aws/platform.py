@@ -12,7 +12,7 @@ from segue.dispatcher.protocol import BlindError, BusyError, Collected, Pace, Ph
 from segue.dispatcher.registry import register
 from segue.errors import DefinitionError, SegueError
 from segue.executors.aws import errors
-from segue.executors.aws.clients import Clients
+from segue.executors.aws.clients import Clients, ahead_of_us
 from segue.executors.aws.following import JOBS_A_CALL, Following
 from segue.executors.aws.leftovers import Log, remove_results, result_of, tail_of
 from segue.executors.aws.meaning import IN_VAIN, is_misconfigured
@@ -24,7 +24,13 @@ from segue.observing.harmless_log import get_logger
 logger = get_logger("segue.executors.aws")
 
 PACE = Pace(
-    look_seconds=5.0, at_once=100, submits_at_once=200, settle_seconds=60.0, gone_seconds=60.0, cancel_seconds=60.0
+    look_seconds=5.0,
+    at_once=100,
+    submits_at_once=200,
+    settle_seconds=60.0,
+    gone_seconds=60.0,
+    cancel_seconds=60.0,
+    side_by_side=4,
 )
 TURN_SECONDS = 5.0  # a submission waits so long for its turn
 QUESTION_SECONDS = 30.0
@@ -63,6 +69,7 @@ class Platform:
         self._reads = Throttle(limits.reads_per_second)
         self._log_reads = Throttle(limits.log_reads_per_second)
         self._following = Following(look_seconds=self.pace.look_seconds, log_seconds=limits.log_seconds)
+        self._ahead = 0.0  # seconds by which Amazon's clock is ahead of this machine's
         self._logs: dict[str, Log] = {}  # of ended jobs that are not collected yet
         register(self)  # type: ignore[arg-type]  # what is missing here, AWSBatch and ECS have
 
@@ -117,7 +124,9 @@ class Platform:
         if not pace.wait(QUESTION_SECONDS):
             raise BlindError(f"{what}: Amazon takes {pace.rate:.1f} questions a second at present")
         try:
-            return method()(**arguments)
+            answer = method()(**arguments)
+            self._ahead = ahead_of_us(answer, self._ahead)
+            return answer
         except Exception as error:
             if errors.is_throttled(error):
                 pace.slow_down()
@@ -171,12 +180,16 @@ class Platform:
         is_waiting = sighting.phase is Phase.QUEUED
         limits = self._limits
         stuck = self._following.stuck_seconds(push.id, is_stuck=is_waiting and is_misconfigured(sighting.reason))
-        waited = time.time() - created_at
+        waited = self._now() - created_at
         if is_waiting and limits.misconfigured_seconds is not None and 0 < stuck >= limits.misconfigured_seconds:
             return f"{IN_VAIN}, {stuck:.0f} s: {sighting.reason}"
         if is_waiting and limits.waiting_seconds is not None and waited >= limits.waiting_seconds:
             return f"{IN_VAIN}, {waited:.0f} s: {sighting.reason}"
         return None
+
+    def _now(self) -> float:
+        """Amazon's time as Unix time: the times of its jobs are never compared with the clock of this machine."""
+        return time.time() + self._ahead
 
     def _not_there(self, push: Push) -> Sighting:
         return Sighting(push.id, Phase.GONE, "Amazon does not know it any more")

@@ -148,6 +148,11 @@ class Queues:
         return [str(queue["jobQueueArn"]) for page in pages for queue in page["jobQueues"]]
 
 
+def names_of(push: Push) -> tuple[str, ...]:
+    """The names that a job of a push may have: its own, or that of its array."""
+    return (push.name,) if push.batch is None else (push.name, name_of_id(push.batch))
+
+
 def _short(queue: str) -> str:
     """The name of a queue, also of one that is given by its ARN."""
     return queue.rpartition("/")[2]

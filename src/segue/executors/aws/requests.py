@@ -15,7 +15,7 @@ import msgspec
 from segue.authoring.container import ResultFrom
 from segue.config import DATABASE_VARIABLE
 from segue.dispatcher.protocol import Push, RefusedError, Submission
-from segue.dispatcher.work import RESULT, Work, is_command, work_of
+from segue.dispatcher.work import RESULT, Work, is_command, is_variable, work_of
 from segue.executors.aws.fargate import MIB
 
 LEAST_TIMEOUT = 60
@@ -67,12 +67,27 @@ def work_for(submission: Submission, settings: Settings) -> Work:
     secrets = dict(work.secrets)
     if not is_command(submission.job) and settings.database_secret is not None:
         secrets[DATABASE_VARIABLE] = settings.database_secret
-    for name in work.environment:
+    given = work.options.get("environment")
+    more = filled(given, push) if isinstance(given, Mapping) else {}
+    for name in (*work.environment, *more):
+        if not is_variable(name):
+            raise RefusedError(f"{name!r} cannot be the name of a variable; use letters, digits and '_'")
         if name.startswith(_RESERVED):
             raise RefusedError(f"the variable {name} cannot be set: names that begin with AWS_BATCH_ are Amazon's")
-        if name in secrets:
-            raise RefusedError(f"the variable {name} is given by env and by secrets; give it once")
-    return work._replace(environment={**work.environment, **told}, secrets=secrets)
+    return work._replace(environment={**more, **work.environment, **told}, secrets=secrets)
+
+
+def filled(given: Mapping[str, Any], push: Push) -> dict[str, str]:
+    """Texts in which `{push}`, `{run}`, `{step}` and `{attempt}` stand for those of the attempt."""
+    run_id, step, attempt = push.attempt
+    places = {"{push}": push.id, "{run}": run_id, "{step}": str(step), "{attempt}": str(attempt)}
+    values = {}
+    for name, value in given.items():
+        text = str(value)
+        for place, known in places.items():
+            text = text.replace(place, known)
+        values[str(name)] = text
+    return values
 
 
 def definition_choice(work: Work, settings: Settings) -> str | None:

@@ -17,6 +17,7 @@ OPTIONS: Mapping[str, type] = {"definition": str, "container": str, "task": dict
 MOST_BYTES = 8192
 MAIN = "main"
 TIMEOUT = "SEGUE_TIMEOUT_SECONDS"
+RESERVED = frozenset({"cluster", "taskDefinition", "count", "clientToken", "startedBy"})
 _UNITS = 1024  # of a processor
 
 
@@ -70,6 +71,11 @@ def run_of(
 
     `clientToken` makes it the same task however often it is sent; `startedBy` is how it is found.
     """
+    taken = sorted(RESERVED & work.options.get("task", {}).keys())
+    if taken:
+        raise RefusedError(
+            f"push={{'task': {{{taken[0]!r}: ...}}}} cannot be set: by it, the task is found and runs once"
+        )
     environment = dict(work.environment)
     seconds = requests.timeout_of(work)
     if seconds is not None:
@@ -109,7 +115,7 @@ def timeout_in(task: Mapping[str, Any]) -> float | None:
     found: Sequence[Mapping[str, Any]] = (task.get("overrides") or {}).get("containerOverrides") or []
     for container in found:
         for variable in container.get("environment") or []:
-            if variable.get("name") == TIMEOUT:
+            if variable.get("name") == TIMEOUT and str(variable.get("value")).isdecimal():
                 return float(variable["value"])
     return None
 

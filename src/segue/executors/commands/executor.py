@@ -216,7 +216,7 @@ class BatchExecutor:
             elif (push.external_id, push.name) in self._deleted:
                 yield Sighting(push.id, Phase.ENDED, "it was ended before it began", cause=Cause.CANCELLED)
             elif push.external_id not in unasked:
-                yield Sighting(push.id, Phase.GONE, f"{self.system.title} does not show it any more")
+                yield self._forgotten(push)
 
     def _left(self, push: Push) -> Sighting | None:
         """What the folder says of a job that is not listed: it ended by itself, or another job runs its attempt."""
@@ -228,6 +228,13 @@ class BatchExecutor:
         if holder is not None and holder != push.external_id:
             return Sighting(push.id, Phase.QUEUED, held_by=holder)
         return None
+
+    def _forgotten(self, push: Push) -> Sighting:
+        """One of which the system knows nothing; if it does not come back, the code that its command left counts."""
+        code = spool.read_exit_code(self._folder_of(push))
+        cause = None if code is None else Cause.EXIT
+        reason = f"{self.system.title} does not show it any more"
+        return Sighting(push.id, Phase.GONE, reason, cause=cause, exit_code=code)
 
     def _collected(self, push: Push) -> Collected:
         try:

@@ -92,10 +92,11 @@ class GridEngineWords(BatchSystem):
                 return found[1]
         said = answer.said.removesuffix("Exiting.").strip()
         low = said.lower()
+        if not answer.is_whole or answer.code == 0 or any(word in low for word in _AWAY):
+            raise UnsureError(said)
         if any(word in low for word in _BUSY):
             raise BusyError(said, seconds=BUSY_SECONDS)
-        is_away = any(word in low for word in _AWAY)
-        if answer.code and not is_away and ("unable to run job" in low or "unknown option" in low or "denied" in low):
+        if "unable to run job" in low or "unknown option" in low or "denied" in low:
             raise RefusedError(said.removeprefix("Unable to run job: "))
         raise UnsureError(said)
 

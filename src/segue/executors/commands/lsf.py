@@ -89,7 +89,7 @@ class LSFWords(BatchSystem):
             return found[1]
         said = answer.said
         low = said.lower()
-        if answer.code and "not submitted" in low:
+        if answer.is_whole and answer.code and "not submitted" in low:
             if any(word in low for word in _BUSY):
                 raise BusyError(said, seconds=BUSY_SECONDS)
             raise RefusedError(said)

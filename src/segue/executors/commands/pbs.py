@@ -90,7 +90,7 @@ class PBSWords(BatchSystem):
             return found[1]
         said = answer.said
         low = said.lower()
-        if answer.code is None or answer.code == 0 or any(word in low for word in _AWAY):
+        if not answer.is_whole or answer.code == 0 or any(word in low for word in _AWAY):
             raise UnsureError(said)
         if any(word in low for word in _BUSY):
             raise BusyError(said, seconds=BUSY_SECONDS)

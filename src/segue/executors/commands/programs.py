@@ -25,6 +25,11 @@ class Answer(NamedTuple):
     err: str
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the program ended by itself, so that nothing comes after what it said."""
+        return self.code is not None and self.code >= 0
+
+    @property
     def said(self) -> str:
         """Its words for people, on one line."""
         return " ".join((self.err or self.out).split()) or f"exit code {self.code}"

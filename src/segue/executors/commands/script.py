@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from segue.dispatcher.work import RESULT, Work
 from segue.executors.commands.system import ASKED_TO_END, NO_FOLDER
 
 JOB_ID = "SEGUE_JOB_ID"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = "file:"
 
 _HEAD = """\
@@ -96,7 +94,7 @@ def _variables(folder: Path, work: Work) -> str:
     if work.command is not None:
         values[RESULT] = str(folder / spool.RESULT)
     for name, value in sorted(values.items()):
-        lines.append(f"export {_checked(name)}={shlex.quote(value)}\n")
+        lines.append(f"export {name}={shlex.quote(value)}\n")
     for name, reference in sorted(work.secrets.items()):
         path = reference.removeprefix(_SECRET)
         if not reference.startswith(_SECRET) or not path.startswith("/"):
@@ -105,11 +103,5 @@ def _variables(folder: Path, work: Work) -> str:
                 "secrets={'TOKEN': 'file:/home/me/.token'}"
             )
         quoted = shlex.quote(path)
-        lines.append(f"{_checked(name)}=$(cat {quoted}) || {{ echo cannot read {quoted}; exit 1; }}\nexport {name}\n")
+        lines.append(f"{name}=$(cat {quoted}) || {{ echo cannot read {quoted}; exit 1; }}\nexport {name}\n")
     return "".join(lines)
-
-
-def _checked(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):
-        raise RefusedError(f"{name!r} cannot be the name of a variable; use letters, digits and '_'")
-    return name

@@ -21,6 +21,7 @@ from lightkube.core.exceptions import ConfigError
 from segue.executors.kubernetes.objects import ApiError, AwayError, Change, Page, Status
 
 PAGE = 500
+MOST_PATIENCE = 300.0  # whatever the API, or a proxy before it, asks for
 SILENCE_SECONDS = 15.0  # longer than the API lets a watch live
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 _RESTARTS = 3  # of a list whose pages became too old while it was read
@@ -167,6 +168,5 @@ def _error_of(answer: httpx2.Response) -> ApiError:
     except msgspec.MsgspecError:  # of a proxy on the way
         status = Status(answer.text[:300])
     after = answer.headers.get("Retry-After", "")
-    return ApiError(
-        answer.status_code, status.reason, status.message, retry_after=float(after) if after.isdigit() else None
-    )
+    wait = min(float(after[:9]), MOST_PATIENCE) if after.isdecimal() and after.isascii() else None
+    return ApiError(answer.status_code, status.reason, status.message, retry_after=wait)

@@ -10,6 +10,7 @@ from segue.config import DATABASE_VARIABLE
 from segue.dispatcher.protocol import (
     BlindError,
     BusyError,
+    Cause,
     Collected,
     Mode,
     Pace,
@@ -34,6 +35,7 @@ from segue.executors.kubernetes.watching import Terms
 from segue.given import shown
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+PACE = Pace(look_seconds=2.0, settle_seconds=5.0, gone_seconds=2.0, cancel_seconds=60.0, side_by_side=8)
 MOST_QUESTIONS = 20  # in one look, about attempts that the watches do not know
 MOST_EVENTS = 5
 REPORT_SECONDS = 10  # of the time of grace, for the report after the task has ended
@@ -77,7 +79,7 @@ class Kubernetes:
         except DefinitionError as error:
             raise DefinitionError(f"{label}: {error}") from None
         self.name = name
-        self.pace = pace or Pace(look_seconds=2.0, settle_seconds=5.0, gone_seconds=2.0, cancel_seconds=60.0)
+        self.pace = pace or PACE
         self._given = options
         self._namespace = namespace
         self._namespaces = tuple(dict.fromkeys((namespace, *namespaces)))
@@ -128,6 +130,8 @@ class Kubernetes:
             return namespace, manifest_of(push, work, executor=self.name, options=options)
         except DefinitionError as error:
             raise RefusedError(str(error)) from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RefusedError(f"its options make no Job: {error!r}; pod={{...}} has another shape") from error
 
     def find(self, pushes: Sequence[Push]) -> Mapping[str, str]:
         """Search by the label of the push in every namespace."""
@@ -157,9 +161,10 @@ class Kubernetes:
         if not meaning.has_lost_its_machine(pod):
             try:
                 tail = self._cluster.tail(namespace, pod)
-            except BlindError:
+            except BlindError as error:
                 if not self._patience.is_tired_of_reading(name):
                     raise
+                tail = f"segue: its log cannot be read: {error}\n"
         return collected(push, pod, tail)
 
     def read_output(self, push: Push) -> str:
@@ -237,7 +242,10 @@ class Kubernetes:
         if given_up is None or sighting.exit_code == 0:
             self._patience.forget_waits(name)
             return sighting
-        return sighting._replace(phase=Phase.ENDED, reason=given_up.reason, cause=given_up.cause, exit_code=None)
+        return sighting._replace(
+            phase=Phase.ENDED, reason=given_up.reason, cause=given_up.cause, exit_code=None,
+            is_cut_off=given_up.cause is Cause.LOST,
+        )  # fmt: skip
 
     def _waited_for(self, namespace: str, name: str, job: Job, pod: Pod | None, sighting: Sighting) -> Sighting:
         """The sighting with what an attempt waits for; if that will not come, the attempt is removed first."""

@@ -65,7 +65,7 @@ def submit_error(error: ApiError | AwayError, *, namespace: str) -> Exception:
             return RefusedError(f"{error}; {denied(error, 'create', 'jobs', namespace)}")
         case 404:
             return RefusedError(f"{error}; does the namespace {namespace!r} exist?")
-        case code if code >= 500:
+        case code if code >= 500 and "request is too large" not in str(error):  # as etcd says it
             return UnsureError(f"the API failed: {error}")
         case _:
             return RefusedError(str(error))
@@ -95,7 +95,8 @@ def sighting_of(push_id: str, job: Job, pod: Pod | None) -> Sighting:
         return Sighting(push_id, Phase.ENDED, done.reason, host, Cause.EXIT, 0)
     if (failed := job.said("Failed")) is not None:
         cause, code, reason = _why(failed, pod)
-        return Sighting(push_id, Phase.ENDED, reason, host, cause, code)
+        is_cut_off = cause is Cause.LOST and (pod is None or pod.main.terminated is None)
+        return Sighting(push_id, Phase.ENDED, reason, host, cause, code, is_cut_off=is_cut_off)
     if pod is not None and (pod.main.running is not None or pod.has_ended):
         said = "it is being removed" if _is_leaving(job, pod) else None
         return Sighting(push_id, Phase.RUNNING, said, host)

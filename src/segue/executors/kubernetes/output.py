@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from segue.authoring.container import ResultFrom
@@ -17,12 +16,10 @@ TAIL_BYTES = 16 * 1024
 MOST_BYTES = 256 * 1024  # of one answer
 LINES = (400, 20, 1)  # fewer if so many are longer than an answer may be: the end is what matters
 RESULT_BYTES = 4096  # a longer termination message is cut by the kubelet
-_TRIES = 3
-_AGAIN_SECONDS = 0.5
 
 
 def tail_of(api: Api, path: str, pod: Pod) -> str:
-    """The end of what the main container printed; '' if its machine does not say. Raises AwayError."""
+    """The end of what the main container printed; '' if it has not begun, or is gone. Raises ApiError and AwayError."""
     data = b""
     for lines in LINES:
         data = _log(api, f"{path}/{pod.metadata.name}/log", lines)
@@ -49,11 +46,9 @@ def collected(push: Push, pod: Pod, tail: str) -> Collected:
 
 
 def _log(api: Api, path: str, lines: int) -> bytes:
-    for _ in range(_TRIES):
-        try:
-            return api.read(path, container=MAIN, tailLines=str(lines), limitBytes=str(MOST_BYTES))
-        except ApiError as error:
-            if error.code < 500 and error.code != 429:
-                return b""  # it has not begun, or its pod is gone
-            time.sleep(_AGAIN_SECONDS)  # the API asks the pod's machine, which may be gone
-    return b""
+    try:
+        return api.read(path, container=MAIN, tailLines=str(lines), limitBytes=str(MOST_BYTES))
+    except ApiError as error:
+        if error.code >= 500 or error.code == 429:  # the API asks the pod's machine, which may be silent
+            raise
+        return b""  # it has not begun, or its pod is gone

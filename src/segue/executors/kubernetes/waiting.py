@@ -16,7 +16,6 @@ from segue.executors.kubernetes.objects import BEGIN_ANNOTATION, Job, Pod
 
 EVENTS_AFTER_SECONDS = 5.0  # an attempt that waits without a reason is asked about
 EVENTS_AGAIN_SECONDS = 30.0
-READS = 3
 
 
 class Verdict(NamedTuple):
@@ -44,7 +43,7 @@ class Patience:
         self._begun: set[str] = set()
         self._waits_since: dict[str, float] = {}
         self._passing: dict[str, Wait] = {}  # a registry that asks for patience: a later "Back-off" does not say so
-        self._unread: dict[str, int] = {}  # how often a log could not be read
+        self._unread_since: dict[str, float] = {}  # since when a log cannot be read
         self.given_up: dict[str, Verdict] = {}
 
     def judge(self, name: str, job: Job, pod: Pod | None, *, is_running: bool, wait: Wait) -> Verdict | None:
@@ -99,8 +98,8 @@ class Patience:
 
     def is_tired_of_reading(self, name: str) -> bool:
         """Whether a log that could not be read again is to be done without: its machine may never answer."""
-        self._unread[name] = self._unread.get(name, 0) + 1
-        return self._unread[name] >= READS
+        since = self._unread_since.setdefault(name, self._monotonic())
+        return self._monotonic() >= since + self._lost_seconds
 
     def should_ask(self, name: str) -> bool:
         """Whether the events of an attempt that waits without a reason are to be read now."""
@@ -121,7 +120,7 @@ class Patience:
         self.given_up[name] = verdict
 
     def forget_waits(self, name: str) -> None:
-        """It has ended; how often its log was read still counts."""
+        """It has ended; since when its log cannot be read still counts."""
         for memory in (self._stuck, self._cut_off, self._asked, self._passing, self._waits_since):
             memory.pop(name, None)
         self._begun.discard(name)
@@ -129,5 +128,5 @@ class Patience:
     def forget(self, name: str) -> None:
         """Its end is recorded."""
         self.forget_waits(name)
-        self._unread.pop(name, None)
+        self._unread_since.pop(name, None)
         self.given_up.pop(name, None)

@@ -116,7 +116,7 @@ class Copy(Generic[T]):
         """How long to wait after a failure, in seconds."""
         if isinstance(error, ApiError) and error.code == 410:
             self._relist_at = 0.0  # the copy itself is as good as it was
-            return 0.1
+            return min(5.0, max(0.1, wait * 2))  # a server that says so of every list is not listed all the time
         is_known = isinstance(error, (ApiError, AwayError))
         self._problem = error if is_known else AwayError(repr(error), was_sent=True)  # type: ignore[assignment]
         self._is_known.set()  # who waits shall hear of the problem

@@ -107,7 +107,7 @@ def sighting_of(push_id: str, job: JobLine) -> Sighting:
             cause = Cause.CONFIG
         elif cause is Cause.EXIT and job.code < 0:
             cause = Cause.SIGNAL
-        return Sighting(push_id, Phase.ENDED, reason, host, cause, job.code)
+        return Sighting(push_id, Phase.ENDED, reason, host, cause, job.code, is_cut_off=job.state == "NODE_FAIL")
     if job.state in _RUNNING:
         return Sighting(push_id, Phase.RUNNING, None, host)
     reason = job.reason if job.reason not in ("", "None") else job.state

@@ -109,6 +109,9 @@ UPDATE segue_runs SET admitted_at = :now WHERE id = :run_id;
 -- name: set_run_limit
 UPDATE segue_runs SET limit_name = :name, limit_key = :key WHERE id = :run_id AND admitted_at IS NULL;
 
+-- name: check_begun_early
+SELECT id, 'the run began before its run_at' FROM segue_runs WHERE run_at IS NOT NULL AND started_at < run_at;
+
 -- name: set_run_at
 UPDATE segue_runs SET run_at = :run_at WHERE id = :run_id;
 

@@ -5,9 +5,9 @@ p.id, p.run_id, p.step, p.attempt, p.external_id, p.tries, p.phase, p.reason, p.
     p.holder, p.beat_until, p.batch, p.place
 
 -- name: due_pushes
--- Those that may leave now: their attempt is the current one, and nothing holds their run.
+-- Those that may leave now: their attempt is the current one, nothing holds their run, and it is not too late.
 SELECT {push_columns} FROM segue_pushes p
-WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND p.due_at <= :now
+WHERE p.executor = :executor AND p.state = 'planned' AND p.closed_at IS NULL AND p.due_at <= :now AND p.cancels = 0
 AND {may_leave} IS NOT NULL
 ORDER BY p.due_at, p.id LIMIT :limit;
 
@@ -69,12 +69,18 @@ UPDATE segue_pushes SET phase = :phase, reason = CAST(:reason AS text), host = c
 WHERE id = :id AND state = 'accepted' RETURNING id;
 
 -- name: pushes_to_end
--- Asked to end, or no longer the current attempt of their step, or of a run that is gone.
+-- Asked to end, or too late to begin, or no longer the current attempt of their step, or of a run that is gone.
 SELECT {push_columns} FROM segue_pushes p
 WHERE p.executor = :executor AND p.state = 'accepted' AND p.closed_at IS NULL AND (p.cancel_at IS NULL OR p.cancel_at <= :now)
 AND (SELECT 1 FROM segue_steps s WHERE s.run_id = p.run_id AND s.step = p.step AND s.attempt = p.attempt
-    AND s.status IN ('sent', 'running') AND NOT s.cancel_requested LIMIT 1) IS NULL
+    AND s.status IN ('sent', 'running') AND NOT s.cancel_requested AND (s.status = 'running' OR p.cancels = 0)
+    LIMIT 1) IS NULL
 ORDER BY p.id LIMIT :limit;
+
+-- name: note_late
+-- It should have begun by now, and is to be ended, unless it begins after all.
+UPDATE segue_pushes SET cancels = 1, cancel_at = :now
+WHERE id = :id AND closed_at IS NULL AND cancels = 0 AND holder IS NULL RETURNING id;
 
 -- name: note_cancel
 UPDATE segue_pushes SET cancels = cancels + 1, cancel_at = :until
@@ -85,7 +91,7 @@ UPDATE segue_pushes SET state = 'closed', closed_at = :now
 WHERE id = :id AND closed_at IS NULL AND state = 'planned' AND holder IS NULL RETURNING id;
 
 -- name: open_push_of
-SELECT 1 FROM segue_pushes WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND closed_at IS NULL;
+SELECT id FROM segue_pushes WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND closed_at IS NULL;
 
 -- name: push_of_attempt
 SELECT {push_columns}, p.state FROM segue_pushes p
@@ -161,6 +167,14 @@ WHERE substr(executor, 1, length(CAST(:prefix AS text))) = CAST(:prefix AS text)
 
 -- name: pushes_by_state
 SELECT executor, state, phase, count(*) FROM segue_pushes WHERE closed_at IS NULL GROUP BY executor, state, phase;
+
+-- name: check_push_holders
+SELECT p.run_id, 'step ' || p.step || ' has a push that reported, and no process held it, or it is still open'
+FROM segue_pushes p WHERE p.reported_at IS NOT NULL AND (p.holder IS NULL OR p.closed_at IS NULL);
+
+-- name: check_push_places
+SELECT p.run_id, 'step ' || p.step || ' has a push with half a place in a batch, or one accepted without a name outside'
+FROM segue_pushes p WHERE (p.batch IS NULL) <> (p.place IS NULL) OR (p.state = 'accepted' AND p.external_id IS NULL);
 
 -- name: check_pushes
 SELECT p.run_id, 'step ' || p.step || ' is sent or running, and its push is closed' FROM segue_pushes p

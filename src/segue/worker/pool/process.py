@@ -108,6 +108,10 @@ class ProcessPool:
         """The process id of the zygote."""
         return self._children.zygote_pid
 
+    def printed(self, position: int) -> tuple[bytes, int]:
+        """What the attempt of the first child has printed behind a position, and the position behind that."""
+        return self._slots[0].output_after(position)
+
     def submit(self, jobs: Sequence[Job]) -> None:
         """Send these jobs to the children, evenly; jobs that do not fit soon come back as released."""
         now = monotonic()

@@ -201,6 +201,14 @@ class Slot:
             self.tell_to_stop()
         return jobs
 
+    def output_after(self, position: int) -> tuple[bytes, int]:
+        """What the attempt that runs has printed behind a position of the file, and where that ends now."""
+        try:
+            size = os.fstat(self._capture).st_size
+            return (os.pread(self._capture, size - position, position), size) if size > position else (b"", size)
+        except OSError:  # it has no child at present
+            return b"", position
+
     def last_output(self) -> str:
         """The output of a dead child's last attempt."""
         return read_tail(self._capture)

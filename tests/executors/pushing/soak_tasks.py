@@ -1,4 +1,7 @@
-"""What the soak of the Slurm executor runs. Each attempt writes a line into a ledger when it begins."""
+"""What soaks of polled executors run, at the executor "far". Each attempt writes a line into a ledger when it begins.
+
+A module of each platform makes the executor, and imports this one.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,8 @@ from pathlib import Path
 
 from segue import chain, shell, task, workflow
 from segue.dispatcher.protocol import Pace
-from segue.executors.slurm import Slurm
-from segue.executors.slurm.executor import ENVIRONMENT
 
-FOLDER = os.environ.get("TEST_SLURM_FOLDER", "/nowhere")
-LEDGER = Path(FOLDER, "ledger")
+LEDGER = Path(os.environ.get("TEST_SOAK_FOLDER", "/nowhere"), "ledger")
 PACE = Pace(
     look_seconds=0.5, settle_seconds=8.0, call_seconds=6.0, gone_seconds=8.0, cancel_seconds=5.0, keep_seconds=30.0,
     submits_at_once=200, looks_at_once=5000,
@@ -20,15 +20,10 @@ PACE = Pace(
 LOST = 1000
 SAY = f'echo "$SEGUE_RUN $SEGUE_STEP $SEGUE_ATTEMPT" >> {LEDGER}'
 
-Slurm(
-    "hpc", folder=f"{FOLDER}/jobs", modules=[__name__], slurm_conf=os.environ.get("TEST_SLURM_CONF"), pace=PACE,
-    command_seconds=3.0, launch_seconds=40.0, environment=[*ENVIRONMENT, "TEST_SLURM_FOLDER"],
-)  # fmt: skip
 
-
-@task(executor="hpc", lost_retries=LOST)
+@task(executor="far", lost_retries=LOST)
 def far(number: int) -> int:
-    """A task on the cluster."""
+    """A task at the platform."""
     names = ("SEGUE_RUN", "SEGUE_STEP", "SEGUE_ATTEMPT")
     with LEDGER.open("a") as file:
         file.write(" ".join(os.environ[name] for name in names) + "\n")
@@ -45,8 +40,8 @@ def near(number: object) -> int:
 
 
 def command(text: str, **values: object) -> object:
-    """A command on the cluster that says that it runs."""
-    return shell(f"{SAY}; {text}", executor="hpc", lost_retries=LOST, **values)
+    """A command at the platform that says that it runs."""
+    return shell(f"{SAY}; {text}", executor="far", lost_retries=LOST, **values)
 
 
 @workflow
@@ -69,7 +64,7 @@ def deep(count: int) -> object:
 
 @workflow
 def failing(code: int) -> object:
-    return shell(f"{SAY}; exit {{code}}", executor="hpc", lost_retries=LOST, code=code)
+    return shell(f"{SAY}; exit {{code}}", executor="far", lost_retries=LOST, code=code)
 
 
 @workflow
