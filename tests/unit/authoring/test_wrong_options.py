@@ -116,6 +116,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "Resources": (Resources, {"cpu": 1, "memory": "8GiB", "gpu": 1, "gpu_type": "a100", "tmp": 2**30}),
     "on": (lambda kind: segue.on(kind), {"kind": "run.failed"}),
+    "add_middleware": (lambda middleware: segue.add_middleware(middleware), {"middleware": segue.Middleware()}),
     "on a function": (lambda function: segue.on("run.failed")(function), {"function": body}),
 }  # fmt: skip
 
@@ -149,9 +150,9 @@ def test_every_option_is_tried() -> None:
 def test_every_public_name_is_tried_or_takes_nothing() -> None:
     """A new public function belongs into `CALLS`, or into the contract test of what touches the database."""
     elsewhere = {
-        "Abort", "AsyncRun", "AsyncSegue", "Context", "Debounce", "Event", "Handle", "Outcome", "Retry", "Run",
-        "RunOutcome", "Segue", "Signature", "Skip", "StepHandle", "Task", "Workflow", "__version__",
-        "current", "errors", "progress",
+        "Abort", "AsyncRun", "AsyncSegue", "Context", "Debounce", "Ended", "Event", "Handle", "Middleware", "Outcome", "Retry",
+        "Run", "RunOutcome", "Segue", "Signature", "Skip", "StepHandle", "Task", "Workflow", "__version__", "current",
+        "errors", "progress",
     }  # fmt: skip
     assert set(segue.__all__) - elsewhere <= {name.partition(" ")[0].partition(".")[0] for name in CALLS}
 

@@ -37,6 +37,7 @@ class AsyncStep(Awaiting[StepHandle]):
         return self._original.step
 
     info = awaited(StepHandle.info)
+    checkpoints = awaited(StepHandle.checkpoints)
     retry = awaited(StepHandle.retry)
     skip = awaited(StepHandle.skip)
     mark = awaited(StepHandle.mark)

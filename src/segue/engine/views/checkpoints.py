@@ -7,10 +7,11 @@ from datetime import datetime
 import msgspec
 
 from segue.engine.checkpoints import checkpoints_of
+from segue.jsonable import Jsonable
 from segue.store.protocol import Transaction
 
 
-class CheckpointInfo(msgspec.Struct, frozen=True):
+class CheckpointInfo(Jsonable, msgspec.Struct, frozen=True):
     """A result, a sleep or a wait that a task has recorded. Times are aware UTC."""
 
     step: int

@@ -24,7 +24,6 @@ export {job_id}={id_word}
 # A command runs once, whichever of two jobs with one name begins first.
 _BEGIN = """\
 if ! (set -C; printf %s "${job_id}" > {begun}) 2> /dev/null; then
-    echo "this attempt has begun already"
     exit {not_mine}
 fi
 """

@@ -27,7 +27,8 @@ _ENDS = {
 _NEVER = ("BadConstraints", "JobHeldUser", "JobHeldAdmin", "launch failed requeued held", "DependencyNeverSatisfied")
 _UNSURE = (
     "unable to contact", "socket timed out", "communication connection failure", "connection refused",
-    "connection timed out", "zero bytes were transmitted", "unexpected message", "transport endpoint", "timed out",
+    "connection timed out", "zero bytes were transmitted", "socket error", "slurm_msg", "slurm_send", "slurm_receive",
+    "unexpected message", "transport endpoint", "timed out",
 )  # fmt: skip
 _BUSY = (
     "submitjoblimit", "maxsubmit", "maxjob", "job violates accounting", "queue limit",

@@ -12,7 +12,7 @@ from pathlib import Path
 from segue.attempt import spool
 from segue.dispatcher.protocol import Cause, Phase, Sighting
 
-NOBODY = "nobody"
+NO_JOB = "no job"
 """Who has begun an attempt whose job did not begin in time. A job that comes later finds this, and ends."""
 
 
@@ -40,8 +40,8 @@ class Phantoms:
         holder = spool.begun_by(folder)
         if holder is None:
             spool.make_folder(folder)
-            holder = NOBODY if spool.begin(folder, NOBODY) else spool.begun_by(folder)
-        if holder != NOBODY:
+            holder = NO_JOB if spool.begin(folder, NO_JOB) else spool.begun_by(folder)
+        if holder != NO_JOB:
             return running
         reason = f"Slurm shows that it runs, and it has not begun within {self._seconds:g} s: its machine has lost it"
         return running._replace(phase=Phase.ENDED, cause=Cause.LOST, reason=reason)

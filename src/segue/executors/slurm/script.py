@@ -22,13 +22,13 @@ _RUN_STEP = """\
 exec "$@"
 """
 
-# A command runs once, whichever of two jobs with one name begins first. Its exit code is left in the spool, because the
+# A command runs once, whichever of two jobs with one name begins first; the other one says nothing, because both may
+# write into one file. Its exit code is left in the spool, because the
 # cluster forgets jobs. A signal that ends the job is passed on to the command, and its end is awaited.
 _COMMAND = f"""\
 who=$SLURM_JOB_ID
 if [ -n "$SLURM_ARRAY_TASK_ID" ]; then who="$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID"; fi
 if ! (set -C; printf %s "$who" > "$here/{spool.BEGUN}") 2> /dev/null; then
-    echo "this attempt has begun already"
     exit {spool.NOT_MINE}
 fi
 "$@" &
