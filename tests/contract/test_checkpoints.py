@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -438,6 +440,34 @@ def test_an_attempt_that_was_taken_away_records_nothing_more(bench: Workbench) -
     assert [record.attempt for record in run.step(0).checkpoints()] == [1, 2]
 
 
+def test_a_record_waits_for_whoever_takes_the_step_away(bench: Workbench) -> None:
+    """The other transaction has changed the step, and has not committed yet when the record is sent."""
+    has_changed = threading.Event()
+
+    def take() -> None:
+        with connect(bench.segue.url) as connection:
+            connection.execute("UPDATE segue_steps SET attempt = attempt + 1, status = 'ready'")
+            has_changed.set()
+            time.sleep(0.3)  # so that the record is sent meanwhile
+            connection.commit()
+
+    def body() -> Any:
+        if not CALLS:
+            checkpoint("first", call, "first")
+            taking = threading.Thread(target=take)
+            taking.start()
+            has_changed.wait(30)
+            try:
+                checkpoint("second", call, "stale")
+            finally:
+                taking.join()
+        return [checkpoint("first", call, "first"), checkpoint("second", call, "current")]
+
+    run = start(bench, body)
+    bench.work()
+    assert (run.result(), CALLS) == (["first", "current"], ["first", "stale", "current"])
+
+
 def test_what_a_function_writes_is_committed_with_its_result(bench: Workbench) -> None:
     with connect(bench.segue.url) as connection:
         connection.execute("CREATE TABLE ledger (number integer)")
@@ -458,6 +488,32 @@ def test_what_a_function_writes_is_committed_with_its_result(bench: Workbench) -
     with connect(bench.segue.url) as connection:
         rows = [row[0] for row in connection.execute("SELECT number FROM ledger ORDER BY number").fetchall()]
     assert (run.result(), rows) == ([1, 2, 3], [1, 2, 3])
+
+
+DAMAGES = {
+    "kind": "odd", "name": "other", "fingerprint": "", "value": "{not json", "attempt": 99, "ordinal": 7,
+    "due_at": "2001-01-01 00:00:00",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", DAMAGES)
+def test_damaged_records_are_charged_to_their_step(database_url: str, column: str) -> None:
+    CALLS.clear()
+    with Workbench(database_url) as bench:
+        BODY[:] = [lambda: checkpoint("part", call, 1) and sleep(60)]
+        damaged = bench.segue.start(scripted)
+        bench.work()
+        with connect(database_url) as connection:
+            connection.execute(f"UPDATE segue_checkpoints SET {column} = '{DAMAGES[column]}' WHERE ordinal = 0")
+            connection.execute(
+                f"UPDATE segue_checkpoints SET {column} = '{DAMAGES[column]}' WHERE '{column}' = 'due_at'"
+            )
+            connection.commit()
+        beside = bench.segue.start(after, 1)
+        bench.advance(seconds=60)
+        bench.advance(seconds=60)
+        assert damaged.status.is_final
+        assert beside.result() == 1
 
 
 # What people do -------------------------------------------------------------------------------------------------------
