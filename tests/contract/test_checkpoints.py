@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from segue import Limit, Run, Skip, checkpoint, current, group, sleep, task, wait_for, workflow
 from segue.attempt.recorded import fingerprint_of
 from segue.authoring.context import Context, use
+from segue.cli.root import segue as command
 from segue.engine.checkpoints import MOST_CHECKPOINTS
 from segue.engine.chores import delete_runs
 from segue.engine.payload_uses import count_payloads
@@ -546,6 +549,25 @@ def test_fresh_forgets_what_a_failed_step_recorded(bench: Workbench) -> None:
     run.retry(fresh=True)
     bench.work()
     assert (run.result(), CALLS) == (1, [1, "mended", 1])
+
+
+def test_the_command_line_shows_what_was_recorded(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body() -> Any:
+        checkpoint("part", call, "x" * 200)
+        return wait_for("go")
+
+    run = start(bench, body)
+    monkeypatch.setenv("SEGUE_DATABASE_URL", bench.segue.url)
+    shown = CliRunner().invoke(command, ["show", run.id, "--step", "scripted"], catch_exceptions=False).output
+    assert "waits for 'go' inside its task" in shown
+    assert "9999" not in shown
+    [first, second] = [line.split() for line in shown.splitlines() if line.strip()[:2] in ("1 ", "2 ")]
+    assert (first[1], first[2], first[-1][-1]) == ("part", "1", "…")
+    assert (second[1:4], second[-1]) == (["wait", "go", "1"], "waits")
+    told = json.loads(CliRunner().invoke(command, ["show", run.id, "--step", "scripted", "--json"]).output)
+    assert [(each["number"], each["kind"], each["attempt"]) for each in told["checkpoints"]] == [
+        (1, "checkpoint", 1), (2, "wait", 1),
+    ]  # fmt: skip
 
 
 def test_pruned_runs_take_their_checkpoints_with_them(bench: Workbench) -> None:
