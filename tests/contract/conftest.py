@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from segue.engine.transactional import TaskTransactions
+from segue.testing import Workbench
+from tests.contract.recording import CALLS
 from tests.contract.stage import Stage, connect
 
 
@@ -86,3 +88,12 @@ def lasting_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def one_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One database for all tests of a module, to be emptied by each: quicker where there are many small ones."""
     yield from stage_of_a_module(request, tmp_path_factory)
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Workbench]:
+    """A bench for the tasks of `recording`."""
+    CALLS.clear()
+    with Workbench(database_url) as made:
+        yield made
+        assert made.segue.engine.broken_invariants() == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
@@ -11,85 +13,31 @@ from typing import Any
 
 import pytest
 
-from segue import Limit, Run, Skip, checkpoint, current, group, sleep, task, wait_for, workflow
+from segue import checkpoint, current, sleep, task, wait_for
 from segue.attempt.recorded import fingerprint_of
 from segue.authoring.context import Context, use
 from segue.engine.checkpoints import MOST_CHECKPOINTS
-from segue.engine.chores import delete_runs
 from segue.engine.payload_uses import count_payloads
-from segue.errors import CheckpointError, DefinitionError, RunFailedError, WaitTimeoutError
+from segue.errors import CheckpointError, DefinitionError, RunFailedError
 from segue.payloads import FilePayloads, Payloads
 from segue.testing import Workbench
+from tests.contract.recording import (
+    BODY,
+    CALLS,
+    after,
+    break_at,
+    call,
+    error_of,
+    scripted,
+    scripted_async,
+    start,
+)
 from tests.contract.stage import connect
 from tests.crash.working import let_leases_run_out
-
-BODY: list[Callable[[], Any]] = []
-"""What `scripted` does."""
-
-CALLS: list[Any] = []
-
-
-@task(name="checkpoints.scripted", retries=3, retry_delay=0)
-def scripted() -> Any:
-    return BODY[0]()
-
-
-@task(name="checkpoints.scripted_async", retries=3, retry_delay=0)
-async def scripted_async() -> Any:
-    return await BODY[0]()
-
-
-@task(name="checkpoints.after", retries=0)
-def after(value: Any) -> Any:
-    return value
-
-
-@task(name="checkpoints.alone", limits=[Limit("checkpoints-alone", concurrency=1)])
-def alone(name: str) -> str:
-    CALLS.append(name)
-    if name == "sleeper":
-        sleep(600)
-    return name
-
-
-@workflow(name="checkpoints.two")
-def two() -> Any:
-    return after(scripted())
-
-
-@pytest.fixture
-def bench(database_url: str) -> Iterator[Workbench]:
-    CALLS.clear()
-    with Workbench(database_url) as made:
-        yield made
-        assert made.segue.engine.broken_invariants() == []
-
-
-def call(value: Any) -> Any:
-    CALLS.append(value)
-    return value
 
 
 def mislabelled() -> int:
     return "text"  # type: ignore[return-value]
-
-
-def break_at(failures: int, message: str = "breaks") -> None:
-    if current().failures == failures:
-        raise OSError(message)
-
-
-def start(bench: Workbench, body: Callable[[], Any], work: Any = scripted) -> Run:
-    BODY[:] = [body]
-    run = bench.segue.start(work)
-    bench.work()
-    return run
-
-
-def error_of(run: Run) -> str:
-    [error] = [step.error for step in run.steps(status="failed")]
-    assert error is not None
-    return f"{error.type}: {error.message}"
 
 
 # Goes on --------------------------------------------------------------------------------------------------------------
@@ -200,138 +148,6 @@ def test_long_results_lie_in_the_payload_store(database_url: str, tmp_path: Path
         assert bench.segue.engine.broken_invariants() == []
 
 
-# Sleeps and waits -----------------------------------------------------------------------------------------------------
-
-
-def test_a_sleep_gives_the_worker_back_and_is_no_try(bench: Workbench) -> None:
-    @task(name="checkpoints.sleeper", retries=0)
-    def sleeper() -> int:
-        for _ in range(3):
-            CALLS.append(current().attempt)
-            sleep(timedelta(hours=1))
-        sleep(until=datetime(2026, 1, 1, tzinfo=UTC))
-        return current().failures
-
-    run = bench.segue.start(sleeper)
-    bench.work()
-    [step] = run.steps()
-    assert (step.status, step.gate, step.ready_at) == ("ready", "timer", bench.now + timedelta(hours=1))
-    assert "it sleeps until" in str(run.explain()[0])
-    bench.advance(minutes=59)
-    assert CALLS == [1]
-    bench.finish(run)
-    assert (run.result(), CALLS) == (0, [1, 2, 2, 3, 3, 3, 4, 4, 4])
-    assert run.attempts() == []
-
-
-def test_a_task_that_sleeps_well_forgets_the_workers_that_it_lost(bench: Workbench) -> None:
-    def body() -> int:
-        for number in range(3):
-            sleep(10)
-            if number not in CALLS:  # its worker is lost here, once
-                CALLS.append(number)
-                let_leases_run_out(bench.segue.url)
-                bench.segue.engine.rescue()
-        return 1
-
-    run = start(bench, body, scripted.options(lost_retries=1).s())
-    bench.finish(run)
-    assert (run.status, CALLS) == ("succeeded", [0, 1, 2])
-    assert [attempt.status for attempt in run.attempts()] == ["lost"] * 3
-
-
-def test_a_message_and_a_timeout(bench: Workbench) -> None:
-    def body() -> list[Any]:
-        first = wait_for("word", timeout=60)
-        try:
-            wait_for("word", timeout=60)
-        except WaitTimeoutError:
-            CALLS.append("late")
-        return [first, wait_for("word", timeout=60, default=None), wait_for("word")]
-
-    run = start(bench, body)
-    bench.advance(seconds=59)
-    assert run.send("word", 1).step == run.steps()[0].name
-    bench.work()
-    bench.advance(seconds=60)  # the second gives up, and the third begins
-    bench.advance(seconds=60)
-    [wait] = bench.segue.approvals.list()
-    assert (wait.name, wait.until) == ("word", None)
-    bench.advance(days=3000)
-    assert not run.status.is_final
-    run.send("word", 4)
-    bench.work()
-    assert (run.result(), set(CALLS)) == ([1, None, 4], {"late"})
-
-
-def test_a_message_goes_to_whoever_has_waited_longest(bench: Workbench) -> None:
-    BODY[:] = [lambda: wait_for("vote")]
-
-    @workflow(name="checkpoints.votes")
-    def votes() -> Any:
-        return group(scripted.options(name="inside").s(), wait_for.options(after=[sleep(10)], name="step").s("vote"))()
-
-    run = bench.segue.start(votes)
-    bench.work()
-    bench.advance(seconds=20)
-    assert [run.send("vote", number).step for number in range(3)] == ["inside", "step", None]
-    bench.work()
-    assert run.result() == [0, 1]
-
-
-def test_a_message_to_a_paused_run_is_kept_for_its_task(bench: Workbench) -> None:
-    run = start(bench, lambda: wait_for("go"))
-    run.pause()
-    run.send("go", 5)
-    bench.work()
-    assert run.status == "paused"
-    run.resume()
-    bench.work()
-    assert run.result() == 5
-
-
-def test_a_message_that_came_between_the_record_and_the_suspension(bench: Workbench) -> None:
-    def body() -> Any:
-        try:
-            return wait_for("go")
-        finally:
-            if current().attempt == 1:  # the wait is recorded; the attempt has not ended yet
-                CALLS.append(bench.segue.get(current().run_id).send("go", 1).step)
-
-    run = start(bench, body)
-    assert (run.result(), CALLS) == (1, [run.steps()[0].name])
-
-
-def test_whoever_catches_the_suspension_changes_nothing(bench: Workbench) -> None:
-    def body() -> str:
-        try:
-            sleep(60)
-        except BaseException:  # noqa: BLE001 - as careless code does
-            CALLS.append("caught")
-            return "too early"
-        return "awake"
-
-    run = start(bench, body)
-    assert not run.status.is_final
-    bench.advance(seconds=60)
-    assert (run.result(), CALLS) == ("awake", ["caught"])
-
-
-def test_a_sleeping_task_holds_no_place_of_a_limit(bench: Workbench) -> None:
-    run = bench.segue.start(group(alone.s("sleeper"), alone.s("other")))
-    bench.work()
-    assert CALLS == ["sleeper", "other"]
-    bench.finish(run)
-    assert run.result() == ["sleeper", "other"]
-
-
-def test_a_cancelled_run_does_not_wake_its_tasks(bench: Workbench) -> None:
-    run = start(bench, lambda: call("again") and sleep(60))
-    run.cancel()
-    bench.advance(seconds=100)
-    assert (run.status, CALLS) == ("cancelled", ["again"])
-
-
 # Refused --------------------------------------------------------------------------------------------------------------
 
 
@@ -438,6 +254,34 @@ def test_an_attempt_that_was_taken_away_records_nothing_more(bench: Workbench) -
     assert [record.attempt for record in run.step(0).checkpoints()] == [1, 2]
 
 
+def test_a_record_waits_for_whoever_takes_the_step_away(bench: Workbench) -> None:
+    """The other transaction has changed the step, and has not committed yet when the record is sent."""
+    has_changed = threading.Event()
+
+    def take() -> None:
+        with connect(bench.segue.url) as connection:
+            connection.execute("UPDATE segue_steps SET attempt = attempt + 1, status = 'ready'")
+            has_changed.set()
+            time.sleep(0.3)  # so that the record is sent meanwhile
+            connection.commit()
+
+    def body() -> Any:
+        if not CALLS:
+            checkpoint("first", call, "first")
+            taking = threading.Thread(target=take)
+            taking.start()
+            has_changed.wait(30)
+            try:
+                checkpoint("second", call, "stale")
+            finally:
+                taking.join()
+        return [checkpoint("first", call, "first"), checkpoint("second", call, "current")]
+
+    run = start(bench, body)
+    bench.work()
+    assert (run.result(), CALLS) == (["first", "current"], ["first", "stale", "current"])
+
+
 def test_what_a_function_writes_is_committed_with_its_result(bench: Workbench) -> None:
     with connect(bench.segue.url) as connection:
         connection.execute("CREATE TABLE ledger (number integer)")
@@ -460,43 +304,30 @@ def test_what_a_function_writes_is_committed_with_its_result(bench: Workbench) -
     assert (run.result(), rows) == ([1, 2, 3], [1, 2, 3])
 
 
-# What people do -------------------------------------------------------------------------------------------------------
+DAMAGES = {
+    "kind": "odd", "name": "other", "fingerprint": "", "value": "{not json", "attempt": 99, "ordinal": 7,
+    "due_at": "2001-01-01 00:00:00",
+}  # fmt: skip
 
 
-def twice_broken() -> Any:
-    found = checkpoint("part", call, 1)
-    if not CALLS.count("mended"):
-        raise Skip if CALLS.count("skip") else OSError
-    return found
-
-
-def test_a_retry_goes_on_and_a_fresh_one_does_not(bench: Workbench) -> None:
-    run = start(bench, twice_broken, two)
-    assert (run.status, CALLS) == ("failed", [1])
-    copy, edited = run.fork("scripted"), run.fork("scripted", kwargs={})
-    CALLS.append("mended")
-    run.retry()
-    bench.work()
-    assert (run.result(), copy.result(), edited.result(), CALLS) == (1, 1, 1, [1, "mended"])
-    run.retry("scripted")  # it had succeeded: all is done again
-    bench.work()
-    assert (run.result(), CALLS) == (1, [1, "mended", 1])
-    assert [record.attempt for record in copy.step("scripted").checkpoints()] == [0]
-
-
-def test_fresh_forgets_what_a_failed_step_recorded(bench: Workbench) -> None:
-    run = start(bench, twice_broken, two)
-    CALLS.append("mended")
-    run.retry(fresh=True)
-    bench.work()
-    assert (run.result(), CALLS) == (1, [1, "mended", 1])
-
-
-def test_pruned_runs_take_their_checkpoints_with_them(bench: Workbench) -> None:
-    run = start(bench, lambda: checkpoint("part", call, 1))
-    assert bench.segue.engine.act(lambda act: delete_runs(act.tx, [run.id])) == 1
-    with connect(bench.segue.url) as connection:
-        assert connection.execute("SELECT count(*) FROM segue_checkpoints").fetchone()[0] == 0
+@pytest.mark.parametrize("column", DAMAGES)
+def test_damaged_records_are_charged_to_their_step(database_url: str, column: str) -> None:
+    CALLS.clear()
+    with Workbench(database_url) as bench:
+        BODY[:] = [lambda: checkpoint("part", call, 1) and sleep(60)]
+        damaged = bench.segue.start(scripted)
+        bench.work()
+        with connect(database_url) as connection:
+            connection.execute(f"UPDATE segue_checkpoints SET {column} = '{DAMAGES[column]}' WHERE ordinal = 0")
+            connection.execute(
+                f"UPDATE segue_checkpoints SET {column} = '{DAMAGES[column]}' WHERE '{column}' = 'due_at'"
+            )
+            connection.commit()
+        beside = bench.segue.start(after, 1)
+        bench.advance(seconds=60)
+        bench.advance(seconds=60)
+        assert damaged.status.is_final
+        assert beside.result() == 1
 
 
 def test_async_calls_come_one_after_another(bench: Workbench) -> None:

@@ -51,7 +51,11 @@ WINDOW, WINDOWS = "engine/claiming/window.py", "tests/contract/test_window.py"
 PLAIN, PLAIN_TURNS = "store/statements/plain.postgres.sql", "tests/contract/test_plain_turns.py"
 FINISH, PAUSES = "tests/contract/test_store_finish.py", "tests/contract/test_store_pausing.py"
 
-CHECKPOINTS, CHECKPOINT_SQL = "tests/contract/test_checkpoints.py", "store/statements/checkpoints.sql"
+CHECKPOINTS, SUSPENDED, CHECKPOINT_SQL = (
+    "tests/contract/test_checkpoints.py",
+    "tests/contract/test_suspended_tasks.py",
+    "store/statements/checkpoints.sql",
+)
 JOURNAL = "attempt/journal.py"
 
 
@@ -432,11 +436,11 @@ MUTANTS = (
     Mutant("checkpoints that failed are passed over", "attempt/calls.py", "raised.fingerprint != call.fingerprint", "False",
            "caught_failure and sqlite", CHECKPOINTS),
     Mutant("checkpoints that wait miss a message before the suspension", "engine/checkpoints.py",
-           "last is not None and last.is_open(act.now)", "last is not None", "between and sqlite", CHECKPOINTS),
+           "last is not None and last.is_open(act.now)", "last is not None", "between and sqlite", SUSPENDED),
     Mutant("checkpoints that wait are not woken", CHECKPOINT_SQL, "gate IN ('timer', 'paused')", "gate = 'event'",
-           "message and sqlite", CHECKPOINTS),
+           "message and sqlite", SUSPENDED),
     Mutant("checkpoints survive a retry of what had succeeded", "engine/reopening/rewrite.py",
-           "found.is_fresh or found.status_before", "found.is_fresh and found.status_before", "fresh_one and sqlite", CHECKPOINTS),
+           "found.is_fresh or found.status_before", "found.is_fresh and found.status_before", "fresh_one and sqlite", SUSPENDED),
 )  # fmt: skip
 
 

@@ -53,14 +53,32 @@ async def trip_async(path: str) -> list[Any]:
     return [*words, current().failures]
 
 
+def die(attempt: int) -> None:
+    """Kill this process, if it runs this attempt."""
+    if current().attempt == attempt:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def note_and_die(path: str, word: str) -> str:
+    note(path, word)
+    die(2)
+    return word
+
+
+def book_and_die(connection: Any, number: int) -> int:
+    pay(connection, number)
+    die(3)
+    return number
+
+
 @task
-def killed(path: str) -> list[str]:
-    """Its process is killed after each of its results, once."""
-    words = []
-    for number in range(3):
-        words.append(checkpoint(f"part {number}", note, path, f"p{number}"))
-        if current().attempt == number + 1:
-            os.kill(os.getpid(), signal.SIGKILL)
+def killed(path: str) -> list[Any]:
+    """Its process is killed after a result was recorded, before, in a transaction, and after that."""
+    words: list[Any] = [checkpoint("first", note, path, "first")]
+    die(1)
+    words.append(checkpoint("second", note_and_die, path, "second"))
+    words.append(checkpoint("paid", book_and_die, 7, transactional=True))
+    die(4)
     return words
 
 

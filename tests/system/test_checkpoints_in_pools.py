@@ -25,6 +25,13 @@ def work(segue: Segue, pool: str, *, run: Run | None = None) -> None:
     make_worker(segue.engine, options, modules=[checkpoint_tasks.__name__]).run()
 
 
+def make_table(segue: Segue) -> None:
+    segue.upgrade()
+    with connect(segue.url) as connection:
+        connection.execute("CREATE TABLE payments (number integer)")
+        connection.commit()
+
+
 def payments(segue: Segue) -> list[int]:
     with connect(segue.url) as connection:
         return [row[0] for row in connection.execute("SELECT number FROM payments").fetchall()]
@@ -32,10 +39,7 @@ def payments(segue: Segue) -> list[int]:
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_task_goes_on_where_it_was(segue: Segue, tmp_path: Path, pool: str) -> None:
-    segue.upgrade()
-    with connect(segue.url) as connection:
-        connection.execute("CREATE TABLE payments (number integer)")
-        connection.commit()
+    make_table(segue)
     path = str(tmp_path / "called")
     run = segue.start(checkpoint_tasks.trip, path)
     work(segue, pool)  # until it waits for a message, which is nothing to do
@@ -69,11 +73,14 @@ def test_async_functions_are_awaited(segue: Segue, tmp_path: Path, pool: str) ->
 
 
 def test_a_killed_process_repeats_nothing_that_was_recorded(segue: Segue, tmp_path: Path) -> None:
+    make_table(segue)
     path = str(tmp_path / "called")
-    run = segue.start(checkpoint_tasks.killed.options(retries=3, retry_delay=0.0).s(path))
+    run = segue.start(checkpoint_tasks.killed.options(retries=4, retry_delay=0.0).s(path))
     work(segue, "process", run=run)
     assert run.status is RunStatus.SUCCEEDED, [str(reason) for reason in run.explain()]
-    assert run.result() == called(path) == ["p0", "p1", "p2"]
+    assert run.result() == ["first", "second", 7]
+    assert (called(path), payments(segue)) == (["first", "second", "second"], [7])
+    assert run.steps()[0].failures == 4
 
 
 def test_a_transactional_task_is_refused_by_name(segue: Segue) -> None:

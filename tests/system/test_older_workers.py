@@ -33,6 +33,16 @@ def by_today(seen: list) -> list:
 def last(seen: list) -> list:
     return [*seen, os.environ["RELEASE"]]
 
+@segue.task(queue="today")
+def resting(number: int) -> list:
+    number = segue.checkpoint("once", int, number)
+    segue.sleep(0.2)
+    return [number, segue.wait_for("go", timeout=60), os.environ["RELEASE"]]
+
+@segue.workflow
+def rest(number: int):
+    return last(resting(number))
+
 @segue.workflow
 def relay(number: int):
     return last(by_today(by_older(number)))
@@ -107,4 +117,8 @@ def test_runs_pass_between_workers_of_two_releases(
             for number, run in enumerate(runs):
                 assert run.wait(60).result() == [number, "older", "today", "older"]
             assert len(segue.runs()) == 20
+            run = segue.start(rolling_tasks.rest, 7)  # the older worker does the chores
+            run.send("go", 2)
+            assert run.wait(60).result() == [7, 2, "today", "older"]
+            assert segue.engine.broken_invariants() == []
             assert segue.engine.broken_invariants() == []

@@ -41,8 +41,8 @@ from segue.errors import PASSING_ERRORS, CheckpointError, DefinitionError, RunNo
 from segue.model import Attempt
 from segue.store.protocol import Store
 
-PATIENCE_SECONDS = 30.0
-"""So long a record is tried again while the database is away: its function has been called already."""
+PATIENCE_SECONDS = 600.0
+"""So long a record is tried again while the database is away: no work is given up for that, and no try."""
 
 T = TypeVar("T")
 FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
@@ -129,7 +129,7 @@ class AttemptJournal:
             if known is None:
                 known = self._write(call, lambda store: begin_sleep(store, call, seconds=seconds, until=until))
                 self._add(known)
-            if known.is_open(self._store.now()):
+            if known.is_open(self._reach(lambda store: store.now())):
                 self._suspend()
 
     def wait_for(self, name: str, *, timeout: float | None, default: str | None) -> Any:
@@ -154,8 +154,9 @@ class AttemptJournal:
     def _call_in_transaction(
         self, what: str, call: Call, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        assert self._transactions is not None  # `_begin` has refused
-        transaction = self._transactions.begin(self._attempt)
+        transactions = self._transactions
+        assert transactions is not None  # else there is a refusal
+        transaction = self._reach(lambda _: transactions.begin(self._attempt))
         try:
             value = fn(transaction.connection, *args, **kwargs)
             text, value = self._values.written(what, fn, no_awaitable(what, value))
