@@ -134,6 +134,23 @@ def test_a_run_in_this_process_leaves_the_loop_free(database_url: str) -> None:
     asyncio.run(use())
 
 
+def test_a_cancelled_run_in_this_process_leaves_the_rest_to_others(database_url: str) -> None:
+    async def use() -> None:
+        async with AsyncSegue(database_url) as segue:
+            running = asyncio.ensure_future(segue.run(approved, key="k"))
+            while not await segue.runs(key="k", status="running"):
+                await asyncio.sleep(0.01)
+            [thread] = [each for each in threading.enumerate() if each.name.startswith("segue-run")]
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await asyncio.to_thread(thread.join, 30)
+            assert not thread.is_alive()
+            assert await (await segue.runs(key="k"))[0].cancel() == "cancelled"
+
+    asyncio.run(use())
+
+
 def test_many_may_wait_at_the_same_time(database_url: str) -> None:
     """More than there are threads, and they leave threads to others."""
 

@@ -47,11 +47,14 @@ class Threads:
         """Do this in one of the threads, with the context of the caller."""
         return await self._begun(work)
 
-    async def run_long(self, work: Callable[[], T]) -> T:
-        """The same for work that may take long, in a thread of its own."""
+    async def run_long(self, work: Callable[[], object], *, stop: Callable[[], object]) -> None:
+        """The same for work that may take long, in a thread of its own. It is asked to stop if it is not awaited."""
         pool = ThreadPoolExecutor(1, thread_name_prefix="segue-run")
         try:
-            return await _loop().run_in_executor(pool, partial(contextvars.copy_context().run, work))
+            await _loop().run_in_executor(pool, partial(contextvars.copy_context().run, work))
+        except asyncio.CancelledError:
+            stop()
+            raise
         finally:
             pool.shutdown(wait=False)
 
