@@ -35,7 +35,7 @@ from segue.payloads.keeping import Payloads
 from segue.payloads.protocol import PayloadStore
 
 
-def _async_runs(runs: list[Run], threads: Threads) -> list[AsyncRun]:
+def _async_runs(runs: list[Run], threads: Threads) -> list[AsyncRun[Any]]:
     return [AsyncRun(run, threads) for run in runs]
 
 
@@ -47,11 +47,10 @@ def _worked_here(method: Method[P, T]) -> Method[P, Coroutine[Any, Any, T]]:
         from segue.worker.inline import worker_of  # noqa: PLC0415 - most users of this module never run a worker
 
         start: Any = self.start
-        run: AsyncRun = await start(*args, **kwargs)
+        run: AsyncRun[T] = await start(*args, **kwargs)
         worker = worker_of(self.sync.engine, run.id)
         await self._threads.run_long(worker.run, stop=worker.stop)
-        result: T = await (await run.wait()).result()
-        return result
+        return await (await run.wait()).result()
 
     return call
 
