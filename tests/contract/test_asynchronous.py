@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -195,6 +197,24 @@ def test_it_serves_several_loops_and_works_again_after_closing(database_url: str
     assert (
         not [each for each in threading.enumerate() if each.name.startswith("segue-async") and each.is_alive()] or True
     )
+
+
+def test_a_fork_has_threads_of_its_own(database_url: str) -> None:
+    """As a server that loads the application before it forks its workers."""
+    segue = AsyncSegue(database_url)
+    run = asyncio.run(segue.start(double, 1))
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+        code = 1
+        try:
+            code = int(asyncio.run(segue.get(run.id)).id != run.id)
+            asyncio.run(segue.close())
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert asyncio.run(run.cancel()) == "cancelled"
+    asyncio.run(segue.close())
 
 
 def test_without_asyncio_it_says_what_to_do(database_url: str) -> None:
