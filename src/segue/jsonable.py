@@ -50,7 +50,7 @@ class Jsonable:
             for field in msgspec.structs.fields(cls)  # type: ignore[arg-type]
         }
         # Under its reference it becomes a component of OpenAPI documents.
-        shape = core_schema.typed_dict_schema(fields, cls_name=cls.__name__, ref=f"{cls.__module__}.{cls.__name__}")
+        shape = core_schema.typed_dict_schema(fields, ref=f"{cls.__module__}.{cls.__name__}")
         written = core_schema.plain_serializer_function_ser_schema(_shown, return_schema=shape)
         return core_schema.no_info_wrap_validator_function(_checked, shape, serialization=written)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -134,6 +136,23 @@ def test_a_run_in_this_process_leaves_the_loop_free(database_url: str) -> None:
     asyncio.run(use())
 
 
+def test_a_cancelled_run_in_this_process_leaves_the_rest_to_others(database_url: str) -> None:
+    async def use() -> None:
+        async with AsyncSegue(database_url) as segue:
+            running = asyncio.ensure_future(segue.run(approved, key="k"))
+            while not await segue.runs(key="k", status="running"):
+                await asyncio.sleep(0.01)
+            [thread] = [each for each in threading.enumerate() if each.name.startswith("segue-run")]
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await asyncio.to_thread(thread.join, 30)
+            assert not thread.is_alive()
+            assert await (await segue.runs(key="k"))[0].cancel() == "cancelled"
+
+    asyncio.run(use())
+
+
 def test_many_may_wait_at_the_same_time(database_url: str) -> None:
     """More than there are threads, and they leave threads to others."""
 
@@ -178,6 +197,24 @@ def test_it_serves_several_loops_and_works_again_after_closing(database_url: str
     assert (
         not [each for each in threading.enumerate() if each.name.startswith("segue-async") and each.is_alive()] or True
     )
+
+
+def test_a_fork_has_threads_of_its_own(database_url: str) -> None:
+    """As a server that loads the application before it forks its workers."""
+    segue = AsyncSegue(database_url)
+    run = asyncio.run(segue.start(double, 1))
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+        code = 1
+        try:
+            code = int(asyncio.run(segue.get(run.id)).id != run.id)
+            asyncio.run(segue.close())
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert asyncio.run(run.cancel()) == "cancelled"
+    asyncio.run(segue.close())
 
 
 def test_without_asyncio_it_says_what_to_do(database_url: str) -> None:

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import aiosqlite
@@ -245,25 +247,34 @@ def test_workers_are_woken_by_the_commit(urls: dict[str, str], name: str) -> Non
 
 
 @pytest.mark.parametrize("dialect, name", [("postgres", "asyncpg"), ("postgres", "psycopg"), ("sqlite", "aiosqlite")])
-def test_a_cancelled_start_leaves_no_half_of_a_run(urls: dict[str, str], dialect: str, name: str) -> None:
-    """The transaction of a task that goes on after a cancellation has the whole run, and none of it runs later."""
+def test_a_cancelled_start_leaves_no_half_of_a_run(
+    urls: dict[str, str], dialect: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task hears of the cancellation when the whole run is in the transaction, whatever was on its way."""
+    waits, cancel_at, starting = count(), 0, None
+
+    def wait_and_cancel(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        if next(waits) == cancel_at and starting is not None:
+            loop.call_soon_threadsafe(starting.cancel)
+            loop.call_soon_threadsafe(starting.cancel)  # a second time, while it waits
+        return run_threadsafe(coroutine, loop)
+
+    run_threadsafe = asyncio.run_coroutine_threadsafe
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", wait_and_cancel)
 
     async def use() -> None:
+        nonlocal waits, cancel_at, starting
         async with calling(urls, dialect, name) as (segue, caller):
-            for turns in range(6):
-                key = f"cancelled {name} {turns}"
+            for cancel_at in (0, 1, 3, 5):
+                waits, key = count(), f"cancelled {name} {cancel_at}"
                 starting = asyncio.ensure_future(segue.start(echo, "x", key=key, connection=caller.connection))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                starting.cancel()
-                starting.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await starting
                 await caller.run("SELECT 1")  # no statement of the start is on its way
                 await caller.commit()
-                for listed in await segue.runs(key=key):
-                    assert [step.name for step in await listed.run.steps()] == ["echo"]
-                    await listed.cancel()
+                [listed] = await segue.runs(key=key)
+                assert [step.name for step in await listed.run.steps()] == ["echo"]
+                await listed.cancel()
                 if name == "asyncpg":
                     await caller.run("BEGIN")
             assert segue.sync.engine.broken_invariants() == []
@@ -353,5 +364,29 @@ def test_a_synchronous_segue_says_which_one_takes_an_asynchronous_connection(url
         async with aiosqlite.connect(urls["sqlite"].removeprefix("sqlite:///")) as connection:
             with pytest.raises(ConfigError, match=r"Use `segue\.AsyncSegue`"):
                 Segue(urls["sqlite"]).start(echo, "x", connection=connection)
+
+    asyncio.run(use())
+
+
+def test_a_file_without_tables_gets_them_in_the_transaction(tmp_path: Path) -> None:
+    async def use() -> None:
+        path = tmp_path / "new.db"
+        async with AsyncSegue(f"sqlite:///{path}") as segue, aiosqlite.connect(path) as connection:
+            await connection.execute("CREATE TABLE mine (x)")
+            await connection.execute("INSERT INTO mine VALUES (1)")  # it holds the write lock
+            run = await segue.start(echo, "x", connection=connection)
+            await connection.commit()
+            assert await run.cancel() == "cancelled"
+
+    asyncio.run(use())
+
+
+def test_a_connection_that_is_not_asynchronous_is_used_in_its_own_thread(urls: dict[str, str]) -> None:
+    async def use() -> None:
+        async with AsyncSegue(urls["sqlite"]) as segue:
+            with sqlite3.connect(urls["sqlite"].removeprefix("sqlite:///")) as connection:
+                run = await segue.start(echo, "x", connection=connection)
+            connection.close()
+            assert await run.cancel() == "cancelled"
 
     asyncio.run(use())

@@ -60,6 +60,19 @@ def blocks(page: Path, *languages: str) -> list[Block]:
     return [block for block in found if not languages or block.language in languages]
 
 
+def file_of(block: Block) -> str | None:
+    """The name of the file that a block is: one with `file=NAME`."""
+    return next((word.removeprefix("file=") for word in block.words if word.startswith("file=")), None)
+
+
+def save_files(page: Path, folder: Path) -> None:
+    """Save the blocks of a page that are files."""
+    for block in blocks(page):
+        name = file_of(block)
+        if name is not None:
+            (folder / name).write_text(block.text)
+
+
 def dialogue(block: Block) -> list[tuple[str, str]]:
     """Each command of a console block, with what is shown under it."""
     parts = re.split(r"^\$ (.*)\n", block.text, flags=re.MULTILINE)[1:]

@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from segue.dispatcher.registry import executors
-from tests.docs.pages import ROOT, Block, blocks, pages
+from tests.docs.pages import ROOT, Block, blocks, file_of, pages, save_files
 
 PROMISED = "#> "
 
@@ -30,12 +30,11 @@ PAGES = [page for page in pages() if runnable(page)]
 def test_the_examples_of_a_page_run_and_print_what_they_promise(page: Path, fresh_place: Path) -> None:
     module = ModuleType(f"page_{page.stem.replace('-', '_')}")
     known = dict(executors)
+    save_files(page, fresh_place)
     sys.modules[module.__name__] = module
     try:
         for block in runnable(page):
-            name = next((word[len("file=") :] for word in block.words if word.startswith("file=")), None)
-            if name is not None:
-                (fresh_place / name).write_text(block.text)
+            if file_of(block) is not None:
                 continue
             printed = run(block, module)
             assert printed == promised(block), f"{block.label} printed this instead:\n{printed}"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.docs.pages import ROOT, blocks
+from tests.docs.pages import ROOT, save_files
 
 EXAMPLE = ROOT / "examples" / "fastapi_orders"
 
@@ -20,10 +20,7 @@ def pytest_in(folder: Path) -> str:
 
 
 def test_the_suite_of_the_page_passes(fresh_place: Path) -> None:
-    for block in blocks(ROOT / "docs" / "fastapi.md", "python"):
-        for word in block.words:
-            if word.startswith("file="):
-                (fresh_place / word.removeprefix("file=")).write_text(block.text)
+    save_files(ROOT / "docs" / "fastapi.md", fresh_place)
     said = pytest_in(fresh_place)
     assert "2 passed" in said, said
 

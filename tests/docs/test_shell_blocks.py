@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import README, ROOT, Block, blocks, dialogue, pages
+from tests.docs.pages import README, ROOT, Block, blocks, dialogue, pages, save_files
 from tests.docs.shop import Shop
 from tests.docs.shown import in_one_form, is_shown
 
@@ -37,6 +37,7 @@ ELSEWHERE = {
     "pip install": "needs an index of packages",
     "django-admin": "makes that project",
     "cd mysite": "is its folder",
+    "uvicorn": "serves until it is stopped; the suite of the page calls the application",
     "segue run-step": "needs the job of a cluster, and has tests of its own",
 }
 """Commands that are not run here, and why."""
@@ -60,6 +61,7 @@ def commands(block: Block) -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_the_commands_of_a_page_work_and_say_what_it_shows(page: Path, shop: Shop) -> None:
+    save_files(page, shop.folder)
     for block in blocks(page, "sh", "console"):
         for command, shown in commands(block):
             if command.startswith(tuple(ELSEWHERE)):

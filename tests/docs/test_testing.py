@@ -6,14 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.docs.pages import ROOT, blocks
+from tests.docs.pages import ROOT, save_files
 
 
 def test_the_suite_of_the_page_passes(fresh_place: Path) -> None:
-    for block in blocks(ROOT / "docs" / "testing.md", "python"):
-        for word in block.words:
-            if word.startswith("file="):
-                (fresh_place / word.removeprefix("file=")).write_text(block.text)
+    save_files(ROOT / "docs" / "testing.md", fresh_place)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=fresh_place, capture_output=True, text=True, check=False, timeout=120)
     assert "4 passed" in done.stdout, done.stdout + done.stderr

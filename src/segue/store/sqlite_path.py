@@ -14,6 +14,7 @@ from segue.errors import ConfigError
 
 _DRIVERS = frozenset({"", "pysqlite", "aiosqlite"})  # SQLAlchemy's names of drivers, all of which open a plain file
 _ON_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_SECRETS = re.compile(r"(?<=://)[^/]+(?=@)|(?<=\?).*")  # a password in a URL for another driver, and its options
 _REMEDY = "Use sqlite:///segue.db or sqlite:////absolute/path.db"
 
 
@@ -30,6 +31,7 @@ def path_of(url: str) -> Path:
     """
     scheme, _, rest = url.partition("://")
     driver = scheme.partition("+")[2]
+    url = _SECRETS.sub("...", url)  # from here on it is only shown
     if driver not in _DRIVERS:
         raise ConfigError(f"{url!r} names the driver {driver!r}, which Segue does not use. {_REMEDY}.")
     written = rest[1:]

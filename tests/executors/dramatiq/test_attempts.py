@@ -82,6 +82,7 @@ def test_progress_and_the_current_step(inner: Project, tmp_path: Path) -> None:
     wait_until(lambda: run.steps()[0].progress is not None)
     path.touch()
     assert run.wait(timeout=20).result() == [run.id, 0, 1, "dramatiq:reporting"]
+    wait_until(lambda: getattr(run.steps()[0].progress, "done", 0) == 4)
 
 
 def test_an_actor_may_be_a_coroutine(inner: Project) -> None:

@@ -34,6 +34,7 @@ def mark(name: str) -> None:
 
 @task(executor="near")
 def double(number: int) -> int:
+    progress(number, number)
     sys.stdout.write(f"doubling {number}\n")
     return 2 * number
 

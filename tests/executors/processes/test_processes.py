@@ -56,6 +56,7 @@ def test_tasks_and_commands(bench_on_each: Bench) -> None:
     }  # fmt: skip
     bench.finish(*runs.values())
     assert runs["double"].result() == 8
+    assert getattr(runs["double"].steps()[0].progress, "done", 0) == 4
     [attempt] = runs["double"].attempts()
     assert (attempt.status, attempt.output) == ("succeeded", "doubling 4\n")
     assert attempt.worker.startswith("near@")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from segue.errors import ConfigError
 from segue.store import absolute_url, open_store
 
 
@@ -25,3 +26,13 @@ def test_a_file_is_found_from_another_working_directory(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("url", ["postgresql://app@db.example.org/shop", "postgresql:///shop"])
 def test_a_server_is_where_it_is(url: str) -> None:
     assert absolute_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite+aiosqlite://u:hush@/x", "sqlite:///x.db?key=hush", "sqlite+pysqlcipher://:hush@/x.db", "my://u:hush@h"],
+)
+def test_no_error_shows_a_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_store(url)
+    assert "hush" not in str(caught.value)

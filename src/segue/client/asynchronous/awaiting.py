@@ -46,16 +46,6 @@ def awaited(method: Method[P, T]) -> Method[P, Coroutine[Any, Any, T]]:
     return call
 
 
-def awaited_apart(method: Method[P, T]) -> Method[P, Coroutine[Any, Any, T]]:
-    """The same for a method that may take long: it gets a thread of its own."""
-
-    @wraps(method)
-    async def call(self: Awaiting[Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._threads.run_long(lambda: method(self._use(), *args, **kwargs))
-
-    return call
-
-
 def giving(form: Form[T, R]) -> Callable[[Method[P, T]], Method[P, Coroutine[Any, Any, R]]]:
     """The same for a method whose result has an awaitable form, too."""
 

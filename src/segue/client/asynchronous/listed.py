@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -22,9 +23,9 @@ class AsyncListedRun(RunInfo, frozen=True, dict=True):
     """
 
     @property
-    def run(self) -> AsyncRun:
+    def run(self) -> AsyncRun[Any]:
         """The run, to work with."""
-        found: AsyncRun = self.__dict__[RUN]
+        found: AsyncRun[Any] = self.__dict__[RUN]
         return found
 
     info = by_run(AsyncRun.info)

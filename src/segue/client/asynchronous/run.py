@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 from math import inf
+from typing import Any, Generic, Self, TypeVar
 
 from segue.client.asynchronous.awaiting import Awaiting, at_once, awaited, giving
 from segue.client.asynchronous.threads import Threads
@@ -16,6 +17,8 @@ from segue.client.run import FIRST_LOOK_SECONDS, Run
 from segue.client.step import StepHandle
 from segue.engine.patience import Patience
 from segue.model import RunStatus
+
+R = TypeVar("R")
 
 
 class AsyncStep(Awaiting[StepHandle]):
@@ -44,12 +47,12 @@ class AsyncStep(Awaiting[StepHandle]):
     edit = awaited(StepHandle.edit)
 
 
-def async_run(run: Run, threads: Threads) -> AsyncRun:
+def async_run(run: Run, threads: Threads) -> AsyncRun[Any]:
     """The awaitable form of a run."""
     return AsyncRun(run, threads)
 
 
-class AsyncRun(Awaiting[Run]):
+class AsyncRun(Awaiting[Run], Generic[R]):
     """One run. Its methods are those of `Run`, to be awaited; `status` is a method, too.
 
     Example::
@@ -76,7 +79,12 @@ class AsyncRun(Awaiting[Run]):
         """Its status now."""
         return await self._threads.run(lambda: self._original.status)
 
-    async def wait(self, timeout: float | None = None) -> AsyncRun:
+    async def result(self) -> R:
+        """The return value of the workflow, converted by its annotation. Raises NotFinishedError or RunFailedError."""
+        found: R = await self._threads.run(self._original.result)
+        return found
+
+    async def wait(self, timeout: float | None = None) -> Self:
         """Wait until it is final, at most `timeout` seconds (then WaitTimeoutError). Returns itself.
 
         Thousands of tasks may wait at the same time. None of them keeps a thread, and all together look about 200
@@ -119,7 +127,6 @@ class AsyncRun(Awaiting[Run]):
     steps = awaited(Run.steps)
     attempts = awaited(Run.attempts)
     progress = awaited(Run.progress)
-    result = awaited(Run.result)
     pause = awaited(Run.pause)
     resume = awaited(Run.resume)
     cancel = awaited(Run.cancel)

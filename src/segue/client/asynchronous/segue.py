@@ -6,11 +6,12 @@ Runs are waited for and followed without a thread.
 
 from __future__ import annotations
 
-from functools import cached_property, partial
-from typing import Unpack
+from collections.abc import Coroutine
+from functools import cached_property, partial, wraps
+from typing import Any, Unpack
 
 from segue.authoring import sleep, wait_for
-from segue.client.asynchronous.awaiting import Awaiting, about, awaited, awaited_apart, giving, starting
+from segue.client.asynchronous.awaiting import Awaiting, Method, P, T, about, awaited, giving, starting
 from segue.client.asynchronous.listed import async_listed
 from segue.client.asynchronous.parts import (
     AsyncApprovals,
@@ -34,8 +35,24 @@ from segue.payloads.keeping import Payloads
 from segue.payloads.protocol import PayloadStore
 
 
-def _async_runs(runs: list[Run], threads: Threads) -> list[AsyncRun]:
+def _async_runs(runs: list[Run], threads: Threads) -> list[AsyncRun[Any]]:
     return [AsyncRun(run, threads) for run in runs]
+
+
+def _worked_here(method: Method[P, T]) -> Method[P, Coroutine[Any, Any, T]]:
+    """`Segue.run`, in a thread of its own. If its task is cancelled, the rest of the run is left to other workers."""
+
+    @wraps(method)
+    async def call(self: AsyncSegue, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        from segue.worker.inline import worker_of  # noqa: PLC0415 - most users of this module never run a worker
+
+        start: Any = self.start
+        run: AsyncRun[T] = await start(*args, **kwargs)
+        worker = worker_of(self.sync.engine, run.id)
+        await self._threads.run_long(worker.run, stop=worker.stop)
+        return await (await run.wait()).result()
+
+    return call
 
 
 class AsyncSegue(Awaiting[Segue]):
@@ -97,7 +114,7 @@ class AsyncSegue(Awaiting[Segue]):
     start = starting(async_run)(Segue.start)
     start_many = starting(_async_runs)(Segue.start_many)
     send = about(AsyncRun)(Segue.send)
-    run = awaited_apart(Segue.run)
+    run = _worked_here(Segue.run)
     get = giving(async_run)(Segue.get)
     runs = giving(async_listed)(Segue.runs)
     annotate = about(AsyncRun)(Segue.annotate)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._pid = os.getpid()
         self._waiting = 0
 
     @contextmanager
@@ -47,11 +49,14 @@ class Threads:
         """Do this in one of the threads, with the context of the caller."""
         return await self._begun(work)
 
-    async def run_long(self, work: Callable[[], T]) -> T:
-        """The same for work that may take long, in a thread of its own."""
+    async def run_long(self, work: Callable[[], object], *, stop: Callable[[], object]) -> None:
+        """The same for work that may take long, in a thread of its own. It is asked to stop if it is not awaited."""
         pool = ThreadPoolExecutor(1, thread_name_prefix="segue-run")
         try:
-            return await _loop().run_in_executor(pool, partial(contextvars.copy_context().run, work))
+            await _loop().run_in_executor(pool, partial(contextvars.copy_context().run, work))
+        except asyncio.CancelledError:
+            stop()
+            raise
         finally:
             pool.shutdown(wait=False)
 
@@ -85,11 +90,12 @@ class Threads:
     def close(self) -> None:
         """End the threads when they have done what they have. If they are needed again, they are started again."""
         pool, self._pool = self._pool, None
-        if pool is not None:
+        if pool is not None and self._pid == os.getpid():
             pool.shutdown(wait=False)
 
     def _begun(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        if self._pool is None:
+        if self._pool is None or self._pid != os.getpid():  # a fork has none of its parent's threads
+            self._pid = os.getpid()
             self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="segue-async")
         return _loop().run_in_executor(self._pool, partial(contextvars.copy_context().run, work))
 
