@@ -282,18 +282,21 @@ AnyWork = Element[Any] | Definition[..., Any]
 @overload
 def chain(*elements: *tuple[*tuple[AnyWork, ...], Element[R] | Definition[..., R]]) -> Chain[R]: ...
 @overload
+def chain(elements: Iterable[AnyWork], /) -> Chain[Any]: ...
+@overload
 def chain(*elements: AnyWork) -> Chain[Any]: ...
 def chain(*elements: Any) -> Chain[Any]:  # type: ignore[misc]  # mypy does not see that it takes any of them
     """Run elements one after another; each gets the result of the one before as its first argument.
 
     An element is a signature, a task (as `task.s()`), a chain, a group or a workflow's `s(...)`. The first receives
-    nothing; the result is the last one's. Inside a workflow, calling the chain adds its steps.
+    nothing; the result is the last one's. Takes them one by one, or one iterable of them. Inside a workflow, calling
+    the chain adds its steps.
 
     Example::
 
         run = segue.start(chain(extract.s("2026-11-20"), group(count.s(), check.s()), done.si()))
     """
-    return Chain(elements)
+    return Chain(_one_by_one(elements))
 
 
 @overload
@@ -310,12 +313,14 @@ def group(*members: Any) -> Group[Any]:
         group(count.s(path) for path in paths)
         group(chain(fetch.s(url), parse.s()), check.s())
     """
-    if len(members) == 1 and not isinstance(members[0], (Element, Handle)) and not isinstance(members[0], _AsSignature):
-        only = members[0]
-        if not isinstance(only, Iterable) or isinstance(only, (str, bytes, dict)):
-            return Group(members)  # which says what is wrong
-        return Group(only)
-    return Group(members)
+    return Group(_one_by_one(members))
+
+
+def _one_by_one(given: tuple[Any, ...]) -> Iterable[Any]:
+    """What was given one by one, or as one iterable."""
+    if len(given) != 1 or isinstance(given[0], (Element, Handle, _AsSignature, str, bytes, dict)):
+        return given  # anything wrong is found where it is used
+    return given[0] if isinstance(given[0], Iterable) else given
 
 
 def as_element(item: Any, inside: str) -> Element:

@@ -82,6 +82,8 @@ assert_type(segue.run(group(double.s(n) for n in range(3))), list[int])
 assert_type(segue.run(double.map([1, 2])), list[int])
 assert_type(segue.run(flow.s(3)), int)
 chain(*[double.s(1), double.s()])
+chain([double.s(1), double.s()])
+fetch.map(["a"], ["b"])  # E
 fetch.s(tries=2)
 fetch.s("a", 3, 4)  # E
 fetch.si(3)  # E
