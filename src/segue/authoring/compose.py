@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Generic, Protocol, TypeVar, Unpack, overload, runtime_checkable
 
 from segue.authoring import foreign
-from segue.authoring.definition import Definition, Result_co
+from segue.authoring.definition import Definition, Foreign, Result_co
 from segue.authoring.elsewhere import OF_ELEMENTS, Unfamiliar
 from segue.authoring.handle import Handle, gathered, share, steps_needed
 from segue.authoring.options import Placement, StepOptions, placed
@@ -276,7 +276,7 @@ class Embedded(Element[Any]):
         return f"the plan of {self.plan.name}"
 
 
-AnyWork = Element[Any] | Definition[..., Any]
+AnyWork = Element[Any] | Definition[..., Any] | Foreign
 
 
 @overload
@@ -303,6 +303,10 @@ def chain(*elements: Any) -> Chain[Any]:  # type: ignore[misc]  # mypy does not 
 def group(members: Iterable[Element[R]], /) -> Group[list[R]]: ...
 @overload
 def group(*members: Element[R] | Definition[..., R]) -> Group[list[R]]: ...
+@overload
+def group(members: Iterable[AnyWork], /) -> Group[list[Any]]: ...
+@overload
+def group(*members: AnyWork) -> Group[list[Any]]: ...
 def group(*members: Any) -> Group[Any]:
     """Run members concurrently; the result is the list of their results, in the order written, for any number of them.
 

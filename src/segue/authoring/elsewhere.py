@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from segue.errors import DefinitionError
+from segue.given import clean
 
 Words = dict[str, str]
 
@@ -178,6 +179,7 @@ def unknown_options(label: str, unknown: Iterable[str], known: Iterable[str]) ->
 
 
 def _guessed(name: str, known: list[str]) -> str:
+    name = clean(name, 200)
     if name == "bind":
         return "bind (leave it out; segue.current() tells a task about its attempt)"
     meant = OPTIONS.get(name)

@@ -75,6 +75,10 @@ class MapSignature(Signature[Any]):
         first, members = _shared_out(placed(whole, changes, of=target), target)
         return MapSignature(self.task, self.args, {**self.kwargs, "placement": members}, first, self.immutable)
 
+    def __repr__(self) -> str:
+        word = "starmap" if self.kwargs["star"] else "map"
+        return f"{self.kwargs['target'].rpartition('.')[2]}.{word}({', '.join(map(repr, self.args))})"
+
     def arguments(self, trace: Trace) -> dict[str, Any]:
         """Add the queue and priority of the workflow around it to the arguments, for the steps that it will make."""
         own = self.placement

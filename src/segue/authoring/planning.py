@@ -29,7 +29,8 @@ def register_planner(predicate: Callable[[Any], bool], make: Callable[[Any], Ele
 
     `predicate` says whether a value is one. It is called for every value that a task returns, so it should be quick,
     and it should not raise. `make` returns a chain, a group, a signature or a `Plan` for it. Where it returns no plan,
-    `chain` and `group` accept the value as a member, too. The first registered planner that accepts a value wins.
+    `chain` and `group` accept the value as a member, too. The first registered planner that accepts a value wins. Type
+    checkers accept the value if its class is derived from `segue.authoring.Composition`.
 
     Example::
 
