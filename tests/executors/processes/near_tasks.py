@@ -50,6 +50,13 @@ def broken() -> None:
     raise ValueError("of the task")
 
 
+@task(executor="near")
+def halve(number: int) -> int:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number // 2
+
+
 @task(executor="near", lost_retries=1)
 def until(name: str) -> str:
     """Say that it runs, and wait for a file."""
