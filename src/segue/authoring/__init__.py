@@ -10,6 +10,7 @@ from segue.authoring.compose import Chain, Element, Group, Signature, chain, gro
 from segue.authoring.container import ContainerError, container
 from segue.authoring.context import Cancelled, Context, NoStepError, current, progress, use
 from segue.authoring.declared import declared_limits, find_task, find_workflow, tasks, workflows
+from segue.authoring.definition import Composition
 from segue.authoring.handle import Handle
 from segue.authoring.limits import Limit
 from segue.authoring.notify import notify
@@ -26,6 +27,7 @@ from segue.authoring.workflow import Workflow, WorkflowSignature, workflow
 __all__ = [
     "Cancelled",
     "Chain",
+    "Composition",
     "ContainerError",
     "Context",
     "Element",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from segue.authoring.command_quoting import check_places, quoted
 from segue.authoring.compose import Signature
+from segue.authoring.elsewhere import OF_COMMANDS, Unfamiliar
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.task import task
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
         """In a workflow the future result, `{"exit_code": 0, "output": "..."}`; elsewhere the signature."""
 
 
-class Shell:
+class Shell(Unfamiliar):
     """The type of `segue.shell`: call it for a step, `shell.s` for a signature."""
+
+    _elsewhere = OF_COMMANDS
 
     def __call__(self, command: str, /, *args: Any, **options: Any) -> CommandStep:
         """A command as a step: inside a workflow it is added as a step, elsewhere this is a signature.

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Generic, Protocol, TypeVar, Unpack, overload, runtime_checkable
 
 from segue.authoring import foreign
-from segue.authoring.definition import Definition, Result_co
+from segue.authoring.definition import Definition, Foreign, Result_co
 from segue.authoring.elsewhere import OF_ELEMENTS, Unfamiliar
 from segue.authoring.handle import Handle, gathered, share, steps_needed
 from segue.authoring.options import Placement, StepOptions, placed
@@ -276,30 +276,37 @@ class Embedded(Element[Any]):
         return f"the plan of {self.plan.name}"
 
 
-AnyWork = Element[Any] | Definition[..., Any]
+AnyWork = Element[Any] | Definition[..., Any] | Foreign
 
 
 @overload
 def chain(*elements: *tuple[*tuple[AnyWork, ...], Element[R] | Definition[..., R]]) -> Chain[R]: ...
+@overload
+def chain(elements: Iterable[AnyWork], /) -> Chain[Any]: ...
 @overload
 def chain(*elements: AnyWork) -> Chain[Any]: ...
 def chain(*elements: Any) -> Chain[Any]:  # type: ignore[misc]  # mypy does not see that it takes any of them
     """Run elements one after another; each gets the result of the one before as its first argument.
 
     An element is a signature, a task (as `task.s()`), a chain, a group or a workflow's `s(...)`. The first receives
-    nothing; the result is the last one's. Inside a workflow, calling the chain adds its steps.
+    nothing; the result is the last one's. Takes them one by one, or one iterable of them. Inside a workflow, calling
+    the chain adds its steps.
 
     Example::
 
         run = segue.start(chain(extract.s("2026-11-20"), group(count.s(), check.s()), done.si()))
     """
-    return Chain(elements)
+    return Chain(_one_by_one(elements))
 
 
 @overload
 def group(members: Iterable[Element[R]], /) -> Group[list[R]]: ...
 @overload
 def group(*members: Element[R] | Definition[..., R]) -> Group[list[R]]: ...
+@overload
+def group(members: Iterable[AnyWork], /) -> Group[list[Any]]: ...
+@overload
+def group(*members: AnyWork) -> Group[list[Any]]: ...
 def group(*members: Any) -> Group[Any]:
     """Run members concurrently; the result is the list of their results, in the order written, for any number of them.
 
@@ -310,12 +317,14 @@ def group(*members: Any) -> Group[Any]:
         group(count.s(path) for path in paths)
         group(chain(fetch.s(url), parse.s()), check.s())
     """
-    if len(members) == 1 and not isinstance(members[0], (Element, Handle)) and not isinstance(members[0], _AsSignature):
-        only = members[0]
-        if not isinstance(only, Iterable) or isinstance(only, (str, bytes, dict)):
-            return Group(members)  # which says what is wrong
-        return Group(only)
-    return Group(members)
+    return Group(_one_by_one(members))
+
+
+def _one_by_one(given: tuple[Any, ...]) -> Iterable[Any]:
+    """What was given one by one, or as one iterable."""
+    if len(given) != 1 or isinstance(given[0], (Element, Handle, _AsSignature, str, bytes, dict)):
+        return given  # anything wrong is found where it is used
+    return given[0] if isinstance(given[0], Iterable) else given
 
 
 def as_element(item: Any, inside: str) -> Element:

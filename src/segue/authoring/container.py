@@ -11,6 +11,7 @@ from typing import Any
 from segue.authoring.command import CommandSignature, ShellError, checked_values, open_fields, split_options
 from segue.authoring.command_quoting import check_places
 from segue.authoring.compose import Signature
+from segue.authoring.elsewhere import OF_COMMANDS, Unfamiliar
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, placed
 from segue.authoring.pushed import CONTAINER
@@ -36,8 +37,10 @@ class ContainerError(ShellError):
     """A container ended with an exit code other than 0; `tail` is the end of its output."""
 
 
-class Container:
+class Container(Unfamiliar):
     """The type of `segue.container`: call it for a step, `container.s` for a signature."""
+
+    _elsewhere = OF_COMMANDS
 
     def __call__(self, image: str, command: str | Sequence[str], /, *args: Any, **options: Any) -> Any:
         """A program of an image as a step: inside a workflow it is added as a step, elsewhere this is a signature.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from segue.authoring.elsewhere import Unfamiliar
 
@@ -25,3 +25,39 @@ class Definition(Unfamiliar, Generic[P, Result]):
 
     def _called(self) -> str:
         return self.short_name
+
+
+class Composition:
+    """Work of another library. Type checkers accept its subclasses wherever work is expected.
+
+    How it becomes a plan is registered with `segue.authoring.register_planner`.
+    """
+
+    __slots__ = ()
+
+
+class _Message(Protocol):
+    """A message of Dramatiq, which cannot be imported here."""
+
+    @property
+    def actor_name(self) -> str: ...
+    @property
+    def message_id(self) -> str: ...
+
+
+class _Pipeline(Protocol):
+    """A pipeline of Dramatiq."""
+
+    messages: Any
+    broker: Any
+
+
+class _Group(Protocol):
+    """A group of Dramatiq."""
+
+    children: Any
+    broker: Any
+
+
+Foreign = Composition | _Message | _Pipeline | _Group
+"""Work of other libraries, as far as type checkers know it."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from segue.errors import DefinitionError
+from segue.given import clean
 
 Words = dict[str, str]
 
@@ -34,6 +35,7 @@ _ADVICE = {
     "them, write group({me}.s(item) for item in items)",
     "chain": "to let one follow the other, write chain(first, second)",
     "hook": "to run something after a failure, write @workflow(on_failure=task.s()) or a step with rule='any_failed'",
+    "keywords": "give its options with its arguments, as in {kind}(..., queue=..., after=...)",
     "task": "write from segue import task, and @task above the function",
     "flow": "write from segue import workflow, and @workflow above the function",
     "worker": "start workers on the command line: segue worker -A package.module",
@@ -87,6 +89,7 @@ def advice_about_result(name: str, task: str) -> str | None:
     return None if advice is None else _ABOUT_RESULTS[advice].format(task=task)
 
 
+OF_COMMANDS = _words(keywords="options set with_options")
 OF_SEGUE = _words(
     start_work="submit enqueue send_task delay apply_async defer queue add_task trigger launch create_run spawn call",
     task="task shared_task job actor step op", flow="workflow flow dag pipeline",
@@ -101,6 +104,14 @@ OF_RUNS = _words(
 )  # fmt: skip
 
 
+def order_error() -> DefinitionError:
+    """The error for `first >> second`, which is Airflow's way to order steps."""
+    return DefinitionError(
+        ">> and << do not order steps here; write chain(first, second), or in a workflow call them and write "
+        "second.options(after=first_result)(...)"
+    )
+
+
 class Unfamiliar:
     """Gives a class errors that say what Segue calls the method or attribute that was expected of it."""
 
@@ -112,12 +123,17 @@ class Unfamiliar:
         def __getattr__(self, name):
             raise self._no_attribute(name)
 
+        def __rshift__(self, other):
+            raise order_error()
+
+        __lshift__ = __rrshift__ = __rlshift__ = __rshift__
+
     def _no_attribute(self, name: str) -> AttributeError:
         kind = type(self).__name__
         advice = None if name.startswith("_") else self._elsewhere.get(name)
         text = f"{kind!r} object has no attribute {name!r}"
         if advice is not None:
-            text += f"; {_ADVICE[advice].format(me=self._called(), word=name)}"
+            text += f"; {_ADVICE[advice].format(me=self._called(), word=name, kind=kind.lower())}"
         return AttributeError(text, name=name, obj=self)
 
     def _called(self) -> str:
@@ -178,6 +194,7 @@ def unknown_options(label: str, unknown: Iterable[str], known: Iterable[str]) ->
 
 
 def _guessed(name: str, known: list[str]) -> str:
+    name = clean(name, 200)
     if name == "bind":
         return "bind (leave it out; segue.current() tells a task about its attempt)"
     meant = OPTIONS.get(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Protocol, assert_never
 
-from segue.authoring.elsewhere import advice_about_result
+from segue.authoring.elsewhere import advice_about_result, order_error
 from segue.errors import DefinitionError
 from segue.model import RUN, Concat, Expr, Gather, JoinRule, Mapping, Ref, Span, Value
 from segue.plan.codec import steps_in
@@ -115,6 +115,10 @@ class Handle:
             "condition, and a task that computes, or returns a plan, for everything else"
         )
 
+    def _order(self, *_: Any) -> NoReturn:
+        raise order_error()
+
+    __rshift__ = __rrshift__ = __lshift__ = __rlshift__ = _order
     __bool__ = __iter__ = __len__ = __contains__ = __next__ = __reversed__ = _unknown
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _unknown

@@ -57,6 +57,14 @@ class MapSignature(Signature[Any]):
 
     __slots__ = ()
 
+    def _add_to(self, trace: Trace, given: Handle | None) -> int:
+        if given is None and not self.args:
+            name = self.kwargs["target"].rpartition(".")[2]
+            raise DefinitionError(
+                f"{name}.map() was given no list, and no step before it gives one; write {name}.map(items)"
+            )
+        return super()._add_to(trace, given)
+
     def options(self, **changes: Unpack[StepOptions]) -> MapSignature:
         """A copy, each of whose steps has these options; those about the start (after, when, ...) go to the first."""
         target, own = self.kwargs["target"].rpartition(".")[2], self.placement
@@ -66,6 +74,10 @@ class MapSignature(Signature[Any]):
         )
         first, members = _shared_out(placed(whole, changes, of=target), target)
         return MapSignature(self.task, self.args, {**self.kwargs, "placement": members}, first, self.immutable)
+
+    def __repr__(self) -> str:
+        word = "starmap" if self.kwargs["star"] else "map"
+        return f"{self.kwargs['target'].rpartition('.')[2]}.{word}({', '.join(map(repr, self.args))})"
 
     def arguments(self, trace: Trace) -> dict[str, Any]:
         """Add the queue and priority of the workflow around it to the arguments, for the steps that it will make."""
@@ -84,11 +96,24 @@ class MapSignature(Signature[Any]):
 
 
 def map_over(
-    target: MapTarget, xs: Any, *, given_later: bool, fixed: dict[str, Any], batch: int | None, errors: bool, star: bool
+    target: MapTarget,
+    xs: Any,
+    more: tuple[Any, ...],
+    *,
+    given_later: bool,
+    fixed: dict[str, Any],
+    batch: int | None,
+    errors: bool,
+    star: bool,
 ) -> Any:
     """The fan-out of `target` over `xs`: added as steps in a workflow, as an element otherwise."""
     word = "starmap" if star else "map"
     _check_options(f"{target.short_name}.{word}", batch, errors)
+    if more:
+        raise DefinitionError(
+            f"{target.short_name}.{word} takes one list and was given {1 + len(more)}; to take an item of each, write "
+            f"{target.short_name}.starmap(zip(...)), and give what is the same for all by name"
+        )
     trace = current_trace.get()
     if given_later:
         return _later(target, (), fixed, batch, star, errors)

@@ -9,6 +9,7 @@ import re
 from typing import Any, Unpack
 
 from segue.authoring.compose import Signature
+from segue.authoring.elsewhere import OF_COMMANDS, Unfamiliar
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.secrets import fill, marks
@@ -23,8 +24,10 @@ SEND_SECONDS = 60.0
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
-class Notify:
+class Notify(Unfamiliar):
     """The type of `segue.notify`: call it for a step, `notify.s` for a signature."""
+
+    _elsewhere = OF_COMMANDS
 
     def __call__(
         self, url: Any, title: Any = None, body: Any = None, /, **options: Unpack[StepOptions]

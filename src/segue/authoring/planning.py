@@ -33,7 +33,8 @@ def register_planner(
     `predicate` says whether a value is one. It is called for every value that a task returns, so it should be quick,
     and it should not raise. `make` returns a chain, a group, a signature or a `Plan` for it. As a member of `chain` and
     `group`, the value becomes what `member` returns; without `member` it is what `make` returns, and a plan among
-    other members gets no result of what is before it. The first registered planner that accepts a value wins.
+    other members gets no result of what is before it. The first registered planner that accepts a value wins. Type
+    checkers accept the value if its class is derived from `segue.authoring.Composition`.
 
     Example::
 

@@ -134,7 +134,7 @@ class Task(Definition[P, R]):
     @overload
     def map(self, /, *, errors: Literal[True], **fixed: Any) -> Element[list[Outcome[R]]]: ...
     def map(
-        self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
+        self, xs: Any = _NOTHING, /, *more: Any, batch: int | None = None, errors: bool = False, **fixed: Any
     ) -> Any:  # fmt: skip
         """One step for each item of `xs`; the result is the list of their results, in order.
 
@@ -152,7 +152,7 @@ class Task(Definition[P, R]):
             chain(extract.s(day), count.map(batch=50), total.s())
         """
         self._check_batch(batch)
-        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=False)
+        return map_over(self, xs, more, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=False)
 
     @overload
     def starmap(
@@ -167,11 +167,11 @@ class Task(Definition[P, R]):
     @overload
     def starmap(self, /, *, errors: Literal[True], **fixed: Any) -> Element[list[Outcome[R]]]: ...
     def starmap(
-        self, xs: Any = _NOTHING, /, *, batch: int | None = None, errors: bool = False, **fixed: Any
+        self, xs: Any = _NOTHING, /, *more: Any, batch: int | None = None, errors: bool = False, **fixed: Any
     ) -> Any:  # fmt: skip
         """Like `map`, where each item is a list of positional arguments."""
         self._check_batch(batch)
-        return map_over(self, xs, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=True)
+        return map_over(self, xs, more, given_later=xs is _NOTHING, fixed=fixed, batch=batch, errors=errors, star=True)
 
     def options(self, **changes: Unpack[StepOptions]) -> Self:
         """A copy whose steps have other options; the task itself does not change.

@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn, Unpack
 
 from segue.authoring.compose import Signature
 from segue.authoring.context import NoStepError, current
+from segue.authoring.elsewhere import OF_COMMANDS, Unfamiliar
 from segue.authoring.handle import Handle
 from segue.authoring.options import Placement, StepOptions, placed
 from segue.authoring.run_outcome import without_arguments
@@ -58,8 +59,10 @@ class WebhookOptions(StepOptions, total=False):
     secret_env: str
 
 
-class Webhook:
+class Webhook(Unfamiliar):
     """The type of `segue.webhook`: call it for a step, `webhook.s` for a signature."""
+
+    _elsewhere = OF_COMMANDS
 
     def __call__(self, url: Any, body: Any = _NOTHING, /, **options: Unpack[WebhookOptions]) -> Any:
         """A POST of `body` as JSON: inside a workflow a step, elsewhere a signature.

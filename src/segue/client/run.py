@@ -45,6 +45,7 @@ class Run(Unfamiliar, Followed, Generic[Result]):
     """
 
     _elsewhere = OF_RUNS
+    _json_remedy = "return run.id; or return task.s(...), so that the work becomes a part of this run"
 
     def __init__(self, engine: Engine, id_: str, *, is_new: bool | None = None) -> None:
         self._engine = engine

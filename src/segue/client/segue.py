@@ -14,7 +14,7 @@ from uuid import UUID
 
 from segue.authoring import sleep, to_plan, wait_for
 from segue.authoring.compose import Element
-from segue.authoring.definition import Definition
+from segue.authoring.definition import Definition, Foreign
 from segue.authoring.elsewhere import OF_SEGUE, Unfamiliar
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
@@ -132,7 +132,7 @@ class Segue(Unfamiliar):
     @overload
     def start(self, work: Element[R], /) -> Run[R]: ...
     @overload
-    def start(self, work: Plan, /, **options: Any) -> Run[Any]: ...
+    def start(self, work: Plan | Foreign, /, **options: Any) -> Run[Any]: ...
     @overload
     def start(self, work: Work[R], /, *args: Any, key: str | None, **others: Any) -> Run[R]: ...
     @overload
@@ -225,7 +225,7 @@ class Segue(Unfamiliar):
     @overload
     def run(self, work: Element[R], /) -> R: ...
     @overload
-    def run(self, work: Plan, /, **options: Any) -> Any: ...
+    def run(self, work: Plan | Foreign, /, **options: Any) -> Any: ...
     @overload
     def run(self, work: Work[R], /, *args: Any, key: str | None, **others: Any) -> R: ...
     @overload

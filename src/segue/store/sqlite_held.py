@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -218,7 +220,9 @@ class HeldConnections:
         self._all: weakref.WeakSet[HeldConnection] = weakref.WeakSet()
         self._spare = Spare()
 
-    def __del__(self) -> None:
+    def __del__(self, *, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_ending():
+            return  # the modules are emptied, so nothing can be called; the process closes its files
         if self._pid == os.getpid():
             self._spare.end()
         else:

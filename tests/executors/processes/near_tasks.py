@@ -68,6 +68,13 @@ def in_parts() -> list[Any]:
     return [*found, wait_for("third"), os.getpid()]
 
 
+@task(executor="near")
+def halve(number: int) -> int:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number // 2
+
+
 @task(executor="near", lost_retries=1)
 def until(name: str) -> str:
     """Say that it runs, and wait for a file."""

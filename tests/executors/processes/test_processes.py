@@ -19,6 +19,7 @@ from segue.engine.pushed_reports import beat_push, begin_push, report_push
 from segue.engine.pushing import PushRow
 from segue.model import Outcome, Verdict
 from segue.testing import POLLED_CASES, PolledCase, check_polled
+from segue.worker.inline import work_run
 from tests.contract.stage import connect
 from tests.executors.processes.conftest import TASKS, Bench
 
@@ -54,7 +55,10 @@ def test_tasks_and_commands(bench_on_each: Bench) -> None:
         "slow": start(tasks.slow.s()), "spread": start(tasks.spread.s(2)), "commands": start(tasks.commands, "a 'b"),
         "write": start(tasks.write.s(number=7)), "not": start(tasks.write.s(number=-7)),
     }  # fmt: skip
+    outcomes = start(tasks.halve.map([4, 3], errors=True))
     bench.finish(*runs.values())
+    bench.until(lambda: all(step.status.is_final for step in outcomes.steps() if step.executor))
+    work_run(bench.segue.engine, outcomes.id)  # the step that collects them is Segue's own
     assert runs["double"].result() == 8
     assert getattr(runs["double"].steps()[0].progress, "done", 0) == 4
     [attempt] = runs["double"].attempts()
@@ -67,6 +71,8 @@ def test_tasks_and_commands(bench_on_each: Bench) -> None:
     assert runs["broken"].steps()[0].attempt == 2
     assert error_of(runs["slow"]) == ("TimeoutError", "timed out after 0.5 s")
     assert runs["spread"].result() == [0, 2]
+    assert [each["value"] for each in outcomes.result()] == [2, None]
+    assert outcomes.result()[1]["error"] == {"type": "ValueError", "message": "3 is odd"}
     assert runs["commands"].result() == {
         "found": ["a 'b", "geheim", "fast"], "written": {"exit_code": 0, "output": "5\n"},
     }  # fmt: skip

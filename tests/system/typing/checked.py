@@ -9,7 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
+import dramatiq
+
 from segue import Outcome, Run, RunOutcome, Segue, Task, chain, group, on, shell, sleep, task, wait_for, workflow
+from segue.executors.dramatiq import Chain as DramatiqChain
+from segue.executors.dramatiq import step
 
 segue = Segue("sqlite:///never.db")
 
@@ -82,6 +86,8 @@ assert_type(segue.run(group(double.s(n) for n in range(3))), list[int])
 assert_type(segue.run(double.map([1, 2])), list[int])
 assert_type(segue.run(flow.s(3)), int)
 chain(*[double.s(1), double.s()])
+chain([double.s(1), double.s()])
+fetch.map(["a"], ["b"])  # E
 fetch.s(tries=2)
 fetch.s("a", 3, 4)  # E
 fetch.si(3)  # E
@@ -128,3 +134,19 @@ other: Task[[int], int] = double
 fetch.delay("a")  # E
 run.results()  # E
 run.pause(resaon="x")  # E
+
+
+# Work of other libraries
+
+
+@dramatiq.actor
+def resize(width: int) -> int:
+    return width
+
+
+assert_type(segue.start(resize.message(640), key="k"), Run[Any])
+segue.start(resize.message(640) | resize.message(1280))
+segue.start(DramatiqChain(resize.message(640), resize.message(1280)))
+segue.start(step(resize.message(640)))
+chain(resize.message(640), double.s(1))
+group(resize.message(640), resize.message(1280))

@@ -28,7 +28,14 @@ def lines_of(command: list[str], pattern: str, folder: Path) -> dict[int, str]:
 
 
 def mypy(folder: Path) -> dict[int, str]:
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={ROOT / '.mypy_cache'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        f"--cache-dir={ROOT / '.mypy_cache' / 'of_tests'}",
+    ]
     return lines_of([*command, str(CHECKED)], r"checked\.py:(\d+): error: .*", folder)
 
 

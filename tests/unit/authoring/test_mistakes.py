@@ -97,6 +97,13 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "shell without a value": (in_a_workflow(lambda: shell("echo {who}")), "no value for {who}"),
     "shell that begins": (lambda: to_plan(chain(shell.s("echo {}"), add.s())), "no value for {}"),
     "name for @task": (lambda: task("load"), "@task(name='load')"),
+    "shell.options": (lambda: shell.options(queue="x"), "as in shell(..., queue=..., after=...)"),
+    "order of Airflow": (in_a_workflow(lambda: add(1) >> add(2)), "second.options(after=first_result)(...)"),
+    "order of tasks": (lambda: add >> add, "write chain(first, second)"),
+    "order of lists": (lambda: [add.s(1)] >> add.s(2), "write chain(first, second)"),
+    "map without a list": (in_a_workflow(lambda: add.map()), "write add.map(items)"),
+    "map of two lists": (lambda: add.map([1], [2]), "add.starmap(zip(...))"),
+    "a run as a value": (in_a_workflow(lambda: RUN), "return run.id"),
     "classmethod": (lambda: task(classmethod(plain)), "a method, and a worker has no object to call it on"),
 }  # fmt: skip
 
@@ -123,6 +130,11 @@ def test_errors_inside_a_workflow_name_the_line_once() -> None:
     assert re.findall(r"\(\S+, line \d+\)", str(caught.value)) == [
         f"({Path(__file__).relative_to(Path.cwd())}, line {line})"
     ]
+
+
+def test_a_chain_takes_its_elements_one_by_one_or_as_a_list() -> None:
+    assert to_plan(chain([add.s(1), add.s()])) == to_plan(chain(add.s(1), add.s()))
+    assert to_plan(group([add.s(1)])) == to_plan(group(add.s(1)))
 
 
 @pytest.mark.parametrize("work", [add.s(2), chain(add.s(1), add.s()), group(add.s(1), add.s(2))])

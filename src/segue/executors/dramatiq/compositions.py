@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from segue.authoring.definition import Composition
 
-class Chain:
+
+class Chain(Composition):
     """What runs one after another: messages, groups, chains, pipelines, and signatures of Segue.
 
     Results are not passed on, unless `flow(..., pass_results=True)` says so. An empty chain is passed through.
@@ -28,7 +30,7 @@ class Chain:
     __hash__ = None  # type: ignore[assignment]
 
 
-class Group:
+class Group(Composition):
     """What runs side by side; what follows waits for all of it. A group may be empty, or have one member."""
 
     def __init__(self, *tasks: Any) -> None:
@@ -45,7 +47,7 @@ class Group:
     __hash__ = None  # type: ignore[assignment]
 
 
-class WithDelay:
+class WithDelay(Composition):
     """The same, begun some milliseconds later: the first task of a chain, or each member of a group."""
 
     def __init__(self, task: Any, delay: int) -> None:

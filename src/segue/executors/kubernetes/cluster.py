@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from segue.config import install_command
 from segue.dispatcher.protocol import BlindError, Push, RefusedError, UnsureError
 from segue.executors.kubernetes import meaning
 from segue.executors.kubernetes.objects import PUSH_LABEL, ApiError, AwayError, Event, Job, Pod
@@ -118,7 +119,8 @@ class Cluster:
                 try:
                     from segue.executors.kubernetes.client import Api  # noqa: PLC0415 - lightkube is optional
                 except ImportError as error:
-                    raise BlindError(f"the cluster cannot be called: {error}; install segue[kubernetes]") from error
+                    command = install_command("kubernetes")
+                    raise BlindError(f"the cluster cannot be called: {error}. Run there: {command}") from error
                 self._made = Api(kubeconfig=self._kubeconfig, context=self._context, seconds=self._seconds)
             return self._made
 
