@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 from math import inf
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from segue.client.asynchronous.awaiting import Awaiting, at_once, awaited, giving
 from segue.client.asynchronous.threads import Threads
@@ -47,12 +47,12 @@ class AsyncStep(Awaiting[StepHandle]):
     edit = awaited(StepHandle.edit)
 
 
-def async_run(run: Run, threads: Threads) -> AsyncRun[Any]:
+def async_run(run: Run[R], threads: Threads) -> AsyncRun[R]:
     """The awaitable form of a run."""
     return AsyncRun(run, threads)
 
 
-class AsyncRun(Awaiting[Run], Generic[R]):
+class AsyncRun(Awaiting[Run[R]], Generic[R]):
     """One run. Its methods are those of `Run`, to be awaited; `status` is a method, too.
 
     Example::
@@ -81,8 +81,7 @@ class AsyncRun(Awaiting[Run], Generic[R]):
 
     async def result(self) -> R:
         """The return value of the workflow, converted by its annotation. Raises NotFinishedError or RunFailedError."""
-        found: R = await self._threads.run(self._original.result)
-        return found
+        return await self._threads.run(self._original.result)
 
     async def wait(self, timeout: float | None = None) -> Self:
         """Wait until it is final, at most `timeout` seconds (then WaitTimeoutError). Returns itself.

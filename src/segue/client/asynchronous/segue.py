@@ -11,7 +11,7 @@ from functools import cached_property, partial, wraps
 from typing import Any, Unpack
 
 from segue.authoring import sleep, wait_for
-from segue.client.asynchronous.awaiting import Awaiting, Method, P, T, about, awaited, giving, starting
+from segue.client.asynchronous.awaiting import Awaiting, Method, P, R, T, about, awaited, giving, starting
 from segue.client.asynchronous.listed import async_listed
 from segue.client.asynchronous.parts import (
     AsyncApprovals,
@@ -35,7 +35,7 @@ from segue.payloads.keeping import Payloads
 from segue.payloads.protocol import PayloadStore
 
 
-def _async_runs(runs: list[Run], threads: Threads) -> list[AsyncRun[Any]]:
+def _async_runs(runs: list[Run[R]], threads: Threads) -> list[AsyncRun[R]]:
     return [AsyncRun(run, threads) for run in runs]
 
 
