@@ -20,6 +20,7 @@ from typing import Any
 from segue.attempt import outcomes
 from segue.attempt.beside import call_apart, run_on_loop
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES
+from segue.attempt.secrets import hide_in, hide_in_error, secrets_of
 from segue.attempt.transactional import OnReturn, run_in_transaction
 from segue.authoring import declared, values
 from segue.authoring.context import Cancelled, Context, checked_progress, use
@@ -62,7 +63,8 @@ def run_job(
     if job.when is not None and (skipped := attempt.skipped_unless(job.when)) is not None:
         return skipped
     if attempt.is_transactional:
-        return run_in_transaction(attempt, transactions, on_return, let_through)
+        said = None if on_return is None else partial(_said, job, on_return)
+        return run_in_transaction(attempt, transactions, said, let_through)
     try:
         return attempt.succeeded(attempt.run())
     except BaseException as exc:  # SystemExit and KeyboardInterrupt of a task end only the attempt
@@ -132,6 +134,7 @@ class _Attempt:
             job.failures,
             job.timeout,
             is_cancelled or _never,
+            partial(secrets_of, job),
         )
 
     @property
@@ -225,7 +228,10 @@ class _Attempt:
 
     def failed(self, exc: BaseException) -> Outcome:
         """The outcome of a task that raised."""
-        return self._finished(outcomes.raised(self.key, exc, task=self._task))
+        outcome = outcomes.raised(self.key, exc, task=self._task)
+        if outcome.error is not None:
+            outcome.error = hide_in_error(self._job, outcome.error)
+        return self._finished(outcome)
 
     def released(self, exc: Exception) -> Outcome:
         """The outcome of an attempt that could not begin."""
@@ -250,6 +256,10 @@ class _Attempt:
         self._withheld = None
         self._reported_at = now
         self._report(progress)
+
+
+def _said(job: Job, on_return: OnReturn) -> str:
+    return hide_in(job, on_return())
 
 
 def _never() -> bool:

@@ -14,6 +14,7 @@ from segue.authoring.limits import Limit
 from segue.authoring.notify import notify
 from segue.authoring.planning import is_plan, register_planner, to_plan
 from segue.authoring.schedule import Schedule
+from segue.authoring.secret import Secret
 from segue.authoring.task import Task, is_retryable, task
 from segue.authoring.values import decode, decode_arguments, decode_result, encode
 from segue.authoring.waiting import sleep, wait_for
@@ -31,6 +32,7 @@ __all__ = [
     "Limit",
     "NoStepError",
     "Schedule",
+    "Secret",
     "ShellError",
     "Signature",
     "Task",

@@ -51,6 +51,7 @@ class Context(msgspec.Struct, frozen=True):
     failures: int = 0  # tries that failed before this one
     timeout: float | None = None  # seconds
     cancelled: Callable[[], bool] = _never
+    secrets: Callable[[], list[str]] = list  # texts in arguments that are annotated with `Secret`
 
     @property
     def idempotency_key(self) -> str:

@@ -20,10 +20,11 @@ from typing import NoReturn
 
 from segue.attempt.outcomes import arguments_lost
 from segue.attempt.runner import run_job
+from segue.attempt.secrets import hide_in
 from segue.authoring.context import Cancelled
 from segue.engine.transactional import TaskTransactions
 from segue.logs.forwarding import LogLine
-from segue.model import Outcome, Progress
+from segue.model import Progress
 from segue.store import open_store
 from segue.worker.own_signals import handle
 from segue.worker.pool import wire
@@ -139,7 +140,7 @@ class Child:
         self._took_long = outcome.seconds > _LONG_SECONDS
         if self._took_long or self._trust.wants_a_look(job.task):
             self._put_back(job.task)
-        self._add_output(outcome)
+        outcome.output += hide_in(job, self._take_output())
         return wire.pack_outcome(outcome)
 
     def _put_back(self, task: str) -> None:
@@ -159,9 +160,6 @@ class Child:
         """A transactional task has returned: a SIGTERM waits until its work is committed and reported."""
         self._runs_task = False
         return self._take_output()
-
-    def _add_output(self, outcome: Outcome) -> None:
-        outcome.output += self._take_output()
 
     def _take_output(self) -> str:
         try:
