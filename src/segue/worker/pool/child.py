@@ -173,7 +173,8 @@ class Child:
             self._write(wire.pack_progress(progress))
 
     def _log(self, line: LogLine) -> None:
-        self._write(wire.pack_log(line))
+        if os.getpid() == self._pid:  # a fork that the task made says nothing here
+            self._write(wire.pack_log(line))
 
     def _write(self, frame: bytes) -> None:
         if threading.get_ident() != self._main_thread:
