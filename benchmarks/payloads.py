@@ -108,7 +108,8 @@ def below(pid: int) -> Iterator[int]:
 @contextmanager
 def worker(url: str, environment: dict[str, str]) -> Iterator[int]:
     """A worker with two child processes; its process id."""
-    command = [sys.executable, "-m", "segue", "worker", "-A", "benchmarks.payloads", "-c", "2", "--no-chores", "--json"]
+    command = [sys.executable, "-m", "segue", "worker", "-A", "benchmarks.payloads", "-c", "2", "--no-chores"]
+    command += ["--json", "--log-level", "warning"]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment, "SEGUE_DATABASE_URL": url}, stdout=subprocess.PIPE
     )

@@ -94,6 +94,18 @@ def test_a_failure_is_told_as_a_retry_until_it_is_final(stage: Stage, told: Told
     assert (events[1].attempt, events[-1].detail, events[-1].run_id) == (2, {"failed_step": "a"}, run_id)
 
 
+def test_errors_are_told_without_secrets_and_failed_runs_logged_once(
+    stage: Stage, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = stage.start(plan(node("a")))
+    (job,) = stage.claim()
+    stage.turn(failed(job, "no answer from https://u:s3cret@shop.test/?token=s3cret"))
+    messages = [event.error.message for event in told() if event.error is not None]
+    assert messages == ["no answer from https://u:***@shop.test/?token=***"] * 2
+    [said] = [record for record in caplog.records if record.name == "segue.runs"]
+    assert said.getMessage().startswith(f"run {run_id} failed: step a: ")
+
+
 def test_a_cancelled_run(stage: Stage, told: Told) -> None:
     run_id = stage.start(plan(node("a"), node("b", 0), node("join", 0, 1, task=None)))
     (job,) = stage.claim()

@@ -40,3 +40,15 @@ def die() -> None:
     """Log, and be killed."""
     log.info("about to die")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(timeout=0.5, retries=0)
+def flood() -> None:
+    """Log without end, from two threads, until it is ended by force."""
+    threading.Thread(target=_log_for_ever, args=("other",), daemon=True).start()
+    _log_for_ever("main")
+
+
+def _log_for_ever(name: str) -> None:
+    while True:
+        log.info("%s %s", name, "x" * 5_000)

@@ -200,6 +200,21 @@ def test_dev_draws_on_a_terminal(lone_segue: Segue, lone_spawn: Spawn, tmp_path:
         os.close(theirs)
 
 
+def test_a_terminal_that_closes_is_a_warm_stop(lone_segue: Segue, lone_spawn: Spawn, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    run = lone_segue.start(cli_tasks.holding, str(tmp_path), 1)
+    dev = lone_spawn("dev", stderr=theirs)
+    os.close(theirs)
+    read_until(ours, "▸".encode())
+    wait_for(tmp_path / "begun-0")
+    os.close(ours)
+    dev.send_signal(signal.SIGHUP)  # the terminal's own goes only to the processes that it controls
+    (tmp_path / "go").touch()
+    finish(dev)
+    assert statuses(run) == ["succeeded"]
+    assert lone_segue.workers() == []
+
+
 def test_show_follows_to_the_end(lone_segue: Segue, lone_spawn: Spawn, tmp_path: Path) -> None:
     run, worker = begin_holding(lone_segue, lone_spawn, tmp_path)
     follower = lone_spawn("show", run.id, "--follow", "--json")

@@ -14,7 +14,7 @@ import pytest
 
 from segue import Segue
 from tests.system import logging_tasks
-from tests.system.logging_tasks import charge, die, refuse
+from tests.system.logging_tasks import charge, die, flood, refuse
 from tests.system.pool_driving import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +91,16 @@ def test_a_killed_child_loses_no_line_and_its_loss_is_said(sqlite_url: str) -> N
         records = documents(burst(sqlite_url, "--log-format", "json", "--log-level", "info"))
         assert only(records, message="about to die")["run"] == run.id
         assert only(records, logger="segue.attempts")["level"] in ("WARNING", "ERROR")
+
+
+def test_a_task_that_logs_without_end_is_ended_in_time_and_harms_no_other(sqlite_url: str) -> None:
+    with Segue(sqlite_url) as segue:
+        flooding, charged = segue.start(flood), segue.start(charge, 5)
+        records = documents(burst(sqlite_url, "--log-format", "json", "-c", "2"))
+        assert only(records, logger="segue.attempts", run=flooding.id)["error"] == "TimeoutError"
+        assert only(records, logger="segue.attempts", run=charged.id)["outcome"] == "succeeded"
+        lines = {each["message"] for each in records if each["message"].endswith("xxx")}
+        assert lines == {f"{name} {'x' * 5_000}" for name in ("main", "other")}
 
 
 @pytest.mark.parametrize("pool", ["process", "thread"])

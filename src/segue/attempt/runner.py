@@ -23,6 +23,7 @@ from segue.attempt.beside import call_apart, run_on_loop
 from segue.attempt.journal import AttemptJournal
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES
 from segue.attempt.recorded import Recorded
+from segue.attempt.secrets import hide_in, hide_in_error, secrets_of
 from segue.attempt.transactional import OnReturn, run_in_transaction
 from segue.authoring import declared, values
 from segue.authoring.context import Cancelled, Context, checked_progress, use
@@ -67,7 +68,8 @@ def run_job(
     if job.when is not None and (skipped := attempt.skipped_unless(job.when)) is not None:
         return skipped
     if attempt.is_transactional:
-        outcome = run_in_transaction(attempt, transactions, on_return, let_through)
+        said = None if on_return is None else partial(_said, job, on_return)
+        outcome = run_in_transaction(attempt, transactions, said, let_through)
     else:
         try:
             outcome = attempt.succeeded(attempt.run())
@@ -152,6 +154,7 @@ class _Attempt:
             job.timeout,
             is_to_end,
             self._journal,
+            partial(secrets_of, job),
         )
 
     @property
@@ -296,7 +299,10 @@ class _Attempt:
         """The outcome of a task that raised."""
         if self._journal.is_suspended:
             return self._suspended()
-        return self._finished(outcomes.raised(self.key, exc, task=self._task))
+        outcome = outcomes.raised(self.key, exc, task=self._task)
+        if outcome.error is not None:
+            outcome.error = hide_in_error(self._job, outcome.error)
+        return self._finished(outcome)
 
     def released(self, exc: Exception) -> Outcome:
         """The outcome of an attempt that could not begin."""
@@ -325,6 +331,10 @@ class _Attempt:
         self._withheld = None
         self._reported_at = now
         self._report(progress)
+
+
+def _said(job: Job, on_return: OnReturn) -> str:
+    return hide_in(job, on_return())
 
 
 def _never() -> bool:

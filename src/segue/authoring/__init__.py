@@ -18,6 +18,7 @@ from segue.authoring.outcome import Outcome, OutcomeError
 from segue.authoring.planning import is_plan, register_planner, to_plan
 from segue.authoring.run_outcome import RunOutcome
 from segue.authoring.schedule import Schedule
+from segue.authoring.secret import Secret
 from segue.authoring.task import Task, is_retryable, task
 from segue.authoring.values import decode, decode_arguments, decode_result, encode
 from segue.authoring.waiting import sleep, wait_for
@@ -39,6 +40,7 @@ __all__ = [
     "OutcomeError",
     "RunOutcome",
     "Schedule",
+    "Secret",
     "ShellError",
     "Signature",
     "Task",

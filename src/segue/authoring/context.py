@@ -83,6 +83,7 @@ class Context(msgspec.Struct, frozen=True):
     timeout: float | None = None  # seconds
     cancelled: Callable[[], bool] = _never
     journal: Journal | None = None  # None where nothing can be recorded: on Celery, Dramatiq
+    secrets: Callable[[], list[str]] = list  # texts in arguments that are annotated with `Secret`
 
     @property
     def idempotency_key(self) -> str:

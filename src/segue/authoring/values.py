@@ -21,6 +21,7 @@ from segue.authoring.annotations import Shapes, annotation_of, annotations_of, i
 from segue.authoring.containers import Union
 from segue.authoring.known import find_changed
 from segue.authoring.records import dumped
+from segue.authoring.secret import is_secret
 from segue.authoring.shapes import JSON_LEAVES, Anything, MisfitError, Shape
 from segue.errors import SerializationError
 from segue.given import shown
@@ -115,7 +116,18 @@ def decode_arguments(
 class Converters:
     """Converts the arguments and the result of one function. Annotations are resolved once, at the first use."""
 
-    __slots__ = ("_either", "_filled", "_fn", "_named", "_positional", "_ready", "_rest", "_rest_named", "_result")
+    __slots__ = (
+        "_either",
+        "_filled",
+        "_fn",
+        "_named",
+        "_positional",
+        "_ready",
+        "_rest",
+        "_rest_named",
+        "_result",
+        "_secret",
+    )
 
     def __init__(self, fn: Callable[..., Any], *, filled: str | None = None) -> None:
         self._fn = fn
@@ -127,6 +139,29 @@ class Converters:
         self._rest = _ANYTHING
         self._rest_named = _ANYTHING
         self._result = _ANYTHING
+        self._secret: set[str] = set()  # parameters that are annotated with `Secret`; *args and **kwargs as * and **
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether a parameter is annotated with `Secret`."""
+        if not self._ready:
+            self._resolve()
+        return bool(self._secret)
+
+    def secret_values(self, positional: abc.Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        """The values of the parameters that are annotated with `Secret`."""
+        found = [value for index, value in enumerate(positional) if self.is_secret_at(index)]
+        return found + [value for name, value in named.items() if self.is_secret_name(name)]
+
+    def is_secret_at(self, index: int) -> bool:
+        """Whether the positional argument of this number is annotated with `Secret`."""
+        if not self.has_secrets:
+            return False
+        return (self._at(index)[0] if index < len(self._positional) else "*") in self._secret
+
+    def is_secret_name(self, name: str) -> bool:
+        """Whether the argument of this name is."""
+        return self.has_secrets and (name if name in self._named else "**") in self._secret
 
     def apply(self, task: str, positional: list[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The same arguments, each converted to the type of its annotation."""
@@ -238,7 +273,10 @@ class Converters:
         for parameter in signature(self._fn).parameters.values():
             if parameter.name == self._filled:
                 continue
-            shape = shape_of(annotation_of(parameter, hints))
+            annotation = annotation_of(parameter, hints)
+            shape = shape_of(annotation)
+            if is_secret(annotation):
+                self._secret.add(_STARS.get(parameter.kind, parameter.name))
             match parameter.kind:
                 case Parameter.VAR_POSITIONAL:
                     self._rest = shape
@@ -361,6 +399,7 @@ def _spell(annotation: Any) -> str:
     return getattr(annotation, "__qualname__", None) or str(annotation)
 
 
+_STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 _writer = Writer(plain_of)
 _decoder = msgspec.json.Decoder()
 _shapes = Shapes(_Language())

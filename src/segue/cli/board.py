@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self
@@ -150,9 +151,10 @@ class LiveBoard:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._live.stop()
-        if self._note:
-            self.console.print(Text(self._note), soft_wrap=True)
+        with suppress(OSError):  # the terminal was closed, which stops this process warm
+            self._live.stop()
+            if self._note:
+                self.console.print(Text(self._note), soft_wrap=True)
 
 
 class ConsoleHandler(logging.Handler):

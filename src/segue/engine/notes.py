@@ -14,6 +14,7 @@ import msgspec
 
 from segue.engine.act import Act
 from segue.engine.stored import arguments_of, error_of, failure_of, names_of, object_of
+from segue.masking import masked_text
 from segue.model import ErrorInfo, RunStatus, StepStatus
 from segue.observing.journal import Journal, RawEvent
 from segue.observing.observers import Event
@@ -129,6 +130,8 @@ def _event(each: RawEvent, at: datetime, facts: _Facts) -> Event:
             detail["failed_step"] = failure.step
     else:
         error = error_of(each.error)
+    if error is not None:
+        error = ErrorInfo(error.type, masked_text(error.message), masked_text(error.traceback))
     return Event(
         each.event_id or _id(each, at), each.kind, at, each.run_id,
         None if workflow is None else bare(workflow), key, names_of(tags), each.step, name, each.attempt, error, detail,

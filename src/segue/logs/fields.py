@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from segue.authoring.context import running
+from segue.masking import without_secrets
 
 FIELDS = ("run", "step", "attempt", "task", "worker")
 
@@ -24,6 +25,9 @@ class AttemptFields(logging.Filter):
         """Add the fields."""
         for name, value in attempt_fields().items():
             record.__dict__.setdefault(name, value)
+        secrets = attempt_secrets()
+        if secrets:
+            _hide(record, secrets)
         if "worker" not in record.__dict__ and "run" in record.__dict__ and _this.worker is not None:
             record.__dict__["worker"] = _this.worker
         return True
@@ -35,6 +39,24 @@ def attempt_fields() -> dict[str, Any]:
     if context is None:
         return {}
     return {"run": context.run_id, "step": context.name, "attempt": context.attempt, "task": context.task}
+
+
+def attempt_secrets() -> list[str]:
+    """The texts in the arguments of the running attempt that are annotated with `Secret`."""
+    context = running()
+    return [] if context is None else context.secrets()
+
+
+def _hide(record: logging.LogRecord, secrets: list[str]) -> None:
+    record.msg, record.args = without_secrets(record.getMessage(), secrets), None
+    if record.exc_info and not record.exc_text:
+        record.exc_text = _formatter.formatException(record.exc_info)
+    for name, value in list(record.__dict__.items()):
+        if isinstance(value, str):
+            record.__dict__[name] = without_secrets(value, secrets)
+
+
+_formatter = logging.Formatter()
 
 
 class _This:

@@ -8,7 +8,6 @@ the child already.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -45,13 +44,10 @@ class Forwarder(logging.Handler):
     def __init__(self, level: int, send: Callable[[LogLine], None]) -> None:
         super().__init__(level)
         self._send = send
-        self._pid = os.getpid()
         self.addFilter(AttemptFields())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send the record. A fork that the task made says nothing here: the pipe belongs to the child."""
-        if os.getpid() != self._pid:
-            return
+        """Send the record."""
         try:
             self._send(line_of(record))
         except Exception:  # noqa: BLE001 - arguments that do not fit the message, or a pipe that the task has closed

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 
 from segue.given import clean
-from segue.logs.fields import attempt_fields
+from segue.logs.fields import attempt_fields, attempt_secrets
 from segue.logs.forwarding import MESSAGE_LIMIT_BYTES, LogLine
+from segue.masking import without_secrets
 
 OUTPUT = "segue.output"
 LONGEST_LINE = 4096
@@ -44,7 +45,7 @@ class Printed:
             return
         self._sends = True
         try:
-            message = clean(line.rstrip("\r"), MESSAGE_LIMIT_BYTES)
+            message = clean(without_secrets(line.rstrip("\r"), attempt_secrets()), MESSAGE_LIMIT_BYTES)
             self._send(LogLine(OUTPUT, logging.INFO, message, time.time(), attempt_fields(), process=os.getpid()))
         finally:
             self._sends = False

@@ -20,7 +20,7 @@ from tests.unit.cli.conftest import APP, Shell
 
 
 def worker_arguments(*queues: str, pool: str = "thread", concurrency: int | None = None) -> WorkerArguments:
-    return WorkerArguments(concurrency, pool, queues, 30.0, 30.0, 0.0, None, None, "info")
+    return WorkerArguments(concurrency, pool, queues, 30.0, 30.0, 0.0, None, None)
 
 
 def test_queues_may_be_repeated_or_listed() -> None:

@@ -21,6 +21,7 @@ from segue.authoring.lending import CONNECTION
 from segue.authoring.limits import Limit
 from segue.authoring.naming import module_of
 from segue.authoring.schedule import Schedule
+from segue.authoring.secret import is_secret
 from segue.authoring.task import Task
 from segue.authoring.values import decode, encode, shape_of
 from segue.authoring.workflow import Workflow
@@ -121,6 +122,8 @@ def _parameter(writer: SchemaWriter, parameter: Parameter, hints: dict[str, Any]
     schema = writer.of(shape_of(annotation)) | _words(annotation)
     if parameter.kind is Parameter.VAR_POSITIONAL:
         schema = {"type": "array", "items": schema}
+    if is_secret(annotation):
+        schema["writeOnly"] = True
     if parameter.kind in _KINDS and parameter.kind is not Parameter.VAR_KEYWORD:
         schema["x-segue-kind"] = _KINDS[parameter.kind]
     if parameter.default is not Parameter.empty:

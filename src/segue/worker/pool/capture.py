@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from time import gmtime
 from typing import Any, TextIO
 
 from segue.logs.forwarding import Forwarder, LogLine
@@ -26,7 +27,15 @@ TAIL_BYTES = 16 * 1024
 TRIM_BYTES = 4 * 1024 * 1024
 """A capture file larger than this is cut to its tail."""
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+class OutputFormatter(logging.Formatter):
+    """What is logged, as a line in the output of an attempt. Times are UTC."""
+
+    converter = gmtime  # type: ignore[assignment]
+    default_msec_format = "%s.%03d UTC"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def open_capture(folder: str) -> int:
@@ -124,7 +133,9 @@ class Capture:
         root = logging.getLogger()
         self._is_configured = bool(root.handlers)  # by the code of the tasks
         if not self._is_configured:
-            logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+            handler = logging.StreamHandler()
+            handler.setFormatter(OutputFormatter())
+            logging.basicConfig(level=logging.INFO, handlers=[handler])
 
     def forward(self, level: int, send: Callable[[LogLine], None], *, prints: bool = False) -> None:
         """Send records from this level on to the worker, beside their place in the output of the attempt.

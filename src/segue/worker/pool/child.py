@@ -21,10 +21,11 @@ from typing import NoReturn
 from segue.attempt.around import attempting_process
 from segue.attempt.outcomes import arguments_lost
 from segue.attempt.runner import run_job
+from segue.attempt.secrets import hide_in
 from segue.authoring.context import Cancelled
 from segue.engine.transactional import TaskTransactions
 from segue.logs.forwarding import LogLine
-from segue.model import Outcome, Progress
+from segue.model import Progress
 from segue.store import open_store
 from segue.worker.own_signals import handle
 from segue.worker.pool import wire
@@ -149,7 +150,7 @@ class Child:
         self._took_long = outcome.seconds > _LONG_SECONDS
         if self._took_long or self._trust.wants_a_look(job.task):
             self._put_back(job.task)
-        self._add_output(outcome)
+        outcome.output += hide_in(job, self._take_output())
         return wire.pack_outcome(outcome)
 
     def _put_back(self, task: str) -> None:
@@ -170,9 +171,6 @@ class Child:
         self._runs_task = False
         return self._take_output()
 
-    def _add_output(self, outcome: Outcome) -> None:
-        outcome.output += self._take_output()
-
     def _take_output(self) -> str:
         try:
             return self._capture.take()
@@ -185,7 +183,8 @@ class Child:
             self._write(wire.pack_progress(progress))
 
     def _log(self, line: LogLine) -> None:
-        self._write(wire.pack_log(line))
+        if os.getpid() == self._pid:  # a fork that the task made says nothing here
+            self._write(wire.pack_log(line))
 
     def _write(self, frame: bytes) -> None:
         if threading.get_ident() != self._main_thread:

@@ -19,6 +19,7 @@ from time import monotonic  # by name: a task may replace `time.monotonic`
 
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES, broke, cancelled
 from segue.attempt.runner import run_job_async
+from segue.attempt.secrets import hide_in
 from segue.authoring import declared
 from segue.authoring.context import Cancelled
 from segue.given import described
@@ -152,7 +153,7 @@ class AsyncPool(LocalPool):
                 pass
             except BaseException as exc:  # noqa: BLE001 - SystemExit here would end the loop
                 outcome = broke(entry.job, exc)
-        outcome.output = tail.text()
+        outcome.output = hide_in(entry.job, tail.text())
         self._post(entry, outcome)
 
     def _run_sync(self, entry: Entry) -> None:

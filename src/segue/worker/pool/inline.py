@@ -14,6 +14,7 @@ from time import monotonic  # by name: a task may replace `time.monotonic`
 from segue.attempt.around import attempting_process
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES, cancelled, released
 from segue.attempt.runner import run_job
+from segue.attempt.secrets import hide_in
 from segue.authoring.context import NoStepError, current
 from segue.engine.transactional import TaskTransactions
 from segue.model import Attempt, Job, Outcome, Progress
@@ -133,7 +134,7 @@ class InlinePool:
                 on_return=tail.text,
                 payloads=self._payloads,
             )
-        outcome.output = tail.text()
+        outcome.output = hide_in(job, tail.text())
         return outcome
 
     def _report(self, progress: Progress) -> None:

@@ -24,6 +24,7 @@ from segue.attempt.outcomes import (
     timed_out,
     zygote_lost,
 )
+from segue.attempt.secrets import hide_in
 from segue.model import Attempt, Job, Outcome
 from segue.payloads.address import PayloadsAddress
 from segue.worker.pool import News
@@ -246,7 +247,7 @@ class ProcessPool:
                 outcome = slot.ending
                 if outcome is None:
                     outcome = self._death_of(job, exit_code)
-                outcome.output = slot.last_output()
+                outcome.output = hide_in(job, slot.last_output())
                 outcome.seconds = now - slot.head_since
                 self._news.append(outcome)
             died_idle = not slot.queue

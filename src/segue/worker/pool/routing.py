@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from segue.logs.printed import Printed
 from segue.logs.setting import log
-from segue.worker.pool.capture import LOG_FORMAT, TAIL_BYTES, storable
+from segue.worker.pool.capture import TAIL_BYTES, OutputFormatter, storable
 
 
 class Tail:
@@ -104,7 +104,7 @@ class Routing:
         self._lock = threading.Lock()
         self._users = 0
         self._handler = _LogHandler(logging.INFO)
-        self._handler.setFormatter(logging.Formatter(LOG_FORMAT))
+        self._handler.setFormatter(OutputFormatter())
         self._root_level = logging.WARNING
 
     def install(self) -> None:

@@ -23,6 +23,7 @@ from segue.worker.pool.capture import open_capture, read_tail
 _F_SETPIPE_SZ: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux only
 _SOCKET_BUFFER_BYTES = 1 << 20
 _PIPE_BYTES = 1 << 18
+_MOST_READS = 16
 
 
 class Slot:
@@ -134,9 +135,10 @@ class Slot:
         return self._parse(now) if self._fill() else []
 
     def read_all(self, now: float) -> list[News]:
-        """`read` until the pipe is empty."""
-        while self._fill():
-            pass
+        """`read` everything that is in the pipe now; a child that logs without end cannot hold up the worker."""
+        for _ in range(_MOST_READS):
+            if not self._fill():
+                break
         return self._parse(now)
 
     def _fill(self) -> bool:

@@ -13,6 +13,7 @@ from time import monotonic  # by name: a task may replace `time.monotonic`
 
 from segue.attempt.outcomes import RESULT_LIMIT_BYTES, broke, cancelled
 from segue.attempt.runner import run_job
+from segue.attempt.secrets import hide_in
 from segue.authoring.context import Cancelled
 from segue.engine.transactional import TaskTransactions
 from segue.model import Job, Outcome
@@ -133,7 +134,7 @@ def run_in_thread(
                 )  # fmt: skip
             except Cancelled:
                 outcome = cancelled(job)
-        outcome.output = tail.text()
+        outcome.output = hide_in(job, tail.text())
     except BaseException as exc:  # noqa: BLE001 - a thread that ended would leave its step running forever
         return broke(job, exc)
     return outcome

@@ -1,0 +1,41 @@
+"""Takes the secrets of an attempt out of texts: the arguments whose parameters are annotated with `Secret`.
+
+Promise: it never raises. It costs nothing for a task without such parameters.
+"""
+
+from __future__ import annotations
+
+from segue.authoring import declared, values
+from segue.masking import known_secrets, without_secrets
+from segue.model import ErrorInfo, Job
+from segue.plan.codec import decode_holes
+
+
+def secrets_of(job: Job) -> list[str]:
+    """The secret texts in the arguments of this attempt, the longest first."""
+    task = declared.tasks.get(job.task)
+    if task is None:
+        return []
+    try:
+        if not task.converters.has_secrets:
+            return []
+        holes = () if job.holes is None else decode_holes(job.holes)
+        positional, named = values.fill(job.args, holes, job.values)
+        return known_secrets(task.converters.secret_values(positional, named))
+    except Exception:  # noqa: BLE001 - annotations of the user, or arguments that cannot be read
+        return []
+
+
+def hide_in(job: Job, text: str) -> str:
+    """The text without the secrets of this attempt."""
+    return without_secrets(text, secrets_of(job)) if text else text
+
+
+def hide_in_error(job: Job, error: ErrorInfo) -> ErrorInfo:
+    """The error without them."""
+    secrets = secrets_of(job)
+    if not secrets:
+        return error
+    return ErrorInfo(
+        error.type, without_secrets(error.message, secrets), without_secrets(error.traceback, secrets)
+    )  # fmt: skip

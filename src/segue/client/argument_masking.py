@@ -1,0 +1,86 @@
+"""Hides the secrets among the arguments of runs and steps, which are stored by position or by name.
+
+An argument is secret if its parameter is annotated with `Secret`, or has the name of a secret (see `segue.masking`).
+The parameters are those of the code that this process has imported, otherwise those that workers have stored in the
+database. Where neither knows the task or workflow, only arguments that are given by name are recognized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from segue.authoring import declared
+from segue.authoring.describing.describe import describe
+from segue.client.segue import Segue
+from segue.masking import HIDDEN, is_secret_name, masked
+
+_REST = "var_positional"
+
+
+class ArgumentMasker:
+    """Hides secrets among the arguments that are shown from one database. Definitions are read once, if needed.
+
+    Example::
+
+        masker = ArgumentMasker(segue)
+        masker.masked(run.workflow, run.arguments)  # [["ada", "***"], {}]
+    """
+
+    def __init__(self, segue: Segue) -> None:
+        self._segue = segue
+        self._stored: dict[str, Mapping[str, Any]] | None = None
+        self._parameters: dict[str, _Parameters] = {}
+
+    def masked(self, work: str, arguments: Sequence[Any] | None) -> list[Any] | None:
+        """A copy of [args, kwargs] of a task or workflow of this name, without secrets."""
+        if arguments is None:
+            return None
+        known = self._parameters.get(work)
+        if known is None:
+            known = self._parameters[work] = _Parameters(self._schema_of(work))
+        args, kwargs = arguments
+        shown = [HIDDEN if known.hides_at(index, value) else masked(value) for index, value in enumerate(args)]
+        return [shown, masked(kwargs, {name for name in kwargs if known.hides(name)})]
+
+    def _schema_of(self, work: str) -> Mapping[str, Any]:
+        found = declared.tasks.get(work) or declared.workflows.get(work)
+        if found is not None:
+            schema: Mapping[str, Any] = msgspec.json.decode(describe(found).parameters)
+            return schema
+        if self._stored is None:
+            self._stored = {each.name: each.parameters for each in self._segue.definitions()}
+        return self._stored.get(work, {})
+
+
+class _Parameters:
+    """Which parameters of a function are secret, from their JSON Schema."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._by_position: list[bool] = []
+        self._names: set[str] = set()
+        self._hides_rest = False
+        for name, each in _objects(schema.get("properties")):
+            is_secret = each.get("writeOnly") is True or is_secret_name(name)
+            if each.get("x-segue-kind") == _REST:
+                self._hides_rest = is_secret
+                break  # those behind it can only be given by name
+            self._by_position.append(is_secret)
+        self._names = {name for name, each in _objects(schema.get("properties")) if each.get("writeOnly") is True}
+
+    def hides_at(self, index: int, value: Any) -> bool:
+        """Whether the positional argument of this number is secret; None is shown."""
+        known = self._by_position
+        return value is not None and (known[index] if index < len(known) else self._hides_rest)
+
+    def hides(self, name: str) -> bool:
+        """Whether the argument of this name is annotated as secret."""
+        return name in self._names
+
+
+def _objects(properties: Any) -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(properties, dict):
+        return []
+    return [(name, each) for name, each in properties.items() if isinstance(each, dict)]
