@@ -51,6 +51,9 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
 
+    def __deepcopy__(self, _: object) -> Run:
+        return Run(self._engine, self.id, is_new=self.is_new)  # its connections are not copied
+
     def info(self) -> look.RunInfo:
         """All fields of the run, read at one moment."""
         with self._look() as tx:

@@ -16,9 +16,11 @@ from django.core import mail
 from segue.client import Run, Segue
 from segue.client.stores import shared_engine
 from segue.clock import Clock
+from segue.config import namespace_name
 from segue.contrib.django.addresses import connection_of, is_in_memory, url_of
 from segue.contrib.django.settings import ProjectSettings, project_settings
 from segue.contrib.django.stores import ConnectionStore, ProjectStore
+from segue.contrib.django.watching import ProjectWatch, PromptWatch
 from segue.engine.engine import Engine
 from segue.payloads.address import payloads_of
 from segue.plan.namespaces import check_namespace
@@ -42,15 +44,17 @@ class DjangoSegue(Segue):
     def __init__(self, project: ProjectSettings | None = None, *, clock: Clock | None = None) -> None:
         self.project = project or project_settings()
         alias = self.project.database
-        namespace = check_namespace(self.project.namespace)
+        namespace = check_namespace(namespace_name(self.project.namespace))
         payloads = payloads_of(self.project.payloads, self.project.payload_threshold)
         if clock is not None or works_on_connection(alias):
             store = ConnectionStore(alias, clock=clock)
             engine = Engine(store, namespace=namespace, payloads=payloads, **_stopwatch(clock))
+            engine.watch = PromptWatch(store, ids=engine.ids, prefix=engine.prefix)
             self._hold(engine, None)
             return
         engine, use = shared_engine(url_of(alias), namespace, payloads)
-        engine.store = ProjectStore(engine.store, alias)  # observers, in their own thread, keep the plain one
+        engine.watch = ProjectWatch(engine.store, alias, ids=engine.ids, prefix=engine.prefix)
+        engine.store = ProjectStore(engine.store, alias)
         self._hold(engine, use)
 
     def start(self, work: Any, /, *args: Any, **options: Any) -> Run:
