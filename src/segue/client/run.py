@@ -52,7 +52,7 @@ class Run:
         return f"<Run {self.id}>"
 
     def __deepcopy__(self, _: object) -> Run:
-        return Run(self._engine, self.id, is_new=self.is_new)  # its connections are not copied
+        return type(self)(self._engine, self.id, is_new=self.is_new)  # its connections are not copied
 
     def info(self) -> look.RunInfo:
         """All fields of the run, read at one moment."""

@@ -14,6 +14,7 @@ from segue import Debounce, Event, task, wait_for, workflow
 from segue.client import Run
 from segue.contrib.django import segue
 from segue.contrib.django.testing import SegueTestMixin
+from segue.errors import ConfigError
 from segue.observing.observers import observers
 
 HEARD: list[tuple[str, str | None]] = []
@@ -152,6 +153,11 @@ class WithCommits(SegueTestMixin, TransactionTestCase):
 class WithoutMixin(TestCase):
     def test_a_run_here_and_now(self) -> None:
         self.assertEqual(segue.run(count_orders), 0)
+
+    def test_what_is_not_committed_cannot_be_waited_for(self) -> None:
+        run = segue.start(count_orders)
+        with self.assertRaisesMessage(ConfigError, "Wait after the block"):
+            segue.get(run.id).wait()
 
     def test_inside_a_block(self) -> None:
         with transaction.atomic():

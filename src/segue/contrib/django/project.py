@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from django.core import mail
 
@@ -22,11 +23,25 @@ from segue.contrib.django.settings import ProjectSettings, project_settings
 from segue.contrib.django.stores import ConnectionStore, ProjectStore
 from segue.contrib.django.watching import ProjectWatch, PromptWatch
 from segue.engine.engine import Engine
+from segue.errors import ConfigError
 from segue.payloads.address import payloads_of
 from segue.plan.namespaces import check_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class DjangoRun(Run):
+    """A run of the project."""
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """`Run.wait`. Raises ConfigError inside an atomic block for a run that has not ended: workers cannot see it."""
+        if self._engine.store.joins and not self.status.is_final:  # type: ignore[attr-defined]
+            raise ConfigError(
+                f"run {self.id} cannot be waited for inside transaction.atomic(): no worker sees it before the commit. "
+                "Wait after the block; in a test, work it: self.run_pending()."
+            )
+        return super().wait(timeout)
 
 
 class DjangoSegue(Segue):
@@ -61,13 +76,20 @@ class DjangoSegue(Segue):
         """`Segue.start`. In an atomic block, the run begins with the commit of the outermost one."""
         if options.get("connection") is None and options.get("debounce") is None:
             options["connection"] = self._connection
-        return super().start(work, *args, **options)
+        return self._ours(super().start(work, *args, **options))
 
     def start_many(self, work: Any, arguments: Any, /, **options: Any) -> list[Run]:
         """`Segue.start_many`, in the same way."""
         if options.get("connection") is None:
             options["connection"] = self._connection
-        return super().start_many(work, arguments, **options)
+        return [self._ours(run) for run in super().start_many(work, arguments, **options)]
+
+    def get(self, run_id: str | UUID) -> Run:
+        """`Segue.get`."""
+        return self._ours(super().get(run_id))
+
+    def _ours(self, run: Run) -> DjangoRun:
+        return DjangoRun(self.engine, run.id, is_new=run.is_new)
 
     @property
     def _connection(self) -> Any:

@@ -41,6 +41,11 @@ class ConnectionStore:
         self.url = f"DATABASES[{alias!r}]"  # to be shown
         self._clock = clock or SystemClock()
 
+    @property
+    def joins(self) -> bool:
+        """Whether this thread is inside an atomic block."""
+        return bool(connection_of(self.alias).in_atomic_block)
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """An atomic block. A thread that had no connection has none afterwards, so that the database can be dropped."""
