@@ -30,7 +30,8 @@ def postgres_settings(url: str) -> str:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+@pytest.mark.timeout(300)  # many processes, one after another
+@pytest.mark.parametrize("dialect", ["sqlite", pytest.param("postgres", marks=pytest.mark.proof)])
 def test_the_project_of_the_page_works(dialect: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder, said = tmp_path, ""
     programs = str(Path(sys.executable).parent)

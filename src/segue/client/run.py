@@ -55,6 +55,9 @@ class Run(Unfamiliar, Followed, Generic[Result]):
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
 
+    def __deepcopy__(self, _: object) -> Run:
+        return type(self)(self._engine, self.id, is_new=self.is_new)  # its connections are not copied
+
     def info(self) -> look.RunInfo:
         """All fields of the run, read at one moment."""
         with self._look() as tx:

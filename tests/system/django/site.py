@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "django_shop"
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 class Site:

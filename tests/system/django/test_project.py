@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +13,8 @@ import pytest
 from segue import Segue, group, task
 from tests.servers.postgres import PostgresServer, create_database
 from tests.system.django.site import Site
+
+pytestmark = pytest.mark.timeout(300)  # many processes, one after another
 
 PLACE_AND_FAIL = """
 from django.db import transaction
@@ -58,8 +61,9 @@ def test_a_project_from_migrate_to_worker(site: Site) -> None:
 
 
 def test_the_tests_of_the_project_pass(site: Site) -> None:
-    said = site.manage("test", "--noinput")
-    assert "Ran 8 tests" in said
+    shutil.copy(Path(__file__).with_name("hard_tests.py"), site.folder / "orders" / "test_hard.py")
+    said = site.manage("test", "--noinput", "--parallel", "2")
+    assert "Ran 24 tests" in said
     assert "OK" in said
 
 

@@ -4,6 +4,7 @@
     addresses       the database's URL, from DATABASES
     project         `segue`, the object that a project works with
     stores          what happens on Django's own connection: in a transaction, and in tests
+    watching        when observers hear of it
     connections     Django's connections around attempts, a middleware
     discovery       finds the tasks of all apps; importing `discovered` also sets up Django, for workers
     apps, checks    what Django calls when it starts, after `migrate` and in `check`

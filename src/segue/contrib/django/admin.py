@@ -13,7 +13,6 @@ from django.utils.safestring import mark_safe
 
 from segue.contrib.django.models import Run
 from segue.contrib.django.project import segue
-from segue.contrib.django.settings import project_settings
 from segue.plan.namespaces import prefix_of
 
 MOST_STEPS = 500
@@ -35,9 +34,8 @@ class RunAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: Any) -> Any:
         """From the database that SEGUE names, and only the namespace of the project."""
-        project = project_settings()
-        found = super().get_queryset(request).using(project.database)
-        prefix = prefix_of(project.namespace)
+        found = super().get_queryset(request).using(segue.project.database)
+        prefix = prefix_of(segue.namespace)
         if prefix:
             return found.filter(workflow__startswith=prefix)
         return found

@@ -10,21 +10,38 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from django.core import mail
 
 from segue.client import Run, Segue
 from segue.client.stores import shared_engine
 from segue.clock import Clock
+from segue.config import namespace_name
 from segue.contrib.django.addresses import connection_of, is_in_memory, url_of
 from segue.contrib.django.settings import ProjectSettings, project_settings
 from segue.contrib.django.stores import ConnectionStore, ProjectStore
+from segue.contrib.django.watching import ProjectWatch, PromptWatch
 from segue.engine.engine import Engine
+from segue.errors import ConfigError
 from segue.payloads.address import payloads_of
 from segue.plan.namespaces import check_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class DjangoRun(Run):
+    """A run of the project."""
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """`Run.wait`. Raises ConfigError inside an atomic block for a run that has not ended: workers cannot see it."""
+        if self._engine.store.joins and not self.status.is_final:  # type: ignore[attr-defined]
+            raise ConfigError(
+                f"run {self.id} cannot be waited for inside transaction.atomic(): no worker sees it before the commit. "
+                "Wait after the block; in a test, work it: self.run_pending()."
+            )
+        return super().wait(timeout)
 
 
 class DjangoSegue(Segue):
@@ -42,28 +59,37 @@ class DjangoSegue(Segue):
     def __init__(self, project: ProjectSettings | None = None, *, clock: Clock | None = None) -> None:
         self.project = project or project_settings()
         alias = self.project.database
-        namespace = check_namespace(self.project.namespace)
+        namespace = check_namespace(namespace_name(self.project.namespace))
         payloads = payloads_of(self.project.payloads, self.project.payload_threshold)
         if clock is not None or works_on_connection(alias):
             store = ConnectionStore(alias, clock=clock)
             engine = Engine(store, namespace=namespace, payloads=payloads, **_stopwatch(clock))
+            engine.watch = PromptWatch(store, ids=engine.ids, prefix=engine.prefix)
             self._hold(engine, None)
             return
         engine, use = shared_engine(url_of(alias), namespace, payloads)
-        engine.store = ProjectStore(engine.store, alias)  # observers, in their own thread, keep the plain one
+        engine.watch = ProjectWatch(engine.store, alias, ids=engine.ids, prefix=engine.prefix)
+        engine.store = ProjectStore(engine.store, alias)
         self._hold(engine, use)
 
     def start(self, work: Any, /, *args: Any, **options: Any) -> Run:
         """`Segue.start`. In an atomic block, the run begins with the commit of the outermost one."""
         if options.get("connection") is None and options.get("debounce") is None:
             options["connection"] = self._connection
-        return super().start(work, *args, **options)
+        return self._ours(super().start(work, *args, **options))
 
     def start_many(self, work: Any, arguments: Any, /, **options: Any) -> list[Run]:
         """`Segue.start_many`, in the same way."""
         if options.get("connection") is None:
             options["connection"] = self._connection
-        return super().start_many(work, arguments, **options)
+        return [self._ours(run) for run in super().start_many(work, arguments, **options)]
+
+    def get(self, run_id: str | UUID) -> Run:
+        """`Segue.get`."""
+        return self._ours(super().get(run_id))
+
+    def _ours(self, run: Run) -> DjangoRun:
+        return DjangoRun(self.engine, run.id, is_new=run.is_new)
 
     @property
     def _connection(self) -> Any:

@@ -17,11 +17,18 @@ class ProjectSettings:
     """The settings, each under its name in lower case."""
 
     database: str = "default"  # an alias of DATABASES
-    namespace: str = ""
+    namespace: str | None = None  # SEGUE_NAMESPACE when left out
     task_modules: tuple[str, ...] = ("tasks",)  # imported from every installed app that has them
     payloads: str | None = None  # a payload store, as in SEGUE_PAYLOADS
     payload_threshold: int | None = None
     migrate: bool = True  # whether `manage.py migrate` makes and updates Segue's tables
+
+
+_KINDS = (
+    ("database", str, "an alias of DATABASES"),
+    ("namespace", str | None, "a text"),
+    ("migrate", bool, "True or False"),
+)
 
 
 def project_settings() -> ProjectSettings:
@@ -40,9 +47,7 @@ def project_settings() -> ProjectSettings:
     found = {known[name]: value for name, value in given.items()}
     if "task_modules" in found:
         found["task_modules"] = _names(found["task_modules"])
-    for name, kind, what in (
-        ("database", str, "an alias of DATABASES"), ("namespace", str, "a text"), ("migrate", bool, "True or False"),
-    ):  # fmt: skip
+    for name, kind, what in _KINDS:
         if name in found and not isinstance(found[name], kind):
             raise ConfigError(f"SEGUE[{name.upper()!r}] = {shown(found[name])} in the settings is not {what}.")
     return ProjectSettings(**found)

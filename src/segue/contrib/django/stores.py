@@ -11,6 +11,7 @@ Django's connections belong to threads: another thread sees what is committed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -40,11 +41,22 @@ class ConnectionStore:
         self.url = f"DATABASES[{alias!r}]"  # to be shown
         self._clock = clock or SystemClock()
 
+    @property
+    def joins(self) -> bool:
+        """Whether this thread is inside an atomic block."""
+        return bool(connection_of(self.alias).in_atomic_block)
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """An atomic block."""
-        with transaction.atomic(using=self.alias), self.adopt(connection_of(self.alias)) as tx:
-            yield tx
+        """An atomic block. A thread that had no connection has none afterwards, so that the database can be dropped."""
+        connection = connection_of(self.alias)
+        had_none = connection.connection is None
+        try:
+            with transaction.atomic(using=self.alias), self.adopt(connection) as tx:
+                yield tx
+        finally:
+            if had_none and threading.current_thread() is not threading.main_thread():
+                connection.close()
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """The same."""

@@ -14,7 +14,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 
 from segue.authoring import declared
-from segue.clock import ManualClock
+from segue.clock import ManualClock, SystemClock
 from segue.contrib.django.addresses import connection_of
 from segue.contrib.django.discovery import discover_tasks
 from segue.contrib.django.project import DjangoSegue, current
@@ -35,7 +35,7 @@ class DjangoWorkbench(Workbench):
 
     def __init__(self, *, start: datetime | None = None) -> None:
         discover_tasks()
-        super().__init__("", start=start)
+        super().__init__("", start=start or SystemClock().now())  # rows that were made before it are of the past
         self._keep_coroutines_here()
         self._replacing = current.replaced(self.segue)
         self._replacing.__enter__()
@@ -43,6 +43,13 @@ class DjangoWorkbench(Workbench):
     def open(self, url: str, clock: ManualClock, **settings: Any) -> DjangoSegue:
         """The project's database, whatever the URL."""
         return DjangoSegue(clock=clock)
+
+    def work(self) -> None:
+        """Run everything that is due. Raises Django's error if the test has broken its transaction before."""
+        connection_of(self.segue.project.database).validate_no_broken_transaction()
+        with self.segue.engine.reading():  # a worker would try again, without end
+            pass
+        super().work()
 
     def restore(self) -> None:
         """Let all tasks be as before the test replaced them."""

@@ -57,9 +57,7 @@ def without_options_of_django(words: list[str]) -> list[str]:
 def _run(words: list[str], program: str) -> None:
     try:
         project = project_settings()
-        setup = Setup(
-            database=url_of(project.database), namespace=project.namespace or None, apps=(CODE,), program=program
-        )
+        setup = Setup(database=url_of(project.database), namespace=project.namespace, apps=(CODE,), program=program)
     except SegueError as error:
         sys.stderr.write(f"segue: {error}\n")
         sys.exit(2)
