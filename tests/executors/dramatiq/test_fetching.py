@@ -52,3 +52,25 @@ def test_what_cannot_be_read_is_left_out(sqlite_url: str, own_redis: str, caplog
         broker.do_enqueue("default", "strange", b"no message")
         assert project.result(Chain(project.message("add", 1), project.message("add", 2))) == 2
         assert "cannot be read" in caplog.text
+
+
+def test_what_cannot_be_handed_on_keeps_no_other_back(
+    sqlite_url: str, own_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_project(f"{own_redis}/0", sqlite_url) as project, working(project, threads=4) as worker:
+        consumer = consumer_of(worker, "default")
+        consumer.prefetch = 0
+        time.sleep(0.3)  # it may just ask
+        thread, failed = worker.consumers["default"], list[str]()
+        really = thread.handle_message
+
+        def fails_once(message: Any) -> None:
+            if not failed:
+                failed.append(message.message_id)
+                raise OSError("a middleware has a bug")
+            really(message)
+
+        monkeypatch.setattr(thread, "handle_message", fails_once)
+        run = project.segue.start(Group(*(project.message("add", number) for number in range(3))))
+        wait_until(lambda: sum(step.status == "succeeded" for step in run.steps()) == 2)
+        assert failed[0] not in consumer.queued_message_ids

@@ -16,7 +16,7 @@ from segue import Resources, shell
 from segue.dispatcher.dispatcher import FIRST_ID
 from segue.dispatcher.protocol import Push, Submission
 from segue.engine import pushing
-from segue.executors.commands.programs import Answer, Programs
+from segue.executors.programs import Answer, Programs
 from tests.docs.pages import DOCS, blocks
 from tests.executors.grid_engine.conftest import Bench
 from tests.servers.grid_engine import GridEngine, running_grid_engine
@@ -33,6 +33,7 @@ def test_results_and_errors_of_jobs(bench: Bench, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SECRET", "geheim")
     tasks, start = bench.tasks, bench.segue.start
     (bench.folder / "token").write_text("geheim")
+    (bench.folder / "token").chmod(0o600)
     runs = {
         "container": start(tasks.measured(f"file:{bench.folder}/token")),
         "secret": start(tasks.measured("vault/token")),

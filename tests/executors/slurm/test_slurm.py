@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segue.authoring import task as make_task
 from segue.dispatcher.protocol import Push, Submission, UnsureError
-from segue.executors.slurm import commands
+from segue.executors.programs import Answer, Programs
 from segue.model import Job
 from segue.testing import POLLED_CASES, PolledCase, check_polled
 from tests.executors.slurm.conftest import Bench
@@ -100,17 +101,17 @@ def test_a_job_that_is_ended_by_hand_is_lost_and_tried_again(bench: Bench) -> No
 
 
 def test_a_submission_whose_reply_is_lost_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    really = commands.run
+    really = Programs.run
 
-    def losing(words: list[str], **more: object) -> commands.Answer:
-        answer = really(words, **more)  # type: ignore[arg-type]
-        return commands.Answer(None, "", "sbatch did not answer") if words[0] == "sbatch" else answer
+    def losing(self: Programs, words: list[str], **more: Any) -> Answer:
+        answer = really(self, words, **more)
+        return Answer(None, "", "sbatch did not answer") if words[0] == "sbatch" else answer
 
     before = len(bench.jobs())
-    monkeypatch.setattr(commands, "run", losing)
+    monkeypatch.setattr(Programs, "run", losing)
     runs = [bench.segue.start(bench.tasks.double.s(number)) for number in range(5)]
     bench.dispatcher.run_once()
-    monkeypatch.setattr(commands, "run", really)
+    monkeypatch.setattr(Programs, "run", really)
     bench.finish(*runs)
     assert [run.result() for run in runs] == [0, 2, 4, 6, 8]
     assert [run.steps()[0].attempt for run in runs] == [1] * 5
@@ -123,10 +124,8 @@ def test_of_two_jobs_with_one_name_only_one_runs_the_task(bench: Bench) -> None:
     bench.until(lambda: run.steps()[0].handle)
     [folder] = bench.folder.glob("jobs/*")
     script = f"#!/bin/sh\nexec {sys.executable} -m segue run-step {folder}\n"
-    second = commands.run(
-        ["sbatch", "--parsable", f"--job-name={folder.name}", f"--output={folder}/output"],
-        environment={"SLURM_CONF": bench.cluster.conf}, script=script, seconds=5,
-    )  # fmt: skip
+    words = ["sbatch", "--parsable", f"--job-name={folder.name}", f"--output={folder}/output"]
+    second = bench.executor._cluster._programs.run(words, given=script)
     both = ",".join([str(run.steps()[0].handle), second.out.strip()])
     bench.until(
         lambda: bench.cluster.ask("squeue", "-h", "-t", "FAILED", "-j", both, "-o", "%T") and bench.began("once")

@@ -15,7 +15,6 @@ Example::
     grid_engine  Grid Engine; tested with 8.1.9
     pbs, lsf     PBS Pro and OpenPBS, and LSF; tested with recorded answers only
     script       the script of a job
-    programs     the programs, each with a time limit and no more of the environment than it needs
 """
 
 from segue.executors.commands.grid_engine import GridEngine

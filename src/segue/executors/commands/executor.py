@@ -35,8 +35,7 @@ from segue.dispatcher.protocol import (
 from segue.dispatcher.registry import register
 from segue.dispatcher.work import work_of
 from segue.errors import DefinitionError
-from segue.executors.commands import programs
-from segue.executors.commands.programs import Programs
+from segue.executors import programs
 from segue.executors.commands.script import in_container, script_of
 from segue.executors.commands.system import (
     SIGNALS_FROM,
@@ -46,6 +45,8 @@ from segue.executors.commands.system import (
     checked_options,
     end_of,
 )
+from segue.executors.programs import Programs
+from segue.executors.secret_files import secret_files
 from segue.given import shown
 
 ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "TZ", "PYTHONPATH")
@@ -64,9 +65,12 @@ class BatchExecutor:
     def __init__(
         self, name: str, system: BatchSystem, *, folder: str, modules: Sequence[str] = (), setup: str = "",
         python: str = sys.executable, where: str | None = None, environment: Sequence[str] = ENVIRONMENT,
+        secrets: str | None = None,
         settings: Mapping[str, str] | None = None, runtime: Sequence[str] = APPTAINER, pace: Pace | None = None,
         command_seconds: float = programs.SECONDS, options: Mapping[str, Any],
     ) -> None:  # fmt: skip
+        if secrets is not None and not Path(secrets).is_absolute():
+            raise DefinitionError(f"{type(self).__name__}({shown(name)}): secrets={shown(secrets)} is no absolute path")
         if not _FOLDER.fullmatch(folder):
             raise DefinitionError(
                 f"{type(self).__name__}({shown(name)}): folder={shown(folder)} is not an absolute path of letters, "
@@ -81,10 +85,11 @@ class BatchExecutor:
         self._python = python
         self._where = where or str(Path.cwd())
         self._environment = tuple(environment)
+        self._secrets = secrets
         self._runtime = tuple(runtime)
         self._options = dict(options)
         self._programs = Programs(
-            names=environment, prefixes=system.prefixes, settings=settings or {}, seconds=command_seconds
+            system.title, names=environment, prefixes=system.prefixes, settings=settings or {}, seconds=command_seconds
         )
         self._deleted: dict[tuple[str, str], None] = {}  # jobs that were ended before they began, the latest last
         self._reasons: dict[str, str] = {}  # why jobs are stuck, by id
@@ -104,7 +109,8 @@ class BatchExecutor:
         words = self.system.submit(Asked(push.name, folder, work, options, variables))
         script = script_of(
             folder, in_container(work, folder, self._runtime), setup=self._setup, where=self._where,
-            job_id=self.system.job_id, signals=self.system.signals, redirects=not self.system.keeps_output,
+            secrets=secret_files(work.secrets, self._secrets), job_id=self.system.job_id, signals=self.system.signals,
+            redirects=not self.system.keeps_output,
         )  # fmt: skip
         try:
             if work.command is None:

@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 
 from segue.dispatcher.protocol import BlindError, BusyError, Cause, Phase, RefusedError, UnsureError
 from segue.executors.commands.executor import BatchExecutor
-from segue.executors.commands.programs import Answer
 from segue.executors.commands.system import (
     BUSY_SECONDS,
     SIGNALS_FROM,
@@ -24,6 +23,7 @@ from segue.executors.commands.system import (
     refuse_kind,
     split,
 )
+from segue.executors.programs import Answer
 
 _SUBMITTED = re.compile(r"(\d+)")
 _BUSY = ("jobs are allowed", "job limit", "limit of", "maximum number of jobs", "is no submit host", "too many")
@@ -213,8 +213,9 @@ class GridEngine(BatchExecutor):
 
     `folder` must be the same on this machine and on the nodes, and only this user should write there. `modules` define
     the tasks. `setup` is shell that runs before Python, such as `module load`. `environment` names the variables that
-    go along. `settings` are variables for Grid Engine's programs, such as `SGE_ROOT`. `notify=False` ends jobs without
-    the warning of `qsub -notify`. `runtime` are the words that run an image.
+    go along. `secrets` is a folder with a file for each secret. `settings` are variables for Grid Engine's programs,
+    such as `SGE_ROOT`. `notify=False` ends jobs without the warning of `qsub -notify`. `runtime` are the words that run
+    an image.
 
     The other options are defaults of jobs, which `push={...}` of a task changes: `queue`, `project`, `account`,
     `priority`, `parallel` (the parallel environment of several processors, "smp"), `qsub` (a list of further words),

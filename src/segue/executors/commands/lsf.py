@@ -12,7 +12,6 @@ from typing import Any
 
 from segue.dispatcher.protocol import BlindError, BusyError, Cause, Phase, RefusedError, UnsureError
 from segue.executors.commands.executor import BatchExecutor
-from segue.executors.commands.programs import Answer
 from segue.executors.commands.system import (
     BUSY_SECONDS,
     Asked,
@@ -24,6 +23,7 @@ from segue.executors.commands.system import (
     mebibytes,
     split,
 )
+from segue.executors.programs import Answer
 
 FIELDS = ("jobid", "stat", "exit_code", "exec_host", "job_name", "exit_reason", "pend_reason")
 _FORMAT = f"{' '.join(FIELDS)} delimiter='|'"

@@ -12,7 +12,6 @@ from typing import Any
 
 from segue.dispatcher.protocol import BlindError, BusyError, Cause, Phase, RefusedError, UnsureError
 from segue.executors.commands.executor import BatchExecutor
-from segue.executors.commands.programs import Answer
 from segue.executors.commands.system import (
     BUSY_SECONDS,
     Asked,
@@ -25,6 +24,7 @@ from segue.executors.commands.system import (
     refuse_kind,
     split,
 )
+from segue.executors.programs import Answer
 
 _ID = re.compile(r"(\d+)(?:\.\S*)?")
 _BUSY = ("limit on the number of jobs", "maximum number of jobs", "per-user limit", "per-project limit", "would exceed",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segue.attempt import spool
-from segue.dispatcher.protocol import RefusedError
 from segue.dispatcher.work import RESULT, Work
 from segue.executors.commands.system import ASKED_TO_END, NO_FOLDER
+from segue.executors.secret_files import secret_lines
 
 JOB_ID = "SEGUE_JOB_ID"
-_SECRET = "file:"
+NONE: Mapping[str, Path] = {}
 
 _HEAD = """\
 #!/bin/sh
@@ -28,12 +28,14 @@ if ! (set -C; printf %s "${job_id}" > {begun}) 2> /dev/null; then
 fi
 """
 # A signal that announces the end of the job goes to the whole group on some systems, so the child ignores what it does
-# not know, and gets SIGTERM from here. `wait` returns at a signal: the child may still be there.
+# not know, and gets SIGTERM from here, also for a signal that came before it was there. `wait` returns at a signal: the
+# child may still be there.
 _RUN = """\
-asked=
-{ignore}{run} &
+asked= child=
+trap 'asked=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null' {signals}
+({ignore}exec {run}) &
 child=$!
-trap 'asked=1; kill -TERM "$child" 2> /dev/null' {signals}
+[ -z "$asked" ] || kill -TERM "$child" 2> /dev/null
 wait "$child"
 code=$?
 while kill -0 "$child" 2> /dev/null; do wait "$child"; code=$?; done
@@ -47,25 +49,23 @@ printf %s "$code" > {ended}.part && mv {ended}.part {ended}
 
 
 def script_of(
-    folder: Path, work: Work, *, setup: str, where: str, job_id: str, signals: Sequence[str], redirects: bool
-) -> str:
-    """The script: `setup`, then the words of the work, and what their end leaves behind.
-
-    Raises RefusedError for a variable or a secret that cannot be.
-    """
+    folder: Path, work: Work, *, setup: str, where: str, job_id: str, signals: Sequence[str], redirects: bool,
+    secrets: Mapping[str, Path] = NONE,
+) -> str:  # fmt: skip
+    """The script: `setup`, then the words of the work, and what their end leaves behind."""
     at = {name: shlex.quote(str(folder / name)) for name in (spool.BEGUN, spool.EXIT_CODE, spool.OUTPUT)}
     redirect = f"exec >> {at[spool.OUTPUT]} 2>&1\n" if redirects else ""
     text = _HEAD.format(
         folder=shlex.quote(str(folder)), no_folder=NO_FOLDER, redirect=redirect, where=shlex.quote(where), setup=setup,
         job_id=JOB_ID, id_word=f'"{job_id}"',
     )  # fmt: skip
-    text += _variables(folder, work)
+    text += _variables(folder, work, secrets)
     if work.command is not None:
         if work.cwd is not None and work.image is None:
             text += f"cd {shlex.quote(work.cwd)} || exit 1\n"
         text += _BEGIN.format(job_id=JOB_ID, begun=at[spool.BEGUN], not_mine=spool.NOT_MINE)
     ignored = " ".join(name for name in signals if name not in ("TERM", "INT"))
-    ignore = f"trap '' {ignored}\n" if ignored else ""
+    ignore = f"trap '' {ignored}; " if ignored else ""
     text += _RUN.format(run=shlex.join(work.words), signals=" ".join(signals), ignore=ignore)
     if work.command is not None:
         text += _END.format(asked_to_end=ASKED_TO_END, ended=at[spool.EXIT_CODE])
@@ -86,7 +86,7 @@ def in_container(work: Work, folder: Path, runtime: Sequence[str]) -> Work:
     return work._replace(words=(*words, *work.words))
 
 
-def _variables(folder: Path, work: Work) -> str:
+def _variables(folder: Path, work: Work, secrets: Mapping[str, Path]) -> str:
     """The lines that set the variables. Secrets are read on the machine, and are in no file of Segue's."""
     lines = []
     values = dict(work.environment)
@@ -94,13 +94,5 @@ def _variables(folder: Path, work: Work) -> str:
         values[RESULT] = str(folder / spool.RESULT)
     for name, value in sorted(values.items()):
         lines.append(f"export {name}={shlex.quote(value)}\n")
-    for name, reference in sorted(work.secrets.items()):
-        path = reference.removeprefix(_SECRET)
-        if not reference.startswith(_SECRET) or not path.startswith("/"):
-            raise RefusedError(
-                f"the secret {name} is {reference!r}; on a batch system a secret is a file that only you may read: "
-                "secrets={'TOKEN': 'file:/home/me/.token'}"
-            )
-        quoted = shlex.quote(path)
-        lines.append(f"{name}=$(cat {quoted}) || {{ echo cannot read {quoted}; exit 1; }}\nexport {name}\n")
+    lines += [f"{line}\n" for line in secret_lines(secrets)]
     return "".join(lines)

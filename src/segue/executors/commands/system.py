@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from segue.attempt import spool
 from segue.dispatcher.protocol import Cause, Phase, RefusedError, Sighting
 from segue.dispatcher.work import Work
-from segue.executors.commands.programs import Answer
+from segue.executors.programs import Answer
 
 BUSY_SECONDS = 30.0
 GRACE_SECONDS = 60  # by which the limit of the system is later than that of a task, whose own error says more
@@ -18,7 +18,7 @@ MIB = 2**20
 SIGNALS_FROM = 128  # an exit code above says, by convention, that a signal ended a process
 
 ARGUMENTS = frozenset({
-    "modules", "setup", "python", "where", "environment", "settings", "runtime", "pace", "command_seconds"
+    "modules", "setup", "python", "where", "environment", "secrets", "settings", "runtime", "pace", "command_seconds"
 })  # fmt: skip
 NO_FOLDER = 84
 """The exit code of a job on whose machine the shared folder is missing."""

@@ -96,7 +96,11 @@ def _hand_on(thread: Any, consumer: Any, data: bytes) -> None:
         logger.exception("A message in queue %s cannot be read", consumer.queue_name)
         return
     consumer.queued_message_ids.add(message.message_id)
-    thread.handle_message(MessageProxy(message))
+    try:
+        thread.handle_message(MessageProxy(message))
+    except Exception:  # of a middleware; those that were fetched with it must be handed on
+        consumer.queued_message_ids.discard(message.message_id)
+        logger.exception("Message %s of queue %s cannot be handed on", message.message_id, consumer.queue_name)
 
 
 def _consumer(thread: Any) -> Any:

@@ -15,7 +15,6 @@ Example::
     sbatch      the words of `sbatch`
     names       how pushes are named: jobs, ids, folders
     asking      what the cluster is asked and told
-    commands    Slurm's programs, each with a time limit
     meaning     what their answers mean; pure
 """
 

@@ -6,10 +6,11 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from segue.dispatcher.protocol import BlindError, BusyError, Push
-from segue.executors.slurm import commands, meaning, names
+from segue.executors.programs import Answer, Programs
+from segue.executors.slurm import meaning, names
 from segue.executors.slurm.meaning import JobLine
 from segue.executors.slurm.names import Called
 
@@ -58,17 +59,16 @@ class Jobs:
 
 
 class Cluster:
-    """Slurm's programs with one configuration. Questions raise BlindError if they are not answered."""
+    """A cluster behind Slurm's programs. Questions raise BlindError if they are not answered."""
 
-    def __init__(self, environment: Mapping[str, str], seconds: float) -> None:
-        self._environment = environment
-        self._seconds = seconds
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
         self._array_size: int | None = None
 
     def submit(self, words: Sequence[str], script: str) -> str:
         """Call `sbatch`; the id of the job. Raises RefusedError, BusyError or UnsureError."""
         try:
-            answer = commands.run(words, environment=self._environment, script=script, seconds=self._seconds)
+            answer = self._programs.run(words, given=script)
         except OSError as error:
             raise BusyError(f"sbatch cannot be run: {error}. Is Slurm installed on this machine?") from error
         try:
@@ -110,7 +110,7 @@ class Cluster:
             some = ",".join(ids[first : first + _WORDS_AT_ONCE])
             words = ["sacct", "-X", "-n", "-P", "-S", "now-30days", "-j", some, "-o", ",".join(meaning.ACCOUNTED)]
             try:
-                answer = commands.run(words, environment=self._environment, seconds=self._seconds)
+                answer = self._programs.run(words)
             except OSError:
                 break
             if answer.code != 0:
@@ -142,5 +142,5 @@ class Cluster:
             return ""  # it does not know a single one of them
         raise BlindError(answer.err or f"squeue ended with exit code {answer.code}")
 
-    def _ask(self, *words: str) -> commands.Answer:
-        return commands.ask(words, environment=self._environment, seconds=self._seconds)
+    def _ask(self, *words: str) -> Answer:
+        return self._programs.ask(words)

@@ -27,17 +27,20 @@ from segue.dispatcher.protocol import (
 from segue.dispatcher.registry import register
 from segue.dispatcher.work import Work, work_of
 from segue.errors import DefinitionError
-from segue.executors.slurm import commands, meaning, names
+from segue.executors.programs import SECONDS, Programs
+from segue.executors.secret_files import secret_files
+from segue.executors.slurm import meaning, names
 from segue.executors.slurm.asking import Cluster, Jobs
 from segue.executors.slurm.phantoms import Phantoms
 from segue.executors.slurm.sbatch import named_words, words_of
-from segue.executors.slurm.script import array_script_of, own_part, parts_of, script_of, secret_files
+from segue.executors.slurm.script import array_script_of, own_part, parts_of, script_of
 from segue.given import finite, shown
 
 ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "TZ", "PYTHONPATH")
 APPTAINER = ("apptainer", "exec")
 PACE = Pace(call_seconds=30.0, at_once=1000, looks_at_once=20_000, submits_at_once=1000, window=5000)
 LAUNCH_SECONDS = 300.0
+PREFIXES = ("SLURM_", "SBATCH_")
 _STUCK = "an operator must release or end it"
 
 
@@ -62,7 +65,7 @@ class Slurm:
         self, name: str, *, folder: str, modules: Sequence[str] = (), setup: str = "", python: str = sys.executable,
         where: str | None = None, environment: Sequence[str] = ENVIRONMENT, secrets: str | None = None,
         runner: Sequence[str] = APPTAINER, slurm_conf: str | None = None, arrays: bool = True,
-        pace: Pace | None = None, command_seconds: float = commands.SECONDS, launch_seconds: float = LAUNCH_SECONDS,
+        pace: Pace | None = None, command_seconds: float = SECONDS, launch_seconds: float = LAUNCH_SECONDS,
         **options: Any,
     ) -> None:  # fmt: skip
         for given, path in (("folder", folder), ("secrets", secrets)):
@@ -83,7 +86,10 @@ class Slurm:
         self._secrets = secrets
         self._runner = tuple(runner)
         self._arrays = arrays
-        self._cluster = Cluster({"SLURM_CONF": slurm_conf} if slurm_conf else {}, command_seconds)
+        settings = {"SLURM_CONF": slurm_conf} if slurm_conf else {}
+        self._cluster = Cluster(
+            Programs("Slurm", names=environment, prefixes=PREFIXES, settings=settings, seconds=command_seconds)
+        )
         self._phantoms = Phantoms(launch_seconds)
         self._options = options
         register(self)
@@ -146,7 +152,7 @@ class Slurm:
         return work_of(submission, run_step=[self._python, "-m", "segue", "run-step"])
 
     def _own(self, work: Work) -> str:
-        return own_part(work, secrets=secret_files(work, self._secrets), runner=self._runner)
+        return own_part(work, secrets=secret_files(work.secrets, self._secrets), runner=self._runner)
 
     # What is outside --------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from segue.dispatcher.protocol import BusyError, Cause, Phase, RefusedError, Sighting, UnsureError
-from segue.executors.slurm.commands import Answer
+from segue.executors.programs import Answer
 from segue.executors.slurm.names import expanded
 
 FIELDS = ("JobArrayID", "Name", "State", "Reason", "exit_code", "NodeList")
@@ -63,7 +63,7 @@ def submitted(answer: Answer) -> str:
         return found[1]
     said = answer.err.removeprefix("sbatch: error: ") or answer.out.strip() or f"exit code {answer.code}"
     low = said.lower()
-    was_killed = answer.code is None or answer.code < 0 or not (answer.err or answer.out.strip())
+    was_killed = not answer.is_whole or not (answer.err or answer.out.strip())
     if was_killed or answer.code == 0 or any(word in low for word in _UNSURE):
         raise UnsureError(said)
     if _ARRAY_TOO_LARGE in low:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segue.attempt import spool
-from segue.dispatcher.protocol import RefusedError
 from segue.dispatcher.work import RESULT, Work
+from segue.executors.secret_files import secret_lines
 
 PLACE = '"$SLURM_ARRAY_TASK_ID"'
 
@@ -31,9 +31,11 @@ if [ -n "$SLURM_ARRAY_TASK_ID" ]; then who="$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_T
 if ! (set -C; printf %s "$who" > "$here/{spool.BEGUN}") 2> /dev/null; then
     exit {spool.NOT_MINE}
 fi
+asked= child=
+trap 'asked=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null' TERM INT
 "$@" &
 child=$!
-trap 'kill -TERM "$child" 2> /dev/null' TERM INT
+[ -z "$asked" ] || kill -TERM "$child" 2> /dev/null
 wait "$child"
 code=$?
 while kill -0 "$child" 2> /dev/null; do wait "$child"; code=$?; done
@@ -63,11 +65,10 @@ def parts_of(parts: Mapping[int, str]) -> str:
 def own_part(work: Work, *, secrets: Mapping[str, Path], runner: Sequence[str]) -> str:
     """What is the attempt's own: its variables and words, which may use `$here`.
 
-    The values of secrets are read on the machine that runs it. `runner` runs commands in an image. Raises RefusedError.
+    The values of secrets are read on the machine that runs it. `runner` runs commands in an image.
     """
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(work.environment.items())]
-    for name, path in sorted(secrets.items()):
-        lines += [f'{name}="$(cat {shlex.quote(str(path))})" || exit 1', f"export {name}"]
+    lines += secret_lines(secrets)
     if work.command is None:
         return "\n".join([*lines, f'set -- {shlex.join(work.words)} "$here"', ""])
     lines.append(f'export {RESULT}="$here/{spool.RESULT}"')
@@ -85,28 +86,6 @@ def image_of(image: str) -> str:
     if image.startswith(("/", "./")) or "://" in image:
         return image
     return f"docker://{image}"
-
-
-def secret_files(work: Work, folder: str | None) -> dict[str, Path]:
-    """The files that hold its secrets, by variable. Raises RefusedError for one that others might read, or none."""
-    found = {}
-    for name, reference in work.secrets.items():
-        if folder is None:
-            raise RefusedError(
-                f"the secret {name} has no folder to be read from; give Slurm(..., secrets='/shared/secrets'), and "
-                f"write its value into the file {reference} there, with mode 0600"
-            )
-        path = Path(folder, reference)
-        if Path(reference).is_absolute() or ".." in Path(reference).parts:
-            raise RefusedError(f"the secret {name} is read from {reference!r}, which is not a name in {folder}")
-        try:
-            mode = path.stat().st_mode
-        except OSError as error:
-            raise RefusedError(f"the secret {name} cannot be read: {error}") from error
-        if mode & 0o077:
-            raise RefusedError(f"others may read {path}, the secret {name}; run: chmod 600 {path}")
-        found[name] = path
-    return found
 
 
 _MAKE = '[ -d "$here" ] || mkdir -m 700 "$here" || exit 1\n'

@@ -110,7 +110,9 @@ UPDATE segue_runs SET admitted_at = :now WHERE id = :run_id;
 UPDATE segue_runs SET limit_name = :name, limit_key = :key WHERE id = :run_id AND admitted_at IS NULL;
 
 -- name: check_begun_early
-SELECT id, 'the run began before its run_at' FROM segue_runs WHERE run_at IS NOT NULL AND started_at < run_at;
+-- Steps of finalizers may: of a run that was cancelled before.
+SELECT r.id, 'step ' || s.step || ' began before the run_at of its run' FROM segue_runs r
+JOIN segue_steps s ON s.run_id = r.id AND s.hook IS NULL AND s.started_at < r.run_at WHERE r.run_at IS NOT NULL;
 
 -- name: set_run_at
 UPDATE segue_runs SET run_at = :run_at WHERE id = :run_id;

@@ -1,4 +1,4 @@
-"""The programs of a batch system, each with a time limit: while its master is away, some wait for it.
+"""The programs of batch systems, each with a time limit: while their master is away, some wait for it.
 
 They get the variables that are named, and no others. A site may be set up to give jobs the whole environment of who
 submits them; then no password of the dispatcher's may be in it.
@@ -39,8 +39,10 @@ class Programs:
     """Runs programs with the variables `names`, those that begin with one of `prefixes`, and `settings`."""
 
     def __init__(
-        self, *, names: Sequence[str], prefixes: tuple[str, ...], settings: Mapping[str, str], seconds: float
-    ) -> None:
+        self, title: str, *, names: Sequence[str], prefixes: tuple[str, ...], settings: Mapping[str, str],
+        seconds: float,
+    ) -> None:  # fmt: skip
+        self._title = title
         self._names = frozenset((*ALWAYS, *names))
         self._prefixes = prefixes
         self._settings = dict(settings)
@@ -69,7 +71,7 @@ class Programs:
         try:
             answer = self.run(words)
         except OSError as error:
-            raise BlindError(f"{words[0]} cannot be run: {error}. Is the batch system's client installed?") from error
+            raise BlindError(f"{words[0]} cannot be run: {error}. Is {self._title} installed here?") from error
         if answer.code is None:
             raise BlindError(answer.err)
         return answer
