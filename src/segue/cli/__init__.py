@@ -2,6 +2,7 @@
 
 ==============  ====================================================================
 `root`          the command itself: the list of sub-commands, and how errors are shown
+`completing`    what the Tab key completes
 `usage`         wrong usage: messages, and what may have been meant
 `options`       the options of every sub-command: `--database`, `-A`, `--json`, `--debug`
 `application`   imports the user's modules and finds a workflow by its name
@@ -21,6 +22,8 @@ Importing this package imports none of them.
 
 from __future__ import annotations
 
+import os
+
 
 def main() -> None:
     """The entry point of the command line."""
@@ -34,6 +37,8 @@ def _run() -> None:
     from segue.worker import own_process  # noqa: PLC0415 - see below
 
     own_process.open_standard_descriptors()  # before anything opens a file
+    if "_SEGUE_COMPLETE" in os.environ:
+        from segue.cli import completing  # noqa: F401, PLC0415 - knows how to answer a shell
     from segue.cli.root import segue  # noqa: PLC0415 - the package can be imported without click
 
     try:

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
+from segue.cli.completing import complete_runs
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
@@ -43,7 +44,7 @@ STEPS_OF_ONE_NAME = 20
 
 @click.command(short_help="Show a run and its steps.")
 @with_setup
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
 @click.option(
     "--step",
     "step_name",

@@ -18,6 +18,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from segue.cli.completing import complete_queues
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import PrintableFormatter, console, print_json, print_line, say_now
@@ -103,6 +104,7 @@ _HIRING = (
         "--queue",
         "-q",
         "queues",
+        shell_complete=complete_queues,
         multiple=True,
         metavar="NAME",
         help=f"Work on this queue (repeatable, or a,b,c). [default: {DEFAULT_QUEUE}]",

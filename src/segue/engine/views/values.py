@@ -28,11 +28,12 @@ def _arguments(tx: Transaction, run_id: str, step: StepInfo) -> list[Any] | None
     rows = tx.all("step_arguments", run_id=run_id, step=step.step)
     if not rows or step.task is None:  # a join has none
         return None
-    template = arguments_of(rows[0][4])
+    [(_name, _task, _is_join, _status, args, filled_from, _lane, _planned_lane)] = rows
+    template = arguments_of(args)
     if template is None:
         return None
     try:
-        holes = decode_holes(rows[0][5])
+        holes = decode_holes(filled_from)
         values = load(tx, run_id, {number for hole in holes for number in steps_in(hole.what) if number != RUN})
         if any(RUN in steps_in(hole.what) for hole in holes):
             _add_outcome_of_run(tx, run_id, step, values)
@@ -44,7 +45,7 @@ def _arguments(tx: Transaction, run_id: str, step: StepInfo) -> list[Any] | None
 
 
 def _add_outcome_of_run(tx: Transaction, run_id: str, step: StepInfo, values: Values) -> None:
-    """What a hook is told of its run; null before the run has an outcome."""
+    """What a hook receives about its run; null before the run has an outcome."""
     is_due = step.attempt > 0 or step.status is not StepStatus.BLOCKED
     values[RUN] = hook_value(tx, run_id, step.step) if is_due else "null"
 
