@@ -12,6 +12,7 @@
 `reasons`       why a run does not move, in one line or one word
 `suggestions`   commands to type after a run that failed
 `rendering`     draws the tree of a run's steps, progress bars and headings
+`reloading`     lets `segue dev` load changed code
 `board`         the newest runs, as `segue dev` shows them while it works
 ==============  ====================================================================
 
