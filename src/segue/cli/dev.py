@@ -76,7 +76,7 @@ def command(setup: Setup, /, no_reload: bool, as_json: bool, **worker_arguments:
             def begin() -> None:
                 (banner.print_json if as_json else banner.print)()
                 beside_it.enter_context(board)
-                beside_it.enter_context(Watch(segue, board))
+                beside_it.enter_context(Watch(setup, segue, board))
                 if not no_reload:
                     beside_it.enter_context(reloading)
                 if not hired.no_chores:
