@@ -115,3 +115,10 @@ def test_dev_logs_once_what_only_a_person_can_remove(segue: Segue, caplog: pytes
 def test_the_main_reason_is_the_one_that_a_person_must_remove(codes: list[str], main: str | None) -> None:
     found = main_reason([Reason(code, None, "") for code in codes])
     assert (found.code if found else None) == main
+
+
+@pytest.mark.usefixtures("worker")
+def test_workers_counts_the_tasks_of_the_user_as_the_banner_does(shell: Shell) -> None:
+    [heading, line] = shell("workers").stdout.splitlines()
+    assert heading.split()[4] == "tasks"
+    assert line.split()[:7] == ["here", "running", "none", "×", "1", "default", "3"]  # and two of Segue's own
