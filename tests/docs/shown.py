@@ -14,7 +14,7 @@ _FORMS = (
     (re.compile(r"\bsegue \d+\.\d+\.\d+(\.dev\d+)?"), "segue VERSION"),
     (RUN_ID, "ID"),
     (re.compile(r"^[0-9a-f]{8}\b", re.MULTILINE), "ID"),  # the short id, in the first column of a table
-    (re.compile(r"\b(segue retry|segue show) [0-9a-f]{8}\b"), r"\1 ID"),
+    (re.compile(r"\b(segue (?:retry|show|send|resume)) [0-9a-f]{8}\b"), r"\1 ID"),
     (re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=\d{4}-)"), ""),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00| [A-Z]{3,4})?"), "WHEN"),
     (re.compile(r"\b\d\d:\d\d:\d\d UTC"), "WHEN"),

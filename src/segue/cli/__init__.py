@@ -2,6 +2,7 @@
 
 ==============  ====================================================================
 `root`          the command itself: the list of sub-commands, and how errors are shown
+`completing`    what the Tab key completes
 `usage`         wrong usage: messages, and what may have been meant
 `options`       the options of every sub-command: `--database`, `-A`, `--json`, `--debug`
 `application`   imports the user's modules and finds a workflow by its name
@@ -11,6 +12,7 @@
 `reasons`       why a run does not move, in one line or one word
 `suggestions`   commands to type after a run that failed
 `rendering`     draws the tree of a run's steps, progress bars and headings
+`reloading`     lets `segue dev` load changed code
 `board`         the newest runs, as `segue dev` shows them while it works
 ==============  ====================================================================
 
@@ -21,6 +23,7 @@ Importing this package imports none of them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,6 +43,8 @@ def _run(words: Sequence[str] | None, setup: Setup | None) -> None:
     from segue.worker import own_process  # noqa: PLC0415 - see below
 
     own_process.open_standard_descriptors()  # before anything opens a file
+    if "_SEGUE_COMPLETE" in os.environ:
+        from segue.cli import completing  # noqa: F401, PLC0415 - knows how to answer a shell
     from segue.cli.root import segue  # noqa: PLC0415 - the package can be imported without click
 
     try:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.across import records, with_namespaces
+from segue.cli.completing import complete_workflows
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
@@ -21,7 +22,9 @@ from segue.times import ago
 
 @click.command(short_help="List the steps that wait for a message.")
 @with_setup
-@click.option("--workflow", metavar="NAME", help="Only steps of this workflow (its full name).")
+@click.option(
+    "--workflow", metavar="NAME", shell_complete=complete_workflows, help="Only steps of this workflow (its full name)."
+)
 @click.option("--name", metavar="NAME", help="Only steps that wait for a message of this name.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=100, show_default=True, help="How many at most."

@@ -19,8 +19,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.options import Setup
 from segue.cli.printing import say_now
-from segue.cli.reasons import drawn, main_reasons, reason_text, resting
+from segue.cli.reasons import drawn, is_alarm, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, bar, spent, step_line
 from segue.cli.wording import GLYPHS, STYLES, counts_text
 from segue.client import Run, Segue
@@ -54,7 +55,7 @@ class Moment:
     held: Mapping[str, Reason] = field(default_factory=dict)  # of runs in which nothing runs, why
 
     @classmethod
-    def at(cls, segue: Segue, *, in_detail: bool) -> Moment:
+    def at(cls, setup: Setup, segue: Segue, *, in_detail: bool) -> Moment:
         """Read them now. With `in_detail` also read the steps of the runs that are shown."""
         runs = segue.runs(limit=RUNS_LOOKED_AT)
         active = _active_first(runs)[:ACTIVE_SHOWN] if in_detail else []
@@ -65,7 +66,7 @@ class Moment:
             if counts[run.id].get(StepStatus.RUNNING)
             for step in Run(segue.engine, run.id).steps(status=StepStatus.RUNNING, limit=STEPS_SHOWN)
         ]
-        held = main_reasons(segue, resting(active, counts))
+        held = main_reasons(setup, segue, resting(active, counts))
         return cls(segue.engine.store.now(), runs, counts, running[:STEPS_SHOWN], held)
 
 
@@ -86,15 +87,17 @@ class Board(Protocol):
 
 
 class LogBoard:
-    """A log line whenever a run begins or ends."""
+    """A log line whenever a run begins or ends, and when something holds it back that only a person can remove."""
 
-    in_detail = False
+    in_detail = True
 
     def __init__(self) -> None:
         self._seen: dict[str, RunStatus] | None = None
+        self._said: set[tuple[str, str]] = set()  # of the runs that have not ended, which reasons were logged
 
     def show(self, moment: Moment) -> None:
         """Log the changes since the last call."""
+        self._log_held(moment)
         before, self._seen = self._seen, {run.id: run.status for run in moment.runs}
         if before is None:
             return
@@ -111,6 +114,13 @@ class LogBoard:
                 logger.info("%s %s %s after %s%s", run.workflow, run.id, run.status, took, why)
             elif run.status is not RunStatus.PENDING:
                 logger.info("%s %s is %s", run.workflow, run.id, run.status)
+
+    def _log_held(self, moment: Moment) -> None:
+        held = {(id_, reason.code) for id_, reason in moment.held.items() if is_alarm(reason)}
+        for id_, code in sorted(held - self._said):
+            logger.warning("run %s waits: %s (%s)", id_, moment.held[id_], code)
+        live = {run.id for run in moment.runs if not run.status.is_final}
+        self._said = {said for said in self._said | held if said[0] in live}
 
     def note(self, text: str) -> None:
         """Write it now."""
@@ -173,7 +183,8 @@ class ConsoleHandler(logging.Handler):
 class Watch:
     """Reads and shows the newest runs again and again while its `with` block lasts."""
 
-    def __init__(self, segue: Segue, board: Board) -> None:
+    def __init__(self, setup: Setup, segue: Segue, board: Board) -> None:
+        self._setup = setup
         self._segue = segue
         self._board = board
         self._ended = threading.Event()
@@ -191,7 +202,7 @@ class Watch:
         while True:
             is_last = self._ended.is_set()
             try:
-                self._board.show(Moment.at(self._segue, in_detail=self._board.in_detail))
+                self._board.show(Moment.at(self._setup, self._segue, in_detail=self._board.in_detail))
             except SegueError as error:
                 logger.debug("could not read the runs: %s", error)
             if is_last:

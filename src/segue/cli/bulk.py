@@ -29,6 +29,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from segue.cli.completing import complete_runs
 from segue.cli.filters import filter_options
 from segue.cli.options import AnyCallable, Setup, json_option
 from segue.cli.printing import console, print_json, print_line, put
@@ -110,7 +111,7 @@ def bulk_options(function: AnyCallable) -> AnyCallable:
         click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask for confirmation of filtered runs."),
         click.option("--dry-run", "is_dry_run", is_flag=True, help="Only show which runs would be changed."),
         filter_options,
-        click.argument("run_ids", metavar="[RUN]...", nargs=-1),
+        click.argument("run_ids", metavar="[RUN]...", nargs=-1, shell_complete=complete_runs),
     ):
         gathered = option(gathered)
     return gathered  # type: ignore[return-value]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
+from segue.cli.reloading import Reloading
 from segue.cli.worker import (
     Banner,
     WorkerArguments,
@@ -37,16 +39,18 @@ from segue.scheduler.chores import Chores
 @with_worker_arguments
 @with_log_options
 @with_health_option
+@click.option("--no-reload", is_flag=True, help="Do not load changed code.")
 @json_option
 @pass_setup
 def command(
-    setup: Setup, /, log_options: LogOptions, health: str | None, as_json: bool, **worker_arguments: Any
-) -> None:
+    setup: Setup, /, log_options: LogOptions, health: str | None, no_reload: bool, as_json: bool,
+    **worker_arguments: Any,
+) -> None:  # fmt: skip
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
 
     If the code has executors such as Slurm, it also takes steps to them.
 
-    It stops as `segue worker` does.
+    When a file of your code changes, running steps finish and the new code is loaded. It stops as `segue worker` does.
 
     \b
     Example:
@@ -56,24 +60,36 @@ def command(
     err = console(to_stderr=True)
     is_live = err.is_terminal and not as_json and log_options.is_plain
     log_options.set_up(ConsoleHandler(err) if is_live else None)
+    began = time.time_ns()
     modules = setup.import_apps(required=True)
     with setup.segue() as segue:
         worker = hired.make(segue, modules)
         banner = Banner(worker, hired.options(), without_password(setup.url), words(hired.without), payloads_of(segue))
         board = LiveBoard(err, to_start=setup.follow_up(TO_START)) if is_live else LogBoard()
+        reloading = Reloading(modules, worker.stop, began=began)
+        requests: list[str] = []  # what people asked for by signals
+
+        def say(text: str) -> None:
+            requests.append(text)
+            board.note(text)
+
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
                 beside_it.enter_context(reported(worker.vitals, health))
                 (banner.print_json if as_json else banner.print)()
                 beside_it.enter_context(board)
-                beside_it.enter_context(Watch(segue, board))
+                beside_it.enter_context(Watch(setup, segue, board))
+                if not no_reload:
+                    beside_it.enter_context(reloading)
                 if not hired.no_chores:
                     beside_it.enter_context(Chores(segue.engine))
                     beside_it.enter_context(companions())
                 if executors:
                     beside_it.enter_context(Dispatchers(segue.engine, list(executors.values())))
 
-            forced = work(worker, on_ready=begin, say=board.note)
+            forced = work(worker, on_ready=begin, say=say)
     if forced:
         sys.exit(128 + forced)
+    if reloading.is_due and not requests:
+        reloading.again()

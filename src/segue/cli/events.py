@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.across import records, with_namespaces
+from segue.cli.completing import complete_runs
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
@@ -25,7 +26,7 @@ ALERT = "alert"
 
 @click.command(short_help="List what people did to runs, and alerts.")
 @with_setup
-@click.argument("run_id", metavar="[RUN]", required=False)
+@click.argument("run_id", metavar="[RUN]", required=False, shell_complete=complete_runs)
 @click.option(
     "--kind", "kinds", multiple=True, metavar="KIND",
     help="Only this kind, such as run.paused or step.*; 'alert' for all alerts. Repeatable.",

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from segue.cli.completing import complete_workflows
 from segue.cli.durations import duration_option, typed_duration
 from segue.cli.options import AnyCallable
 from segue.model import RunStatus
@@ -51,7 +52,10 @@ def filter_options(function: AnyCallable) -> AnyCallable:
         ),
         click.option("--tag", multiple=True, metavar="TAG", help="Only runs with this tag (repeatable: all of them)."),
         click.option("--key", help="Only runs with this key."),
-        click.option("--workflow", metavar="NAME", help="Only runs of this workflow (its full name)."),
+        click.option(
+            "--workflow", metavar="NAME", shell_complete=complete_workflows,
+            help="Only runs of this workflow (its full name).",
+        ),
         click.option("--status", type=choice, multiple=True, help="Only runs of this status (repeatable: any)."),
     ):  # fmt: skip
         gathered = option(gathered)

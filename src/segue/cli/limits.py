@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.across import records, with_namespaces
+from segue.cli.completing import complete_limits
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
@@ -64,7 +65,7 @@ def list_(setup: Setup, shares: bool, as_json: bool) -> None:
 
 @command.command("set", short_help="Set the size of a limit.")
 @with_setup
-@click.argument("name")
+@click.argument("name", shell_complete=complete_limits)
 @click.option("--concurrency", type=int, metavar="PLACES", help="How many may run at the same time; 0: none.")
 @click.option("--rate", metavar="RATE", help="How many may start in a period: 10/s, 100/min, 5/30s.")
 @click.option("--burst", type=float, metavar="STARTS", help="How many unused starts may accumulate.")
@@ -90,7 +91,7 @@ def set_(
 
 @command.command("remove", short_help="Remove a limit.")
 @with_setup
-@click.argument("name")
+@click.argument("name", shell_complete=complete_limits)
 @json_option
 @pass_setup
 def remove(setup: Setup, name: str, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
+from segue.cli.options import Setup
 from segue.cli.wording import GLYPHS, STYLES
 from segue.client import Run, Segue
 from segue.client.views import Reason, RunInfo
@@ -75,12 +76,20 @@ def main_reason(reasons: Sequence[Reason]) -> Reason | None:
     codes = {reason.code for reason in reasons}
     if not reasons or "final" in codes or ("paused" not in codes and codes & _MOVES):
         return None
-    by_people = (reason for reason in reasons if reason.code == "paused" or reason.code not in _REASONS)
+    by_people = (reason for reason in reasons if reason.code == "paused" or is_alarm(reason))
     return next(by_people, reasons[0])
 
 
-def main_reasons(segue: Segue, ids: Iterable[str]) -> dict[str, Reason]:
-    """The main reasons of the first runs among these; a run that moves has none."""
+def is_alarm(reason: Reason) -> bool:
+    """Whether only a person can remove it."""
+    return reason.code not in _REASONS
+
+
+def main_reasons(setup: Setup, segue: Segue, ids: Iterable[str]) -> dict[str, Reason]:
+    """The main reasons of the first runs among these; a run that moves has none.
+
+    Their commands name the database if this command does.
+    """
     found: dict[str, Reason] = {}
     for _, id_ in zip(range(MOST_EXPLAINED), ids, strict=False):
         try:
@@ -88,7 +97,7 @@ def main_reasons(segue: Segue, ids: Iterable[str]) -> dict[str, Reason]:
         except RunNotFoundError:  # pruned meanwhile
             continue
         if reason is not None:
-            found[id_] = reason
+            found[id_] = Reason(reason.code, reason.step, setup.follow_up(reason.text))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from segue.authoring import encode
+from segue.cli.completing import complete_runs
 from segue.cli.durations import duration_option
 from segue.cli.options import Setup, pass_setup, with_setup
 from segue.cli.printing import say_json
@@ -14,7 +15,7 @@ from segue.model import short_id
 
 @click.command(short_help="Print the result of a run as JSON.")
 @with_setup
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
 @click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which it always does.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run.")
 @duration_option("--timeout", help="How long to wait; implies --wait.", otherwise="forever")

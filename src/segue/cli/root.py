@@ -71,6 +71,7 @@ COMMANDS = {
     "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),
     "payloads": Entry("segue.cli.payloads", CARE, "Count and delete values in the payload store."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),
+    "completion": Entry("segue.cli.completion", TRY, "Print a script for the Tab key of your shell."),
     "demo": Entry("segue.cli.demo", TRY, "Measure Python's standard library with a workflow."),
     "bench": Entry("segue.cli.bench", TRY, "Measure how fast Segue is on this machine."),
 }

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.across import records, with_namespaces
+from segue.cli.completing import complete_runs
 from segue.cli.filters import filter_options, typed
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
@@ -34,7 +35,9 @@ Counts = Mapping[StepStatus, int]
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=20, show_default=True, help="How many at most."
 )
-@click.option("--before", metavar="RUN", help="The next page: only runs older than this one.")
+@click.option(
+    "--before", metavar="RUN", shell_complete=complete_runs, help="The next page: only runs older than this one."
+)
 @json_option
 @pass_setup
 def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | None, as_json: bool) -> None:
@@ -53,7 +56,7 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
         runs = segue.runs(before=oldest, limit=limit, **filters)
         counts = {run.id: Run(segue.engine, run.id).counts() for run in runs if as_json or not run.status.is_final}
         now = segue.engine.store.now()
-        reasons = {} if as_json else main_reasons(segue, resting(runs, counts))
+        reasons = {} if as_json else main_reasons(setup, segue, resting(runs, counts))
     if as_json:
         print_json(records(setup, runs, lambda run: shown_run(run, counts[run.id])))
         return

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from segue.authoring import Element
 from segue.cli.application import find_work
+from segue.cli.completing import complete_schedules, complete_work
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
@@ -70,7 +71,7 @@ def when_options(*, is_new: bool) -> Callable[[AnyCallable], AnyCallable]:
 @click.command("create", short_help="Create a schedule.")
 @with_setup
 @click.argument("name", metavar="NAME")
-@click.argument("workflow", metavar="WORKFLOW")
+@click.argument("workflow", metavar="WORKFLOW", shell_complete=complete_work)
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
 @when_options(is_new=True)
@@ -101,7 +102,7 @@ def create_command(
 
 @click.command("update", short_help="Change a schedule.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @when_options(is_new=False)
 @json_option
 @pass_setup
@@ -124,7 +125,7 @@ def update_command(setup: Setup, /, name: str, as_json: bool, **when: Any) -> No
 
 @click.command("activate", short_help="Switch a schedule on.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @json_option
 @pass_setup
 def activate_command(setup: Setup, name: str, as_json: bool) -> None:
@@ -141,7 +142,7 @@ def activate_command(setup: Setup, name: str, as_json: bool) -> None:
 
 @click.command("deactivate", short_help="Switch a schedule off.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @json_option
 @pass_setup
 def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
@@ -160,7 +161,7 @@ def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
 
 @click.command("remove", short_help="Remove a schedule.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @json_option
 @pass_setup
 def remove_command(setup: Setup, name: str, as_json: bool) -> None:
@@ -185,7 +186,7 @@ def remove_command(setup: Setup, name: str, as_json: bool) -> None:
 
 @click.command("run", short_help="Start a run of a schedule now.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @json_option
 @pass_setup
 def run_command(setup: Setup, name: str, as_json: bool) -> None:
@@ -208,7 +209,7 @@ def run_command(setup: Setup, name: str, as_json: bool) -> None:
 
 @click.command("backfill", short_help="Start missing ticks of the past.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @click.option("--since", required=True, metavar="MOMENT", help="The first: 2026-11-01, or '2026-11-01 02:00'.")
 @click.option("--until", required=True, metavar="MOMENT", help="The last; a date includes the whole day.")
 @click.option("--dry-run", is_flag=True, help="Only show what would start.")

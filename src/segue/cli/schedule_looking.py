@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.across import records, with_namespaces
+from segue.cli.completing import complete_schedules
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
@@ -69,7 +70,7 @@ def list_command(setup: Setup, workflow: str | None, as_json: bool) -> None:
 
 @click.command("show", short_help="Show a schedule.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @json_option
 @pass_setup
 def show_command(setup: Setup, name: str, as_json: bool) -> None:
@@ -104,7 +105,7 @@ def show_command(setup: Setup, name: str, as_json: bool) -> None:
 
 @click.command("next", short_help="Show the next ticks.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @click.option(
     "-n",
     "--count",
@@ -138,7 +139,7 @@ def next_command(setup: Setup, name: str, count: int, as_json: bool) -> None:
 
 @click.command("ticks", short_help="Show what happened to past ticks.")
 @with_setup
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=20, show_default=True, help="How many at most."
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 from rich.text import Text
 
+from segue.cli.completing import complete_runs
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json
 from segue.cli.start import value_of
@@ -17,7 +18,7 @@ from segue.model import Gate, StepStatus
 
 @click.command(short_help="Send a message to a run.")
 @with_setup
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
 @click.argument("name")
 @click.argument("value", required=False)
 @click.option("--key", help="A message with the same name and key is sent only once.")

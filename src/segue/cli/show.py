@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from segue.cli.checkpoints import checkpoints_table
+from segue.cli.completing import complete_runs
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
@@ -44,7 +45,7 @@ STEPS_OF_ONE_NAME = 20
 
 @click.command(short_help="Show a run and its steps.")
 @with_setup
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
 @click.option(
     "--step",
     "step_name",
@@ -74,7 +75,7 @@ def command(
     with setup.segue() as segue:
         run = segue.get(run_id)
         if follow:
-            status = _follow(segue, run, show_all=show_all, as_json=as_json)
+            status = _follow(setup, segue, run, show_all=show_all, as_json=as_json)
             if status is not RunStatus.SUCCEEDED:
                 sys.exit(1)
         elif step_name is not None:
@@ -118,12 +119,12 @@ class Look:
     reason: Reason | None = None  # why nothing runs
 
     @classmethod
-    def at(cls, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
+    def at(cls, setup: Setup, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
         """Read a run now."""
         info = run.info()
         steps = all_steps(run) if with_steps else []
         counts = run.counts()
-        reason = main_reasons(segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
+        reason = main_reasons(setup, segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
         return cls(segue.engine.store.now(), info, counts, steps, reason)
 
     def picture(self, out: Console, *, show_all: bool) -> RenderableType:
@@ -151,7 +152,7 @@ class Look:
 def _show_run(
     setup: Setup, segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as_json: bool
 ) -> None:  # fmt: skip
-    look = Look.at(segue, run)
+    look = Look.at(setup, segue, run)
     attempts = run.attempts() if with_attempts else []
     events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
@@ -229,14 +230,14 @@ def _print_indented(out: Console, text: str, style: str) -> None:
 # Following -----------------------------------------------------------------------------------------------------------
 
 
-def _follow(segue: Segue, run: Run, *, show_all: bool, as_json: bool) -> RunStatus:
+def _follow(setup: Setup, segue: Segue, run: Run, *, show_all: bool, as_json: bool) -> RunStatus:
     out = console()
     if as_json or not out.is_terminal:
-        return _follow_lines(segue, run, out, as_json=as_json)
+        return _follow_lines(setup, segue, run, out, as_json=as_json)
     with Live(console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             began = time.monotonic()
-            look = Look.at(segue, run)
+            look = Look.at(setup, segue, run)
             if look.run.status.is_final:
                 live.vertical_overflow = "visible"
             live.update(look.picture(out, show_all=show_all), refresh=True)
@@ -245,11 +246,11 @@ def _follow(segue: Segue, run: Run, *, show_all: bool, as_json: bool) -> RunStat
             time.sleep(max(FOLLOW_SECONDS, RESTS * (time.monotonic() - began)))
 
 
-def _follow_lines(segue: Segue, run: Run, out: Console, *, as_json: bool) -> RunStatus:
+def _follow_lines(setup: Setup, segue: Segue, run: Run, out: Console, *, as_json: bool) -> RunStatus:
     last: tuple[RunStatus, dict[StepStatus, int]] | None = None
     told_at = 0.0
     while True:
-        look = Look.at(segue, run, with_steps=False)
+        look = Look.at(setup, segue, run, with_steps=False)
         is_final = look.run.status.is_final
         is_due = as_json or is_final or time.monotonic() - told_at >= PLAIN_SECONDS
         if is_due and (look.run.status, look.counts) != last:

@@ -15,6 +15,7 @@ from rich.text import Text
 from segue.authoring import Task, Workflow, decode_result, encode
 from segue.authoring.values import annotations_of
 from segue.cli.application import find_work
+from segue.cli.completing import complete_work
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_json
@@ -31,7 +32,7 @@ from segue.worker.inline import work_run
 
 @click.command(short_help="Start a run of a workflow.")
 @with_setup
-@click.argument("workflow")
+@click.argument("workflow", shell_complete=complete_work)
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
 @click.option("--key", help="A second start of this workflow with the same key starts nothing and shows the first run.")

@@ -14,6 +14,7 @@ from segue.authoring.secrets import Typed
 from segue.authoring.webhook import WebhookOptions, place_of
 from segue.cli.across import records, with_namespaces
 from segue.cli.application import find_work
+from segue.cli.completing import complete_workflows
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
@@ -91,7 +92,7 @@ def list_command(setup: Setup, as_json: bool) -> None:
     required=True,
     help="An http(s) URL gets a webhook, any other URL an Apprise message; or a task, which receives the event.",
 )
-@click.option("--workflow", metavar="NAME", help="Only runs of this workflow.")
+@click.option("--workflow", metavar="NAME", shell_complete=complete_workflows, help="Only runs of this workflow.")
 @click.option("--header", "headers", metavar="'NAME: VALUE'", multiple=True, help="Sent with the webhook (repeatable).")
 @click.option("--secret-env", metavar="VARIABLE", help="The workers' variable with the secret that signs the webhook.")
 @click.option("--queue", metavar="NAME", help="The queue that the notifications wait on.")

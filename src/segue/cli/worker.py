@@ -17,6 +17,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from segue.cli.completing import complete_queues
 from segue.cli.durations import Duration, duration_option
 from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
@@ -105,6 +106,7 @@ _HIRING = (
         "--queue",
         "-q",
         "queues",
+        shell_complete=complete_queues,
         multiple=True,
         metavar="NAME",
         help=f"Work on this queue (repeatable, or a,b,c). [default: {DEFAULT_QUEUE}]",

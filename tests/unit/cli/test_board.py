@@ -10,6 +10,7 @@ from rich.console import Console
 
 from segue import Segue, wait_for, workflow
 from segue.cli.board import ACTIVE_SHOWN, Moment, board
+from segue.cli.options import Setup
 from segue.client import Debounce
 from segue.model import short_id
 from tests.unit.cli.shop_tasks import census, delayed
@@ -29,7 +30,7 @@ def segue(make_sqlite_url: Callable[[], str]) -> Iterator[Segue]:
 def picture(segue: Segue, width: int = 80) -> list[str]:
     console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
-        console.print(board(Moment.at(segue, in_detail=True)))
+        console.print(board(Moment.at(Setup(), segue, in_detail=True)))
     return captured.get().splitlines()
 
 

@@ -44,7 +44,7 @@ def test_a_password_is_left_out_with_its_database(url: str | None) -> None:
 def test_what_the_environment_says_needs_no_option(sqlite_shell: Shell) -> None:
     run_id = sqlite_shell.start("delayed")
     sqlite_shell("pause", run_id)
-    assert f"resume it with: segue resume {run_id}" in sqlite_shell("explain", run_id).stdout
+    assert f"resume it with: segue resume {run_id[-8:]}" in sqlite_shell("explain", run_id).stdout
 
 
 def test_hints_and_errors_name_the_database_that_was_typed(sqlite_shell: Shell) -> None:
@@ -54,7 +54,7 @@ def test_hints_and_errors_name_the_database_that_was_typed(sqlite_shell: Shell) 
     given = ("--database", sqlite_shell.url)
     segue = f"segue --database {sqlite_shell.url}"
     hints = [
-        (("explain", run_id), f"{segue} resume {run_id}", 0),
+        (("explain", run_id), f"{segue} resume {run_id[-8:]}", 0),
         (("runs", "--limit", "1"), f"older ones: {segue} runs --before ", 0),
         (("workers",), f"Start one: {segue} worker", 0),
         (("limits", "list"), f"Set one: {segue} limits set", 0),
@@ -82,7 +82,7 @@ def test_a_long_reason_leaves_its_command_in_one_piece(sqlite_shell: Shell) -> N
     run_id = sqlite_shell.start("delayed")
     sqlite_shell("pause", run_id, "--reason", "the warehouse has been down since the storm, " * 4)
     lines = sqlite_shell("explain", run_id, "--database", sqlite_shell.url).stdout.splitlines()
-    assert lines[-1].strip() == f"segue --database {sqlite_shell.url} resume {run_id}"
+    assert lines[-1].strip() == f"segue --database {sqlite_shell.url} resume {run_id[-8:]}"
     assert lines[-2].endswith("resume it with:")
 
 

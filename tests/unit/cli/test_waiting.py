@@ -66,7 +66,7 @@ def test_what_waits_is_explained_with_the_command_to_type(shell: Shell) -> None:
     run_id = shell.start(*WAITING, "article")
     [reason] = shell.json("explain", run_id)["reasons"]
     assert (reason["code"], reason["step"]) == ("waiting_for_event", "approved")
-    assert f"send it with: segue send {run_id} approved [VALUE]" in reason["text"]
+    assert f"send it with: segue send {short_id(run_id)} approved [VALUE]" in reason["text"]
     assert re.search(r"and gives up at [0-9: -]+ UTC \(in 1 h 00 min\)", reason["text"])
     assert "approved #0" in shell("show", run_id).stdout
     assert "waits for 'approved', for " in shell("show", run_id).stdout

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class DjangoRun(Run):
+class DjangoRun(Run[Any]):
     """A run of the project."""
 
-    def wait(self, timeout: float | None = None) -> Run:
+    def wait(self, timeout: float | None = None) -> Self:
         """`Run.wait`. Raises ConfigError inside an atomic block for a run that has not ended: workers cannot see it."""
         if self._engine.store.joins and not self.status.is_final:  # type: ignore[attr-defined]
             raise ConfigError(

@@ -21,7 +21,7 @@ from segue.engine.views.why_limited import Kind, LimitsView, Why
 from segue.engine.views.why_pushed import is_pushed, why_not_pushed, why_pushed, without_dispatcher
 from segue.engine.views.why_sent import alive_of, is_of_node, why_sent, why_unsent, without_node
 from segue.errors import SerializationError
-from segue.model import ENGINE_TASKS, REFUSABLE_TASKS, SLEEP, Gate, RunStatus, StepStatus
+from segue.model import ENGINE_TASKS, REFUSABLE_TASKS, SLEEP, Gate, RunStatus, StepStatus, short_id
 from segue.plan.namespaces import prefix_of
 from segue.printable import first_line
 from segue.store.protocol import Transaction
@@ -119,7 +119,7 @@ def _paused(tx: Transaction, run: RunInfo, now: datetime) -> Reason:
         text += f"; {running} step{'s' if running > 1 else ''} of it still run{'' if running > 1 else 's'}"
     if sent:
         text += f"; {sent} step{'s' if sent > 1 else ''} of it {'were' if sent > 1 else 'was'} sent to executors"
-    return Reason("paused", None, f"{text}; resume it with: segue resume {run.id}")
+    return Reason("paused", None, f"{text}; resume it with: segue resume {short_id(run.id)}")
 
 
 def _explain_step(
@@ -170,7 +170,8 @@ def _ready(
     now: datetime,
 ) -> list[Reason]:  # fmt: skip
     if step.gate == Gate.PAUSED:
-        return [Reason("paused", step.name, "is ready, and held until its run is resumed: segue resume RUN")]
+        command = f"segue resume {short_id(run.id)}"
+        return [Reason("paused", step.name, f"is ready, and held until its run is resumed: {command}")]
     if step.gate == Gate.ADMISSION:
         return [Reason("waiting_for_admission", step.name, "is ready, and waits until its run is admitted")]
     if step.gate is not None and step.gate not in set(Gate):
@@ -267,7 +268,7 @@ def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datet
     if until is not None:
         left = f"in {duration((until - now).total_seconds())}" if until > now else "now"
         text += f", and gives up at {clock_time(until, now)} ({left})"
-    command = f"segue send {run.id} {shlex.quote(step.event or '')} [VALUE]"
+    command = f"segue send {short_id(run.id)} {shlex.quote(step.event or '')} [VALUE]"
     return Reason("waiting_for_event", step.name, f"{text}; send it with: {command}")
 
 

@@ -28,12 +28,12 @@ def _arguments(tx: Transaction, run_id: str, step: StepInfo) -> list[Any] | None
     rows = tx.all("step_arguments", run_id=run_id, step=step.step)
     if not rows or step.task is None:  # a join has none
         return None
-    _, _, _, _, arguments, opened, _, _ = rows[0]
-    template = arguments_of(arguments)
+    [(_name, _task, _is_join, _status, args, filled_from, _lane, _planned_lane)] = rows
+    template = arguments_of(args)
     if template is None:
         return None
     try:
-        holes = decode_holes(opened)
+        holes = decode_holes(filled_from)
         values = load(tx, run_id, {number for hole in holes for number in steps_in(hole.what) if number != RUN})
         if any(RUN in steps_in(hole.what) for hole in holes):
             _add_outcome_of_run(tx, run_id, step, values)
