@@ -7,10 +7,10 @@ import re
 import shlex
 
 from segue.errors import ConfigError
+from segue.masking import HIDDEN
 
 DATABASE_VARIABLE = "SEGUE_DATABASE_URL"
 NAMESPACE_VARIABLE = "SEGUE_NAMESPACE"
-HIDDEN = "***"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_NAME = re.compile(r"password|secret|scram_", re.IGNORECASE)
 _SECRET_IN_DSN = re.compile(

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "segue dispatcher": "needs a cluster, and runs in the tests on Slurm",
     "python main.py": "is the command line of a project that was written for Taskflow, and has tests of its own",
     "pytest": "runs the suite of a page, which has a test of its own",
+    "segue health": "needs a worker, and has tests of its own",
     "segue logs": "needs a step at an executor, and has tests of its own",
     "segue run-step": "needs the job of a cluster, and has tests of its own",
 }

@@ -251,3 +251,10 @@ def _user_frames(trace: TracebackType | None) -> TracebackType | None:
     while found is not None and found.tb_frame.f_code.co_filename.startswith(_OWN_FOLDERS):
         found = found.tb_next
     return found if found is not None else trace
+
+
+def was_killed(outcome: Outcome) -> bool:
+    """Whether the process of the attempt was killed."""
+    if outcome.verdict == Verdict.LOST:
+        return True
+    return outcome.error is not None and outcome.error.type == PROCESS_DIED

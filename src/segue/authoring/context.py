@@ -78,6 +78,11 @@ def current() -> Context:
     return context
 
 
+def running() -> Context | None:
+    """The running attempt; None outside of a step."""
+    return _context.get()
+
+
 class use:  # noqa: N801 - used as `with use(context):`
     """Make this the current attempt within the block, for the runner.
 

@@ -35,7 +35,7 @@ class WorkerChoice:
         """Its command line."""
         return [
             *(sys.executable, "-m", "segue", "worker", "-A", MODULE),
-            *("--pool", self.pool, "-c", str(self.concurrency)),
+            *("--pool", self.pool, "-c", str(self.concurrency), "--log-level", "warning"),
         ]
 
 

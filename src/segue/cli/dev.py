@@ -6,20 +6,19 @@ Promise: it also does the chores, unless another process does them or `--no-chor
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from typing import Any
 
 import click
 
 from segue.cli.board import TO_START, ConsoleHandler, LiveBoard, LogBoard, Watch
+from segue.cli.health_options import with_health_option
+from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
 from segue.cli.worker import (
-    LOG_FORMAT,
     Banner,
     WorkerArguments,
-    log_to_stderr,
     payloads_of,
     with_worker_arguments,
     words,
@@ -29,15 +28,20 @@ from segue.config import without_password
 from segue.dispatcher.registry import executors
 from segue.dispatcher.service import Dispatchers
 from segue.loop.companions import companions
+from segue.loop.vitals import reported
 from segue.scheduler.chores import Chores
 
 
 @click.command(short_help="A worker and the chores in one process, with a live view.")
 @with_setup
 @with_worker_arguments
+@with_log_options
+@with_health_option
 @json_option
 @pass_setup
-def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
+def command(
+    setup: Setup, /, log_options: LogOptions, health: str | None, as_json: bool, **worker_arguments: Any
+) -> None:
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
 
     If the code has executors such as Slurm, it also takes steps to them.
@@ -50,11 +54,8 @@ def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
     """
     hired = WorkerArguments(**worker_arguments)
     err = console(to_stderr=True)
-    is_live = err.is_terminal and not as_json
-    if is_live:
-        logging.basicConfig(level=hired.log_level.upper(), format=LOG_FORMAT, handlers=[ConsoleHandler(err)])
-    else:
-        log_to_stderr(hired.log_level)
+    is_live = err.is_terminal and not as_json and log_options.is_plain
+    log_options.set_up(ConsoleHandler(err) if is_live else None)
     modules = setup.import_apps(required=True)
     with setup.segue() as segue:
         worker = hired.make(segue, modules)
@@ -63,6 +64,7 @@ def command(setup: Setup, /, as_json: bool, **worker_arguments: Any) -> None:
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
+                beside_it.enter_context(reported(worker.vitals, health))
                 (banner.print_json if as_json else banner.print)()
                 beside_it.enter_context(board)
                 beside_it.enter_context(Watch(segue, board))

@@ -12,14 +12,17 @@ import threading
 import click
 from rich.text import Text
 
+from segue.cli.health_options import with_health_option
+from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
-from segue.cli.worker import log_to_stderr, words
+from segue.cli.worker import words
 from segue.config import DATABASE_VARIABLE, without_password
 from segue.dispatcher.protocol import PolledExecutor
 from segue.dispatcher.registry import executors
 from segue.dispatcher.service import Dispatchers
 from segue.errors import ConfigError
+from segue.loop.vitals import reported
 from segue.version import __version__
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -30,16 +33,11 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 @click.option(
     "--executor", "names", multiple=True, metavar="NAME", help="Only this executor (repeatable, or a,b). [default: all]"
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="The level of the log on stderr.",
-)
+@with_log_options
+@with_health_option
 @json_option
 @pass_setup
-def command(setup: Setup, names: tuple[str, ...], log_level: str, as_json: bool) -> None:
+def command(setup: Setup, names: tuple[str, ...], log_options: LogOptions, health: str | None, as_json: bool) -> None:
     """Take steps to executors that are polled, and follow them there, until stopped.
 
     -A names the modules that define the executors. It may die at any time, and several may run at once: what is outside
@@ -49,7 +47,7 @@ def command(setup: Setup, names: tuple[str, ...], log_level: str, as_json: bool)
     Example:
       segue dispatcher -A shop.tasks
     """
-    log_to_stderr(log_level)
+    log_options.set_up()
     setup.import_apps(required=True)
     chosen = _chosen(words(names))
     with setup.segue() as segue:
@@ -60,7 +58,7 @@ def command(setup: Setup, names: tuple[str, ...], log_level: str, as_json: bool)
         for number in _STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, lambda *_: is_over.set())
-        with Dispatchers(segue.engine, chosen):
+        with Dispatchers(segue.engine, chosen) as dispatchers, reported(dispatchers.vitals, health):
             _say_ready(segue.url, chosen, as_json=as_json)
             is_over.wait()
             say_now("Stopping: what is outside goes on, and the next dispatcher follows it.")

@@ -5,26 +5,16 @@ All text passes through `segue.terminal` and `segue.output`, so that it cannot c
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from rich.console import Console, RenderableType
 
 from segue.output import print_json, print_line, say_json, say_now
-from segue.printable import printable
 from segue.terminal import PrintableConsole
 
-__all__ = ["PrintableFormatter", "console", "print_json", "print_line", "put", "say_json", "say_now"]
+__all__ = ["console", "print_json", "print_line", "put", "say_json", "say_now"]
 
 PLAIN_WIDTH = 160  # of tables in a file or a pipe
-
-
-class PrintableFormatter(logging.Formatter):
-    """Lines of a log, without terminal control characters."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
-        return printable(super().format(record))
 
 
 def console(*, to_stderr: bool = False) -> Console:

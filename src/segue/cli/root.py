@@ -19,6 +19,7 @@ import click
 
 from segue.cli.options import Setup, with_setup
 from segue.errors import ConfigError, DefinitionError, PlanError, SegueError, UnknownTaskError
+from segue.masking import masked_text
 from segue.output import fit_streams, leave_output, print_line
 from segue.printable import printable
 from segue.version import __version__
@@ -65,6 +66,7 @@ COMMANDS = {
     "definitions": Entry("segue.cli.definitions", LOOK, "List the tasks and workflows that the code defines."),
     "executors": Entry("segue.cli.executors", LOOK, "List executors and how their platforms are."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
+    "health": Entry("segue.cli.health", LOOK, "Say whether a worker of this machine is alive."),
     "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),
     "payloads": Entry("segue.cli.payloads", CARE, "Count and delete values in the payload store."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),
@@ -147,9 +149,9 @@ def _errors_as_messages(setup: Setup) -> Iterator[None]:
 
 def _fail(error: SegueError | OSError, setup: Setup) -> NoReturn:
     if setup.debug:
-        print_line("".join(traceback.format_exception(error)).rstrip(), to_stderr=True)
+        print_line(masked_text("".join(traceback.format_exception(error)).rstrip()), to_stderr=True)
     kind = Misuse if isinstance(error, WRONGLY_ASKED) else Failure
-    raise kind(setup.follow_up(str(error))) from error
+    raise kind(setup.follow_up(masked_text(str(error)))) from error
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

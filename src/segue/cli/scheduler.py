@@ -14,14 +14,16 @@ from rich.text import Text
 
 from segue.authoring import declared
 from segue.cli.durations import Duration, duration_option, typed_duration
+from segue.cli.health_options import with_health_option
+from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
-from segue.cli.worker import log_to_stderr
 from segue.client import Segue
 from segue.client.wording import counted
 from segue.config import without_password
 from segue.errors import StoreUnavailableError
 from segue.loop.companions import companions
+from segue.loop.vitals import reported
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
 from segue.scheduler.leader import LEASE_SECONDS
@@ -45,16 +47,18 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     default="30s",
     help="How long to wait at the start for an unreachable database.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
-    help="The level of the log on stderr.",
-)
+@with_log_options
+@with_health_option
 @json_option
 @pass_setup
-def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_level: str, as_json: bool) -> None:
+def command(
+    setup: Setup,
+    lease_seconds: float,
+    patience_seconds: float,
+    log_options: LogOptions,
+    health: str | None,
+    as_json: bool,
+) -> None:
     """Do the chores of a database until stopped: start scheduled runs, rescue lost steps, delete old runs.
 
     Workers do the chores as well, unless they have --no-chores. One process leads at a time, and another takes over
@@ -65,7 +69,7 @@ def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_lev
     Example:
       segue scheduler -A shop.tasks
     """
-    log_to_stderr(log_level)
+    log_options.set_up()
     setup.import_apps()
     with setup.segue() as segue:
         _wait_for_database(segue, patience_seconds)
@@ -73,7 +77,7 @@ def command(setup: Setup, lease_seconds: float, patience_seconds: float, log_lev
         for number in _STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, lambda *_: _stop(chores))
-        with companions():
+        with companions(), reported(chores.vitals, health):
             _say_ready(segue, as_json=as_json)
             chores.run()
 

@@ -7,7 +7,6 @@ Exit codes: 0 stopped as requested, running steps were finished or handed back; 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -18,20 +17,22 @@ import click
 from rich.text import Text
 
 from segue.cli.durations import Duration, duration_option
+from segue.cli.health_options import with_health_option
+from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
-from segue.cli.printing import PrintableFormatter, console, print_json, say_now
+from segue.cli.printing import console, print_json, say_now
 from segue.client import Segue
 from segue.client.wording import counted
 from segue.config import without_password
+from segue.logs.setting import log
 from segue.loop.companions import companions
+from segue.loop.vitals import reported
 from segue.model import DEFAULT_QUEUE
 from segue.scheduler.chores import Chores
 from segue.version import __version__
 from segue.worker import launch
 from segue.worker.options import WorkerOptions
 from segue.worker.worker import Worker
-
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ class WorkerArguments:
     patience_seconds: float
     max_jobs: int | None
     max_rss_mb: int | None
-    log_level: str
     no_chores: bool = False
     without: tuple[str, ...] = ()
     max_idle_seconds: float | None = None
+    log_prints: bool = False
 
     def options(self, *, burst: bool = False) -> WorkerOptions:
         """The worker's options."""
@@ -66,6 +67,7 @@ class WorkerArguments:
 
     def make(self, segue: Segue, modules: tuple[str, ...], *, burst: bool = False) -> Worker:
         """The worker."""
+        log.prints = self.log_prints
         return launch.make_worker(
             segue.engine,
             self.options(burst=burst),
@@ -132,19 +134,13 @@ _HIRING = (
         help="Replace a child process that uses more memory than this. [process]",
     ),
     click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-        default="info",
-        show_default=True,
-        help="The level of the log on stderr.",
-    ),
-    click.option(
         "--without",
         multiple=True,
         metavar="TASKS",
         envvar="SEGUE_WITHOUT",
         help="Leave these tasks to other workers: some of shell,webhook,notify. [env: SEGUE_WITHOUT]",
     ),
+    click.option("--log-prints", is_flag=True, help="Log what tasks print, too."),
     click.option("--no-chores", is_flag=True, help="Leave schedules, retention and the like to other processes."),
 )
 
@@ -159,6 +155,8 @@ def with_worker_arguments(function: AnyCallable) -> AnyCallable:
 @click.command(short_help="Run steps until stopped.")
 @with_setup
 @with_worker_arguments
+@with_log_options
+@with_health_option
 @click.option("--burst", is_flag=True, help="Stop when nothing is left to do, including timers. Does no chores.")
 @duration_option(
     "--max-idle",
@@ -169,7 +167,9 @@ def with_worker_arguments(function: AnyCallable) -> AnyCallable:
 )
 @json_option
 @pass_setup
-def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any) -> None:
+def command(
+    setup: Setup, /, log_options: LogOptions, health: str | None, burst: bool, as_json: bool, **worker_arguments: Any
+) -> None:
     """Run steps until stopped.
 
     SIGTERM, Ctrl-C or a closed terminal (SIGHUP) is a warm stop: running steps may finish within the grace period, and
@@ -184,7 +184,7 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any
       segue worker -A shop.tasks --max-idle 10m    end after ten minutes without work
     """
     hired = WorkerArguments(**worker_arguments)
-    log_to_stderr(hired.log_level)
+    log_options.set_up()
     modules = setup.import_apps(required=True)
     with setup.segue() as segue:
         worker = hired.make(segue, modules, burst=burst)
@@ -194,6 +194,7 @@ def command(setup: Setup, /, burst: bool, as_json: bool, **worker_arguments: Any
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
+                beside_it.enter_context(reported(worker.vitals, health))
                 (banner.print_json if as_json else banner.print)()
                 if not (burst or hired.no_chores):
                     beside_it.enter_context(Chores(segue.engine))
@@ -284,13 +285,6 @@ def work(worker: Worker, *, on_ready: Callable[[], None], say: Callable[[str], o
     with launch.stopping_on_signals(worker, say=heard):
         worker.run(on_ready=on_ready, on_stuck=leave)
     return forced
-
-
-def log_to_stderr(level: str) -> None:
-    """Send the log to stderr, one line per record, with the time."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def _named(tasks: list[str]) -> str:

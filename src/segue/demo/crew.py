@@ -105,7 +105,7 @@ def worker_command(*, module: str, queue: str, concurrency: int, lease_seconds: 
     """The command line of a demo worker, run by this Python."""
     return [
         *(sys.executable, "-m", "segue", "worker", "-A", module, "--queue", queue),
-        *("-c", str(concurrency), "--lease-seconds", f"{lease_seconds:g}"),
+        *("-c", str(concurrency), "--lease-seconds", f"{lease_seconds:g}", "--log-level", "warning"),
     ]
 
 

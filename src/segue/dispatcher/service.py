@@ -16,6 +16,7 @@ from segue.dispatcher.dispatcher import Dispatcher
 from segue.dispatcher.protocol import PolledExecutor
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
+from segue.loop.vitals import Pulse
 from segue.observing.harmless_log import get_logger
 from segue.plan.pushed import DISPATCHER_POOL, queue_of
 from segue.version import __version__
@@ -44,6 +45,7 @@ class Dispatchers:
             threading.Thread(target=self._dispatch, args=(executor,), name=f"segue-{executor.name}", daemon=True)
             for executor in executors
         ]
+        self.vitals = Pulse("the dispatcher", stale_seconds=LEASE_SECONDS, others=self._dead)
         self._threads.append(threading.Thread(target=self._keep, name="segue-dispatcher", daemon=True))
 
     def __enter__(self) -> Dispatchers:
@@ -65,14 +67,19 @@ class Dispatchers:
         wait = 0.0
         while not self._is_over.wait(wait):
             wait = LEASE_SECONDS / 3
+            self.vitals.came_round()
             try:
                 self._say_alive()
+                self.vitals.was_answered()
             except Exception as error:  # noqa: BLE001 - the dispatchers themselves go on
                 wait = 1.0
                 logger.info("the row of this dispatcher was not renewed, trying again: %s", error)
         if self._identity is not None:
             with suppress(Exception):
                 self._engine.unregister(self._identity)
+
+    def _dead(self) -> list[str]:
+        return [f"the thread {thread.name} has ended" for thread in self._threads if not thread.is_alive()]
 
     def _say_alive(self) -> None:
         if self._identity is not None:

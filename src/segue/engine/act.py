@@ -20,7 +20,7 @@ class Act:
     valid once it is committed.
     """
 
-    __slots__ = ("ended_runs", "ids", "journal", "loads_large_runs", "now", "tx", "unfinished")
+    __slots__ = ("ended_runs", "failed_runs", "ids", "journal", "loads_large_runs", "now", "tx", "unfinished")
 
     def __init__(
         self, tx: Transaction, now: datetime, journal: Journal | None = None, *, ids: Ids = process_ids
@@ -30,6 +30,7 @@ class Act:
         self.journal = journal  # None if there is no observer or subscription
         self.ids = ids
         self.ended_runs: list[str] = []
+        self.failed_runs: list[tuple[str, str | None]] = []  # with the JSON of the failure
         self.unfinished: list[str] = []
         self.loads_large_runs = False  # under their lock, because reading them ahead failed
 

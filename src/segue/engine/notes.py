@@ -14,7 +14,7 @@ import msgspec
 
 from segue.engine.act import Act
 from segue.engine.stored import error_of, failure_of, names_of, object_of
-from segue.model import ErrorInfo, StepStatus
+from segue.model import ErrorInfo, RunStatus, StepStatus
 from segue.observing.journal import Journal, RawEvent
 from segue.observing.observers import Event
 from segue.plan.namespaces import bare, namespace_of, prefix_of
@@ -44,6 +44,8 @@ def note_finishes(act: Act, batch: Sequence[Finish], recorded: int) -> None:
 def note_run_end(act: Act, run_id: str, status: str, error: str | None = None) -> None:
     """Note the end of a run. Every way in which a run ends calls this function."""
     act.ended_runs.append(run_id)
+    if status == RunStatus.FAILED:
+        act.failed_runs.append((run_id, error))
     if act.journal is not None:
         act.journal.note(f"run.{status}", run_id, error=error)
 

@@ -63,15 +63,19 @@ class Watch:
         return start_notifications(act, self._subscribed, wanted) if wanted else 0
 
     def publish(self, act: Act) -> None:
-        """Pass the events to the observers of this process, after the commit."""
+        """Pass the events to the observers of this process, and failures to its log, after the commit."""
+        if act.failed_runs:
+            # `logging` takes milliseconds to import, and is needed only after an error.
+            from segue.observing.failed_runs import say_failed  # noqa: PLC0415
+
+            say_failed(act.failed_runs)
         journal = act.journal
         if journal is None or not journal.raw_events or not observers.wanted:
             return
         try:
             observers.publish(journal.raw_events, journal.at, partial(describe, self._store, prefix=self._prefix))
         except Exception:  # noqa: BLE001 - the commit is done, whether observers can be called or not
-            # `logging` takes milliseconds to import, and is needed only after an error.
-            from segue.observing.harmless_log import get_logger  # noqa: PLC0415
+            from segue.observing.harmless_log import get_logger  # noqa: PLC0415 - as above
 
             get_logger("segue.engine").exception("the observers do not receive these events")
 

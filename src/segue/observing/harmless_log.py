@@ -31,6 +31,10 @@ class HarmlessLogger(_Adapter):
         except Exception as error:  # noqa: BLE001 - the user's code, whatever it raises
             self._report(error)
 
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Leave the message as it is, with its `extra`, which the base class would replace."""
+        return msg, kwargs
+
     def _report(self, error: Exception) -> None:
         if type(error) in self._told:
             return

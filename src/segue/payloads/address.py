@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from segue.config import HIDDEN
 from segue.errors import ConfigError
 from segue.given import shown
+from segue.masking import HIDDEN
 from segue.payloads.files import FilePayloads
 from segue.payloads.keeping import THRESHOLD, Payloads, check_threshold
 from segue.payloads.objects import RETRIES, SCHEMES, TIMEOUT_SECONDS, ObjectPayloads

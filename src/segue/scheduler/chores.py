@@ -38,6 +38,7 @@ from segue.engine.stored import moment_of
 from segue.engine.turn import TIMERS_AT_ONCE
 from segue.errors import PASSING_ERRORS, SchemaError
 from segue.loop.self_pipe import Wakeup
+from segue.loop.vitals import Pulse
 from segue.observing.harmless_log import get_logger
 from segue.observing.once import Once
 from segue.scheduler.debouncing import start_due_debounces
@@ -59,6 +60,9 @@ AFTER_A_WAIT_SECONDS = 2.0  # until a chore that another session blocked is trie
 DECLARE_AGAIN_SECONDS = 60.0
 
 logger = get_logger("segue.chores")
+
+
+STALE_SECONDS = 60.0  # a scheduler whose rounds fail for so long says that it is not ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,7 @@ class Chores:
         self._back_off_seconds = 0.0
         self._declare_at = 0.0
         self._once = Once(monotonic=monotonic)
+        self.vitals = Pulse("the scheduler", stale_seconds=STALE_SECONDS, clock=monotonic)
 
     @property
     def is_leading(self) -> bool:
@@ -225,6 +230,7 @@ class Chores:
             # Other processes, and this process's own worker, may have been cut off or stopped as well: they get the
             # time to renew their leases before any step is rescued.
             self._begin_slowly()
+        self.vitals.came_round()
         pause = self._round()
         self._expected_at = self._monotonic() + pause
         return pause
@@ -245,6 +251,7 @@ class Chores:
         if self._back_off_seconds:
             self._back_off_seconds = 0.0
             logger.info("the database is reachable again")
+        self.vitals.was_answered()
         return min(pause, self._lead.wait_seconds)
 
     def _do_what_is_due(self) -> float:
@@ -359,9 +366,11 @@ class Chores:
         self._table = self._of_the_leader if leads else HELP
         self._begin_slowly()
         if leads:
-            logger.info("is now the leader (term %d): runs schedules, timeouts and clean-up", self._lead.term)
+            logger.info(
+                "this process is now the leader (term %d): it runs schedules, timeouts and clean-up", self._lead.term
+            )
         else:
-            logger.warning("another process is now the leader")
+            logger.warning("this process is no longer the leader: another one runs schedules, timeouts and clean-up")
 
     def _declare(self) -> None:
         if self._has_declared or self._monotonic() < self._declare_at:

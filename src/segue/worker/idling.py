@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+STUCK_POOL_SECONDS = 20.0
 
 
 class Idling:
@@ -29,3 +33,20 @@ class Idling:
         if is_busy or self._since is None:
             self._since = now
         return now - self._since >= self._seconds
+
+
+class Stopping(Protocol):
+    """The part of the caretaker that `complaints` needs."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker was asked to stop."""
+        ...
+
+
+def complaints(caretaker: Stopping, took_at: float) -> list[str]:
+    """Why a worker is not ready, beside its loop and its database: its pool last had room or attempts at this time."""
+    if caretaker.is_stopping:
+        return ["it is stopping"]
+    seconds = monotonic() - took_at
+    return [f"its pool has taken nothing for {seconds:.0f} s"] if seconds > STUCK_POOL_SECONDS else []

@@ -17,6 +17,7 @@ from segue.engine.definitions import tell_code
 from segue.engine.engine import Engine
 from segue.engine.identity import WorkerIdentity
 from segue.errors import PASSING_ERRORS
+from segue.logs.fields import name_worker
 from segue.observing.harmless_log import get_logger
 from segue.plan.code_version import CodeVersion
 from segue.plan.graph import LimitTerms
@@ -58,6 +59,7 @@ class Registration:
             if code is not None:
                 tell_code(self._engine, code)
         self.identity = identity
+        name_worker(identity.id)
 
     def begin_patiently(self, is_to_stop: Callable[[], bool]) -> None:
         """Register; wait for a database that is not up yet, as after a power cut when everything starts together."""

@@ -15,13 +15,15 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
-from segue.attempt.outcomes import PROCESS_DIED
+from segue.attempt.outcomes import was_killed
 from segue.engine.backoff import longer_wait
 from segue.engine.engine import Engine
 from segue.engine.stored import storable
 from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.errors import PASSING_ERRORS, SchemaError, StoreBusyError, StoreError, StoreUnavailableError, WorkerError
+from segue.logs.attempts import AttemptLog
 from segue.loop.pace import Pace
+from segue.loop.vitals import Pulse
 from segue.loop.wakeups import Wakeups
 from segue.model import Attempt, ErrorInfo, Job, Outcome, Progress, Verdict
 from segue.observing.harmless_log import get_logger
@@ -30,7 +32,7 @@ from segue.plan.code_version import CodeVersion
 from segue.plan.graph import LimitTerms
 from segue.worker.aside import Aside
 from segue.worker.caretaker import Caretaker
-from segue.worker.idling import Idling
+from segue.worker.idling import Idling, complaints
 from segue.worker.keeper import LeaseKeeper
 from segue.worker.options import WorkerOptions
 from segue.worker.pool import News, Pool
@@ -85,6 +87,10 @@ class Worker:
         self._wakeups = Wakeups(engine.store)
         self._idling = Idling(options.max_idle_seconds, time.monotonic)
         self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
+        self.vitals = Pulse(
+            "the worker", stale_seconds=options.lease_seconds, others=lambda: complaints(self._caretaker, self._took_at)
+        )
+        self._attempts = AttemptLog()
         self._outcomes: list[Outcome] = []
         self._recorded: list[Outcome] = []
         self._progress: dict[tuple[str, int], Progress] = {}
@@ -150,6 +156,7 @@ class Worker:
         """Take turns and wait. Returns when all is done, or after a request to stop, once nothing is left."""
         caretaker = self._caretaker
         while not self._is_to_leave():
+            self.vitals.came_round()
             want = 0 if caretaker.is_stopping else self._capacity()
             if self._pace.is_turn_due(outcomes=self._has_outcomes(), progress=bool(self._progress), want=want):
                 if self._outcomes and not caretaker.is_stopping:
@@ -231,6 +238,7 @@ class Worker:
         return news
 
     def _hear(self, news: Sequence[News]) -> None:
+        self._attempts.ended(news)
         for item in news:
             if isinstance(item, Progress):
                 self._progress[item.run_id, item.step] = item
@@ -246,7 +254,7 @@ class Worker:
                     self._disowned.remove(attempt)
                     if item.verdict == Verdict.CANCELLED:  # by this worker, not by a person: another worker must run it
                         item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
-                elif self._caretaker.is_asked and _was_killed(item):
+                elif self._caretaker.is_asked and was_killed(item):
                     # The signal that stopped this worker may have gone to its whole process group: not the task's
                     # fault.
                     item = Outcome(*attempt, Verdict.RELEASED, output=item.output)
@@ -307,6 +315,7 @@ class Worker:
 
     def _after_turn(self, request: TurnRequest, result: TurnResult) -> None:
         self._pace.after_turn(request, result)
+        self.vitals.was_answered()
         if not self._wakeups.is_open:
             with self._caretaker.away:
                 if self._wakeups.open():
@@ -327,6 +336,7 @@ class Worker:
         if self._caretaker.is_stopping:  # it was asked to stop while they were being claimed
             self._outcomes += [Outcome(job.run_id, job.step, job.attempt, Verdict.RELEASED) for job in jobs]
             return
+        self._attempts.began(jobs)
         try:
             self._pool.submit(jobs)
         except Exception as error:
@@ -339,7 +349,7 @@ class Worker:
             for job in left:
                 logger.exception("step %s of run %s cannot be submitted to the pool", job.name, job.run_id)
                 info = ErrorInfo(type(error).__name__, storable(f"it could not be submitted to the pool: {error}"))
-                self._outcomes.append(Outcome(job.run_id, job.step, job.attempt, Verdict.FAILED, error=info))
+                self._hear([Outcome(job.run_id, job.step, job.attempt, Verdict.FAILED, error=info)])
 
     def _is_done(self, request: TurnRequest, result: TurnResult) -> bool:
         run_id = self._options.run_id
@@ -486,10 +496,3 @@ class Worker:
             self._say_aside()
         if self._aside:
             logger.error("%d outcomes are not recorded; their steps will run again", len(self._aside.outcomes))
-
-
-def _was_killed(outcome: Outcome) -> bool:
-    """Whether the process of the attempt was killed."""
-    if outcome.verdict == Verdict.LOST:
-        return True
-    return outcome.error is not None and outcome.error.type == PROCESS_DIED

@@ -142,8 +142,11 @@ def test_words_that_are_no_text_are_refused(hostile_url: str, words: list[str]) 
 def test_logs_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
     import logging
 
+    from segue.logs.formats import JsonFormatter, TextFormatter
+
     record = logging.LogRecord("segue", logging.ERROR, "", 0, "task %s failed", (HOSTILE,), None)
-    assert not STEERING.search(printing.PrintableFormatter("%(message)s").format(record))
+    assert not STEERING.search(TextFormatter().format(record))
+    assert not STEERING.search(JsonFormatter().format(record))
 
 
 def test_streams_that_are_closed_are_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:

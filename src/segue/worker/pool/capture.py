@@ -15,8 +15,11 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any, TextIO
 
+from segue.logs.forwarding import Forwarder, LogLine
+from segue.logs.printed import Printed
 from segue.worker.pool.folder import make_again
 
 TAIL_BYTES = 16 * 1024
@@ -95,22 +98,53 @@ class _Lossy(io.FileIO):
             return memoryview(data).nbytes
 
 
+class _Logged(io.TextIOWrapper):
+    """A stream whose text is also logged."""
+
+    def __init__(self, raw: io.BufferedWriter[_Lossy], printed: Printed) -> None:
+        super().__init__(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        self._printed = printed
+
+    def write(self, text: str, /) -> int:
+        written = super().write(text)
+        self._printed.add(text)
+        return written
+
+
 class Capture:
     """The child's side: sends all output into the file, and reads the output of one attempt from it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._printed: Printed | None = None  # if what is printed is also logged
         self.lead_here()
         self._out = self._stream(1)
         self._err = self._stream(2)
         self._put_streams()
         root = logging.getLogger()
-        if not root.handlers:
+        self._is_configured = bool(root.handlers)  # by the code of the tasks
+        if not self._is_configured:
             logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
 
-    @staticmethod
-    def _stream(descriptor: int) -> TextIO:
+    def forward(self, level: int, send: Callable[[LogLine], None], *, prints: bool = False) -> None:
+        """Send records from this level on to the worker, beside their place in the output of the attempt.
+
+        With `prints`, lines that Python code prints are sent as well; those of subprocesses are not.
+        """
+        root = logging.getLogger()
+        if not self._is_configured and level < root.level:
+            root.handlers[0].setLevel(root.level)
+            root.setLevel(level)
+        root.addHandler(Forwarder(level, send))
+        if prints:  # the handler above keeps the plain stream: its lines are sent already
+            self._printed = Printed(send)
+            self._out, self._err = self._stream(1), self._stream(2)
+            self._put_streams()
+
+    def _stream(self, descriptor: int) -> TextIO:
         raw = io.BufferedWriter(_Lossy(descriptor, "w", closefd=False))
+        if self._printed is not None:
+            return _Logged(raw, self._printed)
         return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     def lead_here(self) -> None:
@@ -135,6 +169,8 @@ class Capture:
             self._put_streams()
         self._out.flush()
         self._err.flush()
+        if self._printed is not None:
+            self._printed.end()
         if os.lseek(self._descriptor, 0, os.SEEK_CUR) == 0:
             return ""
         tail = read_tail(self._descriptor)

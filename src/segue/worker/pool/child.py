@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 from functools import partial
 from time import monotonic  # by name: a task may replace `time.monotonic`
 from types import FrameType
@@ -21,6 +22,7 @@ from segue.attempt.outcomes import arguments_lost
 from segue.attempt.runner import run_job
 from segue.authoring.context import Cancelled
 from segue.engine.transactional import TaskTransactions
+from segue.logs.forwarding import LogLine
 from segue.model import Outcome, Progress
 from segue.store import open_store
 from segue.worker.own_signals import handle
@@ -79,6 +81,11 @@ class Child:
         url = settings.database_url
         self._transactions = None if url is None else TaskTransactions(partial(open_store, url))
         self._payloads = None if settings.payloads is None else settings.payloads.open()
+        self._writing = threading.RLock()  # threads of the task may log
+        self._main_thread = threading.get_ident()
+        self._main_writes = False
+        if settings.log_level is not None:
+            capture.forward(settings.log_level, self._log, prints=settings.log_prints)
 
     def serve(self) -> int:
         """Work until stopped. Returns the exit code."""
@@ -103,6 +110,8 @@ class Child:
     def on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         """End soon, but never while a frame is being written."""
         self._must_end = True
+        if self._main_writes:
+            return  # `_write` raises it, behind the frame
         if self._runs_task:
             raise Cancelled
         if self._waits:
@@ -165,7 +174,24 @@ class Child:
         if os.getpid() == self._pid:
             self._write(wire.pack_progress(progress))
 
+    def _log(self, line: LogLine) -> None:
+        self._write(wire.pack_log(line))
+
     def _write(self, frame: bytes) -> None:
+        if threading.get_ident() != self._main_thread:
+            with self._writing:
+                self._write_whole(frame)
+            return
+        self._main_writes = True
+        try:
+            with self._writing:
+                self._write_whole(frame)
+        finally:
+            self._main_writes = False
+        if self._must_end and self._runs_task:
+            raise Cancelled
+
+    def _write_whole(self, frame: bytes) -> None:
         written = os.write(self._news, frame)
         while written < len(frame):
             frame = frame[written:]

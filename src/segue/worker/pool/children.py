@@ -8,6 +8,7 @@ import sys
 from time import monotonic  # by name: a task may replace `time.monotonic`
 
 from segue.errors import WorkerError
+from segue.logs.setting import log
 from segue.observing.harmless_log import get_logger
 from segue.payloads.address import PayloadsAddress
 from segue.worker.pool import zygote
@@ -50,6 +51,8 @@ class Children:
             result_limit_bytes=result_limit_bytes,
             database_url=database_url,
             payloads=payloads,
+            log_level=log.level,
+            log_prints=log.prints,
         )
         longest = largest_frame_bytes(result_limit_bytes)
         self.slots = [Slot(index, self._folder, longest) for index in range(size)]

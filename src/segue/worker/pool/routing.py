@@ -15,14 +15,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
+from segue.logs.printed import Printed
+from segue.logs.setting import log
 from segue.worker.pool.capture import LOG_FORMAT, TAIL_BYTES, storable
 
 
 class Tail:
     """The last 16 KiB of text."""
 
-    def __init__(self, *, echo: bool = False) -> None:
+    def __init__(self, *, echo: bool = False, printed: Printed | None = None) -> None:
         self.echo = echo  # also print it to the original stream
+        self.printed = printed  # also log it
         self._parts: list[str] = []
         self._size = 0
         self._cut = 0
@@ -66,6 +69,8 @@ class _Router:
         tail = _tail.get()
         if tail is not None:
             tail.write(text)
+            if tail.printed is not None:
+                tail.printed.add(text)
             if not tail.echo:
                 return len(text)
         return len(text) if self.stream is None else self.stream.write(text)
@@ -144,9 +149,12 @@ routing = Routing()
 def captured(*, echo: bool = False) -> Iterator[Tail]:
     """Send the output of this thread or coroutine to a new tail."""
     routing.renew()
-    tail = Tail(echo=echo)
+    printed = Printed(log.receive) if log.prints and not echo else None
+    tail = Tail(echo=echo, printed=printed)
     token = _tail.set(tail)
     try:
         yield tail
     finally:
+        if printed is not None:
+            printed.end()
         _tail.reset(token)

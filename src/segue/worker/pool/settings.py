@@ -17,3 +17,5 @@ class ChildSettings(msgspec.Struct, frozen=True):
     result_limit_bytes: int
     database_url: str | None = None  # for transactional tasks
     payloads: PayloadsAddress | None = None
+    log_level: int | None = None  # from which on records go to the worker; None: none do
+    log_prints: bool = False  # what tasks print goes there, too

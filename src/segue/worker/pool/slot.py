@@ -14,6 +14,8 @@ import os
 import socket
 from collections import deque
 
+from segue.logs.forwarding import LogLine
+from segue.logs.setting import log
 from segue.model import Job, Outcome, Progress
 from segue.worker.pool import News, wire
 from segue.worker.pool.capture import open_capture, read_tail
@@ -156,6 +158,9 @@ class Slot:
             if isinstance(frame, wire.Sign):
                 self.wants_to_retire = self.wants_to_retire or frame is wire.Sign.RETIRE
                 self.is_garbled = self.is_garbled or frame is wire.Sign.GARBLED
+                continue
+            if isinstance(frame, LogLine):
+                log.receive(frame)
                 continue
             # Only the job at the head can be reported; anything else was written by a stray fork of the child.
             head = queue[0] if queue else None

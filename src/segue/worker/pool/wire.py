@@ -19,6 +19,7 @@ from enum import Enum
 
 import msgspec
 
+from segue.logs.forwarding import LogLine
 from segue.model import Job, Outcome, Progress, Verdict
 from segue.worker.pool.folder import make_again
 
@@ -33,7 +34,7 @@ SPILL = b"\xc3"
 
 FRAME = struct.Struct("<2sIB")
 MARK = b"\xf5\xe9"
-OUTCOME, PROGRESS, RETIRE = 0, 1, 2  # kinds of frames
+OUTCOME, PROGRESS, RETIRE, LOG = 0, 1, 2, 3  # kinds of frames
 
 _VERDICTS = frozenset(Verdict)
 _ROOM_BYTES = 2**20  # in a frame, for everything except the result
@@ -42,6 +43,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_job = msgspec.msgpack.Decoder(Job).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
+_decode_log = msgspec.msgpack.Decoder(LogLine).decode
 
 
 class Sign(Enum):
@@ -65,6 +67,7 @@ class Spilled(msgspec.Struct, array_like=True):
             os.unlink(self.path)
 
 
+Frame = Outcome | Progress | Sign | LogLine
 _decode_spilled = msgspec.msgpack.Decoder(Spilled).decode
 
 
@@ -116,6 +119,12 @@ def pack_progress(progress: Progress) -> bytes:
     return FRAME.pack(MARK, len(body), PROGRESS) + body
 
 
+def pack_log(line: LogLine) -> bytes:
+    """The frame of a log record."""
+    body = _encode(line)
+    return FRAME.pack(MARK, len(body), LOG) + body
+
+
 def pack_retire() -> bytes:
     """The frame by which a child asks to be replaced."""
     return FRAME.pack(MARK, 0, RETIRE)
@@ -126,9 +135,9 @@ def largest_frame_bytes(result_limit_bytes: int) -> int:
     return 4 * result_limit_bytes + _ROOM_BYTES
 
 
-def take_frames(buffer: bytearray, largest_bytes: int) -> list[Outcome | Progress | Sign]:
+def take_frames(buffer: bytearray, largest_bytes: int) -> list[Frame]:
     """Cut the complete frames off the front of `buffer`. `GARBLED` is always the last; the rest is then dropped."""
-    found: list[Outcome | Progress | Sign] = []
+    found: list[Frame] = []
     start, end, header = 0, len(buffer), FRAME.size
     with memoryview(buffer) as view:
         try:
@@ -162,4 +171,4 @@ def _retire(_: memoryview) -> Sign:
     return Sign.RETIRE
 
 
-_decoders: tuple[Callable[[memoryview], Outcome | Progress | Sign], ...] = (_checked_outcome, _decode_progress, _retire)
+_decoders: tuple[Callable[[memoryview], Frame], ...] = (_checked_outcome, _decode_progress, _retire, _decode_log)
