@@ -70,7 +70,7 @@ def test_there_must_be_a_worker_to_kill(tmp_path: Path) -> None:
 def test_the_command_is_run_by_this_python() -> None:
     command = worker_command(module="m", queue="q", concurrency=2, lease_seconds=2.0)
     assert command[0] == sys.executable
-    assert " ".join(command[1:]) == "-m segue worker -A m --queue q -c 2 --lease-seconds 2"
+    assert " ".join(command[1:]) == "-m segue worker -A m --queue q -c 2 --lease-seconds 2 --log-level warning"
 
 
 @pytest.mark.parametrize(
