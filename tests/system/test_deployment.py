@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -60,14 +59,6 @@ def dockerfile() -> DockerfileParser:
     return DockerfileParser(fileobj=(DEPLOY / "Dockerfile").open("rb+"))
 
 
-def without_what_is_unknown(words: list[str]) -> list[str]:
-    """A command without `--health`, as long as this Segue has no such option."""
-    if "--health" not in words or "--health" in options_of(resolve(words[1:2])[0]):
-        return words
-    place = words.index("--health")
-    return words[:place] + words[place + 2 :]
-
-
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Each command of Segue in the files, and where it stands."""
     parser = dockerfile()
@@ -87,7 +78,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize("where, words", list(commands()), ids=[where for where, _ in commands()])
 def test_commands_exist_with_their_options(where: str, words: list[str]) -> None:
     assert words[0] == "segue"
-    command, rest = resolve(without_what_is_unknown(words)[1:])
+    command, rest = resolve(words[1:])
     assert {word for word in rest if word.startswith("-")} - options_of(command) == set()
 
 
@@ -159,6 +150,7 @@ class Stack:
         self.url = url
         self.services = compose()["services"]
         self.processes: dict[str, list[subprocess.Popen[str]]] = {}
+        self.ports: dict[str, list[int]] = {}
 
     def _environment(self, service: dict[str, Any]) -> dict[str, str]:
         given = service["environment"]
@@ -169,15 +161,21 @@ class Stack:
     def start(self, name: str) -> None:
         service = self.services[name]
         for _ in range(service.get("deploy", {}).get("replicas", 1)):
-            words = [
-                re.sub(r"^0\.0\.0\.0:\d+$", f"127.0.0.1:{free_port()}", word)
-                for word in without_what_is_unknown(service["command"])
-            ]
+            port = free_port()  # in containers all have the same one
+            words = [word.replace("0.0.0.0:8080", f"127.0.0.1:{port}") for word in service["command"]]
             process = subprocess.Popen(
                 [SEGUE, *words[1:]], env=self._environment(service), stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
             self.processes.setdefault(name, []).append(process)
+            self.ports.setdefault(name, []).append(port)
+
+    def is_healthy(self, name: str) -> bool:
+        """Whether the health check of a service succeeds in each of its containers."""
+        kind, program, *words = self.services[name]["healthcheck"]["test"]
+        assert (kind, program) == ("CMD", "python")
+        asked = [[word.replace(":8080/", f":{port}/") for word in words] for port in self.ports[name]]
+        return all(subprocess.run([sys.executable, *each], capture_output=True).returncode == 0 for each in asked)
 
     def execute(self, *words: str) -> str:
         """As with `docker compose exec worker`."""
@@ -223,10 +221,12 @@ def test_services_of_the_compose_file_work_together(stack: Stack) -> None:
     stack.start("scheduler")
     assert stack.execute("start", "takings", "2026-11-20", "--wait").splitlines()[-1] == "615.0"
     with Segue(stack.url) as segue:
-        assert len(eventually(lambda: [worker for worker in segue.workers() if worker.status == "running"])) == 2
+        eventually(lambda: [worker.status for worker in segue.workers()] == ["running"] * 2)
         assert eventually(lambda: leads(segue)).endswith(f":{stack.processes['scheduler'][0].pid}")
         assert [schedule.name for schedule in segue.schedules.list()] == ["shop.heartbeat"]
+    eventually(lambda: stack.is_healthy("worker") and stack.is_healthy("scheduler"))
     assert stack.stop() == [0, 0, 0]
+    assert not stack.is_healthy("worker")
 
 
 def leads(segue: Segue) -> str:
