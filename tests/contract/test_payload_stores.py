@@ -187,5 +187,5 @@ def test_without_the_library_it_is_said(bucket: Bucket, monkeypatch: pytest.Monk
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "obstore"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ConfigError, match=r"segue\[objects\]"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[objects\]"):
         bucket.store().retrieve("ab/abcd.1")

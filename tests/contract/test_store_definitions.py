@@ -209,7 +209,7 @@ def test_a_step_names_the_module_that_defined_its_task_last(stage: Stage) -> Non
         stage.advance(60)
     hire(stage, version(3, "app.other"))
     text = reason(stage)
-    assert "The module app.second did in version 22222222 of the code, last seen at 2026-01-01T00:01:00+00:00" in text
+    assert "The module app.second did in version 22222222 of the code, last seen at 2026-01-01 00:01:00 UTC" in text
     assert text.endswith("start one with -A app.second")
 
 

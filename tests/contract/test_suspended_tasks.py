@@ -42,7 +42,7 @@ def test_a_sleep_gives_the_worker_back_and_is_no_try(bench: Workbench) -> None:
     bench.work()
     [step] = run.steps()
     assert (step.status, step.gate, step.ready_at) == ("ready", "timer", bench.now + timedelta(hours=1))
-    assert "it sleeps until" in str(run.explain()[0])
+    assert "sleeps until" in str(run.explain()[0])
     bench.advance(minutes=59)
     assert CALLS == [1]
     bench.finish(run)

@@ -144,7 +144,8 @@ class Scene:
 
 TAKES_NOTHING = {
     Segue: {"workers", "upgrade", "close", "on", "schedules", "runs", "publish_definitions"},
-    Run: {"info", "status", "counts", "result", "progress"}, StepHandle: {"info"}, Selection: {"ids", "count"},
+    Run: {"info", "status", "counts", "result", "progress"}, StepHandle: {"info", "checkpoints"},
+    Selection: {"ids", "count"},
     Schedules: set(), Limits: {"list", "shares"}, Retention: {"list", "sweep"}, Subscriptions: {"list"},
     Approvals: set(), Events: set(), Debounce: {"terms"},
 }  # fmt: skip

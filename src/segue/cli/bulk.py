@@ -205,7 +205,7 @@ def _rehearse(
     count = selection.count()
     first = _first(segue, selection)
     if arguments.as_json:
-        print_json({"count": count, "runs": [shown_run(run) for run in first]})
+        print_json({"count": count, "runs": [shown_run(segue, run) for run in first]})
     else:
         _list(segue, first, count)
         console().print(Text(f"{counted(count, 'run')} would be {bulk_verb.participle}; nothing was changed."))

@@ -56,7 +56,7 @@ def command(
         )  # fmt: skip
         info = made.info()
         counts = made.counts()
-    if as_json:
-        print_json(shown_run(info, counts) | {"is_new": made.is_new})
-        return
+        if as_json:
+            print_json(shown_run(segue, info, counts) | {"is_new": made.is_new})
+            return
     tell_started(setup, made, key)

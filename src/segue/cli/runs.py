@@ -57,9 +57,9 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
         counts = {run.id: Run(segue.engine, run.id).counts() for run in runs if as_json or not run.status.is_final}
         now = segue.engine.store.now()
         reasons = {} if as_json else main_reasons(setup, segue, resting(runs, counts))
-    if as_json:
-        print_json(records(setup, runs, lambda run: shown_run(run, counts[run.id])))
-        return
+        if as_json:
+            print_json(records(setup, runs, lambda run: shown_run(segue, run, counts[run.id])))
+            return
     out = console()
     if not runs:
         out.print(Text("No runs." if not (filters or before) else "No matching runs.", DIM))

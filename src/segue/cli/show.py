@@ -22,7 +22,7 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import drawn, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, details, heading, tree
 from segue.cli.suggestions import suggest
-from segue.cli.values import json_value, shown_run
+from segue.cli.values import json_value, run_without_secrets, shown_run, step_without_secrets
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
 from segue.client.records import attempt_record, checkpoint_record, event_record, step_record
@@ -121,7 +121,7 @@ class Look:
     @classmethod
     def at(cls, setup: Setup, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
         """Read a run now."""
-        info = run.info()
+        info = run_without_secrets(segue, run.info())
         steps = all_steps(run) if with_steps else []
         counts = run.counts()
         reason = main_reasons(setup, segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
@@ -157,7 +157,7 @@ def _show_run(
     events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
         record = {
-            "run": shown_run(look.run, look.counts),
+            "run": shown_run(segue, look.run, look.counts),
             "steps": [step_record(step) for step in look.steps],
             "events": [event_record(event) for event in events],
         }
@@ -183,6 +183,7 @@ def _show_run(
 def _show_steps(
     segue: Segue, run: Run, steps: Sequence[StepInfo], attempts: Sequence[AttemptInfo], *, as_json: bool
 ) -> None:  # fmt: skip
+    steps = [step_without_secrets(segue, step) for step in steps]
     if as_json:
         documents = [
             step_record(step) | {"arguments": json_value(step.arguments), "result": json_value(step.result)}
@@ -190,7 +191,9 @@ def _show_steps(
         ]
         recorded = [checkpoint_record(each) for step in steps for each in run.step(step.step).checkpoints()]
         attempted = [attempt_record(each) for each in attempts]
-        print_json({"run": shown_run(run.info()), "steps": documents, "attempts": attempted, "checkpoints": recorded})
+        print_json(
+            {"run": shown_run(segue, run.info()), "steps": documents, "attempts": attempted, "checkpoints": recorded}
+        )
         return
     out = console()
     now = segue.engine.store.now()
@@ -256,7 +259,7 @@ def _follow_lines(setup: Setup, segue: Segue, run: Run, out: Console, *, as_json
         if is_due and (look.run.status, look.counts) != last:
             last, told_at = (look.run.status, look.counts), time.monotonic()
             if as_json:
-                print_json({"run": shown_run(look.run, look.counts)})
+                print_json({"run": shown_run(segue, look.run, look.counts)})
             else:
                 time_of_day = clock_time(look.now, look.now)
                 counts = counts_text({status.value: count for status, count in look.counts.items()})

@@ -93,7 +93,7 @@ def command(
             _work(segue, run, setup, is_quiet=as_json)
         elif wait:
             _wait(run, setup, timeout)
-        _finish(run, is_over=work_here or wait, as_json=as_json)
+        _finish(segue, run, is_over=work_here or wait, as_json=as_json)
 
 
 def metadata_of(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -217,13 +217,15 @@ def _tell_interrupted(setup: Setup, run: Run, what: str) -> None:
     sys.exit(130)
 
 
-def _finish(run: Run, *, is_over: bool, as_json: bool) -> None:
+def _finish(segue: Segue, run: Run, *, is_over: bool, as_json: bool) -> None:
     info = run.info()
     has_result = is_over and info.status is RunStatus.SUCCEEDED
     result = encode(run.result()) if has_result else ""
     if as_json:
         print_json(
-            shown_run(info) | {"is_new": run.is_new} | ({"result": msgspec.Raw(result.encode())} if has_result else {})
+            shown_run(segue, info)
+            | {"is_new": run.is_new}
+            | ({"result": msgspec.Raw(result.encode())} if has_result else {})
         )
     elif is_over:
         out = console()

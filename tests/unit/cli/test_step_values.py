@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segue import Segue, task
+from segue import Secret, Segue, task
 from segue.cli.values import SHOWN, SHOWN_IN_JSON
 from tests.unit.cli.conftest import Shell
 
@@ -44,6 +44,24 @@ def test_secrets_are_masked_in_every_form(sqlite_shell: Shell) -> None:
         assert "k3y" not in text, words
         assert "***" in text
         assert "ada" in text
+
+
+@task
+def upload(path: str, key: Secret[str]) -> None: ...
+
+
+def test_secrets_by_position_are_masked_where_runs_are_shown(sqlite_shell: Shell) -> None:
+    with Segue(sqlite_shell.url) as segue:
+        segue.run(upload, "a.csv", "k3y-of-ada")
+        segue.run(login, "ada", "s3cret-of-ada", {})
+        first, second = (run.id for run in reversed(segue.runs()))
+    for words in (
+        ("show", first), ("show", first, "--step", "0"), ("show", second), ("show", second, "--json"),
+        ("show", second, "--step", "0", "--json"), ("runs", "--json"),
+        ("cancel", "--workflow", "login", "--dry-run", "--json"),
+    ):  # fmt: skip
+        text = sqlite_shell(*words).stdout
+        assert "of-ada" not in text.replace("s3cret-of-adas3cret-of-ada", ""), words  # a result is not hidden
 
 
 def test_long_values_are_cut(sqlite_shell: Shell) -> None:

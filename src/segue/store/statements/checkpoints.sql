@@ -89,7 +89,7 @@ GROUP BY c.run_id, c.step HAVING count(*) <> max(c.ordinal) + 1;
 SELECT c.run_id, 'there are checkpoints of step ' || c.step || ', which does not exist' FROM (
     SELECT DISTINCT run_id, step FROM segue_checkpoints) c
 WHERE 0 = (SELECT count(*) FROM segue_steps s WHERE s.run_id = c.run_id AND s.step = c.step)
-AND 1 = (SELECT count(*) FROM segue_runs r WHERE r.id = c.run_id);
+AND c.run_id = (SELECT r.id FROM segue_runs r WHERE r.id >= c.run_id ORDER BY r.id LIMIT 1);
 
 -- name: check_open_checkpoint_is_last
 SELECT c.run_id, 'step ' || c.step || ' went on although it waits for ' || c.name FROM segue_checkpoints c
