@@ -111,8 +111,8 @@ UPDATE segue_runs SET limit_name = :name, limit_key = :key WHERE id = :run_id AN
 
 -- name: check_begun_early
 -- Steps of finalizers may: of a run that was cancelled before.
-SELECT r.id, 'step ' || s.step || ' began before the run_at of its run' FROM segue_runs r
-JOIN segue_steps s ON s.run_id = r.id AND s.hook IS NULL AND s.started_at < r.run_at WHERE r.run_at IS NOT NULL;
+SELECT r.id, 'a step began before the run_at of the run' FROM segue_runs r WHERE r.run_at IS NOT NULL AND 0 < (
+    SELECT count(*) FROM segue_steps s WHERE s.run_id = r.id AND s.hook IS NULL AND s.started_at < r.run_at);
 
 -- name: set_run_at
 UPDATE segue_runs SET run_at = :run_at WHERE id = :run_id;
