@@ -37,6 +37,7 @@ from segue.cli.runs import runs_table
 from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Segue
+from segue.client.argument_masking import ArgumentMasker
 from segue.client.selection import Applied, Selection
 from segue.client.verbs import Done, Verb
 from segue.client.views import run_info
@@ -205,7 +206,8 @@ def _rehearse(
     count = selection.count()
     first = _first(segue, selection)
     if arguments.as_json:
-        print_json({"count": count, "runs": [shown_run(segue, run) for run in first]})
+        masker = ArgumentMasker(segue)
+        print_json({"count": count, "runs": [shown_run(masker, run) for run in first]})
     else:
         _list(segue, first, count)
         console().print(Text(f"{counted(count, 'run')} would be {bulk_verb.participle}; nothing was changed."))

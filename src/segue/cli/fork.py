@@ -11,6 +11,7 @@ from segue.cli.printing import print_json
 from segue.cli.start import metadata_of, tell_started
 from segue.cli.step_verbs import reason_option, run_argument, step_argument
 from segue.cli.values import shown_run
+from segue.client.argument_masking import ArgumentMasker
 
 
 @click.command(short_help="Start a new run from a step of another.")
@@ -57,6 +58,6 @@ def command(
         info = made.info()
         counts = made.counts()
         if as_json:
-            print_json(shown_run(segue, info, counts) | {"is_new": made.is_new})
+            print_json(shown_run(ArgumentMasker(segue), info, counts) | {"is_new": made.is_new})
             return
     tell_started(setup, made, key)

@@ -20,6 +20,7 @@ from segue.cli.rendering import DIM, bar
 from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Run
+from segue.client.argument_masking import ArgumentMasker
 from segue.client.views import Reason, RunInfo
 from segue.model import FINAL_STEP_STATUSES, StepStatus, short_id
 from segue.times import ago, duration
@@ -58,7 +59,8 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
         now = segue.engine.store.now()
         reasons = {} if as_json else main_reasons(setup, segue, resting(runs, counts))
         if as_json:
-            print_json(records(setup, runs, lambda run: shown_run(segue, run, counts[run.id])))
+            masker = ArgumentMasker(segue)
+            print_json(records(setup, runs, lambda run: shown_run(masker, run, counts[run.id])))
             return
     out = console()
     if not runs:

@@ -25,6 +25,7 @@ from segue.cli.suggestions import suggest
 from segue.cli.values import json_value, run_without_secrets, shown_run, step_without_secrets
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
+from segue.client.argument_masking import ArgumentMasker
 from segue.client.records import attempt_record, checkpoint_record, event_record, step_record
 from segue.client.step_tree import grow
 from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
@@ -121,7 +122,7 @@ class Look:
     @classmethod
     def at(cls, setup: Setup, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
         """Read a run now."""
-        info = run_without_secrets(segue, run.info())
+        info = run_without_secrets(ArgumentMasker(segue), run.info())
         steps = all_steps(run) if with_steps else []
         counts = run.counts()
         reason = main_reasons(setup, segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
@@ -157,7 +158,7 @@ def _show_run(
     events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
         record = {
-            "run": shown_run(segue, look.run, look.counts),
+            "run": shown_run(ArgumentMasker(segue), look.run, look.counts),
             "steps": [step_record(step) for step in look.steps],
             "events": [event_record(event) for event in events],
         }
@@ -183,7 +184,8 @@ def _show_run(
 def _show_steps(
     segue: Segue, run: Run, steps: Sequence[StepInfo], attempts: Sequence[AttemptInfo], *, as_json: bool
 ) -> None:  # fmt: skip
-    steps = [step_without_secrets(segue, step) for step in steps]
+    masker = ArgumentMasker(segue)
+    steps = [step_without_secrets(masker, step) for step in steps]
     if as_json:
         documents = [
             step_record(step) | {"arguments": json_value(step.arguments), "result": json_value(step.result)}
@@ -192,7 +194,7 @@ def _show_steps(
         recorded = [checkpoint_record(each) for step in steps for each in run.step(step.step).checkpoints()]
         attempted = [attempt_record(each) for each in attempts]
         print_json(
-            {"run": shown_run(segue, run.info()), "steps": documents, "attempts": attempted, "checkpoints": recorded}
+            {"run": shown_run(masker, run.info()), "steps": documents, "attempts": attempted, "checkpoints": recorded}
         )
         return
     out = console()
@@ -259,7 +261,7 @@ def _follow_lines(setup: Setup, segue: Segue, run: Run, out: Console, *, as_json
         if is_due and (look.run.status, look.counts) != last:
             last, told_at = (look.run.status, look.counts), time.monotonic()
             if as_json:
-                print_json({"run": shown_run(segue, look.run, look.counts)})
+                print_json({"run": shown_run(ArgumentMasker(segue), look.run, look.counts)})
             else:
                 time_of_day = clock_time(look.now, look.now)
                 counts = counts_text({status.value: count for status, count in look.counts.items()})

@@ -22,6 +22,7 @@ from segue.cli.printing import console, print_json, say_json
 from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Debounce, Run, Segue
+from segue.client.argument_masking import ArgumentMasker
 from segue.client.debounce import Keep
 from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
@@ -223,7 +224,7 @@ def _finish(segue: Segue, run: Run, *, is_over: bool, as_json: bool) -> None:
     result = encode(run.result()) if has_result else ""
     if as_json:
         print_json(
-            shown_run(segue, info)
+            shown_run(ArgumentMasker(segue), info)
             | {"is_new": run.is_new}
             | ({"result": msgspec.Raw(result.encode())} if has_result else {})
         )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from segue.client import Segue
 from segue.client.argument_masking import ArgumentMasker
 from segue.client.records import run_record
 from segue.client.views import RunInfo, StepInfo
@@ -20,19 +18,14 @@ SHOWN = 2_000  # characters of a value in a text
 SHOWN_IN_JSON = 100_000
 
 
-@lru_cache(maxsize=1)  # a followed run is read again and again
-def _masker(segue: Segue) -> ArgumentMasker:
-    return ArgumentMasker(segue)
-
-
-def run_without_secrets(segue: Segue, run: RunInfo) -> RunInfo:
+def run_without_secrets(masker: ArgumentMasker, run: RunInfo) -> RunInfo:
     """The run, without the secrets among its arguments."""
-    return msgspec.structs.replace(run, arguments=_masker(segue).masked(run.workflow, run.arguments))
+    return msgspec.structs.replace(run, arguments=masker.masked(run.workflow, run.arguments))
 
 
-def step_without_secrets(segue: Segue, step: StepInfo) -> StepInfo:
+def step_without_secrets(masker: ArgumentMasker, step: StepInfo) -> StepInfo:
     """The step, without the secrets among its arguments."""
-    return msgspec.structs.replace(step, arguments=_masker(segue).masked(step.task or "", step.arguments))
+    return msgspec.structs.replace(step, arguments=masker.masked(step.task or "", step.arguments))
 
 
 def arguments_text(arguments: Sequence[Any], *, most: int = SHOWN) -> str:
@@ -50,9 +43,9 @@ def masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def shown_run(segue: Segue, run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:
+def shown_run(masker: ArgumentMasker, run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:
     """A run as a JSON object, without the secrets in its arguments and metadata."""
-    record = run_record(run_without_secrets(segue, run), counts)
+    record = run_record(run_without_secrets(masker, run), counts)
     return record | {"arguments": masked(record["arguments"]), "metadata": masked(record["metadata"])}
 
 

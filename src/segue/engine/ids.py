@@ -9,9 +9,15 @@ import os
 import threading
 from datetime import datetime
 
+_FAR = 86_400_000 * 4096
+"""A day. A clock that is so far behind the last id was wrong before, or it is another one, as in a test."""
+
 
 class Ids:
-    """Makes ids that are strictly ascending, also within a millisecond. Threads may share it."""
+    """Makes ids that are strictly ascending, also within a millisecond, unless the clock goes back by a day or more.
+
+    Threads may share it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,7 +28,9 @@ class Ids:
         # 48 bits of milliseconds and 12 of a fraction, which are counted up if the clock stands still or goes back.
         stamp = int(now.timestamp() * 1000 * 4096)
         with self._lock:
-            self._last = stamp = max(stamp, self._last + 1)
+            if self._last - stamp < _FAR:
+                stamp = max(stamp, self._last + 1)
+            self._last = stamp
         return _format(stamp, os.urandom(8))
 
 

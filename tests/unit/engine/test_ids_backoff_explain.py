@@ -87,3 +87,11 @@ def test_a_loop_waits_twice_as_long_each_time_up_to_the_longest() -> None:
     for _ in range(6):
         waits.append(longer_wait(waits[-1], first_seconds=0.1, longest_seconds=1.0))
     assert waits == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
+
+
+def test_ids_follow_a_clock_that_was_far_ahead() -> None:
+    ids, now = Ids(), datetime(2026, 1, 1, tzinfo=UTC)
+    far = ids.new(now + timedelta(days=3000))
+    near = [ids.new(now), ids.new(now), ids.new(now - timedelta(minutes=50))]
+    assert near == sorted(near)
+    assert first_id_at(now) <= near[0] < near[-1] < first_id_at(now + timedelta(seconds=1)) < far
