@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from segue import Segue
 from segue.loop import pace
 from tests.crash import crash_tasks
+from tests.crash.booking_tasks import Bookings
 from tests.crash.ledger import Ledger
 
 
@@ -24,3 +27,11 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "LONGEST_BACK_OFF_SECONDS", 0.001)
     monkeypatch.setattr(pace, "TIMERS_SECONDS", 0.0)
     monkeypatch.setattr(pace, "TIMERS_APART_SECONDS", 0.0)
+
+
+@pytest.fixture
+def bookings(segue: Segue) -> Iterator[Bookings]:
+    segue.upgrade()
+    found = Bookings(segue.url)
+    yield found
+    found.close()

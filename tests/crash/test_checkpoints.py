@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -21,14 +21,6 @@ pytestmark = pytest.mark.usefixtures("quick_retries")
 
 FEWEST_POINTS = 40
 GO = -1
-
-
-@pytest.fixture
-def bookings(segue: Segue) -> Iterator[Bookings]:
-    segue.upgrade()
-    found = Bookings(segue.url)
-    yield found
-    found.close()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ commit, and the moment after it. The ordinary turns between them are swept in `t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,14 +41,6 @@ pytestmark = pytest.mark.usefixtures("quick_retries")
 
 ATTEMPTS = 3
 FEWEST_POINTS = 25
-
-
-@pytest.fixture
-def bookings(segue: Segue) -> Iterator[Bookings]:
-    segue.upgrade()
-    found = Bookings(segue.url)
-    yield found
-    found.close()
 
 
 @pytest.fixture(autouse=True)

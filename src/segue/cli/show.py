@@ -117,20 +117,21 @@ class Look:
     run: RunInfo
     counts: dict[StepStatus, int]
     steps: Sequence[StepInfo]
+    masker: ArgumentMasker
     reason: Reason | None = None  # why nothing runs
 
     @classmethod
-    def at(cls, setup: Setup, segue: Segue, run: Run, *, with_steps: bool = True) -> Look:
+    def at(cls, setup: Setup, segue: Segue, run: Run, masker: ArgumentMasker, *, with_steps: bool = True) -> Look:
         """Read a run now."""
-        info = run_without_secrets(ArgumentMasker(segue), run.info())
+        info = run.info()
         steps = all_steps(run) if with_steps else []
         counts = run.counts()
         reason = main_reasons(setup, segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
-        return cls(segue.engine.store.now(), info, counts, steps, reason)
+        return cls(segue.engine.store.now(), info, counts, steps, masker, reason)
 
     def picture(self, out: Console, *, show_all: bool) -> RenderableType:
         """The run's heading and the tree of its steps, in the width of this console."""
-        parts: list[RenderableType] = [heading(self.run, self.counts, self.now)]
+        parts: list[RenderableType] = [heading(run_without_secrets(self.masker, self.run), self.counts, self.now)]
         if self.reason is not None:
             look = drawn(self.reason.code)
             line = Text.assemble((f"{look.glyph} ", look.style), reason_text(self.reason))
@@ -153,12 +154,12 @@ class Look:
 def _show_run(
     setup: Setup, segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as_json: bool
 ) -> None:  # fmt: skip
-    look = Look.at(setup, segue, run)
+    look = Look.at(setup, segue, run, ArgumentMasker(segue))
     attempts = run.attempts() if with_attempts else []
     events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
         record = {
-            "run": shown_run(ArgumentMasker(segue), look.run, look.counts),
+            "run": shown_run(look.masker, look.run, look.counts),
             "steps": [step_record(step) for step in look.steps],
             "events": [event_record(event) for event in events],
         }
@@ -239,10 +240,11 @@ def _follow(setup: Setup, segue: Segue, run: Run, *, show_all: bool, as_json: bo
     out = console()
     if as_json or not out.is_terminal:
         return _follow_lines(setup, segue, run, out, as_json=as_json)
+    masker = ArgumentMasker(segue)
     with Live(console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             began = time.monotonic()
-            look = Look.at(setup, segue, run)
+            look = Look.at(setup, segue, run, masker)
             if look.run.status.is_final:
                 live.vertical_overflow = "visible"
             live.update(look.picture(out, show_all=show_all), refresh=True)
@@ -254,14 +256,15 @@ def _follow(setup: Setup, segue: Segue, run: Run, *, show_all: bool, as_json: bo
 def _follow_lines(setup: Setup, segue: Segue, run: Run, out: Console, *, as_json: bool) -> RunStatus:
     last: tuple[RunStatus, dict[StepStatus, int]] | None = None
     told_at = 0.0
+    masker = ArgumentMasker(segue)
     while True:
-        look = Look.at(setup, segue, run, with_steps=False)
+        look = Look.at(setup, segue, run, masker, with_steps=False)
         is_final = look.run.status.is_final
         is_due = as_json or is_final or time.monotonic() - told_at >= PLAIN_SECONDS
         if is_due and (look.run.status, look.counts) != last:
             last, told_at = (look.run.status, look.counts), time.monotonic()
             if as_json:
-                print_json({"run": shown_run(ArgumentMasker(segue), look.run, look.counts)})
+                print_json({"run": shown_run(look.masker, look.run, look.counts)})
             else:
                 time_of_day = clock_time(look.now, look.now)
                 counts = counts_text({status.value: count for status, count in look.counts.items()})

@@ -46,7 +46,7 @@ def masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def shown_run(masker: ArgumentMasker, run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:
     """A run as a JSON object, without the secrets in its arguments and metadata."""
     record = run_record(run_without_secrets(masker, run), counts)
-    return record | {"arguments": masked(record["arguments"]), "metadata": masked(record["metadata"])}
+    return record | {"metadata": masked(record["metadata"])}
 
 
 def value_text(value: Any, *, most: int = SHOWN) -> str:

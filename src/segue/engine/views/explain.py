@@ -222,9 +222,9 @@ def _ready(
 def _delayed(step: StepInfo, until: datetime, now: datetime) -> Reason:
     """Until when it waits, and for a retry the error of the last try."""
     when = f"{clock_time(until, now)} (in {duration((until - now).total_seconds())})"
-    if step.is_suspended or not step.failures:
-        if step.is_suspended or step.task == SLEEP:
-            return Reason("sleeping", step.name, f"sleeps until {when}")
+    if step.is_suspended or (step.task == SLEEP and not step.failures):
+        return Reason("sleeping", step.name, f"sleeps until {when}")
+    if not step.failures:
         return Reason("delayed", step.name, f"is delayed until {when}")
     error = f" with {step.error.type}: {first_line(step.error.message)}" if step.error else ""
     tries = policy_or_none(step.policy).retries + 1

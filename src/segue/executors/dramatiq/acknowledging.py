@@ -47,7 +47,7 @@ class Clerk:
         self._desk = desk
         self._send = send
         self._most = FOR_EACH_THREAD * threads
-        self._under_way: set[int] = set()  # ids of questions
+        self._under_way: set[Question] = set()
         self._recorded: SimpleQueue[_Recorded | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="segue-dramatiq-clerk", daemon=True)
 
@@ -76,7 +76,7 @@ class Clerk:
         question = Question(running.attempt, report, then=lambda each: self._recorded.put(
             _Recorded(running, each, acknowledge)
         ))  # fmt: skip
-        self._under_way.add(id(question))
+        self._under_way.add(question)
         self._desk.hand_in(question)
 
     def _run(self) -> None:
@@ -88,7 +88,7 @@ class Clerk:
                     "%s is not acknowledged. It comes again, and is dropped then", recorded.running.message
                 )
             finally:
-                self._under_way.discard(id(recorded.question))
+                self._under_way.discard(recorded.question)
 
     def _finish(self, running: RunningAttempt, question: Question, acknowledge: Callable[[], object]) -> None:
         answer = question.answer
@@ -113,12 +113,13 @@ def take_over(thread: Any, clerk: Clerk, report_of: Callable[[RunningAttempt], R
             plainly(message)
             return
         report: Report | None = None
-        while not running.is_handed_in:
+        is_handed_in = False
+        while not is_handed_in:
             try:
                 if report is None:
                     report = report_of(running)
                 clerk.hand_in(running, report, partial(plainly, message))
-                running.is_handed_in = True
+                is_handed_in = True
             except Interrupt:  # it was meant for the body, which has ended
                 continue
 

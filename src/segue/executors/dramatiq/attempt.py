@@ -40,7 +40,6 @@ class RunningAttempt:
         self.retry_seconds: float | None = None
         self.retry_message: Any = None
         self.is_recorded = False
-        self.is_handed_in = False  # its end is with the desk, and its thread does something else
         self.is_asked_to_end = False
         self.use: Any = None  # the context that is to be left
         self.taken_fence: Any = None  # while a copy of its message is sent

@@ -254,6 +254,7 @@ class Slurm:
     def clean(self, pushes: Sequence[Push]) -> None:
         """Remove the folders of these pushes from the spool; the folder of a batch with all that is in it."""
         for push in pushes:
+            self._phantoms.forget(push.id)
             folder = names.folder_of(self.folder, push)
             if push.batch is None:
                 spool.remove(folder)
