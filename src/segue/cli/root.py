@@ -69,6 +69,8 @@ COMMANDS = {
     "executors": Entry("segue.cli.executors", LOOK, "List executors and how their platforms are."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
     "health": Entry("segue.cli.health", LOOK, "Say whether a worker of this machine is alive."),
+    "tokens": Entry("segue.cli.tokens", CARE, "Make and revoke access tokens for the web pages and the API."),
+    "audit": Entry("segue.cli.audit", CARE, "List who did what in the web pages and over the API."),
     "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),
     "payloads": Entry("segue.cli.payloads", CARE, "Count and delete values in the payload store."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),

@@ -16,6 +16,7 @@ from segue.authoring import sleep, to_plan, wait_for
 from segue.authoring.compose import Element
 from segue.authoring.definition import Definition, Foreign
 from segue.authoring.elsewhere import OF_SEGUE, Unfamiliar
+from segue.client.access import AccessRecords
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
 from segue.client.given import checked, guarded, run_id
@@ -108,6 +109,7 @@ class Segue(Unfamiliar):
         self.limits = Limits(self.engine)
         self.payloads = StoredPayloads(self.engine)
         self.executors = Executors(self.engine)
+        self.access = AccessRecords(self.engine)
 
     _elsewhere = OF_SEGUE
 

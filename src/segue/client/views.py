@@ -7,6 +7,7 @@ module.
 from segue.client.executors import OutputInfo
 from segue.client.listed import ListedRun
 from segue.client.progress import RunProgress
+from segue.engine.access import AuditInfo, SessionInfo, TokenInfo
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
 from segue.engine.platforms import ExecutorInfo
 from segue.engine.rows import policy_or_none
@@ -24,6 +25,7 @@ from segue.scheduler.looking import ScheduleInfo, TickInfo
 __all__ = [
     "ALERTS",
     "AttemptInfo",
+    "AuditInfo",
     "CheckpointInfo",
     "DefinitionInfo",
     "EventInfo",
@@ -38,10 +40,12 @@ __all__ = [
     "RunProgress",
     "ScheduleInfo",
     "Sent",
+    "SessionInfo",
     "ShareInfo",
     "StepInfo",
     "SubscriptionInfo",
     "TickInfo",
+    "TokenInfo",
     "WaitInfo",
     "WorkerInfo",
     "arguments_of",

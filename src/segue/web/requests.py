@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
-from segue.web.access.guard import identity_of
+from segue.web.access.guard import address_of, identity_of
 from segue.web.operations import Call
 from segue.web.problems import ProblemError
 from segue.web.site import Site
@@ -21,7 +21,7 @@ def call_of(site: Site, request: Request) -> Call:
     """Who calls, on which database."""
     return Call(
         segue=site.segue, identity=identity_of(request.scope), settings=site.settings,
-        address=request.client.host if request.client else None, request_id=request.scope.get("segue.request_id"),
+        address=address_of(request.scope), request_id=request.scope.get("segue.request_id"),
         headers=request.headers,
     )  # fmt: skip
 

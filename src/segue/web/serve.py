@@ -19,11 +19,12 @@ STOPS_WITHIN = 3
 class Server(uvicorn.Server):
     """A server that ends the streams of pages before it waits for requests to end."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, *, certificate: str | None = None, key: str | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=True,
                 timeout_graceful_shutdown=STOPS_WITHIN, proxy_headers=False, ws="none",
+                ssl_certfile=certificate, ssl_keyfile=key,
             )
         )  # fmt: skip
         self._app = app
@@ -50,10 +51,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(app: Application, listening: socket.socket) -> None:
+def serve(
+    app: Application, listening: socket.socket, *, certificate: str | None = None, key: str | None = None
+) -> None:
     """Serve in the main thread until SIGINT or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app).run(sockets=[listening])
+        Server(app, certificate=certificate, key=key).run(sockets=[listening])
 
 
 @contextlib.contextmanager

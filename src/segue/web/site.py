@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -12,6 +12,9 @@ from starlette.requests import HTTPConnection
 
 from segue.client import Segue
 from segue.web.roles import Identity
+
+if TYPE_CHECKING:
+    from segue.web.access.proxy import TrustedProxy
 
 THREADS = 8
 """Requests that work with the database at the same time; an application that mounts this one keeps its own threads."""
@@ -24,6 +27,9 @@ class Access(Protocol):
 
     is_local: bool
     """Whether everybody who can reach the address may do everything."""
+
+    proxy: TrustedProxy | None
+    """The proxy whose headers are believed, if there is one."""
 
     login: str | None
     """The path of the page on which people log in, if there is one."""

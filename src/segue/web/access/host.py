@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
 
+from segue.web.access.proxy import TrustedProxy
 from segue.web.problems import ProblemError
 from segue.web.roles import Identity
 
@@ -21,6 +22,7 @@ class HostAccess:
     """Asks the application that mounted the pages."""
 
     is_local = False
+    proxy: TrustedProxy | None = None
 
     def __init__(self, identify: Identify, *, login: str | None = None) -> None:
         self._identify, self.login = identify, login
@@ -40,6 +42,7 @@ class NoAccess:
 
     is_local = False
     login: str | None = None
+    proxy: TrustedProxy | None = None
 
     def identify(self, request: HTTPConnection) -> Identity | None:
         """Refuse the request, with the line that is missing."""

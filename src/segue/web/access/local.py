@@ -6,6 +6,7 @@ import getpass
 
 from starlette.requests import HTTPConnection
 
+from segue.web.access.proxy import TrustedProxy
 from segue.web.roles import Identity, Role
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -16,6 +17,7 @@ class LocalAccess:
 
     is_local = True
     login: str | None = None
+    proxy: TrustedProxy | None = None
 
     def __init__(self) -> None:
         try:

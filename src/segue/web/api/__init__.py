@@ -1,6 +1,6 @@
 """The operations by subject, and how they are called over HTTP below /api/v1."""
 
-from segue.web.api import runs
+from segue.web.api import access, runs
 
-MODULES = (runs,)
+MODULES = (access, runs)
 """What defines operations."""

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from segue.jsonable import Jsonable
 from segue.observing.harmless_log import get_logger
+from segue.web.access.audit import audited, check_workflow
 from segue.web.operations import OPERATIONS, Call, Operation
 from segue.web.problems import ProblemError, problem_of
 from segue.web.requests import call_of, decoded_json, decoded_query
@@ -30,15 +31,17 @@ def api_routes(site: Site) -> list[BaseRoute]:
 def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Any]:
     async def performed(request: Request) -> Response:
         call = call_of(site, request)
-        arguments = await _arguments(operation, request)
+        arguments: dict[str, Any] = dict(request.path_params)
+        if operation.is_allowed(call.identity):  # `perform` refuses the others, whatever they sent
+            arguments |= await _decoded(operation, request)
         answer = await site.in_thread(lambda: perform(operation, call, **arguments))
         return json_answer(answer, operation.status)
 
     return answering(performed, lambda request, error: problem_answer(error))
 
 
-async def _arguments(operation: Operation, request: Request) -> dict[str, Any]:
-    arguments: dict[str, Any] = dict(request.path_params)
+async def _decoded(operation: Operation, request: Request) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
     if operation.query is not None:
         arguments["query"] = decoded_query(operation.query, request.url.query)
     if operation.body is not None:
@@ -48,12 +51,17 @@ async def _arguments(operation: Operation, request: Request) -> dict[str, Any]:
 
 def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
     """Do an operation for a caller who may. Raises ProblemError for others, and what the operation raises."""
-    if not operation.is_allowed(call.identity):
-        raise ProblemError(
-            403, "Forbidden", f"{operation.name} needs the role {operation.role.word}; "
-            f"{call.identity.name} is {call.identity.role.word}.",
-        )  # fmt: skip
-    return operation.function(call, **arguments)
+
+    def performed() -> Any:
+        if not operation.is_allowed(call.identity):
+            raise ProblemError(
+                403, "Forbidden", f"{operation.name} needs the role {operation.role.word}; "
+                f"{call.identity.name} is {call.identity.role.word}.",
+            )  # fmt: skip
+        check_workflow(operation, call, arguments)
+        return operation.function(call, **arguments)
+
+    return audited(operation, call, arguments, performed) if operation.changes else performed()
 
 
 def answering(
