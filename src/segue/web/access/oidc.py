@@ -33,7 +33,11 @@ LEEWAY = 60
 KEYS_KEPT = 300
 """Seconds after which the keys of the provider may be read again."""
 
+AGAIN_AFTER = 1.0
+"""Seconds after which they may be read again for a token whose key is unknown."""
+
 SECONDS = 10
+"""How long the provider may take."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -149,7 +153,7 @@ class Provider:
         address = str(self._metadata()["jwks_uri"])
         with self._lock:
             age = time.monotonic() - self._keys_at
-            if self._keys is None or age > KEYS_KEPT or (again and age > 1):
+            if self._keys is None or age > KEYS_KEPT or (again and age > AGAIN_AFTER):
                 self._keys = KeySet.import_key_set(self._fetched("GET", address))  # type: ignore[arg-type]
                 self._keys_at = time.monotonic()
             return self._keys
