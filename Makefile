@@ -154,7 +154,7 @@ clean:  ## remove environments, caches and build results
 $(RUNTIME): pyproject.toml scripts/make-venv.sh
 	@echo "Installing Segue into $(VENV) ..."
 	@scripts/make-venv.sh $(PYTHON) $(VENV)
-	@$(PIP) --editable .
+	@$(PIP) --editable ".[web]"
 	@touch $@
 
 $(DEVELOP): pyproject.toml scripts/make-venv.sh

@@ -18,6 +18,7 @@ from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
 from segue.cli.reloading import Reloading
+from segue.cli.web import pages_beside, with_web_option
 from segue.cli.worker import (
     Banner,
     WorkerArguments,
@@ -39,11 +40,12 @@ from segue.scheduler.chores import Chores
 @with_worker_arguments
 @with_log_options
 @with_health_option
+@with_web_option
 @click.option("--no-reload", is_flag=True, help="Do not load changed code.")
 @json_option
 @pass_setup
 def command(
-    setup: Setup, /, log_options: LogOptions, health: str | None, no_reload: bool, as_json: bool,
+    setup: Setup, /, log_options: LogOptions, health: str | None, web: int | None, no_reload: bool, as_json: bool,
     **worker_arguments: Any,
 ) -> None:  # fmt: skip
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
@@ -80,6 +82,9 @@ def command(
                 (banner.print_json if as_json else banner.print)()
                 beside_it.enter_context(board)
                 beside_it.enter_context(Watch(setup, segue, board))
+                address = beside_it.enter_context(pages_beside(segue, web))
+                if address is not None:
+                    board.note(f"web pages at {address}")
                 if not no_reload:
                     beside_it.enter_context(reloading)
                 if not hired.no_chores:

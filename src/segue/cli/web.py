@@ -13,7 +13,7 @@ import click
 
 from segue.cli.durations import duration_option
 from segue.cli.logging_options import LogOptions, with_log_options
-from segue.cli.options import Setup, pass_setup, with_setup
+from segue.cli.options import AnyCallable, Setup, pass_setup, with_setup
 from segue.cli.printing import print_line
 from segue.client import Segue
 from segue.errors import ConfigError
@@ -61,7 +61,7 @@ class WebArguments:
         return self.login or self.oidc_issuer is not None or self.user_header is not None
 
     def application(self, segue: Segue) -> Application:
-        """The application. Raises ConfigError for settings that do not fit, and if it would be open to anybody."""
+        """The application. Raises ConfigError for settings that do not fit, and if any person could enter."""
         if not self.asks and not is_loopback(self.host):
             raise ConfigError(CLOSED.format(host=self.host))
         if self.user_header is not None and not self.trust_proxy:
@@ -110,16 +110,6 @@ class WebArguments:
             self.oidc_issuer, client_id=self.oidc_client_id, client_secret=self.oidc_client_secret, roles=roles,
             groups_claim=self.oidc_groups_claim,
         )  # fmt: skip
-
-    @contextlib.contextmanager
-    def beside(self, segue: Segue) -> Iterator[str]:
-        """Serve the pages in a thread, beside a worker. Yields their address."""
-        app = self.application(segue)
-        from segue.web.serve import listen, served  # noqa: PLC0415 - optional packages
-
-        listening = listen(self.host, self.port)
-        with served(app, listening):
-            yield address_of(self.host, listening.getsockname()[1])
 
 
 @click.command(short_help="Serve the web pages and the HTTP API.")
@@ -182,6 +172,29 @@ def command(setup: Setup, /, log_options: LogOptions, **arguments: Any) -> None:
             f"Segue is at {address_of(chosen.host, listening.getsockname()[1], is_tls=is_tls)} (Ctrl-C stops it)"
         )
         serve(app, listening, certificate=chosen.ssl_certfile, key=chosen.ssl_keyfile)
+
+
+def with_web_option(function: AnyCallable) -> AnyCallable:
+    """Give a command the option `--web`, as its argument `web`: a port, or None."""
+    option: AnyCallable = click.option(
+        "--web", type=click.IntRange(0, 65535), is_flag=False, flag_value=PORT, metavar="[PORT]",
+        help=f"Serve the web pages beside it, for this machine only. [port: {PORT}]",
+    )(function)  # fmt: skip
+    return option
+
+
+@contextlib.contextmanager
+def pages_beside(segue: Segue, port: int | None) -> Iterator[str | None]:
+    """Serve the pages in a thread, if a port is given. Yields their address. Raises ConfigError."""
+    if port is None:
+        yield None
+        return
+    try:
+        from segue.web.serve import served_locally  # noqa: PLC0415 - optional packages
+    except ModuleNotFoundError as error:
+        raise ConfigError(MISSING) from error
+    with served_locally(segue, port=port) as address:
+        yield address
 
 
 def address_of(host: str, port: int, *, is_tls: bool = False) -> str:

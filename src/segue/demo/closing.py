@@ -19,6 +19,9 @@ from segue.demo.live import duration
 ROWS = 6
 METER_CELLS = 14
 
+WEB_ADDRESS = "http://127.0.0.1:8042/"
+"""Where `segue web` listens unless it is given another port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -55,6 +58,9 @@ def print_commands(console: Console, run_id: str, database: str) -> None:
     console.print(Text("Look further", style="dim"))
     for command in (f"segue show {run_id}", f"segue explain {run_id}", "segue runs"):
         console.print(Text(f"  {command} {option}".rstrip()), soft_wrap=True)
+    console.print(Text("In the browser", style="dim"))
+    console.print(Text(f"  segue web {option}".rstrip()), soft_wrap=True)
+    console.print(Text(f"  then open {WEB_ADDRESS}runs/{run_id}"), soft_wrap=True)
 
 
 def _figures(findings: Findings) -> Text:

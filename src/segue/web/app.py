@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -94,10 +94,13 @@ class Application:
             *login_routes(site), *page_routes(site),
         ]  # fmt: skip
         inner = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
+        self._root = urlsplit(site.settings.public_url or "").path.rstrip("/")
         self._guarded = Guard(_whole_names(inner), site)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        if self._root and scope["type"] == "http" and not scope.get("root_path"):
+            scope = _below(scope, self._root)
         await self._guarded(scope, receive, send)
 
     async def _missing(self, request: Request, error: Exception) -> Response:
@@ -109,6 +112,14 @@ class Application:
         if inner_path(request.scope).startswith(PREFIX):
             return problem_answer(problem)
         return error_page(self.site, request, problem)
+
+
+def _below(scope: Scope, root: str) -> Scope:
+    """The scope of a request whose path a proxy has cut: as ASGI has it, the path begins with the root."""
+    path, raw = str(scope["path"]), scope.get("raw_path") or b""
+    if path != root and not path.startswith(root + "/"):
+        path, raw = root + path, quote(root).encode() + raw if raw else b""
+    return {**scope, "root_path": root, "path": path, "raw_path": raw or None}
 
 
 def _whole_names(app: ASGIApp) -> ASGIApp:

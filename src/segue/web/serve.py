@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from segue.client import Segue
 from segue.errors import ConfigError
+from segue.web.access.local import LOCAL_HOSTS, LocalAccess
 from segue.web.app import Application
+from segue.web.site import Settings, Site
 
 STOPS_WITHIN = 3
 """Seconds that requests get to end when the server stops."""
@@ -57,6 +60,15 @@ def serve(
     """Serve in the main thread until SIGINT or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt):
         Server(app, certificate=certificate, key=key).run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def served_locally(segue: Segue, *, port: int = 0) -> Iterator[str]:
+    """Serve the pages in a thread, for this machine only and without a login. Yields their address."""
+    listening = listen("127.0.0.1", port)
+    app = Application(Site(segue, LocalAccess(), Settings(allowed_hosts=LOCAL_HOSTS)))
+    with served(app, listening):
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
 
 @contextlib.contextmanager

@@ -31,11 +31,12 @@ class Access(Protocol):
     proxy: TrustedProxy | None
     """The proxy whose headers are believed, if there is one."""
 
-    login: str | None
-    """The path of the page on which people log in, if there is one."""
-
     def identify(self, request: HTTPConnection) -> Identity | None:
         """Who makes this request; None if that is unknown. It runs in a thread, and may read the database."""
+        ...
+
+    def login_url(self, root: str, here: str) -> str | None:
+        """Where a person logs in and comes back to `here`, a path below `root`. None: there is no such page."""
         ...
 
 

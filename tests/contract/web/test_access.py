@@ -92,7 +92,7 @@ def logged_in(web: TestClient, segue: Segue, role: str = "operator") -> str:
 
 def test_a_person_logs_in_with_a_token_and_out_again(segue: Segue) -> None:
     web = with_login(segue)
-    assert web.get("/runs").headers["location"] == "/login"
+    assert web.get("/runs").headers["location"] == "/login?next=%2Fruns"
     assert "Access token" in web.get("/login").text
     token = logged_in(web, segue)
     cookie = web.cookies["segue"]

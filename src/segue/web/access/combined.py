@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from starlette.requests import HTTPConnection
 
@@ -22,7 +23,6 @@ class LoginAccess:
     """Asks each request for a token, a session or the proxy's word."""
 
     is_local = False
-    login: str | None = "/login"
 
     def __init__(
         self, segue: Segue, *, proxy: TrustedProxy | None = None, provider: Provider | None = None,
@@ -42,6 +42,10 @@ class LoginAccess:
                 return named
         value = session_cookie(request)
         return None if value is None else self._of_session(value)
+
+    def login_url(self, root: str, here: str) -> str | None:
+        """The page of this application."""
+        return f"{root}/login" + ("" if here == "/" else f"?{urlencode({'next': here})}")
 
     def _of_token(self, header: str) -> Identity:
         scheme, _, text = header.partition(" ")
