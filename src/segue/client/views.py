@@ -18,6 +18,7 @@ from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.reason import Reason
+from segue.engine.views.statistics import Series, Statistics
 from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo
@@ -40,7 +41,9 @@ __all__ = [
     "RunProgress",
     "ScheduleInfo",
     "Sent",
+    "Series",
     "ShareInfo",
+    "Statistics",
     "StepInfo",
     "SubscriptionInfo",
     "TickInfo",
