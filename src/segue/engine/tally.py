@@ -12,13 +12,16 @@ from typing import Any
 from uuid import uuid4
 
 from segue.engine.claiming.claimed import ClaimedRow
-from segue.engine.histogram import Histogram, add, encoded, join
+from segue.engine.histogram import Histogram, bucket_of, encoded, join
 from segue.model import Attempt, Outcome, Verdict
 from segue.store.protocol import Conversions, Row
 
 MINUTE = 60
 EVERY_SECONDS = 10.0
 MOST_CELLS = 100  # of a minute; further tasks are counted together
+MEASURED_EVERY = 8
+"""Of the steps of one claim, which were ready at about the same time, so many count as having waited equally long."""
+
 MOST_BEGUN = 100_000  # attempts that are remembered
 
 Key = tuple[int, str, str]  # the minute, the queue, the task
@@ -39,16 +42,19 @@ class Cell:
         self.waits: Histogram = {}
         self.is_new = True  # it has what was not written yet
 
-    def count(self, seconds: float, waited: float | None, *, has_failed: bool) -> None:
-        """Count an attempt. `waited` is None if it is not known since when it was ready."""
+    def count(self, seconds: float, has_failed: bool) -> None:
+        """Count an attempt."""
         self.attempts += 1
         self.failed += has_failed
         self.seconds += seconds
-        add(self.took, seconds)
-        if waited is not None:
-            self.waited += waited
-            add(self.waits, waited)
+        bucket, took = bucket_of(seconds), self.took
+        took[bucket] = took.get(bucket, 0) + 1
         self.is_new = True
+
+    def count_wait(self, waited: float, bucket: int) -> None:
+        """Count how long its step had been ready."""
+        self.waited += waited
+        self.waits[bucket] = self.waits.get(bucket, 0) + 1
 
     def add(self, other: Cell) -> None:
         """Add the attempts of another."""
@@ -73,7 +79,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._begun: dict[Attempt, tuple[str, str, float]] = {}
+        self._begun: dict[Attempt, tuple[str, str, float, int]] = {}  # with how long it had waited, and that bucket
         self._cells: dict[Key, Cell] = {}
         self._process = uuid4().hex
         self._written_at: datetime | None = None
@@ -83,30 +89,30 @@ class Tally:
         begun = self._begun
         if len(begun) > MOST_BEGUN:
             begun.clear()
-        raw: Any = None
-        waited = 0.0
-        for row in rows:
-            if row.ready_at != raw:
-                raw, waited = row.ready_at, _seconds_since(row.ready_at, now, conversions)
-            begun[row.run_id, row.step, row.attempt] = (row.queue, row.task, waited)
+        waited, bucket = 0.0, 0
+        for index, (run_id, step, attempt, _, task, _, _, _, _, _, _, ready_at, queue, *_) in enumerate(rows):
+            if index % MEASURED_EVERY == 0:
+                waited = _seconds_since(ready_at, now, conversions)
+                bucket = bucket_of(waited)
+            begun[run_id, step, attempt] = (queue, task, waited, bucket)
 
     def ended(self, outcomes: Iterable[Outcome], now: datetime) -> None:
         """These attempts have ended; those that this process did not claim are not counted."""
-        minute = int(now.timestamp()) // MINUTE
+        minute, cells = int(now.timestamp()) // MINUTE, self._cells
         for outcome in outcomes:
             begun = self._begun.pop((outcome.run_id, outcome.step, outcome.attempt), None)
             if begun is not None and outcome.verdict not in _NOT_COUNTED:
-                queue, task, waited = begun
-                cell = self._cell(minute, queue, task)
-                cell.count(outcome.seconds, waited, has_failed=outcome.verdict in _FAILED)
+                queue, task, waited, bucket = begun
+                cell = cells.get((minute, queue, task)) or self._cell(minute, queue, task)
+                cell.count(outcome.seconds, outcome.verdict in _FAILED)
+                cell.count_wait(waited, bucket)
 
     def ended_outside(self, outcomes: Iterable[Outcome], now: datetime, queue: str) -> None:
         """These attempts have ended at an executor: its queues begin with `queue`, and no more is known of them."""
         minute = int(now.timestamp()) // MINUTE
         for outcome in outcomes:
             if outcome.verdict not in _NOT_COUNTED:
-                has_failed = outcome.verdict in _FAILED
-                self._cell(minute, queue, "").count(outcome.seconds, None, has_failed=has_failed)
+                self._cell(minute, queue, "").count(outcome.seconds, outcome.verdict in _FAILED)
 
     def is_due(self, now: datetime) -> bool:
         """Whether there is something to write, and the last time is long enough ago."""
