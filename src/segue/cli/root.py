@@ -67,6 +67,7 @@ COMMANDS = {
     "limits": Entry("segue.cli.limits", LOOK, "See and set limits, rates and weights."),
     "definitions": Entry("segue.cli.definitions", LOOK, "List the tasks and workflows that the code defines."),
     "executors": Entry("segue.cli.executors", LOOK, "List executors and how their platforms are."),
+    "stats": Entry("segue.cli.stats", LOOK, "Show throughput, durations and waiting over time."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
     "health": Entry("segue.cli.health", LOOK, "Say whether a worker of this machine is alive."),
     "tokens": Entry("segue.cli.tokens", CARE, "Make and revoke access tokens for the web pages and the API."),

@@ -26,6 +26,7 @@ from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
 from segue.client.run import Run
 from segue.client.selection import RunFilters, Selection, run_filter
+from segue.client.statistics import Measured
 from segue.client.stores import StoreUse, shared_engine
 from segue.client.subscriptions import Subscriptions
 from segue.client.waiting import Approvals, Events, checked_run_at, seconds_until, send
@@ -60,7 +61,7 @@ Work = Definition[..., R] | Element[R]
 
 
 @guarded
-class Segue(Unfamiliar):
+class Segue(Unfamiliar, Measured):
     """A database of workflows.
 
     Example::

@@ -6,6 +6,7 @@ module.
 
 from segue.client.executors import OutputInfo
 from segue.client.listed import ListedRun
+from segue.client.preview import Preview
 from segue.client.progress import RunProgress
 from segue.engine.access import AuditInfo, SessionInfo, TokenInfo
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
@@ -18,6 +19,7 @@ from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.reason import Reason
+from segue.engine.views.statistics import Series, Statistics
 from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo
@@ -34,6 +36,7 @@ __all__ = [
     "LimitInfo",
     "ListedRun",
     "OutputInfo",
+    "Preview",
     "ProgressInfo",
     "Reason",
     "RunInfo",
@@ -41,7 +44,9 @@ __all__ = [
     "ScheduleInfo",
     "Sent",
     "SessionInfo",
+    "Series",
     "ShareInfo",
+    "Statistics",
     "StepInfo",
     "SubscriptionInfo",
     "TickInfo",

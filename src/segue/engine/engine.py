@@ -53,7 +53,14 @@ from segue.engine.turn_memory import TurnMemory
 from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.engine.unfinished import ForkLeft, HalfFork, UnfinishedRun, unfinished_runs
 from segue.engine.verbs import Done
-from segue.errors import StoreBusyError, StoreConflictError, StoreError, StoreReadOnlyError, StoreUnavailableError
+from segue.errors import (
+    PASSING_ERRORS,
+    StoreBusyError,
+    StoreConflictError,
+    StoreError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
 from segue.observing.once import Once
 from segue.payloads.keeping import Payloads
@@ -92,7 +99,7 @@ class Engine(WorkerLives):
         self.stepped_back = SteppedBack()
         self.once = Once()  # what chores have logged
         self.senders: dict[str, Sender] = {}  # of executors that this process can send steps to
-        self._memory = TurnMemory(monotonic=monotonic)
+        self._memory = TurnMemory(monotonic=monotonic, tally=self.tally)
         self._admission_at = FIRST_LIMIT_KEY  # where the next search for waiting runs continues
         self._unfinished: set[str] = set()  # runs with unfinished work, as far as this process knows
 
@@ -139,9 +146,14 @@ class Engine(WorkerLives):
 
     def turn(self, worker: WorkerIdentity, request: TurnRequest) -> TurnResult:
         """One turn of a worker. It is not repeated here: the worker itself repeats what is still unreported."""
-        result = self._with_payloads(
-            lambda: Turn(self.store, worker, request, self._memory, self.watch).take()
-        )  # fmt: skip
+        try:
+            result = self._with_payloads(lambda: Turn(self.store, worker, request, self._memory, self.watch).take())
+        except Exception as error:
+            if not isinstance(error, PASSING_ERRORS):
+                self.tally.forget()
+            raise
+        if request.outcomes or request.recorded:
+            self._count(request, result)
         if result.needed is not None:
             with suppress(StoreBusyError):  # then the next turn says so
                 at_hand.fetch(self.payloads, result.needed)
@@ -150,6 +162,16 @@ class Engine(WorkerLives):
         if result.missed:
             self._admit_missed(result.missed)
         return result
+
+    def _count(self, request: TurnRequest, result: TurnResult) -> None:
+        """Count what the turn recorded. What comes back is counted when it is recorded."""
+        if result.lease_lost:
+            return
+        back = {(outcome.run_id, outcome.step, outcome.attempt) for outcome in (*result.outcomes, *result.left)}
+        ended = [*request.outcomes, *request.recorded]
+        if back:
+            ended = [outcome for outcome in ended if (outcome.run_id, outcome.step, outcome.attempt) not in back]
+        self.tally.ended(ended, self.store.now())
 
     def report(self, outcomes: Sequence[Outcome], *, by: str) -> Recorded:
         """Record the outcomes of attempts that this process did not get through a claim.
@@ -172,6 +194,15 @@ class Engine(WorkerLives):
 
             taken = engine.exchange([outcome], dispatch=Dispatch(Executor("celery"), "@celery:"), by="w1@host")
         """
+        taken = self._exchange(outcomes, dispatch, by=by, freed=freed, also=also)
+        if outcomes:
+            self.count_outside(outcomes, dispatch.prefix)
+        return taken
+
+    def _exchange(
+        self, outcomes: Sequence[Outcome], dispatch: Dispatch, *, by: str, freed: int,
+        also: Callable[[Act], object] | None,
+    ) -> Exchanged:  # fmt: skip
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
         before: Exchanged | None = None
         memory = self._memory.sending_of(dispatch.prefix)

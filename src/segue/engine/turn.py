@@ -24,6 +24,7 @@ from segue.engine.plain import Exchanged, are_plain, exchange, heard
 from segue.engine.progress import put_progress
 from segue.engine.record import Recorded
 from segue.engine.reporting import Reported, report
+from segue.engine.statistics import put_statistics
 from segue.engine.stored import moment_of, storable
 from segue.engine.turn_memory import TurnMemory
 from segue.engine.turn_request import TurnRequest, TurnResult, together
@@ -144,6 +145,7 @@ class Turn:
         That a run begins may wait for the next turn, if this is soon: when the run has ended by then, it is never said.
         """
         result, rows = self._result, exchanged.rows
+        self._count(rows)
         new = sorted({row.run_id for row in rows if row.run_id not in self._memory.begun})
         is_more = exchanged.started > len(rows)
         if new and self._request.comes_back:
@@ -178,7 +180,7 @@ class Turn:
         if not self._knows_no_plain:
             self._memory.was_long = False
         before = self._store.now()  # because where it asks the database it is a transaction of its own
-        request, result = self._request, self._result
+        request, result, memory = self._request, self._result, self._memory
         plans = read_large_plans(self._store, request.outcomes, before)
         with self._store.transaction() as tx:
             now = self._store.now()  # and again: the wait for the transaction may have been longer than a lease
@@ -188,6 +190,9 @@ class Turn:
             if request.heartbeat is not None and not self._renew(act, request.heartbeat):
                 result.lease_lost = True
                 return result
+            tally, is_told = memory.tally, request.heartbeat is not None and memory.tally.is_due(now)
+            if is_told:
+                put_statistics(tx, tally)
             self._progress_and_cancels(act)
             outcomes = request.outcomes
             if request.alone:
@@ -215,6 +220,8 @@ class Turn:
                 self._take_claimed(act, claim, reported.recorded)
         result.age_seconds = time.monotonic() - read_at
         self._memory.was_said(unsaid)
+        if is_told:
+            tally.was_written(now)
         self._watch.publish(act)
         if plain is not None:
             self._candidates = claim.look
@@ -242,6 +249,7 @@ class Turn:
         if request.want > 0 and not claim.is_full and recorded.started > len(rows):
             self._upcoming = act.tx.later("next_timer")  # its own steps may have to wait: a retry, a delay, a sleep
         self._note_next_timer(act)
+        self._count(rows)
         if rows:
             self._begin(act, {row.run_id for row in rows}, recorded.locked)
             if request.apart:
@@ -256,6 +264,11 @@ class Turn:
             act.tx.later("wake")  # more than this worker takes now: notify others
         if self._watch.notify(act):
             result.again = True
+
+    def _count(self, rows: list[ClaimedRow]) -> None:
+        """Remember what was claimed, for the statistics. Runs that a program works itself are not counted."""
+        if rows and self._worker.run_id is None:
+            self._memory.tally.began(rows, self._store.now(), self._store.conversions)
 
     def _make_jobs_apart(self, rows: list[ClaimedRow]) -> None:
         """Look at what was claimed row by row, each in a transaction of its own: what a row breaks fails its step."""

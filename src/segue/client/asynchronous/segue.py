@@ -119,6 +119,7 @@ class AsyncSegue(Awaiting[Segue]):
     runs = giving(async_listed)(Segue.runs)
     annotate = about(AsyncRun)(Segue.annotate)
     workers = awaited(Segue.workers)
+    statistics = awaited(Segue.statistics)
     definitions = awaited(Segue.definitions)
     publish_definitions = awaited(Segue.publish_definitions)
     upgrade = awaited(Segue.upgrade)
