@@ -68,6 +68,7 @@ COMMANDS = {
     "executors": Entry("segue.cli.executors", LOOK, "List executors and how their platforms are."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
     "health": Entry("segue.cli.health", LOOK, "Say whether a worker of this machine is alive."),
+    "observe": Entry("segue.cli.observe", CARE, "Print a dashboard and alert rules."),
     "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),
     "payloads": Entry("segue.cli.payloads", CARE, "Count and delete values in the payload store."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),
