@@ -39,6 +39,7 @@ from segue.engine.limiting import admission
 from segue.engine.limiting.admit_apart import admit_apart
 from segue.engine.limiting.places import LimitKey
 from segue.engine.lives import WorkerLives
+from segue.engine.measuring import count_ended, measured_turn
 from segue.engine.parts import Part, do_part
 from segue.engine.record import Recorded
 from segue.engine.reopening.ahead import BufferedWrites, FreshReads, LargeRun, write_ahead
@@ -62,6 +63,7 @@ from segue.errors import (
     StoreUnavailableError,
 )
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
+from segue.observing.metrics.meter import metering
 from segue.observing.once import Once
 from segue.payloads.keeping import Payloads
 from segue.plan.graph import Plan
@@ -146,8 +148,12 @@ class Engine(WorkerLives):
 
     def turn(self, worker: WorkerIdentity, request: TurnRequest) -> TurnResult:
         """One turn of a worker. It is not repeated here: the worker itself repeats what is still unreported."""
+
+        def take() -> TurnResult:
+            return self._with_payloads(lambda: Turn(self.store, worker, request, self._memory, self.watch).take())
+
         try:
-            result = self._with_payloads(lambda: Turn(self.store, worker, request, self._memory, self.watch).take())
+            result = take() if metering.meter is None else measured_turn(take, request)
         except Exception as error:
             if not isinstance(error, PASSING_ERRORS):
                 self.tally.forget()
@@ -181,7 +187,9 @@ class Engine(WorkerLives):
         lost connection.
         """
         plans = read_large_plans(self.store, outcomes, self.store.now())
-        return self.act(report, outcomes, by=by, plans=plans).recorded
+        recorded = self.act(report, outcomes, by=by, plans=plans).recorded
+        count_ended(outcomes)
+        return recorded
 
     def exchange(
         self, outcomes: Sequence[Outcome] = (), *, dispatch: Dispatch, by: str, freed: int = 0,
@@ -205,6 +213,7 @@ class Engine(WorkerLives):
     ) -> Exchanged:  # fmt: skip
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
         before: Exchanged | None = None
+        given = outcomes
         memory = self._memory.sending_of(dispatch.prefix)
         if not freed and also is None and may_be_plain(self.store, self.watch, outcomes, dispatch, memory):
             with suppress(StoreUnavailableError, StoreConflictError, StoreReadOnlyError):  # then `act` tries again
@@ -213,6 +222,7 @@ class Engine(WorkerLives):
                 )  # fmt: skip
                 self._memory.begun.add_all(runs)
                 if not outcomes:
+                    count_ended(given)
                     return before
         plans = read_large_plans(self.store, outcomes, self.store.now())
         runs = [run_id for run_id in runs if run_id not in self._memory.begun]
@@ -220,6 +230,7 @@ class Engine(WorkerLives):
             exchange, outcomes, dispatch, by=by, memory=memory, freed=freed, first_of=runs, plans=plans, also=also
         )  # fmt: skip
         self._memory.begun.add_all(runs)
+        count_ended(given)
         return taken if before is None else together(before, taken)
 
     def is_final(self, run_id: str) -> bool:
