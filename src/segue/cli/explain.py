@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from segue.cli.completing import complete_runs
+from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import drawn, reason_text
@@ -22,7 +22,7 @@ INDENT = 4  # of reasons
 @click.command(short_help="Say why a run or a step is not moving.")
 @with_setup
 @click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
-@click.argument("step_name", metavar="[STEP]", required=False)
+@click.argument("step_name", metavar="[STEP]", required=False, shell_complete=complete_steps)
 @json_option
 @pass_setup
 def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import click
 
-from segue.cli.completing import complete_runs
+from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import print_json
@@ -22,7 +22,7 @@ from segue.printable import added, printable
 @click.command(short_help="Print what a step prints.")
 @with_setup
 @click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
-@click.argument("step", metavar="STEP")
+@click.argument("step", metavar="STEP", shell_complete=complete_steps)
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="This attempt. [default: the latest]")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the step has ended, also with its next attempts.")
 @duration_option(

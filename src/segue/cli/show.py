@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from segue.cli.checkpoints import checkpoints_table
-from segue.cli.completing import complete_runs
+from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
@@ -51,6 +51,7 @@ STEPS_OF_ONE_NAME = 20
     "--step",
     "step_name",
     metavar="NAME",
+    shell_complete=complete_steps,
     help="Show this step (by name, or by its number) with its arguments, result, attempts, output and checkpoints.",
 )
 @click.option(
