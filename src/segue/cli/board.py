@@ -25,6 +25,7 @@ from segue.cli.reasons import drawn, is_alarm, main_reasons, reason_text, restin
 from segue.cli.rendering import DIM, bar, spent, step_line
 from segue.cli.wording import STYLES, counts_text
 from segue.client import Run, Segue
+from segue.client.masked_views import without_secrets
 from segue.client.views import Reason, RunInfo, StepInfo
 from segue.client.wording import GLYPHS, counted
 from segue.errors import SegueError
@@ -57,11 +58,11 @@ class Moment:
     @classmethod
     def at(cls, setup: Setup, segue: Segue, *, in_detail: bool) -> Moment:
         """Read them now. With `in_detail` also read the steps of the runs that are shown."""
-        runs = segue.runs(limit=RUNS_LOOKED_AT)
+        runs = [without_secrets(run) for run in segue.runs(limit=RUNS_LOOKED_AT)]
         active = _active_first(runs)[:ACTIVE_SHOWN] if in_detail else []
         counts = {run.id: Run(segue.engine, run.id).counts() for run in active}
         running = [
-            (run, step)
+            (run, without_secrets(step))
             for run in active
             if counts[run.id].get(StepStatus.RUNNING)
             for step in Run(segue.engine, run.id).steps(status=StepStatus.RUNNING, limit=STEPS_SHOWN)

@@ -13,6 +13,7 @@ from segue.cli.reasons import drawn, reason_text
 from segue.cli.show import named_steps
 from segue.cli.suggestions import suggest
 from segue.cli.wording import status_text
+from segue.client.masked_views import without_secrets
 from segue.client.records import reason_record
 from segue.client.views import Reason
 
@@ -42,6 +43,7 @@ def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> 
             reasons = run.explain()
         else:
             reasons = [reason for step in named_steps(run, step_name) for reason in run.explain(step.step)]
+    reasons = [without_secrets(each) for each in reasons]
     if as_json:
         print_json({"id": run.id, "status": info.status.value, "reasons": [reason_record(each) for each in reasons]})
         return

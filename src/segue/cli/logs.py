@@ -13,6 +13,7 @@ from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import print_json
+from segue.client.masked_views import without_secrets
 from segue.client.views import OutputInfo
 from segue.errors import SegueError
 from segue.output import print_line
@@ -64,11 +65,11 @@ def command(
 def _asked(ask: Callable[[], OutputInfo], before: OutputInfo, *, follow: bool) -> OutputInfo:
     """The output now; while it is followed, an executor that does not answer is asked again."""
     try:
-        return ask()
+        return without_secrets(ask())
     except SegueError as error:
         if not follow or before.attempt == 0:
             raise
-        return OutputInfo(before.attempt, before.text, False, False, str(error))
+        return without_secrets(OutputInfo(before.attempt, before.text, False, False, str(error)))
 
 
 def _put(before: OutputInfo, found: OutputInfo) -> None:
