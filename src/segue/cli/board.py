@@ -6,7 +6,6 @@ It reads the database in a separate thread, and only the newest runs, so that a 
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.beside import Beside
 from segue.cli.options import Setup
 from segue.cli.printing import say_now
 from segue.cli.reasons import drawn, is_alarm, main_reasons, reason_text, resting
@@ -181,25 +181,16 @@ class ConsoleHandler(logging.Handler):
         self._console.print(Text(self.format(record), style), soft_wrap=True)
 
 
-class Watch:
+class Watch(Beside):
     """Reads and shows the newest runs again and again while its `with` block lasts."""
 
     def __init__(self, setup: Setup, segue: Segue, board: Board) -> None:
+        super().__init__("segue-board")
         self._setup = setup
         self._segue = segue
         self._board = board
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="segue-board", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
+    def _run(self) -> None:
         while True:
             is_last = self._ended.is_set()
             try:
