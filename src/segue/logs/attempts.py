@@ -87,6 +87,7 @@ def _record(outcome: Outcome, task: str, step: str, level: int, words: str) -> l
     }  # fmt: skip
     if error is not None:
         fields["msg"] += f": {error.type}: {error.message}"
-        fields["exc_text"] = error.traceback.rstrip() or None
+        if outcome.verdict != Verdict.SKIPPED:  # to skip is no fault, and its message says why
+            fields["exc_text"] = error.traceback.rstrip() or None
         fields["error"] = error.type
     return logging.makeLogRecord(fields)

@@ -109,5 +109,5 @@ def detail(call: Call, run: Run) -> RunDetail:
 
 
 def masked_run(call: Call, info: RunInfo) -> RunInfo:
-    """A run without the secrets among its arguments."""
-    return msgspec.structs.replace(info, arguments=call.masker.masked(info.workflow, info.arguments))
+    """A run without its secrets."""
+    return call.masker.run(info)
