@@ -22,7 +22,7 @@ from typing import Any, NoReturn, TypeVar
 
 from segue.attempt.calls import called_meanwhile, called_twice, check_number, check_order, check_same, no_awaitable
 from segue.attempt.recorded import Recorded, fingerprint_of
-from segue.authoring.context import Cancelled, Suspended
+from segue.authoring.context import Cancelled, Suspended, running
 from segue.engine.checkpoints import (
     Call,
     Checkpoint,
@@ -150,6 +150,16 @@ class AttemptJournal:
     def begin_item(self, number: int) -> None:
         """From now on the calls are of this item of a batch, so names of earlier items may be used again."""
         self._item = f"{number}: "
+
+    def bulk(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Apply a verb to many runs."""
+        from segue.attempt.bulk import carry_out  # noqa: PLC0415 - few processes ever need it
+
+        if self._refusal is not None:
+            raise DefinitionError(f"segue.bulk was called {self._refusal}")
+        context = running()
+        assert context is not None  # the journal is that of the running step
+        return carry_out(self._store, context, order)
 
     def _call_in_transaction(
         self, what: str, call: Call, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -4,6 +4,7 @@ Everything here only describes. Importing a module full of tasks connects to not
 """
 
 from segue.authoring import builtin as _builtin  # noqa: F401 - registers the tasks that every worker knows
+from segue.authoring import bulk as _bulk  # noqa: F401 - the same
 from segue.authoring.checkpoint import checkpoint
 from segue.authoring.command import ShellError, shell
 from segue.authoring.compose import Chain, Element, Group, Signature, chain, group

@@ -61,6 +61,10 @@ class Journal(Protocol):
         """From now on the calls are of this item of a batch, so names of earlier items may be used again."""
         ...
 
+    def bulk(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Apply a verb to many runs; see `segue.attempt.bulk`."""
+        ...
+
 
 class NoStepError(SegueError, RuntimeError):
     """`current()` was called outside of a step."""

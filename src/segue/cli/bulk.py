@@ -13,7 +13,7 @@ A command is written so::
 
 The verb belongs to the engine: `(act, run_id) -> Done`. With ids it is applied to each of these runs. With filters it
 is applied to the matching runs with a status in `among`; on a terminal they are listed first and the user must confirm.
-Each run is changed in a separate transaction.
+Each run is changed in a separate transaction. With --background a worker does all of it, as a run of `segue.bulk`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import getpass
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -43,7 +43,7 @@ from segue.client.verbs import Done, Verb
 from segue.client.views import run_info
 from segue.client.wording import counted
 from segue.errors import RunNotFoundError, SegueError, WaitTimeoutError
-from segue.model import RunStatus
+from segue.model import RunStatus, short_id
 
 SHOWN = 10  # runs that are listed before the confirmation
 TOLD = 50  # runs that are listed afterwards; further ones are only counted
@@ -58,6 +58,7 @@ class RunArguments:
     is_dry_run: bool
     is_sure: bool
     reason: str | None
+    in_background: bool
     as_json: bool
 
     @property
@@ -79,6 +80,7 @@ class BulkVerb:
     verb: Verb
     among: Sequence[RunStatus]  # filters select only runs with one of these statuses
     remark: Callable[[Done], str] = field(default=_no_remark)  # shown after a run's status
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the verb, for a worker that applies it
 
 
 def this_person() -> str:
@@ -96,18 +98,24 @@ def bulk_options(function: AnyCallable) -> AnyCallable:
     @wraps(function)
     def gathered(
         *args: Any, run_ids: tuple[str, ...], filters: dict[str, Any], is_dry_run: bool, is_sure: bool,
-        reason: str | None, as_json: bool, **options: Any,
+        reason: str | None, in_background: bool, as_json: bool, **options: Any,
     ) -> Any:  # fmt: skip
         if bool(run_ids) == bool(filters):
             raise click.UsageError(
                 "Name the runs by their ids, or select them by filters such as --workflow and --status"
                 + ("; not both." if run_ids else ".")
             )
-        arguments = RunArguments(run_ids, filters, is_dry_run, is_sure, reason, as_json)
+        arguments = RunArguments(run_ids, filters, is_dry_run, is_sure, reason, in_background, as_json)
         return function(*args, arguments=arguments, **options)
 
     for option in (
         json_option,
+        click.option(
+            "--background",
+            "in_background",
+            is_flag=True,
+            help="Let a worker do it: prints the id of a run, which survives crashes and shows its progress.",
+        ),
         click.option("--reason", metavar="TEXT", help="Why; recorded together with who did it."),
         click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask for confirmation of filtered runs."),
         click.option("--dry-run", "is_dry_run", is_flag=True, help="Only show which runs would be changed."),
@@ -128,13 +136,38 @@ def apply_verb(setup: Setup, arguments: RunArguments, bulk_verb: BulkVerb) -> No
         if arguments.is_dry_run:
             _rehearse(setup, segue, selection, arguments, bulk_verb, missing)
             sys.exit(1 if missing else 0)
+        if arguments.filters:
+            selection = _of_now(selection)
         if arguments.filters and not _is_confirmed(segue, selection, arguments, bulk_verb):
+            return
+        if arguments.in_background:
+            _order(segue, selection, arguments, bulk_verb, missing)
             return
         report = _Report(setup, arguments, bulk_verb)
         applied = selection.apply(bulk_verb.verb, among=bulk_verb.among, on_each=report.note)
     report.finish(applied, missing)
     if missing or applied.errors or applied.unconfirmed:
         sys.exit(1)
+
+
+def _of_now(selection: Selection) -> Selection:
+    """The runs that exist now: what is confirmed is what is done, however long the question stays open."""
+    newest = next(selection.ids(), None)
+    return selection if newest is None else selection.up_to(newest)
+
+
+def _order(
+    segue: Segue, selection: Selection, arguments: RunArguments, bulk_verb: BulkVerb, missing: Sequence[SegueError]
+) -> None:
+    """Let a worker apply the verb, and print the run that does it."""
+    if missing:
+        raise missing[0]
+    verb = getattr(selection.in_background(), bulk_verb.name)
+    run = verb(**bulk_verb.options, actor=arguments.actor, reason=arguments.reason)
+    if arguments.as_json:
+        print_json({"id": run.id})
+    else:
+        console().print(Text(f"A worker does it. Follow it with: segue show {short_id(run.id)} --follow"))
 
 
 class _Report:

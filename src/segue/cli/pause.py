@@ -30,7 +30,11 @@ def command(setup: Setup, arguments: RunArguments, stop_running: bool) -> None:
       segue pause --workflow shop.nightly --tag backfill --reason 'the warehouse is down'
     """
     verb = partial(pause_run, stop_running=stop_running, actor=arguments.actor, reason=arguments.reason)
-    apply_verb(setup, arguments, BulkVerb("pause", "paused", verb, among=LIVE, remark=_remark))
+    apply_verb(
+        setup,
+        arguments,
+        BulkVerb("pause", "paused", verb, among=LIVE, remark=_remark, options={"stop_running": stop_running}),
+    )
 
 
 def _remark(done: Done) -> str:

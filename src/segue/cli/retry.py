@@ -6,9 +6,8 @@ import click
 
 from segue.cli.bulk import BulkVerb, RunArguments, apply_verb, bulk_options
 from segue.cli.options import Setup, pass_setup, with_setup
-from segue.client.selection import RETRIED
 from segue.client.step import retrying
-from segue.client.verbs import Done
+from segue.client.verbs import RETRIED, Done
 from segue.model import RunStatus
 
 
@@ -36,7 +35,11 @@ def command(setup: Setup, arguments: RunArguments, step: str | None, fresh: bool
     """
     verb = retrying(step, fresh=fresh, actor=arguments.actor, reason=arguments.reason)
     among = tuple(RunStatus) if "status" in arguments.filters else RETRIED
-    apply_verb(setup, arguments, BulkVerb("retry", "retried", verb, among=among, remark=_remark))
+    apply_verb(
+        setup,
+        arguments,
+        BulkVerb("retry", "retried", verb, among=among, remark=_remark, options={"step": step, "fresh": fresh}),
+    )
 
 
 def _remark(done: Done) -> str:

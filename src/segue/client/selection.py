@@ -13,16 +13,21 @@ from uuid import UUID
 
 import msgspec
 
+from segue.client.background import InBackground
 from segue.client.given import checked, guarded, mapping, texts_or_ids
+from segue.client.given import run_id as whole_id
+from segue.client.preview import Preview, preview_of
 from segue.client.step import retrying
 from segue.clock import earlier
+from segue.engine.bulk import RETRIED, id_after, is_named, say_to_each, with_statuses
 from segue.engine.control import cancel_run, pause_run, resume_run
 from segue.engine.engine import Engine
 from segue.engine.halting import await_halts
 from segue.engine.ids import first_id_at
-from segue.engine.verbs import LIVE, Done, Verb, say_to
+from segue.engine.labels import label_run
+from segue.engine.verbs import LIVE, Done, Verb
 from segue.engine.views.select import FIRST_ID, LAST_ID, RunFilter, ids_of
-from segue.errors import ConfigError, RunNotFoundError, SegueError, StoreError
+from segue.errors import ConfigError, RunNotFoundError, SegueError
 from segue.given import shown
 from segue.jsonable import Jsonable
 from segue.model import RunStatus
@@ -30,8 +35,6 @@ from segue.plan.labels import TAG, label_value
 from segue.plan.namespaces import DEFAULT, prefix_of, stored
 
 MANY = 5000  # ids in a page when nothing is done to them
-RETRIED = (RunStatus.FAILED,)
-"""The statuses of the runs that `retry` selects by default. A cancelled run was cancelled on purpose."""
 
 
 class RunFilters(TypedDict, total=False):
@@ -109,14 +112,52 @@ class Selection:
         among = RETRIED if self._chosen.statuses is None else tuple(RunStatus)
         return self.apply(retrying(fresh=fresh, actor=actor, reason=reason), among=among)
 
+    def annotate(
+        self, *, tags: Iterable[str] = (), without: Iterable[str] = (), metadata: Mapping[str, Any] | None = None
+    ) -> Applied:
+        """Add tags to them, remove those in `without`, and set keys of their metadata; None removes a key."""
+        verb = partial(label_run, tags=list(tags), without=list(without), metadata=metadata)
+        return self.apply(verb, among=tuple(RunStatus))
+
     def among(self, statuses: Iterable[RunStatus]) -> Selection:
         """The runs among them that have one of these statuses. Runs that were given by their ids are all included."""
-        if _is_named(self._chosen):
-            return self
         wanted = _statuses(statuses) or ()
-        if self._chosen.statuses is not None:
-            wanted = tuple(status for status in wanted if status in self._chosen.statuses)
-        return Selection(self._engine, msgspec.structs.replace(self._chosen, statuses=wanted))
+        return Selection(self._engine, with_statuses(self._chosen, wanted))
+
+    def up_to(self, newest: str | UUID) -> Selection:
+        """The runs among them that are not newer than this one, given by its whole id. A `Preview` has it.
+
+        Example::
+
+            selection = segue.select(workflow="shop.nightly", status="failed")
+            seen = selection.preview("retry")
+            if input(f"Retry {seen.count} runs? ") == "yes":
+                selection.up_to(seen.newest_id).retry()
+        """
+        before = id_after(checked("up_to", "newest", newest, whole_id))
+        chosen = self._chosen
+        return Selection(self._engine, msgspec.structs.replace(chosen, before=min(before, chosen.before)))
+
+    def preview(self, verb: str) -> Preview:
+        """What a verb ("pause", "resume", "cancel", "retry", "annotate") would be applied to now. It changes nothing.
+
+        Raises DefinitionError for another verb.
+        """
+        return preview_of(self._engine, self._chosen, verb)
+
+    def in_background(self, *, key: str | None = None, queue: str | None = None) -> InBackground:
+        """The same verbs, applied by a worker: each starts a run of `segue.bulk` and returns it.
+
+        It goes on after a crash, shows its progress, can be cancelled, and touches no run that is newer than the
+        newest one that matches now. With `key`, a second order under the same key starts nothing. It waits for a worker
+        that works on `queue`, by default "default".
+
+        Example::
+
+            run = segue.select(workflow="shop.nightly").in_background().cancel(reason="wrong prices")
+            run.wait().result()  # {"verb": "cancel", "changed": 104211, "unchanged": 3, "failed": 0, ...}
+        """
+        return InBackground(self._engine, self._chosen, key=key, queue=queue)
 
     def apply(
         self, verb: Verb, *, among: Iterable[RunStatus], on_each: Callable[[str, Done | SegueError], None] | None = None
@@ -127,20 +168,10 @@ class Selection:
         follows. An error of the database ends the loop; the changes made until then stay.
         """
         applied = Applied()
-        engine = self._engine
-        foreign = self._foreign()
         paused: list[str] = []
-        for run_id in self.among(among).ids():
-            came: Done | SegueError
-            try:
-                if run_id in foreign:
-                    raise RunNotFoundError(f"No run has the id {run_id}.")
-                came = say_to(engine, verb, run_id)
-            except StoreError:
-                raise
-            except SegueError as error:
-                came = error
-                applied.errors[run_id] = str(error)
+        for run_id, came in self._say(verb, self.among(among).ids()):
+            if isinstance(came, SegueError):
+                applied.errors[run_id] = str(came)
             else:
                 applied.changed += came.changed
                 applied.unchanged += not came.changed
@@ -149,18 +180,26 @@ class Selection:
             if on_each is not None:
                 on_each(run_id, came)
         if paused:
-            applied.unconfirmed = await_halts(engine, paused)
+            applied.unconfirmed = await_halts(self._engine, paused)
         return applied
+
+    def _say(self, verb: Verb, run_ids: Iterator[str]) -> Iterator[tuple[str, Done | SegueError]]:
+        foreign = self._foreign()
+        for run_id in run_ids:
+            if run_id in foreign:
+                yield run_id, RunNotFoundError(f"No run has the id {run_id}.")
+            else:
+                yield from say_to_each(self._engine, verb, [run_id])
 
     def _foreign(self) -> set[str]:
         """The runs in other namespaces, among those that were given by their ids."""
-        if self._chosen.prefix is None or not _is_named(self._chosen):
+        if self._chosen.prefix is None or not is_named(self._chosen):
             return set()
         everywhere = msgspec.structs.replace(self._chosen, prefix=None)
         return set(ids_of(self._engine, everywhere)) - set(ids_of(self._engine, self._chosen))
 
     def _ids(self, chosen: RunFilter) -> Iterator[str]:
-        if _is_named(chosen):
+        if is_named(chosen):
             return iter(dict.fromkeys(chosen.ids or ()))
         return ids_of(self._engine, chosen, page=MANY)
 
@@ -234,8 +273,3 @@ def _searched(metadata: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
                 "or None."
             )
         yield name, text
-
-
-def _is_named(chosen: RunFilter) -> bool:
-    """Whether the filter consists of ids only: then an unknown id is an error instead of a gap."""
-    return chosen.ids is not None and chosen == RunFilter(ids=chosen.ids, prefix=chosen.prefix)

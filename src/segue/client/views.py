@@ -6,6 +6,7 @@ module.
 
 from segue.client.executors import OutputInfo
 from segue.client.listed import ListedRun
+from segue.client.preview import Preview
 from segue.client.progress import RunProgress
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
 from segue.engine.platforms import ExecutorInfo
@@ -32,6 +33,7 @@ __all__ = [
     "LimitInfo",
     "ListedRun",
     "OutputInfo",
+    "Preview",
     "ProgressInfo",
     "Reason",
     "RunInfo",

@@ -13,6 +13,7 @@ import msgspec
 
 from segue.engine.act import Act
 from segue.engine.locking import lock_run
+from segue.engine.verbs import Done
 from segue.errors import ConfigError, StepNotFoundError
 from segue.model import RUN
 from segue.plan.graph import Plan
@@ -51,19 +52,35 @@ def annotate(
 
     Raises RunNotFoundError, StepNotFoundError, and ConfigError for invalid tags or metadata.
     """
-    lock_run(act.tx, run_id)
     if step is not None:
+        lock_run(act.tx, run_id)
         if tags or without:
             raise ConfigError("annotate: a step has metadata, but no tags; leave out step= or tags=")
         _annotate_step(act.tx, run_id, step, metadata or {})
         return
+    label_run(act, run_id, tags=tags, without=without, metadata=metadata)
+
+
+def label_run(
+    act: Act,
+    run_id: str,
+    *,
+    tags: Iterable[str] = (),
+    without: Iterable[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+) -> Done:
+    """The same for a run, as a verb."""
+    status = lock_run(act.tx, run_id).status
     added, gone = checked_tags("annotate", tags), checked_tags("annotate", without)
     old_tags, old_metadata = act.tx.all("run_labels", run_id=run_id)[0]
     kept: list[str] = msgspec.json.decode(old_tags) if old_tags else []
     new_tags = checked_tags("annotate", [tag for tag in (*kept, *added) if tag not in gone])
     text = _changed("annotate", old_metadata, metadata or {})
+    if list(new_tags) == kept and text == _changed("annotate", old_metadata, {}):
+        return Done(status, False)
     act.tx.later("set_run_labels", run_id=run_id, tags=encode_tags(new_tags), metadata=text)
     _replace(act.tx, run_id, RUN, _rows(run_id, RUN, new_tags, text))
+    return Done(status, True)
 
 
 def encode_tags(tags: Iterable[str]) -> str | None:

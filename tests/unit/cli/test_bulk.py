@@ -9,6 +9,7 @@ import pytest
 from segue import Segue
 from segue.cli import bulk
 from segue.model import short_id
+from segue.worker.inline import work_run
 from tests.unit.cli.conftest import APP, Shell
 
 
@@ -138,3 +139,28 @@ def test_what_a_run_was_given_is_shown(shell: Shell) -> None:
 def test_tags_and_metadata_that_make_no_sense(sqlite_shell: Shell, words: tuple[str, ...]) -> None:
     sqlite_shell("start", "census", "a", *words, exit_code=2)
     assert sqlite_shell.json("runs") == []
+
+
+def work(shell: Shell, order: str) -> None:
+    with Segue(shell.url) as segue:
+        work_run(segue.engine, order)
+
+
+def test_a_worker_is_to_do_it(shell: Shell) -> None:
+    first, second = shell.start("census", "a", "--tag", "backfill"), shell.start("census", "b", "--tag", "backfill")
+    said = shell("cancel", "--tag", "backfill", "--background", "--reason", "wrong").stdout
+    order = shell.json("runs", "--workflow", "segue.bulk")[0]
+    assert short_id(order["id"]) in said
+    assert order["metadata"]["reason"] == "wrong"
+    assert order["metadata"]["actor"].startswith(getpass.getuser())
+    work(shell, order["id"])
+    assert [shell.json("show", run_id)["run"]["status"] for run_id in (first, second)] == ["cancelled"] * 2
+    assert shell.json("result", order["id"])["changed"] == 2
+
+
+def test_a_worker_is_to_retry_from_a_step(shell: Shell) -> None:
+    run_id = shell.start("census", "a", "--run")
+    order = shell.json("retry", run_id, "--from", "0", "--background")["id"]
+    work(shell, order)
+    assert shell.json("result", order)["changed"] == 1
+    assert shell("cancel", run_id[:-1] + "zz", "--background", exit_code=1).stderr

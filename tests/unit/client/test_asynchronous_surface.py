@@ -11,6 +11,7 @@ from segue.client.asynchronous import parts
 from segue.client.asynchronous.listed import AsyncListedRun
 from segue.client.asynchronous.run import AsyncRun, AsyncStep
 from segue.client.asynchronous.segue import AsyncSegue
+from segue.client.background import InBackground
 from segue.client.executors import Executors
 from segue.client.limits import Limits
 from segue.client.listed import ListedRun
@@ -27,11 +28,12 @@ from segue.engine.views.look import RunInfo
 
 PAIRS: list[tuple[type, type]] = [
     (Segue, AsyncSegue), (Run, AsyncRun), (StepHandle, AsyncStep), (Selection, parts.AsyncSelection),
+    (InBackground, parts.AsyncInBackground),
     (Schedules, parts.AsyncSchedules), (Subscriptions, parts.AsyncSubscriptions), (Retention, parts.AsyncRetention),
     (Approvals, parts.AsyncApprovals), (Events, parts.AsyncEvents), (Limits, parts.AsyncLimits),
     (StoredPayloads, parts.AsyncStoredPayloads), (Executors, parts.AsyncExecutors),
 ]  # fmt: skip
-AT_ONCE = {"on", "wait_for", "sleep", "select", "step", "among"}
+AT_ONCE = {"on", "wait_for", "sleep", "select", "step", "among", "up_to", "in_background"}
 """They read nothing, so they need not be awaited."""
 
 

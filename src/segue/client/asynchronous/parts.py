@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from uuid import UUID
 
 from segue.client.asynchronous.awaiting import Awaiting, awaited, giving
 from segue.client.asynchronous.run import async_run
 from segue.client.asynchronous.threads import Threads
+from segue.client.background import InBackground
 from segue.client.executors import Executors
 from segue.client.limits import Limits
 from segue.client.payloads import StoredPayloads
@@ -92,6 +94,31 @@ class AsyncExecutors(Awaiting[Executors]):
     output = awaited(Executors.output)
 
 
+class AsyncInBackground(Awaiting[InBackground]):
+    """`InBackground`, to be awaited. Made by `selection.in_background()`.
+
+    Example::
+
+        run = await segue.select(tag="backfill").in_background().cancel(reason="wrong prices")
+    """
+
+    def __init__(self, make: Callable[[], InBackground], threads: Threads) -> None:
+        self._make = make
+        self._threads = threads
+
+    def __repr__(self) -> str:
+        return "<AsyncInBackground>"
+
+    def _use(self) -> InBackground:
+        return self._make()
+
+    pause = giving(async_run)(InBackground.pause)
+    resume = giving(async_run)(InBackground.resume)
+    cancel = giving(async_run)(InBackground.cancel)
+    retry = giving(async_run)(InBackground.retry)
+    annotate = giving(async_run)(InBackground.annotate)
+
+
 class AsyncSelection(Awaiting[Selection]):
     """Runs that match a filter, the newest first: `Selection`, to be awaited. Made by `segue.select(...)`.
 
@@ -125,9 +152,19 @@ class AsyncSelection(Awaiting[Selection]):
         wanted = tuple(statuses)
         return AsyncSelection(lambda: self._use().among(wanted), self._threads)
 
+    def up_to(self, newest: str | UUID) -> AsyncSelection:
+        """The runs among them that are not newer than this one, given by its whole id. A `Preview` has it."""
+        return AsyncSelection(lambda: self._use().up_to(newest), self._threads)
+
+    def in_background(self, *, key: str | None = None, queue: str | None = None) -> AsyncInBackground:
+        """The same verbs, applied by a worker: each starts a run of `segue.bulk` and gives it."""
+        return AsyncInBackground(lambda: self._use().in_background(key=key, queue=queue), self._threads)
+
     count = awaited(Selection.count)
+    preview = awaited(Selection.preview)
     pause = awaited(Selection.pause)
     resume = awaited(Selection.resume)
     cancel = awaited(Selection.cancel)
     retry = awaited(Selection.retry)
+    annotate = awaited(Selection.annotate)
     apply = awaited(Selection.apply)
