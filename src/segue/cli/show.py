@@ -22,13 +22,13 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import drawn, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, details, heading, tree
 from segue.cli.suggestions import suggest
-from segue.cli.values import json_value, run_without_secrets, shown_run, step_without_secrets
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
 from segue.client.argument_masking import ArgumentMasker
 from segue.client.records import attempt_record, checkpoint_record, event_record, step_record
 from segue.client.step_tree import grow
 from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
+from segue.client.without_secrets import json_value, run_without_secrets, shown_run, step_without_secrets
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.times import clock_time, duration
