@@ -34,13 +34,13 @@ from segue.cli.filters import filter_options
 from segue.cli.options import AnyCallable, Setup, json_option
 from segue.cli.printing import console, print_json, print_line, put
 from segue.cli.runs import runs_table
-from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Segue
 from segue.client.argument_masking import ArgumentMasker
 from segue.client.selection import Applied, Selection
 from segue.client.verbs import Done, Verb
 from segue.client.views import run_info
+from segue.client.without_secrets import shown_run
 from segue.client.wording import counted
 from segue.errors import RunNotFoundError, SegueError, WaitTimeoutError
 from segue.masking import masked_text

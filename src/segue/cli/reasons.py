@@ -41,6 +41,7 @@ _REASONS = {
     "sleeping": Drawn("◷", "cyan", "sleeping"),
     "retrying": Drawn("◷", "cyan", "retries later"),
     "debounced": Drawn("◷", "cyan", "collects starts"),
+    "deferred": Drawn("◷", "cyan", "waits for its code"),
     "waiting_for_event": Drawn("◷", "cyan", "waits for message"),
     "waiting_for_place": Drawn("○", "cyan", "workers busy"),
     "waiting_for_share": Drawn("○", "cyan", "waits for share"),

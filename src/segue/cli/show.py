@@ -22,7 +22,6 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import drawn, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, details, heading, tree
 from segue.cli.suggestions import suggest
-from segue.cli.values import json_value, shown_run
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
 from segue.client.argument_masking import ArgumentMasker
@@ -30,6 +29,7 @@ from segue.client.masked_views import without_secrets
 from segue.client.records import attempt_record, checkpoint_record, event_record, step_record
 from segue.client.step_tree import grow
 from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
+from segue.client.without_secrets import json_value, shown_run
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.times import clock_time, duration

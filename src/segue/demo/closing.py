@@ -68,7 +68,6 @@ def print_commands(console: Console, run_id: str, database: str) -> None:
     console.print(Text(f"  then open {WEB_ADDRESS}runs/{run_id}"), soft_wrap=True)
 
 
-
 def program() -> str:
     """What is typed for `segue` here: its path, if it lies in an environment that is not active."""
     own = Path(sys.executable).with_name("segue")

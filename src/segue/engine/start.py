@@ -69,12 +69,17 @@ def rows_of(context: RowContext, runs: Sequence[NewRun]) -> dict[str, PlanRows]:
     return {run.id: _rows(context, run.id, run.plan) for run in runs}
 
 
-def insert_run(act: Act, run: NewRun) -> None:
-    """Insert a run that gets its steps later, by `write_steps`; until then it waits for nothing and cannot end."""
+def insert_run(act: Act, run: NewRun) -> str:
+    """Insert a run that gets its steps later, by `write_steps`; until then it waits for nothing and cannot end.
+
+    Returns its id; if its key was taken, that of the older run.
+    """
     context = RowContext.at(act.now, act.tx)
-    act.count(registry.RUNS_STARTED, bare(run.plan.name))
-    act.tx.each("insert_runs", [_run_row(context.moment, run, _rows(context, run.id, run.plan))])
-    put_labels(act.tx, labels_of_plan(run.plan, run_id=run.id))
+    [id_] = _insert(act.tx, [run], [_run_row(context.moment, run, _rows(context, run.id, run.plan))])
+    if id_ == run.id:
+        act.count(registry.RUNS_STARTED, bare(run.plan.name))
+        put_labels(act.tx, labels_of_plan(run.plan, run_id=run.id))
+    return id_
 
 
 def write_steps(act: Act, run_id: str, plan: Plan) -> bool:

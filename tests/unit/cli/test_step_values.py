@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from segue import Secret, Segue, checkpoint, task
-from segue.cli.values import SHOWN, SHOWN_IN_JSON
+from segue.cli.values import SHOWN
+from segue.client.without_secrets import SHOWN_IN_JSON
 from tests.unit.cli.conftest import Shell
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from segue.client.records import record
 from segue.jsonable import Jsonable
 from segue.observing.harmless_log import get_logger
 from segue.web.access.audit import audited, check_workflow
@@ -95,14 +96,22 @@ def problem_answer(error: Exception) -> Response:
     )
 
 
-def plain(value: Any) -> Any:
-    """A value of Segue, or a list or dict of them, in the form in which it is written as JSON."""
+def plain(value: Any, *, with_namespace: bool = False) -> Any:
+    """A value of Segue, or a list or dict of them, in the form in which it is written as JSON.
+
+    This is the form in which the command line prints it: with the namespace only if several are shown.
+    """
     if isinstance(value, Jsonable):
-        return value.to_dict()
+        shown = record(value)
+        has_one = with_namespace and hasattr(value, "namespace")
+        return shown | {"namespace": value.namespace} if has_one else shown  # type: ignore[attr-defined]
     if isinstance(value, dict):
-        return {name: plain(each) for name, each in value.items()}
+        return {name: plain(each, with_namespace=with_namespace) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
+        return [plain(each, with_namespace=with_namespace) for each in value]
     if isinstance(value, msgspec.Struct):
-        return {field.encode_name: plain(getattr(value, field.name)) for field in msgspec.structs.fields(value)}
+        return {
+            field.encode_name: plain(getattr(value, field.name), with_namespace=with_namespace)
+            for field in msgspec.structs.fields(value)
+        }
     return value
