@@ -51,8 +51,7 @@ from segue.scheduler.chores import Chores
 @pass_setup
 def command(
     setup: Setup, /, log_options: LogOptions, health: str | None, metrics: str | None, web: int | None,
-    no_reload: bool, as_json: bool,
-    **worker_arguments: Any,
+    no_reload: bool, as_json: bool, **worker_arguments: Any,
 ) -> None:  # fmt: skip
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
 
@@ -95,9 +94,7 @@ def command(
                 (banner.print_json if as_json else banner.print)()
                 beside_it.enter_context(board)
                 beside_it.enter_context(Watch(setup, segue, board))
-                address = beside_it.enter_context(pages_beside(segue, web))
-                if address is not None:
-                    board.note(f"web pages at {address}")
+                beside_it.enter_context(pages_beside(segue, web, board.note))
                 if not no_reload:
                     beside_it.enter_context(reloading)
                 if chores is not None:

@@ -51,7 +51,7 @@ from segue.engine.start import NewRun, rows_of, start_runs
 from segue.engine.stored import storable
 from segue.engine.turn import Turn
 from segue.engine.turn_memory import TurnMemory
-from segue.engine.turn_request import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult, recorded_by
 from segue.engine.unfinished import ForkLeft, HalfFork, UnfinishedRun, unfinished_runs
 from segue.engine.verbs import Done
 from segue.errors import (
@@ -159,7 +159,7 @@ class Engine(WorkerLives):
                 self.tally.forget()
             raise
         if request.outcomes or request.recorded:
-            self._count(request, result)
+            self.tally.ended(recorded_by(request, result), self.store.now())
         if result.needed is not None:
             with suppress(StoreBusyError):  # then the next turn says so
                 at_hand.fetch(self.payloads, result.needed)
@@ -168,16 +168,6 @@ class Engine(WorkerLives):
         if result.missed:
             self._admit_missed(result.missed)
         return result
-
-    def _count(self, request: TurnRequest, result: TurnResult) -> None:
-        """Count what the turn recorded. What comes back is counted when it is recorded."""
-        if result.lease_lost:
-            return
-        back = {(outcome.run_id, outcome.step, outcome.attempt) for outcome in (*result.outcomes, *result.left)}
-        ended = [*request.outcomes, *request.recorded]
-        if back:
-            ended = [outcome for outcome in ended if (outcome.run_id, outcome.step, outcome.attempt) not in back]
-        self.tally.ended(ended, self.store.now())
 
     def report(self, outcomes: Sequence[Outcome], *, by: str) -> Recorded:
         """Record the outcomes of attempts that this process did not get through a claim.
