@@ -7,8 +7,6 @@ to where the person was, with a line that says what happened.
 from __future__ import annotations
 
 import functools
-import types
-import typing
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -25,7 +23,7 @@ from segue.web.operations import OPERATIONS, Operation
 from segue.web.pages.frame import error_page, view_of
 from segue.web.problems import ProblemError, problem_of
 from segue.web.rendering import rendered
-from segue.web.requests import call_of, decoded_form
+from segue.web.requests import call_of, decoded_form, form_kind
 from segue.web.site import Site
 
 OURS = ("next", "undo", "said")
@@ -112,24 +110,5 @@ def fields_of(operation: Operation) -> list[Field]:
 
 
 def _field(each: msgspec.structs.FieldInfo) -> Field:
-    kind, options = _kind(each.type)
+    kind, options = form_kind(each.type)
     return Field(each.encode_name, each.encode_name.replace("_", " "), kind, each.required, options)
-
-
-def _kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        given = [each for each in typing.get_args(annotation) if each is not type(None)]
-        annotation = given[0] if len(given) == 1 else Any
-    if typing.get_origin(annotation) is typing.Literal:
-        return "select", tuple(str(each) for each in typing.get_args(annotation))
-    match annotation:
-        case _ if annotation is bool:
-            return "checkbox", ()
-        case _ if annotation in (int, float):
-            return "number", ()
-        case _ if annotation is str:
-            return "text", ()
-        case _ if typing.get_origin(annotation) in (list, tuple):
-            return "lines", ()
-        case _:
-            return "json", ()

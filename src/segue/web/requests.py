@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import types
+import typing
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -42,9 +45,53 @@ def decoded_json(kind: type, body: bytes, content_type: str) -> Any:
 
 
 def decoded_form(kind: type, text: str) -> Any:
-    """The fields of a form as a value of this type. An empty field was not filled in. Raises ProblemError."""
-    given = {name: values for name, values in _fields(text).items() if any(values)}
-    return _converted(kind, given, "form")
+    """The fields of a form as a value of this type. An empty field was not filled in. Raises ProblemError.
+
+    Lists of texts are lines. Other values than texts, numbers and choices are JSON.
+    """
+    given: dict[str, Any] = {name: values for name, values in _fields(text).items() if any(values)}
+    for field in msgspec.structs.fields(kind):
+        values, form = given.get(field.encode_name), form_kind(field.type)[0]
+        if values is None:
+            continue
+        if form == "lines":
+            given[field.encode_name] = [line.strip() for each in values for line in each.splitlines() if line.strip()]
+        elif form == "json":
+            given[field.encode_name] = _json_of(field.encode_name, values[-1])
+        else:
+            given[field.encode_name] = values[-1]
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ProblemError(400, "InvalidForm", f"The form is not valid: {error}") from error
+
+
+def form_kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
+    """The kind of field for a type: text, number, checkbox, lines, json, or select with its options."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        given = [each for each in typing.get_args(annotation) if each not in (type(None), msgspec.UnsetType)]
+        annotation = given[0] if len(given) == 1 else Any
+    if typing.get_origin(annotation) is typing.Literal:
+        return "select", tuple(str(each) for each in typing.get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return "select", tuple(str(each.value) for each in annotation)
+    if annotation is bool:
+        return "checkbox", ()
+    if annotation in (int, float):
+        return "number", ()
+    if annotation is str:
+        return "text", ()
+    is_lines = typing.get_origin(annotation) in (list, tuple) and typing.get_args(annotation)[0] is str
+    return ("lines" if is_lines else "json"), ()
+
+
+def _json_of(name: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProblemError(
+            400, "InvalidForm", f'{name} is not JSON: {error}. Write texts with quotes, as "yes", and objects as {{}}.'
+        ) from error
 
 
 def _fields(text: str) -> dict[str, list[str]]:
