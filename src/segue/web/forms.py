@@ -7,8 +7,6 @@ to where the person was, with a line that says what happened.
 from __future__ import annotations
 
 import functools
-import types
-import typing
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -112,24 +110,31 @@ def fields_of(operation: Operation) -> list[Field]:
 
 
 def _field(each: msgspec.structs.FieldInfo) -> Field:
-    kind, options = _kind(each.type)
+    kind, options = _kind(msgspec.inspect.type_info(each.type))
+    if options and not each.required:
+        options = ("", *options)
     return Field(each.encode_name, each.encode_name.replace("_", " "), kind, each.required, options)
 
 
-def _kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        given = [each for each in typing.get_args(annotation) if each is not type(None)]
-        annotation = given[0] if len(given) == 1 else Any
-    if typing.get_origin(annotation) is typing.Literal:
-        return "select", tuple(str(each) for each in typing.get_args(annotation))
-    match annotation:
-        case _ if annotation is bool:
+def _kind(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
+    """How a person fills in a value of this type, and among what they choose."""
+    match info:
+        case msgspec.inspect.Metadata():
+            return _kind(info.type)
+        case msgspec.inspect.UnionType():
+            given = [each for each in info.types if not isinstance(each, msgspec.inspect.NoneType)]
+            return _kind(given[0]) if len(given) == 1 else ("json", ())
+        case msgspec.inspect.LiteralType():
+            return "select", tuple(str(each) for each in info.values)
+        case msgspec.inspect.EnumType():
+            return "select", tuple(str(each.value) for each in info.cls)
+        case msgspec.inspect.BoolType():
             return "checkbox", ()
-        case _ if annotation in (int, float):
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
             return "number", ()
-        case _ if annotation is str:
+        case msgspec.inspect.StrType() | msgspec.inspect.DateTimeType():
             return "text", ()
-        case _ if typing.get_origin(annotation) in (list, tuple):
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
             return "lines", ()
         case _:
             return "json", ()
