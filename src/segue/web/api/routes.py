@@ -17,6 +17,7 @@ from segue.jsonable import Jsonable
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import EVERY
 from segue.web.api.following import Following, followed
+from segue.web.brief import briefly
 from segue.web.operations import OPERATIONS, Call, Operation
 from segue.web.problems import ProblemError, problem_of
 from segue.web.requests import call_of, decoded_json, decoded_query
@@ -82,7 +83,10 @@ def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
             403, "Forbidden", f"{operation.name} needs the role {operation.role.word}; "
             f"{call.identity.name} is {call.identity.role.word}.",
         )  # fmt: skip
-    return operation.function(call, **arguments)
+    if operation.changes:
+        return operation.function(call, **arguments)
+    with briefly(call.segue):
+        return operation.function(call, **arguments)
 
 
 def answering(
