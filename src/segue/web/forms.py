@@ -23,7 +23,7 @@ from segue.web.operations import OPERATIONS, Operation
 from segue.web.pages.frame import error_page, view_of
 from segue.web.problems import ProblemError, problem_of
 from segue.web.rendering import rendered
-from segue.web.requests import call_of, decoded_form, form_kind
+from segue.web.requests import call_of, decoded_form
 from segue.web.site import Site
 
 OURS = ("next", "undo", "said")
@@ -110,5 +110,32 @@ def fields_of(operation: Operation) -> list[Field]:
 
 
 def _field(each: msgspec.structs.FieldInfo) -> Field:
-    kind, options = form_kind(each.type)
+    kind, options = _kind(msgspec.inspect.type_info(each.type))
+    if options and not each.required:
+        options = ("", *options)
     return Field(each.encode_name, each.encode_name.replace("_", " "), kind, each.required, options)
+
+
+def _kind(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
+    """How a person fills in a value of this type, and among what they choose."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _kind(info.type)
+    if isinstance(info, msgspec.inspect.UnionType):
+        given = [each for each in info.types if not isinstance(each, msgspec.inspect.NoneType)]
+        return _kind(given[0]) if len(given) == 1 else ("json", ())
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return "select", tuple(str(each) for each in info.values)
+    if isinstance(info, msgspec.inspect.EnumType):
+        return "select", tuple(str(each.value) for each in info.cls)
+    for kinds, field in _FIELDS:
+        if isinstance(info, kinds):
+            return field, ()
+    return "json", ()
+
+
+_FIELDS: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((msgspec.inspect.BoolType,), "checkbox"),
+    ((msgspec.inspect.IntType, msgspec.inspect.FloatType), "number"),
+    ((msgspec.inspect.StrType, msgspec.inspect.DateTimeType), "text"),
+    ((msgspec.inspect.ListType, msgspec.inspect.VarTupleType), "lines"),
+)

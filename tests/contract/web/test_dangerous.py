@@ -108,7 +108,7 @@ def test_reading_changes_nothing(segue: Segue, tmp_path: Path) -> None:
     run = segue.start(greet, "ada", key="k", tags=["t"])
     segue.run(greet, "bob")
     segue.schedules.create("nightly", greet.s("x"), schedule="0 2 * * *")
-    segue.limits.set("api", 3)
+    segue.limits.set("api", concurrency=3)
     admin = web(segue, "admin")
     values = {
         "run_id": run.id, "step:name": "0", "step": "0", "name:name": "nightly", "name": "nightly",
