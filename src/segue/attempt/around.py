@@ -15,6 +15,7 @@ from contextlib import (
     ExitStack,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
     suppress,
 )
 from functools import partial
@@ -23,8 +24,9 @@ from typing import Any
 from segue.authoring.context import Context
 from segue.authoring.middleware import Ended, Middleware, middlewares
 from segue.given import described
-from segue.model import Outcome, Verdict
+from segue.model import Job, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
+from segue.observing.tracing.switch import TracedAttempt, tracing
 
 logger = get_logger("segue.attempt")
 
@@ -32,10 +34,29 @@ Raises = Callable[[BaseException], bool]
 """Whether an exception ends the attempt, whatever code it is raised in."""
 
 
+def is_around() -> bool:
+    """Whether anything is: a middleware, or a span."""
+    return bool(middlewares.known) or tracing.spans is not None
+
+
+def span_of(context: Context, job: Job | None = None) -> AbstractContextManager[object]:
+    """The span of an attempt, if this process traces. An executor whose library runs the task has no job."""
+    if tracing.spans is None:
+        return nullcontext()
+    facts = TracedAttempt(
+        context.run_id, context.step, context.attempt, context.name, context.task, secrets=context.secrets
+    )
+    if job is not None:
+        facts = facts._replace(queue=job.queue, waited=job.waited, trace=job.trace)
+    return tracing.spans.attempt(facts)
+
+
 @contextmanager
-def around_attempt(context: Context) -> Iterator[None]:
-    """The task's block inside all middlewares."""
+def around_attempt(context: Context, job: Job) -> Iterator[None]:
+    """The task's block inside its span and all middlewares."""
     with ExitStack() as stack:
+        if tracing.spans is not None:
+            stack.push(_passing(entered(span_of(context, job))))
         for middleware in middlewares.arounds:
             manager = _checked(middleware, middleware.around_attempt(context))
             manager.__enter__()
@@ -83,6 +104,8 @@ class AttemptingProcess:
         if self._pools == 0:
             for middleware in reversed(middlewares.known):
                 _log_errors(middleware, "process_stopping", middleware.process_stopping)
+            if tracing.spans is not None:
+                tracing.spans.flush()
 
     def forget(self) -> None:
         """A fork has none of the pools."""
@@ -104,6 +127,12 @@ def _log_errors(middleware: Middleware, hook: str, call: Callable[[], object], r
                 "%s of the middleware %s failed, and work continues\n%s",
                 hook, type(middleware).__qualname__, described(exc).traceback,
             )  # fmt: skip
+
+
+def entered(manager: AbstractContextManager[object]) -> AbstractContextManager[object]:
+    """The same, inside its block."""
+    manager.__enter__()
+    return manager
 
 
 def _checked(middleware: Middleware, manager: Any) -> AbstractContextManager[object]:

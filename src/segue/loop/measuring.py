@@ -87,7 +87,7 @@ class Ends:
 
     def _count_runs(self, ids: Sequence[str]) -> None:
         with self._engine.reading() as tx:
-            for run_id, workflow, status, started_at, finished_at in tx.all("ends_of_runs", ids=sorted(set(ids))):
+            for run_id, workflow, status, started_at, finished_at, *_ in tx.all("ends_of_runs", ids=sorted(set(ids))):
                 key = (str(run_id), str(finished_at))
                 if key in self._counted or not is_in(self._engine.prefix, workflow):
                     continue

@@ -39,3 +39,6 @@ SELECT name, due_at, problem FROM segue_schedules WHERE is_active ORDER BY name 
 
 -- name: task_of_step
 SELECT task, queue FROM segue_steps WHERE run_id = :run_id AND step = :step;
+
+-- name: set_trace
+UPDATE segue_runs SET trace = :trace WHERE id = :run_id;
