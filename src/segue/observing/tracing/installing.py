@@ -44,7 +44,7 @@ def install(make_provider: Callable[[], Any] | None = None, *, trace: str | None
 def flush() -> None:
     """Write the spans of runs that have ended, and send all that waits; without tracing, do nothing.
 
-    Segue does it when a process that runs attempts ends. It is for scripts and tests. It waits for some seconds at most.
+    Segue does it when a process that runs attempts ends. This is for scripts and tests. It waits for some seconds.
     """
     if tracing.spans is not None:
         tracing.spans.flush()
