@@ -19,7 +19,7 @@ from segue import Segue, current, task
 from segue.attempt.runner import run_job, run_job_async
 from segue.errors import ConfigError, Skip
 from segue.model import Job, Verdict
-from segue.observing.tracing import ids, install
+from segue.observing.tracing import flush, ids, install, uninstall
 from segue.observing.tracing.spans import FIRST_OF_GROUP, MOST_SPANS
 from segue.observing.tracing.switch import tracing
 from tests.contract.stage import Stage, failed, node, plan, succeeded
@@ -49,12 +49,11 @@ def traced(memory: InMemorySpanExporter) -> Iterator[Trace]:
         return provider
 
     yield on
-    tracing.spans = None
+    uninstall()
 
 
 def named(memory: InMemorySpanExporter) -> dict[str, ReadableSpan]:
-    assert tracing.spans is not None
-    tracing.spans.flush()
+    flush()
     return {span.name: span for span in memory.get_finished_spans()}
 
 
@@ -253,12 +252,11 @@ def test_a_broken_provider_breaks_no_work(
         assert run_job(job()).verdict == Verdict.SUCCEEDED
         assert run_job(job("fail")).verdict == Verdict.FAILED
         stage.turn(succeeded(claimed))
-        assert tracing.spans is not None
-        tracing.spans.flush()
+        flush()
         assert stage.statuses(run_id) == {"a": "succeeded"}
         assert any("no collector" in record.getMessage() for record in caplog.records)
     finally:
-        tracing.spans = None
+        uninstall()
 
 
 def test_a_fork_writes_its_own_spans(traced: Trace, memory: InMemorySpanExporter) -> None:
@@ -283,7 +281,7 @@ def test_a_fork_writes_its_own_spans(traced: Trace, memory: InMemorySpanExporter
             assert pipe.read() == f"{child} {child}"
         assert made == [os.getpid()]
     finally:
-        tracing.spans = None
+        uninstall()
 
 
 def test_inline_runs_are_traced_as_well(sqlite_url: str, traced: Trace, memory: InMemorySpanExporter) -> None:

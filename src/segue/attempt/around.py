@@ -25,8 +25,8 @@ from segue.authoring.context import Context
 from segue.authoring.middleware import Ended, Middleware, middlewares
 from segue.given import described
 from segue.model import Job, Outcome, Verdict
+from segue.observing.extensions import AttemptFacts, extensions
 from segue.observing.harmless_log import get_logger
-from segue.observing.tracing.switch import TracedAttempt, tracing
 
 logger = get_logger("segue.attempt")
 
@@ -35,28 +35,28 @@ Raises = Callable[[BaseException], bool]
 
 
 def is_around() -> bool:
-    """Whether anything is: a middleware, or a span."""
-    return bool(middlewares.known) or tracing.spans is not None
+    """Whether anything is: a middleware, a span, a report of errors."""
+    return bool(middlewares.known or extensions.around)
 
 
-def span_of(context: Context, job: Job | None = None) -> AbstractContextManager[object]:
-    """The span of an attempt, if this process traces. An executor whose library runs the task has no job."""
-    if tracing.spans is None:
+def attached_to(context: Context, job: Job | None = None) -> AbstractContextManager[object]:
+    """The span of an attempt and the like, if there are any. An executor whose library runs the task has no job."""
+    if not extensions.around:
         return nullcontext()
-    facts = TracedAttempt(
+    facts = AttemptFacts(
         context.run_id, context.step, context.attempt, context.name, context.task, secrets=context.secrets
     )
     if job is not None:
         facts = facts._replace(queue=job.queue, waited=job.waited, trace=job.trace)
-    return tracing.spans.attempt(facts)
+    return extensions.attempt(facts)
 
 
 @contextmanager
 def around_attempt(context: Context, job: Job) -> Iterator[None]:
     """The task's block inside its span and all middlewares."""
     with ExitStack() as stack:
-        if tracing.spans is not None:
-            stack.push(_passing(entered(span_of(context, job))))
+        if extensions.around:
+            stack.push(_passing(entered(attached_to(context, job))))
         for middleware in middlewares.arounds:
             manager = _checked(middleware, middleware.around_attempt(context))
             manager.__enter__()
@@ -104,8 +104,8 @@ class AttemptingProcess:
         if self._pools == 0:
             for middleware in reversed(middlewares.known):
                 _log_errors(middleware, "process_stopping", middleware.process_stopping)
-            if tracing.spans is not None:
-                tracing.spans.flush()
+            if extensions.flushes:
+                extensions.flush()
 
     def forget(self) -> None:
         """A fork has none of the pools."""

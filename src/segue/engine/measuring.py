@@ -1,4 +1,4 @@
-"""What metrics and traces hear from the engine: a turn with a stopwatch, and the ends of attempts and runs."""
+"""What metrics, traces and reports hear from the engine: a turn with a stopwatch, and the ends of attempts and runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from segue.engine.stored import failure_of, known_moment
 from segue.engine.turn_request import TurnRequest, TurnResult
 from segue.errors import StoreBusyError, StoreConflictError, StoreError, StoreUnavailableError
 from segue.model import Job, Outcome
+from segue.observing.extensions import EndedRun, extensions
 from segue.observing.metrics import registry
 from segue.observing.metrics.meter import EndedAttempt, metering
-from segue.observing.tracing.switch import EndedRun, tracing
+from segue.observing.tracing.switch import tracing
 from segue.plan.namespaces import bare
 from segue.store.protocol import Store
 
@@ -39,19 +40,19 @@ def count_ended(outcomes: Sequence[Outcome]) -> None:
 
 
 def runs_ended(store: Store, run_ids: Sequence[str]) -> None:
-    """Let metrics and traces look up these runs, whose end is committed."""
+    """Let metrics, traces and reports look up these runs, whose end is committed."""
     if not run_ids:
         return
     metering.runs_ended(run_ids)
-    if tracing.spans is not None:
-        tracing.spans.runs_ended(run_ids, partial(ended_runs, store))
+    if extensions.ended:
+        extensions.runs_ended(run_ids, partial(ended_runs, store))
 
 
 def ended_runs(store: Store, run_ids: Sequence[str]) -> list[EndedRun]:
     """Those of these runs that have ended."""
     with store.reading() as tx:
         found = []
-        for run_id, workflow, status, _, finished_at, created_at, key, steps, error, trace in tx.all(
+        for run_id, workflow, status, _, finished_at, created_at, key, steps, error, trace, schedule in tx.all(
             "ends_of_runs", ids=sorted(set(run_ids))
         ):
             failure = failure_of(error)
@@ -59,6 +60,7 @@ def ended_runs(store: Store, run_ids: Sequence[str]) -> list[EndedRun]:
                 EndedRun(
                     str(run_id), bare(workflow), key, status, steps, None if failure is None else failure.type,
                     known_moment(tx, created_at), known_moment(tx, finished_at), trace,
+                    None if schedule is None else bare(schedule),
                 )
             )  # fmt: skip
         return found

@@ -24,7 +24,6 @@ from segue.engine.subscriptions import Subscribed, active, start_notifications
 from segue.observing.journal import Journal
 from segue.observing.metrics.meter import metering
 from segue.observing.observers import observers
-from segue.observing.tracing.switch import tracing
 from segue.store.protocol import Store, Transaction
 
 REREAD_SECONDS = 1.0
@@ -70,7 +69,7 @@ class Watch:
         if metering.meter is not None:
             for metric, values in act.counts:
                 metering.add(metric, *values)
-        if act.ended_runs and (metering.meter is not None or tracing.spans is not None):
+        if act.ended_runs:
             runs_ended(self._store, act.ended_runs)
         if act.failed_runs:
             # `logging` takes milliseconds to import, and is needed only after an error.

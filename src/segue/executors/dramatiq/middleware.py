@@ -16,7 +16,7 @@ import dramatiq
 from dramatiq.middleware import Interrupt, Middleware, MiddlewareError, Retries, SkipMessage
 from dramatiq.results import Results
 
-from segue.attempt.around import entered, span_of
+from segue.attempt.around import attached_to, entered
 from segue.attempt.outcomes import describe
 from segue.authoring import foreign
 from segue.authoring.context import use
@@ -178,7 +178,7 @@ class SegueMiddleware(Middleware):
         set_current(running)
         running.use = use(running.context)
         running.use.__enter__()
-        running.span = entered(span_of(running.context))
+        running.span = entered(attached_to(running.context))
 
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None

@@ -6,6 +6,6 @@ spans.py       the spans; the only module that imports opentelemetry
 installing.py  switches it on
 """
 
-from segue.observing.tracing.installing import flush, install
+from segue.observing.tracing.installing import flush, install, uninstall
 
-__all__ = ["flush", "install"]
+__all__ = ["flush", "install", "uninstall"]

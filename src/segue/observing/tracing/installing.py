@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from segue.errors import ConfigError
+from segue.observing.extensions import extensions
 from segue.observing.tracing.switch import tracing
 
+NAME = "tracing"
 VARIABLE = "SEGUE_TRACE"
 NEW, SAME = "new", "same"
 
@@ -38,7 +40,17 @@ def install(make_provider: Callable[[], Any] | None = None, *, trace: str | None
         from segue.observing.tracing.spans import OtelSpans  # noqa: PLC0415 - an optional library
     except ImportError as error:
         raise ConfigError("Traces need opentelemetry-api. Install it: pip install 'segue[otel]'.") from error
-    tracing.spans = OtelSpans(make_provider, reads_traces=word == SAME)
+    spans = OtelSpans(make_provider, reads_traces=word == SAME)
+    extensions.around[NAME] = spans.attempt
+    extensions.ended[NAME] = spans.ended
+    extensions.flushes[NAME] = spans.flush
+    tracing.spans = spans
+
+
+def uninstall() -> None:
+    """Trace no more in this process."""
+    extensions.detach(NAME)
+    tracing.spans = None
 
 
 def flush() -> None:
@@ -46,5 +58,4 @@ def flush() -> None:
 
     Segue does it when a process that runs attempts ends. This is for scripts and tests. It waits for some seconds.
     """
-    if tracing.spans is not None:
-        tracing.spans.flush()
+    extensions.flush()

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,12 +32,12 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from segue.observing.extensions import AttemptFacts, EndedRun
 from segue.observing.harmless_log import get_logger
 from segue.observing.once import Once
 from segue.observing.tracing import ids
 from segue.observing.tracing.attempt_span import AttemptSpan
 from segue.observing.tracing.provider import Providing, wanted
-from segue.observing.tracing.switch import EndedRun, ReadEnds, TracedAttempt
 
 MOST_SPANS = 2000
 """The number of the step from which on attempts have no span of their own, unless they fail."""
@@ -47,7 +46,6 @@ FIRST_OF_GROUP = 20
 """Of each `map` and group, so many have one."""
 
 REMEMBERED = 1000
-FLUSH_SECONDS = 2.0
 
 logger = get_logger("segue.tracing")
 
@@ -59,10 +57,6 @@ _SAMPLED, _UNSAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEF
 class OtelSpans:
     """Writes the spans of this process."""
 
-    _news: threading.Condition
-    _waiting: list[tuple[list[str], ReadEnds]]
-    _thread: threading.Thread | None
-
     def __init__(self, make_provider: Callable[[], Any] | None, *, reads_traces: bool) -> None:
         self.reads_traces = reads_traces
         self._providing = Providing(make_provider)
@@ -70,8 +64,6 @@ class OtelSpans:
         self._started: OrderedDict[str, str | None] = OrderedDict()  # a start may be repeated
         self._ended: OrderedDict[tuple[str, Any], None] = OrderedDict()
         self._says_messaging = "messaging" in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
-        self._forget_threads()
-        os.register_at_fork(after_in_child=self._forget_threads)
 
     def started(self, run_id: str, workflow: str) -> str | None:
         """Write the span of a start. Returns it as text; None if nothing traces here."""
@@ -90,7 +82,7 @@ class OtelSpans:
                 self._started.popitem(last=False)
         return self._started[run_id]
 
-    def attempt(self, facts: TracedAttempt) -> AttemptSpan:
+    def attempt(self, facts: AttemptFacts) -> AttemptSpan:
         """The span of an attempt, current in the block."""
         return AttemptSpan(lambda: self._begin(facts), lambda: self._begin_late(facts), facts.secrets, self._harmless)
 
@@ -100,15 +92,6 @@ class OtelSpans:
             span = get_current_span()
             span.set_attribute("error.type", error_type)
             span.set_status(Status(StatusCode.ERROR, error_type))
-
-    def runs_ended(self, run_ids: Sequence[str], read: ReadEnds) -> None:
-        """Let the thread write the spans of these runs."""
-        with self._news:
-            self._waiting.append((list(run_ids), read))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write_forever, name="segue-tracing", daemon=True)
-                self._thread.start()
-            self._news.notify_all()
 
     def traceparent(self) -> str | None:
         """The current span as text."""
@@ -126,14 +109,12 @@ class OtelSpans:
         return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
 
     def flush(self) -> None:
-        """Write the spans of runs that wait, and send all."""
-        with self._news:
-            self._news.wait_for(lambda: not self._waiting, FLUSH_SECONDS)
+        """Send all."""
         self._providing.flush()
 
     # Attempts ---------------------------------------------------------------------------------------------------------
 
-    def _begin(self, facts: TracedAttempt) -> tuple[Span, bool]:
+    def _begin(self, facts: AttemptFacts) -> tuple[Span, bool]:
         """The span, and whether it is one that says nothing: the run has enough of them."""
         parent = self._run_context(facts.run_id, facts.trace)
         if _is_left_out(facts):
@@ -141,11 +122,11 @@ class OtelSpans:
             return NonRecordingSpan(quiet), True
         return self._span_of(facts, parent), False
 
-    def _begin_late(self, facts: TracedAttempt) -> Span:
+    def _begin_late(self, facts: AttemptFacts) -> Span:
         """The span of an attempt that was left out, and has failed."""
         return self._span_of(facts, self._run_context(facts.run_id, facts.trace))
 
-    def _span_of(self, facts: TracedAttempt, parent: SpanContext) -> Span:
+    def _span_of(self, facts: AttemptFacts, parent: SpanContext) -> Span:
         run_id, step, attempt = facts.run_id, facts.step, facts.attempt
         links = []
         if attempt > 1:
@@ -157,7 +138,7 @@ class OtelSpans:
                 attributes=self._attributes(facts), links=links,
             )  # fmt: skip
 
-    def _attributes(self, facts: TracedAttempt) -> dict[str, Any]:
+    def _attributes(self, facts: AttemptFacts) -> dict[str, Any]:
         found: dict[str, Any] = {
             "segue.run.id": facts.run_id, "segue.step": facts.step, "segue.step.name": facts.name,
             "segue.attempt": facts.attempt, "segue.task": facts.task,
@@ -187,17 +168,10 @@ class OtelSpans:
         flags = _SAMPLED if self._providing.samples(trace_id, "run") else _UNSAMPLED
         return SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
 
-    def _write_forever(self) -> None:
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._waiting)
-                run_ids, read = self._waiting[0]
-            with self._harmless():
-                for run in read(run_ids):
-                    self._write(run)
-            with self._news:
-                self._waiting.pop(0)
-                self._news.notify_all()
+    def ended(self, run: EndedRun) -> None:
+        """Write the span of a run."""
+        with self._harmless():
+            self._write(run)
 
     def _write(self, run: EndedRun) -> None:
         if (run.run_id, run.finished_at) in self._ended:
@@ -217,12 +191,6 @@ class OtelSpans:
         if run.status == "failed":
             span.set_status(Status(StatusCode.ERROR, run.error_type or "failed"))
         span.end(_nanoseconds(run.finished_at))
-
-    def _forget_threads(self) -> None:
-        """A fork has no such thread; its parent writes what waits."""
-        self._news = threading.Condition()
-        self._waiting = []
-        self._thread = None
 
     def _harmless(self) -> _Harmless:
         return _Harmless(self._once)
@@ -253,7 +221,7 @@ def _attributes_of(run: EndedRun) -> dict[str, Any]:
     return found
 
 
-def _is_left_out(facts: TracedAttempt) -> bool:
+def _is_left_out(facts: AttemptFacts) -> bool:
     if facts.step < MOST_SPANS:
         return False
     places = _INDEX.findall(facts.name)

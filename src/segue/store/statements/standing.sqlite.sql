@@ -13,7 +13,9 @@ FROM ranks r WHERE r.priority IS NOT NULL;
 
 -- name: ends_of_runs
 -- Of those that have ended.
-SELECT id, workflow, status, started_at, finished_at, created_at, key, steps - discarded, error, trace FROM segue_runs
+SELECT id, workflow, status, started_at, finished_at, created_at, key, steps - discarded, error, trace,
+    (SELECT min(t.schedule) FROM segue_ticks t WHERE t.run_id = segue_runs.id)
+FROM segue_runs
 WHERE finished_at IS NOT NULL AND id IN (SELECT value FROM json_each(:ids));
 
 -- name: traces_of_runs
