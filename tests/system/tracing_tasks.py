@@ -34,7 +34,7 @@ class FileExporter(SpanExporter):
 def provider() -> TracerProvider:
     """Made in each process: its exporter has a thread, which no fork would have."""
     made = TracerProvider(shutdown_on_exit=False)
-    made.add_span_processor(BatchSpanProcessor(FileExporter(os.environ[FOLDER])))
+    made.add_span_processor(BatchSpanProcessor(FileExporter(os.environ[FOLDER]), schedule_delay_millis=100))
     return made
 
 
