@@ -61,6 +61,8 @@ class ListedRun(RunInfo, frozen=True, dict=True):
     step = by_run(Run.step)
     send = by_run(Run.send)
     explain = by_run(Run.explain)
+    groups = by_run(Run.groups)
+    members = by_run(Run.members)
 
 
 def listed(engine: Engine, info: RunInfo) -> ListedRun:

@@ -21,6 +21,7 @@ from segue.client.executors import Executors
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
 from segue.client.listed import ListedRun, listed
+from segue.client.pages import Paged
 from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
 from segue.client.run import Run
@@ -59,7 +60,7 @@ Work = Definition[..., R] | Element[R]
 
 
 @guarded
-class Segue(Unfamiliar):
+class Segue(Unfamiliar, Paged):
     """A database of workflows.
 
     Example::

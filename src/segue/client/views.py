@@ -6,6 +6,7 @@ module.
 
 from segue.client.executors import OutputInfo
 from segue.client.listed import ListedRun
+from segue.client.pages import RunPage
 from segue.client.progress import RunProgress
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
 from segue.engine.platforms import ExecutorInfo
@@ -15,14 +16,17 @@ from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
 from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
+from segue.engine.views.groups import StepGroup, StepGroups
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.reason import Reason
+from segue.engine.views.select import MOST_LOOKED_AT
 from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo
 
 __all__ = [
     "ALERTS",
+    "MOST_LOOKED_AT",
     "AttemptInfo",
     "CheckpointInfo",
     "DefinitionInfo",
@@ -35,10 +39,13 @@ __all__ = [
     "ProgressInfo",
     "Reason",
     "RunInfo",
+    "RunPage",
     "RunProgress",
     "ScheduleInfo",
     "Sent",
     "ShareInfo",
+    "StepGroup",
+    "StepGroups",
     "StepInfo",
     "SubscriptionInfo",
     "TickInfo",

@@ -133,4 +133,6 @@ class AsyncRun(Awaiting[Run[R]], Generic[R]):
     fork = giving(async_run)(Run.fork)
     send = awaited(Run.send)
     explain = awaited(Run.explain)
+    groups = awaited(Run.groups)
+    members = awaited(Run.members)
     step = at_once(AsyncStep)(Run.step)

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from segue.authoring import sleep, wait_for
 from segue.client.asynchronous.awaiting import Awaiting, Method, P, R, T, about, awaited, giving, starting
-from segue.client.asynchronous.listed import async_listed
+from segue.client.asynchronous.listed import async_listed, async_page
 from segue.client.asynchronous.parts import (
     AsyncApprovals,
     AsyncEvents,
@@ -117,6 +117,7 @@ class AsyncSegue(Awaiting[Segue]):
     run = _worked_here(Segue.run)
     get = giving(async_run)(Segue.get)
     runs = giving(async_listed)(Segue.runs)
+    pages = giving(async_page)(Segue.pages)
     annotate = about(AsyncRun)(Segue.annotate)
     workers = awaited(Segue.workers)
     definitions = awaited(Segue.definitions)
