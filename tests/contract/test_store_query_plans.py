@@ -223,6 +223,17 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "page_of_error": CHOSEN | {"error_type": "Boom"},
     "end_of_error": CHOSEN | {"error_type": "Boom"},
     "page_of_label": CHOSEN | {"names": ["customer"], "values": ["42"]},
+    "newest_failures": {"since": "2025-01-01 00:00:00", "limit": 10, "prefix": ""},
+    "failure": {"run_id": RUN, "step": 7, "attempt": 1},
+    "failures_alike": {
+        "fingerprint": "f",
+        "before": "2027-01-01 00:00:00",
+        "before_run": RUN,
+        "limit": 10,
+        "prefix": "",
+    },
+    "first_failure_alike": {"fingerprint": "f"},
+    "count_failures_alike": {"fingerprint": "f", "limit": 10},
     "groups_of_run": {"run_id": RUN, "limit": 100},
     "group_of_step": {"run_id": RUN, "step": 7},
     "members_of_group": {
@@ -284,6 +295,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "event_recorded": {"id": WORKER},
 }
 INDEXES = {
+    "newest_failures": "segue_attempts_failed", "failures_alike": "segue_attempts_fingerprint",
+    "first_failure_alike": "segue_attempts_fingerprint", "count_failures_alike": "segue_attempts_fingerprint",
     "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",
     "cancel_requests": "segue_steps_running", "steps_of_worker": "segue_steps_running",
     "overdue_steps": "segue_steps_sent", "next_overdue": "segue_steps_sent", "halted_runs": "segue_runs_halted",

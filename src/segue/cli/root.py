@@ -61,6 +61,7 @@ COMMANDS = {
     "approvals": Entry("segue.cli.approvals", LOOK, "List the steps that wait for a message."),
     "send": Entry("segue.cli.send", LOOK, "Send a message to a run."),
     "events": Entry("segue.cli.events", LOOK, "List what people did to runs, and alerts."),
+    "errors": Entry("segue.cli.errors", LOOK, "List what failed, by the kind of error."),
     "subscriptions": Entry("segue.cli.subscriptions", LOOK, "Send notifications of events."),
     "schedules": Entry("segue.cli.schedules", LOOK, "See and change schedules."),
     "limits": Entry("segue.cli.limits", LOOK, "See and set limits, rates and weights."),

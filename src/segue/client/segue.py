@@ -18,6 +18,7 @@ from segue.authoring.definition import Definition, Foreign
 from segue.authoring.elsewhere import OF_SEGUE, Unfamiliar
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
+from segue.client.failures import Failures
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
 from segue.client.listed import ListedRun, listed
@@ -107,6 +108,7 @@ class Segue(Unfamiliar, Paged):
         self.approvals = Approvals(self.engine)
         self.events = Events(self.engine)
         self.limits = Limits(self.engine)
+        self.failures = Failures(self.engine)
         self.payloads = StoredPayloads(self.engine)
         self.executors = Executors(self.engine)
 

@@ -16,6 +16,7 @@ from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
 from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
+from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.reason import Reason
@@ -30,8 +31,12 @@ __all__ = [
     "AttemptInfo",
     "CheckpointInfo",
     "DefinitionInfo",
+    "ErrorGroup",
+    "ErrorGroups",
+    "ErrorKind",
     "EventInfo",
     "ExecutorInfo",
+    "FailedAttempt",
     "LeaderInfo",
     "LimitInfo",
     "ListedRun",

@@ -17,6 +17,7 @@ from segue.client.asynchronous.parts import (
     AsyncApprovals,
     AsyncEvents,
     AsyncExecutors,
+    AsyncFailures,
     AsyncLimits,
     AsyncRetention,
     AsyncSchedules,
@@ -169,6 +170,11 @@ class AsyncSegue(Awaiting[Segue]):
     def events(self) -> AsyncEvents:
         """The events that were recorded."""
         return AsyncEvents(self._original.events, self._threads)
+
+    @cached_property
+    def failures(self) -> AsyncFailures:
+        """What failed, by the kind of error."""
+        return AsyncFailures(self._original.failures, self._threads)
 
     @cached_property
     def limits(self) -> AsyncLimits:
