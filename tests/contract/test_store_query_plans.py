@@ -223,6 +223,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "page_of_error": CHOSEN | {"error_type": "Boom"},
     "end_of_error": CHOSEN | {"error_type": "Boom"},
     "page_of_label": CHOSEN | {"names": ["customer"], "values": ["42"]},
+    "limited_queues": {"limit": 10},
+    "oldest_ready": {"queue": "elsewhere"},
+    "count_limited": {"queue": "default", "limit": 10},
+    "running_by_queue": {"limit": 10},
+    "sent_by_queues": {"limit": 10},
+    "delayed_by_queue": {"limit": 10},
+    "workflow_names": {"after": "", "limit": 10},
     "newest_failures": {"since": "2025-01-01 00:00:00", "limit": 10, "prefix": ""},
     "failure": {"run_id": RUN, "step": 7, "attempt": 1},
     "failures_alike": {
@@ -295,6 +302,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "event_recorded": {"id": WORKER},
 }
 INDEXES = {
+    "limited_queues": "segue_steps_limited", "oldest_ready": "segue_steps_ready",
+    "count_limited": "segue_steps_limited",
+    "running_by_queue": "segue_steps_running", "sent_by_queues": "segue_steps_sent",
+    "delayed_by_queue": "segue_steps_timer", "workflow_names": "segue_runs_workflow",
     "newest_failures": "segue_attempts_failed", "failures_alike": "segue_attempts_fingerprint",
     "first_failure_alike": "segue_attempts_fingerprint", "count_failures_alike": "segue_attempts_fingerprint",
     "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",

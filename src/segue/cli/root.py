@@ -67,6 +67,7 @@ COMMANDS = {
     "limits": Entry("segue.cli.limits", LOOK, "See and set limits, rates and weights."),
     "definitions": Entry("segue.cli.definitions", LOOK, "List the tasks and workflows that the code defines."),
     "executors": Entry("segue.cli.executors", LOOK, "List executors and how their platforms are."),
+    "queues": Entry("segue.cli.queues", LOOK, "List queues, what waits on them, and who works on them."),
     "workers": Entry("segue.cli.workers", LOOK, "List the workers that are alive."),
     "health": Entry("segue.cli.health", LOOK, "Say whether a worker of this machine is alive."),
     "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),

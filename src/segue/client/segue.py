@@ -22,6 +22,7 @@ from segue.client.failures import Failures
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
 from segue.client.listed import ListedRun, listed
+from segue.client.overview import Overview
 from segue.client.pages import Paged
 from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
@@ -61,7 +62,7 @@ Work = Definition[..., R] | Element[R]
 
 
 @guarded
-class Segue(Unfamiliar, Paged):
+class Segue(Unfamiliar, Paged, Overview):
     """A database of workflows.
 
     Example::

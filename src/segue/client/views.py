@@ -19,6 +19,7 @@ from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
 from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
@@ -42,6 +43,7 @@ __all__ = [
     "ListedRun",
     "OutputInfo",
     "ProgressInfo",
+    "QueueInfo",
     "Reason",
     "RunInfo",
     "RunPage",
@@ -56,6 +58,7 @@ __all__ = [
     "TickInfo",
     "WaitInfo",
     "WorkerInfo",
+    "WorkflowInfo",
     "arguments_of",
     "leader_info",
     "object_of",

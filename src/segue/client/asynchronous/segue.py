@@ -119,6 +119,8 @@ class AsyncSegue(Awaiting[Segue]):
     get = giving(async_run)(Segue.get)
     runs = giving(async_listed)(Segue.runs)
     pages = giving(async_page)(Segue.pages)
+    queues = awaited(Segue.queues)
+    workflows = awaited(Segue.workflows)
     annotate = about(AsyncRun)(Segue.annotate)
     workers = awaited(Segue.workers)
     definitions = awaited(Segue.definitions)
