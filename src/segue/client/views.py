@@ -18,7 +18,7 @@ from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
-from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.look import ENDED, AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
@@ -28,6 +28,7 @@ from segue.scheduler.looking import ScheduleInfo, TickInfo
 
 __all__ = [
     "ALERTS",
+    "ENDED",
     "MOST_LOOKED_AT",
     "AttemptInfo",
     "CheckpointInfo",

@@ -31,7 +31,7 @@ PAIRS: list[tuple[type, type]] = [
     (Approvals, parts.AsyncApprovals), (Events, parts.AsyncEvents), (Limits, parts.AsyncLimits),
     (StoredPayloads, parts.AsyncStoredPayloads), (Executors, parts.AsyncExecutors),
 ]  # fmt: skip
-AT_ONCE = {"on", "wait_for", "sleep", "select", "step", "among"}
+AT_ONCE = {"on", "wait_for", "sleep", "select", "step", "among", "acting_as"}
 """They read nothing, so they need not be awaited."""
 
 
