@@ -60,7 +60,7 @@ class EventFollower:
         return sorted(new, key=lambda event: event.id)
 
     def _until(self, is_old: Callable[[EventInfo, datetime], bool]) -> list[EventInfo]:
-        """The newest events, to the first that is old; it is told the time of the newest, too."""
+        """The newest events, to the first that is old. `is_old` receives an event and the time of the newest."""
         found: list[EventInfo] = []
         before = None
         while True:
