@@ -13,7 +13,7 @@ from segue.engine.rows import policy_or_none
 from segue.engine.sending import Sent
 from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
-from segue.engine.views.checkpoints import CheckpointInfo
+from segue.engine.views.checkpoints import CheckpointInfo, count_checkpoints
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.reason import Reason
@@ -45,6 +45,7 @@ __all__ = [
     "WaitInfo",
     "WorkerInfo",
     "arguments_of",
+    "count_checkpoints",
     "leader_info",
     "object_of",
     "policy_or_none",
