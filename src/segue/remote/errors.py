@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from segue import errors
+import segue.errors as known
 from segue.errors import PlanError, Problem, SegueError
 
 
@@ -20,7 +20,7 @@ class RemoteError(SegueError, RuntimeError):
 def error_of(status: int, problem: Mapping[str, Any]) -> SegueError:
     """The error that a problem describes: one of Segue's own, or a RemoteError."""
     code, detail = str(problem.get("code", "")), str(problem.get("detail") or f"The server answered {status}.")
-    kind = getattr(errors, code, None)
+    kind = getattr(known, code, None)
     if kind is PlanError:
         return _plan_error(detail, problem.get("problems") or [])
     if isinstance(kind, type) and issubclass(kind, SegueError):

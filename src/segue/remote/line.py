@@ -119,22 +119,14 @@ class Line:
 
 def _written(value: Any) -> Any:
     """A value of a query string."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case datetime() | timedelta():
-            return _plain(value)
-        case list() | tuple():
-            return [_written(each) for each in value]
-        case _:
-            return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return [_written(each) for each in value]
+    return str(_plain(value))
 
 
 def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case _:
-            return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.total_seconds() if isinstance(value, timedelta) else value

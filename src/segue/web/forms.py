@@ -118,23 +118,24 @@ def _field(each: msgspec.structs.FieldInfo) -> Field:
 
 def _kind(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
     """How a person fills in a value of this type, and among what they choose."""
-    match info:
-        case msgspec.inspect.Metadata():
-            return _kind(info.type)
-        case msgspec.inspect.UnionType():
-            given = [each for each in info.types if not isinstance(each, msgspec.inspect.NoneType)]
-            return _kind(given[0]) if len(given) == 1 else ("json", ())
-        case msgspec.inspect.LiteralType():
-            return "select", tuple(str(each) for each in info.values)
-        case msgspec.inspect.EnumType():
-            return "select", tuple(str(each.value) for each in info.cls)
-        case msgspec.inspect.BoolType():
-            return "checkbox", ()
-        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
-            return "number", ()
-        case msgspec.inspect.StrType() | msgspec.inspect.DateTimeType():
-            return "text", ()
-        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
-            return "lines", ()
-        case _:
-            return "json", ()
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _kind(info.type)
+    if isinstance(info, msgspec.inspect.UnionType):
+        given = [each for each in info.types if not isinstance(each, msgspec.inspect.NoneType)]
+        return _kind(given[0]) if len(given) == 1 else ("json", ())
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return "select", tuple(str(each) for each in info.values)
+    if isinstance(info, msgspec.inspect.EnumType):
+        return "select", tuple(str(each.value) for each in info.cls)
+    for kinds, field in _FIELDS:
+        if isinstance(info, kinds):
+            return field, ()
+    return "json", ()
+
+
+_FIELDS: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((msgspec.inspect.BoolType,), "checkbox"),
+    ((msgspec.inspect.IntType, msgspec.inspect.FloatType), "number"),
+    ((msgspec.inspect.StrType, msgspec.inspect.DateTimeType), "text"),
+    ((msgspec.inspect.ListType, msgspec.inspect.VarTupleType), "lines"),
+)
