@@ -35,7 +35,7 @@ demo: $(RUNTIME)  ## run a demo that works after one install (ARGS=--crash kills
 
 venv: $(DEVELOP)  ## install Segue and everything that developers need into .venv
 
-servers: $(DEVELOP)  ## find or install the servers that the tests start: PostgreSQL, Redis, RabbitMQ, Slurm, PgBouncer
+servers: $(DEVELOP)  ## find or install the servers that the tests start: PostgreSQL, Redis, RabbitMQ, Slurm, PgBouncer, Chromium
 	@$(BIN)/python -m tests.servers
 
 test: $(DEVELOP) servers  ## all checks and all tests, even on a fresh machine; what continuous integration runs
@@ -154,7 +154,7 @@ clean:  ## remove environments, caches and build results
 $(RUNTIME): pyproject.toml scripts/make-venv.sh
 	@echo "Installing Segue into $(VENV) ..."
 	@scripts/make-venv.sh $(PYTHON) $(VENV)
-	@$(PIP) --editable .
+	@$(PIP) --editable ".[web]"
 	@touch $@
 
 $(DEVELOP): pyproject.toml scripts/make-venv.sh

@@ -40,6 +40,8 @@ FORMER_ROWS = {
     "VALUES (gen_random_uuid(), 0, 1, 0, now(), now())",
     "segue_checkpoints": "(run_id, step, ordinal, kind, name, fingerprint, attempt, started_at) "
     "VALUES (gen_random_uuid(), 0, 0, 'wait', 'n', 'f', 1, now())",
+    "segue_statistics": "(span, at, process, queue, task, attempts, failed, seconds, waited, took, waits) "
+    "VALUES (60, now(), 'p', 'q', 't', 1, 0, 1, 1, '{}', '{}')",
     "segue_unfinished": "(run_id, position, items) VALUES (gen_random_uuid(), 0, '[]')",
     "segue_keys": "(workflow, key, run_id) VALUES ('w', 'k', gen_random_uuid())",
     "segue_workers": "(id, name, queues, tasks, pool, concurrency, version, status, started_at, heartbeat_at, "

@@ -42,6 +42,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         _fill(connection, url, "elsewhere", ASIDE // 2, "ready", None, queue="elsewhere")
         _fill(connection, url, "waiting", WAITING, "ready", "event")
         _fill_waits(connection)
+        _fill_failures(connection)
         _fill_checkpoints(connection)
         _fill_workers(connection, url)
         connection.commit()
@@ -107,6 +108,14 @@ def _fill_waits(connection: Any) -> None:
     connection.execute("INSERT INTO segue_events (id, at, kind, run_id) SELECT id, created_at, 'x', id FROM segue_runs")
 
 
+def _fill_failures(connection: Any) -> None:
+    """Half of the runs that ended failed, at the same time."""
+    connection.execute(
+        "UPDATE segue_runs SET status = 'failed', error = '{\"type\":\"Boom\"}' "
+        "WHERE id < '10000000-0000-7000-8000-000000000500' AND finished_at IS NOT NULL"
+    )
+
+
 def _fill_checkpoints(connection: Any) -> None:
     """Each task that has ended recorded a result, and each delayed one waits for a message."""
     for status, kind, finished in (("succeeded", "checkpoint", "'2026-01-01 00:00:00'"), ("ready", "wait", "NULL")):
@@ -144,7 +153,15 @@ WORKER = "019b7701-17d8-7125-b7a7-fa6e8e8c256b"
 CHOSEN: dict[str, Any] = {
     "statuses": None, "workflow": None, "key": None, "error_type": None, "name": "customer", "value": "42",
     "names": [], "values": [], "ids": [RUN], "since": "00000000-0000-0000-0000-000000000000",
-    "before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10, "prefix": "",
+    "before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10, "prefix": "", "paths": None, "wanted": [],
+    "forked_from": None, "failed_since": None, "failed_until": None, "since_time": "2025-01-01 00:00:00",
+    "since_run": "00000000-0000-0000-0000-000000000000", "before_time": "2027-01-01 00:00:00",
+    "before_run": "ffffffff-ffff-ffff-ffff-ffffffffffff", "most": 10,
+}  # fmt: skip
+WAYS = {
+    "all": None, "namespace": "segue_runs_namespace", "live": "segue_runs_live", "failed": "segue_runs_failed",
+    "cancelled": "segue_runs_cancelled", "workflow": None, "error": "segue_runs_error_type",
+    "forks": "segue_runs_forked", "label": "segue_labels", "failures": "segue_runs_failed_at",
 }  # fmt: skip
 MINE = {"prefix": "", "namespace": ""}
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -181,6 +198,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "lose_workers": {"now": "2026-01-01 00:00:00"},
     "list_workers": {},
     "cancel_requests": {"worker_id": WORKER},
+    "asked_of_worker": {"worker_id": WORKER, "now": "2026-01-01 00:00:00"},
+    "statistics_apart": {"before": "2026-01-01 00:00:00", "limit": 10},
+    "oldest_minute": {"before": "2026-01-01 00:00:00"},
     "steps_of_worker": {"worker_id": WORKER},
     "lost_steps": {"limit": 100, "only": None, "aside": []},
     "load_results": {"run_id": RUN, "steps": [1, 2]},
@@ -195,14 +215,28 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "ready_queues": {"limit": 1000},
     "runs_ending": {"ending": "00000001", "prefix": ""},
     "list_steps": {"run_id": RUN, "after": -1, "status": None, "name": None, "limit": 100},
-    "page_of_all": CHOSEN,
-    "page_of_namespace": CHOSEN | {"prefix": "shop\x1f"},
-    "page_of_live": CHOSEN,
-    "page_of_failed": CHOSEN,
-    "page_of_workflow": CHOSEN | {"workflow": "w"},
     "page_of_key": CHOSEN | {"workflow": "w", "key": "k"},
+    **{f"{kind}_of_{way}": CHOSEN for way in WAYS for kind in ("page", "end")},
+    "page_of_namespace": CHOSEN | {"prefix": "shop\x1f"},
+    "end_of_namespace": CHOSEN | {"prefix": "shop\x1f"},
+    "page_of_forks": CHOSEN | {"forked_from": RUN},
+    "end_of_forks": CHOSEN | {"forked_from": RUN},
+    "page_of_workflow": CHOSEN | {"workflow": "w"},
+    "end_of_workflow": CHOSEN | {"workflow": "w"},
     "page_of_error": CHOSEN | {"error_type": "Boom"},
+    "end_of_error": CHOSEN | {"error_type": "Boom"},
     "page_of_label": CHOSEN | {"names": ["customer"], "values": ["42"]},
+    "groups_of_run": {"run_id": RUN, "limit": 100},
+    "group_of_step": {"run_id": RUN, "step": 7},
+    "members_of_group": {
+        "run_id": RUN,
+        "first": 0,
+        "scope": -1,
+        "name": "s",
+        "status": None,
+        "after": -1,
+        "limit": 10,
+    },
     "page_of_ids": CHOSEN,
     "run_rows": {"ids": [RUN]},
     "run_row": {"run_id": RUN},
@@ -251,20 +285,31 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "fork_steps": {"run_id": RUN, "new_id": WORKER},
     "fork_labels": {"run_id": RUN, "new_id": WORKER},
     "event_recorded": {"id": WORKER},
+    "standing": {"namespace": ""},
+    "held_steps": {"most": 1000},
+    "count_ready": {"queue": "elsewhere", "limit": 1000},
+    "oldest_ready": {"queue": "elsewhere"},
+    "live_runs_by_status": {"prefix": "", "most": 1000},
+    "ends_of_runs": {"ids": [RUN]},
+    "traces_of_runs": {"ids": [RUN]},
+    "task_of_step": {"run_id": RUN, "step": 7},
+    "set_trace": {"run_id": RUN, "trace": "00"},
 }
 INDEXES = {
     "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",
-    "cancel_requests": "segue_steps_running", "steps_of_worker": "segue_steps_running",
+    "cancel_requests": "segue_steps_running", "asked_of_worker": "segue_steps_running",
+    "statistics_apart": "segue_statistics_apart", "steps_of_worker": "segue_steps_running",
     "overdue_steps": "segue_steps_sent", "next_overdue": "segue_steps_sent", "halted_runs": "segue_runs_halted",
     "sent_by_queue": "segue_steps_sent", "sent_last": "segue_steps_sent", "places_of_executor": "segue_workers_live",
     "lost_steps": "segue_steps_running", "lose_workers": "segue_workers_live", "list_workers": "segue_workers_live",
     "page_of_key": "segue_runs_key",
-    "page_of_namespace": "segue_runs_namespace", "page_of_live": "segue_runs_live",
-    "page_of_failed": "segue_runs_failed", "last_event": "segue_events_run", "has_event": "segue_events_run",
+    **{f"{kind}_of_{way}": index for way, index in WAYS.items() for kind in ("page", "end") if index},
+    "last_event": "segue_events_run", "has_event": "segue_events_run",
     "step_waiting": "segue_steps_event", "list_waits": "segue_steps_event", "next_messages": "segue_messages_waiting",
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
     "list_events_of_run": "segue_events_run", "runs_ending": "segue_runs_end_of_id",
-    "ready_queues": "segue_steps_ready",
+    "ready_queues": "segue_steps_ready", "oldest_ready": "segue_steps_ready",
+    "held_steps": "segue_steps_event", "live_runs_by_status": "segue_runs_live",
     "checkpoint_waiting": "segue_checkpoints_waiting", "list_suspended_waits": "segue_checkpoints_waiting",
 }  # fmt: skip
 MOST_ROWS_THROWN_AWAY = 60  # a run has 50 steps, and some statements look through those of one run
@@ -311,7 +356,7 @@ def _postgres_plan(stage: Stage, statement: str) -> str:
         connection.execute(
             "SET enable_seqscan = off; SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
         )
-        if statement.startswith("page_of_"):
+        if statement.startswith(("page_of_", "end_of_")):
             found = _generic_plan(connection, statement)
         else:
             text = _bound(named.load("postgres")[statement].sql, PARAMETERS[statement])

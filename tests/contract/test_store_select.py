@@ -80,7 +80,7 @@ def test_a_common_tag_among_the_few_that_live(stage: Stage, monkeypatch: pytest.
         rare = select._way(tx, run_filter(stage.store.now(), {"status": "pending", "tag": "nightly"}))[0]
         monkeypatch.setattr(select, "RARE", 1)
         common = select._way(tx, run_filter(stage.store.now(), {"status": "pending", "tag": "nightly"}))[0]
-    assert (rare, common) == ("page_of_label", "page_of_live")
+    assert (rare, common) == (select.LABEL, select.LIVE)
     assert ids(stage, status="pending", tag="nightly") == [live]
 
 

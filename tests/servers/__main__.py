@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers import grid_engine, pgbouncer, postgres, rabbitmq, redis, slurm
+from tests.servers import chromium, grid_engine, pgbouncer, postgres, rabbitmq, redis, slurm
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
@@ -68,6 +68,11 @@ def ensure_grid_engine() -> None:
         ensure(grid_engine.find_programs, "Grid Engine", *grid_engine.PACKAGES)
     except RuntimeError as error:
         print(f"The tests on Grid Engine will be skipped. {error}", flush=True)
+
+
+def ensure_chromium() -> None:
+    """Find Chromium or install it; raise `ChromiumMissingError` when neither can be done."""
+    ensure(chromium.find_program, "Chromium", *chromium.PACKAGES)
 
 
 def ensure(find: Callable[[], object], name: str, *packages: str) -> None:
@@ -125,5 +130,6 @@ if __name__ == "__main__":
         ensure_rabbitmq()
         ensure_slurm()
         ensure_grid_engine()
+        ensure_chromium()
     except RuntimeError as error:
         sys.exit(str(error))

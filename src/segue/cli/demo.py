@@ -34,11 +34,13 @@ from segue.demo.drive import DEFAULT_FOLDER, run_demo
     metavar="NUMBER",
     help="Files for each step. [default: 4, with --crash 1]",
 )
+@click.option("--web", is_flag=True, help="Serve the web pages while it works, and until Ctrl-C when it has ended.")
 @click.option("--quiet", is_flag=True, help="Show only the summary at the end.")
 @json_option
 @pass_setup
 def command(
-    setup: Setup, crash: bool, output: Path, concurrency: int | None, batch_size: int | None, quiet: bool, as_json: bool
+    setup: Setup, crash: bool, output: Path, concurrency: int | None, batch_size: int | None, web: bool, quiet: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Measure Python's standard library with a workflow.
 
@@ -49,6 +51,7 @@ def command(
     Example:
       segue demo
       segue demo --crash
+      segue demo --web
       segue demo --database postgresql://me@localhost/segue
     """
     sys.exit(
@@ -58,6 +61,7 @@ def command(
             crash=crash,
             concurrency=concurrency,
             batch_size=batch_size,
+            web=web,
             quiet=quiet,
             as_json=as_json,
         )

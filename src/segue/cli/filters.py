@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 
@@ -24,6 +24,11 @@ FILTERS = {
     "older_than": "--older-than",
     "newer_than": "--newer-than",
     "error_type": "--error-type",
+    "arguments": "--arg",
+    "forked_from": "--forks-of",
+    "since": "--since",
+    "until": "--until",
+    "failed_since": "--failed-since",
 }
 
 
@@ -38,11 +43,20 @@ def filter_options(function: AnyCallable) -> AnyCallable:
         for age in ("older_than", "newer_than"):
             if age in filters:
                 filters[age] = timedelta(seconds=filters[age])
-        if "metadata" in filters:
-            filters["metadata"] = dict(filters["metadata"])
+        for pairs in ("metadata", "arguments"):
+            if pairs in filters:
+                filters[pairs] = dict(filters[pairs])
         return function(*args, filters=filters, **options)
 
     for option in (
+        click.option("--failed-since", type=_moment, metavar="TIME", help="Only runs that failed since this time."),
+        click.option("--until", type=_moment, metavar="TIME", help="Only runs created before this time."),
+        click.option("--since", type=_moment, metavar="TIME", help="Only runs created at or after this time."),
+        click.option("--forks-of", "forked_from", metavar="ID", help="Only forks of the run with this (whole) id."),
+        click.option(
+            "--arg", "arguments", type=_pair, multiple=True, metavar="PATH=VALUE",
+            help="Only runs with this argument, such as customer.id=42 (repeatable: all of them).",
+        ),
         click.option("--error-type", metavar="TYPE", help="Only runs that failed with this type of error."),
         duration_option("--newer-than", help="Only runs created more recently than this."),
         duration_option("--older-than", help="Only runs created longer ago than this."),
@@ -68,9 +82,24 @@ def typed(filters: Mapping[str, Any]) -> str:
     for name, value in filters.items():
         values = [f"{key}={text}" for key, text in value.items()] if isinstance(value, dict) else value
         for each in values if isinstance(values, (tuple, list)) else (values,):
-            text = typed_duration(each.total_seconds()) if isinstance(each, timedelta) else str(each)
-            words += [FILTERS[name], shlex.quote(text)]
+            words += [FILTERS[name], shlex.quote(_typed(each))]
     return " ".join(words)
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, timedelta):
+        return typed_duration(value.total_seconds())
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a time; write it like 2026-11-20T02:00 (UTC), or with an offset."
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def _pair(text: str) -> tuple[str, str]:

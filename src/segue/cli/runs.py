@@ -18,12 +18,13 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import main_reasons, reason_word, resting
 from segue.cli.rendering import DIM, bar
 from segue.cli.wording import status_text
-from segue.client import Run
+from segue.client import Run, Segue
 from segue.client.argument_masking import ArgumentMasker
-from segue.client.views import Reason, RunInfo
+from segue.client.pages import is_by_failure, place_after
+from segue.client.views import MOST_LOOKED_AT, Reason, RunInfo
 from segue.client.without_secrets import shown_run
 from segue.model import FINAL_STEP_STATUSES, StepStatus, short_id
-from segue.times import ago, duration
+from segue.times import ago, duration, full_time
 
 WIDE = 80  # from this many columns on, a run that goes on has a bar
 BAR_CELLS = 10
@@ -47,14 +48,17 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
     The first column is the short id, the end of the id; every command accepts it. --json has the whole ids. A run that
     waits shows for what, such as "sleeping" or "no worker", instead of its status.
 
+    With --status failed alone, or with --failed-since, the latest failure is the first. A search that no index
+    answers looks at 20,000 runs, says how far it came, and shows how to go on.
+
     \b
     Example:
       segue runs --status failed --limit 5
       segue runs --tag backfill --meta customer=42 --newer-than 2d
     """
     with setup.segue() as segue:
-        oldest = segue.get(before).id if before else None
-        runs = segue.runs(before=oldest, limit=limit, **filters)
+        page = segue.pages(cursor=_cursor(segue, before, filters), limit=limit, **filters)
+        runs = page.runs
         counts = {run.id: Run(segue.engine, run.id).counts() for run in runs if as_json or not run.status.is_final}
         now = segue.engine.store.now()
         reasons = {} if as_json else main_reasons(setup, segue, resting(runs, counts))
@@ -63,13 +67,25 @@ def command(setup: Setup, filters: dict[str, Any], limit: int, before: str | Non
             print_json(records(setup, runs, lambda run: shown_run(masker, run, counts[run.id])))
             return
     out = console()
-    if not runs:
+    if not runs and page.next is None:
         out.print(Text("No runs." if not (filters or before) else "No matching runs.", DIM))
         return
-    put(out, with_namespaces(setup, runs_table(runs, counts, now, width=out.width, reasons=reasons), runs))
-    if len(runs) == limit:
-        more = " ".join(["segue runs", f"--before {short_id(runs[-1].id)}", *([typed(filters)] if filters else [])])
-        out.print(Text(f"older ones: {setup.follow_up(more)}", DIM), soft_wrap=True)
+    if runs:
+        put(out, with_namespaces(setup, runs_table(runs, counts, now, width=out.width, reasons=reasons), runs))
+    if page.next is not None:
+        last = page.next if page.looked_back_to else short_id(runs[-1].id)
+        more = " ".join(["segue runs", f"--before {last}", *([typed(filters)] if filters else [])])
+        words = "older ones"
+        if page.looked_back_to is not None:
+            words = f"looked through {MOST_LOOKED_AT:,} runs, back to {full_time(page.looked_back_to)}; to go on"
+        out.print(Text(f"{words}: {setup.follow_up(more)}", DIM), soft_wrap=True)
+
+
+def _cursor(segue: Segue, before: str | None, filters: dict[str, Any]) -> str | None:
+    """Where to go on: after a run, or at a place that an earlier list gave."""
+    if before is None or "~" in before:
+        return before
+    return place_after(segue.get(before).info(), by_failure=is_by_failure(filters))
 
 
 def runs_table(

@@ -219,12 +219,13 @@ def _tell_interrupted(setup: Setup, run: Run, what: str) -> None:
 
 
 def _finish(segue: Segue, run: Run, *, is_over: bool, as_json: bool) -> None:
-    info = run.info()
+    masker = ArgumentMasker(segue)
+    info = masker.run(run.info())
     has_result = is_over and info.status is RunStatus.SUCCEEDED
     result = encode(run.result()) if has_result else ""
     if as_json:
         print_json(
-            shown_run(ArgumentMasker(segue), info)
+            shown_run(masker, info)
             | {"is_new": run.is_new}
             | ({"result": msgspec.Raw(result.encode())} if has_result else {})
         )

@@ -53,6 +53,7 @@ class ListedRun(RunInfo, frozen=True, dict=True):
     result = by_run(Run.result)
     progress = by_run(Run.progress)
     follow = by_run(Run.follow)
+    watch = by_run(Run.watch)
     pause = by_run(Run.pause)
     resume = by_run(Run.resume)
     cancel = by_run(Run.cancel)
@@ -61,6 +62,8 @@ class ListedRun(RunInfo, frozen=True, dict=True):
     step = by_run(Run.step)
     send = by_run(Run.send)
     explain = by_run(Run.explain)
+    groups = by_run(Run.groups)
+    members = by_run(Run.members)
 
 
 def listed(engine: Engine, info: RunInfo) -> ListedRun:

@@ -13,6 +13,7 @@ from segue.authoring.definition import Result
 from segue.authoring.elsewhere import OF_RUNS, Unfamiliar
 from segue.authoring.filling import no_store, read
 from segue.client.given import guarded
+from segue.client.grouped import Grouped
 from segue.client.progress import DATABASE_AWAY_SECONDS, Followed
 from segue.client.step import StepHandle, fork, retrying
 from segue.client.waiting import send
@@ -37,7 +38,7 @@ LAST_LOOK_SECONDS = 0.1
 
 
 @guarded
-class Run(Unfamiliar, Followed, Generic[Result]):
+class Run(Unfamiliar, Followed, Grouped, Generic[Result]):
     """One run. Each attribute is read from the database when it is used; the object itself keeps only the id.
 
     `is_new` is False if the start or fork that returned this object found an existing run under the same key, and None

@@ -16,15 +16,18 @@ from segue.authoring import sleep, to_plan, wait_for
 from segue.authoring.compose import Element
 from segue.authoring.definition import Definition, Foreign
 from segue.authoring.elsewhere import OF_SEGUE, Unfamiliar
+from segue.client.access import AccessRecords
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
 from segue.client.listed import ListedRun, listed
+from segue.client.pages import Paged
 from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
 from segue.client.run import Run
 from segue.client.selection import RunFilters, Selection, run_filter
+from segue.client.statistics import Measured
 from segue.client.stores import StoreUse, shared_engine
 from segue.client.subscriptions import Subscriptions
 from segue.client.waiting import Approvals, Events, checked_run_at, seconds_until, send
@@ -59,7 +62,7 @@ Work = Definition[..., R] | Element[R]
 
 
 @guarded
-class Segue(Unfamiliar):
+class Segue(Unfamiliar, Measured, Paged):
     """A database of workflows.
 
     Example::
@@ -108,6 +111,7 @@ class Segue(Unfamiliar):
         self.limits = Limits(self.engine)
         self.payloads = StoredPayloads(self.engine)
         self.executors = Executors(self.engine)
+        self.access = AccessRecords(self.engine)
 
     _elsewhere = OF_SEGUE
 

@@ -8,25 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 import msgspec
 
 from segue.client.background import InBackground
+from segue.client.conditions import argument_paths, bounds, origin_of, time_of
 from segue.client.given import checked, guarded, mapping, texts_or_ids
 from segue.client.given import run_id as whole_id
 from segue.client.preview import Preview, preview_of
 from segue.client.step import retrying
-from segue.clock import earlier
 from segue.engine.bulk import RETRIED, id_after, is_named, say_to_each, with_statuses
 from segue.engine.control import cancel_run, pause_run, resume_run
 from segue.engine.engine import Engine
 from segue.engine.halting import await_halts
-from segue.engine.ids import first_id_at
 from segue.engine.labels import label_run
 from segue.engine.verbs import LIVE, Done, Verb
-from segue.engine.views.select import FIRST_ID, LAST_ID, RunFilter, ids_of
+from segue.engine.views.select import LAST_ID, RunFilter, ids_of
 from segue.errors import ConfigError, RunNotFoundError, SegueError
 from segue.given import shown
 from segue.jsonable import Jsonable
@@ -48,6 +47,13 @@ class RunFilters(TypedDict, total=False):
     newer_than: timedelta | None
     error_type: str | None  # of the failure that decided the outcome: "TimeoutError"
     metadata: Mapping[str, Any] | None  # of the run, or of one of its steps
+    arguments: Mapping[str, Any] | None  # path → value: "customer.id", or "0" for the first positional argument
+    since: datetime | None  # created at or after this time
+    until: datetime | None  # created before this time
+    failed_since: datetime | None  # failed at or after this time
+    failed_until: datetime | None
+    forked_from: str | None  # the id of a run: its forks
+    id_prefix: str | None  # the beginning of their ids
     ids: Iterable[str] | None
 
 
@@ -214,25 +220,22 @@ def run_filter(now: datetime, chosen: RunFilters, *, namespace: str = DEFAULT) -
         None if chosen.get(name) is None else checked("runs", name, chosen[name])
         for name in ("workflow", "key", "error_type")
     )
-    older_than, newer_than = _age("older_than", chosen), _age("newer_than", chosen)
+    since, before = bounds(now, chosen)
     return RunFilter(
         statuses=_statuses(chosen.get("status")),
         workflow=None if workflow is None else stored(namespace, workflow),
         key=key,
         error_type=error_type,
         labels=(*((TAG, tag) for tag in _several("tag", chosen.get("tag"))), *_searched(chosen.get("metadata"))),
-        since=FIRST_ID if newer_than is None else first_id_at(earlier(now, newer_than)),
-        before=LAST_ID if older_than is None else first_id_at(earlier(now, older_than)),
+        arguments=argument_paths(chosen.get("arguments")),
+        forked_from=origin_of(chosen),
+        since=since,
+        before=before,
+        failed_since=time_of("failed_since", chosen),
+        failed_until=time_of("failed_until", chosen),
         ids=_ids(chosen.get("ids")),
         prefix=prefix_of(namespace),
     )
-
-
-def _age(name: Literal["older_than", "newer_than"], chosen: RunFilters) -> timedelta | None:
-    given = chosen.get(name)
-    if given is not None and not isinstance(given, timedelta):
-        raise ConfigError(f"{name}={shown(given)} is not a duration. Give a timedelta, for example timedelta(days=2).")
-    return given
 
 
 def _ids(given: Iterable[str] | None) -> tuple[str, ...] | None:

@@ -4,10 +4,12 @@ module.
 `Segue` and `Run` return these. They are frozen; times are aware UTC.
 """
 
-from segue.client.executors import OutputInfo
 from segue.client.listed import ListedRun
+from segue.client.output import OutputInfo
+from segue.client.pages import RunPage
 from segue.client.preview import Preview
 from segue.client.progress import RunProgress
+from segue.engine.access import AuditInfo, SessionInfo, TokenInfo
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
 from segue.engine.platforms import ExecutorInfo
 from segue.engine.rows import policy_or_none
@@ -16,15 +18,20 @@ from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
 from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
+from segue.engine.views.groups import StepGroup, StepGroups
 from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
 from segue.engine.views.reason import Reason
+from segue.engine.views.select import MOST_LOOKED_AT
+from segue.engine.views.statistics import Series, Statistics
 from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo
 
 __all__ = [
     "ALERTS",
+    "MOST_LOOKED_AT",
     "AttemptInfo",
+    "AuditInfo",
     "CheckpointInfo",
     "DefinitionInfo",
     "EventInfo",
@@ -37,13 +44,20 @@ __all__ = [
     "ProgressInfo",
     "Reason",
     "RunInfo",
+    "RunPage",
     "RunProgress",
     "ScheduleInfo",
     "Sent",
+    "Series",
+    "SessionInfo",
     "ShareInfo",
+    "Statistics",
+    "StepGroup",
+    "StepGroups",
     "StepInfo",
     "SubscriptionInfo",
     "TickInfo",
+    "TokenInfo",
     "WaitInfo",
     "WorkerInfo",
     "arguments_of",

@@ -8,7 +8,7 @@ import msgspec
 
 from segue.client.argument_masking import ArgumentMasker
 from segue.client.records import run_record
-from segue.client.views import RunInfo, StepInfo
+from segue.client.views import RunInfo
 from segue.masking import masked
 from segue.model import StepStatus
 
@@ -16,20 +16,9 @@ SHOWN_IN_JSON = 100_000
 """Characters of a value in a JSON document."""
 
 
-def run_without_secrets(masker: ArgumentMasker, run: RunInfo) -> RunInfo:
-    """The run, without the secrets among its arguments."""
-    return msgspec.structs.replace(run, arguments=masker.masked(run.workflow, run.arguments))
-
-
-def step_without_secrets(masker: ArgumentMasker, step: StepInfo) -> StepInfo:
-    """The step, without the secrets among its arguments."""
-    return msgspec.structs.replace(step, arguments=masker.masked(step.task or "", step.arguments))
-
-
 def shown_run(masker: ArgumentMasker, run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:
-    """A run as a JSON object, without the secrets in its arguments and metadata."""
-    record = run_record(run_without_secrets(masker, run), counts)
-    return record | {"metadata": masked(record["metadata"])}
+    """A run as a JSON object, without its secrets."""
+    return run_record(masker.run(run), counts)
 
 
 def json_value(value: Any) -> Any:

@@ -6,9 +6,11 @@ notices that the dead worker's lease has expired and gives its steps to the new 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,6 +152,7 @@ def run_demo(
     concurrency: int | None = None,
     batch_size: int | None = None,
     root: Path | None = None,
+    web: bool = False,
     quiet: bool = False,
     as_json: bool = False,
     console: Console | None = None,
@@ -157,8 +160,8 @@ def run_demo(
     """Run the demo and return the exit code: 0, 1 if the run failed, 130 after an interrupt.
 
     `output` is the folder for the report, the workers' log and, unless `database` is a URL, the SQLite file. `root` is
-    a folder of Python files to read instead of the standard library. `quiet` shows only the end; `as_json` prints only
-    one JSON object.
+    a folder of Python files to read instead of the standard library. `web` serves the web pages. `quiet` shows only the
+    end; `as_json` prints only one JSON object.
 
     Example::
 
@@ -178,10 +181,34 @@ def run_demo(
         _print_opening(out, run.id, url, slots)
         command = worker_command(module=MODULE, queue=QUEUE, concurrency=slots, lease_seconds=LEASE_SECONDS)
         view = view_for(Console(quiet=True) if quiet else out, concurrency=slots)
-        with sigterm_as_interrupt(), Crew(command, database=url, log=folder / "worker.log") as crew:
-            return _attend(Watch(run, crew, view, crash, slots), run, out, url=url, as_json=as_json)
+        with contextlib.ExitStack() as beside_it:
+            beside_it.enter_context(sigterm_as_interrupt())
+            address = beside_it.enter_context(_pages(segue)) if web else None
+            if address is not None:
+                out.print(Text.assemble(("web pages  ", "dim"), f"{address}runs/{run.id}"), soft_wrap=True)
+            crew = beside_it.enter_context(Crew(command, database=url, log=folder / "worker.log"))
+            code = _attend(Watch(run, crew, view, crash, slots), run, out, url=url, as_json=as_json)
+            if address is not None and code != INTERRUPTED:
+                _stay(out, f"{address}runs/{run.id}")
+            return code
     finally:
         segue.close()
+
+
+def _pages(segue: Segue) -> AbstractContextManager[str]:
+    try:
+        from segue.web.serve import served_locally  # noqa: PLC0415 - optional packages
+    except ModuleNotFoundError as exc:
+        raise ConfigError('The web pages need further packages. Install them: pip install "segue[web]"') from exc
+    return served_locally(segue)
+
+
+def _stay(out: Console, address: str) -> None:
+    """Keep the pages open until Ctrl-C."""
+    out.print(Text.assemble("The web pages stay open at ", (address, "bold"), "; Ctrl-C closes them."), soft_wrap=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)
 
 
 def _start(segue: Segue, folder: Path, url: str, *, batch_size: int, root: Path | None) -> Run:

@@ -163,6 +163,8 @@ class Dispatcher:
             pushing.hand_out, outcomes, list(closed), self._dispatch, executor=self._stored, by=self._by,
             memory=self._memory, plans=plans,
         )  # fmt: skip
+        if outcomes:
+            self._engine.count_outside(outcomes, self._dispatch.prefix)
         self._left = list(taken.left)
         return len(taken.sent) + len(taken.left)
 

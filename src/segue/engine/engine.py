@@ -39,6 +39,7 @@ from segue.engine.limiting import admission
 from segue.engine.limiting.admit_apart import admit_apart
 from segue.engine.limiting.places import LimitKey
 from segue.engine.lives import WorkerLives
+from segue.engine.measuring import add_traces, count_ended, measured_turn
 from segue.engine.parts import Part, do_part
 from segue.engine.record import Recorded
 from segue.engine.reopening.ahead import BufferedWrites, FreshReads, LargeRun, write_ahead
@@ -50,12 +51,21 @@ from segue.engine.start import NewRun, rows_of, start_runs
 from segue.engine.stored import storable
 from segue.engine.turn import Turn
 from segue.engine.turn_memory import TurnMemory
-from segue.engine.turn_request import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult, recorded_by
 from segue.engine.unfinished import ForkLeft, HalfFork, UnfinishedRun, unfinished_runs
 from segue.engine.verbs import Done
-from segue.errors import StoreBusyError, StoreConflictError, StoreError, StoreReadOnlyError, StoreUnavailableError
+from segue.errors import (
+    PASSING_ERRORS,
+    StoreBusyError,
+    StoreConflictError,
+    StoreError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
+from segue.observing.metrics.meter import metering
 from segue.observing.once import Once
+from segue.observing.tracing.switch import tracing
 from segue.payloads.keeping import Payloads
 from segue.plan.graph import Plan
 from segue.plan.namespaces import DEFAULT, plan_in
@@ -92,7 +102,7 @@ class Engine(WorkerLives):
         self.stepped_back = SteppedBack()
         self.once = Once()  # what chores have logged
         self.senders: dict[str, Sender] = {}  # of executors that this process can send steps to
-        self._memory = TurnMemory(monotonic=monotonic)
+        self._memory = TurnMemory(monotonic=monotonic, tally=self.tally)
         self._admission_at = FIRST_LIMIT_KEY  # where the next search for waiting runs continues
         self._unfinished: set[str] = set()  # runs with unfinished work, as far as this process knows
 
@@ -139,12 +149,23 @@ class Engine(WorkerLives):
 
     def turn(self, worker: WorkerIdentity, request: TurnRequest) -> TurnResult:
         """One turn of a worker. It is not repeated here: the worker itself repeats what is still unreported."""
-        result = self._with_payloads(
-            lambda: Turn(self.store, worker, request, self._memory, self.watch).take()
-        )  # fmt: skip
+
+        def take() -> TurnResult:
+            return self._with_payloads(lambda: Turn(self.store, worker, request, self._memory, self.watch).take())
+
+        try:
+            result = take() if metering.meter is None else measured_turn(take, request)
+        except Exception as error:
+            if not isinstance(error, PASSING_ERRORS):
+                self.tally.forget()
+            raise
+        if request.outcomes or request.recorded:
+            self.tally.ended(recorded_by(request, result), self.store.now())
         if result.needed is not None:
             with suppress(StoreBusyError):  # then the next turn says so
                 at_hand.fetch(self.payloads, result.needed)
+        if tracing.spans is not None:
+            add_traces(self.store, result.jobs)
         if result.unfinished or self._unfinished:
             self._go_on(result)
         if result.missed:
@@ -159,7 +180,9 @@ class Engine(WorkerLives):
         lost connection.
         """
         plans = read_large_plans(self.store, outcomes, self.store.now())
-        return self.act(report, outcomes, by=by, plans=plans).recorded
+        recorded = self.act(report, outcomes, by=by, plans=plans).recorded
+        count_ended(outcomes)
+        return recorded
 
     def exchange(
         self, outcomes: Sequence[Outcome] = (), *, dispatch: Dispatch, by: str, freed: int = 0,
@@ -172,8 +195,18 @@ class Engine(WorkerLives):
 
             taken = engine.exchange([outcome], dispatch=Dispatch(Executor("celery"), "@celery:"), by="w1@host")
         """
+        taken = self._exchange(outcomes, dispatch, by=by, freed=freed, also=also)
+        if outcomes:
+            self.count_outside(outcomes, dispatch.prefix)
+        return taken
+
+    def _exchange(
+        self, outcomes: Sequence[Outcome], dispatch: Dispatch, *, by: str, freed: int,
+        also: Callable[[Act], object] | None,
+    ) -> Exchanged:  # fmt: skip
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
         before: Exchanged | None = None
+        given = outcomes
         memory = self._memory.sending_of(dispatch.prefix)
         if not freed and also is None and may_be_plain(self.store, self.watch, outcomes, dispatch, memory):
             with suppress(StoreUnavailableError, StoreConflictError, StoreReadOnlyError):  # then `act` tries again
@@ -182,6 +215,7 @@ class Engine(WorkerLives):
                 )  # fmt: skip
                 self._memory.begun.add_all(runs)
                 if not outcomes:
+                    count_ended(given)
                     return before
         plans = read_large_plans(self.store, outcomes, self.store.now())
         runs = [run_id for run_id in runs if run_id not in self._memory.begun]
@@ -189,6 +223,7 @@ class Engine(WorkerLives):
             exchange, outcomes, dispatch, by=by, memory=memory, freed=freed, first_of=runs, plans=plans, also=also
         )  # fmt: skip
         self._memory.begun.add_all(runs)
+        count_ended(given)
         return taken if before is None else together(before, taken)
 
     def is_final(self, run_id: str) -> bool:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 
 _FAR = 86_400_000 * 4096
 """A day. A clock that is so far behind the last id was wrong before, or it is another one, as in a test."""
+
+
+_LAST_SECOND = 253_370_764_800  # 1 January 9999
 
 
 class Ids:
@@ -46,6 +49,11 @@ def chance() -> float:
 def first_id_at(moment: datetime) -> str:
     """The smallest id of `moment`: all older ids sort before it."""
     return _format(int(moment.timestamp() * 1000 * 4096), bytes(8))
+
+
+def moment_of_id(id_: str) -> datetime:
+    """The time at which an id was made. An id that was not made here has no meaningful time."""
+    return datetime.fromtimestamp(min(int(id_.replace("-", "")[:12], 16) / 1000, _LAST_SECOND), UTC)
 
 
 def _format(stamp: int, tail: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import msgspec
@@ -11,10 +12,12 @@ from segue.engine import breaking, chores, holding
 from segue.engine.identity import WorkerIdentity
 from segue.engine.ids import Ids, process_ids
 from segue.engine.limiting.limit_rows import declare_limits
+from segue.engine.statistics import put_statistics
 from segue.engine.stored import storable
+from segue.engine.tally import Tally
 from segue.engine.watch import Watch
 from segue.errors import PASSING_ERRORS, ConfigError, StoreError
-from segue.model import ErrorInfo
+from segue.model import ErrorInfo, Outcome
 from segue.plan.graph import LimitTerms
 from segue.plan.namespaces import DEFAULT, EVERY, limits_in, prefix_of, stored
 from segue.store.protocol import Store
@@ -34,6 +37,7 @@ class WorkerLives:
         self.namespace = namespace
         self.prefix = prefix_of(namespace)
         self.watch = Watch(store, ids=ids, prefix=self.prefix)
+        self.tally = Tally()  # of attempts, for the statistics
         self._refused: dict[tuple[str, int, int], int] = {}  # steps that could not be given back, and how often
 
     def stored(self, name: str) -> str:
@@ -70,6 +74,18 @@ class WorkerLives:
         now = self.store.now()
         with self.store.transaction() as tx:
             tx.all("stop_worker", worker_id=worker.id, now=now)
+            put_statistics(tx, self.tally)
+        self.tally.was_written(now)
+
+    def count_outside(self, outcomes: Sequence[Outcome], queue: str) -> None:
+        """Count attempts that ended at an executor whose queues begin with `queue`. It never fails."""
+        with suppress(Exception):
+            now = self.store.now()
+            self.tally.ended_outside(outcomes, now, queue)
+            if self.tally.is_due(now):
+                with self.store.transaction() as tx:
+                    put_statistics(tx, self.tally)
+                self.tally.was_written(now)
 
     def renew(self, worker: WorkerIdentity) -> None:
         """Renew a worker's lease outside of its turns, and do nothing else; from any thread."""

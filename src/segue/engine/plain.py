@@ -23,6 +23,7 @@ from segue.engine.claiming.claimed import ClaimedRow
 from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.engine.locking import begun_runs
+from segue.engine.measuring import runs_ended
 from segue.engine.notes import begin_runs
 from segue.engine.payload_uses import use_results
 from segue.engine.record import Recorded
@@ -80,6 +81,7 @@ def exchange(
         if want > 0:
             claim.send()
     outcomes, left, started, ended = heard_of(finished, outcomes)
+    runs_ended(store, ended)
     return heard(
         act, claim, want, Recorded(
             started=started, begun=begun_runs(locked.rows()) if locked is not None else frozenset(),

@@ -8,7 +8,9 @@ rescued when it expires.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from segue.engine.act import Act
 from segue.engine.at_hand import PayloadsNeeded
@@ -24,12 +26,16 @@ from segue.engine.plain import Exchanged, are_plain, exchange, heard
 from segue.engine.progress import put_progress
 from segue.engine.record import Recorded
 from segue.engine.reporting import Reported, report
+from segue.engine.statistics import put_statistics
 from segue.engine.stored import moment_of, storable
 from segue.engine.turn_memory import TurnMemory
 from segue.engine.turn_request import TurnRequest, TurnResult, together
 from segue.engine.watch import Watch
+from segue.engine.watching import put_printed
 from segue.errors import PASSING_ERRORS
 from segue.model import ErrorInfo, Job, Outcome, Verdict
+from segue.observing.metrics.meter import metering
+from segue.observing.tracing.switch import tracing
 from segue.store.protocol import Later, Store, Transaction
 
 TIMERS_AT_ONCE = 1000
@@ -80,7 +86,7 @@ class Turn:
         return (
             self._store.sends_commit_along
             and request.heartbeat is None
-            and not (request.cancels or request.progress or request.alone or request.apart)
+            and not (request.cancels or request.progress or request.printed or request.alone or request.apart)
             and (len(worker.queues) == 1 or worker.run_id is not None)
             and not (self._freed or self._was_long)
             and self._watch.is_quiet
@@ -144,13 +150,14 @@ class Turn:
         That a run begins may wait for the next turn, if this is soon: when the run has ended by then, it is never said.
         """
         result, rows = self._result, exchanged.rows
+        self._count(rows)
         new = sorted({row.run_id for row in rows if row.run_id not in self._memory.begun})
         is_more = exchanged.started > len(rows)
         if new and self._request.comes_back:
             self._memory.unsaid.update(dict.fromkeys(new, self._store.now()))
             new, result.unsaid = [], True
         self._memory.remember_children(rows)
-        assembly = Assembly(rows, exchanged.results)
+        assembly = Assembly(rows, exchanged.results, waited=self._stopwatch())
         made: tuple[list[Job], list[Outcome]] | None = None
         try:
             if not (new or is_more or assembly.needs_database):
@@ -178,7 +185,7 @@ class Turn:
         if not self._knows_no_plain:
             self._memory.was_long = False
         before = self._store.now()  # because where it asks the database it is a transaction of its own
-        request, result = self._request, self._result
+        request, result, memory = self._request, self._result, self._memory
         plans = read_large_plans(self._store, request.outcomes, before)
         with self._store.transaction() as tx:
             now = self._store.now()  # and again: the wait for the transaction may have been longer than a lease
@@ -188,6 +195,9 @@ class Turn:
             if request.heartbeat is not None and not self._renew(act, request.heartbeat):
                 result.lease_lost = True
                 return result
+            tally, is_told = memory.tally, request.heartbeat is not None and memory.tally.is_due(now)
+            if is_told:
+                put_statistics(tx, tally)
             self._progress_and_cancels(act)
             outcomes = request.outcomes
             if request.alone:
@@ -215,6 +225,8 @@ class Turn:
                 self._take_claimed(act, claim, reported.recorded)
         result.age_seconds = time.monotonic() - read_at
         self._memory.was_said(unsaid)
+        if is_told:
+            tally.was_written(now)
         self._watch.publish(act)
         if plain is not None:
             self._candidates = claim.look
@@ -242,12 +254,13 @@ class Turn:
         if request.want > 0 and not claim.is_full and recorded.started > len(rows):
             self._upcoming = act.tx.later("next_timer")  # its own steps may have to wait: a retry, a delay, a sleep
         self._note_next_timer(act)
+        self._count(rows)
         if rows:
             self._begin(act, {row.run_id for row in rows}, recorded.locked)
             if request.apart:
                 self._apart = rows
             else:
-                result.jobs, result.outcomes = Assembly(rows, recorded.results).jobs(act.tx)
+                result.jobs, result.outcomes = Assembly(rows, recorded.results, waited=self._stopwatch()).jobs(act.tx)
             if act.journal is not None:
                 note_starts(act.journal, [(job.run_id, job.step, job.attempt) for job in result.jobs])
         result.again |= claim.is_full or claim.look_again
@@ -256,6 +269,11 @@ class Turn:
             act.tx.later("wake")  # more than this worker takes now: notify others
         if self._watch.notify(act):
             result.again = True
+
+    def _count(self, rows: list[ClaimedRow]) -> None:
+        """Remember what was claimed, for the statistics. Runs that a program works itself are not counted."""
+        if rows and self._worker.run_id is None:
+            self._memory.tally.began(rows, self._store.now(), self._store.conversions)
 
     def _make_jobs_apart(self, rows: list[ClaimedRow]) -> None:
         """Look at what was claimed row by row, each in a transaction of its own: what a row breaks fails its step."""
@@ -273,6 +291,18 @@ class Turn:
             else:
                 self._result.jobs += jobs
                 self._result.outcomes += outcomes
+
+    def _stopwatch(self) -> Callable[[Any], float] | None:
+        """What says how long ago a step became ready, if metrics or traces want to know."""
+        if metering.meter is None and tracing.spans is None:
+            return None
+        now, read = self._store.now(), self._store.conversions
+
+        def waited(ready_at: Any) -> float:
+            moment = moment_of(read, ready_at)
+            return 0.0 if moment is None else max((now - moment).total_seconds(), 0.0)
+
+        return waited
 
     def _of_free_runs(self, tx: Transaction) -> list[Outcome]:
         """The outcomes except those of runs that another transaction holds, which are left. It does not wait."""
@@ -293,9 +323,13 @@ class Turn:
         """Progress, and the steps to be cancelled: rare, so each may cost a statement."""
         for progress in self._request.progress:
             put_progress(act, progress)
+        for printed in self._request.printed:
+            put_printed(act, printed)
         if self._request.cancels:
-            found = act.tx.all("cancel_requests", worker_id=self._worker.id)
-            self._result.cancels = [(run_id, step, attempt) for run_id, step, attempt in found]
+            for run_id, step, attempt, is_to_end in act.tx.all(
+                "asked_of_worker", worker_id=self._worker.id, now=act.now
+            ):
+                (self._result.cancels if is_to_end else self._result.watched).append((run_id, step, attempt))
 
     def _claim(self, act: Act) -> Claim:
         return Claim(

@@ -12,6 +12,7 @@ from segue.engine.claiming.lane_memory import LaneMemory
 from segue.engine.claiming.sending import SendingMemory
 from segue.engine.identity import WorkerIdentity
 from segue.engine.recent import RecentIds
+from segue.engine.tally import Tally
 from segue.model import Attempt, Outcome
 
 FEW_STEPS, _MOST_CHILDREN = 4, 1000
@@ -21,11 +22,12 @@ _MOST_WORKERS = 100  # that one process remembers
 class TurnMemory:
     """A worker's memory from turn to turn. It only saves work; nothing depends on it."""
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, tally: Tally | None = None) -> None:
         self._monotonic = monotonic
         self.begun = RecentIds()  # runs that are known to have begun
         self.unsaid: dict[str, datetime] = {}  # runs that have begun, and when, which the database does not know yet
         self.cursor = ClaimCursor(monotonic)
+        self.tally = tally or Tally()  # of the attempts that ended
         self.was_long = False  # the last claim took long to find too few: the next turn is to see why
         self._lanes: dict[tuple[str, str | None], LaneMemory] = {}
         self._sending: dict[str, SendingMemory] = {}

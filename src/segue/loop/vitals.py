@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Protocol
 
-from segue.loop.probes import Probes
+from segue.loop.probes import probes
 from segue.loop.systemd import Systemd
+from segue.observing.extensions import extensions
 
 LIVE_SECONDS = 120.0
 """A loop may take so long for a round, as for a call of a database that is slow to refuse it."""
@@ -55,6 +56,11 @@ class Pulse:
         """The database has done what it was asked."""
         self._came_round_at = self._answered_at = self._clock()
 
+    @property
+    def answer_age_seconds(self) -> float:
+        """How long ago the database last did what it was asked."""
+        return self._clock() - self._answered_at
+
     def live(self) -> list[str]:
         """Whether the loop goes round."""
         seconds = self._clock() - self._came_round_at
@@ -62,7 +68,7 @@ class Pulse:
 
     def ready(self) -> list[str]:
         """Whether it also reaches the database, and what else it needs."""
-        seconds = self._clock() - self._answered_at
+        seconds = self.answer_age_seconds
         silent = (
             []
             if seconds <= self._stale_seconds
@@ -75,6 +81,8 @@ class Pulse:
 def reported(vitals: Vitals, address: str | None = None) -> Iterator[None]:
     """While the block runs, tell systemd, if it started this process, and probes at this address how the process is.
 
+    At its end, traces and reports are sent.
+
     The address is `HOST:PORT`; `:PORT` for all interfaces. Raises ConfigError if it cannot be used. Example::
 
         with reported(worker.vitals, "127.0.0.1:8081"):
@@ -82,6 +90,7 @@ def reported(vitals: Vitals, address: str | None = None) -> Iterator[None]:
     """
     with ExitStack() as stack:
         if address is not None:
-            stack.enter_context(Probes(address, vitals.live, vitals.ready))
+            stack.enter_context(probes(address, vitals.live, vitals.ready))
         stack.enter_context(Systemd(vitals.live))
+        stack.callback(extensions.flush)  # while the database is still open
         yield

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -23,6 +23,7 @@ from segue.errors import ConfigError, SegueError
 from segue.web import api, pages, probes
 from segue.web.access.guard import Guard, inner_path
 from segue.web.access.host import HostAccess, Identify, NoAccess
+from segue.web.access.login import login_routes
 from segue.web.api.routes import PREFIX, api_routes, problem_answer
 from segue.web.forms import form_routes
 from segue.web.live import Bells, live_route
@@ -90,13 +91,17 @@ class Application:
         routes: list[BaseRoute] = [
             Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
             Route("/healthz", _alive), Route("/readyz", _ready(site)), Route("/robots.txt", _robots),
-            live_route(site, self.bells), openapi_route(), *api_routes(site), *form_routes(site), *page_routes(site),
+            live_route(site, self.bells), openapi_route(), *api_routes(site), *form_routes(site),
+            *login_routes(site), *page_routes(site),
         ]  # fmt: skip
         inner = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
+        self._root = urlsplit(site.settings.public_url or "").path.rstrip("/")
         self._guarded = Guard(_whole_names(inner), site)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        if self._root and scope["type"] == "http" and not scope.get("root_path"):
+            scope = _below(scope, self._root)
         await self._guarded(scope, receive, send)
 
     async def _missing(self, request: Request, error: Exception) -> Response:
@@ -108,6 +113,14 @@ class Application:
         if inner_path(request.scope).startswith(PREFIX):
             return problem_answer(problem)
         return error_page(self.site, request, problem)
+
+
+def _below(scope: Scope, root: str) -> Scope:
+    """The scope of a request whose path a proxy has cut: as ASGI has it, the path begins with the root."""
+    path, raw = str(scope["path"]), scope.get("raw_path") or b""
+    if path != root and not path.startswith(root + "/"):
+        path, raw = root + path, quote(root).encode() + raw if raw else b""
+    return {**scope, "root_path": root, "path": path, "raw_path": raw or None}
 
 
 def _whole_names(app: ASGIApp) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""Reading for the web: a question that takes too long ends, and the answer asks for a narrower one."""
+"""Reading for the web: a question that takes too long is ended, and the answer advises a narrower one."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
             arguments: dict[str, Any] = dict(request.path_params)
             others = urlencode([(name, each) for name, values in parse_qs(text).items() for each in values
                                 if name not in OURS])  # fmt: skip
-            if operation.body is not None:
+            if operation.body is not None and operation.is_allowed(call.identity):
                 arguments["body"] = decoded_form(operation.body, others)
             await site.in_thread(lambda: perform(operation, call, **arguments))
         except (ProblemError, SegueError) as error:

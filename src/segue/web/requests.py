@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
-from segue.web.access.guard import identity_of
+from segue.web.access.guard import address_of, identity_of
 from segue.web.operations import Call
 from segue.web.problems import ProblemError
 from segue.web.site import Site
@@ -22,7 +22,7 @@ def call_of(site: Site, request: Request) -> Call:
     """Who calls, on which database."""
     return Call(
         segue=site.segue, identity=identity_of(request.scope), settings=site.settings,
-        address=request.client.host if request.client else None, request_id=request.scope.get("segue.request_id"),
+        address=address_of(request.scope), request_id=request.scope.get("segue.request_id"),
         headers=request.headers,
     )  # fmt: skip
 
@@ -99,8 +99,7 @@ def typed_value(kind: Any, given: Any) -> Any:
     """What a person typed into a field, for a field that takes JSON or several lines."""
     if isinstance(given, list):
         words = [line for each in given for line in each.splitlines() if line.strip()]
-        is_of_texts = msgspec.inspect.type_info(kind).item_type  # type: ignore[attr-defined]
-        if isinstance(is_of_texts, msgspec.inspect.AnyType):
+        if any(isinstance(each.item_type, msgspec.inspect.AnyType) for each in _lists(kind)):
             text = "\n".join(given)
             found = json_or_text(text)
             return found if isinstance(found, list) else [json_or_text(word) for word in words]
@@ -124,6 +123,10 @@ def json_or_text(text: str) -> Any:
 
 
 def _is_list(kind: Any) -> bool:
+    return bool(_lists(kind))
+
+
+def _lists(kind: Any) -> list[msgspec.inspect.ListType | msgspec.inspect.VarTupleType]:
     info = msgspec.inspect.type_info(kind)
     kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
-    return any(isinstance(each, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)) for each in kinds)
+    return [each for each in kinds if isinstance(each, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType))]

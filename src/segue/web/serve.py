@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from segue.client import Segue
 from segue.errors import ConfigError
+from segue.web.access.local import LOCAL_HOSTS, LocalAccess
 from segue.web.app import Application
+from segue.web.site import Settings, Site
 
 STOPS_WITHIN = 3
 """Seconds that requests get to end when the server stops."""
@@ -19,11 +22,12 @@ STOPS_WITHIN = 3
 class Server(uvicorn.Server):
     """A server that ends the streams of pages before it waits for requests to end."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, *, certificate: str | None = None, key: str | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=True,
                 timeout_graceful_shutdown=STOPS_WITHIN, proxy_headers=False, ws="none",
+                ssl_certfile=certificate, ssl_keyfile=key,
             )
         )  # fmt: skip
         self._app = app
@@ -50,10 +54,21 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(app: Application, listening: socket.socket) -> None:
+def serve(
+    app: Application, listening: socket.socket, *, certificate: str | None = None, key: str | None = None
+) -> None:
     """Serve in the main thread until SIGINT or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app).run(sockets=[listening])
+        Server(app, certificate=certificate, key=key).run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def served_locally(segue: Segue, *, port: int = 0) -> Iterator[str]:
+    """Serve the pages in a thread, for this machine only and without a login. Yields their address."""
+    listening = listen("127.0.0.1", port)
+    app = Application(Site(segue, LocalAccess(), Settings(allowed_hosts=LOCAL_HOSTS)))
+    with served(app, listening):
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -13,6 +13,9 @@ from starlette.requests import HTTPConnection
 
 from segue.client import Segue
 from segue.web.roles import Identity
+
+if TYPE_CHECKING:
+    from segue.web.access.proxy import TrustedProxy
 
 THREADS = 8
 """Requests that work with the database at the same time; an application that mounts this one keeps its own threads."""
@@ -26,11 +29,15 @@ class Access(Protocol):
     is_local: bool
     """Whether everybody who can reach the address may do everything."""
 
-    login: str | None
-    """The path of the page on which people log in, if there is one."""
+    proxy: TrustedProxy | None
+    """The proxy whose headers are believed, if there is one."""
 
     def identify(self, request: HTTPConnection) -> Identity | None:
         """Who makes this request; None if that is unknown. It runs in a thread, and may read the database."""
+        ...
+
+    def login_url(self, root: str, here: str) -> str | None:
+        """Where a person logs in and comes back to `here`, a path below `root`. None: there is no such page."""
         ...
 
 

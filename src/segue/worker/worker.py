@@ -31,6 +31,7 @@ from segue.observing.once import Once
 from segue.plan.code_version import CodeVersion
 from segue.plan.graph import LimitTerms
 from segue.worker.aside import Aside
+from segue.worker.attention import Attention
 from segue.worker.caretaker import Caretaker
 from segue.worker.idling import Idling, complaints
 from segue.worker.keeper import LeaseKeeper
@@ -56,8 +57,7 @@ DRAIN_SECONDS = 1.0
 LEAVE_SECONDS = 3.0
 LOCK_SECONDS = 5.0
 """The longest that a turn waits for SQLite's write lock before the worker attends to its attempts again: one of them, a
-transactional task, may hold the lock, and may have to be ended.
-"""
+transactional task, may hold the lock, and may have to be ended."""
 
 logger = get_logger("segue.worker")
 
@@ -78,9 +78,7 @@ class Worker:
         self._engine = engine
         self._pool = pool
         self._options = options
-        self._caretaker = Caretaker(
-            pool, grace_seconds=options.grace_seconds, has_thread=options.pool != "inline"
-        )  # fmt: skip
+        self._caretaker = Caretaker(pool, grace_seconds=options.grace_seconds, has_thread=options.pool != "inline")
         self._registration = Registration(
             engine, options, tasks=tasks, limits=limits, code=code, away=self._caretaker.away
         )
@@ -91,6 +89,7 @@ class Worker:
             "the worker", stale_seconds=options.lease_seconds, others=lambda: complaints(self._caretaker, self._took_at)
         )
         self._attempts = AttemptLog()
+        self._attention = Attention(pool, time.monotonic)
         self._outcomes: list[Outcome] = []
         self._recorded: list[Outcome] = []
         self._progress: dict[tuple[str, int], Progress] = {}
@@ -112,6 +111,11 @@ class Worker:
     def id(self) -> str:
         """The worker's id in the database; each life has a new one."""
         return self._registration.identity.id
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are in its pool now."""
+        return len(self._pool.in_flight)
 
     def run(
         self, *, on_ready: Callable[[], None] | None = None, on_stuck: Callable[[], None] | None = None
@@ -270,6 +274,7 @@ class Worker:
             outcomes=self._outcomes,
             recorded=self._recorded,
             progress=list(self._progress.values()),
+            printed=self._attention.printed(),
             want=want,
             heartbeat=status if pace.heartbeat_due(want=want) else None,
             sleeping=pace.is_asleep,
@@ -323,8 +328,7 @@ class Worker:
             logger.warning("%d outcomes came too late and were refused", result.refused)
         if result.jobs:
             self._submit(result.jobs)
-        for run_id, step, _ in result.cancels:
-            self._pool.cancel(run_id, step)
+        self._attention.heed(request, result)
         if self._is_done(request, result):
             self._done = True
         elif self._pace.rescue_due():
@@ -426,7 +430,7 @@ class Worker:
                 self._sifting.say_progress(self._registration.identity, request.progress)
             self._pace.hint()
             return
-        apart = msgspec.structs.replace(request, apart=True, timers=False)
+        apart = msgspec.structs.replace(request, apart=True, timers=False, printed=())
         try:
             with self._caretaker.away:
                 result = self._engine.turn(self._registration.identity, apart)

@@ -14,8 +14,9 @@ from segue import Segue
 from segue.cli.rendering import progress_text, shortened
 from segue.cli.runs import runs_table
 from segue.engine.identity import WorkerIdentity
+from segue.engine.statistics import put_statistics
 from segue.engine.views.look import ProgressInfo
-from segue.model import short_id
+from segue.model import Outcome, Verdict, short_id
 from segue.scheduler.chores import Chores
 from segue.store.migrate import migrations
 from tests.unit.cli.conftest import APP, Shell
@@ -212,3 +213,21 @@ def test_databases_are_not_shared(make_shell: Callable[[str], Shell], make_sqlit
     one, other = make_shell(make_sqlite_url()), make_shell(make_sqlite_url())
     run_id = one.start("census", "a")
     assert "No run has an id" in other("show", run_id, exit_code=1).stderr
+
+
+def test_statistics_are_shown(shell: Shell) -> None:
+    assert "No attempt has ended since" in shell("stats").stdout
+    with Segue(shell.url) as segue:
+        now = segue.engine.store.now()
+        ended = [Outcome("r", number, 1, Verdict.FAILED if number < 1 else Verdict.SUCCEEDED) for number in range(4)]
+        segue.engine.tally.ended_outside(ended, now, "mail")
+        with segue.engine.store.transaction() as tx:
+            put_statistics(tx, segue.engine.tally)
+    said = shell("stats").stdout
+    assert said.splitlines()[1].split()[0] == "mail"
+    assert "█" in said
+    assert "25 %" in said
+    assert shell("stats", "--by", "all").stdout.splitlines()[1].startswith("all")
+    found = shell.json("stats", "--by", "task")
+    assert (found["step_seconds"], found["series"][0]["attempts"]) == (60, 4)
+    assert len(found["series"][0]["attempts_over_time"]) == 60

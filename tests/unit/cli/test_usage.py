@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.conftest import Shell
 
 WRONG = {
-    ("staart",): "'staart' is not a command. Did you mean 'start'? See: segue --help",
+    ("staart",): "'staart' is not a command. Did you mean 'start' or 'stats'? See: segue --help",
     ("xyzzy",): "'xyzzy' is not a command. See: segue --help",
     ("schedules", "lst"): "'lst' is not a command. Did you mean 'list'? See: segue schedules --help",
     ("limits", "st"): "'st' is not a command. Did you mean 'set' or 'list'? See: segue limits --help",

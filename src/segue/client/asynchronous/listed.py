@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ import msgspec
 from segue.client.asynchronous.run import AsyncRun
 from segue.client.asynchronous.threads import Threads
 from segue.client.listed import RUN, ListedRun, by_run
+from segue.client.pages import RunPage
 from segue.engine.views.look import RunInfo
+from segue.jsonable import Jsonable
 
 
 class AsyncListedRun(RunInfo, frozen=True, dict=True):
@@ -35,6 +38,7 @@ class AsyncListedRun(RunInfo, frozen=True, dict=True):
     result = by_run(AsyncRun.result)
     progress = by_run(AsyncRun.progress)
     follow = by_run(AsyncRun.follow)
+    watch = by_run(AsyncRun.watch)
     pause = by_run(AsyncRun.pause)
     resume = by_run(AsyncRun.resume)
     cancel = by_run(AsyncRun.cancel)
@@ -43,6 +47,22 @@ class AsyncListedRun(RunInfo, frozen=True, dict=True):
     step = by_run(AsyncRun.step)
     send = by_run(AsyncRun.send)
     explain = by_run(AsyncRun.explain)
+    groups = by_run(AsyncRun.groups)
+    members = by_run(AsyncRun.members)
+
+
+class AsyncRunPage(Jsonable, msgspec.Struct, frozen=True):
+    """A page of runs. See `RunPage`."""
+
+    runs: tuple[AsyncListedRun, ...]
+    next: str | None
+    looked_back_to: datetime | None = None
+    by_failure: bool = False
+
+
+def async_page(page: RunPage, threads: Threads) -> AsyncRunPage:
+    """The awaitable form of a page."""
+    return AsyncRunPage(tuple(async_listed(page.runs, threads)), page.next, page.looked_back_to, page.by_failure)
 
 
 def async_listed(runs: Iterable[ListedRun], threads: Threads) -> list[AsyncListedRun]:

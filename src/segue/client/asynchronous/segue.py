@@ -12,8 +12,9 @@ from typing import Any, Unpack
 
 from segue.authoring import sleep, wait_for
 from segue.client.asynchronous.awaiting import Awaiting, Method, P, R, T, about, awaited, giving, starting
-from segue.client.asynchronous.listed import async_listed
+from segue.client.asynchronous.listed import async_listed, async_page
 from segue.client.asynchronous.parts import (
+    AsyncAccess,
     AsyncApprovals,
     AsyncEvents,
     AsyncExecutors,
@@ -117,8 +118,10 @@ class AsyncSegue(Awaiting[Segue]):
     run = _worked_here(Segue.run)
     get = giving(async_run)(Segue.get)
     runs = giving(async_listed)(Segue.runs)
+    pages = giving(async_page)(Segue.pages)
     annotate = about(AsyncRun)(Segue.annotate)
     workers = awaited(Segue.workers)
+    statistics = awaited(Segue.statistics)
     definitions = awaited(Segue.definitions)
     publish_definitions = awaited(Segue.publish_definitions)
     upgrade = awaited(Segue.upgrade)
@@ -178,6 +181,11 @@ class AsyncSegue(Awaiting[Segue]):
     def payloads(self) -> AsyncStoredPayloads:
         """Long values that lie in a payload store."""
         return AsyncStoredPayloads(self._original.payloads, self._threads)
+
+    @cached_property
+    def access(self) -> AsyncAccess:
+        """Access tokens, sessions and the audit log."""
+        return AsyncAccess(self._original.access, self._threads)
 
     @cached_property
     def executors(self) -> AsyncExecutors:

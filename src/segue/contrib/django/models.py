@@ -37,6 +37,7 @@ class Run(models.Model):
         managed = False
         db_table = "segue_runs"
         default_permissions = ("view",)
+        permissions = (("operate_run", "Can control runs in the web pages"),)
         ordering = ("-id",)
 
     def __str__(self) -> str:

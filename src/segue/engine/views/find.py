@@ -7,6 +7,7 @@ the short id that tables show (`segue.model.short_id`). An index finds a run by 
 from __future__ import annotations
 
 from segue.engine.views.look import run_infos
+from segue.engine.views.select import LAST_ID
 from segue.errors import RunNotFoundError
 from segue.model import SHORT_ID_DIGITS
 from segue.store.protocol import Transaction
@@ -32,6 +33,18 @@ def find_run(tx: Transaction, given: str, *, prefix: str | None = None) -> str:
     if len(found) > 1:
         raise RunNotFoundError(_several(tx, given, found))
     return found[0]
+
+
+def ids_between(beginning: str) -> tuple[str, str]:
+    """The first id that begins with these digits, and the first one after all of them.
+
+    Raises RunNotFoundError for a text that no id begins with.
+    """
+    digits = beginning.replace("-", "").lower()
+    if len(digits) > 32 or not set(digits) <= _DIGITS:
+        raise RunNotFoundError(f"{beginning!r} is not the beginning of the id of a run. `segue runs` lists them.")
+    after = f"{int(digits or '0', 16) + 1:0{len(digits)}x}"
+    return _dashed(digits.ljust(32, "0")), LAST_ID if len(after) > len(digits) else _dashed(after.ljust(32, "0"))
 
 
 def _beginning(tx: Transaction, digits: str, prefix: str | None) -> list[str]:

@@ -51,6 +51,7 @@ class RunInfo(Jsonable, msgspec.Struct, frozen=True):
     limit_key: str | None = None  # '' if all runs are counted together
     admitted_at: datetime | None = None  # since when it has that place, or had it until it ended; None: it waits
     namespace: str = ""
+    started_by: str | None = None  # who started it, if that was said
 
 
 class ProgressInfo(Jsonable, msgspec.Struct, frozen=True):
@@ -178,7 +179,7 @@ def list_steps(
 ) -> list[StepInfo]:  # fmt: skip
     """Steps of a run in the order of their numbers, from the one after `after`."""
     rows = tx.all("list_steps", run_id=run_id, status=status, name=name, after=after, limit=limit)
-    return [_step(tx, row) for row in rows]
+    return [step_of_row(tx, row) for row in rows]
 
 
 def list_attempts(tx: Transaction, run_id: str, *, step: int | None = None) -> list[AttemptInfo]:
@@ -209,7 +210,7 @@ def run_result(tx: Transaction, run_id: str) -> str:
 def _run(tx: Transaction, row: Any) -> RunInfo:
     (
         id_, workflow, key, status, intent, outcome, steps, error, created_at, started_at, finished_at,
-        tags, metadata, forked_from, limit_name, limit_key, admitted_at, deadline, arguments,
+        tags, metadata, forked_from, limit_name, limit_key, admitted_at, started_by, deadline, arguments,
     ) = row  # fmt: skip
     is_final = RunStatus(status).is_final
     ending = None if is_final else (intent or outcome)
@@ -220,10 +221,12 @@ def _run(tx: Transaction, row: Any) -> RunInfo:
         names_of(tags), object_of(metadata), arguments_of(arguments),
         None if forked_from is None else str(forked_from), moment_of(tx, deadline) if has_deadline else None,
         None if limit_name is None else bare(limit_name), limit_key, moment_of(tx, admitted_at), namespace_of(workflow),
+        started_by,
     )  # fmt: skip
 
 
-def _step(tx: Transaction, row: Any) -> StepInfo:
+def step_of_row(tx: Transaction, row: Any) -> StepInfo:
+    """A step from the columns of `step_columns`."""
     when = partial(moment_of, tx)
     (
         step, scope, name, task, is_join, status, gate, queue, priority, ready_at, attempt, failures, losses, rule,

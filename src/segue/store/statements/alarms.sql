@@ -35,4 +35,4 @@ SELECT r.status, r.started_at, r.finished_at, r.admitted_at, r.fail_fast,
 FROM segue_runs r LEFT JOIN segue_steps s ON s.run_id = r.id AND s.step = :step WHERE r.id = :run_id;
 
 -- name: has_event
-SELECT 1 FROM segue_events WHERE run_id = :run_id AND kind = :kind AND coalesce(step, -1) = :step LIMIT 1;
+SELECT 1 FROM segue_events WHERE run_id = :run_id AND kind || '' = :kind AND coalesce(step, -1) = :step LIMIT 1;

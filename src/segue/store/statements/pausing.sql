@@ -22,7 +22,8 @@ UPDATE segue_steps SET cancel_requested = true
 WHERE run_id = :run_id AND {is_asked_to_end} AND NOT cancel_requested RETURNING step;
 
 -- name: last_event
-SELECT at, detail FROM segue_events WHERE run_id = :run_id AND kind = :kind ORDER BY id DESC LIMIT 1;
+-- A run has few events; a kind has many.
+SELECT at, detail FROM segue_events WHERE run_id = :run_id AND kind || '' = :kind ORDER BY id DESC LIMIT 1;
 
 -- name: check_paused_run
 SELECT r.id, 'the run is paused but step ' || s.step || ' may start' FROM segue_runs r

@@ -6,17 +6,22 @@
 AND (:statuses::text[] IS NULL OR r.status = ANY(:statuses::text[]))
 AND (:workflow::text IS NULL OR r.workflow = :workflow::text) AND (:key::text IS NULL OR r.key = :key::text)
 AND (:error_type::text IS NULL OR r.error::json ->> 'type' = :error_type::text)
+AND (:forked_from::uuid IS NULL OR r.forked_from = :forked_from::uuid)
+AND (:failed_since::timestamptz IS NULL OR (r.status = 'failed' AND r.finished_at >= :failed_since::timestamptz))
+AND (:failed_until::timestamptz IS NULL OR (r.status = 'failed' AND r.finished_at < :failed_until::timestamptz))
 AND NOT EXISTS (SELECT 1 FROM unnest(:names::text[], :values::text[]) AS w(name, value)
-    WHERE 0 = (SELECT count(*) FROM segue_labels a WHERE a.name = w.name AND a.value = w.value AND a.run_id = r.id));
+    WHERE 0 = (SELECT count(*) FROM segue_labels a WHERE a.name = w.name AND a.value = w.value AND a.run_id = r.id))
+AND CASE WHEN :paths::text[] IS NULL THEN true
+    WHEN r.arguments IS NULL OR length(r.arguments) > 65536 OR strpos(r.arguments, '\u0000') > 0 THEN false
+    ELSE NOT EXISTS (SELECT 1 FROM unnest(:paths::text[], :wanted::text[]) AS w(path, value)
+        WHERE w.value IS DISTINCT FROM jsonb_path_query_first(r.arguments::jsonb, w.path::jsonpath) #>> '{}') END;
 
 -- name: page_of_ids
 SELECT r.id FROM segue_runs r WHERE r.id = ANY(:ids::uuid[]) AND r.id < :before AND r.id >= :since AND {run_matches}
 ORDER BY r.id DESC LIMIT :limit;
 
--- name: page_of_error
-SELECT r.id FROM segue_runs r
-WHERE r.error IS NOT NULL AND r.error::json ->> 'type' = :error_type AND r.id < :before AND r.id >= :since AND {run_matches}
-ORDER BY r.id DESC LIMIT :limit;
+-- name: way_of_error
+FROM segue_runs r WHERE r.error IS NOT NULL AND r.error::json ->> 'type' = :error_type AND r.id < :before AND r.id >= :since
 
 -- name: run_rows
 -- Lists omit large arguments; their size is known without reading them.

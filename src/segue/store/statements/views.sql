@@ -14,16 +14,20 @@ SELECT r.id FROM segue_runs r WHERE {end_of_id} = :ending AND (CAST(:prefix AS t
 SELECT status, count(*) FROM segue_steps WHERE run_id = :run_id AND NOT (is_join AND task IS NULL) GROUP BY status;
 
 -- name: list_steps
-SELECT s.step, s.scope, s.name, s.task, s.is_join, s.status, s.gate, s.queue, s.priority, s.ready_at, s.attempt, s.failures,
+SELECT {step_columns}
+WHERE s.run_id = :run_id AND s.step > :after AND (CAST(:status AS text) IS NULL OR s.status = :status)
+AND (CAST(:name AS text) IS NULL OR s.name = :name)
+ORDER BY s.step LIMIT :limit;
+
+-- name: step_columns
+-- What is shown of a step, and the tables that have it.
+s.step, s.scope, s.name, s.task, s.is_join, s.status, s.gate, s.queue, s.priority, s.ready_at, s.attempt, s.failures,
     s.losses, s.rule, s.waiting_on, s.children, s.hook, s.error, s.policy, s.worker_id, s.started_at, s.finished_at, s.seconds,
     p.done, p.total, p.message, p.started_at, p.updated_at, w.name, w.lease_until, w.status, s.cancel_requested,
     s.metadata, s.event, s.executor, s.handle, s.sent_at, s.sent_until
 FROM segue_steps s
 LEFT JOIN segue_progress p ON p.run_id = s.run_id AND p.step = s.step AND p.attempt = s.attempt
-LEFT JOIN segue_workers w ON {is_worker_of_step}
-WHERE s.run_id = :run_id AND s.step > :after AND (CAST(:status AS text) IS NULL OR s.status = :status)
-AND (CAST(:name AS text) IS NULL OR s.name = :name)
-ORDER BY s.step LIMIT :limit;
+LEFT JOIN segue_workers w ON {is_worker_of_step};
 
 -- name: list_attempts
 SELECT step, attempt, status, worker, started_at, finished_at, error, output FROM segue_attempts

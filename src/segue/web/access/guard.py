@@ -22,7 +22,7 @@ from segue.web.site import Site
 MOST_BYTES = 1 << 20
 """The longest body of a request."""
 
-OPEN = ("/healthz", "/readyz", "/static/", "/login", "/oidc/", "/robots.txt", "/api/v1/openapi.json")
+OPEN = ("/healthz", "/readyz", "/static/", "/login", "/logout", "/oidc/", "/robots.txt", "/api/v1/openapi.json")
 """Paths that need no login."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -60,6 +60,9 @@ class Guard:
         answer = _Answer(send, scope, self._site, keeps=path.startswith("/static/"))
         try:
             check_host(request.headers, self._site.settings.allowed_hosts)
+            proxy = self._site.access.proxy
+            peer = request.client.host if request.client else None
+            scope["segue.address"] = peer if proxy is None else proxy.address_of(request)
             if not path.startswith(OPEN):
                 identity = await self._site.in_thread(self._site.access.identify, request)
                 if identity is None:
@@ -156,6 +159,12 @@ class _Answer:
                 headers.setdefault("strict-transport-security", "max-age=31536000")
             headers.setdefault("x-request-id", self._scope["segue.request_id"])
         await self._send(message)
+
+
+def address_of(scope: Any) -> str | None:
+    """The address of the caller, behind a trusted proxy."""
+    found: str | None = scope.get("segue.address")
+    return found
 
 
 def unknown_caller() -> ProblemError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from starlette.requests import HTTPConnection
 
+from segue.web.access.proxy import TrustedProxy
 from segue.web.problems import ProblemError
 from segue.web.roles import Identity
 
@@ -21,9 +23,10 @@ class HostAccess:
     """Asks the application that mounted the pages."""
 
     is_local = False
+    proxy: TrustedProxy | None = None
 
     def __init__(self, identify: Identify, *, login: str | None = None) -> None:
-        self._identify, self.login = identify, login
+        self._identify, self._login = identify, login
 
     def identify(self, request: HTTPConnection) -> Identity | None:
         """What the application says. Another kind of answer is its error, and the request is refused."""
@@ -34,13 +37,21 @@ class HostAccess:
             )
         return found
 
+    def login_url(self, root: str, here: str) -> str | None:
+        """The page of the application."""
+        return None if self._login is None else f"{self._login}?{urlencode({'next': root + here})}"
+
 
 class NoAccess:
     """A mounted application that was not told how to identify requests."""
 
     is_local = False
-    login: str | None = None
+    proxy: TrustedProxy | None = None
 
     def identify(self, request: HTTPConnection) -> Identity | None:
         """Refuse the request, with the line that is missing."""
         raise ProblemError(403, "NoAccessControl", TO_ADD)
+
+    def login_url(self, root: str, here: str) -> str | None:
+        """There is none."""
+        return None

@@ -6,6 +6,7 @@ import getpass
 
 from starlette.requests import HTTPConnection
 
+from segue.web.access.proxy import TrustedProxy
 from segue.web.roles import Identity, Role
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -15,7 +16,7 @@ class LocalAccess:
     """Everybody is the user who started the server."""
 
     is_local = True
-    login: str | None = None
+    proxy: TrustedProxy | None = None
 
     def __init__(self) -> None:
         try:
@@ -26,3 +27,7 @@ class LocalAccess:
     def identify(self, request: HTTPConnection) -> Identity | None:
         """The user who started the server, as an admin."""
         return Identity(self._name, Role.ADMIN, how="local")
+
+    def login_url(self, root: str, here: str) -> str | None:
+        """There is none."""
+        return None

@@ -16,6 +16,7 @@ from segue.client.records import record
 from segue.jsonable import Jsonable
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import EVERY
+from segue.web.access.audit import audited, check_workflow
 from segue.web.api.following import Following, followed
 from segue.web.brief import briefly
 from segue.web.operations import OPERATIONS, Call, Operation
@@ -78,15 +79,20 @@ async def _decoded(operation: Operation, request: Request) -> dict[str, Any]:
 
 def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
     """Do an operation for a caller who may. Raises ProblemError for others, and what the operation raises."""
-    if not operation.is_allowed(call.identity):
-        raise ProblemError(
-            403, "Forbidden", f"{operation.name} needs the role {operation.role.word}; "
-            f"{call.identity.name} is {call.identity.role.word}.",
-        )  # fmt: skip
+
+    def performed() -> Any:
+        if not operation.is_allowed(call.identity):
+            raise ProblemError(
+                403, "Forbidden", f"{operation.name} needs the role {operation.role.word}; "
+                f"{call.identity.name} is {call.identity.role.word}.",
+            )  # fmt: skip
+        check_workflow(operation, call, arguments)
+        return operation.function(call, **arguments)
+
     if operation.changes:
-        return operation.function(call, **arguments)
+        return audited(operation, call, arguments, performed)
     with briefly(call.segue):
-        return operation.function(call, **arguments)
+        return performed()
 
 
 def answering(

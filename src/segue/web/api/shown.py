@@ -9,9 +9,8 @@ import msgspec
 from segue.client import Run
 from segue.client.records import run_record
 from segue.client.views import RunInfo, StepInfo
-from segue.client.without_secrets import json_value, run_without_secrets, step_without_secrets
+from segue.client.without_secrets import json_value
 from segue.jsonable import Jsonable
-from segue.masking import masked
 from segue.model import StepStatus
 from segue.web.operations import Call
 
@@ -35,13 +34,12 @@ def detail(call: Call, run: Run) -> RunDetail:
 
 
 def masked_run(call: Call, info: RunInfo) -> RunInfo:
-    """A run without the secrets among its arguments and metadata."""
-    shown = run_without_secrets(call.masker, info)
-    return msgspec.structs.replace(shown, metadata=masked(info.metadata))
+    """A run without its secrets."""
+    return call.masker.run(info)
 
 
 def masked_step(call: Call, info: StepInfo) -> StepInfo:
     """A step without the secrets among its values; long ones are cut."""
-    shown = step_without_secrets(call.masker, info)
+    shown = call.masker.step(info)
     arguments = None if shown.arguments is None else json_value(shown.arguments)
-    return msgspec.structs.replace(shown, arguments=arguments, result=json_value(info.result))
+    return msgspec.structs.replace(shown, arguments=arguments, result=json_value(shown.result))

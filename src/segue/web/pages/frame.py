@@ -155,8 +155,11 @@ def error_page(site: Site, request: Request, error: Exception) -> Response:
         _log.exception("a page failed", exc_info=error)
         problem = ProblemError(500, "InternalError", "The server failed. Its log says why.")
     root = str(request.scope.get("root_path", "")).rstrip("/")
-    if problem.status == 401 and site.access.login is not None:
-        return RedirectResponse(f"{root}{site.access.login}", 303)
+    if problem.status == 401:
+        here = inner_path(request.scope) + (f"?{request.url.query}" if request.url.query else "")
+        login = site.access.login_url(root, here if request.method == "GET" else "/")
+        if login is not None:
+            return RedirectResponse(login, 303)
     text = rendered("problem.html", None, title=problem.to_dict()["title"], root=root, data={"problem": problem})
     return HTMLResponse(text, problem.status)
 

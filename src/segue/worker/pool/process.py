@@ -24,8 +24,10 @@ from segue.attempt.outcomes import (
     timed_out,
     zygote_lost,
 )
-from segue.attempt.secrets import hide_in
+from segue.attempt.secrets import hide_in, hide_so_far
 from segue.model import Attempt, Job, Outcome
+from segue.observing.metrics import registry
+from segue.observing.metrics.meter import metering
 from segue.payloads.address import PayloadsAddress
 from segue.worker.pool import News
 from segue.worker.pool.backlog import Backlog
@@ -154,6 +156,17 @@ class ProcessPool:
         self._news += self._backlog.drop(run_id, step)
         self._news += self._backlog.feed(now)
 
+    def output_of(self, run_id: str, step: int) -> str | None:
+        """The end of what this step's attempt has printed so far; see `Pool.output_of`."""
+        for slot in self._slots:
+            head = slot.queue[0] if slot.queue else None
+            if head is not None and head.step == step and head.run_id == run_id:
+                text = slot.output_so_far()
+                for job in slot.queue:  # the child may have gone on to the next one
+                    text = hide_so_far(job, text)
+                return text
+        return None
+
     def recall(self) -> None:
         """Hand back jobs that have not begun."""
         now = monotonic()
@@ -251,8 +264,16 @@ class ProcessPool:
                 outcome.seconds = now - slot.head_since
                 self._news.append(outcome)
             died_idle = not slot.queue
+            metering.add(registry.CHILDREN_ENDED, self._why_ended(slot))
             slot.queue.clear()
             self._children.close_dead(slot, now, died_idle=died_idle)
+
+    def _why_ended(self, slot: Slot) -> str:
+        if self._stopping:
+            return "stopped"
+        if slot.ending is not None:
+            return "ended"  # a timeout, a cancellation, or garbled frames
+        return "replaced" if slot.retiring else "died"
 
     def _death_of(self, job: Job, exit_code: int | None) -> Outcome:
         if exit_code is None:

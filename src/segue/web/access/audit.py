@@ -1,0 +1,64 @@
+"""The audit log of what is done over HTTP: each change, each refusal, who, from where and why.
+
+An entry is written when the change has been made, or was refused. It also goes to the logger `segue.audit`, before
+the database, so that a database that is away hides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from segue.errors import SegueError
+from segue.observing.harmless_log import get_logger
+from segue.web.problems import ProblemError, problem_of
+
+if TYPE_CHECKING:
+    from segue.web.operations import Call, Operation
+
+T = TypeVar("T")
+_log = get_logger("segue.audit")
+
+
+def audited(operation: Operation, call: Call, arguments: Mapping[str, Any], function: Callable[[], T]) -> T:
+    """Do what changes something, and write who did it, or who was refused."""
+    try:
+        result = function()
+    except Exception as error:
+        problem = problem_of(error)
+        _write(operation, call, arguments, ok=False, reason=problem.detail if problem else "the server failed")
+        raise
+    _write(operation, call, arguments, ok=True, reason=getattr(arguments.get("body"), "reason", None))
+    return result
+
+
+def check_workflow(operation: Operation, call: Call, arguments: Mapping[str, Any]) -> None:
+    """Refuse what a token that is limited to some workflows may not change. Raises ProblemError."""
+    patterns = call.identity.workflows
+    if patterns is None or not operation.changes:
+        return
+    body = arguments.get("body")
+    if "run_id" in arguments:
+        name = call.segue.get(arguments["run_id"]).info().workflow
+    else:
+        name = getattr(body, "workflow", None) or getattr(body, "work", None) or ""
+    if not any(fnmatchcase(name, pattern) for pattern in patterns):
+        raise ProblemError(403, "Forbidden", f"This token is limited to the workflows {', '.join(patterns)}.")
+
+
+def _write(operation: Operation, call: Call, arguments: Mapping[str, Any], *, ok: bool, reason: str | None) -> None:
+    target = "/".join(f"{name}={arguments[name]}" for name in operation.parameters if name in arguments)
+    identity = call.identity
+    _log.info(
+        "%s %s %s by %s (%s, %s) from %s", operation.name, "done" if ok else "refused", target, identity.name,
+        identity.how, identity.role.word, call.address,
+        extra={"action": operation.name, "actor": identity.name, "ok": ok, "request_id": call.request_id},
+    )  # fmt: skip
+    try:
+        call.segue.access.record(
+            operation.name, ok=ok, actor=identity.name, how=identity.how, role=identity.role.word,
+            target=target or None, reason=reason, address=call.address, request_id=call.request_id,
+        )  # fmt: skip
+    except SegueError as error:
+        _log.error("the audit log cannot be written: %s", error)
