@@ -23,10 +23,10 @@ from segue.cli.options import Setup
 from segue.cli.printing import say_now
 from segue.cli.reasons import drawn, is_alarm, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, bar, spent, step_line
-from segue.cli.wording import GLYPHS, STYLES, counts_text
+from segue.cli.wording import STYLES, counts_text
 from segue.client import Run, Segue
 from segue.client.views import Reason, RunInfo, StepInfo
-from segue.client.wording import counted
+from segue.client.wording import GLYPHS, counted
 from segue.errors import SegueError
 from segue.model import RunStatus, StepStatus, short_id
 from segue.observing.harmless_log import get_logger

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from rich.text import Text
 
 from segue.cli.options import Setup
-from segue.cli.wording import GLYPHS, STYLES
+from segue.cli.wording import STYLES
 from segue.client import Run, Segue
 from segue.client.views import Reason, RunInfo
+from segue.client.wording import GLYPHS
 from segue.errors import RunNotFoundError
 from segue.model import StepStatus
 

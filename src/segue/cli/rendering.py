@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from segue.cli.values import arguments_text, masked_fields, value_text
-from segue.cli.wording import GLYPHS, STYLES, counts_text, status_text
+from segue.cli.wording import STYLES, counts_text, status_text
 from segue.client.step_tree import Branch, is_virtual
 from segue.client.views import ProgressInfo, RunInfo, StepInfo, policy_or_none
-from segue.client.wording import counted
+from segue.client.wording import GLYPHS, counted
 from segue.model import FINAL_STEP_STATUSES, SLEEP, Gate, Policy, StepStatus
 from segue.printable import first_line
 from segue.times import ago, clock_time, duration

@@ -42,6 +42,7 @@ COMMANDS = {
     "worker": Entry("segue.cli.worker", WORK, "Run steps until stopped."),
     "dev": Entry("segue.cli.dev", WORK, "A worker and the chores in one process, with a live view."),
     "scheduler": Entry("segue.cli.scheduler", WORK, "Do the chores: schedules, rescue, retention."),
+    "web": Entry("segue.cli.web", WORK, "Serve the web pages and the HTTP API."),
     "dispatcher": Entry("segue.cli.dispatcher", WORK, "Take steps to executors such as Slurm, and follow them there."),
     "run-step": Entry("segue.cli.run_step", WORK, "Run one step: what the jobs of executors call."),
     "start": Entry("segue.cli.start", WORK, "Start a run of a workflow."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from segue.client.wording import ORDER
+from segue.client.wording import GLYPHS, ORDER
 
 STYLES = {
     "pending": "cyan",
@@ -25,20 +25,6 @@ STYLES = {
     "lost": "red",
     "released": "bright_black",
     "stopping": "yellow",
-}
-GLYPHS = {
-    "pending": "○",
-    "blocked": "·",
-    "ready": "○",
-    "sent": "◌",
-    "running": "▶",
-    "paused": "‖",
-    "succeeded": "✓",
-    "failed": "✗",
-    "skipped": "↷",
-    "cancelled": "⊘",
-    "lost": "✗",
-    "released": "↩",
 }
 
 

@@ -5,6 +5,22 @@ from __future__ import annotations
 ORDER = ("succeeded", "failed", "skipped", "cancelled", "running", "paused", "sent", "pending", "ready", "blocked")
 """The statuses of runs and steps, in the order in which their counts are listed."""
 
+GLYPHS = {
+    "pending": "○",
+    "blocked": "·",
+    "ready": "○",
+    "sent": "◌",
+    "running": "▶",
+    "paused": "‖",
+    "succeeded": "✓",
+    "failed": "✗",
+    "skipped": "↷",
+    "cancelled": "⊘",
+    "lost": "✗",
+    "released": "↩",
+}
+"""A character for each status of runs, steps and attempts; it stands beside the word."""
+
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: "1 step", "2,000 steps"."""

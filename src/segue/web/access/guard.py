@@ -1,0 +1,177 @@
+"""In front of everything, API, pages and streams alike: it refuses wrong hosts, other sites and unknown callers.
+
+It also bounds the size of requests and sets the headers that every answer has.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from segue.observing.harmless_log import get_logger
+from segue.web.problems import ProblemError, problem_of
+from segue.web.roles import Identity
+from segue.web.site import Site
+
+MOST_BYTES = 1 << 20
+"""The longest body of a request."""
+
+OPEN = ("/healthz", "/readyz", "/static/", "/login", "/oidc/", "/robots.txt")
+"""Paths that need no login."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_log = get_logger("segue.web")
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types segue"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Guard:
+    """The outermost part of the application. It leaves the caller in `scope["segue.identity"]`."""
+
+    def __init__(self, app: ASGIApp, site: Site) -> None:
+        self._app, self._site = app, site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = inner_path(scope)
+        request = HTTPConnection(scope)
+        scope["segue.request_id"] = request.headers.get("x-request-id", "")[:64] or uuid.uuid4().hex
+        answer = _Answer(send, scope, self._site, keeps=path.startswith("/static/"))
+        try:
+            check_host(request.headers, self._site.settings.allowed_hosts)
+            if not path.startswith(OPEN):
+                identity = await self._site.in_thread(self._site.access.identify, request)
+                if identity is None:
+                    raise ProblemError(
+                        401, "Unauthorized", "The request does not say who makes it. Log in, or send an access token."
+                    )
+                scope["segue.identity"] = identity
+                if scope["method"] not in _SAFE and identity.is_ambient:
+                    check_origin(request.headers, self._site.settings.public_url)
+            elif scope["method"] not in _SAFE:
+                check_origin(request.headers, self._site.settings.public_url)
+            receive = bounded(receive, request.headers)
+        except Exception as error:  # noqa: BLE001 - it is logged, or said to the caller
+            problem = problem_of(error)
+            if problem is None:
+                _log.exception("a request could not be identified")
+                problem = ProblemError(500, "InternalError", "The caller could not be identified.")
+            scope["segue.problem"] = problem
+        await self._app(scope, receive, answer)
+
+
+def inner_path(scope: Scope) -> str:
+    """The path below the place at which the application is mounted."""
+    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    return path[len(root) :] if root and path.startswith(root) else path
+
+
+def check_host(headers: Headers, allowed: Iterable[str]) -> None:
+    """Refuse a request for another host: a name of a stranger that points to this machine (DNS rebinding)."""
+    allowed = tuple(allowed)
+    if not allowed:
+        return
+    host = headers.get("host", "").lower()
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
+    if name not in allowed:
+        raise ProblemError(
+            400, "WrongHost",
+            f"This server does not answer for the host {name[:100]!r}. Open it as {allowed[0]}, or name the host with "
+            "--public-url.",
+        )  # fmt: skip
+
+
+def check_origin(headers: Headers, public_url: str | None) -> None:
+    """Refuse a change that a page of another site makes a browser ask for.
+
+    Browsers say from where a request comes: in Sec-Fetch-Site, older ones in Origin. A program that says neither is not
+    a browser.
+    """
+    site = headers.get("sec-fetch-site")
+    if site in ("same-origin", "none"):
+        return
+    origin = headers.get("origin")
+    if site is None and origin is None:
+        return
+    if origin is not None and origin != "null":
+        own = {urlsplit(public_url).netloc if public_url else "", headers.get("host", "")} - {""}
+        if urlsplit(origin).netloc in own and site in (None, "same-origin"):
+            return
+    raise ProblemError(403, "CrossOrigin", "The request comes from a page of another site, so it is refused.")
+
+
+def bounded(receive: Receive, headers: Headers) -> Receive:
+    """Refuse a body that is too long, whatever its header says."""
+    length = headers.get("content-length", "0")
+    if length.isdigit() and int(length) > MOST_BYTES:
+        raise ProblemError(413, "TooLarge", f"The body has {length} bytes; at most {MOST_BYTES:,} are accepted.")
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MOST_BYTES:
+            raise ProblemError(413, "TooLarge", f"The body is longer than {MOST_BYTES:,} bytes.")
+        return message
+
+    return counted
+
+
+class _Answer:
+    """Sends an answer with the headers that all have."""
+
+    def __init__(self, send: Send, scope: Scope, site: Site, *, keeps: bool) -> None:
+        self._send, self._scope, self._site, self._keeps = send, scope, site, keeps
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            if not self._keeps:
+                headers.setdefault("cache-control", "no-store")
+            if (self._site.settings.public_url or "").startswith("https:"):
+                headers.setdefault("strict-transport-security", "max-age=31536000")
+            headers.setdefault("x-request-id", self._scope["segue.request_id"])
+        await self._send(message)
+
+
+def unknown_caller() -> ProblemError:
+    """The answer to a request that does not say who makes it."""
+    return ProblemError(401, "Unauthorized", "The request does not say who makes it. Log in, or send an access token.")
+
+
+def identity_of(scope: Any) -> Identity:
+    """The caller of a request that passed the guard. Raises ProblemError for one that did not."""
+    problem = scope.get("segue.problem")
+    if problem is not None:
+        raise problem
+    identity = scope.get("segue.identity")
+    if identity is None:
+        raise ProblemError(
+            401, "Unauthorized", "The request does not say who makes it. Log in, or send an access token."
+        )
+    found: Identity = identity
+    return found

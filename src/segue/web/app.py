@@ -1,0 +1,146 @@
+"""The application: API, pages and streams behind one guard.
+
+It needs no lifespan: everything is made when it is first used, so it can be mounted anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from segue.client import Segue
+from segue.config import without_password
+from segue.errors import ConfigError, SegueError
+from segue.web import api, pages, probes
+from segue.web.access.guard import Guard, inner_path
+from segue.web.access.host import HostAccess, Identify, NoAccess
+from segue.web.api.routes import PREFIX, api_routes, problem_answer
+from segue.web.forms import form_routes
+from segue.web.live import Bells, live_route
+from segue.web.pages.frame import error_page, page_routes
+from segue.web.problems import ProblemError
+from segue.web.rendering import FOLDER
+from segue.web.site import Access, Settings, Site
+
+PARTS = (*api.MODULES, *pages.MODULES, probes)
+"""The modules that define operations, pages and topics."""
+
+SLASH = "\x00"
+"""Stands for a slash inside a name, between the server and the routes."""
+
+
+class _NamePart(Convertor[str]):
+    """A name in a path, which may itself contain slashes if they are written as %2F: `{name:name}`."""
+
+    regex = "[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value.replace(SLASH, "/")
+
+    def to_string(self, value: str) -> str:
+        return value.replace("/", "%2F")
+
+
+register_url_convertor("name", _NamePart())
+
+
+def create_app(
+    segue: Segue | str | None = None, *, identify: Identify | None = None, access: Access | None = None,
+    login: str | None = None, public_url: str | None = None, allowed_hosts: Iterable[str] = (),
+    allow_shell: bool = False, live: str = "stream", requires_reason: bool = False,
+) -> ASGIApp:  # fmt: skip
+    """The web pages and the HTTP API of a database, as an ASGI application to mount or to serve.
+
+    `identify` says who makes a request: a function from a Starlette request to an `Identity`, or None for a
+    stranger. Without it, and without `access`, every request is refused. `login` is the path to which a stranger
+    is sent. `public_url` is the address that browsers use, if a proxy stands in between. `live="poll"` is for servers
+    that cannot hold connections open, as WSGI.
+
+    Example::
+
+        app.mount("/segue", create_app(Segue(url), identify=lambda request: Identity(request.user.name, "viewer")))
+    """
+    if live not in ("stream", "poll"):
+        raise ConfigError(f'live={live!r} is neither "stream" nor "poll".')
+    found = segue if isinstance(segue, Segue) else Segue(segue)
+    chosen: Access = access or (HostAccess(identify, login=login) if identify is not None else NoAccess())
+    settings = Settings(
+        public_url=public_url, allowed_hosts=tuple(allowed_hosts), allow_shell=allow_shell, live=live,
+        requires_reason=requires_reason,
+    )  # fmt: skip
+    return Application(Site(found, chosen, settings))
+
+
+class Application:
+    """The ASGI application over one site. `bells` are its streams, which a server stops before it stops."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.bells = Bells(site)
+        routes: list[BaseRoute] = [
+            Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
+            Route("/healthz", _alive), Route("/readyz", _ready(site)), Route("/robots.txt", _robots),
+            live_route(site, self.bells), *api_routes(site), *form_routes(site), *page_routes(site),
+        ]  # fmt: skip
+        inner = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
+        self._guarded = Guard(_whole_names(inner), site)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        await self._guarded(scope, receive, send)
+
+    async def _missing(self, request: Request, error: Exception) -> Response:
+        refused = request.scope.get("segue.problem")
+        status = getattr(error, "status_code", 404)
+        code = "NotFound" if status == 404 else "MethodNotAllowed"
+        text = f"There is nothing at {request.url.path[:200]} for {request.method}."
+        problem = refused or ProblemError(status, code, text)
+        if inner_path(request.scope).startswith(PREFIX):
+            return problem_answer(problem)
+        return error_page(self.site, request, problem)
+
+
+def _whole_names(app: ASGIApp) -> ASGIApp:
+    """Keep a %2F in the path apart from a slash: servers decode both to the same."""
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope.get("raw_path")
+        if scope["type"] == "http" and raw and b"%2f" in raw.lower():
+            parts = raw.decode("ascii", "replace").partition("?")[0].split("/")
+            scope = {**scope, "path": "/".join(unquote(part).replace("/", SLASH) for part in parts)}
+        await app(scope, receive, send)
+
+    return routed
+
+
+async def _alive(request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def _ready(site: Site) -> Any:
+    async def ready(request: Request) -> Response:
+        try:
+            await site.in_thread(site.segue.workers)
+        except SegueError:
+            return PlainTextResponse("not ready", 503)
+        return PlainTextResponse("ok")
+
+    return ready
+
+
+async def _robots(request: Request) -> Response:
+    return PlainTextResponse("User-agent: *\nDisallow: /\n")
+
+
+def shown_database(site: Site) -> str:
+    """The URL of the database, without its password."""
+    return without_password(site.segue.url)

@@ -1,0 +1,135 @@
+"""Forms that do operations, for people: each operation of the API that changes something has one at /act/...
+
+GET shows a page that asks again, with a field for each value; it works without JavaScript. POST does it, and returns
+to where the person was, with a line that says what happened.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from segue.errors import SegueError
+from segue.web.api.routes import answering, perform
+from segue.web.flash import leave
+from segue.web.operations import OPERATIONS, Operation
+from segue.web.pages.frame import error_page, view_of
+from segue.web.problems import ProblemError, problem_of
+from segue.web.rendering import rendered
+from segue.web.requests import call_of, decoded_form
+from segue.web.site import Site
+
+OURS = ("next", "undo", "said")
+"""Fields of the form itself, not of the operation."""
+
+
+def form_routes(site: Site) -> list[BaseRoute]:
+    """Two routes for each operation that changes something."""
+    changing = [each for each in OPERATIONS.values() if each.changes]
+    ordered = sorted(changing, key=lambda each: (each.path.count("{"), -len(each.path)))
+    routes: list[BaseRoute] = []
+    for each in ordered:
+        path = f"/act{each.path}" if each.method == "POST" else f"/act{each.path}/{each.method.lower()}"
+        routes.append(Route(path, _asking(site, each), methods=["GET"]))
+        routes.append(Route(path, _doing(site, each), methods=["POST"]))
+    return routes
+
+
+def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
+    async def asking(request: Request) -> Response:
+        call = call_of(site, request)
+        if not operation.is_allowed(call.identity):
+            raise ProblemError(403, "Forbidden", f"{operation.name} needs the role {operation.role.word}.")
+        view = await site.in_thread(view_of, call, request)
+        given = {name: values[-1] for name, values in parse_qs(request.url.query).items()}
+        text = rendered(
+            "act.html", view, title=operation.summary, data={
+                "operation": operation, "fields": fields_of(operation), "given": given,
+                "next": own_path(given.get("next", "/")), "parameters": request.path_params,
+            },
+        )  # fmt: skip
+        return Response(text, media_type="text/html")
+
+    return answering(asking, functools.partial(error_page, site))
+
+
+def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
+    async def doing(request: Request) -> Response:
+        root = str(request.scope.get("root_path", "")).rstrip("/")
+        text = (await request.body()).decode("utf-8", "replace")
+        mine = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items() if name in OURS}
+        answer = RedirectResponse(root + own_path(mine.get("next", "/")), 303)
+        try:
+            call = call_of(site, request)
+            arguments: dict[str, Any] = dict(request.path_params)
+            others = urlencode([(name, each) for name, values in parse_qs(text).items() for each in values
+                                if name not in OURS])  # fmt: skip
+            if operation.body is not None:
+                arguments["body"] = decoded_form(operation.body, others)
+            await site.in_thread(lambda: perform(operation, call, **arguments))
+        except (ProblemError, SegueError) as error:
+            problem = problem_of(error)
+            if problem is None or problem.status in (401, 403, 500, 503):
+                raise
+            leave(answer, problem.detail, is_error=True)
+            return answer
+        leave(answer, mine.get("said") or f"Done: {operation.summary.rstrip('.')}.", undo=mine.get("undo"))
+        return answer
+
+    return answering(doing, functools.partial(error_page, site))
+
+
+def own_path(text: str) -> str:
+    """A path of this application to return to; another site's address is replaced by the first page."""
+    fits = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text
+    return text if fits and text.isprintable() else "/"
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A field of a form."""
+
+    name: str
+    label: str
+    kind: str  # "text", "number", "checkbox", "json", "select" or "lines"
+    is_required: bool
+    options: tuple[str, ...] = ()
+
+
+def fields_of(operation: Operation) -> list[Field]:
+    """The fields of the form of an operation, from the type of its body."""
+    if operation.body is None:
+        return []
+    return [_field(each) for each in msgspec.structs.fields(operation.body)]
+
+
+def _field(each: msgspec.structs.FieldInfo) -> Field:
+    kind, options = _kind(each.type)
+    return Field(each.encode_name, each.encode_name.replace("_", " "), kind, each.required, options)
+
+
+def _kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        given = [each for each in typing.get_args(annotation) if each is not type(None)]
+        annotation = given[0] if len(given) == 1 else Any
+    if typing.get_origin(annotation) is typing.Literal:
+        return "select", tuple(str(each) for each in typing.get_args(annotation))
+    match annotation:
+        case _ if annotation is bool:
+            return "checkbox", ()
+        case _ if annotation in (int, float):
+            return "number", ()
+        case _ if annotation is str:
+            return "text", ()
+        case _ if typing.get_origin(annotation) in (list, tuple):
+            return "lines", ()
+        case _:
+            return "json", ()

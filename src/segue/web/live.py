@@ -1,0 +1,153 @@
+"""Tells pages that something changed. A bell carries no data: the page fetches itself again and swaps what differs.
+
+A topic names what a page shows, as "run:ID" or "now". All listeners of a topic share one probe: 50 watchers of a run
+cost one small query a second. Browsers open at most six connections to a server, so one person gets three streams;
+further pages ask by themselves (204 ends an EventSource for good).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from segue.client import Segue
+from segue.errors import SegueError
+from segue.observing.harmless_log import get_logger
+from segue.web.api.routes import answering, problem_answer
+from segue.web.problems import ProblemError
+from segue.web.requests import call_of
+from segue.web.site import Site
+
+STREAMS = 3
+"""Streams of one person at the same time."""
+
+PERIOD = 1.0
+"""Seconds between two looks at a topic; more if a look is expensive."""
+
+SHARE = 20
+"""A look at a topic may take this part of the time."""
+
+PING = 15.0
+LONGEST = 600.0
+"""Seconds after which a stream ends; the browser connects again."""
+
+Probe = Callable[[Segue, str], Any]
+PROBES: dict[str, Probe] = {}
+"""How to see whether a kind of topic changed: a function from the database and the rest of the topic to a value that
+then differs."""
+
+_log = get_logger("segue.web")
+
+
+def probe(kind: str) -> Callable[[Probe], Probe]:
+    """Make a function the probe of this kind of topic."""
+
+    def registered(function: Probe) -> Probe:
+        PROBES[kind] = function
+        return function
+
+    return registered
+
+
+class _Topic:
+    def __init__(self) -> None:
+        self.version = 0
+        self.listeners = 0
+        self.rang = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Bells:
+    """The topics that have listeners, in one event loop."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._topics: dict[str, _Topic] = {}
+        self._streams: Counter[str] = Counter()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End all streams, so that the server can stop."""
+        self._stopping = True
+        for topic in self._topics.values():
+            topic.rang.set()
+
+    def has_room(self, person: str) -> bool:
+        """Whether this person gets another stream."""
+        return self._streams[person] < STREAMS
+
+    async def rings(self, name: str, person: str) -> AsyncIterator[int | None]:
+        """The versions of a topic, from now on; None when nothing happened for a while."""
+        topic = self._topics.setdefault(name, _Topic())
+        topic.listeners += 1
+        self._streams[person] += 1
+        if topic.task is None:
+            topic.task = asyncio.create_task(self._look(name, topic))
+        ends = time.monotonic() + LONGEST
+        seen = topic.version
+        try:
+            while not self._stopping and time.monotonic() < ends:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(topic.rang.wait(), PING)
+                if topic.version != seen:
+                    seen = topic.version
+                    yield seen
+                elif not self._stopping:
+                    yield None
+        finally:
+            topic.listeners -= 1
+            self._streams[person] -= 1
+            if not self._streams[person]:
+                del self._streams[person]
+            if not topic.listeners and topic.task is not None:
+                topic.task.cancel()
+                self._topics.pop(name, None)
+
+    async def _look(self, name: str, topic: _Topic) -> None:
+        kind, _, rest = name.partition(":")
+        known: Any = None
+        is_first = True
+        while True:
+            began = time.monotonic()
+            try:
+                found = await self._site.in_thread(PROBES[kind], self._site.segue, rest)
+                if not is_first and found != known:
+                    topic.version += 1
+                    topic.rang.set()
+                    topic.rang = asyncio.Event()
+                known, is_first = found, False
+            except SegueError as error:  # the database is away: the next look may succeed
+                _log.debug("a look at %s failed: %s", name, error)
+            await asyncio.sleep(max(PERIOD, SHARE * (time.monotonic() - began)))
+
+
+def live_route(site: Site, bells: Bells) -> Route:
+    """The stream of rings of one topic."""
+
+    async def live(request: Request) -> Response:
+        call = call_of(site, request)
+        topic = request.query_params.get("topic", "")
+        if topic.partition(":")[0] not in PROBES or len(topic) > 200:
+            raise ProblemError(404, "NoTopic", "There is no such topic.")
+        person = f"{call.identity.name} {call.address}"
+        if site.settings.live == "poll" or not bells.has_room(person):
+            return Response(None, 204)
+
+        async def stream() -> AsyncIterator[str]:
+            yield "retry: 3000\n\n"
+            async for version in bells.rings(topic, person):
+                yield ": still here\n\n" if version is None else f"data: {version}\n\n"
+                if await request.is_disconnected():
+                    return
+
+        return StreamingResponse(stream(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    return Route("/live", answering(live, lambda request, error: problem_answer(error)), methods=["GET"])

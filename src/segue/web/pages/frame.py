@@ -1,0 +1,163 @@
+"""What all pages share: how they are registered, rendered and answered, as HTML or, with `?format=json`, as JSON.
+
+A page is one short look at the database. It is complete without JavaScript. Its URL holds all its state.
+
+Example::
+
+    @page("/queues", Role.VIEWER)
+    def queues(view: View) -> Page:
+        return Page("queues.html", "Queues", {"queues": ...})
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from segue.observing.harmless_log import get_logger
+from segue.web.access.guard import inner_path
+from segue.web.api.routes import answering, json_answer, problem_answer
+from segue.web.flash import taken
+from segue.web.operations import Call
+from segue.web.problems import ProblemError, problem_of
+from segue.web.rendering import rendered
+from segue.web.requests import call_of
+from segue.web.roles import Role
+from segue.web.site import Site
+from segue.web.zones import zone_of
+
+PAGES: dict[str, _Entry] = {}
+"""Every page, by path. `segue.web.pages` imports the modules that define them."""
+
+_log = get_logger("segue.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page shows. `data` is what the template gets, and what `?format=json` returns."""
+
+    template: str
+    title: str
+    data: Mapping[str, Any]
+    live: str | None = None  # the topic whose changes it shows, as "run:ID"; None: it does not change
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Another page instead."""
+
+    to: str  # a path of this application, as "/runs/..."
+
+
+@dataclass(slots=True)
+class View:
+    """One view of a page."""
+
+    call: Call
+    path: Mapping[str, str]  # the parameters in the path
+    query: str
+    now: datetime  # by the database's clock
+    zone: ZoneInfo  # in which times are shown
+    theme: str | None  # "light", "dark" or None: that of the system
+    root: str  # the path at which the application is mounted, without a slash at its end
+    here: str  # the path and the query of this page, below root
+    said: dict[str, Any] | None = None  # the outcome of what was done just before
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    path: str
+    role: Role
+    function: Callable[[View], Page | Redirect]
+
+
+def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Page | Redirect]], Any]:
+    """Make a function a page at this path."""
+
+    def registered(function: Callable[[View], Page | Redirect]) -> Callable[[View], Page | Redirect]:
+        if path in PAGES:
+            raise ValueError(f"There are two pages at {path}.")
+        PAGES[path] = _Entry(path, role, function)
+        return function
+
+    return registered
+
+
+def page_routes(site: Site) -> list[BaseRoute]:
+    """A route for each page. Paths with more fixed words come first."""
+    ordered = sorted(PAGES.values(), key=lambda each: (each.path.count("{"), -len(each.path)))
+    return [Route(each.path, _endpoint(site, each), methods=["GET"]) for each in ordered]
+
+
+def _endpoint(site: Site, entry: _Entry) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        call = call_of(site, request)
+        return await site.in_thread(lambda: _answered(entry, call, request, as_json=_as_json(request)))
+
+    def refused(request: Request, error: Exception) -> Response:
+        return problem_answer(error) if _as_json(request) else error_page(site, request, error)
+
+    return answering(endpoint, refused)
+
+
+def _as_json(request: Request) -> bool:
+    return request.query_params.get("format") == "json"
+
+
+def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> Response:
+    if call.identity.role < entry.role:
+        raise ProblemError(403, "Forbidden", f"This page is for the role {entry.role.word}.")
+    view = view_of(call, request)
+    shown = entry.function(view)
+    if isinstance(shown, Redirect):
+        return RedirectResponse(view.root + shown.to, 303)
+    if as_json:
+        return json_answer(dict(shown.data), shown.status)
+    text = rendered(shown.template, view, title=shown.title, live=shown.live, data=shown.data)
+    tag = '"' + hashlib.blake2b(text.encode(), digest_size=12).hexdigest() + '"'
+    if request.headers.get("if-none-match") == tag and view.said is None:
+        return Response(None, 304, {"etag": tag})
+    answer = HTMLResponse(text, shown.status, {"etag": tag, "vary": "Cookie, X-Segue-Fragment"})
+    if view.said is not None:
+        answer.delete_cookie("segue_said", path="/")
+    return answer
+
+
+def view_of(call: Call, request: Request) -> View:
+    """A view, from a request."""
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    path = inner_path(request.scope)
+    query = "&".join(part for part in request.url.query.split("&") if not part.startswith("format="))
+    return View(
+        call=call, path=request.path_params, query=query, now=call.segue.engine.store.now(),
+        zone=zone_of(request.cookies), theme=_theme(request.cookies.get("segue_theme")), root=root,
+        here=path + (f"?{query}" if query else ""), said=taken(request.cookies),
+        settings={"fragment": request.headers.get("x-segue-fragment", "")},
+    )  # fmt: skip
+
+
+def error_page(site: Site, request: Request, error: Exception) -> Response:
+    """An error as a page; a stranger learns no more than that."""
+    problem = problem_of(error)
+    if problem is None:
+        _log.exception("a page failed", exc_info=error)
+        problem = ProblemError(500, "InternalError", "The server failed. Its log says why.")
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    if problem.status == 401 and site.access.login is not None:
+        return RedirectResponse(f"{root}{site.access.login}", 303)
+    text = rendered("problem.html", None, title=problem.to_dict()["title"], root=root, data={"problem": problem})
+    return HTMLResponse(text, problem.status)
+
+
+def _theme(word: str | None) -> str | None:
+    return word if word in ("light", "dark") else None

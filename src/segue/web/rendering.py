@@ -1,0 +1,125 @@
+"""From data to HTML: the templates, and the few functions that they use. Everything is escaped.
+
+Every time on a page is made by `when` or `ago_of`, and every link by `url`, so that zones and mounted paths are right
+everywhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import jinja2
+from markupsafe import Markup
+
+from segue.client.wording import GLYPHS
+from segue.model import short_id
+from segue.times import ago, duration
+from segue.version import __version__
+from segue.web.operations import OPERATIONS
+from segue.web.zones import UTC_ZONE
+
+if TYPE_CHECKING:
+    from segue.web.pages.frame import View
+
+FOLDER = Path(__file__).parent
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates. A name that does not exist is an error, never an empty text."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, auto_reload=False,
+    )  # fmt: skip
+    made.filters.update(short=short_id, duration=duration, glyph=lambda status: GLYPHS.get(str(status), " "))
+    made.globals.update(version=__version__, quoted=path_part)
+    return made
+
+
+def rendered(
+    template: str, view: View | None, *, title: str, data: Mapping[str, Any], live: str | None = None,
+    root: str | None = None,
+) -> str:  # fmt: skip
+    """A template as HTML. Without a view it is a page for a stranger."""
+    tools = _Tools(view, root if root is not None else (view.root if view is not None else ""))
+    return environment().get_template(template).render(
+        **data, view=view, title=title, live=live, url=tools.url, static=tools.static, when=tools.when,
+        ago_of=tools.ago_of, may=tools.may, here=tools.here, act=tools.act,
+    )  # fmt: skip
+
+
+def path_part(name: object) -> str:
+    """A name as one part of a path: it may contain slashes, dots and anything else."""
+    return quote(str(name), safe="")
+
+
+class _Tools:
+    """What templates call."""
+
+    def __init__(self, view: View | None, root: str) -> None:
+        self._view, self._root = view, root
+
+    def url(self, path: str, /, **query: Any) -> str:
+        """A link to a path of this application. Query values that are None or empty are left out."""
+        given = [(name, each) for name, value in query.items() for each in _several(value)]
+        return self._root + path + (f"?{urlencode(given)}" if given else "")
+
+    def here(self, **changed: Any) -> str:
+        """This page with some of its query changed; None removes a value."""
+        assert self._view is not None
+        path, _, query = self._view.here.partition("?")
+        kept = [(name, value) for name, value in parse_qsl(query) if name not in changed]
+        given = kept + [(name, each) for name, value in changed.items() for each in _several(value)]
+        return self._root + path + (f"?{urlencode(given)}" if given else "")
+
+    def act(self, path: str, /) -> str:
+        """Where a form that does the operation at this path of the API is sent."""
+        return f"{self._root}/act{path}"
+
+    def static(self, name: str) -> str:
+        """A link to a file of ours, which changes with the file."""
+        return f"{self._root}/static/{name}?v={file_version(name)}"
+
+    def when(self, moment: datetime | None) -> Markup:
+        """A moment in the zone of the person, and in UTC for machines and for the mouse."""
+        if moment is None:
+            return Markup("–")
+        zone = self._view.zone if self._view is not None else UTC_ZONE
+        there, exact = moment.astimezone(zone), moment.astimezone(UTC)
+        is_today = self._view is not None and self._view.now.astimezone(zone).date() == there.date()
+        text = f"{there:%H:%M:%S}" if is_today else f"{there:%Y-%m-%d %H:%M:%S}"
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            exact.isoformat(timespec="milliseconds"), f"{exact:%Y-%m-%d %H:%M:%S} UTC · {there:%H:%M:%S %Z}", text
+        )
+
+    def ago_of(self, moment: datetime | None) -> Markup:
+        """How long ago a moment is, with the moment for the mouse."""
+        if moment is None or self._view is None:
+            return Markup("–")
+        there = moment.astimezone(self._view.zone)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            moment.astimezone(UTC).isoformat(timespec="milliseconds"), f"{there:%Y-%m-%d %H:%M:%S %Z}",
+            ago(moment, self._view.now),
+        )  # fmt: skip
+
+    def may(self, name: str) -> bool:
+        """Whether the person may do an operation."""
+        return self._view is not None and name in OPERATIONS and self._view.call.may(name)
+
+
+@functools.cache
+def file_version(name: str) -> str:
+    """A short digest of a static file."""
+    return hashlib.blake2b((FOLDER / "static" / name).read_bytes(), digest_size=6).hexdigest()
+
+
+def _several(value: Any) -> list[str]:
+    if value is None or value == "":
+        return []
+    return [str(each) for each in value] if isinstance(value, (list, tuple)) else [str(value)]

@@ -1,0 +1,69 @@
+"""Serves the application with uvicorn, until a signal stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+
+from segue.errors import ConfigError
+from segue.web.app import Application
+
+STOPS_WITHIN = 3
+"""Seconds that requests get to end when the server stops."""
+
+
+class Server(uvicorn.Server):
+    """A server that ends the streams of pages before it waits for requests to end."""
+
+    def __init__(self, app: Application) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=True,
+                timeout_graceful_shutdown=STOPS_WITHIN, proxy_headers=False, ws="none",
+            )
+        )  # fmt: skip
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._app.bells.stop()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises ConfigError if that is not possible."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(256)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"Cannot listen on {host}:{port}: {error}. Give another --port; with --port 0 a free one is taken."
+        ) from error
+    listening.setblocking(False)
+    return listening
+
+
+def serve(app: Application, listening: socket.socket) -> None:
+    """Serve in the main thread until SIGINT or SIGTERM."""
+    with contextlib.suppress(KeyboardInterrupt):
+        Server(app).run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def served(app: Application, listening: socket.socket) -> Iterator[None]:
+    """Serve in a thread, beside a worker."""
+    server = Server(app)
+    thread = threading.Thread(target=server.run, args=([listening],), name="segue-web", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(STOPS_WITHIN + 2)

@@ -1,0 +1,162 @@
+// What pages gain from JavaScript: they change by themselves, and answer to keys. Without it they are complete.
+const body = document.body;
+const root = body.dataset.root;
+const main = () => document.getElementById("main");
+const policy = window.trustedTypes
+  ? trustedTypes.createPolicy("segue", { createHTML: (text) => text })
+  : { createHTML: (text) => text };
+
+// ---- time zone and theme: cookies that the server reads -----------------------------------------------------------
+function remember(name, value) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `${name}=${encodeURIComponent(value)}; path=/; max-age=31536000; samesite=lax${secure}`;
+}
+if (!/(^|; )segue_tz=/.test(document.cookie)) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) { remember("segue_tz", zone); if (zone !== "UTC") refresh(); }
+}
+function turnTheme() {
+  const dark = getComputedStyle(document.documentElement).colorScheme === "dark"
+    || (document.documentElement.dataset.theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+  const next = dark ? "light" : "dark";
+  document.documentElement.dataset.theme = next;
+  remember("segue_theme", next);
+}
+
+// ---- live: a bell rings, the page fetches itself, and what differs is swapped ----------------------------------------
+let tag = null;
+let source = null;
+let timer = null;
+let paused = false;
+let busy = false;
+let again = false;
+
+function say(text) {
+  const place = document.querySelector("[data-live-state]");
+  if (place) place.textContent = text;
+}
+
+async function refresh() {
+  if (busy) { again = true; return; }
+  busy = true;
+  try {
+    const headers = { "X-Segue-Fragment": "main" };
+    if (tag) headers["If-None-Match"] = tag;
+    const answer = await fetch(location.href, { headers, redirect: "manual" });
+    if (answer.status === 200) {
+      tag = answer.headers.get("ETag");
+      swap(new DOMParser().parseFromString(policy.createHTML(await answer.text()), "text/html"));
+    }
+    if (answer.status >= 500) say("The server or its database does not answer; trying again");
+    else if (!paused) say(main().dataset.topic ? "Live" : "");
+  } catch {
+    say("The server does not answer; trying again");
+  } finally {
+    busy = false;
+    if (again) { again = false; refresh(); }
+  }
+}
+
+function swap(fresh) {
+  if (fresh.title) document.title = fresh.title;
+  const topic = fresh.getElementById("main")?.dataset.topic;
+  for (const part of fresh.querySelectorAll("[data-swap]")) {
+    const old = document.querySelector(`[data-swap="${CSS.escape(part.dataset.swap)}"]`);
+    if (!old || old.outerHTML === part.outerHTML || isInUse(old)) continue;
+    for (const each of old.querySelectorAll("details[id]")) {
+      const twin = part.querySelector(`#${CSS.escape(each.id)}`);
+      if (twin) twin.open = each.open;
+    }
+    old.replaceWith(document.adoptNode(part));
+  }
+  if (!topic && main().dataset.topic) { delete main().dataset.topic; hush(); say(""); }
+}
+
+// What somebody works in stays as it is: a field with the cursor, selected text, a checked box.
+function isInUse(part) {
+  const active = document.activeElement;
+  if (active && part.contains(active) && active.matches("input, textarea, select")) return true;
+  if (part.querySelector("input:checked:not([data-kept])")) return true;
+  const chosen = getSelection();
+  return Boolean(chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
+}
+
+function listen() {
+  const topic = main()?.dataset.topic;
+  if (!topic || paused || document.hidden || source || timer) return;
+  say("Live");
+  if (body.dataset.live === "poll") { poll(); return; }
+  source = new EventSource(`${root}/live?topic=${encodeURIComponent(topic)}`);
+  source.onmessage = refresh;
+  source.onerror = () => {
+    if (source && source.readyState === EventSource.CLOSED) { source = null; poll(); }
+  };
+}
+function poll() { timer = setInterval(refresh, 2000); }
+function hush() { source?.close(); source = null; clearInterval(timer); timer = null; }
+document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else if (main()?.dataset.topic && !paused) { refresh(); listen(); } });
+addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
+addEventListener("pagehide", hush);
+function pauseLive() {
+  paused = !paused;
+  if (paused) { hush(); say("Paused (p goes on)"); } else { refresh(); listen(); }
+}
+listen();
+
+// ---- rows, keys, copying ---------------------------------------------------------------------------------------------
+let chosen = -1;
+function choose(step) {
+  const rows = [...document.querySelectorAll("[data-rows] tbody tr")];
+  if (!rows.length) return;
+  chosen = Math.max(0, Math.min(rows.length - 1, chosen + step));
+  rows.forEach((row, index) => row.classList.toggle("is-chosen", index === chosen));
+  rows[chosen].scrollIntoView({ block: "nearest" });
+}
+function followLink(selector) { document.querySelector(selector)?.click(); }
+
+let gone = false;
+const KEYS = {
+  "/": () => document.querySelector("[data-search]")?.focus(),
+  j: () => choose(1),
+  k: () => choose(-1),
+  x: () => document.querySelectorAll("[data-rows] tbody tr")[chosen]?.querySelector("input[type=checkbox]")?.click(),
+  Enter: () => document.querySelectorAll("[data-rows] tbody tr")[chosen]?.querySelector("[data-open]")?.click(),
+  "[": () => followLink("a[rel=prev]"),
+  "]": () => followLink("a[rel=next]"),
+  p: pauseLive,
+  t: turnTheme,
+  "?": () => { location.href = `${root}/settings#keys`; },
+  g: () => { gone = true; setTimeout(() => { gone = false; }, 1500); },
+};
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || /(^|; )segue_keys=off/.test(document.cookie)) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
+  if (gone) {
+    gone = false;
+    const link = document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
+    if (link) { event.preventDefault(); link.click(); }
+    return;
+  }
+  const act = KEYS[event.key];
+  if (act) { event.preventDefault(); act(); }
+});
+
+document.addEventListener("click", (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    if (navigator.clipboard) navigator.clipboard.writeText(copy.dataset.copy).then(() => say("Copied"));
+    else getSelection().selectAllChildren(copy);
+  }
+  if (event.target.closest("[data-theme-turn]")) turnTheme();
+  if (event.target.closest("[data-live-pause]")) pauseLive();
+});
+// A form is sent once, however often its button is pressed.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.sent) { event.preventDefault(); return; }
+  if (form.method === "post") { form.dataset.sent = "yes"; setTimeout(() => { delete form.dataset.sent; }, 5000); }
+});
