@@ -19,7 +19,7 @@ from segue.engine.subscriptions import SubscriptionInfo
 from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.groups import StepGroup, StepGroups
-from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, count_steps_of, run_info
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
 from segue.engine.views.statistics import Series, Statistics
@@ -61,6 +61,7 @@ __all__ = [
     "WaitInfo",
     "WorkerInfo",
     "arguments_of",
+    "count_steps_of",
     "leader_info",
     "object_of",
     "policy_or_none",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -42,9 +43,36 @@ def decoded_json(kind: type, body: bytes, content_type: str) -> Any:
 
 
 def decoded_form(kind: type, text: str) -> Any:
-    """The fields of a form as a value of this type. An empty field was not filled in. Raises ProblemError."""
-    given = {name: values for name, values in _fields(text).items() if any(values)}
-    return _converted(kind, given, "form")
+    """The fields of a form as a value of this type. An empty field was not filled in. Raises ProblemError.
+
+    A list of texts is a field with a line for each. Objects and other lists are JSON; a value of any type is JSON, or
+    the text itself.
+    """
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    values = {
+        name: _of_field(name, types.get(name), found) for name, found in _fields(text).items() if any(found)
+    }  # fmt: skip
+    return _as(kind, values, "form")
+
+
+def json_or_text(text: str) -> Any:
+    """A value as people type it: JSON if it is JSON, otherwise the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
+def _of_field(name: str, kind: Any, given: list[str]) -> Any:
+    kinds = [kind, *typing.get_args(kind)]
+    if any(typing.get_origin(each) is dict or each == list[Any] for each in kinds):
+        try:
+            return msgspec.json.decode(given[-1])
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ProblemError(400, "InvalidQuery", f"The field {name} is not valid JSON: {error}.") from error
+    if _is_list(kind):
+        return [line for each in given for line in each.splitlines() if line.strip()]
+    return json_or_text(given[-1]) if kind is Any else given[-1]
 
 
 def _fields(text: str) -> dict[str, list[str]]:
@@ -60,7 +88,10 @@ def _fields(text: str) -> dict[str, list[str]]:
 
 def _converted(kind: type, given: Mapping[str, list[str]], where: str) -> Any:
     lists = {field.encode_name for field in msgspec.structs.fields(kind) if _is_list(field.type)}
-    values = {name: each if name in lists else each[-1] for name, each in given.items()}
+    return _as(kind, {name: each if name in lists else each[-1] for name, each in given.items()}, where)
+
+
+def _as(kind: type, values: Mapping[str, Any], where: str) -> Any:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -49,6 +49,7 @@ class Page:
     data: Mapping[str, Any]
     live: str | None = None  # the topic whose changes it shows, as "run:ID"; None: it does not change
     status: int = 200
+    also: Mapping[str, Any] = field(default_factory=dict)  # what only the template gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
         return RedirectResponse(view.root + shown.to, 303)
     if as_json:
         return json_answer(dict(shown.data), shown.status)
-    text = rendered(shown.template, view, title=shown.title, live=shown.live, data=shown.data)
+    text = rendered(shown.template, view, title=shown.title, live=shown.live, data={**shown.data, **shown.also})
     tag = '"' + hashlib.blake2b(text.encode(), digest_size=12).hexdigest() + '"'
     if request.headers.get("if-none-match") == tag and view.said is None:
         return Response(None, 304, {"etag": tag})
