@@ -47,7 +47,7 @@ from segue.authoring import (
     webhook,
     workflow,
 )
-from segue.authoring.elsewhere import unknown_name as _unknown_name
+from segue.authoring.elsewhere import unknown as _unknown
 from segue.authoring.middleware import Ended, Middleware, add_middleware
 from segue.errors import Abort, Retry, Skip
 from segue.observing.observers import Event, on
@@ -112,7 +112,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of this modu
 
             return getattr(asynchronous, name)
         if name not in _OF_THE_CLIENT:
-            raise AttributeError(_unknown_name(name, __all__), name=name)
+            raise _unknown(name, __all__)
         from segue import client  # noqa: PLC0415 - takes half of the time that `import segue` would
 
         globals().update({known: getattr(client, known) for known in _OF_THE_CLIENT})

@@ -267,6 +267,9 @@ class Job(msgspec.Struct, array_like=True):
     timeout: float | None
     failures: int = 0  # tries that failed before this one
     when: str | None = None  # JSON of a condition that lies in a payload store; a false one skips the step
+    queue: str = ""  # without its namespace
+    waited: float = 0.0  # seconds from ready to claimed, if metrics or traces want to know
+    trace: str | None = None  # the traceparent of its run, if it is traced
 
 
 class Verdict(StrEnum):

@@ -49,6 +49,8 @@ def added(before: str, now: str) -> str:
     """What is new in the end of an output, of which an earlier end was printed."""
     if now.startswith(before):
         return now[len(before) :]
+    if now in before:  # what is kept of it lacks what the process around the task has added at its end
+        return ""
     end = before[-_OVERLAP:]
     at = now.rfind(end)
     return now[at + len(end) :] if at >= 0 else now

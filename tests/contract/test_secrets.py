@@ -6,11 +6,12 @@ import logging
 
 import pytest
 
-from segue import Secret, Segue, task, workflow
+from segue import Secret, Segue, checkpoint, task, workflow
 from segue.attempt.runner import run_job
 from segue.authoring import declared
 from segue.client.argument_masking import ArgumentMasker
-from segue.errors import RunFailedError
+from segue.client.masked_views import without_secrets
+from segue.errors import DefinitionError, PlanError, RunFailedError
 from segue.logs.fields import AttemptFields
 from segue.model import Job
 
@@ -30,6 +31,28 @@ def check(number: Secret[int]) -> None:
 @workflow
 def shop(user: str, password: str, code: Secret[str]):
     return log_in(user, 123456, code)
+
+
+@task
+def make_key(name: str) -> Secret[str]:
+    return f"key of {name}"
+
+
+@task
+def wrong_key() -> Secret[int]:
+    return "moonlight"  # type: ignore[return-value]
+
+
+@workflow
+def strict(code: Secret[int], /, *more: Secret[int]):
+    raise AssertionError("not reached")
+
+
+@task
+def connect() -> None:
+    checkpoint("log in", dict, {"user": "ada", "token": "red-sun"})
+    print('password="blue moon"')  # noqa: T201 - what a task prints is kept
+    raise ConnectionError("postgresql://app:hunter2@db/shop is away")
 
 
 SECRETS = ("123456", "hunter2", "blue moon", "red sun")
@@ -71,3 +94,42 @@ def test_arguments_are_hidden_by_the_names_of_their_parameters(segue: Segue, mon
     assert ArgumentMasker(segue).masked(shop.name, given) == wanted
     assert ArgumentMasker(segue).masked("unknown.task", [["x"], {"token": "t"}]) == [["x"], {"token": "***"}]
     assert ArgumentMasker(segue).masked(shop.name, None) is None
+
+
+def test_a_secret_result_is_hidden_where_its_step_is_shown(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert segue.run(make_key, "ada", key="ada") == "key of ada"
+    [listed] = segue.runs(key="ada")
+    step = listed.step(0).info()
+    assert step.result == "key of ada"
+    assert ArgumentMasker(segue).step(step).result == "***"
+    assert ArgumentMasker(segue).masked_result(log_in.name, {"token": "t", "n": 1}) == {"token": "***", "n": 1}
+    segue.publish_definitions()
+    monkeypatch.setattr(declared, "tasks", {})
+    assert ArgumentMasker(segue).step(step).result == "***"
+
+
+def test_a_secret_of_a_wrong_type_is_not_told(segue: Segue) -> None:
+    with pytest.raises(RunFailedError, match="is not shown because it is secret") as failed:
+        segue.run(wrong_key)
+    assert "moonlight" not in str(failed.value)
+    for given in (("moonlight",), (1, "moonlight")):
+        with pytest.raises(DefinitionError, match="its value does not fit its annotation") as refused:
+            segue.start(strict, *given)
+        assert "moonlight" not in str(refused.value)
+    with pytest.raises(PlanError) as wrong:
+        segue.start(check, "moonlight")
+    assert "moonlight" not in str(wrong.value)
+
+
+def test_views_are_shown_without_secrets(segue: Segue) -> None:
+    with pytest.raises(RunFailedError):
+        segue.run(connect)
+    [listed] = segue.runs()
+    run = segue.get(listed.id)
+    views = [run.info(), *run.steps(), *run.attempts(), *run.explain(), *run.step(0).checkpoints()]
+    told = f"{views}"
+    shown = f"{[without_secrets(view) for view in views]}"
+    assert [secret for secret in ("blue moon", "hunter2", "red-sun") if secret not in told] == []
+    assert [secret for secret in ("blue moon", "hunter2", "red-sun") if secret in shown] == []
+    assert "postgresql://app:***@db/shop is away" in shown
+    assert f"{views}" == told

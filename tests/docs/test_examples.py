@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from segue.dispatcher.registry import executors
+from segue.observing.metrics.meter import metering
 from tests.docs.pages import ROOT, Block, blocks, file_of, pages, save_files
 
 PROMISED = "#> "
@@ -42,6 +43,7 @@ def test_the_examples_of_a_page_run_and_print_what_they_promise(page: Path, fres
         if "segue" in vars(module):
             module.segue.close()
         del sys.modules[module.__name__]
+        metering.meter = metering.listener = None
         executors.clear()
         executors.update(known)
 

@@ -37,7 +37,11 @@ def outcome_of(folder: Path) -> Outcome:
 def test_a_step_runs_once_and_leaves_its_outcome(tmp_path: Path) -> None:
     spooled(tmp_path, "double", "[[4],{}]")
     first = run_step(tmp_path)
-    assert (first.communicate()[0], first.returncode) == ("doubling 4\n", 0)
+    output, log = first.communicate()
+    assert (output, first.returncode) == ("doubling 4\n", 0)
+    [line] = log.splitlines()
+    assert " INFO    segue.attempts: spooled.double succeeded in 0." in line
+    assert line.endswith("(step, attempt 2 of run run)")
     assert (outcome_of(tmp_path).verdict, outcome_of(tmp_path).result) == (Verdict.SUCCEEDED, "8")
     second = run_step(tmp_path)
     assert "is not run twice" in second.communicate()[1]
@@ -46,8 +50,10 @@ def test_a_step_runs_once_and_leaves_its_outcome(tmp_path: Path) -> None:
 
 def test_a_failure_is_an_outcome_as_well(tmp_path: Path) -> None:
     process = run_step(spooled(tmp_path, "broken"))
-    process.communicate()
+    log = process.communicate()[1]
     outcome = outcome_of(tmp_path)
+    assert " WARNING segue.attempts: spooled.broken failed after" in log
+    assert "Traceback (most recent call last):" in log
     assert outcome.error is not None
     assert (process.returncode, outcome.verdict, outcome.error.type) == (0, Verdict.FAILED, "ValueError")
 

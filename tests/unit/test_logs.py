@@ -17,7 +17,7 @@ from segue.logs.formats import JsonFormatter, TextFormatter
 from segue.logs.forwarding import LogLine, line_of, record_of
 from segue.logs.printed import Printed
 from segue.logs.setting import Log
-from segue.model import Job, Outcome, Verdict
+from segue.model import ErrorInfo, Job, Outcome, Verdict
 from segue.worker.pool import wire
 
 pytestmark = pytest.mark.unit
@@ -73,6 +73,15 @@ def test_a_long_record_is_cut() -> None:
 def test_what_is_no_log_record_is_garbled() -> None:
     frame = wire.pack_log(line_of(record())).replace(b"shop", b"sh\xff\xff")
     assert wire.take_frames(bytearray(frame), 10_000) == [wire.Sign.GARBLED]
+
+
+def test_a_step_that_is_skipped_is_no_fault_with_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    error = ErrorInfo("Skip", "nothing to do", "Traceback (most recent call last): ...")
+    with caplog.at_level(logging.INFO, logger.name):
+        AttemptLog().ended([Outcome("r1", 0, 1, verdict, error=error) for verdict in (Verdict.SKIPPED, Verdict.FAILED)])
+    skipped, failed = map(TextFormatter().format, caplog.records)
+    assert skipped.endswith(": Skip: nothing to do")
+    assert failed.endswith(error.traceback)
 
 
 def test_a_handler_that_raises_stops_neither_the_worker_nor_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

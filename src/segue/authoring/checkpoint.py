@@ -19,13 +19,19 @@ T = TypeVar("T")
 LONGEST_NAME = 200
 
 
+def _no_function() -> None:
+    """Stands for a function that was not given."""
+
+
 @overload
 def checkpoint(
     name: str, fn: Callable[..., Awaitable[T]], /, *args: Any, transactional: bool = False, **kwargs: Any
 ) -> Awaitable[T]: ...
 @overload
 def checkpoint(name: str, fn: Callable[..., T], /, *args: Any, transactional: bool = False, **kwargs: Any) -> T: ...
-def checkpoint(name: str, fn: Callable[..., Any], /, *args: Any, transactional: bool = False, **kwargs: Any) -> Any:
+def checkpoint(
+    name: str, fn: Callable[..., Any] = _no_function, /, *args: Any, transactional: bool = False, **kwargs: Any
+) -> Any:
     """Call `fn(*args, **kwargs)` and record its result, once for the step: later attempts get the recorded result.
 
     The result is JSON, typed back by the return annotation of `fn`. Each attempt must make the same calls in the same
@@ -79,6 +85,12 @@ def journal_of(context: Context, what: str, element: str) -> Journal:
 
 def check_checkpoint(name: object, fn: object) -> None:
     """Raise DefinitionError for a name that a record cannot have, or for something that cannot be called."""
+    if fn is _no_function:
+        called = getattr(name, "__name__", "part") if callable(name) else "part"
+        raise DefinitionError(
+            f"checkpoint({shown(name)}) was given no function, and it is no decorator; name the result, and give the "
+            f"function where you would call it: checkpoint({called!r}, {called}, ...)"
+        )
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         raise DefinitionError(
             f"checkpoint was given the name {shown(name)}; give a text of 1 to {LONGEST_NAME} printable letters, as in "

@@ -6,6 +6,7 @@ Only names that do not exist are looked up here, so nothing of it costs anything
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -152,13 +153,30 @@ MODULE = _words(
 )  # fmt: skip
 
 
-def unknown_name(name: str, known: Iterable[str]) -> str:
-    """The message for a name that the module segue lacks."""
+def unknown(name: str, known: Iterable[str]) -> AttributeError | ImportError:
+    """The error for a name that the module segue lacks.
+
+    To be called by the `__getattr__` of the module. `from segue import name` hides every AttributeError behind a
+    message of its own, so there it is an ImportError.
+    """
     text = f"module 'segue' has no attribute {name!r}"
     if name == "chord":
-        return f"{text}; write chain(group(...), callback.s())"
-    meant = MODULE.get(name) or (None if name.startswith("_") else nearest(name, known))
-    return text if meant is None else f"{text}; did you mean segue.{meant}?"
+        text += "; write chain(group(...), callback.s())"
+    else:
+        meant = MODULE.get(name) or (None if name.startswith("_") else nearest(name, known))
+        text += "" if meant is None else f"; did you mean segue.{meant}?"
+    return ImportError(text, name="segue") if _is_from_import() else AttributeError(text, name=name)
+
+
+def _is_from_import() -> bool:
+    """Whether the module's `__getattr__` was called by a `from` import, and not by `hasattr` or `getattr`."""
+    from opcode import opmap  # noqa: PLC0415 - only for a message
+
+    try:
+        caller = sys._getframe(3)
+    except ValueError:  # called from outside of any Python code
+        return False
+    return caller.f_lasti >= 0 and caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]
 
 
 OPTIONS = _words(

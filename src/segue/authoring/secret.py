@@ -1,4 +1,4 @@
-"""`Secret[...]`: the annotation of a parameter whose value is hidden where Segue shows it."""
+"""`Secret[...]`: the annotation of a parameter or a result whose value is hidden where Segue shows it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class Hidden:
 HIDDEN = Hidden()
 
 Secret = Annotated[T, HIDDEN]
-"""Marks a parameter of a task or workflow as secret; to the function and to type checkers it is the type inside.
+"""Marks a parameter or the result of a task or workflow as secret; to the function and to type checkers it is the type
+inside.
 
-Its value appears as `***` in the errors, the output and the log of the attempt, and where arguments are shown. The
-database has it as it is. A result is not hidden. Example::
+The value of a parameter appears as `***` in the errors, the output and the log of the attempt, and where arguments are
+shown. A result appears so where steps are shown. The database has them as they are. Example::
 
     @task
-    def upload(path: str, token: Secret[str]) -> None: ...
+    def log_in(user: str, password: Secret[str]) -> Secret[str]: ...
 """
 
 

@@ -114,6 +114,9 @@ class Task(Definition[P, R]):
     def s(self: Task[Concatenate[Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs) -> Signature[R]: ...
     def s(self, /, *args: Any, **kwargs: Any) -> Any:
         """The task with arguments; in a chain it receives the previous result before them."""
+        trace = current_trace.get()
+        if trace is not None:
+            trace.written = self.short_name
         return Signature(self, args, kwargs, self.placement, False)
 
     def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:

@@ -45,6 +45,7 @@ class Trace:
         self.drafts: list[Draft] = []
         self.scope = Scope("", None, queue, priority, executor)
         self.hook: Hook | None = None
+        self.written: str | None = None  # the task of the latest signature, which adds no step by itself
         self._templates = Templates(self, partial(self._own, expected=""))
         self._known: dict[str, Parameters | None] = {}
         self._unwritable: list[tuple[int, str]] = []

@@ -120,6 +120,7 @@ class Converters:
         "_either",
         "_filled",
         "_fn",
+        "_hides_result",
         "_named",
         "_positional",
         "_ready",
@@ -139,6 +140,7 @@ class Converters:
         self._rest = _ANYTHING
         self._rest_named = _ANYTHING
         self._result = _ANYTHING
+        self._hides_result = False  # whether the return annotation is `Secret`
         self._secret: set[str] = set()  # parameters that are annotated with `Secret`; *args and **kwargs as * and **
 
     @property
@@ -162,6 +164,12 @@ class Converters:
     def is_secret_name(self, name: str) -> bool:
         """Whether the argument of this name is."""
         return self.has_secrets and (name if name in self._named else "**") in self._secret
+
+    def _hides(self, name: str) -> bool:
+        """Whether the parameter of this name is; those of `*args` have the names `*0`, `*1` ..."""
+        if name.startswith("*"):
+            return "*" in self._secret
+        return name in self._secret or (name not in self._named and "**" in self._secret)
 
     def apply(self, task: str, positional: list[Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The same arguments, each converted to the type of its annotation."""
@@ -204,7 +212,7 @@ class Converters:
         faults = [
             (name, find_changed(shape, value, plain[part][key], unknown)) for name, shape, value, part, key in doubtful
         ]
-        return [(name, fault) for name, fault in faults if fault is not None]
+        return [(name, _UNTOLD if self._hides(name) else fault) for name, fault in faults if fault is not None]
 
     def find_misfit(self, args: abc.Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         """What is wrong with the first text, number or boolean whose annotation names other kinds of these; None if all
@@ -221,7 +229,8 @@ class Converters:
             try:
                 shape.read(value)
             except MisfitError:
-                return f"argument {name}: {shown(value)} ({kind_of(value)}) does not fit its annotation"
+                what = "its value" if self._hides(name) else f"{shown(value)} ({kind_of(value)})"
+                return f"argument {name}: {what} does not fit its annotation"
         return None
 
     def check(self, task: str, args: abc.Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -237,13 +246,19 @@ class Converters:
             return
         fault = self._result.verify(value, decode(text))
         if fault is not None:
+            fault = _UNTOLD if self._hides_result else fault
             raise SerializationError(f"result{fault.path} of {task}: {fault.why}")
 
     def result_of(self, plain: Any) -> Any:
         """A plain value as a value of the function's return annotation."""
         if not self._ready:
             self._resolve()
-        return _result_of(self._result, plain)
+        try:
+            return _result_of(self._result, plain)
+        except SerializationError:
+            if not self._hides_result:
+                raise
+        raise SerializationError(f"the result cannot be read: {_UNTOLD.why}")
 
     def name_at(self, index: int) -> str:
         """The function's name for its positional argument of this number."""
@@ -292,7 +307,8 @@ class Converters:
                 case unknown:
                     assert_never(unknown)
         self._positional = positional
-        self._result = shape_of(returned(hints.get("return", Any)))
+        annotation = returned(hints.get("return", Any))
+        self._result, self._hides_result = shape_of(annotation), is_secret(annotation)
         self._ready = True
 
 
@@ -399,6 +415,7 @@ def _spell(annotation: Any) -> str:
     return getattr(annotation, "__qualname__", None) or str(annotation)
 
 
+_UNTOLD = Fault("", "its value does not fit the annotation, and is not shown because it is secret")
 _STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 _writer = Writer(plain_of)
 _decoder = msgspec.json.Decoder()

@@ -139,6 +139,11 @@ class Workflow(Definition[P, R]):
         trace = Trace(self.name, queue=self.queue, priority=self.priority, executor=self.executor)
         trace.scope.share = self._share(trace, args, kwargs)
         returned = self._run(trace, args, kwargs)
+        if returned is None and trace.written is not None and not trace.drafts:
+            raise DefinitionError(
+                f"the workflow {self.short_name} adds no step: {trace.written}.s(...) only describes one; call the "
+                f"task, as in {trace.written}(...), or return the signature"
+            )
         result: Expr | None = None
         if returned is not None:
             result, _ = trace.lift(returned, "result")

@@ -6,12 +6,13 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from segue.authoring import Element, Task, Workflow, declared
+from segue.client.starting import find_known
 from segue.errors import ConfigError, SegueError, UnknownTaskError
 
 TRACEBACK_LINES = 12
@@ -44,16 +45,13 @@ def find_work(name: str) -> Any:
     The attribute may be anything that `Segue.start` accepts; its module is imported if necessary. Raises
     UnknownTaskError if the name matches nothing, or more than one workflow or task.
     """
-    known: dict[str, Any] = {**declared.tasks, **declared.workflows}
-    if name in known:
-        return known[name]
-    for kind in (declared.workflows, declared.tasks):
-        found = _by_short_name(kind, name)
-        if found is not None:
-            return found
+    found = find_known(name)
+    if found is not None:
+        return found
     module, _, attribute = name.replace(":", ".").rpartition(".")
     if module:
         return _attribute(module, attribute)
+    known: dict[str, Any] = {**declared.tasks, **declared.workflows}
     short = {full.rpartition(".")[2]: full for full in known}
     near = get_close_matches(name, short, n=1)
     guess = f" Did you mean {near[0]!r} ({short[near[0]]})?" if near else _known_workflows()
@@ -67,14 +65,6 @@ def _known_workflows() -> str:
     names = sorted(name for name in declared.workflows if not name.startswith("segue."))
     more = f", … {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f" Known here: {', '.join(names[:NAMED])}{more}." if names else ""
-
-
-def _by_short_name(known: Mapping[str, Any], name: str) -> Any:
-    full = [known_name for known_name in known if known_name.rpartition(".")[2] == name]
-    full = [found for found in full if not found.startswith("segue.")] or full  # built-in names yield to the user's
-    if len(full) > 1:
-        raise UnknownTaskError(f"{name!r} may mean {' or '.join(sorted(full))}; write the full name.")
-    return known[full[0]] if full else None
 
 
 def _attribute(module: str, attribute: str) -> Any:

@@ -6,7 +6,6 @@ It reads the database in a separate thread, and only the newest runs, so that a 
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,12 +18,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from segue.cli.beside import Beside
 from segue.cli.options import Setup
 from segue.cli.printing import say_now
 from segue.cli.reasons import drawn, is_alarm, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, bar, spent, step_line
 from segue.cli.wording import STYLES, counts_text
 from segue.client import Run, Segue
+from segue.client.masked_views import without_secrets
 from segue.client.views import Reason, RunInfo, StepInfo
 from segue.client.wording import GLYPHS, counted
 from segue.errors import SegueError
@@ -57,11 +58,11 @@ class Moment:
     @classmethod
     def at(cls, setup: Setup, segue: Segue, *, in_detail: bool) -> Moment:
         """Read them now. With `in_detail` also read the steps of the runs that are shown."""
-        runs = segue.runs(limit=RUNS_LOOKED_AT)
+        runs = [without_secrets(run) for run in segue.runs(limit=RUNS_LOOKED_AT)]
         active = _active_first(runs)[:ACTIVE_SHOWN] if in_detail else []
         counts = {run.id: Run(segue.engine, run.id).counts() for run in active}
         running = [
-            (run, step)
+            (run, without_secrets(step))
             for run in active
             if counts[run.id].get(StepStatus.RUNNING)
             for step in Run(segue.engine, run.id).steps(status=StepStatus.RUNNING, limit=STEPS_SHOWN)
@@ -180,25 +181,16 @@ class ConsoleHandler(logging.Handler):
         self._console.print(Text(self.format(record), style), soft_wrap=True)
 
 
-class Watch:
+class Watch(Beside):
     """Reads and shows the newest runs again and again while its `with` block lasts."""
 
     def __init__(self, setup: Setup, segue: Segue, board: Board) -> None:
+        super().__init__("segue-board")
         self._setup = setup
         self._segue = segue
         self._board = board
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="segue-board", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
+    def _run(self) -> None:
         while True:
             is_last = self._ended.is_set()
             try:

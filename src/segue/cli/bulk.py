@@ -34,15 +34,16 @@ from segue.cli.filters import filter_options
 from segue.cli.options import AnyCallable, Setup, json_option
 from segue.cli.printing import console, print_json, print_line, put
 from segue.cli.runs import runs_table
-from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Segue
 from segue.client.argument_masking import ArgumentMasker
 from segue.client.selection import Applied, Selection
 from segue.client.verbs import Done, Verb
 from segue.client.views import run_info
+from segue.client.without_secrets import shown_run
 from segue.client.wording import counted
 from segue.errors import RunNotFoundError, SegueError, WaitTimeoutError
+from segue.masking import masked_text
 from segue.model import RunStatus, short_id
 
 SHOWN = 10  # runs that are listed before the confirmation
@@ -183,7 +184,7 @@ class _Report:
 
     def note(self, run_id: str, came: Done | SegueError) -> None:
         if self._asked.as_json:
-            said = {"error": str(came)} if isinstance(came, SegueError) else came._asdict()
+            said = {"error": masked_text(str(came))} if isinstance(came, SegueError) else came._asdict()
             self._records.append({"id": run_id} | said)
         elif isinstance(came, SegueError):
             _print_error(self._setup, came)
@@ -249,7 +250,7 @@ def _rehearse(
 
 
 def _print_error(setup: Setup, error: SegueError) -> None:
-    print_line(f"segue: {setup.follow_up(str(error))}", to_stderr=True)
+    print_line(f"segue: {setup.follow_up(masked_text(str(error)))}", to_stderr=True)
 
 
 def _is_confirmed(segue: Segue, selection: Selection, arguments: RunArguments, bulk_verb: BulkVerb) -> bool:

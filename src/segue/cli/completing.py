@@ -1,4 +1,4 @@
-"""What the Tab key completes besides commands and options: runs, workflows, schedules, queues and limits.
+"""What the Tab key completes besides commands and options: runs, their steps, workflows, schedules, queues and limits.
 
 Promise: it is quick and silent. If the database does not answer within PATIENCE_SECONDS, cannot be reached, or does not
 exist yet, there are no candidates; nothing is printed, and nothing is created. The user's modules are not imported.
@@ -23,17 +23,23 @@ from segue.model import short_id
 VARIABLE = "_SEGUE_COMPLETE"  # set by the scripts of `segue completion`
 PATIENCE_SECONDS = 1.0
 MOST_RUNS = 200
+MOST_STEPS = 500
 _SQLITE = "sqlite:///"
 
 Candidates = Iterable[tuple[str, str]]  # what is typed, and what it is
+Finder = Callable[[Segue, click.Context], Candidates]
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def _completer(find: Callable[[Segue], Candidates]) -> Completer:
+    return _completer_in(lambda segue, _ctx: find(segue))
+
+
+def _completer_in(find: Finder) -> Completer:
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         before, comma, word = incomplete.rpartition(",")
         setup = ctx.find_object(Setup) or Setup()
-        found = [each for each in _within_patience(setup, find) if each[0].startswith(word)]
+        found = [each for each in _within_patience(setup, lambda segue: find(segue, ctx)) if each[0].startswith(word)]
         return [CompletionItem(before + comma + value, help=said) for value, said in found]
 
     return complete
@@ -73,6 +79,16 @@ def _runs(segue: Segue) -> Candidates:
         yield short_id(run.id), " ".join(filter(None, [run.workflow, run.key, run.status.value]))
 
 
+def _steps(segue: Segue, ctx: click.Context) -> Candidates:
+    """The steps of the run that was named. Behind an option that lacks its value, click has not read it yet."""
+    named = ctx.params.get("run_id") or next(iter(ctx.params.get("run_ids") or ctx.args), None)
+    if not named:
+        return
+    for step in segue.get(named).steps(limit=MOST_STEPS):
+        if not step.is_join:
+            yield step.name, step.status.value
+
+
 def _workflows(segue: Segue) -> Candidates:
     for each in segue.definitions():
         if each.kind == "workflow":
@@ -107,6 +123,7 @@ def _limits(segue: Segue) -> Candidates:
 
 
 complete_runs = _completer(_runs)
+complete_steps = _completer_in(_steps)
 complete_workflows = _completer(_workflows)
 complete_work = _completer(_work)
 complete_schedules = _completer(_schedules)

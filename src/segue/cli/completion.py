@@ -19,7 +19,7 @@ SHELLS = ("bash", "zsh", "fish")
 def command(ctx: click.Context, shell: str) -> None:
     """Print a script for bash, zsh or fish: it completes commands, options and names.
 
-    Names are those of runs (short ids), workflows, schedules, queues and limits, as they are in the database.
+    Names are those of runs (short ids), steps, workflows, schedules, queues and limits, as they are in the database.
 
     \b
     Example:

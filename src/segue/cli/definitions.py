@@ -14,6 +14,7 @@ from segue.cli.across import records, with_namespaces
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
+from segue.client.records import definition_record
 from segue.client.views import DefinitionInfo
 from segue.errors import UnknownTaskError
 
@@ -63,25 +64,6 @@ def command(setup: Setup, name: str | None, version: str | None, publish: bool, 
             out.print(Text(f"{each.name}: {each.problem}", "yellow"), soft_wrap=True)
     if not any(each.is_live for each in found):
         out.print(Text("No live process has this code.", DIM), soft_wrap=True)
-
-
-def definition_record(each: DefinitionInfo) -> dict[str, Any]:
-    """A definition as JSON."""
-    return {
-        "kind": each.kind,
-        "name": each.name,
-        "title": each.title,
-        "description": each.description,
-        "parameters": each.parameters,
-        "result": each.result,
-        "options": each.options,
-        "module": each.module,
-        "qualname": each.qualname,
-        "code_hash": each.code_hash,
-        "problem": each.problem,
-        "version": each.version,
-        "is_live": each.is_live,
-    }
 
 
 def signature_text(parameters: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ import click
 from segue.cli.board import TO_START, ConsoleHandler, LiveBoard, LogBoard, Watch
 from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
+from segue.cli.metrics_options import gauges_of, with_metrics_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console
 from segue.cli.reloading import Reloading
@@ -27,10 +29,12 @@ from segue.cli.worker import (
     words,
     work,
 )
+from segue.client.metrics import render_metrics
 from segue.config import without_password
 from segue.dispatcher.registry import executors
 from segue.dispatcher.service import Dispatchers
 from segue.loop.companions import companions
+from segue.loop.measuring import measured
 from segue.loop.vitals import reported
 from segue.scheduler.chores import Chores
 
@@ -41,12 +45,13 @@ from segue.scheduler.chores import Chores
 @with_log_options
 @with_health_option
 @with_web_option
+@with_metrics_option
 @click.option("--no-reload", is_flag=True, help="Do not load changed code.")
 @json_option
 @pass_setup
 def command(
-    setup: Setup, /, log_options: LogOptions, health: str | None, web: int | None, no_reload: bool, as_json: bool,
-    **worker_arguments: Any,
+    setup: Setup, /, log_options: LogOptions, health: str | None, metrics: str | None, web: int | None,
+    no_reload: bool, as_json: bool, **worker_arguments: Any,
 ) -> None:  # fmt: skip
     """Run a worker and the chores in one process. On a terminal it shows the runs live; otherwise it logs.
 
@@ -78,17 +83,22 @@ def command(
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
+                chores = None if hired.no_chores else Chores(segue.engine)
+                beside_it.enter_context(
+                    measured(
+                        segue.engine, metrics, also=partial(render_metrics, segue, process=False), pulse=worker.vitals,
+                        gauges=gauges_of(worker, banner.options, leads=lambda: bool(chores and chores.is_leading)),
+                    )
+                )  # fmt: skip
                 beside_it.enter_context(reported(worker.vitals, health))
                 (banner.print_json if as_json else banner.print)()
                 beside_it.enter_context(board)
                 beside_it.enter_context(Watch(setup, segue, board))
-                address = beside_it.enter_context(pages_beside(segue, web))
-                if address is not None:
-                    board.note(f"web pages at {address}")
+                beside_it.enter_context(pages_beside(segue, web, board.note))
                 if not no_reload:
                     beside_it.enter_context(reloading)
-                if not hired.no_chores:
-                    beside_it.enter_context(Chores(segue.engine))
+                if chores is not None:
+                    beside_it.enter_context(chores)
                     beside_it.enter_context(companions())
                 if executors:
                     beside_it.enter_context(Dispatchers(segue.engine, list(executors.values())))

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
+from segue.cli.metrics_options import with_metrics_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
 from segue.cli.worker import words
@@ -22,6 +23,7 @@ from segue.dispatcher.protocol import PolledExecutor
 from segue.dispatcher.registry import executors
 from segue.dispatcher.service import Dispatchers
 from segue.errors import ConfigError
+from segue.loop.measuring import measured
 from segue.loop.vitals import reported
 from segue.version import __version__
 
@@ -35,9 +37,13 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 )
 @with_log_options
 @with_health_option
+@with_metrics_option
 @json_option
 @pass_setup
-def command(setup: Setup, names: tuple[str, ...], log_options: LogOptions, health: str | None, as_json: bool) -> None:
+def command(
+    setup: Setup, names: tuple[str, ...], log_options: LogOptions, health: str | None, metrics: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Take steps to executors that are polled, and follow them there, until stopped.
 
     -A names the modules that define the executors. It may die at any time, and several may run at once: what is outside
@@ -58,7 +64,11 @@ def command(setup: Setup, names: tuple[str, ...], log_options: LogOptions, healt
         for number in _STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, lambda *_: is_over.set())
-        with Dispatchers(segue.engine, chosen) as dispatchers, reported(dispatchers.vitals, health):
+        with (
+            Dispatchers(segue.engine, chosen) as dispatchers,
+            measured(segue.engine, metrics, pulse=dispatchers.vitals),
+            reported(dispatchers.vitals, health),
+        ):
             _say_ready(segue.url, chosen, as_json=as_json)
             is_over.wait()
             say_now("Stopping: what is outside goes on, and the next dispatcher follows it.")

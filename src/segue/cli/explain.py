@@ -6,13 +6,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from segue.cli.completing import complete_runs
+from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import drawn, reason_text
 from segue.cli.show import named_steps
 from segue.cli.suggestions import suggest
 from segue.cli.wording import status_text
+from segue.client.masked_views import without_secrets
 from segue.client.records import reason_record
 from segue.client.views import Reason
 
@@ -22,7 +23,7 @@ INDENT = 4  # of reasons
 @click.command(short_help="Say why a run or a step is not moving.")
 @with_setup
 @click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
-@click.argument("step_name", metavar="[STEP]", required=False)
+@click.argument("step_name", metavar="[STEP]", required=False, shell_complete=complete_steps)
 @json_option
 @pass_setup
 def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> None:
@@ -42,6 +43,7 @@ def command(setup: Setup, run_id: str, step_name: str | None, as_json: bool) -> 
             reasons = run.explain()
         else:
             reasons = [reason for step in named_steps(run, step_name) for reason in run.explain(step.step)]
+    reasons = [without_secrets(each) for each in reasons]
     if as_json:
         print_json({"id": run.id, "status": info.status.value, "reasons": [reason_record(each) for each in reasons]})
         return

@@ -10,8 +10,8 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import print_json
 from segue.cli.start import metadata_of, tell_started
 from segue.cli.step_verbs import reason_option, run_argument, step_argument
-from segue.cli.values import shown_run
 from segue.client.argument_masking import ArgumentMasker
+from segue.client.without_secrets import shown_run
 
 
 @click.command(short_help="Start a new run from a step of another.")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +12,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.usage import Commands
+from segue.client.records import limit_record
 from segue.client.views import LimitInfo, ShareInfo
 from segue.errors import SegueError
 from segue.model import DEFAULT_QUEUE
@@ -49,7 +47,7 @@ def list_(setup: Setup, shares: bool, as_json: bool) -> None:
         limits = segue.limits.list()
         keys = segue.limits.shares() if shares else []
     if as_json:
-        print_json({"limits": records(setup, limits, _record), "shares": records(setup, keys, _record)})
+        print_json({"limits": records(setup, limits, limit_record), "shares": records(setup, keys, limit_record)})
         return
     out = console()
     if limits:
@@ -84,7 +82,7 @@ def set_(
         segue.limits.set(name, concurrency=concurrency, rate=rate, burst=burst)
         found = next((each for each in segue.limits.list() if each.name == name), None)
     if as_json:
-        print_json(None if found is None else _record(found))
+        print_json(None if found is None else limit_record(found))
     elif found is not None:
         console().print(Text(f"{name}: {_size(found)}"), soft_wrap=True)
 
@@ -134,10 +132,6 @@ def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: b
         return
     told = "has the weight from the code" if weight is None else f"has the weight {weight:g}"
     console().print(Text(f"{key} {told} on queue {queue}"), soft_wrap=True)
-
-
-def _record(info: LimitInfo | ShareInfo) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(info).items() if name != "namespace"}
 
 
 def _size(limit: LimitInfo) -> str:

@@ -27,12 +27,15 @@ class LogOptions:
         """Whether it is text on stderr, which a live view may show in its own way."""
         return self.config is None and self.form == "text"
 
-    def set_up(self, handler: logging.Handler | None = None) -> None:
-        """Set up the log of this process: on stderr, on this handler, or as the file says. Raises ConfigError."""
+    def set_up(self, handler: logging.Handler | None = None, *, forwards: bool = True) -> None:
+        """Set up the log of this process: on stderr, on this handler, or as the file says. Raises ConfigError.
+
+        Without `forwards`, what tasks log in child processes stays in their output.
+        """
         if self.config is not None:
             log.set_up_from(self.config)
         else:
-            log.set_up(self.level, form=self.form, handler=handler)
+            log.set_up(self.level, form=self.form, handler=handler, forwards=forwards)
         click.get_current_context().call_on_close(log.take_down)
 
 

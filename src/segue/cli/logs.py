@@ -9,10 +9,11 @@ from functools import partial
 
 import click
 
-from segue.cli.completing import complete_runs
+from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import print_json
+from segue.client.masked_views import without_secrets
 from segue.client.views import OutputInfo
 from segue.errors import SegueError
 from segue.output import print_line
@@ -22,7 +23,7 @@ from segue.printable import added, printable
 @click.command(short_help="Print what a step prints.")
 @with_setup
 @click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
-@click.argument("step", metavar="STEP")
+@click.argument("step", metavar="STEP", shell_complete=complete_steps)
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="This attempt. [default: the latest]")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the step has ended, also with its next attempts.")
 @duration_option(
@@ -64,11 +65,11 @@ def command(
 def _asked(ask: Callable[[], OutputInfo], before: OutputInfo, *, follow: bool) -> OutputInfo:
     """The output now; while it is followed, an executor that does not answer is asked again."""
     try:
-        return ask()
+        return without_secrets(ask())
     except SegueError as error:
         if not follow or before.attempt == 0:
             raise
-        return OutputInfo(before.attempt, before.text, False, False, str(error))
+        return without_secrets(OutputInfo(before.attempt, before.text, False, False, str(error)))
 
 
 def _put(before: OutputInfo, found: OutputInfo) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from segue.cli.options import Setup
 from segue.cli.wording import STYLES
 from segue.client import Run, Segue
+from segue.client.masked_views import without_secrets
 from segue.client.views import Reason, RunInfo
 from segue.client.wording import GLYPHS
 from segue.errors import RunNotFoundError
@@ -40,6 +41,7 @@ _REASONS = {
     "sleeping": Drawn("◷", "cyan", "sleeping"),
     "retrying": Drawn("◷", "cyan", "retries later"),
     "debounced": Drawn("◷", "cyan", "collects starts"),
+    "deferred": Drawn("◷", "cyan", "waits for its code"),
     "waiting_for_event": Drawn("◷", "cyan", "waits for message"),
     "waiting_for_place": Drawn("○", "cyan", "workers busy"),
     "waiting_for_share": Drawn("○", "cyan", "waits for share"),
@@ -98,7 +100,8 @@ def main_reasons(setup: Setup, segue: Segue, ids: Iterable[str]) -> dict[str, Re
         except RunNotFoundError:  # pruned meanwhile
             continue
         if reason is not None:
-            found[id_] = Reason(reason.code, reason.step, setup.follow_up(reason.text))
+            shown = without_secrets(reason)
+            found[id_] = Reason(shown.code, shown.step, setup.follow_up(shown.text))
     return found
 
 

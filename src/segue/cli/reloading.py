@@ -12,12 +12,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
 
+from segue.cli.beside import Beside
 from segue.observing.harmless_log import get_logger
 
 LOOK_SECONDS = 0.5
@@ -37,27 +36,18 @@ logger = get_logger("segue.dev")
 Times = dict[str, int]  # of each file, when it was changed, in nanoseconds; 0 if it is not there
 
 
-class Reloading:
+class Reloading(Beside):
     """Watches the code while its `with` block lasts, and calls `stop` once when new code is to be loaded.
 
     `began` is the time before the modules were imported, in nanoseconds since 1970: what changed since then is new.
     """
 
     def __init__(self, modules: Sequence[str], stop: Callable[[], object], *, began: int) -> None:
+        super().__init__("segue-reloading")
         self.is_due = False
         self._modules = modules
         self._stop = stop
         self._began = began
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="segue-reloading", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def again(self) -> None:
         """Become a new process with the same arguments. Does not return."""
@@ -65,7 +55,7 @@ class Reloading:
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         seen = _times()
         changed = [file for file, when in seen.items() if self._began < when <= time.time_ns()]
         while not self._ended.wait(LOOK_SECONDS):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +12,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.usage import Commands
+from segue.client.records import rule_record
 from segue.client.retention import BUILT_IN, Rule
 from segue.client.wording import counted
 from segue.errors import SegueError
@@ -59,7 +58,7 @@ def list_command(setup: Setup, as_json: bool) -> None:
     with setup.segue() as segue:
         rules = segue.retention.list()
     if as_json:
-        print_json(records(setup, rules, _record))
+        print_json(records(setup, rules, rule_record))
         return
     out = console()
     if not any((rule.workflow, rule.status) == ("", "") for rule in rules):
@@ -96,7 +95,7 @@ def set_command(
         kept = None if isinstance(max_age, str) else max_age
         rule = segue.retention.set(workflow, status, max_age=kept, max_count=max_count)
     if as_json:
-        print_json(_record(rule))
+        print_json(rule_record(rule))
         return
     _, _, age, most = _words(rule)
     which = (rule.workflow or "all workflows", rule.status or "all statuses")
@@ -148,15 +147,6 @@ def sweep_command(setup: Setup, as_json: bool) -> None:
         print_json({"deleted": deleted})
     else:
         console().print(Text(f"{counted(deleted, 'run or tick', 'runs and ticks')} deleted"))
-
-
-def _record(rule: Rule) -> dict[str, Any]:
-    return {
-        "workflow": rule.workflow,
-        "status": rule.status,
-        "max_age_seconds": rule.max_age,
-        "max_count": rule.max_count,
-    }
 
 
 def _words(rule: Rule) -> tuple[str, str, str, str]:

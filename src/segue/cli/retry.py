@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from segue.cli.bulk import BulkVerb, RunArguments, apply_verb, bulk_options
+from segue.cli.completing import complete_steps
 from segue.cli.options import Setup, pass_setup, with_setup
 from segue.client.step import retrying
 from segue.client.verbs import RETRIED, Done
@@ -14,7 +15,13 @@ from segue.model import RunStatus
 @click.command(short_help="Run failed steps again.")
 @with_setup
 @bulk_options
-@click.option("--from", "step", metavar="STEP", help="Rerun this step and all below it, even if they succeeded.")
+@click.option(
+    "--from",
+    "step",
+    metavar="STEP",
+    shell_complete=complete_steps,
+    help="Rerun this step and all below it, even if they succeeded.",
+)
 @click.option("--fresh", is_flag=True, help="Let tasks forget their checkpoints, and run from scratch.")
 @pass_setup
 def command(setup: Setup, arguments: RunArguments, step: str | None, fresh: bool) -> None:

@@ -72,6 +72,7 @@ COMMANDS = {
     "health": Entry("segue.cli.health", LOOK, "Say whether a worker of this machine is alive."),
     "tokens": Entry("segue.cli.tokens", CARE, "Make and revoke access tokens for the web pages and the API."),
     "audit": Entry("segue.cli.audit", CARE, "List who did what in the web pages and over the API."),
+    "observe": Entry("segue.cli.observe", CARE, "Print a dashboard and alert rules."),
     "retention": Entry("segue.cli.retention", CARE, "Set how long runs are kept."),
     "payloads": Entry("segue.cli.payloads", CARE, "Count and delete values in the payload store."),
     "db": Entry("segue.cli.db", CARE, "Upgrade, check, prune and measure the database."),

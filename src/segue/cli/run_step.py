@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from segue.cli.durations import Duration, duration_option
+from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import Setup, pass_setup, with_setup
 from segue.worker.pushed import How, run_pushed
 from segue.worker.spooled import run_spooled
@@ -36,10 +37,11 @@ from segue.worker.spooled import run_spooled
     help="With --push: how long the database may be away when the step begins or ends.",
 )
 @click.option("--exit-like-task", is_flag=True, help="With --push: exit with 1 if the step did not succeed.")
+@with_log_options
 @pass_setup
 def command(
-    setup: Setup, folder: Path | None, push_id: str | None, grace_seconds: float, patience_seconds: float,
-    exit_like_task: bool,
+    setup: Setup, /, folder: Path | None, push_id: str | None, grace_seconds: float, patience_seconds: float,
+    exit_like_task: bool, log_options: LogOptions,
 ) -> None:  # fmt: skip
     """Run one step, either of two ways. Executors call this in their jobs.
 
@@ -49,6 +51,8 @@ def command(
     With --push, this process begins the attempt in the database, says every half minute that it lives, and reports how
     it ended. -A names the modules that define the task.
 
+    The output of the task goes to stdout, and a line about how the attempt ended to stderr, as in the log of a worker.
+
     \b
     Example:
       segue run-step /shared/segue/segue-agp7q3nmz5ykjlhkx6ptrc2gfa
@@ -56,6 +60,7 @@ def command(
     """
     if (folder is None) == (push_id is None):
         raise click.UsageError("Name either the FOLDER of a spool, or --push ID.")
+    log_options.set_up(forwards=False)  # what the task logs is printed with its output
     if folder is not None:
         setup.import_apps()
         sys.exit(run_spooled(folder, grace_seconds=grace_seconds))

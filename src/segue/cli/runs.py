@@ -17,12 +17,12 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import main_reasons, reason_word, resting
 from segue.cli.rendering import DIM, bar
-from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Run, Segue
 from segue.client.argument_masking import ArgumentMasker
 from segue.client.pages import is_by_failure, place_after
 from segue.client.views import MOST_LOOKED_AT, Reason, RunInfo
+from segue.client.without_secrets import shown_run
 from segue.model import FINAL_STEP_STATUSES, StepStatus, short_id
 from segue.times import ago, duration, full_time
 

@@ -16,8 +16,9 @@ from segue.cli.durations import Duration, duration_option
 from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
-from segue.cli.schedule_looking import local, schedule_record, tick_record, ticks_table
+from segue.cli.schedule_looking import local, ticks_table
 from segue.cli.start import by_name, positional, tell_started
+from segue.client.records import schedule_record, tick_record
 from segue.client.views import ScheduleInfo
 from segue.client.wording import counted
 from segue.errors import ConfigError

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import click
 from rich.table import Table
@@ -18,11 +16,10 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.wording import STYLES, status_text
+from segue.client.records import in_zone, schedule_record, tick_record, tick_times
 from segue.client.views import ScheduleInfo, TickInfo
-from segue.errors import ConfigError
 from segue.model import short_id
 from segue.times import ago, duration
-from segue.timetable.zones import zone_named
 
 TICKS_SHOWN = 5
 ROOM_FOR_BOTH = 100  # columns for the next tick in UTC and in the schedule's own time zone
@@ -166,52 +163,6 @@ def ticks_command(setup: Setup, name: str, limit: int, as_json: bool) -> None:
         put(out, ticks_table(ticks, each.timezone))
 
 
-def schedule_record(each: ScheduleInfo) -> dict[str, Any]:
-    """A schedule as JSON."""
-    return {
-        "name": each.name,
-        "workflow": each.workflow,
-        "arguments": each.arguments,
-        "schedule": each.expression,
-        "description": each.description,
-        "timezone": each.timezone,
-        "starts_at": _iso(each.starts_at),
-        "ends_at": _iso(each.ends_at),
-        "jitter": each.jitter,
-        "overlap": each.overlap,
-        "catch_up": each.catch_up,
-        "catch_up_window": each.catch_up_window,
-        "tags": list(each.tags),
-        "source": each.source,
-        "is_active": each.is_active,
-        "state": each.state,
-        "next_tick": _iso(each.next_tick),
-        "next_tick_local": None if each.next_tick is None else _iso(_there(each.next_tick, each.timezone)),
-        "due_at": _iso(each.due_at),
-        "last": None if each.last is None else tick_record(each.last),
-        "problem": each.problem,
-        "created_at": _iso(each.created_at),
-        "updated_at": _iso(each.updated_at),
-    }
-
-
-def tick_record(tick: TickInfo) -> dict[str, Any]:
-    """A tick as JSON."""
-    return {
-        "tick": _iso(tick.tick),
-        "status": tick.status,
-        "reason": tick.reason,
-        "run": tick.run_id,
-        "run_status": tick.run_status,
-        "decided_at": _iso(tick.decided_at),
-    }
-
-
-def tick_times(tick: datetime, timezone: str) -> dict[str, Any]:
-    """A future tick as JSON."""
-    return {"tick": _iso(tick), "local": _iso(_there(tick, timezone))}
-
-
 def ticks_table(ticks: Sequence[TickInfo], timezone: str) -> Table:
     """Ticks and what happened to them."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=DIM)
@@ -229,7 +180,7 @@ def ticks_table(ticks: Sequence[TickInfo], timezone: str) -> Table:
 
 def local(moment: datetime, timezone: str) -> str:
     """A time as clocks in a zone show it, with the zone's abbreviation."""
-    return f"{_there(moment, timezone):%a %Y-%m-%d %H:%M:%S %Z}"
+    return f"{in_zone(moment, timezone):%a %Y-%m-%d %H:%M:%S %Z}"
 
 
 def _next(each: ScheduleInfo) -> tuple[Text, Text]:
@@ -287,13 +238,3 @@ def _upcoming(ticks: Sequence[datetime], each: ScheduleInfo) -> Table:
 
 def _utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _there(moment: datetime, timezone: str) -> datetime:
-    with contextlib.suppress(ConfigError):  # this machine does not know the zone; the other schedules are still shown
-        return moment.astimezone(zone_named(timezone))
-    return moment
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 
 import click
 from rich.text import Text
@@ -16,13 +17,16 @@ from segue.authoring import declared
 from segue.cli.durations import Duration, duration_option, typed_duration
 from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
+from segue.cli.metrics_options import gauges_of, with_metrics_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_now
 from segue.client import Segue
+from segue.client.metrics import render_metrics
 from segue.client.wording import counted
 from segue.config import without_password
 from segue.errors import StoreUnavailableError
 from segue.loop.companions import companions
+from segue.loop.measuring import measured
 from segue.loop.vitals import reported
 from segue.observing.harmless_log import get_logger
 from segue.scheduler.chores import Chores
@@ -49,6 +53,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 )
 @with_log_options
 @with_health_option
+@with_metrics_option
 @json_option
 @pass_setup
 def command(
@@ -57,6 +62,7 @@ def command(
     patience_seconds: float,
     log_options: LogOptions,
     health: str | None,
+    metrics: str | None,
     as_json: bool,
 ) -> None:
     """Do the chores of a database until stopped: start scheduled runs, rescue lost steps, delete old runs.
@@ -77,7 +83,12 @@ def command(
         for number in _STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, lambda *_: _stop(chores))
-        with companions(), reported(chores.vitals, health):
+        also, gauges = partial(render_metrics, segue, process=False), gauges_of(leads=lambda: chores.is_leading)
+        with (
+            companions(),
+            measured(segue.engine, metrics, also=also, pulse=chores.vitals, gauges=gauges),
+            reported(chores.vitals, health),
+        ):
             _say_ready(segue, as_json=as_json)
             chores.run()
 

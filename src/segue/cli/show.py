@@ -15,20 +15,21 @@ from rich.padding import Padding
 from rich.text import Text
 
 from segue.cli.checkpoints import checkpoints_table
-from segue.cli.completing import complete_runs
+from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.events import detail_text
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.reasons import drawn, main_reasons, reason_text, resting
 from segue.cli.rendering import DIM, details, heading, tree
 from segue.cli.suggestions import suggest
-from segue.cli.values import json_value, run_without_secrets, shown_run, step_without_secrets
 from segue.cli.wording import counts_text, status_text
 from segue.client import Run, Segue
 from segue.client.argument_masking import ArgumentMasker
+from segue.client.masked_views import without_secrets
 from segue.client.records import attempt_record, checkpoint_record, event_record, step_record
 from segue.client.step_tree import grow
 from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
+from segue.client.without_secrets import json_value, shown_run
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.times import clock_time, duration
@@ -51,6 +52,7 @@ STEPS_OF_ONE_NAME = 20
     "--step",
     "step_name",
     metavar="NAME",
+    shell_complete=complete_steps,
     help="Show this step (by name, or by its number) with its arguments, result, attempts, output and checkpoints.",
 )
 @click.option(
@@ -123,15 +125,15 @@ class Look:
     @classmethod
     def at(cls, setup: Setup, segue: Segue, run: Run, masker: ArgumentMasker, *, with_steps: bool = True) -> Look:
         """Read a run now."""
-        info = run.info()
-        steps = all_steps(run) if with_steps else []
+        info = masker.run(run.info())
+        steps = [without_secrets(step) for step in all_steps(run)] if with_steps else []
         counts = run.counts()
         reason = main_reasons(setup, segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
         return cls(segue.engine.store.now(), info, counts, steps, masker, reason)
 
     def picture(self, out: Console, *, show_all: bool) -> RenderableType:
         """The run's heading and the tree of its steps, in the width of this console."""
-        parts: list[RenderableType] = [heading(run_without_secrets(self.masker, self.run), self.counts, self.now)]
+        parts: list[RenderableType] = [heading(self.run, self.counts, self.now)]
         if self.reason is not None:
             look = drawn(self.reason.code)
             line = Text.assemble((f"{look.glyph} ", look.style), reason_text(self.reason))
@@ -155,7 +157,7 @@ def _show_run(
     setup: Setup, segue: Segue, run: Run, *, show_all: bool, with_attempts: bool, as_json: bool
 ) -> None:  # fmt: skip
     look = Look.at(setup, segue, run, ArgumentMasker(segue))
-    attempts = run.attempts() if with_attempts else []
+    attempts = [without_secrets(each) for each in run.attempts()] if with_attempts else []
     events = segue.events.list(run.id, limit=MOST_EVENTS)
     if as_json:
         record = {
@@ -186,17 +188,18 @@ def _show_steps(
     segue: Segue, run: Run, steps: Sequence[StepInfo], attempts: Sequence[AttemptInfo], *, as_json: bool
 ) -> None:  # fmt: skip
     masker = ArgumentMasker(segue)
-    steps = [step_without_secrets(masker, step) for step in steps]
+    steps = [masker.step(step) for step in steps]
+    attempts = [without_secrets(each) for each in attempts]
+    recorded = {step.step: [without_secrets(each) for each in run.step(step.step).checkpoints()] for step in steps}
     if as_json:
         documents = [
             step_record(step) | {"arguments": json_value(step.arguments), "result": json_value(step.result)}
             for step in steps
         ]
-        recorded = [checkpoint_record(each) for step in steps for each in run.step(step.step).checkpoints()]
         attempted = [attempt_record(each) for each in attempts]
-        print_json(
-            {"run": shown_run(masker, run.info()), "steps": documents, "attempts": attempted, "checkpoints": recorded}
-        )
+        checkpoints = [checkpoint_record(each) for those in recorded.values() for each in those]
+        run_now = shown_run(masker, run.info())
+        print_json({"run": run_now, "steps": documents, "attempts": attempted, "checkpoints": checkpoints})
         return
     out = console()
     now = segue.engine.store.now()
@@ -204,10 +207,9 @@ def _show_steps(
         if number:
             out.print()
         put(out, details(step, now))
-        checkpoints = run.step(step.step).checkpoints()
-        if checkpoints:
+        if recorded[step.step]:
             out.print()
-            put(out, checkpoints_table(checkpoints, now))
+            put(out, checkpoints_table(recorded[step.step], now))
         mine = [attempt for attempt in attempts if attempt.step == step.step]
         for attempt in mine:
             out.print()

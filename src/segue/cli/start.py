@@ -19,11 +19,11 @@ from segue.cli.completing import complete_work
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, say_json
-from segue.cli.values import shown_run
 from segue.cli.wording import status_text
 from segue.client import Debounce, Run, Segue
 from segue.client.argument_masking import ArgumentMasker
 from segue.client.debounce import Keep
+from segue.client.without_secrets import shown_run
 from segue.errors import ConfigError, SerializationError
 from segue.model import RunStatus
 from segue.plan.frames import unframed
@@ -219,12 +219,13 @@ def _tell_interrupted(setup: Setup, run: Run, what: str) -> None:
 
 
 def _finish(segue: Segue, run: Run, *, is_over: bool, as_json: bool) -> None:
-    info = run.info()
+    masker = ArgumentMasker(segue)
+    info = masker.run(run.info())
     has_result = is_over and info.status is RunStatus.SUCCEEDED
     result = encode(run.result()) if has_result else ""
     if as_json:
         print_json(
-            shown_run(ArgumentMasker(segue), info)
+            shown_run(masker, info)
             | {"is_new": run.is_new}
             | ({"result": msgspec.Raw(result.encode())} if has_result else {})
         )

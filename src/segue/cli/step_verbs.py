@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 from rich.text import Text
 
-from segue.cli.completing import complete_runs
+from segue.cli.completing import complete_runs, complete_steps
 from segue.cli.options import AnyCallable, Setup, json_option
 from segue.cli.printing import console, print_json
 from segue.cli.wording import status_text
@@ -16,7 +16,7 @@ from segue.client.verbs import Verb, say_to
 from segue.model import RunStatus
 
 run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
-step_argument = click.argument("step")
+step_argument = click.argument("step", shell_complete=complete_steps)
 reason_option = click.option("--reason", metavar="TEXT", help="Why; recorded together with who did it.")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 from rich.table import Table
 from rich.text import Text
@@ -11,7 +9,7 @@ from rich.text import Text
 from segue.authoring import notify, webhook
 from segue.authoring.compose import Element, as_element
 from segue.authoring.secrets import Typed
-from segue.authoring.webhook import WebhookOptions, place_of
+from segue.authoring.webhook import WebhookOptions
 from segue.cli.across import records, with_namespaces
 from segue.cli.application import find_work
 from segue.cli.completing import complete_workflows
@@ -20,9 +18,7 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.usage import Commands
 from segue.cli.wording import STYLES
-from segue.client.views import SubscriptionInfo, arguments_of
-from segue.errors import Abort, PlanError
-from segue.plan import codec
+from segue.client.records import destination, subscription_record
 
 
 @click.group(cls=Commands, short_help="Send notifications of events.")
@@ -145,40 +141,6 @@ def _verb(verb: str, what: str, said: str) -> None:
 _verb("remove", "Remove a subscription; notifications that have started continue.", "is removed")
 _verb("deactivate", "Switch a subscription off; events that happen meanwhile are never sent.", "is inactive")
 _verb("activate", "Switch a subscription on, from now.", "is active")
-
-
-def subscription_record(each: SubscriptionInfo) -> dict[str, Any]:
-    """A subscription as JSON."""
-    return {
-        "name": each.name,
-        "events": list(each.events),
-        "workflow": each.workflow,
-        "to": destination(each),
-        "is_active": each.is_active,
-        "created_at": each.created_at.isoformat(),
-    }
-
-
-def destination(each: SubscriptionInfo) -> str:
-    """The target of a subscription, without its secret parts: a path, a query, a password, an Apprise URL's tokens."""
-    try:
-        nodes = codec.decode(each.target).nodes
-    except PlanError:
-        return "(cannot be read)"
-    return ", ".join(_place(node.task, node.args) for node in nodes if node.task is not None)
-
-
-def _place(task: str, args: str) -> str:
-    try:
-        found = arguments_of(args)
-        if found is None:
-            raise LookupError
-        url = str(found[1].get("url", ""))
-        is_web = url.lower().startswith(("http://", "https://"))
-        place = place_of(url) if is_web else f"{url.partition('://')[0]}://…"
-    except (LookupError, TypeError, AttributeError, Abort):
-        return f"{task.removeprefix('segue.')} (cannot be read)"
-    return f"{task.removeprefix('segue.')} {place}" if url else task
 
 
 def _target(setup: Setup, to: str, headers: tuple[str, ...], secret_env: str | None) -> Element:

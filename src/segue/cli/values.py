@@ -7,25 +7,10 @@ from typing import Any
 
 import msgspec
 
-from segue.client.argument_masking import ArgumentMasker
-from segue.client.records import run_record
-from segue.client.views import RunInfo, StepInfo
 from segue.masking import masked
-from segue.model import StepStatus
 from segue.printable import shortened
 
 SHOWN = 2_000  # characters of a value in a text
-SHOWN_IN_JSON = 100_000
-
-
-def run_without_secrets(masker: ArgumentMasker, run: RunInfo) -> RunInfo:
-    """The run, without the secrets among its arguments."""
-    return msgspec.structs.replace(run, arguments=masker.masked(run.workflow, run.arguments))
-
-
-def step_without_secrets(masker: ArgumentMasker, step: StepInfo) -> StepInfo:
-    """The step, without the secrets among its arguments."""
-    return msgspec.structs.replace(step, arguments=masker.masked(step.task or "", step.arguments))
 
 
 def arguments_text(arguments: Sequence[Any], *, most: int = SHOWN) -> str:
@@ -43,22 +28,9 @@ def masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def shown_run(masker: ArgumentMasker, run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:
-    """A run as a JSON object, without the secrets in its arguments and metadata."""
-    record = run_record(run_without_secrets(masker, run), counts)
-    return record | {"metadata": masked(record["metadata"])}
-
-
 def value_text(value: Any, *, most: int = SHOWN) -> str:
     """A value as JSON; what lies in a payload store is named with its size."""
     return shortened(_text(masked(value)), most)
-
-
-def json_value(value: Any) -> Any:
-    """A value for a JSON document; the beginning of its text if it is longer than SHOWN_IN_JSON."""
-    shown = masked(value)
-    text = msgspec.json.encode(shown).decode()
-    return shown if len(text) <= SHOWN_IN_JSON else f"{text[:SHOWN_IN_JSON]}… ({len(text):,} characters)"
 
 
 def _text(value: Any) -> str:

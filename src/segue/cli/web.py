@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -184,17 +184,18 @@ def with_web_option(function: AnyCallable) -> AnyCallable:
 
 
 @contextlib.contextmanager
-def pages_beside(segue: Segue, port: int | None) -> Iterator[str | None]:
-    """Serve the pages in a thread, if a port is given. Yields their address. Raises ConfigError."""
+def pages_beside(segue: Segue, port: int | None, say: Callable[[str], object]) -> Iterator[None]:
+    """Serve the pages in a thread, if a port is given, and say where. Raises ConfigError."""
     if port is None:
-        yield None
+        yield
         return
     try:
         from segue.web.serve import served_locally  # noqa: PLC0415 - optional packages
     except ModuleNotFoundError as error:
         raise ConfigError(MISSING) from error
     with served_locally(segue, port=port) as address:
-        yield address
+        say(f"web pages at {address}")
+        yield
 
 
 def address_of(host: str, port: int, *, is_tls: bool = False) -> str:

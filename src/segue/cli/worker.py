@@ -21,6 +21,7 @@ from segue.cli.completing import complete_queues
 from segue.cli.durations import Duration, duration_option
 from segue.cli.health_options import with_health_option
 from segue.cli.logging_options import LogOptions, with_log_options
+from segue.cli.metrics_options import gauges_of, with_metrics_option
 from segue.cli.options import AnyCallable, Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, print_line, say_now
 from segue.client import Segue
@@ -29,6 +30,7 @@ from segue.client.wording import counted
 from segue.config import without_password
 from segue.logs.setting import log
 from segue.loop.companions import companions
+from segue.loop.measuring import measured
 from segue.loop.vitals import reported
 from segue.model import DEFAULT_QUEUE
 from segue.scheduler.chores import Chores
@@ -161,6 +163,7 @@ def with_worker_arguments(function: AnyCallable) -> AnyCallable:
 @with_worker_arguments
 @with_log_options
 @with_health_option
+@with_metrics_option
 @click.option("--burst", is_flag=True, help="Stop when nothing is left to do, including timers. Does no chores.")
 @duration_option(
     "--max-idle",
@@ -172,8 +175,9 @@ def with_worker_arguments(function: AnyCallable) -> AnyCallable:
 @json_option
 @pass_setup
 def command(
-    setup: Setup, /, log_options: LogOptions, health: str | None, burst: bool, as_json: bool, **worker_arguments: Any
-) -> None:
+    setup: Setup, /, log_options: LogOptions, health: str | None, metrics: str | None, burst: bool, as_json: bool,
+    **worker_arguments: Any,
+) -> None:  # fmt: skip
     """Run steps until stopped.
 
     SIGTERM, Ctrl-C or a closed terminal (SIGHUP) is a warm stop: running steps may finish within the grace period, and
@@ -198,10 +202,13 @@ def command(
         with contextlib.ExitStack() as beside_it:
 
             def begin() -> None:
+                chores = None if burst or hired.no_chores else Chores(segue.engine)
+                gauges = gauges_of(worker, banner.options, leads=lambda: chores is not None and chores.is_leading)
+                beside_it.enter_context(measured(segue.engine, metrics, pulse=worker.vitals, gauges=gauges))
                 beside_it.enter_context(reported(worker.vitals, health))
                 (banner.print_json if as_json else banner.print)()
-                if not (burst or hired.no_chores):
-                    beside_it.enter_context(Chores(segue.engine))
+                if chores is not None:
+                    beside_it.enter_context(chores)
                     beside_it.enter_context(companions())
 
             forced = work(worker, on_ready=begin)

@@ -1,6 +1,7 @@
-"""Hides the secrets among the arguments of runs and steps, which are stored by position or by name.
+"""Hides the secrets among the arguments and results of runs and steps, as the code that made them declares them.
 
-An argument is secret if its parameter is annotated with `Secret`, or has the name of a secret (see `segue.masking`).
+An argument is secret if its parameter is annotated with `Secret`, or has the name of a secret (see `segue.masking`). A
+result is secret if the return annotation is `Secret[...]`; the values in any other result are by the names of its keys.
 The parameters are those of the code that this process has imported, otherwise those that workers have stored in the
 database. Where neither knows the task or workflow, only arguments that are given by name are recognized.
 """
@@ -14,7 +15,9 @@ import msgspec
 
 from segue.authoring import declared
 from segue.authoring.describing.describe import describe
+from segue.client.masked_views import without_secrets
 from segue.client.segue import Segue
+from segue.client.views import RunInfo, StepInfo
 from segue.masking import HIDDEN, is_secret_name, masked
 
 _REST = "var_positional"
@@ -31,7 +34,7 @@ class ArgumentMasker:
 
     def __init__(self, segue: Segue) -> None:
         self._segue = segue
-        self._stored: dict[str, Mapping[str, Any]] | None = None
+        self._stored: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None
         self._parameters: dict[str, _Parameters] = {}
 
     def masked(self, work: str, arguments: Sequence[Any] | None) -> list[Any] | None:
@@ -40,19 +43,40 @@ class ArgumentMasker:
             return None
         known = self._parameters.get(work)
         if known is None:
-            known = self._parameters[work] = _Parameters(self._schema_of(work))
+            known = self._parameters[work] = _Parameters(self._schemas_of(work)[0])
         args, kwargs = arguments
         shown = [HIDDEN if known.hides_at(index, value) else masked(value) for index, value in enumerate(args)]
         return [shown, masked(kwargs, {name for name in kwargs if known.hides(name)})]
 
-    def _schema_of(self, work: str) -> Mapping[str, Any]:
+    def masked_result(self, work: str, result: Any) -> Any:
+        """A copy of the result of a task or workflow of this name, without secrets."""
+        if result is None:
+            return None
+        return HIDDEN if self._schemas_of(work)[1].get("writeOnly") is True else masked(result)
+
+    def run(self, run: RunInfo) -> RunInfo:
+        """A run as it is shown: without the secrets in its arguments, its metadata and its error."""
+        return msgspec.structs.replace(without_secrets(run), arguments=self.masked(run.workflow, run.arguments))
+
+    def step(self, step: StepInfo) -> StepInfo:
+        """A step as it is shown: without the secrets in its arguments, its result, its metadata and its error."""
+        shown = without_secrets(step)
+        if step.arguments is None and step.result is None:
+            return shown
+        task = step.task or ""
+        return msgspec.structs.replace(
+            shown, arguments=self.masked(task, step.arguments), result=self.masked_result(task, step.result)
+        )
+
+    def _schemas_of(self, work: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Those of its parameters and of its result."""
         found = declared.tasks.get(work) or declared.workflows.get(work)
         if found is not None:
-            schema: Mapping[str, Any] = msgspec.json.decode(describe(found).parameters)
-            return schema
+            described = describe(found)
+            return msgspec.json.decode(described.parameters), msgspec.json.decode(described.result)
         if self._stored is None:
-            self._stored = {each.name: each.parameters for each in self._segue.definitions()}
-        return self._stored.get(work, {})
+            self._stored = {each.name: (each.parameters, each.result) for each in self._segue.definitions()}
+        return self._stored.get(work, ({}, {}))
 
 
 class _Parameters:

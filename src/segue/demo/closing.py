@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +59,21 @@ def print_ending(console: Console, findings: Findings, ending: Ending) -> None:
 def print_commands(console: Console, run_id: str, database: str) -> None:
     """Print the commands that show a run."""
     option = database_option(database)
+    segue = program()
     console.print(Text("Look further", style="dim"))
-    for command in (f"segue show {run_id}", f"segue explain {run_id}", "segue runs"):
-        console.print(Text(f"  {command} {option}".rstrip()), soft_wrap=True)
+    for command in (f"show {run_id}", f"explain {run_id}", "runs"):
+        console.print(Text(f"  {segue} {command} {option}".rstrip()), soft_wrap=True)
     console.print(Text("In the browser", style="dim"))
-    console.print(Text(f"  segue web {option}".rstrip()), soft_wrap=True)
+    console.print(Text(f"  {segue} web {option}".rstrip()), soft_wrap=True)
     console.print(Text(f"  then open {WEB_ADDRESS}runs/{run_id}"), soft_wrap=True)
+
+
+def program() -> str:
+    """What is typed for `segue` here: its path, if it lies in an environment that is not active."""
+    own = Path(sys.executable).with_name("segue")
+    if shutil.which("segue") is not None or not own.exists():
+        return "segue"
+    return shlex.quote(min(str(own), os.path.relpath(own), key=len))
 
 
 def _figures(findings: Findings) -> Text:

@@ -10,6 +10,12 @@ from typing import Any
 import msgspec
 
 from segue.engine.act import Act
+from segue.observing.metrics import registry
+
+ALERTS = frozenset(
+    {"run.deadline", "run.late_start", "run.late_end", "step.late_start", "step.late_end", "step.schedule_to_start"}
+)
+"""The kinds of events that metrics count as alerts."""
 
 
 def record_event(
@@ -25,5 +31,7 @@ def record_event(
     act.tx.later(
         "insert_event", id=id_, at=act.now, kind=kind, run_id=run_id, step=step, detail=text, namespace=namespace
     )  # fmt: skip
+    if kind in ALERTS:
+        act.count(registry.ALERTS, kind)
     if act.journal is not None:
         act.journal.note(kind, run_id, step, detail=text, event_id=id_)

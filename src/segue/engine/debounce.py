@@ -87,7 +87,7 @@ class OpenDebounce(msgspec.Struct, frozen=True):
     workflow: str
     plan: str | None  # JSON; None: the workflow must be called
     keep: Keep
-    arguments: list[msgspec.Raw]  # JSON [args, kwargs] of each start, in order
+    arguments: list[msgspec.Raw]  # JSON [args, kwargs] of each start, in order; none if the plan has them
     terms: RunTerms | None  # of the first start, if the workflow must be called
 
 
@@ -232,7 +232,7 @@ def close_debounce(act: Act, run_id: str) -> OpenDebounce | None:
     workflow, plan, keep, older, text = rows[0]
     terms = None if text is None else _terms_decoder.decode(text)
     starts = [raw for _, raw in _starts_decoder.decode(older or "[]")]  # collected by an older version
-    if keep == Keep.ALL:
+    if keep == Keep.ALL or plan is None:
         starts += [msgspec.Raw(row[0].encode()) for row in act.tx.all("starts_of_debounce", run_id=run_id)]
     return OpenDebounce(run_id, workflow, plan, Keep(keep), starts, terms)
 

@@ -39,6 +39,7 @@ from segue.engine.limiting import admission
 from segue.engine.limiting.admit_apart import admit_apart
 from segue.engine.limiting.places import LimitKey
 from segue.engine.lives import WorkerLives
+from segue.engine.measuring import count_ended, measured_turn
 from segue.engine.parts import Part, do_part
 from segue.engine.record import Recorded
 from segue.engine.reopening.ahead import BufferedWrites, FreshReads, LargeRun, write_ahead
@@ -50,7 +51,7 @@ from segue.engine.start import NewRun, rows_of, start_runs
 from segue.engine.stored import storable
 from segue.engine.turn import Turn
 from segue.engine.turn_memory import TurnMemory
-from segue.engine.turn_request import TurnRequest, TurnResult
+from segue.engine.turn_request import TurnRequest, TurnResult, recorded_by
 from segue.engine.unfinished import ForkLeft, HalfFork, UnfinishedRun, unfinished_runs
 from segue.engine.verbs import Done
 from segue.errors import (
@@ -62,6 +63,7 @@ from segue.errors import (
     StoreUnavailableError,
 )
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
+from segue.observing.metrics.meter import metering
 from segue.observing.once import Once
 from segue.payloads.keeping import Payloads
 from segue.plan.graph import Plan
@@ -146,14 +148,18 @@ class Engine(WorkerLives):
 
     def turn(self, worker: WorkerIdentity, request: TurnRequest) -> TurnResult:
         """One turn of a worker. It is not repeated here: the worker itself repeats what is still unreported."""
+
+        def take() -> TurnResult:
+            return self._with_payloads(lambda: Turn(self.store, worker, request, self._memory, self.watch).take())
+
         try:
-            result = self._with_payloads(lambda: Turn(self.store, worker, request, self._memory, self.watch).take())
+            result = take() if metering.meter is None else measured_turn(take, request)
         except Exception as error:
             if not isinstance(error, PASSING_ERRORS):
                 self.tally.forget()
             raise
         if request.outcomes or request.recorded:
-            self._count(request, result)
+            self.tally.ended(recorded_by(request, result), self.store.now())
         if result.needed is not None:
             with suppress(StoreBusyError):  # then the next turn says so
                 at_hand.fetch(self.payloads, result.needed)
@@ -163,16 +169,6 @@ class Engine(WorkerLives):
             self._admit_missed(result.missed)
         return result
 
-    def _count(self, request: TurnRequest, result: TurnResult) -> None:
-        """Count what the turn recorded. What comes back is counted when it is recorded."""
-        if result.lease_lost:
-            return
-        back = {(outcome.run_id, outcome.step, outcome.attempt) for outcome in (*result.outcomes, *result.left)}
-        ended = [*request.outcomes, *request.recorded]
-        if back:
-            ended = [outcome for outcome in ended if (outcome.run_id, outcome.step, outcome.attempt) not in back]
-        self.tally.ended(ended, self.store.now())
-
     def report(self, outcomes: Sequence[Outcome], *, by: str) -> Recorded:
         """Record the outcomes of attempts that this process did not get through a claim.
 
@@ -181,7 +177,9 @@ class Engine(WorkerLives):
         lost connection.
         """
         plans = read_large_plans(self.store, outcomes, self.store.now())
-        return self.act(report, outcomes, by=by, plans=plans).recorded
+        recorded = self.act(report, outcomes, by=by, plans=plans).recorded
+        count_ended(outcomes)
+        return recorded
 
     def exchange(
         self, outcomes: Sequence[Outcome] = (), *, dispatch: Dispatch, by: str, freed: int = 0,
@@ -205,6 +203,7 @@ class Engine(WorkerLives):
     ) -> Exchanged:  # fmt: skip
         runs = sorted({outcome.run_id for outcome in outcomes if outcome.run_id not in self._memory.begun})
         before: Exchanged | None = None
+        given = outcomes
         memory = self._memory.sending_of(dispatch.prefix)
         if not freed and also is None and may_be_plain(self.store, self.watch, outcomes, dispatch, memory):
             with suppress(StoreUnavailableError, StoreConflictError, StoreReadOnlyError):  # then `act` tries again
@@ -213,6 +212,7 @@ class Engine(WorkerLives):
                 )  # fmt: skip
                 self._memory.begun.add_all(runs)
                 if not outcomes:
+                    count_ended(given)
                     return before
         plans = read_large_plans(self.store, outcomes, self.store.now())
         runs = [run_id for run_id in runs if run_id not in self._memory.begun]
@@ -220,6 +220,7 @@ class Engine(WorkerLives):
             exchange, outcomes, dispatch, by=by, memory=memory, freed=freed, first_of=runs, plans=plans, also=also
         )  # fmt: skip
         self._memory.begun.add_all(runs)
+        count_ended(given)
         return taken if before is None else together(before, taken)
 
     def is_final(self, run_id: str) -> bool:

@@ -17,6 +17,7 @@ from segue.engine.stored import arguments_of, error_of, failure_of, names_of, ob
 from segue.masking import masked_text
 from segue.model import ErrorInfo, RunStatus, StepStatus
 from segue.observing.journal import Journal, RawEvent
+from segue.observing.metrics import registry
 from segue.observing.observers import Event
 from segue.plan.namespaces import bare, namespace_of, prefix_of
 from segue.store.protocol import Finish, Store, Transaction
@@ -53,6 +54,7 @@ def note_run_end(act: Act, run_id: str, status: str, error: str | None = None) -
 
 def note_retry(act: Act, run_id: str, step: int, attempt: int, error: str | None, after_seconds: float = 0.0) -> None:
     """Note that an attempt failed or was lost, and that another one will follow."""
+    act.count(registry.RETRIES)
     if act.journal is not None:
         detail = _encode({"after_seconds": round(after_seconds, 3)}).decode()
         act.journal.note("step.retrying", run_id, step, attempt, error=error, detail=detail)

@@ -28,6 +28,7 @@ from segue.engine.payload_uses import use_results
 from segue.engine.record import Recorded
 from segue.engine.watch import Watch
 from segue.model import Outcome, StepStatus, Verdict
+from segue.observing.metrics.meter import metering
 from segue.store.protocol import Finish, Later, Store
 
 _SUCCEEDED = Verdict.SUCCEEDED.value
@@ -128,6 +129,8 @@ def heard_of(
 ) -> tuple[Sequence[Outcome], Sequence[Outcome], int, Sequence[str]]:
     """What was recorded, what was left, how many steps became claimable, and which runs ended."""
     count, started, ended, done = next(iter(finished.rows()), _NOTHING) if finished is not None else _NOTHING
+    if metering.meter is not None:
+        metering.runs_ended(ended)
     if count == len(outcomes):
         return outcomes, (), started, ended
     recorded = set(done)

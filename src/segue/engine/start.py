@@ -18,8 +18,10 @@ from segue.engine.propagate import Propagation
 from segue.engine.rows import PlanRows, RowContext, insert_steps, plan_rows
 from segue.errors import StoreConflictError
 from segue.model import RUN
+from segue.observing.metrics import registry
 from segue.plan.graph import LimitUse, Plan, RunTerms
 from segue.plan.lanes import limit_key
+from segue.plan.namespaces import bare
 from segue.store.protocol import Row, Transaction
 
 _NO_TERMS = RunTerms()
@@ -52,6 +54,7 @@ def start_runs(
     fresh = [run for run, id_ in zip(runs, ids, strict=True) if run.id == id_]
     put_labels(act.tx, [row for run in fresh for row in labels_of_plan(run.plan, run_id=run.id)])
     for run in fresh:
+        act.count(registry.RUNS_STARTED, bare(run.plan.name))
         if run.plan.terms is not None and run.plan.terms.run_at is not None:
             act.tx.later("set_run_at", run_id=run.id, run_at=run.plan.terms.run_at)
     _write_steps(act, [(run.id, run.plan, made[run.id]) for run in fresh])
@@ -66,11 +69,17 @@ def rows_of(context: RowContext, runs: Sequence[NewRun]) -> dict[str, PlanRows]:
     return {run.id: _rows(context, run.id, run.plan) for run in runs}
 
 
-def insert_run(act: Act, run: NewRun) -> None:
-    """Insert a run that gets its steps later, by `write_steps`; until then it waits for nothing and cannot end."""
+def insert_run(act: Act, run: NewRun) -> str:
+    """Insert a run that gets its steps later, by `write_steps`; until then it waits for nothing and cannot end.
+
+    Returns its id; if its key was taken, that of the older run.
+    """
     context = RowContext.at(act.now, act.tx)
-    act.tx.each("insert_runs", [_run_row(context.moment, run, _rows(context, run.id, run.plan))])
-    put_labels(act.tx, labels_of_plan(run.plan, run_id=run.id))
+    [id_] = _insert(act.tx, [run], [_run_row(context.moment, run, _rows(context, run.id, run.plan))])
+    if id_ == run.id:
+        act.count(registry.RUNS_STARTED, bare(run.plan.name))
+        put_labels(act.tx, labels_of_plan(run.plan, run_id=run.id))
+    return id_
 
 
 def write_steps(act: Act, run_id: str, plan: Plan) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from segue.model import ErrorInfo, FailureInfo
 from segue.plan.codec import UNREADABLE, unreadable
-from segue.store.protocol import Transaction
+from segue.store.protocol import Conversions, Transaction
 
 UNREADABLE_TYPE = "Unreadable"
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def length_of(value: Any) -> float | None:
     return value if isinstance(value, (int, float)) else None
 
 
-def moment_of(tx: Transaction, value: Any) -> datetime | None:
+def moment_of(tx: Conversions, value: Any) -> datetime | None:
     """A time; None if there is none, or the value is not a time."""
     try:
         return tx.datetime(value)

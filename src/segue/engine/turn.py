@@ -8,7 +8,9 @@ rescued when it expires.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from segue.engine.act import Act
 from segue.engine.at_hand import PayloadsNeeded
@@ -31,6 +33,7 @@ from segue.engine.turn_request import TurnRequest, TurnResult, together
 from segue.engine.watch import Watch
 from segue.errors import PASSING_ERRORS
 from segue.model import ErrorInfo, Job, Outcome, Verdict
+from segue.observing.metrics.meter import metering
 from segue.store.protocol import Later, Store, Transaction
 
 TIMERS_AT_ONCE = 1000
@@ -152,7 +155,7 @@ class Turn:
             self._memory.unsaid.update(dict.fromkeys(new, self._store.now()))
             new, result.unsaid = [], True
         self._memory.remember_children(rows)
-        assembly = Assembly(rows, exchanged.results)
+        assembly = Assembly(rows, exchanged.results, waited=self._stopwatch())
         made: tuple[list[Job], list[Outcome]] | None = None
         try:
             if not (new or is_more or assembly.needs_database):
@@ -255,7 +258,7 @@ class Turn:
             if request.apart:
                 self._apart = rows
             else:
-                result.jobs, result.outcomes = Assembly(rows, recorded.results).jobs(act.tx)
+                result.jobs, result.outcomes = Assembly(rows, recorded.results, waited=self._stopwatch()).jobs(act.tx)
             if act.journal is not None:
                 note_starts(act.journal, [(job.run_id, job.step, job.attempt) for job in result.jobs])
         result.again |= claim.is_full or claim.look_again
@@ -286,6 +289,18 @@ class Turn:
             else:
                 self._result.jobs += jobs
                 self._result.outcomes += outcomes
+
+    def _stopwatch(self) -> Callable[[Any], float] | None:
+        """What says how long ago a step became ready, if metrics or traces want to know."""
+        if metering.meter is None:
+            return None
+        now, read = self._store.now(), self._store.conversions
+
+        def waited(ready_at: Any) -> float:
+            moment = moment_of(read, ready_at)
+            return 0.0 if moment is None else max((now - moment).total_seconds(), 0.0)
+
+        return waited
 
     def _of_free_runs(self, tx: Transaction) -> list[Outcome]:
         """The outcomes except those of runs that another transaction holds, which are left. It does not wait."""

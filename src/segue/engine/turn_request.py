@@ -59,3 +59,14 @@ def together(first: TurnResult, then: TurnResult) -> TurnResult:
         missed=first.missed | then.missed, unsaid=first.unsaid or then.unsaid, look_seconds=then.look_seconds,
         needed=first.needed or then.needed,
     )  # fmt: skip
+
+
+def recorded_by(request: TurnRequest, result: TurnResult) -> list[Outcome]:
+    """The outcomes that a turn recorded: those of its request, without those that come back."""
+    if result.lease_lost:
+        return []
+    back = {(outcome.run_id, outcome.step, outcome.attempt) for outcome in (*result.outcomes, *result.left)}
+    ended = [*request.outcomes, *request.recorded]
+    return (
+        [outcome for outcome in ended if (outcome.run_id, outcome.step, outcome.attempt) not in back] if back else ended
+    )

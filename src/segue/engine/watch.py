@@ -21,6 +21,7 @@ from segue.engine.ids import Ids, process_ids
 from segue.engine.notes import describe
 from segue.engine.subscriptions import Subscribed, active, start_notifications
 from segue.observing.journal import Journal
+from segue.observing.metrics.meter import metering
 from segue.observing.observers import observers
 from segue.store.protocol import Store, Transaction
 
@@ -63,7 +64,11 @@ class Watch:
         return start_notifications(act, self._subscribed, wanted) if wanted else 0
 
     def publish(self, act: Act) -> None:
-        """Pass the events to the observers of this process, and failures to its log, after the commit."""
+        """Pass the events to the observers of this process, and failures to its log, and count, after the commit."""
+        if metering.meter is not None:
+            metering.runs_ended(act.ended_runs)
+            for metric, values in act.counts:
+                metering.add(metric, *values)
         if act.failed_runs:
             # `logging` takes milliseconds to import, and is needed only after an error.
             from segue.observing.failed_runs import say_failed  # noqa: PLC0415

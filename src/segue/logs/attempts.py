@@ -1,4 +1,4 @@
-"""A line in the log for the end of each attempt, and for each run that failed.
+"""A line in the log for the end of each attempt, and its place in the metrics.
 
 Promise: it never raises, and costs a worker a fraction of a microsecond for each step whose line is not wanted.
 """
@@ -13,6 +13,8 @@ from typing import Any
 
 from segue.logs.formats import ATTEMPTS
 from segue.model import Attempt, Job, Outcome, Progress, Verdict
+from segue.observing.metrics import registry
+from segue.observing.metrics.meter import metering
 
 logger = logging.getLogger(ATTEMPTS)
 logger.addHandler(logging.NullHandler())  # a program without a log of its own prints nothing
@@ -40,12 +42,14 @@ class AttemptLog:
     """
 
     def __init__(self) -> None:
-        self._tasks: dict[Attempt, tuple[str, str]] = {}  # the task and the step of each
+        self._tasks: dict[Attempt, tuple[str, str, str]] = {}  # the task, the step and the queue of each
 
     def began(self, jobs: Iterable[Job]) -> None:
         """These attempts are in the pool now."""
         for job in jobs:
-            self._tasks[job.run_id, job.step, job.attempt] = (job.task, job.name)
+            self._tasks[job.run_id, job.step, job.attempt] = (job.task, job.name, job.queue)
+            if metering.meter is not None:
+                metering.observe(registry.WAIT_SECONDS, job.queue, amount=job.waited)
 
     def ended(self, news: Sequence[Outcome | Progress]) -> None:
         """These attempts came back; progress is not said."""
@@ -53,11 +57,22 @@ class AttemptLog:
         for outcome in news:
             if isinstance(outcome, Progress):
                 continue
-            task, step = self._tasks.pop((outcome.run_id, outcome.step, outcome.attempt), ("", f"#{outcome.step}"))
+            task, step, queue = self._tasks.pop(
+                (outcome.run_id, outcome.step, outcome.attempt), ("", f"#{outcome.step}", "")
+            )
+            if metering.meter is not None:
+                _count(outcome, task or "unknown", queue)
             level, words = _WORDS.get(outcome.verdict, (logging.INFO, "ended after"))
             if level >= lowest:
                 with suppress(Exception):  # a handler of the user raised, or a full disk
                     logger.handle(_record(outcome, task or step, step, level, words))
+
+
+def _count(outcome: Outcome, task: str, queue: str) -> None:
+    is_recorded = outcome.verdict == Verdict.RECORDED
+    metering.attempt_ended(task, queue, "succeeded" if is_recorded else str(outcome.verdict), outcome.seconds)
+    if is_recorded:  # in its own process, which does not say whether the run ended with it
+        metering.runs_ended([outcome.run_id])
 
 
 def _record(outcome: Outcome, task: str, step: str, level: int, words: str) -> logging.LogRecord:
@@ -72,6 +87,7 @@ def _record(outcome: Outcome, task: str, step: str, level: int, words: str) -> l
     }  # fmt: skip
     if error is not None:
         fields["msg"] += f": {error.type}: {error.message}"
-        fields["exc_text"] = error.traceback.rstrip() or None
+        if outcome.verdict != Verdict.SKIPPED:  # to skip is no fault, and its message says why
+            fields["exc_text"] = error.traceback.rstrip() or None
         fields["error"] = error.type
     return logging.makeLogRecord(fields)

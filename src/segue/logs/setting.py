@@ -37,8 +37,10 @@ class Log:
         """The lowest level of what child processes forward; None if there is no log to which they could."""
         return self._level
 
-    def set_up(self, level: str, *, form: str = "text", handler: logging.Handler | None = None) -> None:
-        """Log to stderr, or to this handler, from this level on.
+    def set_up(
+        self, level: str, *, form: str = "text", handler: logging.Handler | None = None, forwards: bool = True
+    ) -> None:  # fmt: skip
+        """Log to stderr, or to this handler, from this level on. Child processes forward what tasks log, if wanted.
 
         The root logger takes INFO in any case, because that is kept with the output of each attempt.
         """
@@ -52,7 +54,7 @@ class Log:
         root.addHandler(handler)
         root.setLevel(min(number, logging.INFO))
         ours.setLevel(number)
-        self._use(number)
+        self._use(number if forwards else None)
 
     def take_down(self) -> None:
         """Undo `set_up`, for a process that goes on without this log."""
@@ -96,7 +98,7 @@ class Log:
         except Exception:  # noqa: BLE001 - a handler of the user, or a record that the task made up
             return
 
-    def _use(self, level: int) -> None:
+    def _use(self, level: int | None) -> None:
         self._level = level
         self._handlers = frozenset(
             handler for logger in (logging.getLogger(), *_named_loggers()) for handler in logger.handlers

@@ -4,4 +4,5 @@
 `wakeups`     notifications from other processes, through the database
 `companions`  what runs beside the chores, for executors whose workers must be followed
 `self_pipe`   a wait that a signal handler or another thread can end
+`vitals`      how the process is, for `probes` and for `systemd`; `measuring` serves its metrics
 """

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Protocol
 
-from segue.loop.probes import Probes
+from segue.loop.probes import probes
 from segue.loop.systemd import Systemd
 
 LIVE_SECONDS = 120.0
@@ -55,6 +55,11 @@ class Pulse:
         """The database has done what it was asked."""
         self._came_round_at = self._answered_at = self._clock()
 
+    @property
+    def answer_age_seconds(self) -> float:
+        """How long ago the database last did what it was asked."""
+        return self._clock() - self._answered_at
+
     def live(self) -> list[str]:
         """Whether the loop goes round."""
         seconds = self._clock() - self._came_round_at
@@ -62,7 +67,7 @@ class Pulse:
 
     def ready(self) -> list[str]:
         """Whether it also reaches the database, and what else it needs."""
-        seconds = self._clock() - self._answered_at
+        seconds = self.answer_age_seconds
         silent = (
             []
             if seconds <= self._stale_seconds
@@ -82,6 +87,6 @@ def reported(vitals: Vitals, address: str | None = None) -> Iterator[None]:
     """
     with ExitStack() as stack:
         if address is not None:
-            stack.enter_context(Probes(address, vitals.live, vitals.ready))
+            stack.enter_context(probes(address, vitals.live, vitals.ready))
         stack.enter_context(Systemd(vitals.live))
         yield

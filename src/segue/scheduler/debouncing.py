@@ -1,8 +1,9 @@
 """Starts the runs of debounces whose window has passed.
 
 A debounce that keeps all starts of a workflow needs the workflow's code: it is called with the list of arguments of all
-starts. Every other debounce stores the plan that it starts. The code is called outside of any transaction, on a closed
-debounce, in a separate thread (`user_calls`). The result of a slow call is collected later; no other debounce waits for
+starts. So does a start by a process without the code (`engine.deferred`), with the arguments of that start. Every other
+debounce stores the plan that it starts. The code is called outside of any transaction, on a closed debounce, in a
+separate thread (`user_calls`). The result of a slow call is collected later; no other debounce waits for
 it.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -56,7 +58,7 @@ def start_due_debounces(engine: Engine) -> int:
     aside = engine.stepped_back.of(CHORE)
     with engine.reading() as tx:
         due = debounces.due_debounces(
-            tx, now, known=known_workflows(engine), limit=DEBOUNCES_AT_ONCE + len(waiting) + len(aside)
+            tx, now, known=_known(engine), limit=DEBOUNCES_AT_ONCE + len(waiting) + len(aside)
         )  # fmt: skip
     for run_id in waiting.keys() - set(due) - set(aside):
         del waiting[run_id]  # another process started it, or ended its run
@@ -123,8 +125,13 @@ def _start_unless_held(act: Act, debounce: OpenDebounce, plan: Plan) -> bool:
     return debounces.start_debounce(act, debounce, plan)
 
 
+def _known(engine: Engine) -> list[str]:
+    """The stored names of what this process can call."""
+    return known_workflows(engine) + [engine.stored(name) for name in sorted(declared.tasks)]
+
+
 def _needs_code(debounce: OpenDebounce) -> bool:
-    return debounce.keep is debounces.Keep.ALL and debounce.plan is None
+    return debounce.plan is None
 
 
 def _items(debounce: OpenDebounce) -> list[msgspec.Raw]:
@@ -145,9 +152,14 @@ def _kept(debounce: OpenDebounce) -> Plan:
 
 
 def _called(debounce: OpenDebounce) -> Plan:
-    workflow = declared.find_workflow(bare(debounce.workflow))
-    values = [decode(bytes(item).decode()) for item in _items(debounce)]
-    args, kwargs = workflow.converters.apply(workflow.name, [values], {})
-    plan = to_plan(workflow, *args, **kwargs)
+    name = bare(debounce.workflow)
+    work: Any = declared.tasks[name] if name in declared.tasks else declared.find_workflow(name)
+    if debounce.keep is debounces.Keep.ALL:
+        args: list[Any] = [[decode(bytes(item).decode()) for item in _items(debounce)]]
+        kwargs: dict[str, Any] = {}
+    else:
+        args, kwargs = decode(bytes(debounce.arguments[0]).decode())
+    args, kwargs = work.converters.apply(work.name, args, kwargs)
+    plan = to_plan(work, *args, **kwargs)
     plan = plan if debounce.terms is None else with_terms(plan, debounce.terms)
     return plan_in(plan, namespace_of(debounce.workflow))

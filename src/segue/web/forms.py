@@ -7,8 +7,6 @@ to where the person was, with a line that says what happened.
 from __future__ import annotations
 
 import functools
-import types
-import typing
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -116,25 +114,33 @@ def fields_of(operation: Operation) -> list[Field]:
 
 
 def _field(each: msgspec.structs.FieldInfo) -> Field:
-    kind, options = _kind(each.type)
+    kind, options = _kind(msgspec.inspect.type_info(each.type))
+    if options and not each.required:
+        options = ("", *options)
     label = each.encode_name.replace("_", " ")
     return Field(each.encode_name, label, kind, each.required, options, HINTS.get(kind, ""))
 
 
-def _kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        given = [each for each in typing.get_args(annotation) if each is not type(None)]
-        annotation = given[0] if len(given) == 1 else Any
-    if typing.get_origin(annotation) is typing.Literal:
-        return "select", tuple(str(each) for each in typing.get_args(annotation))
-    match annotation:
-        case _ if annotation is bool:
-            return "checkbox", ()
-        case _ if annotation in (int, float):
-            return "number", ()
-        case _ if annotation is str:
-            return "text", ()
-        case _ if typing.get_origin(annotation) in (list, tuple):
-            return "lines", ()
-        case _:
-            return "json", ()
+def _kind(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
+    """How a person fills in a value of this type, and among what they choose."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _kind(info.type)
+    if isinstance(info, msgspec.inspect.UnionType):
+        given = [each for each in info.types if not isinstance(each, msgspec.inspect.NoneType)]
+        return _kind(given[0]) if len(given) == 1 else ("json", ())
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return "select", tuple(str(each) for each in info.values)
+    if isinstance(info, msgspec.inspect.EnumType):
+        return "select", tuple(str(each.value) for each in info.cls)
+    for kinds, field in _FIELDS:
+        if isinstance(info, kinds):
+            return field, ()
+    return "json", ()
+
+
+_FIELDS: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((msgspec.inspect.BoolType,), "checkbox"),
+    ((msgspec.inspect.IntType, msgspec.inspect.FloatType), "number"),
+    ((msgspec.inspect.StrType, msgspec.inspect.DateTimeType), "text"),
+    ((msgspec.inspect.ListType, msgspec.inspect.VarTupleType), "lines"),
+)

@@ -32,7 +32,7 @@ from segue.web.site import Settings
 OPERATIONS: dict[str, Operation] = {}
 """Every operation, by name. `segue.web.api` imports the modules that define them."""
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
+_PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
 @dataclass
@@ -50,6 +50,11 @@ class Call:
     def actor(self) -> str:
         """The caller, as stored with what they change."""
         return self.identity.name
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The header `Idempotency-Key`: a request that is repeated with it is done once."""
+        return self.headers.get("idempotency-key") or None
 
     @functools.cached_property
     def masker(self) -> ArgumentMasker:
@@ -85,6 +90,11 @@ class Operation:
     def description(self) -> str:
         """Its docstring."""
         return inspect.cleandoc(self.function.__doc__ or "")
+
+    @property
+    def template(self) -> str:
+        """Its path, with only the names of the parameters in braces."""
+        return _PARAMETER.sub(r"{\1}", self.path)
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from segue.engine.expand import read_large_plans
 from segue.engine.ids import chance
 from segue.engine.pushed_reports import BegunPush, beat_push, begin_push, report_push
 from segue.errors import PASSING_ERRORS
+from segue.logs.attempts import AttemptLog
 from segue.model import ErrorInfo, Job, Outcome, Progress, Verdict
 from segue.observing.harmless_log import get_logger
 from segue.worker.launch import process_pool
@@ -84,8 +85,12 @@ def run_pushed(push_id: str, open_segue: OpenSegue, how: How) -> int:
     if begun is None:
         _say("this attempt was begun by another process, or is over, and is not run here")
         return NOT_MINE
+    log = AttemptLog()
+    log.began([] if begun.job is None else [begun.job])
     outcome = _outcome(begun, push_id, holder, open_segue, how, asked)
-    if outcome is None:
+    if outcome is not None:
+        log.ended([outcome])
+    else:
         _say("this attempt was given up while it ran, and its outcome does not count")
         return NOT_MINE
     by = f"{begun.executor}@{socket.gethostname()}:{os.getpid()}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from segue.attempt import spool
 from segue.attempt.outcomes import released
 from segue.errors import ConfigError
+from segue.logs.attempts import AttemptLog
 from segue.model import WORKER_LOST, ErrorInfo, Job, Outcome, Verdict
 from segue.worker.launch import process_pool
 from segue.worker.live_output import LiveOutput
@@ -40,7 +41,10 @@ def run_spooled(folder: Path, *, grace_seconds: float = GRACE_SECONDS) -> int:
     if not spool.begin(folder, _who()):
         sys.stderr.write(f"this attempt was begun by {spool.begun_by(folder)}, and is not run twice\n")
         return spool.NOT_MINE
+    log = AttemptLog()
+    log.began([spooled.job])
     outcome = _run(spooled.job, spooled.modules, grace_seconds)
+    log.ended([outcome])
     spool.write_outcome(folder, outcome)
     return 0
 

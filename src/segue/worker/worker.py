@@ -56,8 +56,7 @@ DRAIN_SECONDS = 1.0
 LEAVE_SECONDS = 3.0
 LOCK_SECONDS = 5.0
 """The longest that a turn waits for SQLite's write lock before the worker attends to its attempts again: one of them, a
-transactional task, may hold the lock, and may have to be ended.
-"""
+transactional task, may hold the lock, and may have to be ended."""
 
 logger = get_logger("segue.worker")
 
@@ -78,9 +77,7 @@ class Worker:
         self._engine = engine
         self._pool = pool
         self._options = options
-        self._caretaker = Caretaker(
-            pool, grace_seconds=options.grace_seconds, has_thread=options.pool != "inline"
-        )  # fmt: skip
+        self._caretaker = Caretaker(pool, grace_seconds=options.grace_seconds, has_thread=options.pool != "inline")
         self._registration = Registration(
             engine, options, tasks=tasks, limits=limits, code=code, away=self._caretaker.away
         )
@@ -112,6 +109,11 @@ class Worker:
     def id(self) -> str:
         """The worker's id in the database; each life has a new one."""
         return self._registration.identity.id
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are in its pool now."""
+        return len(self._pool.in_flight)
 
     def run(
         self, *, on_ready: Callable[[], None] | None = None, on_stuck: Callable[[], None] | None = None

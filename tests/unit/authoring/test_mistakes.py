@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import segue
-from segue import Segue, chain, group, shell, task, workflow
+from segue import Segue, chain, checkpoint, group, shell, task, workflow
 from segue.authoring.elsewhere import MODULE, OPTIONS
 from segue.authoring.options import StepOptions, TaskOptions
 from segue.authoring.planning import to_plan
@@ -74,6 +74,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "module chord": (lambda: segue.chord, "chain(group(...), callback.s())"),
     "module flow": (lambda: segue.flow, "did you mean segue.workflow?"),
     "module typo": (lambda: segue.worfklow, "did you mean segue.workflow?"),
+    "import of a typo": (lambda: exec("from segue import worfklow"), "did you mean segue.workflow?"),
+    "import of flow": (lambda: exec("from segue import task, flow"), "did you mean segue.workflow?"),
     "option of Celery": (lambda: task(max_retries=3)(plain), "unknown option max_retries (did you mean retries?)"),
     "option bind": (lambda: task(bind=True)(plain), "segue.current()"),
     "typo of an option": (lambda: add.options(quee="x"), "unknown option quee (did you mean queue?)"),
@@ -103,6 +105,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "order of lists": (lambda: [add.s(1)] >> add.s(2), "write chain(first, second)"),
     "map without a list": (in_a_workflow(lambda: add.map()), "write add.map(items)"),
     "map of two lists": (lambda: add.map([1], [2]), "add.starmap(zip(...))"),
+    "signature without effect": (in_a_workflow(lambda: add.s(1) and None), "add.s(...) only describes one"),
+    "checkpoint as a decorator": (lambda: checkpoint(plain), "checkpoint('plain', plain, ...)"),
+    "checkpoint without a function": (lambda: checkpoint("load"), "checkpoint('load') was given no function"),
     "a run as a value": (in_a_workflow(lambda: RUN), "return run.id"),
     "classmethod": (lambda: task(classmethod(plain)), "a method, and a worker has no object to call it on"),
 }  # fmt: skip
@@ -111,8 +116,13 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_the_error_says_what_to_write_instead(mistake: str) -> None:
     do, said = MISTAKES[mistake]
-    with pytest.raises((AttributeError, DefinitionError, PlanError, TypeError), match=re.escape(said)):
+    with pytest.raises((AttributeError, DefinitionError, ImportError, PlanError, TypeError), match=re.escape(said)):
         do()
+
+
+def test_a_name_that_the_module_lacks_can_be_asked_for() -> None:
+    assert not hasattr(segue, "worfklow")
+    assert getattr(segue, "__wrapped__", None) is None
 
 
 def test_errors_inside_a_workflow_name_the_line_once() -> None:

@@ -53,6 +53,25 @@ def test_names_are_completed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> N
     assert list(completed(shell, monkeypatch, "runs", "--work")) == ["--workflow"]
 
 
+def test_the_steps_of_the_run_that_was_named_are_completed(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.start("census", "a")
+    run = shell.start("wide", "3")
+    with Segue(shell.url) as client:
+        names = {step.name: step.status.value for step in client.get(run).steps() if not step.is_join}
+    assert names
+    before_step = [
+        ("mark", run[-8:]),
+        ("logs", run),
+        ("explain", run),
+        ("show", run, "--step"),
+        ("retry", run, "--from"),
+    ]
+    for words in before_step:
+        assert completed(shell, monkeypatch, *words, "") == names, words
+    assert completed(shell, monkeypatch, "mark", "ffff", "") == {}
+    assert completed(shell, monkeypatch, "show", "--step", "") == {}
+
+
 def test_wherever_a_run_is_named_it_is_completed() -> None:
     for entry in COMMANDS.values():
         command: click.Command = import_module(entry.module).command

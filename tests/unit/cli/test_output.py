@@ -19,7 +19,7 @@ from segue.authoring.limits import Limit
 from segue.cli import printing
 from segue.cli.root import COMMANDS, segue
 from segue.output import fit_streams
-from segue.printable import ascii_json, in_json, printable
+from segue.printable import added, ascii_json, in_json, printable
 from tests.conftest import only_tasks_of
 
 ENCODINGS = ("utf-8", "ascii", "latin-1", "cp1252", "cp437", "shift_jis")
@@ -175,3 +175,9 @@ def test_json_without_what_steers_is_the_same_document(document: Any) -> None:
         assert json.loads(safe) == document
         assert not STEERING.search(safe)
     assert ascii_json(text).isascii()
+
+
+def test_an_output_that_lost_its_last_line_is_not_printed_again() -> None:
+    assert added("one\ntwo\n", "one\ntwo\nthree\n") == "three\n"
+    assert added("one\ntwo\nthe process has ended\n", "one\ntwo\n") == ""
+    assert added("one\ntwo\n", "another attempt\n") == "another attempt\n"

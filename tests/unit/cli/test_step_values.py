@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from segue import Secret, Segue, task
-from segue.cli.values import SHOWN, SHOWN_IN_JSON
+from segue import Secret, Segue, checkpoint, task
+from segue.cli.values import SHOWN
+from segue.client.without_secrets import SHOWN_IN_JSON
 from tests.unit.cli.conftest import Shell
 
 
@@ -62,6 +63,38 @@ def test_secrets_by_position_are_masked_where_runs_are_shown(sqlite_shell: Shell
     ):  # fmt: skip
         text = sqlite_shell(*words).stdout
         assert "of-ada" not in text.replace("s3cret-of-adas3cret-of-ada", ""), words  # a result is not hidden
+
+
+@task
+def connect() -> None:
+    checkpoint("log in", dict, {"user": "ada", "token": "red-of-ada"})
+    print("password=moon-of-ada")  # noqa: T201 - what a task prints is kept
+    raise ConnectionError("postgresql://app:sun-of-ada@db/shop is away")
+
+
+@task
+def make_key() -> Secret[str]:
+    return "k3y-of-ada"
+
+
+def test_errors_output_and_records_are_shown_without_secrets(sqlite_shell: Shell) -> None:
+    with Segue(sqlite_shell.url) as segue:
+        failed, made = segue.start(connect).id, segue.start(make_key).id
+    sqlite_shell("worker", "--burst", "--pool", "thread")
+    told = ""
+    for words in (
+        ("show", failed), ("show", failed, "--attempts"), ("show", failed, "--json", "--attempts"), ("explain", failed),
+        ("show", failed, "--step", "0"), ("show", failed, "--step", "0", "--json"), ("explain", failed, "--json"),
+        ("logs", failed, "0"), ("logs", failed, "0", "--json"), ("runs",), ("runs", "--json"),
+        ("show", made, "--step", "0"), ("show", made, "--step", "0", "--json"),
+    ):  # fmt: skip
+        text = sqlite_shell(*words).output
+        assert "of-ada" not in text, words
+        told += text
+    assert "postgresql://app:***@db/shop is away" in told
+    assert "password=***" in told
+    assert "of-ada" not in sqlite_shell("result", failed, exit_code=1).output
+    assert sqlite_shell("result", made).stdout == '"k3y-of-ada"\n'  # for scripts
 
 
 def test_long_values_are_cut(sqlite_shell: Shell) -> None:

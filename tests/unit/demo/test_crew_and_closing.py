@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from segue.config import without_password
-from segue.demo.closing import Ending, print_ending
+from segue.demo.closing import Ending, print_ending, program
 from segue.demo.crew import Crew, worker_command
 from segue.demo.findings import BatchFacts, FileFacts, LineCounts
 from segue.demo.tally import tally_up
@@ -109,3 +109,11 @@ def test_the_end_shows_the_proof_the_cost_and_the_commands(repeated: list[str], 
     assert "segue show 01HX\n" in text  # a password is not shown, and without it the URL would be of no use
     assert "os[red]" in text  # shown as it is, not read as markup
     assert "secret" not in text
+
+
+def test_the_commands_can_be_typed_when_the_environment_is_not_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Path(sys.executable).with_name("segue")
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert program() == "segue"
+    monkeypatch.setenv("PATH", "")
+    assert Path(program()).resolve() == own.resolve()

@@ -3,7 +3,7 @@
 import pytest
 
 from segue.errors import ConfigError
-from segue.loop.probes import parse_address
+from segue.loop.small_server import parse_address
 from segue.loop.systemd import notify, watchdog_seconds
 from segue.loop.vitals import LIVE_SECONDS, Pulse
 

@@ -104,7 +104,10 @@ def _schemas(work: Work, problems: list[str]) -> tuple[str, str]:
     schema |= ({"required": required} if required else {}) | {"additionalProperties": rest}
     parameters = _bounded("parameters", schema | _defs(writer), problems)
     for_result = SchemaWriter()
-    schema = {"$schema": DIALECT, **for_result.of(shape_of(returned(hints.get("return", Any))))}
+    annotation = returned(hints.get("return", Any))
+    schema = {"$schema": DIALECT, **for_result.of(shape_of(annotation))}
+    if is_secret(annotation):
+        schema["writeOnly"] = True
     result = _bounded("result", schema | _defs(for_result), problems)
     problems += [*writer.problems, *(f"result: {each}" for each in for_result.problems)]
     return parameters, result

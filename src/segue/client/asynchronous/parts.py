@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from uuid import UUID
 
+from segue.client.access import AccessRecords
 from segue.client.asynchronous.awaiting import Awaiting, awaited, giving
 from segue.client.asynchronous.run import async_run
 from segue.client.asynchronous.threads import Threads
@@ -34,6 +35,23 @@ class AsyncSchedules(Awaiting[Schedules]):
     next = awaited(Schedules.next)
     backfill = awaited(Schedules.backfill)
     ticks = awaited(Schedules.ticks)
+
+
+class AsyncAccess(Awaiting[AccessRecords]):
+    """`AccessRecords`, to be awaited."""
+
+    create_token = awaited(AccessRecords.create_token)
+    tokens = awaited(AccessRecords.tokens)
+    token = awaited(AccessRecords.token)
+    revoke_token = awaited(AccessRecords.revoke_token)
+    open_session = awaited(AccessRecords.open_session)
+    session = awaited(AccessRecords.session)
+    sessions = awaited(AccessRecords.sessions)
+    close_session = awaited(AccessRecords.close_session)
+    end_session = awaited(AccessRecords.end_session)
+    record = awaited(AccessRecords.record)
+    audit = awaited(AccessRecords.audit)
+    refused_logins = awaited(AccessRecords.refused_logins)
 
 
 class AsyncSubscriptions(Awaiting[Subscriptions]):

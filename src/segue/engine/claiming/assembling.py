@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from segue.engine.claiming.claimed import ClaimedRow
 from segue.engine.resolve import Values, ends, hook_value, load, truth_of, value_of
@@ -11,6 +12,7 @@ from segue.errors import SerializationError
 from segue.model import OUTCOMES, RUN, ErrorInfo, Job, Outcome, Verdict
 from segue.plan.codec import decode_expr, decode_holes, steps_in
 from segue.plan.frames import unknown_kind
+from segue.plan.namespaces import bare
 from segue.store.protocol import Transaction
 
 StepKey = tuple[str, int]  # a run and the number of a step of it
@@ -19,9 +21,15 @@ _NOTHING: dict[int, str] = {}
 
 
 class Assembly:
-    """Makes jobs of claimed rows. `known` has the results that were recorded just before the claim."""
+    """Makes jobs of claimed rows. `known` has the results that were recorded just before the claim.
 
-    def __init__(self, rows: Sequence[ClaimedRow], known: Mapping[StepKey, str]) -> None:
+    `waited` tells how long ago a time was, as the database stores it; without it, jobs do not say how long they waited.
+    """
+
+    def __init__(
+        self, rows: Sequence[ClaimedRow], known: Mapping[StepKey, str], *, waited: Callable[[Any], float] | None = None
+    ) -> None:
+        self._waited = waited
         self._rows = rows
         self._known = known
         self._bad: dict[StepKey, SerializationError] = {}  # steps whose arguments cannot be read, and why
@@ -45,7 +53,22 @@ class Assembly:
         values, bad = self._values(tx), self._bad
         jobs: list[Job] = []
         outcomes: list[Outcome] = []
-        for run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, *_ in self._rows:
+        for (
+            run_id,
+            step,
+            attempt,
+            name,
+            task,
+            args,
+            holes,
+            when_expr,
+            policy,
+            failures,
+            _,
+            ready_at,
+            queue,
+            *_,
+        ) in self._rows:
             if bad and (run_id, step) in bad:
                 outcomes.append(_failed(run_id, step, attempt, bad[run_id, step]))
                 continue
@@ -61,7 +84,12 @@ class Assembly:
             except SerializationError as error:
                 outcomes.append(_failed(run_id, step, attempt, error))
                 continue
-            jobs.append(Job(run_id, step, attempt, name, task, args, holes, mine, timeout, failures, unread))
+            waited = 0.0 if self._waited is None else self._waited(ready_at)
+            jobs.append(
+                Job(
+                    run_id, step, attempt, name, task, args, holes, mine, timeout, failures, unread, bare(queue), waited
+                )
+            )
         return jobs, outcomes
 
     def _references(self) -> dict[StepKey, set[int]]:

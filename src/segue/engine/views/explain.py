@@ -14,7 +14,7 @@ from segue.engine.debounce import waiting_debounce
 from segue.engine.holding import holders
 from segue.engine.rows import policy_or_none
 from segue.engine.stored import moment_of, object_of
-from segue.engine.views.definitions import LastDefinitions
+from segue.engine.views.definitions import LastDefinitions, undefined_workflows
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
 from segue.engine.views.reason import Reason
 from segue.engine.views.why_limited import Kind, LimitsView, Why
@@ -99,10 +99,23 @@ def _debounced(tx: Transaction, run: RunInfo, now: datetime) -> list[Reason]:
     if found is None:
         return []
     key, keep, due_at, count = found
+    if key == run.id:
+        return [_deferred(tx, run, due_at, now)]
     until = clock_time(due_at, now)
     starts = "1 start" if count == 1 else f"{count} starts"
     text = f"collects starts under the key {key!r} until {until} ({starts} so far, keeps {keep})"
     return [Reason("debounced", None, text)]
+
+
+def _deferred(tx: Transaction, run: RunInfo, due_at: datetime, now: datetime) -> Reason:
+    """Why a run that was started by name has no steps yet."""
+    if due_at > now:
+        return Reason("deferred", None, f"begins at {clock_time(due_at, now)}")
+    workers = list_workers(tx, prefix=prefix_of(run.namespace))
+    is_known = any(run.workflow in worker.tasks for worker in workers)
+    if not is_known and undefined_workflows(tx, now, [run.workflow], run.namespace):
+        return Reason("deferred", None, f"no live worker has the code of {run.workflow}; start one with -A")
+    return Reason("deferred", None, f"waits for a process with the code of {run.workflow}, which makes its steps")
 
 
 def _paused(tx: Transaction, run: RunInfo, now: datetime) -> Reason:

@@ -1,36 +1,31 @@
-"""Runs: list them, look at one, steer it."""
+"""Runs: list them, start one, look at one, steer it."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from segue.client import Run
-from segue.client.records import run_record
-from segue.client.views import RunInfo
+from segue.client.records import reason_record
+from segue.client.starting import start_by_name
+from segue.client.views import Reason, RunInfo, RunProgress, Sent
+from segue.client.without_secrets import json_value
+from segue.errors import NotFinishedError
 from segue.jsonable import Jsonable
-from segue.model import RunStatus, StepStatus
+from segue.model import RunStatus
+from segue.web.api.given import Filters, Limit, Seconds, Text, Why, moment
+from segue.web.api.own_tasks import refuse_own
+from segue.web.api.shown import RunDetail, detail, masked_run, masked_step
 from segue.web.operations import Call, operation
 from segue.web.roles import Role
 
 
-class RunsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Which runs: all conditions must hold."""
+class RunsQuery(Filters, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Which runs, and which page of them."""
 
-    status: list[RunStatus] = []
-    workflow: str | None = None
-    tag: list[str] = []
-    key: str | None = None
-    error_type: str | None = None
-    before: str | None = None
-    limit: int = 50
-
-
-class Why(msgspec.Struct, forbid_unknown_fields=True):
-    """Why it is done, for those who look later."""
-
-    reason: str | None = None
+    before: Text | None = None  # the id of a run: those that are older
+    limit: Limit = 50
 
 
 class RunsPage(msgspec.Struct):
@@ -40,42 +35,127 @@ class RunsPage(msgspec.Struct):
     next: str | None
 
 
-class RunDetail(Jsonable, msgspec.Struct, frozen=True):
-    """A run, and the number of its steps in each status."""
+class NewRun(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What to start. `name` is that of a workflow or task; the arguments are JSON values."""
 
-    run: RunInfo
-    counts: dict[StepStatus, int]
+    name: Text
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    key: Text | None = None  # a second start with the same key finds the first run
+    reuse_key: bool = False  # ... only until that run has ended
+    tags: list[Text] = []
+    metadata: dict[str, Any] = {}
+    deadline: Seconds | None = None  # seconds from its start
+    run_at: datetime | None = None
+
+
+class Pause(Why, forbid_unknown_fields=True, omit_defaults=True):
+    """How to pause."""
+
+    stop_running: bool = False  # running steps are asked to end, and begin again after `resume`
+
+
+class Retry(Why, forbid_unknown_fields=True, omit_defaults=True):
+    """What to run again: what failed, or a step and all below it."""
+
+    step: Text | None = None  # the name or number of a step
+    fresh: bool = False  # tasks do not go on from their checkpoints
+
+
+class Fork(Why, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """From which step a new run differs, and the new arguments of that step."""
+
+    step: Text
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] = {}
+    key: Text | None = None
+    tags: list[Text] = []
+    metadata: dict[str, Any] = {}
+
+
+class Message(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A message for the step that waits for its name."""
+
+    name: Text
+    value: Any = None
+    key: Text | None = None  # a second message with the same key changes nothing
+
+
+class Labels(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Changes to the tags and the metadata of a run; a key of the metadata that is null is removed."""
+
+    tags: list[Text] = []
+    without: list[Text] = []
+    metadata: dict[str, Any] = {}
+
+
+class Explained(Jsonable, msgspec.Struct, frozen=True):
+    """Why a run is in its state."""
+
+    id: str
+    status: RunStatus
+    reasons: list[Reason]
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the run, and `counts`."""
-        return run_record(self.run, self.counts)
+        """As `segue explain --json`."""
+        return {"id": self.id, "status": self.status.value, "reasons": [reason_record(each) for each in self.reasons]}
+
+
+class ExplainQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """About which step; without one, about the run."""
+
+    step: Text | None = None
+
+
+class RunResult(msgspec.Struct):
+    """The result of a run that succeeded."""
+
+    result: Any
 
 
 @operation("GET", "/runs", Role.VIEWER)
 def list_runs(call: Call, query: RunsQuery) -> RunsPage:
     """List runs, the newest first."""
-    chosen: dict[str, Any] = {
-        name: value
-        for name in ("status", "workflow", "tag", "key", "error_type")
-        if (value := getattr(query, name)) not in (None, [])
-    }
-    limit = min(max(query.limit, 1), 200)
-    found = call.segue.runs(before=query.before, limit=limit, **chosen)
-    return RunsPage([masked_run(call, run) for run in found], found[-1].id if len(found) == limit else None)
+    found = call.segue.runs(before=query.before, limit=query.limit, **query.chosen())
+    runs = [masked_run(call, run) for run in found]
+    return RunsPage(runs, found[-1].id if len(found) == query.limit else None)
+
+
+@operation("POST", "/runs", Role.OPERATOR, status=201)
+def start_run(call: Call, body: NewRun) -> RunDetail:
+    """Start a run of a workflow or task by its name; it is durable when this answers.
+
+    A second start with the same `key`, or the same header `Idempotency-Key`, finds the run of the first; `is_new` is
+    then false. A workflow whose code this server does not have is called by a process that has it.
+    """
+    refuse_own(call, body.name)
+    run = start_by_name(
+        call.segue, body.name, body.args, body.kwargs, key=body.key or call.idempotency_key, reuse_key=body.reuse_key,
+        tags=body.tags, metadata=body.metadata, deadline=body.deadline, may_start=lambda name: refuse_own(call, name),
+        run_at=None if body.run_at is None else moment(body.run_at),
+    )  # fmt: skip
+    return detail(call, run)
 
 
 @operation("GET", "/runs/{run_id}", Role.VIEWER)
 def get_run(call: Call, run_id: str) -> RunDetail:
-    """A run, with the number of its steps in each status."""
+    """A run, with the number of its steps in each status. The id may be its last 8 digits."""
+    return detail(call, call.segue.get(run_id))
+
+
+@operation("PATCH", "/runs/{run_id}", Role.OPERATOR)
+def annotate_run(call: Call, run_id: str, body: Labels) -> RunDetail:
+    """Add tags to a run, remove some, and set keys of its metadata."""
     run = call.segue.get(run_id)
+    call.segue.annotate(run, tags=body.tags, without=body.without, metadata=body.metadata or None)
     return detail(call, run)
 
 
 @operation("POST", "/runs/{run_id}/pause", Role.OPERATOR)
-def pause_run(call: Call, run_id: str, body: Why) -> RunDetail:
+def pause_run(call: Call, run_id: str, body: Pause) -> RunDetail:
     """Pause a run: running steps finish, and no other begins."""
     run = call.segue.get(run_id)
-    run.pause(actor=call.actor, reason=body.reason)
+    run.pause(stop_running=body.stop_running, actor=call.actor, reason=body.reason)
     return detail(call, run)
 
 
@@ -96,18 +176,51 @@ def cancel_run(call: Call, run_id: str, body: Why) -> RunDetail:
 
 
 @operation("POST", "/runs/{run_id}/retry", Role.OPERATOR)
-def retry_run(call: Call, run_id: str, body: Why) -> RunDetail:
-    """Run the failed steps of a run again."""
+def retry_run(call: Call, run_id: str, body: Retry) -> RunDetail:
+    """Run the failed steps of a run again; or, with `step`, that step and all steps below it."""
     run = call.segue.get(run_id)
-    run.retry(actor=call.actor, reason=body.reason)
+    run.retry(body.step, fresh=body.fresh, actor=call.actor, reason=body.reason)
     return detail(call, run)
 
 
-def detail(call: Call, run: Run) -> RunDetail:
-    """A run as it is now."""
-    return RunDetail(masked_run(call, run.info()), run.counts())
+@operation("POST", "/runs/{run_id}/fork", Role.OPERATOR, status=201)
+def fork_run(call: Call, run_id: str, body: Fork) -> RunDetail:
+    """Start a new run that takes over the work of this one, and differs from a step on."""
+    run = call.segue.get(run_id)
+    if body.args is not None or body.kwargs:
+        refuse_own(call, run.step(body.step).info().task)
+    made = run.fork(
+        body.step, args=body.args, kwargs=body.kwargs, key=body.key or call.idempotency_key, tags=body.tags,
+        metadata=body.metadata, actor=call.actor, reason=body.reason,
+    )  # fmt: skip
+    return detail(call, made)
 
 
-def masked_run(call: Call, info: RunInfo) -> RunInfo:
-    """A run without the secrets among its arguments."""
-    return msgspec.structs.replace(info, arguments=call.masker.masked(info.workflow, info.arguments))
+@operation("POST", "/runs/{run_id}/send", Role.OPERATOR)
+def send_message(call: Call, run_id: str, body: Message) -> Sent:
+    """Send a message to a run: the step that waits for its name takes it, now or later."""
+    return call.segue.get(run_id).send(body.name, body.value, key=body.key or call.idempotency_key)
+
+
+@operation("GET", "/runs/{run_id}/explain", Role.VIEWER)
+def explain_run(call: Call, run_id: str, query: ExplainQuery) -> Explained:
+    """Why a run, or a step of it, is in its state, and what would change that."""
+    run = call.segue.get(run_id)
+    return Explained(run.id, run.status, run.explain(query.step))
+
+
+@operation("GET", "/runs/{run_id}/result", Role.VIEWER)
+def get_result(call: Call, run_id: str) -> RunResult:
+    """The result of a run that succeeded; a problem of status 409 for another."""
+    run = call.segue.get(run_id)
+    info = run.info()
+    if not info.status.is_final:
+        raise NotFinishedError(f"run {run.id} is {info.status}; ask again when it has ended")
+    return RunResult(json_value(run.result()))
+
+
+@operation("GET", "/runs/{run_id}/progress", Role.VIEWER)
+def get_progress(call: Call, run_id: str) -> RunProgress:
+    """How far a run is: its steps in each status, and those that run now."""
+    found = call.segue.get(run_id).progress()
+    return msgspec.structs.replace(found, running=tuple(masked_step(call, step) for step in found.running))

@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute, Route
 from segue.observing.harmless_log import get_logger
 from segue.web.access.guard import inner_path
 from segue.web.api.routes import answering, json_answer, problem_answer
+from segue.web.brief import briefly
 from segue.web.flash import taken
 from segue.web.operations import Call
 from segue.web.problems import ProblemError, problem_of
@@ -118,8 +119,9 @@ def _as_json(request: Request) -> bool:
 def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> Response:
     if call.identity.role < entry.role:
         raise ProblemError(403, "Forbidden", f"This page is for the role {entry.role.word}.")
-    view = view_of(call, request)
-    shown = entry.function(view)
+    with briefly(call.segue):
+        view = view_of(call, request)
+        shown = entry.function(view)
     if isinstance(shown, Redirect):
         return RedirectResponse(view.root + shown.to, 303)
     if as_json:

@@ -26,6 +26,8 @@ from segue.attempt.outcomes import (
 )
 from segue.attempt.secrets import hide_in
 from segue.model import Attempt, Job, Outcome
+from segue.observing.metrics import registry
+from segue.observing.metrics.meter import metering
 from segue.payloads.address import PayloadsAddress
 from segue.worker.pool import News
 from segue.worker.pool.backlog import Backlog
@@ -251,8 +253,16 @@ class ProcessPool:
                 outcome.seconds = now - slot.head_since
                 self._news.append(outcome)
             died_idle = not slot.queue
+            metering.add(registry.CHILDREN_ENDED, self._why_ended(slot))
             slot.queue.clear()
             self._children.close_dead(slot, now, died_idle=died_idle)
+
+    def _why_ended(self, slot: Slot) -> str:
+        if self._stopping:
+            return "stopped"
+        if slot.ending is not None:
+            return "ended"  # a timeout, a cancellation, or garbled frames
+        return "replaced" if slot.retiring else "died"
 
     def _death_of(self, job: Job, exit_code: int | None) -> Outcome:
         if exit_code is None:

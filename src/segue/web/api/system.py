@@ -1,0 +1,173 @@
+"""The database and the processes that work with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import msgspec
+
+from segue.client.queues import known_queues
+from segue.client.retention import Rule
+from segue.client.views import ExecutorInfo, LeaderInfo, SubscriptionInfo, WorkerInfo, leader_info
+from segue.config import without_password
+from segue.plan.namespaces import EVERY
+from segue.version import __version__
+from segue.web.api.given import Seconds, Text, Why
+from segue.web.api.own_tasks import target_of
+from segue.web.api.schedules import Removed
+from segue.web.operations import Call, operation
+from segue.web.problems import ProblemError
+from segue.web.roles import Role
+
+
+class Database(msgspec.Struct):
+    """Which database this is."""
+
+    database: str  # its URL, without the password
+    dialect: str
+    schema_version: int
+    namespace: str
+    version: str  # of Segue
+
+
+class PayloadTotals(msgspec.Struct):
+    """What the database knows of payloads."""
+
+    payloads: int
+    bytes: int
+    unused: int
+
+
+class QueueName(msgspec.Struct):
+    """A queue on which steps are ready, or which workers serve."""
+
+    name: str
+    workers: int
+
+
+class RetentionRule(Why, forbid_unknown_fields=True, omit_defaults=True):
+    """How long final runs are kept; '' means all workflows, or all statuses."""
+
+    workflow: Text = ""
+    status: Text = ""
+    max_age_seconds: Seconds | None = None
+    max_count: int | None = None
+
+
+class RuleName(Why, forbid_unknown_fields=True, omit_defaults=True):
+    """The rule of this workflow and status."""
+
+    workflow: Text = ""
+    status: Text = ""
+
+
+class NewSubscription(Why, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Which events are sent where. `to` is a URL: http and https are webhooks, any other is for Apprise."""
+
+    events: list[Text]
+    to: Text
+    workflow: Text | None = None
+
+
+@operation("GET", "/workers", Role.VIEWER)
+def list_workers(call: Call) -> list[WorkerInfo]:
+    """The workers that have not ended."""
+    return call.segue.workers()
+
+
+@operation("GET", "/queues", Role.VIEWER)
+def list_queues(call: Call) -> list[QueueName]:
+    """The queues on which steps are ready, or which workers serve."""
+    served = Counter(queue for worker in call.segue.workers() for queue in worker.queues)
+    return [QueueName(name, served[name]) for name in known_queues(call.segue)]
+
+
+@operation("GET", "/executors", Role.VIEWER)
+def list_executors(call: Call) -> list[ExecutorInfo]:
+    """The executors that are polled, as Slurm or Kubernetes, and how they are."""
+    return list(call.segue.executors.list())
+
+
+@operation("GET", "/database", Role.VIEWER)
+def get_database(call: Call) -> Database:
+    """Which database this is, and which version its tables have."""
+    store = call.segue.engine.store
+    url = without_password(call.segue.url)
+    return Database(url, store.dialect, store.schema_version(), call.segue.namespace, __version__)
+
+
+@operation("GET", "/leader", Role.VIEWER)
+def get_leader(call: Call) -> LeaderInfo | None:
+    """The process that does the chores, or did them last; null if none ever has."""
+    with call.segue.engine.reading() as tx:
+        return leader_info(tx, "" if call.segue.namespace == EVERY else call.segue.namespace)
+
+
+@operation("GET", "/payloads", Role.VIEWER)
+def get_payloads(call: Call) -> PayloadTotals:
+    """How many payloads the database knows, their bytes, and how many no run uses any more."""
+    return PayloadTotals(*call.segue.payloads.count())
+
+
+@operation("GET", "/retention", Role.ADMIN)
+def list_retention(call: Call) -> list[Rule]:
+    """The rules of how long final runs are kept."""
+    return call.segue.retention.list()
+
+
+@operation("PUT", "/retention", Role.ADMIN)
+def set_retention(call: Call, body: RetentionRule) -> Rule:
+    """Create or change a rule. A null age keeps runs forever, a null count keeps any number."""
+    age = None if body.max_age_seconds is None else timedelta(seconds=body.max_age_seconds)
+    return call.segue.retention.set(body.workflow, body.status, max_age=age, max_count=body.max_count)
+
+
+@operation("DELETE", "/retention", Role.ADMIN, is_destructive=True)
+def remove_retention(call: Call, body: RuleName) -> Removed:
+    """Remove a rule, so that a more general one applies again."""
+    if not call.segue.retention.remove(body.workflow, body.status):
+        raise ProblemError(404, "RuleNotFound", "There is no rule for this workflow and status.")
+    return Removed(f"{body.workflow} {body.status}".strip())
+
+
+@operation("GET", "/subscriptions", Role.ADMIN)
+def list_subscriptions(call: Call) -> list[SubscriptionInfo]:
+    """The subscriptions, by name, with their targets without secrets."""
+    return call.segue.subscriptions.list()
+
+
+@operation("PUT", "/subscriptions/{name:name}", Role.ADMIN)
+def set_subscription(call: Call, name: str, body: NewSubscription) -> SubscriptionInfo:
+    """Send events to a URL. A subscription of this name is replaced, and stays active or inactive."""
+    target = target_of(call, body.to)
+    call.segue.subscriptions.add(name, events=body.events, to=target, workflow=body.workflow)
+    return _subscription(call, name)
+
+
+@operation("DELETE", "/subscriptions/{name:name}", Role.ADMIN, is_destructive=True)
+def remove_subscription(call: Call, name: str, body: Why) -> Removed:
+    """Remove a subscription; notifications that have started continue."""
+    call.segue.subscriptions.remove(name)
+    return Removed(name)
+
+
+@operation("POST", "/subscriptions/{name:name}/activate", Role.ADMIN)
+def activate_subscription(call: Call, name: str, body: Why) -> SubscriptionInfo:
+    """Switch a subscription on."""
+    call.segue.subscriptions.activate(name)
+    return _subscription(call, name)
+
+
+@operation("POST", "/subscriptions/{name:name}/deactivate", Role.ADMIN)
+def deactivate_subscription(call: Call, name: str, body: Why) -> SubscriptionInfo:
+    """Switch a subscription off: events that happen meanwhile are never sent."""
+    call.segue.subscriptions.deactivate(name)
+    return _subscription(call, name)
+
+
+def _subscription(call: Call, name: str) -> SubscriptionInfo:
+    for each in call.segue.subscriptions.list():
+        if each.name == name:
+            return each
+    raise ProblemError(404, "SubscriptionNotFoundError", f"There is no subscription {name!r}.")
