@@ -198,6 +198,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "lose_workers": {"now": "2026-01-01 00:00:00"},
     "list_workers": {},
     "cancel_requests": {"worker_id": WORKER},
+    "asked_of_worker": {"worker_id": WORKER, "now": "2026-01-01 00:00:00"},
+    "statistics_apart": {"before": "2026-01-01 00:00:00", "limit": 10},
+    "oldest_minute": {"before": "2026-01-01 00:00:00"},
     "steps_of_worker": {"worker_id": WORKER},
     "lost_steps": {"limit": 100, "only": None, "aside": []},
     "load_results": {"run_id": RUN, "steps": [1, 2]},
@@ -285,7 +288,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 INDEXES = {
     "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",
-    "cancel_requests": "segue_steps_running", "steps_of_worker": "segue_steps_running",
+    "cancel_requests": "segue_steps_running", "asked_of_worker": "segue_steps_running",
+    "statistics_apart": "segue_statistics_apart", "steps_of_worker": "segue_steps_running",
     "overdue_steps": "segue_steps_sent", "next_overdue": "segue_steps_sent", "halted_runs": "segue_runs_halted",
     "sent_by_queue": "segue_steps_sent", "sent_last": "segue_steps_sent", "places_of_executor": "segue_workers_live",
     "lost_steps": "segue_steps_running", "lose_workers": "segue_workers_live", "list_workers": "segue_workers_live",

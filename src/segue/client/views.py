@@ -4,8 +4,8 @@ module.
 `Segue` and `Run` return these. They are frozen; times are aware UTC.
 """
 
-from segue.client.executors import OutputInfo
 from segue.client.listed import ListedRun
+from segue.client.output import OutputInfo
 from segue.client.pages import RunPage
 from segue.client.preview import Preview
 from segue.client.progress import RunProgress
