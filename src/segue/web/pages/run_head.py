@@ -10,7 +10,7 @@ import msgspec
 from segue.client import Run
 from segue.client.views import RunInfo
 from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
-from segue.web.api.runs import masked_run
+from segue.web.api.shown import masked_run
 from segue.web.pages.frame import Redirect, View
 from segue.web.what_may import Verb, what_may_run
 

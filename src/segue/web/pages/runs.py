@@ -11,7 +11,7 @@ from segue.client.selection import RunFilters
 from segue.client.views import RunInfo, RunPage, count_steps_of
 from segue.errors import ConfigError
 from segue.model import RunStatus, StepStatus
-from segue.web.api.runs import masked_run
+from segue.web.api.shown import masked_run
 from segue.web.operations import Call
 from segue.web.pages.frame import Page, Redirect, View, page
 from segue.web.rendering import linked
