@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -24,6 +25,7 @@ from segue.web.tracebacks import Shown, shown_traceback
 from segue.web.what_may import what_may_step
 
 MOST_ATTEMPTS = 20
+_COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}m")
 PLACES = (
     ("queue", "queue"), ("priority", "priority"), ("rule", "rule"), ("executor", "executor"), ("handle", "job there"),
     ("worker", "worker"), ("hook", "hook"), ("event", "message"),
@@ -90,11 +92,16 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
         "more_attempts": len(attempts) > MOST_ATTEMPTS, "named": named_arguments(call, shown), "is_cut": beside.is_cut,
         "follows": follows, "output_problem": problem,
         "places": [(word, getattr(step, field)) for field, word in PLACES],
-        "output_text": "" if output is None else printable(output.text),
+        "output_text": "" if output is None else plain_text(output.text),
         "may_follow": step.attempt > 0 and not step.status.is_final,
     }  # fmt: skip
     topic = None if step.status.is_final else f"{'output' if follows else 'step'}:{run.id}:{step.step}"
     return Page("step.html", f"{step.name} {step.status} · {info.workflow}", data, live=topic, also=also)
+
+
+def plain_text(text: str) -> str:
+    """What a program printed, without the colours of terminals; other control characters are written out."""
+    return printable(_COLOURS.sub("", text))
 
 
 def named_arguments(call: Call, step: StepInfo) -> list[tuple[str, Any]] | None:
@@ -117,4 +124,4 @@ def with_names(call: Call, work: str, arguments: list[Any]) -> list[tuple[str, A
 def _shown(attempt: AttemptInfo) -> ShownAttempt:
     shown = without_secrets(attempt)
     text = shown.error.traceback if shown.error is not None else ""
-    return ShownAttempt(shown, shown_traceback(printable(text)) if text else None, printable(shown.output or ""))
+    return ShownAttempt(shown, shown_traceback(plain_text(text)) if text else None, plain_text(shown.output or ""))
