@@ -20,7 +20,16 @@ from segue.engine.views.checkpoints import CheckpointInfo, count_checkpoints
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
-from segue.engine.views.look import ENDED, AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.look import (
+    ENDED,
+    AttemptInfo,
+    ProgressInfo,
+    RunInfo,
+    StepInfo,
+    WorkerInfo,
+    count_steps_of,
+    run_info,
+)
 from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
@@ -72,6 +81,7 @@ __all__ = [
     "WorkflowInfo",
     "arguments_of",
     "count_checkpoints",
+    "count_steps_of",
     "leader_info",
     "object_of",
     "policy_or_none",
