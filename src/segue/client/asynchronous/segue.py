@@ -17,6 +17,7 @@ from segue.client.asynchronous.parts import (
     AsyncApprovals,
     AsyncEvents,
     AsyncExecutors,
+    AsyncFailures,
     AsyncLimits,
     AsyncRetention,
     AsyncSchedules,
@@ -118,6 +119,8 @@ class AsyncSegue(Awaiting[Segue]):
     get = giving(async_run)(Segue.get)
     runs = giving(async_listed)(Segue.runs)
     pages = giving(async_page)(Segue.pages)
+    queues = awaited(Segue.queues)
+    workflows = awaited(Segue.workflows)
     annotate = about(AsyncRun)(Segue.annotate)
     workers = awaited(Segue.workers)
     statistics = awaited(Segue.statistics)
@@ -170,6 +173,11 @@ class AsyncSegue(Awaiting[Segue]):
     def events(self) -> AsyncEvents:
         """The events that were recorded."""
         return AsyncEvents(self._original.events, self._threads)
+
+    @cached_property
+    def failures(self) -> AsyncFailures:
+        """What failed, by the kind of error."""
+        return AsyncFailures(self._original.failures, self._threads)
 
     @cached_property
     def limits(self) -> AsyncLimits:
