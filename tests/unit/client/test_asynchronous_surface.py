@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from segue.client.access import AccessRecords
 from segue.client.asynchronous import parts
 from segue.client.asynchronous.listed import AsyncListedRun
 from segue.client.asynchronous.run import AsyncRun, AsyncStep
@@ -31,7 +32,7 @@ PAIRS: list[tuple[type, type]] = [
     (InBackground, parts.AsyncInBackground),
     (Schedules, parts.AsyncSchedules), (Subscriptions, parts.AsyncSubscriptions), (Retention, parts.AsyncRetention),
     (Approvals, parts.AsyncApprovals), (Events, parts.AsyncEvents), (Limits, parts.AsyncLimits),
-    (StoredPayloads, parts.AsyncStoredPayloads), (Executors, parts.AsyncExecutors),
+    (StoredPayloads, parts.AsyncStoredPayloads), (Executors, parts.AsyncExecutors), (AccessRecords, parts.AsyncAccess),
 ]  # fmt: skip
 AT_ONCE = {"on", "wait_for", "sleep", "select", "step", "among", "up_to", "in_background"}
 """They read nothing, so they need not be awaited."""

@@ -14,6 +14,7 @@ from segue.authoring import sleep, wait_for
 from segue.client.asynchronous.awaiting import Awaiting, Method, P, R, T, about, awaited, giving, starting
 from segue.client.asynchronous.listed import async_listed, async_page
 from segue.client.asynchronous.parts import (
+    AsyncAccess,
     AsyncApprovals,
     AsyncEvents,
     AsyncExecutors,
@@ -188,6 +189,11 @@ class AsyncSegue(Awaiting[Segue]):
     def payloads(self) -> AsyncStoredPayloads:
         """Long values that lie in a payload store."""
         return AsyncStoredPayloads(self._original.payloads, self._threads)
+
+    @cached_property
+    def access(self) -> AsyncAccess:
+        """Access tokens, sessions and the audit log."""
+        return AsyncAccess(self._original.access, self._threads)
 
     @cached_property
     def executors(self) -> AsyncExecutors:
