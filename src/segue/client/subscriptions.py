@@ -13,6 +13,7 @@ from segue.authoring.notify import notify
 from segue.authoring.trace import Trace
 from segue.authoring.webhook import webhook
 from segue.client.given import guarded
+from segue.client.run import Run
 from segue.engine import subscriptions as engine_subscriptions
 from segue.engine.engine import Engine
 from segue.engine.subscriptions import NOTIFICATION, SubscriptionInfo
@@ -83,6 +84,15 @@ class Subscriptions:
         """Delete it; notifications that have started continue. Raises SubscriptionNotFoundError."""
         self._engine.act(engine_subscriptions.delete_subscription, self._engine.stored(name))
         self._engine.watch.forget()
+
+    def test(self, name: str) -> Run:
+        """Start a run that sends an event to the target, which says that it is a test. Raises SubscriptionNotFoundError.
+
+        Example::
+
+            segue.subscriptions.test("on-call").wait(timeout=60)
+        """
+        return Run(self._engine, self._engine.act(engine_subscriptions.start_test, self._engine.stored(name)))
 
     def _set_active(self, name: str, is_active: bool) -> None:
         self._engine.act(engine_subscriptions.set_active, self._engine.stored(name), is_active)
