@@ -58,6 +58,7 @@ def test_all_that_match_are_cancelled_and_nothing_else(segue: Segue) -> None:
     segue.annotate(later, tags=["many"])
     assert statuses(runs) == {"pending"}
     assert run.info().workflow == "segue.bulk"
+    assert "no_worker" in {reason.code for reason in run.explain()}
     assert run.info().metadata == {"verb": "cancel", "actor": "ann", "reason": "wrong"}
     assert done(segue, run) == {
         "verb": "cancel", "changed": 7, "unchanged": 0, "failed": 0, "errors": {}, "unconfirmed": []

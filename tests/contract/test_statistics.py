@@ -92,6 +92,21 @@ def test_failures_are_counted_and_what_comes_again_is_not(stage: Stage) -> None:
     assert sum(series.failed_over_time) == 2
 
 
+def test_steps_that_need_not_run_and_odd_durations(stage: Stage) -> None:
+    for _ in range(4):
+        stage.start(plan(node("a")))
+    skipped, nothing, forever, never = stage.claim()
+    stage.turn(
+        Outcome(skipped.run_id, skipped.step, skipped.attempt, Verdict.SKIPPED), succeeded(nothing, seconds=-1.0),
+        succeeded(forever, seconds=float("inf")), succeeded(never, seconds=float("nan")),
+    )  # fmt: skip
+    beat(stage)
+    stage.advance(11)
+    beat(stage)
+    series = only(looked(stage))
+    assert (series.attempts, series.mean_seconds) == (3, 0.0)
+
+
 def test_nothing_is_written_while_nothing_ends(stage: Stage) -> None:
     work(stage)
     beat(stage)

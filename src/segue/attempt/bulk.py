@@ -120,12 +120,14 @@ class _Work:
                 done.unchanged += not came.changed
                 if came.status == RunStatus.PAUSED:
                     paused.append(run_id)
-            progress(before_it.seen + done.seen, total or None, self.told(before_it))
+            progress(before_it.seen + done.seen, total or None, self.told(before_it, done))
         if paused and not before_it.unconfirmed:  # one that does not answer is waited for once
             done.unconfirmed = await_halts(self.engine, paused)
         return {"done": msgspec.to_builtins(done), "last": ids[-1] if len(ids) == size else None}
 
-    def told(self, done: BulkResult) -> str:
+    def told(self, *parts: BulkResult) -> str:
         """The message beside the progress."""
-        failed = f", {done.failed:,} failed" if done.failed else ""
-        return f"{self._order.verb}: {done.changed:,} changed, {done.unchanged:,} unchanged{failed}"
+        changed, unchanged, failed = (
+            sum(getattr(part, name) for part in parts) for name in ("changed", "unchanged", "failed")
+        )
+        return f"{changed:,} changed, {unchanged:,} unchanged" + (f", {failed:,} failed" if failed else "")

@@ -31,6 +31,18 @@ def hide_in(job: Job, text: str) -> str:
     return without_secrets(text, secrets_of(job)) if text else text
 
 
+def hide_so_far(job: Job, text: str) -> str:
+    """The output of a running attempt without its secrets, also without the beginning of one at its end."""
+    if not text:
+        return text
+    secrets = secrets_of(job)
+    text = without_secrets(text, secrets)
+    for secret in secrets:
+        begun = next((n for n in range(len(secret) - 1, 0, -1) if text.endswith(secret[:n])), 0)
+        text = text[: len(text) - begun]
+    return text
+
+
 def hide_in_error(job: Job, error: ErrorInfo) -> ErrorInfo:
     """The error without them."""
     secrets = secrets_of(job)

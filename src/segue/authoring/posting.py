@@ -65,16 +65,16 @@ class Target(NamedTuple):
 _PORTS = {"http": 80, "https": 443}
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float) -> Answer:
+def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float, public_only: bool = False) -> Answer:
     """Send it and return the answer, whatever its status. Raises DeliveryError if there is none.
 
-    `timeout` is in seconds, for all of it.
+    `timeout` is in seconds, for all of it. With `public_only` it does not go to private networks.
     """
     deadline = Deadline(timeout)
     line = None
     try:
         target = target_of(url)
-        line = _connected(target, deadline)
+        line = _connected(target, deadline, public_only=public_only)
         return _exchange(line, target, body, headers)
     except SegueError:
         raise
@@ -233,16 +233,20 @@ def _exchange(line: _Line, target: Target, body: bytes, headers: Mapping[str, st
     return Answer(response.status, response.headers, printable(text.decode("utf-8", "replace")))
 
 
-def _connected(target: Target, deadline: Deadline) -> _Line:
+def _connected(target: Target, deadline: Deadline, *, public_only: bool) -> _Line:
     """A connection to the target, through the proxy of the environment if there is one for it."""
     named = getproxies().get(target.scheme)
     if not named or proxy_bypass(target.host):
-        line = _Line(_opened(find(Place(target.host, target.port), deadline), deadline), deadline)
+        line = _Line(
+            _opened(find(Place(target.host, target.port), deadline, public_only=public_only), deadline), deadline
+        )
         through = None
     else:
         through = target_of(named if "://" in named else f"http://{named}")
         place = Place(through.host, through.port)
-        line = _Line(_opened(find(place, deadline, is_proxy_for=target.host), deadline), deadline)
+        line = _Line(
+            _opened(find(place, deadline, is_proxy_for=target.host, public_only=public_only), deadline), deadline
+        )
     try:
         if through is not None:
             line = _secured(line, through) if through.scheme == "https" else line

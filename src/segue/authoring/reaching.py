@@ -19,6 +19,9 @@ ALLOW_VARIABLE = "SEGUE_WEBHOOK_ALLOW"
 _NEVER = tuple(map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")))
 
 
+_TRANSLATION, _LOCAL_TRANSLATION = map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48"))  # to IPv4
+
+
 class Place(NamedTuple):
     """A host and a port."""
 
@@ -41,17 +44,24 @@ class TimeLeft(Protocol):
         ...
 
 
-def find(place: Place, deadline: TimeLeft, *, is_proxy_for: str | None = None) -> list[Address]:
+def find(
+    place: Place, deadline: TimeLeft, *, is_proxy_for: str | None = None, public_only: bool = False
+) -> list[Address]:
     """The allowed addresses of a place. Raises Abort if none is allowed, OSError if there are none.
 
     With `is_proxy_for` the place is a proxy from the worker's environment: then the host behind it is checked, by its
-    name, or by its address if it is one.
+    name, or by its address if it is one. With `public_only`, an address of a private network is allowed only if
+    `SEGUE_WEBHOOK_ALLOW` names it.
     """
     if is_proxy_for is not None:
-        if not _is_allowed(is_proxy_for, _parsed(is_proxy_for)):
+        if not _is_allowed(is_proxy_for, _parsed(is_proxy_for), public_only=public_only):
             _refuse(is_proxy_for)
         return _resolved(place, deadline)
-    found = [each for each in _resolved(place, deadline) if _is_allowed(place.host, _parsed(each.where[0]))]
+    found = [
+        each
+        for each in _resolved(place, deadline)
+        if _is_allowed(place.host, _parsed(each.where[0]), public_only=public_only)
+    ]
     if not found:
         _refuse(place.host)
     return found
@@ -84,13 +94,28 @@ def _asked(place: Place) -> list[Address]:
     return [Address(family, where) for family, _, _, _, where in found]
 
 
-def _is_allowed(host: str, address: IPv4Address | IPv6Address | None) -> bool:
+def _is_allowed(host: str, address: IPv4Address | IPv6Address | None, *, public_only: bool) -> bool:
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address
     if address is not None and any(address in network for network in _NEVER):
         return False
     allowed = [word.strip().lower() for word in os.environ.get(ALLOW_VARIABLE, "").split(",") if word.strip()]
-    return not allowed or any(_matches(word, host.lower(), address) for word in allowed)
+    if not allowed:
+        return not public_only or address is None or _is_public(address)
+    return any(_matches(word, host.lower(), address) for word in allowed)
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether it is an address of the public internet, and so is the one that is embedded in it."""
+    if isinstance(address, IPv6Address):
+        if address in _LOCAL_TRANSLATION:
+            return False
+        inner = [address.sixtofour, address.teredo[1] if address.teredo is not None else None]
+        if address in _TRANSLATION:
+            inner.append(IPv4Address(int(address) & 0xFFFF_FFFF))
+        if not all(_is_public(each) for each in inner if each is not None):
+            return False
+    return address.is_global and not address.is_multicast
 
 
 def _matches(word: str, host: str, address: IPv4Address | IPv6Address | None) -> bool:

@@ -57,6 +57,7 @@ class WebhookOptions(StepOptions, total=False):
 
     headers: Mapping[str, str]
     secret_env: str
+    public_only: bool
 
 
 class Webhook(Unfamiliar):
@@ -71,8 +72,8 @@ class Webhook(Unfamiliar):
         here. `secret_env` names the environment variable with the secret of the signature: the header `Segue-Signature`
         is then `t=<unix time>,v1=<HMAC-SHA256 of "<t>.<body>" in hexadecimal>`. `timeout` is how many seconds the
         server may take (10); `retries`, `queue`, `name` and so on are options of any step (by default 8 retries over
-        some two and a half hours). `${SEGUE_SECRET_NAME}` in the URL and in headers is filled from the worker's
-        environment, if the calling code wrote it.
+        some two and a half hours). With `public_only`, it does not go to private networks. `${SEGUE_SECRET_NAME}` in
+        the URL and in headers is filled from the worker's environment, if the calling code wrote it.
 
         The result is `{"status": 200}`.
 
@@ -107,6 +108,7 @@ def send_webhook(
     secret_env: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     secrets: dict[str, list[str]] | None = None,
+    public_only: bool = False,
 ) -> dict[str, int]:
     """POST the body and act on the answer."""
     from segue.authoring.posting import post, retry_after, signature  # noqa: PLC0415 - urllib and OpenSSL take long to load
@@ -125,7 +127,7 @@ def send_webhook(
     place = place_of(url)
     full = fill(f"the URL {place}", url, marked.get(URL, ()))
     try:
-        answer = post(full, data, sent, timeout=timeout)
+        answer = post(full, data, sent, timeout=timeout, public_only=public_only)
     except DeliveryError as error:
         raise DeliveryError(f"{place} did not answer: {error}") from error.__cause__
     if not 200 <= answer.status < 300:
@@ -151,6 +153,7 @@ def _signature(url: Any, body: Any, given: WebhookOptions, *, immutable: bool) -
     label = "webhook(...)"
     options: dict[str, Any] = {"timeout": DEFAULT_TIMEOUT, **given}
     headers, secret_env = options.pop("headers", None), options.pop("secret_env", None)
+    public_only = bool(options.pop("public_only", False))
     _check(label, url, headers, secret_env)
     placement = placed(Placement(name="webhook", policy=PATIENT), options, of=label)
     timeout = placement.policy.timeout or DEFAULT_TIMEOUT
@@ -160,6 +163,7 @@ def _signature(url: Any, body: Any, given: WebhookOptions, *, immutable: bool) -
         "headers": {name: _plain(value) for name, value in headers.items()} if headers else None,
         "secret_env": secret_env,
         "secrets": _marked(label, url, headers or {}) or None,
+        "public_only": public_only or None,
     }
     kwargs = {"url": _plain(url), **{key: value for key, value in told.items() if value is not None}}
     if body is not _NOTHING:

@@ -26,9 +26,7 @@ from segue.printable import added, printable
 @click.argument("step", metavar="STEP", shell_complete=complete_steps)
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="This attempt. [default: the latest]")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the step has ended, also with its next attempts.")
-@duration_option(
-    "--every", kind=Duration(least=0.1), default="2s", help="With --follow: how often the executor is asked."
-)
+@duration_option("--every", kind=Duration(least=0.1), default="2s", help="With --follow: how often it is read.")
 @json_option
 @pass_setup
 def command(
@@ -36,8 +34,8 @@ def command(
 ) -> None:  # fmt: skip
     """Print the end of what an attempt at a STEP of RUN has printed. STEP is a name or a number.
 
-    While the step is at an executor such as Slurm, the executor is asked; -A names the module that makes it. Afterwards
-    the end of the output is in the database.
+    While the step runs on a worker, the worker is asked to write it; a step at an executor such as Slurm is asked for
+    there, and -A names the module that makes the executor. Afterwards the end of the output is in the database.
 
     \b
     Example:

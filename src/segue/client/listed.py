@@ -53,6 +53,7 @@ class ListedRun(RunInfo, frozen=True, dict=True):
     result = by_run(Run.result)
     progress = by_run(Run.progress)
     follow = by_run(Run.follow)
+    watch = by_run(Run.watch)
     pause = by_run(Run.pause)
     resume = by_run(Run.resume)
     cancel = by_run(Run.cancel)

@@ -13,6 +13,7 @@ from segue.engine.engine import Engine
 from segue.engine.patience import Patience
 from segue.engine.views import look
 from segue.engine.views.look import StepInfo
+from segue.engine.watching import WATCH_SECONDS, watch_run
 from segue.errors import ConfigError
 from segue.given import shown
 from segue.jsonable import Jsonable
@@ -64,6 +65,18 @@ class Followed:
             running = tuple(look.list_steps(tx, self.id, status=StepStatus.RUNNING, limit=MOST_RUNNING))
         done = sum(count for step_status, count in counts.items() if step_status in FINAL_STEP_STATUSES)
         return RunProgress(self.id, status, done, sum(counts.values()), counts, running)
+
+    def watch(self, seconds: float = WATCH_SECONDS) -> None:
+        """Let workers write what its running attempts print, for so long from now: `run.step(...).output()` reads it.
+
+        `output` does this by itself; use it to have the output of many steps at once.
+        """
+        span = checked("watch", "seconds", seconds, number)
+        if not 0 < span <= LONGEST_SECONDS:
+            raise ConfigError(f"seconds={shown(seconds)} is not a time. Give seconds, more than 0 and at most a day.")
+        with self._engine.reading() as tx:
+            look.run_info(tx, self.id)
+        self._engine.act(watch_run, self.id, seconds=span)
 
     def follow(self, *, every: float | None = None) -> Iterator[RunProgress]:
         """How far it is now, and again after each change, until it has ended.

@@ -12,6 +12,7 @@ from typing import Any
 
 from segue.authoring import declared, encode
 from segue.client.given import guarded
+from segue.client.output import OutputInfo, output_of
 from segue.client.waiting import MESSAGE_LIMIT_BYTES, short
 from segue.engine.act import Act
 from segue.engine.engine import Engine
@@ -61,6 +62,20 @@ class StepHandle:
         with self._engine.reading() as tx:
             number = find_step(tx, self.run_id, self.step)
             return with_values(tx, self.run_id, look.list_steps(tx, self.run_id, after=number - 1, limit=1)[0])
+
+    def output(self, *, attempt: int | None = None) -> OutputInfo:
+        """The end of what it has printed, in its latest attempt or in this one, also while it runs.
+
+        Reading it lets the worker write it for some seconds, about once a second, so read it again and again to follow
+        it. The first reading of a running step may wait a moment for the worker. Raises StepNotFoundError.
+
+        Example::
+
+            while not (found := run.step("load").output()).step_is_over:
+                print(found.text[-80:])
+                time.sleep(1)
+        """
+        return output_of(self._engine, self.run_id, self.step, attempt=attempt)
 
     def checkpoints(self) -> list[CheckpointInfo]:
         """What its task has recorded inside it, in order: results, sleeps, messages. Raises StepNotFoundError."""

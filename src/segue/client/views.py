@@ -4,8 +4,8 @@ module.
 `Segue` and `Run` return these. They are frozen; times are aware UTC.
 """
 
-from segue.client.executors import OutputInfo
 from segue.client.listed import ListedRun
+from segue.client.output import OutputInfo
 from segue.client.pages import RunPage
 from segue.client.preview import Preview
 from segue.client.progress import RunProgress
@@ -21,7 +21,16 @@ from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
 from segue.engine.views.held import HeldStep, LimitHolders, LimitKeyInfo
-from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info, run_infos
+from segue.engine.views.look import (
+    AttemptInfo,
+    ProgressInfo,
+    RunInfo,
+    StepInfo,
+    WorkerInfo,
+    count_steps_of,
+    run_info,
+    run_infos,
+)
 from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
@@ -73,6 +82,7 @@ __all__ = [
     "WorkerInfo",
     "WorkflowInfo",
     "arguments_of",
+    "count_steps_of",
     "leader_info",
     "object_of",
     "policy_or_none",

@@ -6,6 +6,7 @@ writes with its heartbeat, and a process of an executor at most every ten second
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ MOST_CELLS = 100  # of a minute; further tasks are counted together
 MEASURED_EVERY = 8
 """Of the steps of one claim, which were ready at about the same time, so many count as having waited equally long."""
 
+MOST_SECONDS = 1e9
 MOST_BEGUN = 100_000  # attempts that are remembered
 
 Key = tuple[int, str, str]  # the minute, the queue, the task
@@ -44,6 +46,8 @@ class Cell:
 
     def count(self, seconds: float, has_failed: bool) -> None:
         """Count an attempt."""
+        if not 0.0 <= seconds < MOST_SECONDS:  # a process outside may say anything
+            seconds = 0.0
         self.attempts += 1
         self.failed += has_failed
         self.seconds += seconds
@@ -81,7 +85,7 @@ class Tally:
     def __init__(self) -> None:
         self._begun: dict[Attempt, tuple[str, str, float, int]] = {}  # with how long it had waited, and that bucket
         self._cells: dict[Key, Cell] = {}
-        self._process = uuid4().hex
+        self._process, self._pid = uuid4().hex, os.getpid()
         self._written_at: datetime | None = None
 
     def began(self, rows: Sequence[ClaimedRow], now: datetime, conversions: Conversions) -> None:
@@ -101,7 +105,9 @@ class Tally:
         minute, cells = int(now.timestamp()) // MINUTE, self._cells
         for outcome in outcomes:
             begun = self._begun.pop((outcome.run_id, outcome.step, outcome.attempt), None)
-            if begun is not None and outcome.verdict not in _NOT_COUNTED:
+            if begun is None or outcome.verdict in _NOT_COUNTED:
+                continue
+            if outcome.verdict != Verdict.SKIPPED or outcome.seconds:  # else its condition was false: nothing ran
                 queue, task, waited, bucket = begun
                 cell = cells.get((minute, queue, task)) or self._cell(minute, queue, task)
                 cell.count(outcome.seconds, outcome.verdict in _FAILED)
@@ -128,6 +134,8 @@ class Tally:
 
     def rows(self, time: Callable[[datetime], Any]) -> list[Row]:
         """The rows to be written."""
+        if self._pid != os.getpid():  # a fork counts for itself
+            self._process, self._pid = uuid4().hex, os.getpid()
         return [
             (
                 MINUTE, time(datetime.fromtimestamp(minute * MINUTE, UTC)), self._process, queue, task, cell.attempts,

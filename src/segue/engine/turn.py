@@ -31,6 +31,7 @@ from segue.engine.stored import moment_of, storable
 from segue.engine.turn_memory import TurnMemory
 from segue.engine.turn_request import TurnRequest, TurnResult, together
 from segue.engine.watch import Watch
+from segue.engine.watching import put_printed
 from segue.errors import PASSING_ERRORS
 from segue.model import ErrorInfo, Job, Outcome, Verdict
 from segue.observing.metrics.meter import metering
@@ -84,7 +85,7 @@ class Turn:
         return (
             self._store.sends_commit_along
             and request.heartbeat is None
-            and not (request.cancels or request.progress or request.alone or request.apart)
+            and not (request.cancels or request.progress or request.printed or request.alone or request.apart)
             and (len(worker.queues) == 1 or worker.run_id is not None)
             and not (self._freed or self._was_long)
             and self._watch.is_quiet
@@ -321,9 +322,13 @@ class Turn:
         """Progress, and the steps to be cancelled: rare, so each may cost a statement."""
         for progress in self._request.progress:
             put_progress(act, progress)
+        for printed in self._request.printed:
+            put_printed(act, printed)
         if self._request.cancels:
-            found = act.tx.all("cancel_requests", worker_id=self._worker.id)
-            self._result.cancels = [(run_id, step, attempt) for run_id, step, attempt in found]
+            for run_id, step, attempt, is_to_end in act.tx.all(
+                "asked_of_worker", worker_id=self._worker.id, now=act.now
+            ):
+                (self._result.cancels if is_to_end else self._result.watched).append((run_id, step, attempt))
 
     def _claim(self, act: Act) -> Claim:
         return Claim(

@@ -8,7 +8,8 @@ import msgspec
 
 from segue.engine.at_hand import PayloadsNeeded
 from segue.engine.limiting.places import LimitKey
-from segue.model import Job, Outcome, Progress
+from segue.engine.watching import Printed
+from segue.model import Attempt, Job, Outcome, Progress
 
 
 class TurnRequest(msgspec.Struct):
@@ -17,11 +18,12 @@ class TurnRequest(msgspec.Struct):
     outcomes: Sequence[Outcome] = ()
     recorded: Sequence[Outcome] = ()  # of attempts that recorded their outcomes themselves
     progress: Sequence[Progress] = ()
+    printed: Sequence[Printed] = ()  # by attempts that are watched
     want: int = 0  # how many steps it could take
     heartbeat: str | None = None  # its status, if the lease is to be renewed now
     sleeping: bool = False  # with the heartbeat: notify me
     timers: bool = False  # check for timers that have come due, and when the next one will
-    cancels: bool = False  # ask which of its steps are to end
+    cancels: bool = False  # ask which of its steps are to end, and which are watched
     comes_back: bool = False  # another turn follows within some ms: it may say what this one leaves unsaid
     alone: bool = False  # outcomes that were in the way: leave those of runs that others hold, and admit nothing
     apart: bool = False  # commit the claim before its rows are read: one of them may have been in the way
@@ -36,6 +38,7 @@ class TurnResult(msgspec.Struct):
     refused: int = 0  # outcomes that came too late
     ended: list[str] = []  # runs that became final
     cancels: list[tuple[str, int, int]] = []  # (run, step, attempt) to be ended
+    watched: list[Attempt] = []  # with `cancels`: whose output is to be written
     knows_timers: bool = False  # it has checked for the next timer: if asked, and if it may have set one itself
     timer_seconds: float | None = None  # until the next timer comes due, if it has checked and there is one
     age_seconds: float = 0.0  # how long ago its times were right: a commit takes some time
@@ -54,6 +57,7 @@ def together(first: TurnResult, then: TurnResult) -> TurnResult:
     return TurnResult(
         jobs=first.jobs + then.jobs, outcomes=first.outcomes + then.outcomes, left=first.left + then.left,
         refused=first.refused + then.refused, ended=first.ended + then.ended, cancels=first.cancels + then.cancels,
+        watched=first.watched + then.watched,
         knows_timers=timed.knows_timers, timer_seconds=timed.timer_seconds,
         age_seconds=timed.age_seconds, again=first.again or then.again, unfinished=first.unfinished + then.unfinished,
         missed=first.missed | then.missed, unsaid=first.unsaid or then.unsaid, look_seconds=then.look_seconds,

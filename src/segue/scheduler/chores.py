@@ -37,6 +37,7 @@ from segue.engine.scope import OF_ALL
 from segue.engine.statistics import add_up_statistics
 from segue.engine.stored import moment_of
 from segue.engine.turn import TIMERS_AT_ONCE
+from segue.engine.watching import prune_watches
 from segue.errors import PASSING_ERRORS, SchemaError
 from segue.loop.self_pipe import Wakeup
 from segue.loop.vitals import Pulse
@@ -122,6 +123,7 @@ CHORES: tuple[Chore, ...] = (
     Chore("payloads", 60.0, sweep_payloads, is_considerate=True),
     Chore("remembered starts", 60.0, in_one(forget_starts)),
     Chore("statistics", 60.0, in_one(add_up_statistics)),
+    Chore("live output", 60.0, in_one(prune_watches)),
     Chore("ended workers", 60.0, in_one(prune_workers)),
     Chore("code", SEEN_SECONDS, say_code),
     Chore("old code versions", 60.0, in_one(prune_code_versions)),

@@ -92,7 +92,25 @@ class PostgresStore:
 
     def reading(self) -> AbstractContextManager[PostgresTransaction]:
         """An ordinary transaction: on PostgreSQL, readers block nothing."""
-        return self.transaction()
+        seconds: float | None = getattr(self._mine, "reading_seconds", None)
+        return self.transaction() if seconds is None else self._reading_within(seconds)
+
+    @contextmanager
+    def _reading_within(self, seconds: float) -> Iterator[PostgresTransaction]:
+        with self.transaction() as tx:
+            wire: Wire = self._mine.wire
+            wire.send(f"SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true)", ())
+            yield tx
+
+    @contextmanager
+    def reading_within(self, seconds: float) -> Iterator[None]:
+        """Inside the block, the server ends statements of this thread's readings that take longer."""
+        outer = getattr(self._mine, "reading_seconds", None)
+        self._mine.reading_seconds = seconds
+        try:
+            yield
+        finally:
+            self._mine.reading_seconds = outer
 
     @contextmanager
     def adopt(self, connection: Any) -> Iterator[PostgresTransaction]:

@@ -179,6 +179,13 @@ class Store(Protocol):
         """Limits how long this thread waits, inside the block, for the database's write lock, if there is one."""
         ...
 
+    def reading_within(self, seconds: float) -> AbstractContextManager[None]:
+        """Inside the block, a `reading` of this thread that takes longer ends with StoreBusyError.
+
+        On PostgreSQL each of its statements may take so long, on SQLite all of them together.
+        """
+        ...
+
     def unsynced(self) -> AbstractContextManager[None]:
         """Inside the block, a commit of this thread may be undone by a loss of power, which ends this process as well.
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from segue.clock import Clock, SystemClock
-from segue.errors import ConfigError, StoreError
+from segue.errors import ConfigError, StoreBusyError, StoreError
 from segue.store import migrate
 from segue.store.adopted import driver_of
 from segue.store.protocol import Conversions, Waker
@@ -30,6 +30,7 @@ from segue.store.sqlite_schema import applied, migrate_within
 from segue.store.sqlite_transaction import SqliteConversions, SqliteTransaction, utc_text
 
 BUSY_SECONDS = 30.0
+LOOKS_AFTER = 10_000  # instructions of SQLite, some 0.1 ms: whether a reading has taken too long
 WRITE = "BEGIN IMMEDIATE"
 READ = "BEGIN DEFERRED"
 _MINIMUM = (3, 35, 0)  # RETURNING
@@ -83,6 +84,16 @@ class SqliteStore:
             self._local.__dict__.pop("busy_seconds", None)
             with suppress(StoreError):  # the file is gone, and its connection with it
                 self._set_busy_timeout()
+
+    @contextmanager
+    def reading_within(self, seconds: float) -> Iterator[None]:
+        """Inside the block, a reading of this thread that takes longer is interrupted."""
+        outer = getattr(self._local, "reading_seconds", None)
+        self._local.reading_seconds = seconds
+        try:
+            yield
+        finally:
+            self._local.reading_seconds = outer
 
     @contextmanager
     def unsynced(self) -> Iterator[None]:
@@ -310,17 +321,19 @@ class _Opened:
     A class, because nested generators are slower, and every turn opens a transaction.
     """
 
-    __slots__ = ("_begin", "_held", "_store")
+    __slots__ = ("_begin", "_held", "_is_bound", "_store")
 
     def __init__(self, store: SqliteStore, begin: str) -> None:
         self._store = store
         self._begin = begin
+        self._is_bound = False
 
     def __enter__(self) -> SqliteTransaction:
         try:
             held = self._held = self._store._taken()
             try:
                 held.connection.execute(self._begin)
+                self._bound(held.connection)
                 return SqliteTransaction(held.connection)
             except BaseException as error:
                 self._leave(error)
@@ -328,17 +341,29 @@ class _Opened:
         except sqlite3.Error as error:
             raise_ours(error, self._store.path, self._store._busy_seconds)
 
+    def _bound(self, connection: sqlite3.Connection) -> None:
+        """Let a reading end in time, if this thread asked for that."""
+        seconds = getattr(self._store._local, "reading_seconds", None)
+        if seconds is not None and self._begin == READ:
+            end = time.monotonic() + seconds
+            connection.set_progress_handler(lambda: time.monotonic() > end, LOOKS_AFTER)
+            self._is_bound = True
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         try:
             self._leave(error)
             if isinstance(error, sqlite3.Error):
                 raise error
         except sqlite3.Error as found:
+            if self._is_bound and found.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise StoreBusyError(f"A reading of {self._store.path} took too long, and was ended.") from found
             raise_ours(found, self._store.path, self._store._busy_seconds)
 
     def _leave(self, error: BaseException | None) -> None:
         """Commit, or roll back after an error, and return the connection."""
         held = self._held
+        if self._is_bound:
+            held.connection.set_progress_handler(None, 0)
         try:
             try:
                 if error is None:

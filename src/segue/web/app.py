@@ -27,6 +27,7 @@ from segue.web.access.login import login_routes
 from segue.web.api.routes import PREFIX, api_routes, problem_answer
 from segue.web.forms import form_routes
 from segue.web.live import Bells, live_route
+from segue.web.openapi import openapi_route
 from segue.web.pages.frame import error_page, page_routes
 from segue.web.problems import ProblemError
 from segue.web.rendering import FOLDER
@@ -90,7 +91,7 @@ class Application:
         routes: list[BaseRoute] = [
             Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
             Route("/healthz", _alive), Route("/readyz", _ready(site)), Route("/robots.txt", _robots),
-            live_route(site, self.bells), *api_routes(site), *form_routes(site),
+            live_route(site, self.bells), openapi_route(), *api_routes(site), *form_routes(site),
             *login_routes(site), *page_routes(site),
         ]  # fmt: skip
         inner = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})

@@ -7,8 +7,6 @@ to where the person was, with a line that says what happened.
 from __future__ import annotations
 
 import functools
-import types
-import typing
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -32,6 +30,10 @@ OURS = ("next", "undo", "said")
 """Fields of the form itself, not of the operation."""
 
 
+HINTS = {"json": "JSON", "lines": "One in each line"}
+"""What is said below a field of a kind."""
+
+
 def form_routes(site: Site) -> list[BaseRoute]:
     """Two routes for each operation that changes something."""
     changing = [each for each in OPERATIONS.values() if each.changes]
@@ -51,12 +53,11 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
             raise ProblemError(403, "Forbidden", f"{operation.name} needs the role {operation.role.word}.")
         view = await site.in_thread(view_of, call, request)
         given = {name: values[-1] for name, values in parse_qs(request.url.query).items()}
-        text = rendered(
-            "act.html", view, title=operation.summary, data={
-                "operation": operation, "fields": fields_of(operation), "given": given,
-                "next": own_path(given.get("next", "/")), "parameters": request.path_params,
-            },
-        )  # fmt: skip
+        data = {
+            "operation": operation, "fields": fields_of(operation), "given": given,
+            "next": own_path(given.get("next", "/")), "parameters": request.path_params,
+        }  # fmt: skip
+        text = await site.in_thread(lambda: rendered("act.html", view, title=operation.summary, data=data))
         return Response(text, media_type="text/html")
 
     return answering(asking, functools.partial(error_page, site))
@@ -99,9 +100,10 @@ class Field(msgspec.Struct, frozen=True):
 
     name: str
     label: str
-    kind: str  # "text", "number", "checkbox", "json", "select" or "lines"
+    kind: str  # "text", "secret", "number", "checkbox", "json", "select" or "lines"
     is_required: bool
     options: tuple[str, ...] = ()
+    hint: str = ""  # a sentence below it
 
 
 def fields_of(operation: Operation) -> list[Field]:
@@ -112,24 +114,33 @@ def fields_of(operation: Operation) -> list[Field]:
 
 
 def _field(each: msgspec.structs.FieldInfo) -> Field:
-    kind, options = _kind(each.type)
-    return Field(each.encode_name, each.encode_name.replace("_", " "), kind, each.required, options)
+    kind, options = _kind(msgspec.inspect.type_info(each.type))
+    if options and not each.required:
+        options = ("", *options)
+    label = each.encode_name.replace("_", " ")
+    return Field(each.encode_name, label, kind, each.required, options, HINTS.get(kind, ""))
 
 
-def _kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        given = [each for each in typing.get_args(annotation) if each is not type(None)]
-        annotation = given[0] if len(given) == 1 else Any
-    if typing.get_origin(annotation) is typing.Literal:
-        return "select", tuple(str(each) for each in typing.get_args(annotation))
-    match annotation:
-        case _ if annotation is bool:
-            return "checkbox", ()
-        case _ if annotation in (int, float):
-            return "number", ()
-        case _ if annotation is str:
-            return "text", ()
-        case _ if typing.get_origin(annotation) in (list, tuple):
-            return "lines", ()
-        case _:
-            return "json", ()
+def _kind(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
+    """How a person fills in a value of this type, and among what they choose."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _kind(info.type)
+    if isinstance(info, msgspec.inspect.UnionType):
+        given = [each for each in info.types if not isinstance(each, msgspec.inspect.NoneType)]
+        return _kind(given[0]) if len(given) == 1 else ("json", ())
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return "select", tuple(str(each) for each in info.values)
+    if isinstance(info, msgspec.inspect.EnumType):
+        return "select", tuple(str(each.value) for each in info.cls)
+    for kinds, field in _FIELDS:
+        if isinstance(info, kinds):
+            return field, ()
+    return "json", ()
+
+
+_FIELDS: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((msgspec.inspect.BoolType,), "checkbox"),
+    ((msgspec.inspect.IntType, msgspec.inspect.FloatType), "number"),
+    ((msgspec.inspect.StrType, msgspec.inspect.DateTimeType), "text"),
+    ((msgspec.inspect.ListType, msgspec.inspect.VarTupleType), "lines"),
+)

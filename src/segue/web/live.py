@@ -76,7 +76,7 @@ class Bells:
 
     def stop(self) -> None:
         """End all streams, so that the server can stop."""
-        self._stopping = True
+        self._stopping = self._site.is_stopping = True
         for topic in self._topics.values():
             topic.rang.set()
 

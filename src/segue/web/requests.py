@@ -15,6 +15,7 @@ from segue.web.problems import ProblemError
 from segue.web.site import Site
 
 MOST_FIELDS = 1000
+MOST_DEPTH = 64  # of a JSON body
 
 
 def call_of(site: Site, request: Request) -> Call:
@@ -36,15 +37,39 @@ def decoded_json(kind: type, body: bytes, content_type: str) -> Any:
     if body and content_type.partition(";")[0].strip().lower() != "application/json":
         raise ProblemError(415, "UnsupportedMediaType", "Send JSON, with the header Content-Type: application/json.")
     try:
+        check_depth(body)
         return msgspec.json.decode(body or b"{}", type=kind)
     except (msgspec.DecodeError, RecursionError) as error:  # also ValidationError
         raise ProblemError(422, "InvalidBody", f"The body is not valid: {error}") from error
 
 
+def check_depth(body: bytes) -> None:
+    """Refuse a document that is nested too deeply.
+
+    Raises ProblemError.
+    """
+    depth = deepest = 0
+    is_text = is_escaped = False
+    if body.count(b"[") + body.count(b"{") <= MOST_DEPTH:
+        return
+    for byte in body:
+        if is_text:
+            is_text, is_escaped = is_escaped or byte != 0x22, not is_escaped and byte == 0x5C
+        elif byte == 0x22:
+            is_text = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    if deepest > MOST_DEPTH:
+        raise ProblemError(422, "InvalidBody", f"The body is nested {deepest:,} levels deep; at most {MOST_DEPTH} are.")
+
+
 def decoded_form(kind: type, text: str) -> Any:
     """The fields of a form as a value of this type. An empty field was not filled in. Raises ProblemError."""
     given = {name: values for name, values in _fields(text).items() if any(values)}
-    return _converted(kind, given, "form")
+    return _converted(kind, given, "form", is_form=True)
 
 
 def _fields(text: str) -> dict[str, list[str]]:
@@ -58,15 +83,50 @@ def _fields(text: str) -> dict[str, list[str]]:
     return fields
 
 
-def _converted(kind: type, given: Mapping[str, list[str]], where: str) -> Any:
+def _converted(kind: type, given: Mapping[str, list[str]], where: str, *, is_form: bool = False) -> Any:
     lists = {field.encode_name for field in msgspec.structs.fields(kind) if _is_list(field.type)}
-    values = {name: each if name in lists else each[-1] for name, each in given.items()}
+    values: dict[str, Any] = {name: each if name in lists else each[-1] for name, each in given.items()}
+    for field in msgspec.structs.fields(kind) if is_form else ():
+        if field.encode_name in values:
+            values[field.encode_name] = typed_value(field.type, values[field.encode_name])
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise ProblemError(400, "InvalidQuery", f"The {where} is not valid: {error}") from error
 
 
+def typed_value(kind: Any, given: Any) -> Any:
+    """What a person typed into a field, for a field that takes JSON or several lines."""
+    if isinstance(given, list):
+        words = [line for each in given for line in each.splitlines() if line.strip()]
+        if any(isinstance(each.item_type, msgspec.inspect.AnyType) for each in _lists(kind)):
+            text = "\n".join(given)
+            found = json_or_text(text)
+            return found if isinstance(found, list) else [json_or_text(word) for word in words]
+        return words
+    return json_or_text(given) if takes_json(kind) else given
+
+
+def takes_json(kind: Any) -> bool:
+    """Whether a field takes any JSON value, or an object."""
+    info = msgspec.inspect.type_info(kind)
+    kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return any(isinstance(each, (msgspec.inspect.AnyType, msgspec.inspect.DictType)) for each in kinds)
+
+
+def json_or_text(text: str) -> Any:
+    """A value as people type it: JSON if it is JSON, otherwise the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
 def _is_list(kind: Any) -> bool:
-    origin = getattr(kind, "__origin__", kind)
-    return origin in (list, tuple)
+    return bool(_lists(kind))
+
+
+def _lists(kind: Any) -> list[msgspec.inspect.ListType | msgspec.inspect.VarTupleType]:
+    info = msgspec.inspect.type_info(kind)
+    kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return [each for each in kinds if isinstance(each, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType))]

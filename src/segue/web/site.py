@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -59,6 +60,8 @@ class Site:
 
     def __init__(self, segue: Segue, access: Access, settings: Settings) -> None:
         self.segue, self.access, self.settings = segue, access, settings
+        self.followers: Counter[str] = Counter()  # by caller: the runs that they follow now
+        self.is_stopping = False  # streams end
 
     @functools.cached_property
     def _limiter(self) -> anyio.CapacityLimiter:

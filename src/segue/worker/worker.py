@@ -31,6 +31,7 @@ from segue.observing.once import Once
 from segue.plan.code_version import CodeVersion
 from segue.plan.graph import LimitTerms
 from segue.worker.aside import Aside
+from segue.worker.attention import Attention
 from segue.worker.caretaker import Caretaker
 from segue.worker.idling import Idling, complaints
 from segue.worker.keeper import LeaseKeeper
@@ -88,6 +89,7 @@ class Worker:
             "the worker", stale_seconds=options.lease_seconds, others=lambda: complaints(self._caretaker, self._took_at)
         )
         self._attempts = AttemptLog()
+        self._attention = Attention(pool, time.monotonic)
         self._outcomes: list[Outcome] = []
         self._recorded: list[Outcome] = []
         self._progress: dict[tuple[str, int], Progress] = {}
@@ -272,6 +274,7 @@ class Worker:
             outcomes=self._outcomes,
             recorded=self._recorded,
             progress=list(self._progress.values()),
+            printed=self._attention.printed(),
             want=want,
             heartbeat=status if pace.heartbeat_due(want=want) else None,
             sleeping=pace.is_asleep,
@@ -325,8 +328,7 @@ class Worker:
             logger.warning("%d outcomes came too late and were refused", result.refused)
         if result.jobs:
             self._submit(result.jobs)
-        for run_id, step, _ in result.cancels:
-            self._pool.cancel(run_id, step)
+        self._attention.heed(request, result)
         if self._is_done(request, result):
             self._done = True
         elif self._pace.rescue_due():
@@ -428,7 +430,7 @@ class Worker:
                 self._sifting.say_progress(self._registration.identity, request.progress)
             self._pace.hint()
             return
-        apart = msgspec.structs.replace(request, apart=True, timers=False)
+        apart = msgspec.structs.replace(request, apart=True, timers=False, printed=())
         try:
             with self._caretaker.away:
                 result = self._engine.turn(self._registration.identity, apart)

@@ -11,6 +11,7 @@ from msgspec import json
 
 from segue import Segue
 from segue.cli.root import segue as command_line
+from segue.web import brief
 from segue.worker.inline import work_run
 from tests.contract.web.asking import approved, client, takings
 
@@ -67,3 +68,34 @@ def test_views_are_what_the_command_line_prints(segue: Segue) -> None:
     [step] = said(segue, "show", run.id, "--step", "price[0]")["steps"]
     assert web.get(f"/runs/{run.id}/steps/price[0]").json() == step
     assert web.get(f"/runs/{run.id}/steps/{step['step']}").json() == step
+
+
+def test_a_question_that_takes_too_long_is_ended(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
+    web = client(segue)
+    assert web.get("/runs").status_code == 200
+    slow = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e9) SELECT max(i) FROM n",
+        "postgres": "SELECT pg_sleep(30)",
+    }
+
+    def workers() -> list[Any]:
+        with segue.engine.reading() as tx:
+            ask(tx, slow[segue.engine.store.dialect])
+        return []
+
+    monkeypatch.setattr(segue, "workers", workers)
+    monkeypatch.setattr(brief, "SECONDS", 0.2)
+    answer = web.get("/workers")
+    assert (answer.status_code, answer.json()["code"]) == (503, "QueryTooBroad"), answer.text
+    assert answer.headers["retry-after"] == "2"
+    assert web.get("/runs").status_code == 200
+    with segue.engine.store.reading_within(0.2), segue.engine.store.transaction() as tx:  # what writes is not bounded
+        ask(tx, "SELECT 1")
+
+
+def ask(tx: Any, statement: str) -> None:
+    """A statement of no area."""
+    if hasattr(tx, "_wire"):
+        tx._wire.send(statement, ()).rows()
+    else:
+        tx._connection.execute(statement).fetchall()

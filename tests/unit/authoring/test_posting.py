@@ -236,6 +236,34 @@ def test_hosts_are_allowed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         post("http://127.0.0.1:1", b"{}", {}, timeout=5)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "2130706433",
+     "0x7f000001", "0177.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]", "[fd00:ec2::254]", "[fe80::1]", "100.64.0.1",
+     "224.0.0.1", "[::]", "[64:ff9b:1::1]", "[64:ff9b::7f00:1]",
+     "[2002:7f00:1::]"],
+)  # fmt: skip
+def test_a_webhook_for_public_hosts_only_does_not_go_to_private_ones(host: str) -> None:
+    with pytest.raises((errors.Abort, errors.DeliveryError)) as refused:
+        post(f"http://{host}:9/x", b"{}", {}, timeout=5, public_only=True)
+    assert isinstance(refused.value, errors.Abort) or "gaierror" in str(refused.value)
+
+
+def test_a_name_that_leads_to_a_private_host_is_refused_and_an_allowed_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def to_this_machine(host: str, port: int, **_: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    with serving(saying(OK, b"\r\n")) as url:
+        monkeypatch.setattr(socket, "getaddrinfo", to_this_machine)
+        named = url.replace("127.0.0.1", "hooks.example.org")
+        with pytest.raises(errors.Abort):
+            post(named, b"{}", {}, timeout=5, public_only=True)
+        monkeypatch.setenv("SEGUE_WEBHOOK_ALLOW", "hooks.example.org")
+        assert post(named, b"{}", {}, timeout=5, public_only=True).status == 200
+
+
 # Through a proxy ------------------------------------------------------------------------------------------------------
 
 

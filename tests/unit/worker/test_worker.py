@@ -162,6 +162,9 @@ class ScriptedPool:
     def cancel(self, run_id: str, step: int) -> None:
         self.calls.append(("cancel", step))
 
+    def output_of(self, run_id: str, step: int) -> str | None:
+        return None
+
     def recall(self) -> None:
         self.calls.append("recall")
 

@@ -38,6 +38,7 @@ class AsyncListedRun(RunInfo, frozen=True, dict=True):
     result = by_run(AsyncRun.result)
     progress = by_run(AsyncRun.progress)
     follow = by_run(AsyncRun.follow)
+    watch = by_run(AsyncRun.watch)
     pause = by_run(AsyncRun.pause)
     resume = by_run(AsyncRun.resume)
     cancel = by_run(AsyncRun.cancel)

@@ -40,6 +40,7 @@ class AsyncStep(Awaiting[StepHandle]):
         return self._original.step
 
     info = awaited(StepHandle.info)
+    output = awaited(StepHandle.output)
     checkpoints = awaited(StepHandle.checkpoints)
     retry = awaited(StepHandle.retry)
     skip = awaited(StepHandle.skip)
@@ -126,6 +127,7 @@ class AsyncRun(Awaiting[Run[R]], Generic[R]):
     steps = awaited(Run.steps)
     attempts = awaited(Run.attempts)
     progress = awaited(Run.progress)
+    watch = awaited(Run.watch)
     pause = awaited(Run.pause)
     resume = awaited(Run.resume)
     cancel = awaited(Run.cancel)

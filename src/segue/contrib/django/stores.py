@@ -72,6 +72,10 @@ class ConnectionStore:
         """Does nothing: Django's settings say how long its connection waits."""
         return nullcontext()
 
+    def reading_within(self, seconds: float) -> AbstractContextManager[None]:
+        """Does nothing: so do they for its statements."""
+        return nullcontext()
+
     def unsynced(self) -> AbstractContextManager[None]:
         """Does nothing."""
         return nullcontext()
@@ -148,6 +152,10 @@ class ProjectStore:
     def patience(self, seconds: float) -> AbstractContextManager[None]:
         """How long this thread waits for the write lock."""
         return self._own.patience(seconds)
+
+    def reading_within(self, seconds: float) -> AbstractContextManager[None]:
+        """How long a reading of this thread may take."""
+        return self._own.reading_within(seconds)
 
     def unsynced(self) -> AbstractContextManager[None]:
         """Commits that do not wait for the disk."""

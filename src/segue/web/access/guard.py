@@ -22,7 +22,7 @@ from segue.web.site import Site
 MOST_BYTES = 1 << 20
 """The longest body of a request."""
 
-OPEN = ("/healthz", "/readyz", "/static/", "/login", "/logout", "/oidc/", "/robots.txt")
+OPEN = ("/healthz", "/readyz", "/static/", "/login", "/logout", "/oidc/", "/robots.txt", "/api/v1/openapi.json")
 """Paths that need no login."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

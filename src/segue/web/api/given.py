@@ -10,6 +10,7 @@ import msgspec
 
 from segue.client.selection import RunFilters
 from segue.model import RunStatus
+from segue.web.requests import json_or_text
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="The number of items of a page.")]
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
@@ -63,19 +64,6 @@ def pair(text: str) -> tuple[str, Any]:
     return name, json_or_text(value)
 
 
-def json_or_text(text: str) -> Any:
-    """A value as people type it: JSON if it is JSON, otherwise the text itself."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
-
-
 def moment(given: datetime, zone: str = "UTC") -> datetime:
     """A time; one without a zone is in this zone."""
     return given if given.tzinfo is not None else given.replace(tzinfo=UTC if zone == "UTC" else ZoneInfo(zone))
-
-
-def age(seconds: float | None) -> timedelta | None:
-    """A duration in seconds."""
-    return None if seconds is None else timedelta(seconds=seconds)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from segue.authoring.compose import Signature
+from segue.authoring.webhook import webhook
 from segue.web.operations import Call
 from segue.web.problems import ProblemError
 from segue.web.roles import Role
 
 OWN = "segue."
+
+
+def target_of(call: Call, url: str) -> Signature | str:
+    """The target of a subscription that is made over HTTP: a web server outside of private networks.
+
+    With --allow-shell, an admin may name any target. Raises ProblemError.
+    """
+    if "://" not in url:
+        raise ProblemError(422, "InvalidBody", "The body is not valid: `to` is no URL.")
+    if call.settings.allow_shell:
+        return url
+    if url.partition("://")[0].lower() not in ("http", "https"):
+        raise ProblemError(
+            403, "OwnTask", "Over HTTP a subscription may only send to http:// and https:// addresses. Add others with "
+            "`segue subscriptions add`, or serve the pages with --allow-shell.",
+        )  # fmt: skip
+    return webhook.s(url, public_only=True)
 
 
 def refuse_own(call: Call, work: str | None) -> None:

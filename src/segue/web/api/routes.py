@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -13,13 +15,19 @@ from starlette.routing import BaseRoute, Route
 from segue.client.records import record
 from segue.jsonable import Jsonable
 from segue.observing.harmless_log import get_logger
+from segue.plan.namespaces import EVERY
 from segue.web.access.audit import audited, check_workflow
+from segue.web.api.following import Following, followed
+from segue.web.brief import briefly
 from segue.web.operations import OPERATIONS, Call, Operation
 from segue.web.problems import ProblemError, problem_of
 from segue.web.requests import call_of, decoded_json, decoded_query
 from segue.web.site import Site
 
 PREFIX = "/api/v1"
+CURSORS = ("cursor", "before", "after")
+"""The parameters that name the next page."""
+
 _log = get_logger("segue.web")
 
 
@@ -36,9 +44,28 @@ def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Any]:
         if operation.is_allowed(call.identity):  # `perform` refuses the others, whatever they sent
             arguments |= await _decoded(operation, request)
         answer = await site.in_thread(lambda: perform(operation, call, **arguments))
-        return json_answer(answer, operation.status)
+        if isinstance(answer, Following):
+            return followed(site, request, answer)
+        return _answer(site, operation, request, answer, arguments.get("query"))
 
     return answering(performed, lambda request, error: problem_answer(error))
+
+
+def _answer(site: Site, operation: Operation, request: Request, value: Any, query: Any) -> Response:
+    """The answer, with a link to the next page, and with a tag of its contents if it was only read."""
+    made = json_answer(value, operation.status, with_namespace=site.segue.namespace == EVERY)
+    following = getattr(value, "next", None)
+    cursor = next((name for name in CURSORS if hasattr(query, name)), None)
+    if isinstance(following, str) and cursor is not None:
+        kept = [(name, each) for name, each in parse_qsl(request.url.query) if name != cursor]
+        made.headers["link"] = f'<?{urlencode([*kept, (cursor, following)])}>; rel="next"'
+    if operation.changes:
+        return made
+    tag = '"' + hashlib.blake2b(made.body, digest_size=16).hexdigest() + '"'
+    made.headers["etag"] = tag
+    if tag in (each.strip() for each in request.headers.get("if-none-match", "").split(",")):
+        return Response(None, 304, {"etag": tag})
+    return made
 
 
 async def _decoded(operation: Operation, request: Request) -> dict[str, Any]:
@@ -62,7 +89,10 @@ def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
         check_workflow(operation, call, arguments)
         return operation.function(call, **arguments)
 
-    return audited(operation, call, arguments, performed) if operation.changes else performed()
+    if operation.changes:
+        return audited(operation, call, arguments, performed)
+    with briefly(call.segue):
+        return performed()
 
 
 def answering(
@@ -79,9 +109,10 @@ def answering(
     return endpoint
 
 
-def json_answer(value: Any, status: int = 200) -> Response:
+def json_answer(value: Any, status: int = 200, *, with_namespace: bool = False) -> Response:
     """A value as JSON."""
-    return Response(msgspec.json.encode(plain(value)), status, media_type="application/json")
+    text = msgspec.json.encode(plain(value, with_namespace=with_namespace))
+    return Response(text, status, media_type="application/json")
 
 
 def problem_answer(error: Exception) -> Response:

@@ -14,6 +14,7 @@ from segue.config import without_password
 from segue.plan.namespaces import EVERY
 from segue.version import __version__
 from segue.web.api.given import Seconds, Text, Why
+from segue.web.api.own_tasks import target_of
 from segue.web.api.schedules import Removed
 from segue.web.api.shown import RunDetail, detail
 from segue.web.operations import Call, operation
@@ -140,9 +141,8 @@ def list_subscriptions(call: Call) -> list[SubscriptionInfo]:
 @operation("PUT", "/subscriptions/{name:name}", Role.ADMIN)
 def set_subscription(call: Call, name: str, body: NewSubscription) -> SubscriptionInfo:
     """Send events to a URL. A subscription of this name is replaced, and stays active or inactive."""
-    if "://" not in body.to:
-        raise ProblemError(422, "InvalidBody", "The body is not valid: `to` is no URL.")
-    call.segue.subscriptions.add(name, events=body.events, to=body.to, workflow=body.workflow)
+    target = target_of(call, body.to)
+    call.segue.subscriptions.add(name, events=body.events, to=target, workflow=body.workflow)
     return _subscription(call, name)
 
 

@@ -1,6 +1,6 @@
 """The pages by subject. Each is a function from a `View` to a `Page`; `frame` renders them."""
 
-from segue.web.pages import now, runs
+from segue.web.pages import api_docs, now, run, runs
 
-MODULES = (now, runs)
+MODULES = (api_docs, now, run, runs)
 """What defines pages."""

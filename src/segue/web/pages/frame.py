@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute, Route
 from segue.observing.harmless_log import get_logger
 from segue.web.access.guard import inner_path
 from segue.web.api.routes import answering, json_answer, problem_answer
+from segue.web.brief import briefly
 from segue.web.flash import taken
 from segue.web.operations import Call
 from segue.web.problems import ProblemError, problem_of
@@ -49,6 +50,7 @@ class Page:
     data: Mapping[str, Any]
     live: str | None = None  # the topic whose changes it shows, as "run:ID"; None: it does not change
     status: int = 200
+    also: Mapping[str, Any] = field(default_factory=dict)  # what only the template gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,14 @@ def _as_json(request: Request) -> bool:
 def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> Response:
     if call.identity.role < entry.role:
         raise ProblemError(403, "Forbidden", f"This page is for the role {entry.role.word}.")
-    view = view_of(call, request)
-    shown = entry.function(view)
+    with briefly(call.segue):
+        view = view_of(call, request)
+        shown = entry.function(view)
     if isinstance(shown, Redirect):
         return RedirectResponse(view.root + shown.to, 303)
     if as_json:
         return json_answer(dict(shown.data), shown.status)
-    text = rendered(shown.template, view, title=shown.title, live=shown.live, data=shown.data)
+    text = rendered(shown.template, view, title=shown.title, live=shown.live, data={**shown.data, **shown.also})
     tag = '"' + hashlib.blake2b(text.encode(), digest_size=12).hexdigest() + '"'
     if request.headers.get("if-none-match") == tag and view.said is None:
         return Response(None, 304, {"etag": tag})

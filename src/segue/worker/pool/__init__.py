@@ -57,6 +57,13 @@ class Pool(Protocol):
         """End this step's attempt: its outcome will be `cancelled`. Does nothing if the attempt is not in flight."""
         ...
 
+    def output_of(self, run_id: str, step: int) -> str | None:
+        """The end of what the running attempt at this step has printed so far, without its secrets.
+
+        None if it does not run here, or if the pool cannot say it meanwhile.
+        """
+        ...
+
     def recall(self) -> None:
         """Hand back jobs that have not begun; the next `collect` returns them as `released`."""
         ...

@@ -75,6 +75,15 @@ def read_tail(descriptor: int) -> str:
     return f"[... {start} bytes cut]\n{text}" if start else text
 
 
+def begun_line_cut(text: str) -> str:
+    """The text of `read_tail` without the line that was cut: it may be half of a secret, which is not found then."""
+    if not text.startswith("[... "):
+        return text
+    note, _, rest = text.partition("\n")
+    _, newline, whole = rest.partition("\n")
+    return f"{note}\n{whole if newline else rest}"
+
+
 def storable(text: str) -> str:
     """The text in a form that every database can store: without NUL, and without halves of characters."""
     if "\0" in text:

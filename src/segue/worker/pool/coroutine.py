@@ -140,6 +140,7 @@ class AsyncPool(LocalPool):
         entry.begun_at = monotonic()
         outcome: Outcome = cancelled(entry.job)
         with captured() as tail:
+            entry.tail = tail
             try:
                 outcome = await run_job_async(
                     entry.job,

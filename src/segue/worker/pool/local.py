@@ -15,26 +15,28 @@ from time import monotonic  # by name: a task may replace `time.monotonic`
 
 from segue.attempt.around import attempting_process
 from segue.attempt.outcomes import broke, cancelled, overridden, released, timed_out
+from segue.attempt.secrets import hide_so_far
 from segue.engine.transactional import TaskTransactions
 from segue.loop.self_pipe import Wakeup
 from segue.model import Attempt, Job, Outcome, Progress
 from segue.payloads.keeping import Payloads
 from segue.store.protocol import Store
 from segue.worker.pool import News
-from segue.worker.pool.routing import routing
+from segue.worker.pool.routing import Tail, routing
 from segue.worker.pool.waiting import Waiter
 
 
 class Entry:
     """A job in a local pool."""
 
-    __slots__ = ("_ticket", "abandoned", "begun_at", "job", "must_end")
+    __slots__ = ("_ticket", "abandoned", "begun_at", "job", "must_end", "tail")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.begun_at: float | None = None
         self.must_end = False
         self.abandoned = False
+        self.tail: Tail | None = None  # of what it prints, once it runs
         self._ticket = [None]
 
     def take(self) -> bool:
@@ -139,6 +141,13 @@ class LocalPool:
                     self._wakeup.ring()
                 else:
                     self._interrupt(entry)
+
+    def output_of(self, run_id: str, step: int) -> str | None:
+        """The end of what this step's attempt has printed so far; see `Pool.output_of`."""
+        for entry in self._running.values():
+            if entry.job.run_id == run_id and entry.job.step == step and entry.tail is not None:
+                return hide_so_far(entry.job, entry.tail.so_far())
+        return None
 
     def recall(self) -> None:
         """Hand back jobs that have not begun."""

@@ -24,7 +24,7 @@ from segue.attempt.outcomes import (
     timed_out,
     zygote_lost,
 )
-from segue.attempt.secrets import hide_in
+from segue.attempt.secrets import hide_in, hide_so_far
 from segue.model import Attempt, Job, Outcome
 from segue.observing.metrics import registry
 from segue.observing.metrics.meter import metering
@@ -155,6 +155,17 @@ class ProcessPool:
                     self._end(slot, cancelled(head), now)
         self._news += self._backlog.drop(run_id, step)
         self._news += self._backlog.feed(now)
+
+    def output_of(self, run_id: str, step: int) -> str | None:
+        """The end of what this step's attempt has printed so far; see `Pool.output_of`."""
+        for slot in self._slots:
+            head = slot.queue[0] if slot.queue else None
+            if head is not None and head.step == step and head.run_id == run_id:
+                text = slot.output_so_far()
+                for job in slot.queue:  # the child may have gone on to the next one
+                    text = hide_so_far(job, text)
+                return text
+        return None
 
     def recall(self) -> None:
         """Hand back jobs that have not begun."""

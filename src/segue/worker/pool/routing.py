@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from segue.logs.printed import Printed
 from segue.logs.setting import log
-from segue.worker.pool.capture import TAIL_BYTES, OutputFormatter, storable
+from segue.worker.pool.capture import TAIL_BYTES, OutputFormatter, begun_line_cut, storable
 
 
 class Tail:
@@ -44,6 +44,14 @@ class Tail:
         self._shorten()
         kept = storable("".join(self._parts))
         return f"[... {self._cut} characters cut]\n{kept}" if self._cut else kept
+
+    def so_far(self) -> str:
+        """The same for another thread, while text is added."""
+        parts = tuple(self._parts)
+        whole = "".join(parts)
+        cut = self._cut + max(len(whole) - TAIL_BYTES, 0)
+        kept = storable(whole[-TAIL_BYTES:])
+        return begun_line_cut(f"[... {cut} characters cut]\n{kept}") if cut else kept
 
     def _shorten(self) -> None:
         whole = "".join(self._parts)

@@ -18,7 +18,7 @@ from segue.logs.forwarding import LogLine
 from segue.logs.setting import log
 from segue.model import Job, Outcome, Progress
 from segue.worker.pool import News, wire
-from segue.worker.pool.capture import open_capture, read_tail
+from segue.worker.pool.capture import begun_line_cut, open_capture, read_tail
 
 _F_SETPIPE_SZ: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux only
 _SOCKET_BUFFER_BYTES = 1 << 20
@@ -210,6 +210,13 @@ class Slot:
             return (os.pread(self._capture, size - position, position), size) if size > position else (b"", size)
         except OSError:  # it has no child at present
             return b"", position
+
+    def output_so_far(self) -> str:
+        """The output of the attempt that runs."""
+        try:
+            return begun_line_cut(read_tail(self._capture))
+        except OSError:  # it has no child at present
+            return ""
 
     def last_output(self) -> str:
         """The output of a dead child's last attempt."""

@@ -127,6 +127,7 @@ def run_in_thread(
     job: Job = entry.job
     try:
         with captured() as tail:
+            entry.tail = tail
             try:
                 outcome = run_job(
                     job, report=report, is_cancelled=entry.asked_to_end, result_limit_bytes=result_limit_bytes,

@@ -15,3 +15,19 @@ CREATE TABLE segue_statistics (
     PRIMARY KEY (span, at, process, queue, task)
 );
 CREATE INDEX segue_statistics_apart ON segue_statistics (at) WHERE process <> '';
+-- Runs whose output is read while they run: workers write what their attempts print only for these.
+CREATE TABLE segue_watches (
+    run_id uuid PRIMARY KEY,
+    until timestamptz NOT NULL                           -- the reader says it again before
+);
+CREATE INDEX segue_watches_until ON segue_watches (until);
+-- The end of what an attempt has printed so far. Hints; what an ended attempt has printed is in segue_attempts.
+CREATE TABLE segue_live_output (
+    run_id uuid NOT NULL,
+    step integer NOT NULL,
+    attempt integer NOT NULL,
+    output text NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (run_id, step)
+);
+CREATE INDEX segue_live_output_age ON segue_live_output (updated_at);

@@ -15,3 +15,19 @@ CREATE TABLE segue_statistics (
     PRIMARY KEY (span, at, process, queue, task)
 ) WITHOUT ROWID;
 CREATE INDEX segue_statistics_apart ON segue_statistics (at) WHERE process <> '';
+-- Runs whose output is read while they run: workers write what their attempts print only for these.
+CREATE TABLE segue_watches (
+    run_id TEXT PRIMARY KEY,
+    until TEXT NOT NULL                                  -- the reader says it again before
+) WITHOUT ROWID;
+CREATE INDEX segue_watches_until ON segue_watches (until);
+-- The end of what an attempt has printed so far. Hints; what an ended attempt has printed is in segue_attempts.
+CREATE TABLE segue_live_output (
+    run_id TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    output TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
+CREATE INDEX segue_live_output_age ON segue_live_output (updated_at);
