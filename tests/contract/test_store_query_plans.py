@@ -163,6 +163,7 @@ WAYS = {
     "cancelled": "segue_runs_cancelled", "workflow": None, "error": "segue_runs_error_type",
     "forks": "segue_runs_forked", "label": "segue_labels", "failures": "segue_runs_failed_at",
 }  # fmt: skip
+FROM_THE_END = {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10}
 MINE = {"prefix": "", "namespace": ""}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "claim": {
@@ -284,8 +285,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "limit": 10,
         "kinds": ["x"],
         "every_kind": False,
+        "actor": None,
     }
     | MINE,
+    "list_events_of_kind": {"kind": "rare", "actor": None, **FROM_THE_END} | MINE,
+    "list_events_of_actor": {"actor": "ann", "kinds": [], "every_kind": True, **FROM_THE_END} | MINE,
+    "list_ended_workers": {"status": "lost", "namespace": "", **FROM_THE_END},
     "due_alarms": {"now": "2026-01-01 00:00:00", "limit": 200, "only": None, "aside": []},
     "next_alarm": {},
     "alarm_subject": {"run_id": RUN_THAT_WAITS, "step": 3},
@@ -305,6 +310,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "event_recorded": {"id": WORKER},
 }
 INDEXES = {
+    "list_events_of_kind": "segue_events_kind", "list_events_of_actor": "segue_events_actor",
+    "list_ended_workers": "segue_workers_ended",
     "limited_queues": "segue_steps_limited", "oldest_ready": "segue_steps_ready",
     "count_limited": "segue_steps_limited",
     "running_by_queue": "segue_steps_running", "sent_by_queues": "segue_steps_sent",

@@ -22,6 +22,7 @@ from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, Fail
 from segue.engine.views.groups import StepGroup, StepGroups
 from segue.engine.views.held import HeldStep, LimitHolders, LimitKeyInfo
 from segue.engine.views.look import (
+    ENDED,
     AttemptInfo,
     ProgressInfo,
     RunInfo,
@@ -41,6 +42,7 @@ from segue.scheduler.looking import ScheduleInfo, TickInfo
 
 __all__ = [
     "ALERTS",
+    "ENDED",
     "MOST_LOOKED_AT",
     "AttemptInfo",
     "AuditInfo",
