@@ -19,7 +19,8 @@ from segue.web.zones import ZONE_COOKIE, zone_named
 
 A_YEAR = 31_536_000
 CHOICES = {
-    "theme": ("segue_theme", ("light", "dark")), "density": ("segue_density", ("compact",)), "keys": ("segue_keys", ("off",)),
+    "theme": ("segue_theme", ("light", "dark")), "density": ("segue_density", ("compact",)),
+    "keys": ("segue_keys", ("off",)),
 }  # fmt: skip
 """The fields: the cookie of each, and what it may hold. Another value is the default, without a cookie."""
 

@@ -11,7 +11,10 @@ from segue.web.operations import OPERATIONS
 from segue.web.pages.frame import Page, View, page
 from segue.web.roles import Role
 
-TABS = [("/admin", "System", "system"), ("/admin/access", "Access", "access"), ("/admin/retention", "Retention", "retention")]
+TABS = (
+    ("/admin", "System", "system"), ("/admin/access", "Access", "access"),
+    ("/admin/retention", "Retention", "retention"),
+)  # fmt: skip
 
 
 @page("/admin", Role.ADMIN)

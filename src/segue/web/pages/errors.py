@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import msgspec
 
+from segue.client.masked_views import without_secrets
 from segue.client.views import ErrorGroups, FailedAttempt
-from segue.web.api.given import age, moment
+from segue.masking import masked_text
+from segue.web.api.given import moment
 from segue.web.pages.frame import Page, View, page
 from segue.web.requests import decoded_query
-from segue.web.tracebacks import Line, lines_of
+from segue.web.tracebacks import shown_traceback
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 
@@ -41,9 +43,10 @@ class ErrorQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 def errors(view: View) -> Page:
     """The kinds of errors since a time, the most frequent first."""
     query = decoded_query(ErrorsQuery, view.query)
-    back = age(query.newer_than)
-    assert back is not None
-    found: ErrorGroups = view.call.segue.failures.groups(since=view.now - back, task=query.task, type=query.type)
+    since = view.now - timedelta(seconds=query.newer_than)
+    found: ErrorGroups = view.call.segue.failures.groups(since=since, task=query.task, type=query.type)
+    groups = tuple(msgspec.structs.replace(each, message=masked_text(each.message)) for each in found.groups)
+    found = msgspec.structs.replace(found, groups=groups)
     total = sum(group.count for group in found.groups)
     title = f"Errors ({total:,})" if total else "Errors"
     return Page("errors.html", title, {"errors": found}, live="errors", also={"query": query, "spans": SPANS})
@@ -56,11 +59,18 @@ def error_of_kind(view: View) -> Page:
     before = None if query.before is None else moment(query.before)
     found = view.call.segue.failures.get(view.path["fingerprint"], before=before)
     newest: FailedAttempt | None = found.failures[0] if found.failures else None
-    error = None if newest is None else newest.error
-    lines: list[Line] = [] if error is None or not error.traceback else lines_of(error.traceback)
+    error = None if newest is None or newest.error is None else without_secrets(newest.error)
+    found = msgspec.structs.replace(found, failures=tuple(map(_without_secrets, found.failures)))
     name = "error" if error is None else error.type
     also = {
-        "newest": newest, "error": error, "lines": lines,
+        "newest": newest, "error": error,
+        "trace": shown_traceback(error.traceback) if error is not None and error.traceback else None,
         "older": found.failures[-1].at.isoformat() if len(found.failures) == 20 else None, "is_first": before is None,
     }  # fmt: skip
     return Page("error.html", f"✗ {name}", {"error_kind": found}, also=also)
+
+
+def _without_secrets(failure: FailedAttempt) -> FailedAttempt:
+    if failure.error is None:
+        return failure
+    return msgspec.structs.replace(failure, error=without_secrets(failure.error))

@@ -1,4 +1,4 @@
-"""Limits: how much runs at the same time and how often it may start, who holds the places, and the keys that share queues."""
+"""Limits: how much runs at the same time and how often it may start, who holds the places, who shares queues."""
 
 from __future__ import annotations
 

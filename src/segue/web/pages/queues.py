@@ -16,6 +16,7 @@ from segue.web.pages.frame import Page, View, page
 from segue.web.problems import ProblemError
 
 NEXT = 20
+LATE = timedelta(minutes=1)
 AN_HOUR = timedelta(hours=1)
 
 
@@ -48,7 +49,7 @@ def queue(view: View) -> Page:
     measured = segue.statistics(since=AN_HOUR, queue=name)
     series = next((each for each in measured.series if each.attempts), None)
     if info is None and series is None:
-        raise ProblemError(404, "NotFound", f"Nothing waits on a queue named {name[:100]!r}, and no worker works on it.")
+        raise ProblemError(404, "NotFound", f"Nothing waits on a queue {name[:100]!r}, and no worker works on it.")
     info = info or _idle(name)
     space = "" if segue.namespace == EVERY else segue.namespace
     with segue.engine.reading() as tx:
@@ -68,9 +69,10 @@ def says(queue: QueueInfo, view: View) -> Said:
         return Said("bad", "no worker works on it", worker_command(queue.name))
     if queue.ready and queue.places and queue.running >= queue.places:
         return Said("wait", f"full: {queue.running} of {queue.places} places")
-    if queue.ready and queue.oldest_ready_at is not None and (view.now - queue.oldest_ready_at).total_seconds() > 60:
-        return Said("warn", f"workers have places, and the oldest step is ready for {since(queue.oldest_ready_at, view.now)}: "
-                            "they may not know its task")  # fmt: skip
+    oldest = queue.oldest_ready_at
+    if queue.ready and oldest is not None and view.now - oldest > LATE:
+        text = f"workers have places, but the oldest step is ready for {since(oldest, view.now)}"
+        return Said("warn", f"{text}: they may not know its task")
     if queue.limited and not queue.ready:
         return Said("wait", "waits for limits")
     return Said("", "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import available_timezones
 
@@ -17,16 +17,13 @@ from segue.authoring.schedule import Schedule
 from segue.client.starting import find_known
 from segue.client.views import ScheduleInfo, TickInfo
 from segue.errors import SegueError
-from segue.masking import masked
 from segue.model import CatchUp, Overlap
 from segue.timetable.zones import wall_time, zone_named
-from segue.web.api.given import moment
 from segue.web.api.schedules import BackfillQuery, preview_backfill
 from segue.web.clock_changes import Tick, upcoming
 from segue.web.pages.frame import Page, View, page
 from segue.web.pages.schedules import NEXT, look, zones
 from segue.web.problems import ProblemError
-from segue.web.requests import decoded_form
 from segue.web.roles import Role
 
 WHEN = ("schedule", "timezone", "starts_at", "ends_at", "jitter", "overlap", "catch_up", "catch_up_window", "tags")
@@ -117,7 +114,7 @@ def previewed(view: View, values: Mapping[str, str]) -> tuple[Preview | None, st
     """What a schedule with these values would do; or what is wrong with them."""
     try:
         zone = zone_named(values.get("timezone") or "UTC")
-        starts, ends = (None if not values.get(name) else _moment(values[name], zone) for name in ("starts_at", "ends_at"))
+        starts, ends = (_moment(values[name], zone) if values.get(name) else None for name in ("starts_at", "ends_at"))
         window = values.get("catch_up_window")
         made = Schedule(
             _expression(values["schedule"]), timezone=values.get("timezone") or "UTC", starts_at=starts, ends_at=ends,
@@ -185,7 +182,7 @@ def _work_problem(name: str) -> str:
         found = find_known(name)
     except SegueError as error:
         return str(error)
-    return "" if found is not None else f"This server has not imported {name!r}: start it as `segue web -A your.module`."
+    return "" if found is not None else f"This server has not imported {name!r}: `segue web -A your.module` does."
 
 
 def _works(view: View) -> list[str]:

@@ -8,9 +8,11 @@ from segue.web.api.access import get_me
 from segue.web.operations import OPERATIONS
 from segue.web.pages.frame import Page, View, page
 
+PAGES_BY_KEY = (
+    "a page: n now, r runs, w workflows, e errors, a approvals, s schedules, q queues, k workers, l limits, v events"
+)
 KEYS = (
-    ("?", "this table"), ("/", "find"), ("g, then a letter", "a page: n now, r runs, w workflows, e errors, a approvals, "
-     "s schedules, q queues, k workers, l limits, v events"), ("j, k", "the next row, the one before"),
+    ("?", "this table"), ("/", "find"), ("g, then a letter", PAGES_BY_KEY), ("j, k", "the next row, the one before"),
     ("x", "select the row"), ("Enter", "open the row"), ("[, ]", "the page before, the next one"),
     ("p", "pause live changes, or go on"), ("e", "why it is so"), (".", "what can be done"), ("t", "light or dark"),
     ("Esc", "leave a field"),

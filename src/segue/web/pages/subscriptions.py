@@ -42,7 +42,8 @@ def new_subscription(view: View) -> Page | Redirect:
         problem = str(error)
     existing = any(each.name == name for each in list_subscriptions(view.call))
     data = {"name": name, "to": to, "events": kinds, "problem": problem or None, "replaces": existing}
-    return Page("subscription_new.html", f"Subscription {name}", data, status=400 if problem else 200, also={"given": given})
+    status = 400 if problem else 200
+    return Page("subscription_new.html", f"Subscription {name}", data, status=status, also={"given": given})
 
 
 def _of(subscription: SubscriptionInfo, runs: list[RunInfo]) -> list[RunInfo]:

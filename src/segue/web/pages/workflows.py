@@ -58,7 +58,8 @@ def workflow(view: View) -> Page:
     errors = Counter((run.error.type, run.error.step) for run in found if run.error is not None)
     data = {"name": name, "runs": found, "definition": definition, "schedules": schedules, "limit": limit}
     also = {
-        "bars": run_bars(_bars(view, found), label=_label(found)), "shown": found[:SHOWN], "figures": _figures(view, found),
+        "bars": run_bars(_bars(view, found), label=_label(found)), "shown": found[:SHOWN],
+        "figures": _figures(view, found),
         "errors": [(kind, step, count) for (kind, step), count in errors.most_common(SHOWN)],
         "next_ticks": [
             (each, zones(view, each.timezone)(each.next_tick) if each.next_tick and each.state == "active" else None)
