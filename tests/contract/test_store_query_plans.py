@@ -308,6 +308,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "fork_steps": {"run_id": RUN, "new_id": WORKER},
     "fork_labels": {"run_id": RUN, "new_id": WORKER},
     "event_recorded": {"id": WORKER},
+    "standing": {"namespace": ""},
+    "held_steps": {"most": 1000},
+    "count_ready": {"queue": "elsewhere", "limit": 1000},
+    "oldest_ready": {"queue": "elsewhere"},
+    "live_runs_by_status": {"prefix": "", "most": 1000},
+    "ends_of_runs": {"ids": [RUN]},
+    "traces_of_runs": {"ids": [RUN]},
+    "task_of_step": {"run_id": RUN, "step": 7},
+    "set_trace": {"run_id": RUN, "trace": "00"},
 }
 INDEXES = {
     "list_events_of_kind": "segue_events_kind", "list_events_of_actor": "segue_events_actor",
@@ -330,7 +339,8 @@ INDEXES = {
     "step_waiting": "segue_steps_event", "list_waits": "segue_steps_event", "next_messages": "segue_messages_waiting",
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
     "list_events_of_run": "segue_events_run", "runs_ending": "segue_runs_end_of_id",
-    "ready_queues": "segue_steps_ready",
+    "ready_queues": "segue_steps_ready", "oldest_ready": "segue_steps_ready",
+    "held_steps": "segue_steps_event", "live_runs_by_status": "segue_runs_live",
     "checkpoint_waiting": "segue_checkpoints_waiting", "list_suspended_waits": "segue_checkpoints_waiting",
 }  # fmt: skip
 MOST_ROWS_THROWN_AWAY = 60  # a run has 50 steps, and some statements look through those of one run

@@ -40,7 +40,7 @@ from segue.engine.limiting import admission
 from segue.engine.limiting.admit_apart import admit_apart
 from segue.engine.limiting.places import LimitKey
 from segue.engine.lives import WorkerLives
-from segue.engine.measuring import count_ended, measured_turn
+from segue.engine.measuring import add_traces, count_ended, measured_turn
 from segue.engine.parts import Part, do_part
 from segue.engine.record import Recorded
 from segue.engine.reopening.ahead import BufferedWrites, FreshReads, LargeRun, write_ahead
@@ -66,6 +66,7 @@ from segue.errors import (
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
 from segue.observing.metrics.meter import metering
 from segue.observing.once import Once
+from segue.observing.tracing.switch import tracing
 from segue.payloads.keeping import Payloads
 from segue.plan.graph import Plan
 from segue.plan.namespaces import DEFAULT, plan_in
@@ -167,6 +168,8 @@ class Engine(WorkerLives):
         if result.needed is not None:
             with suppress(StoreBusyError):  # then the next turn says so
                 at_hand.fetch(self.payloads, result.needed)
+        if tracing.spans is not None:
+            add_traces(self.store, result.jobs)
         if result.unfinished or self._unfinished:
             self._go_on(result)
         if result.missed:

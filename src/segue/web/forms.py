@@ -60,7 +60,7 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
         text = await site.in_thread(lambda: rendered("act.html", view, title=operation.summary, data=data))
         return Response(text, media_type="text/html")
 
-    return answering(asking, functools.partial(error_page, site))
+    return answering(asking, functools.partial(error_page, site), route=f"/act{operation.path}")
 
 
 def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
@@ -86,7 +86,7 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
         leave(answer, mine.get("said") or f"Done: {operation.summary.rstrip('.')}.", undo=mine.get("undo"))
         return answer
 
-    return answering(doing, functools.partial(error_page, site))
+    return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")
 
 
 def own_path(text: str) -> str:

@@ -109,7 +109,7 @@ def _endpoint(site: Site, entry: _Entry) -> Callable[[Request], Any]:
     def refused(request: Request, error: Exception) -> Response:
         return problem_answer(error) if _as_json(request) else error_page(site, request, error)
 
-    return answering(endpoint, refused)
+    return answering(endpoint, refused, route=entry.path)
 
 
 def _as_json(request: Request) -> bool:
