@@ -20,6 +20,7 @@ from segue.engine.views.checkpoints import CheckpointInfo, count_checkpoints
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
+from segue.engine.views.held import HeldStep, LimitHolders, LimitKeyInfo
 from segue.engine.views.look import (
     ENDED,
     AttemptInfo,
@@ -29,6 +30,7 @@ from segue.engine.views.look import (
     WorkerInfo,
     count_steps_of,
     run_info,
+    run_infos,
 )
 from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
@@ -52,8 +54,11 @@ __all__ = [
     "EventInfo",
     "ExecutorInfo",
     "FailedAttempt",
+    "HeldStep",
     "LeaderInfo",
+    "LimitHolders",
     "LimitInfo",
+    "LimitKeyInfo",
     "ListedRun",
     "MessageInfo",
     "OutputInfo",
@@ -86,4 +91,5 @@ __all__ = [
     "object_of",
     "policy_or_none",
     "run_info",
+    "run_infos",
 ]
