@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from segue.client.executors import OutputInfo
+from segue.client.output import OutputInfo
 from segue.client.views import AttemptInfo, CheckpointInfo, ProgressInfo, Reason, RunInfo, StepInfo
 from segue.masking import HIDDEN, masked, masked_text
 from segue.model import ErrorInfo, FailureInfo
