@@ -316,7 +316,6 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "standing": {"namespace": ""},
     "held_steps": {"most": 1000},
     "count_ready": {"queue": "elsewhere", "limit": 1000},
-    "oldest_ready": {"queue": "elsewhere"},
     "live_runs_by_status": {"prefix": "", "most": 1000},
     "ends_of_runs": {"ids": [RUN]},
     "traces_of_runs": {"ids": [RUN]},
@@ -344,7 +343,7 @@ INDEXES = {
     "step_waiting": "segue_steps_event", "list_waits": "segue_steps_event", "next_messages": "segue_messages_waiting",
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
     "list_events_of_run": "segue_events_run", "runs_ending": "segue_runs_end_of_id",
-    "ready_queues": "segue_steps_ready", "oldest_ready": "segue_steps_ready",
+    "ready_queues": "segue_steps_ready",
     "held_steps": "segue_steps_event", "live_runs_by_status": "segue_runs_live",
     "checkpoint_waiting": "segue_checkpoints_waiting", "list_suspended_waits": "segue_checkpoints_waiting",
 }  # fmt: skip
