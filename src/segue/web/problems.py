@@ -7,6 +7,7 @@ from typing import Any
 from segue.errors import (
     ConfigError,
     DefinitionError,
+    FingerprintNotFoundError,
     NotFinishedError,
     PayloadMissingError,
     PayloadUnavailableError,
@@ -68,6 +69,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (StepNotFoundError, 404),
     (ScheduleNotFoundError, 404),
     (SubscriptionNotFoundError, 404),
+    (FingerprintNotFoundError, 404),
     (PushNotFoundError, 404),
     (UnknownTaskError, 404),
     (PayloadMissingError, 404),
