@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import markupsafe
 import pytest
 from starlette.testclient import TestClient
 
@@ -27,8 +28,8 @@ LISTS = (
     "/workflows", "/errors", "/approvals", "/schedules", "/queues", "/workers", "/limits", "/events", "/audit",
     "/subscriptions", "/settings", "/admin", "/admin/access", "/admin/retention", "/executors",
 )  # fmt: skip
-MOST_STATEMENTS = {"/schedules": 8, "/queues": 12, "/admin": 8}
-"""Those that need more than six."""
+MOST_STATEMENTS = {"/schedules": 8, "/queues": 14, "/admin": 8}
+"""Those that need more than six. Looks at queues are shared for two seconds."""
 
 
 @task(name=ODD, queue="net/eu 50%")
@@ -78,8 +79,8 @@ def counted(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
         return whole(self, statement, **parameters)
 
     def later_(self: Any, statement: str, **parameters: Any) -> Any:
-        if f"{statement} later" not in found:
-            found.append(f"{statement} later")
+        if statement not in found:
+            found.append(statement)
         return later(self, statement, **parameters)
 
     with monkeypatch.context() as patch:
@@ -115,17 +116,18 @@ def test_every_list_shows_what_is_there_and_odd_names_stay_text(segue: Segue, mo
     [group] = segue.failures.groups().groups
     web = pages(segue)
     one = [
-        f"/errors/{group.fingerprint}", f"/workflows/{named(ODD)}", "/workflows/shop.takings", f"/schedules/{named(ODD)}",
+        f"/errors/{group.fingerprint}", f"/workflows/{named(ODD)}", "/workflows/shop.takings",
+        f"/schedules/{named(ODD)}",
         f"/schedules/{named(ODD)}/edit", f"/schedules/{named(ODD)}/backfill", f"/queues/{named('net/eu 50%')}",
         f"/limits/{named('queue:net/eu 50%')}", f"/limits/{named(ODD)}", "/new/schedule",
     ]  # fmt: skip
     for path in (*LISTS, *one):
         with counted(segue, monkeypatch) as statements:
             text = shown(web, path)
-        assert len(statements) <= 14, (path, statements)
-        assert "<b>\"" not in text
+        assert len(statements) <= MOST_STATEMENTS.get(path, 12), (path, statements)
+        assert '<b>"' not in text
         assert "canary-7" not in text, path
-    assert html.escape(ODD, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in shown(web, "/schedules")
+    assert str(markupsafe.escape(ODD)) in shown(web, "/schedules")
     assert "there is no order -2" in shown(web, f"/errors/{group.fingerprint}")
     assert "closed" in shown(web, "/limits")
 
@@ -148,7 +150,9 @@ def test_a_viewer_reads_and_is_offered_nothing(segue: Segue) -> None:
     segue.schedules.create("daily", price, 1, schedule="@daily")
     segue.limits.set("queue:net", concurrency=3)
     web = pages(segue, "viewer")
-    for path in ("/approvals", "/schedules", "/schedules/daily", "/limits", "/limits/queue%3Anet", "/queues", "/workflows"):
+    for path in (*LISTS[:8], "/schedules/daily", "/limits/queue%3Anet"):
+        if path == "/audit":
+            continue
         assert 'method="post"' not in shown(web, path), path
         assert "/act/" not in shown(web, path), path
     for path, entry in PAGES.items():
@@ -179,9 +183,7 @@ def test_an_answer_counts_once_and_the_first_one_decides(segue: Segue) -> None:
     assert "approved" in sent(web, path, **fields)
     assert "before" in sent(web, path, **fields)
     assert "before" in sent(web, path, **others)
-    with segue.engine.reading() as tx:
-        assert len(tx.all("list_events_of_run", run_id=run.id, before="f" * 8 + "-ffff-ffff-ffff-" + "f" * 12, limit=9,
-                          kinds=["run.sent"], every_kind=False, prefix=None, namespace=None, actor=None)) == 1  # fmt: skip
+    assert len(segue.events.list(run.id, kinds=["run.sent"])) == 1
     assert "Nothing waits" in shown(web, "/approvals")
 
 
@@ -202,8 +204,10 @@ def test_a_schedule_is_previewed_before_it_is_saved(segue: Segue) -> None:
     assert (saved.expression, saved.timezone, saved.tags, saved.starts_at) == ("30 2 * * *", "Europe/Paris", (), None)
     assert saved.ends_at is not None
     assert saved.ends_at.isoformat() == "2199-01-01T09:00:00+00:00"
-    for wrong in ("schedule=1--100000000+*+*+*+*", "schedule=nope", f"schedule={'1,' * 200}", "schedule=@daily&timezone=Mars",
-                  "schedule=@daily&jitter=x", "schedule=@daily&ends_at=2001-01-01", "schedule=@daily&starts_at=0001-01-01"):  # fmt: skip
+    for wrong in (
+        "schedule=1--100000000+*+*+*+*", "schedule=nope", f"schedule={'1,' * 200}", "schedule=@daily&timezone=Mars",
+        "schedule=@daily&jitter=x", "schedule=@daily&ends_at=2001-01-01", "schedule=@daily&starts_at=0001-01-01",
+    ):  # fmt: skip
         text = shown(web, f"{path}?{wrong}", 400)
         assert 'role="alert"' in text, wrong
         assert 'method="post"' not in text.partition("<main")[2].partition("</main>")[0], wrong
@@ -230,7 +234,8 @@ def test_a_backfill_is_previewed_before_it_starts_anything(segue: Segue) -> None
     text = shown(web, f"{path}?since=2026-01-01T00:00&until=2026-01-05T00:00")
     assert "Start 5 runs" in text
     assert segue.runs() == []
-    sent(web, f"/act{path}", since="2026-01-01T00:00:00+00:00", until="2026-01-05T00:00:00+00:00", reason="lost", next=path)
+    period = {"since": "2026-01-01T00:00:00+00:00", "until": "2026-01-05T00:00:00+00:00"}
+    sent(web, f"/act{path}", reason="lost", next=path, **period)
     assert len(segue.schedules.ticks("daily")) == 5
     assert "No tick of this period would start" in shown(web, f"{path}?since=2026-01-01T00:00&until=2026-01-05T00:00")
     for wrong in ("since=x&until=y", "since=2026-01-05&until=2026-01-01T00:00", "since=1900-01-01&until=9999-12-31"):
@@ -278,8 +283,8 @@ def test_a_subscription_is_made_and_tested(segue: Segue) -> None:
     assert "run.failed" in text
     assert web.get("/new/subscription?name=a&events=no.such&to=https://a").status_code == 400
     assert web.get("/new/subscription?name=a&events=run.*&to=nothing").status_code == 400
+    del given["name"]
     sent(web, "/act/subscriptions/ops/put", next="/subscriptions", **given)
-    print(web.post("/act/subscriptions/ops/put", content=urlencode(given), headers={"content-type": "application/x-www-form-urlencoded"}).headers)
     [made] = segue.subscriptions.list()
     assert made.events == ("run.*", "step.failed")
     sent(web, "/act/subscriptions/ops/test", next="/subscriptions")

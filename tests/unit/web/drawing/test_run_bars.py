@@ -13,9 +13,12 @@ def heights(svg: str) -> list[float]:
 
 def test_the_longest_run_is_the_tallest_bar_and_each_can_be_seen() -> None:
     svg = run_bars(
-        [Bar("/runs/1", "succeeded", 2.0, "a"), Bar("/runs/2", "failed", 0.0001, "b"), Bar("/runs/3", "pending", None, "c")],
+        [
+            Bar("/runs/1", "succeeded", 2.0, "a"), Bar("/runs/2", "failed", 0.0001, "b"),
+            Bar("/runs/3", "pending", None, "c"),
+        ],
         label="three runs",
-    )
+    )  # fmt: skip
     assert heights(svg) == [HEIGHT, LEAST, LEAST]
     assert 'href="/runs/2"' in svg
     assert "b: ✗ failed, 0.1 ms" in svg
