@@ -194,8 +194,9 @@ def fork_run(call: Call, run_id: str, body: Fork) -> RunDetail:
     run = call.segue.get(run_id)
     if body.args is not None or body.kwargs:
         refuse_own(call, run.step(body.step).info().task)
+    key = body.key or (f"fork:{call.idempotency_key}" if call.idempotency_key else None)
     made = run.fork(
-        body.step, args=body.args, kwargs=body.kwargs, key=body.key or call.idempotency_key, tags=body.tags,
+        body.step, args=body.args, kwargs=body.kwargs, key=key, tags=body.tags,
         metadata=body.metadata, actor=call.actor, reason=body.reason,
     )  # fmt: skip
     return detail(call, made)
