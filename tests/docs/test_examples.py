@@ -14,7 +14,9 @@ from types import ModuleType
 import pytest
 
 from segue.dispatcher.registry import executors
+from segue.observing import sentry
 from segue.observing.metrics.meter import metering
+from segue.observing.tracing import uninstall
 from tests.docs.pages import ROOT, Block, blocks, file_of, pages, save_files
 
 PROMISED = "#> "
@@ -44,6 +46,8 @@ def test_the_examples_of_a_page_run_and_print_what_they_promise(page: Path, fres
             module.segue.close()
         del sys.modules[module.__name__]
         metering.meter = metering.listener = None
+        uninstall()
+        sentry.uninstall()
         executors.clear()
         executors.update(known)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -76,3 +77,13 @@ def test_an_address_that_is_taken_is_refused_in_words(sqlite_url: str, spawn: Sp
     assert f"--metrics 127.0.0.1:{port} cannot be used".encode() in err
     first.terminate()
     finish(first)
+
+
+def test_a_scheduler_whose_database_is_away_says_what_it_counted(sqlite_url: str, spawn: Spawn, port: int) -> None:
+    scheduler = ready(spawn("scheduler", "--metrics", f"127.0.0.1:{port}"))
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    file.write_bytes(b"no database any more" * 1000)
+    found = read(port)
+    assert "segue_heartbeat_age_seconds" in found
+    assert "segue_workers" not in found
+    scheduler.kill()

@@ -15,6 +15,7 @@ from contextlib import (
     ExitStack,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
     suppress,
 )
 from functools import partial
@@ -23,7 +24,8 @@ from typing import Any
 from segue.authoring.context import Context
 from segue.authoring.middleware import Ended, Middleware, middlewares
 from segue.given import described
-from segue.model import Outcome, Verdict
+from segue.model import Job, Outcome, Verdict
+from segue.observing.extensions import AttemptFacts, extensions
 from segue.observing.harmless_log import get_logger
 
 logger = get_logger("segue.attempt")
@@ -32,10 +34,29 @@ Raises = Callable[[BaseException], bool]
 """Whether an exception ends the attempt, whatever code it is raised in."""
 
 
+def is_around() -> bool:
+    """Whether anything is: a middleware, a span, a report of errors."""
+    return bool(middlewares.known or extensions.around)
+
+
+def attached_to(context: Context, job: Job | None = None) -> AbstractContextManager[object]:
+    """The span of an attempt and the like, if there are any. An executor whose library runs the task has no job."""
+    if not extensions.around:
+        return nullcontext()
+    facts = AttemptFacts(
+        context.run_id, context.step, context.attempt, context.name, context.task, secrets=context.secrets
+    )
+    if job is not None:
+        facts = facts._replace(queue=job.queue, waited=job.waited, trace=job.trace)
+    return extensions.attempt(facts)
+
+
 @contextmanager
-def around_attempt(context: Context) -> Iterator[None]:
-    """The task's block inside all middlewares."""
+def around_attempt(context: Context, job: Job) -> Iterator[None]:
+    """The task's block inside its span and all middlewares."""
     with ExitStack() as stack:
+        if extensions.around:
+            stack.push(_passing(entered(attached_to(context, job))))
         for middleware in middlewares.arounds:
             manager = _checked(middleware, middleware.around_attempt(context))
             manager.__enter__()
@@ -83,6 +104,8 @@ class AttemptingProcess:
         if self._pools == 0:
             for middleware in reversed(middlewares.known):
                 _log_errors(middleware, "process_stopping", middleware.process_stopping)
+            if extensions.flushes:
+                extensions.flush()
 
     def forget(self) -> None:
         """A fork has none of the pools."""
@@ -104,6 +127,12 @@ def _log_errors(middleware: Middleware, hook: str, call: Callable[[], object], r
                 "%s of the middleware %s failed, and work continues\n%s",
                 hook, type(middleware).__qualname__, described(exc).traceback,
             )  # fmt: skip
+
+
+def entered(manager: AbstractContextManager[object]) -> AbstractContextManager[object]:
+    """The same, inside its block."""
+    manager.__enter__()
+    return manager
 
 
 def _checked(middleware: Middleware, manager: Any) -> AbstractContextManager[object]:

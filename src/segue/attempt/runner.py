@@ -189,12 +189,12 @@ class _Attempt:
     def run(self, connection: Any = None) -> Any:
         """Call the task; a coroutine is awaited on a new event loop."""
         with use(self.context):
-            if middlewares.known:
+            if around.is_around():
                 return copy_context().run(self._run_inside, connection)
             return self._run(connection)
 
     def _run_inside(self, connection: Any) -> Any:
-        with around.around_attempt(self.context):
+        with around.around_attempt(self.context, self._job):
             return self._run(connection)
 
     def _run(self, connection: Any) -> Any:
@@ -209,8 +209,8 @@ class _Attempt:
     async def run_async(self) -> Any:
         """Call the task; a coroutine is awaited on the running event loop."""
         with use(self.context):
-            if middlewares.known:
-                with around.around_attempt(self.context):
+            if around.is_around():
+                with around.around_attempt(self.context, self._job):
                     return await self._run_async()
             return await self._run_async()
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 
 from segue.authoring.context import Cancelled, Context, NoStepError, current
 from segue.clock import SystemClock
+from segue.observing.tracing.switch import tracing
 
 LOOK_EVERY_SECONDS = 0.2
 
@@ -46,7 +47,7 @@ def run_in_group(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env=None if env is None else {**os.environ, **env},
+            env=_environment(env),
             process_group=group,
         )
         try:
@@ -58,6 +59,15 @@ def run_in_group(
         finally:
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def _environment(added: dict[str, str] | None) -> dict[str, str] | None:
+    """That of the command: None, this process's; with the current span, if this process traces."""
+    traceparent = None if tracing.spans is None else tracing.spans.traceparent()
+    if added is None and traceparent is None:
+        return None
+    span = {} if traceparent is None else {"TRACEPARENT": traceparent}
+    return {**os.environ, **span, **(added or {})}
 
 
 @contextmanager

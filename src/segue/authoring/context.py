@@ -17,6 +17,7 @@ import msgspec
 from segue.clock import SystemClock
 from segue.errors import DefinitionError, SegueError
 from segue.given import finite, shown
+from segue.observing.tracing.switch import tracing
 
 T = TypeVar("T")
 
@@ -88,6 +89,11 @@ class Context(msgspec.Struct, frozen=True):
     cancelled: Callable[[], bool] = _never
     journal: Journal | None = None  # None where nothing can be recorded: on Celery, Dramatiq
     secrets: Callable[[], list[str]] = list  # texts in arguments that are annotated with `Secret`
+
+    @property
+    def traceparent(self) -> str | None:
+        """The current span in the form of the header `traceparent`; None if this process does not trace."""
+        return None if tracing.spans is None else tracing.spans.traceparent()
 
     @property
     def idempotency_key(self) -> str:

@@ -16,7 +16,10 @@ from segue.cli.logging_options import LogOptions, with_log_options
 from segue.cli.options import AnyCallable, Setup, pass_setup, with_setup
 from segue.cli.printing import print_line
 from segue.client import Segue
+from segue.client.metrics import count_in_this_process
 from segue.errors import ConfigError
+from segue.observing.metrics.meter import metering
+from segue.observing.metrics.registry import LIVE_STREAMS
 
 if TYPE_CHECKING:
     from segue.web.app import Application
@@ -166,6 +169,10 @@ def command(setup: Setup, /, log_options: LogOptions, **arguments: Any) -> None:
         app = chosen.application(segue)
         from segue.web.serve import listen, serve  # noqa: PLC0415 - optional packages
 
+        with contextlib.suppress(ConfigError):  # without the extra there are no metrics
+            count_in_this_process(segue)
+            if metering.meter is not None:
+                metering.meter.ask(LIVE_STREAMS, value=lambda: app.bells.open)
         listening = listen(chosen.host, chosen.port)
         is_tls = chosen.ssl_certfile is not None
         print_line(

@@ -7,6 +7,7 @@ import secrets
 import zlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from segue.client.given import guarded
 from segue.engine import access
@@ -133,7 +134,14 @@ class AccessRecords:
     def audit(
         self, *, actor: str | None = None, action: str | None = None, before: str | None = None, limit: int = 100
     ) -> list[AuditInfo]:
-        """Entries of the audit log, the newest first. For the next page give the last id as `before`."""
+        """Entries of the audit log, the newest first. For the next page give the last id as `before`.
+
+        Raises ConfigError if that is not an id.
+        """
+        if before is not None:
+            before = whole_id(before)
+        if any("\x00" in text for text in (actor, action) if text is not None):  # no database stores it
+            return []
         with self._engine.reading() as tx:
             return access.list_audit(tx, self._engine.namespace, actor=actor, action=action, before=before, limit=limit)
 
@@ -141,6 +149,14 @@ class AccessRecords:
         """How many logins of an address were refused since then."""
         with self._engine.reading() as tx:
             return access.count_refused_logins(tx, address, since)
+
+
+def whole_id(text: str) -> str:
+    """An id in the form in which it is stored. Raises ConfigError."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise ConfigError(f"before={shown(text)} is not the id of an entry.") from None
 
 
 def is_token(text: str) -> bool:

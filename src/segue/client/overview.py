@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from segue.client.given import guarded
+from segue.engine.acting import acting_as
 from segue.engine.engine import Engine
 from segue.engine.views import queues
+from segue.engine.views.look import ENDED, WorkerInfo, list_ended_workers
 from segue.engine.views.queues import QueueInfo, WorkflowInfo
+from segue.errors import ConfigError
+from segue.given import shown
 
 
 @guarded
@@ -13,6 +17,24 @@ class Overview:
     """The part of `Segue` that lists queues and workflows. It costs the same however many steps and runs there are."""
 
     engine: Engine
+
+    acting_as = staticmethod(acting_as)
+    """`with segue.acting_as("ann"):` what is started or changed inside the block without an actor is by this one."""
+
+    def ended_workers(
+        self, *, status: str | None = None, before: str | None = None, limit: int = 50
+    ) -> list[WorkerInfo]:  # fmt: skip
+        """The workers that "stopped" or were "lost" in the last hour or so, the one that started last first.
+
+        For the next page give the last id as `before`. Example::
+
+            for worker in segue.ended_workers(status="lost"):
+                print(worker.name, worker.heartbeat_at)
+        """
+        if status not in (None, *ENDED):
+            raise ConfigError(f"status={shown(status)} is not one of a worker that has ended. Choose lost or stopped.")
+        with self.engine.reading() as tx:
+            return list_ended_workers(tx, status=status, before=before, limit=limit, prefix=self.engine.prefix)
 
     def queues(self) -> list[QueueInfo]:
         """The queues on which steps wait or run, or on which workers work, by name. No count goes beyond 10,001.

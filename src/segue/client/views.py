@@ -16,21 +16,33 @@ from segue.engine.rows import policy_or_none
 from segue.engine.sending import Sent
 from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
-from segue.engine.views.checkpoints import CheckpointInfo
+from segue.engine.views.checkpoints import CheckpointInfo, count_checkpoints
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
-from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, count_steps_of, run_info
+from segue.engine.views.held import HeldStep, LimitHolders, LimitKeyInfo
+from segue.engine.views.look import (
+    ENDED,
+    AttemptInfo,
+    ProgressInfo,
+    RunInfo,
+    StepInfo,
+    WorkerInfo,
+    count_steps_of,
+    run_info,
+    run_infos,
+)
 from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
 from segue.engine.views.statistics import Series, Statistics
-from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
+from segue.engine.views.waiting import ALERTS, EventInfo, MessageInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo
 
 __all__ = [
     "ALERTS",
+    "ENDED",
     "MOST_LOOKED_AT",
     "AttemptInfo",
     "AuditInfo",
@@ -42,9 +54,13 @@ __all__ = [
     "EventInfo",
     "ExecutorInfo",
     "FailedAttempt",
+    "HeldStep",
     "LeaderInfo",
+    "LimitHolders",
     "LimitInfo",
+    "LimitKeyInfo",
     "ListedRun",
+    "MessageInfo",
     "OutputInfo",
     "Preview",
     "ProgressInfo",
@@ -69,9 +85,11 @@ __all__ = [
     "WorkerInfo",
     "WorkflowInfo",
     "arguments_of",
+    "count_checkpoints",
     "count_steps_of",
     "leader_info",
     "object_of",
     "policy_or_none",
     "run_info",
+    "run_infos",
 ]

@@ -20,6 +20,7 @@ from segue.dispatcher.protocol import RefusedError, Submission
 from segue.engine.resolve import filled as filled_arguments
 from segue.errors import DefinitionError, SerializationError
 from segue.model import Job
+from segue.observing.tracing.switch import tracing
 from segue.payloads.keeping import Payloads
 from segue.plan.frames import has_frame
 from segue.plan.payload_frames import text_through
@@ -124,8 +125,13 @@ def with_values(job: Job, payloads: Payloads | None) -> Job:
 
 
 def identity_of(job: Job) -> dict[str, str]:
-    """The variables that tell a program which attempt it is. The idempotency key is that of all its attempts."""
+    """The variables that tell a program which attempt it is, and the span of its run if this process traces.
+
+    The idempotency key is that of all its attempts.
+    """
+    span = {} if tracing.spans is None else {"TRACEPARENT": tracing.spans.traceparent_of_run(job.run_id, job.trace)}
     return {
+        **span,
         "SEGUE_RUN": job.run_id,
         "SEGUE_STEP": str(job.step),
         "SEGUE_ATTEMPT": str(job.attempt),

@@ -21,6 +21,7 @@ from segue.engine.claiming.window import FIRST_CHARACTER, WINDOW
 from segue.engine.executing import Executor, recall_steps, resend_steps
 from segue.engine.expand import LargePlan
 from segue.engine.limiting.places import LimitKey
+from segue.engine.measuring import runs_ended
 from segue.engine.notes import begin_runs
 from segue.engine.plain import are_plain, heard_of, record_plainly
 from segue.engine.record import NO_PLANS
@@ -184,6 +185,7 @@ def exchange_plainly(
         sending = Sending(act, dispatch.outlet, memory, want=dispatch.limit)
         sending.send()
     recorded, others, started, ended = heard_of(finished, outcomes)
+    runs_ended(store, ended)
     rows, is_full = sending.plain_rows(), sending.is_full
     known = {(outcome.run_id, outcome.step): outcome.result or "null" for outcome in recorded}
     if started > len(rows) and not is_full and memory.window.may_wake():

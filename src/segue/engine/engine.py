@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from segue.engine import at_hand, chores
 from segue.engine.act import Act
+from segue.engine.acting import present_actor
 from segue.engine.acts import Acts
 from segue.engine.alarms import give_up_ringing, ring_alarms, ringing_runs
 from segue.engine.dispatch import (
@@ -39,7 +40,7 @@ from segue.engine.limiting import admission
 from segue.engine.limiting.admit_apart import admit_apart
 from segue.engine.limiting.places import LimitKey
 from segue.engine.lives import WorkerLives
-from segue.engine.measuring import count_ended, measured_turn
+from segue.engine.measuring import add_traces, count_ended, measured_turn
 from segue.engine.parts import Part, do_part
 from segue.engine.record import Recorded
 from segue.engine.reopening.ahead import BufferedWrites, FreshReads, LargeRun, write_ahead
@@ -65,6 +66,7 @@ from segue.errors import (
 from segue.model import RUN, ErrorInfo, Outcome, RunStatus
 from segue.observing.metrics.meter import metering
 from segue.observing.once import Once
+from segue.observing.tracing.switch import tracing
 from segue.payloads.keeping import Payloads
 from segue.plan.graph import Plan
 from segue.plan.namespaces import DEFAULT, plan_in
@@ -117,7 +119,10 @@ class Engine(WorkerLives):
         """
         now = self.store.now()
         self.in_one_namespace("start a run")
-        runs = [NewRun(self.ids.new(now), plan_in(plan, self.namespace), key, reuse_key) for plan, key in plans]
+        runs = [
+            NewRun(self.ids.new(now), plan_in(plan, self.namespace), key, reuse_key, present_actor())
+            for plan, key in plans
+        ]
         if begun is not None:
             begun.update(run.id for run in runs)
         if connection is not None:
@@ -163,6 +168,8 @@ class Engine(WorkerLives):
         if result.needed is not None:
             with suppress(StoreBusyError):  # then the next turn says so
                 at_hand.fetch(self.payloads, result.needed)
+        if tracing.spans is not None:
+            add_traces(self.store, result.jobs)
         if result.unfinished or self._unfinished:
             self._go_on(result)
         if result.missed:

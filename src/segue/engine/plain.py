@@ -23,12 +23,12 @@ from segue.engine.claiming.claimed import ClaimedRow
 from segue.engine.claiming.cursor import ClaimCursor
 from segue.engine.identity import WorkerIdentity
 from segue.engine.locking import begun_runs
+from segue.engine.measuring import runs_ended
 from segue.engine.notes import begin_runs
 from segue.engine.payload_uses import use_results
 from segue.engine.record import Recorded
 from segue.engine.watch import Watch
 from segue.model import Outcome, StepStatus, Verdict
-from segue.observing.metrics.meter import metering
 from segue.store.protocol import Finish, Later, Store
 
 _SUCCEEDED = Verdict.SUCCEEDED.value
@@ -81,6 +81,7 @@ def exchange(
         if want > 0:
             claim.send()
     outcomes, left, started, ended = heard_of(finished, outcomes)
+    runs_ended(store, ended)
     return heard(
         act, claim, want, Recorded(
             started=started, begun=begun_runs(locked.rows()) if locked is not None else frozenset(),
@@ -129,8 +130,6 @@ def heard_of(
 ) -> tuple[Sequence[Outcome], Sequence[Outcome], int, Sequence[str]]:
     """What was recorded, what was left, how many steps became claimable, and which runs ended."""
     count, started, ended, done = next(iter(finished.rows()), _NOTHING) if finished is not None else _NOTHING
-    if metering.meter is not None:
-        metering.runs_ended(ended)
     if count == len(outcomes):
         return outcomes, (), started, ended
     recorded = set(done)

@@ -19,6 +19,7 @@ from segue.engine.rows import PlanRows, RowContext, insert_steps, plan_rows
 from segue.errors import StoreConflictError
 from segue.model import RUN
 from segue.observing.metrics import registry
+from segue.observing.tracing.switch import tracing
 from segue.plan.graph import LimitUse, Plan, RunTerms
 from segue.plan.lanes import limit_key
 from segue.plan.namespaces import bare
@@ -35,6 +36,7 @@ class NewRun(msgspec.Struct, frozen=True):
     plan: Plan
     key: str | None = None
     reuses_key: bool = False  # takes the key from a run that has ended
+    started_by: str | None = None  # who started it
 
 
 def start_runs(
@@ -54,7 +56,7 @@ def start_runs(
     fresh = [run for run, id_ in zip(runs, ids, strict=True) if run.id == id_]
     put_labels(act.tx, [row for run in fresh for row in labels_of_plan(run.plan, run_id=run.id)])
     for run in fresh:
-        act.count(registry.RUNS_STARTED, bare(run.plan.name))
+        _say_started(act, run)
         if run.plan.terms is not None and run.plan.terms.run_at is not None:
             act.tx.later("set_run_at", run_id=run.id, run_at=run.plan.terms.run_at)
     _write_steps(act, [(run.id, run.plan, made[run.id]) for run in fresh])
@@ -77,9 +79,17 @@ def insert_run(act: Act, run: NewRun) -> str:
     context = RowContext.at(act.now, act.tx)
     [id_] = _insert(act.tx, [run], [_run_row(context.moment, run, _rows(context, run.id, run.plan))])
     if id_ == run.id:
-        act.count(registry.RUNS_STARTED, bare(run.plan.name))
+        _say_started(act, run)
         put_labels(act.tx, labels_of_plan(run.plan, run_id=run.id))
     return id_
+
+
+def _say_started(act: Act, run: NewRun) -> None:
+    """Count it, and remember the span that is current, if this process has metrics and traces."""
+    act.count(registry.RUNS_STARTED, bare(run.plan.name))
+    trace = None if tracing.spans is None else tracing.spans.started(run.id, bare(run.plan.name))
+    if trace is not None:
+        act.tx.later("set_trace", run_id=run.id, trace=trace)
 
 
 def write_steps(act: Act, run_id: str, plan: Plan) -> bool:
@@ -136,7 +146,7 @@ def _run_row(created_at: Any, run: NewRun, rows: PlanRows) -> Row:
     return (
         run.id, plan.name, run.key, rows.waiting_on, len(rows.steps), plan.fail_fast, rows.has_hooks,
         rows.result_expr, created_at, terms.arguments, encode_tags(terms.tags), terms.metadata,
-        terms.limit and terms.limit.limit, terms.limit and limit_key(terms.limit),
+        terms.limit and terms.limit.limit, terms.limit and limit_key(terms.limit), run.started_by,
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from segue.engine.watching import put_printed
 from segue.errors import PASSING_ERRORS
 from segue.model import ErrorInfo, Job, Outcome, Verdict
 from segue.observing.metrics.meter import metering
+from segue.observing.tracing.switch import tracing
 from segue.store.protocol import Later, Store, Transaction
 
 TIMERS_AT_ONCE = 1000
@@ -293,7 +294,7 @@ class Turn:
 
     def _stopwatch(self) -> Callable[[Any], float] | None:
         """What says how long ago a step became ready, if metrics or traces want to know."""
-        if metering.meter is None:
+        if metering.meter is None and tracing.spans is None:
             return None
         now, read = self._store.now(), self._store.conversions
 

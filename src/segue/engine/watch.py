@@ -18,6 +18,7 @@ from functools import partial
 
 from segue.engine.act import Act
 from segue.engine.ids import Ids, process_ids
+from segue.engine.measuring import runs_ended
 from segue.engine.notes import describe
 from segue.engine.subscriptions import Subscribed, active, start_notifications
 from segue.observing.journal import Journal
@@ -66,9 +67,10 @@ class Watch:
     def publish(self, act: Act) -> None:
         """Pass the events to the observers of this process, and failures to its log, and count, after the commit."""
         if metering.meter is not None:
-            metering.runs_ended(act.ended_runs)
             for metric, values in act.counts:
                 metering.add(metric, *values)
+        if act.ended_runs:
+            runs_ended(self._store, act.ended_runs)
         if act.failed_runs:
             # `logging` takes milliseconds to import, and is needed only after an error.
             from segue.observing.failed_runs import say_failed  # noqa: PLC0415

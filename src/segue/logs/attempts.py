@@ -13,6 +13,7 @@ from typing import Any
 
 from segue.logs.formats import ATTEMPTS
 from segue.model import Attempt, Job, Outcome, Progress, Verdict
+from segue.observing.extensions import LostAttempt, extensions
 from segue.observing.metrics import registry
 from segue.observing.metrics.meter import metering
 
@@ -62,6 +63,8 @@ class AttemptLog:
             )
             if metering.meter is not None:
                 _count(outcome, task or "unknown", queue)
+            if extensions.lost:
+                _say_lost(outcome, task, step, queue)
             level, words = _WORDS.get(outcome.verdict, (logging.INFO, "ended after"))
             if level >= lowest:
                 with suppress(Exception):  # a handler of the user raised, or a full disk
@@ -73,6 +76,16 @@ def _count(outcome: Outcome, task: str, queue: str) -> None:
     metering.attempt_ended(task, queue, "succeeded" if is_recorded else str(outcome.verdict), outcome.seconds)
     if is_recorded:  # in its own process, which does not say whether the run ended with it
         metering.runs_ended([outcome.run_id])
+
+
+def _say_lost(outcome: Outcome, task: str, step: str, queue: str) -> None:
+    """Pass on an end that no exception of the task explains: it has no traceback."""
+    error = outcome.error
+    if outcome.verdict not in (Verdict.FAILED, Verdict.LOST) or error is None or error.traceback:
+        return
+    lost = LostAttempt(outcome.run_id, step, outcome.attempt, task, queue, error.type, error.message)
+    for receive in list(extensions.lost.values()):
+        receive(lost)
 
 
 def _record(outcome: Outcome, task: str, step: str, level: int, words: str) -> logging.LogRecord:

@@ -1,4 +1,4 @@
-"""Adds the attempt to log records: `run`, `step`, `attempt`, `task` and `worker`."""
+"""Adds the attempt to log records: `run`, `step`, `attempt`, `task` and `worker`, and the span that is current."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from segue.authoring.context import running
 from segue.masking import without_secrets
+from segue.observing.tracing.switch import tracing
 
-FIELDS = ("run", "step", "attempt", "task", "worker")
+FIELDS = ("run", "step", "attempt", "task", "worker", "trace_id", "span_id")
 
 
 class AttemptFields(logging.Filter):
@@ -34,11 +35,12 @@ class AttemptFields(logging.Filter):
 
 
 def attempt_fields() -> dict[str, Any]:
-    """The fields of the running attempt, without the worker; none outside of an attempt."""
+    """The fields of the running attempt, without the worker, and of the current span; none outside of them."""
     context = running()
+    span = {} if tracing.spans is None else tracing.spans.ids()
     if context is None:
-        return {}
-    return {"run": context.run_id, "step": context.name, "attempt": context.attempt, "task": context.task}
+        return span
+    return span | {"run": context.run_id, "step": context.name, "attempt": context.attempt, "task": context.task}
 
 
 def attempt_secrets() -> list[str]:

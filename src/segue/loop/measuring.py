@@ -16,6 +16,7 @@ from segue.engine.engine import Engine
 from segue.engine.stored import moment_of
 from segue.loop.small_server import Answer, SmallServer
 from segue.loop.vitals import Pulse
+from segue.observing.harmless_log import get_logger
 from segue.observing.metrics import registry
 from segue.observing.metrics.loading import CONTENT_TYPE, prometheus_module
 from segue.observing.metrics.meter import EndedAttempt, Meter, metering
@@ -29,6 +30,8 @@ MOST_WAITING = 50_000
 REMEMBERED = 10_000
 
 Render = Callable[[], bytes]
+
+logger = get_logger("segue.metrics")
 
 
 class Ends:
@@ -87,7 +90,7 @@ class Ends:
 
     def _count_runs(self, ids: Sequence[str]) -> None:
         with self._engine.reading() as tx:
-            for run_id, workflow, status, started_at, finished_at in tx.all("ends_of_runs", ids=sorted(set(ids))):
+            for run_id, workflow, status, started_at, finished_at, *_ in tx.all("ends_of_runs", ids=sorted(set(ids))):
                 key = (str(run_id), str(finished_at))
                 if key in self._counted or not is_in(self._engine.prefix, workflow):
                     continue
@@ -147,10 +150,19 @@ def measured(
             with suppress(Exception):  # the counters are shown in any case
                 ends.look()
             text: bytes = prometheus.text_of_process()
-            return Answer(200, CONTENT_TYPE, text + (also() if also is not None else b""))
+            return Answer(200, CONTENT_TYPE, text + _made(also))
 
         stack.enter_context(SmallServer("--metrics", address, {"/metrics": page}, otherwise=_unknown, port=9464))
         yield
+
+
+def _made(also: Render | None) -> bytes:
+    """Nothing while the database is away: then what this process counts is what is asked for."""
+    try:
+        return b"" if also is None else also()
+    except Exception as error:  # noqa: BLE001 - as above
+        logger.warning("how things stand cannot be read: %s", error)
+        return b""
 
 
 def _unknown() -> Answer:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from segue.loop.probes import probes
 from segue.loop.systemd import Systemd
+from segue.observing.extensions import extensions
 
 LIVE_SECONDS = 120.0
 """A loop may take so long for a round, as for a call of a database that is slow to refuse it."""
@@ -80,6 +81,8 @@ class Pulse:
 def reported(vitals: Vitals, address: str | None = None) -> Iterator[None]:
     """While the block runs, tell systemd, if it started this process, and probes at this address how the process is.
 
+    At its end, traces and reports are sent.
+
     The address is `HOST:PORT`; `:PORT` for all interfaces. Raises ConfigError if it cannot be used. Example::
 
         with reported(worker.vitals, "127.0.0.1:8081"):
@@ -89,4 +92,5 @@ def reported(vitals: Vitals, address: str | None = None) -> Iterator[None]:
         if address is not None:
             stack.enter_context(probes(address, vitals.live, vitals.ready))
         stack.enter_context(Systemd(vitals.live))
+        stack.callback(extensions.flush)  # while the database is still open
         yield

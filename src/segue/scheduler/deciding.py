@@ -15,10 +15,11 @@ from segue.engine.control import cancel_run
 from segue.engine.locking import lock_within_a_moment
 from segue.engine.start import NewRun, start_runs
 from segue.model import Overlap
+from segue.observing.extensions import Tick, extensions
 from segue.observing.harmless_log import get_logger
 from segue.plan.graph import Plan
-from segue.plan.namespaces import namespace_of
-from segue.scheduler.rows import ScheduleRow, read_schedule
+from segue.plan.namespaces import bare, namespace_of
+from segue.scheduler.rows import ScheduleRow, read_schedule, schedule_as_actor
 from segue.scheduler.ticking import Batch
 from segue.scheduler.undefined import PILING, Hands, hands_of, tasks_of, why_no_more
 from segue.store.protocol import Transaction
@@ -107,7 +108,7 @@ class _Deciding:
         elif isinstance(plan, str):
             self.put(tick, "skipped", plan)
         else:
-            run = NewRun(self._act.new_id(), plan)
+            run = NewRun(self._act.new_id(), plan, started_by=schedule_as_actor(self._row.name))
             if self.put(tick, "started", None, run.id):
                 self._runs.append(run)
                 self._blocker = f"run {run.id} has not ended"
@@ -158,6 +159,7 @@ class _Deciding:
             logger.info("schedule %s has ended: it has no tick after these", self._row.name)
         if self._runs:
             start_runs(self._act, self._runs)
+            say_started(self._row, self._runs)
         self._act.tx.all(
             "advance_schedule", name=self._row.name, next_tick=next_tick, due_at=due_at, queued=self._has_queued
         )  # fmt: skip
@@ -179,12 +181,21 @@ def start_queued_tick(act: Act, row: ScheduleRow, tick: datetime | None, plan: P
     elif isinstance(plan, str):
         act.tx.all("skip_queued_tick", name=row.name, tick=first, reason=plan, now=act.now)
     else:
-        run = NewRun(act.new_id(), plan)
+        run = NewRun(act.new_id(), plan, started_by=schedule_as_actor(row.name))
         act.tx.all("begin_tick", name=row.name, tick=first, run_id=run.id, now=act.now)
         start_runs(act, [run])
+        say_started(row, [run])
     if row.problem is not None:
         act.tx.all("set_schedule_problem", name=row.name, problem=None)
     return 1
+
+
+def say_started(row: ScheduleRow, runs: Sequence[NewRun]) -> None:
+    """Pass on that a schedule starts these runs; again, with the same ids, if the transaction is repeated."""
+    for run in runs if extensions.ticks else ():
+        tick = Tick(bare(row.name), run.id, row.definition.expression, row.definition.timezone)
+        for receive in list(extensions.ticks.values()):
+            receive(tick)
 
 
 def _close_ended(tx: Transaction, name: str) -> None:

@@ -6,34 +6,36 @@ It needs no lifespan: everything is made when it is first used, so it can be mou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from segue.client import Segue
 from segue.config import without_password
-from segue.errors import ConfigError, SegueError
-from segue.web import api, pages, probes
+from segue.errors import ConfigError
+from segue.web import api, operator_probes, pages, probes
 from segue.web.access.guard import Guard, inner_path
 from segue.web.access.host import HostAccess, Identify, NoAccess
 from segue.web.access.login import login_routes
 from segue.web.api.routes import PREFIX, api_routes, problem_answer
 from segue.web.forms import form_routes
+from segue.web.health import health_routes
 from segue.web.live import Bells, live_route
+from segue.web.new_token import new_token_routes
 from segue.web.openapi import openapi_route
 from segue.web.pages.frame import error_page, page_routes
+from segue.web.preferences import preference_routes
 from segue.web.problems import ProblemError
 from segue.web.rendering import FOLDER
 from segue.web.site import Access, Settings, Site
 
-PARTS = (*api.MODULES, *pages.MODULES, probes)
+PARTS = (*api.MODULES, *pages.MODULES, probes, operator_probes)
 """The modules that define operations, pages and topics."""
 
 SLASH = "\x00"
@@ -90,9 +92,9 @@ class Application:
         self.bells = Bells(site)
         routes: list[BaseRoute] = [
             Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
-            Route("/healthz", _alive), Route("/readyz", _ready(site)), Route("/robots.txt", _robots),
-            live_route(site, self.bells), openapi_route(), *api_routes(site), *form_routes(site),
-            *login_routes(site), *page_routes(site),
+            *health_routes(site),
+            live_route(site, self.bells), openapi_route(), *api_routes(site), *new_token_routes(site),
+            *form_routes(site), *login_routes(site), *preference_routes(site), *page_routes(site),
         ]  # fmt: skip
         inner = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
         self._root = urlsplit(site.settings.public_url or "").path.rstrip("/")
@@ -134,25 +136,6 @@ def _whole_names(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return routed
-
-
-async def _alive(request: Request) -> Response:
-    return PlainTextResponse("ok")
-
-
-def _ready(site: Site) -> Any:
-    async def ready(request: Request) -> Response:
-        try:
-            await site.in_thread(site.segue.workers)
-        except SegueError:
-            return PlainTextResponse("not ready", 503)
-        return PlainTextResponse("ok")
-
-    return ready
-
-
-async def _robots(request: Request) -> Response:
-    return PlainTextResponse("User-agent: *\nDisallow: /\n")
 
 
 def shown_database(site: Site) -> str:

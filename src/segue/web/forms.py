@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from segue.client.views import Sent
 from segue.errors import SegueError
 from segue.masking import is_secret_name
 from segue.web.api.routes import answering, perform
@@ -70,7 +71,7 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
         text = await site.in_thread(lambda: rendered("act.html", view, title=operation.summary, data=data))
         return Response(text, media_type="text/html")
 
-    return answering(asking, functools.partial(error_page, site))
+    return answering(asking, functools.partial(error_page, site), route=f"/act{operation.path}")
 
 
 def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
@@ -94,10 +95,13 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
             leave(answer, problem.detail, is_error=True)
             return answer
         answer = RedirectResponse(root + _next(mine, done), 303)
-        leave(answer, mine.get("said") or f"Done: {operation.summary.rstrip('.')}.", undo=mine.get("undo"))
+        if isinstance(done, Sent) and not done.is_new:
+            leave(answer, f"{done.name} was answered before; nothing was changed.")
+        else:
+            leave(answer, mine.get("said") or f"Done: {operation.summary.rstrip('.')}.", undo=mine.get("undo"))
         return answer
 
-    return answering(doing, functools.partial(error_page, site))
+    return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")
 
 
 def _next(mine: Mapping[str, str], done: Any) -> str:

@@ -74,6 +74,11 @@ class Bells:
         self._streams: Counter[str] = Counter()
         self._stopping = False
 
+    @property
+    def open(self) -> int:
+        """The number of open streams."""
+        return self._streams.total()
+
     def stop(self) -> None:
         """End all streams, so that the server can stop."""
         self._stopping = self._site.is_stopping = True
@@ -150,4 +155,4 @@ def live_route(site: Site, bells: Bells) -> Route:
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
-    return Route("/live", answering(live, lambda request, error: problem_answer(error)), methods=["GET"])
+    return Route("/live", answering(live, lambda request, error: problem_answer(error), route="/live"), methods=["GET"])

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,13 @@ pytestmark = pytest.mark.contract
 
 @task(name="web.nothing")
 def nothing(password: str = "") -> None: ...
+
+
+@pytest.fixture
+def one_segue(tmp_path: Path) -> Iterator[Segue]:
+    """For what does not depend on the kind of database."""
+    with Segue(f"sqlite:///{tmp_path}/segue.db") as found:
+        yield found
 
 
 def client(segue: Segue, *, base: str = "http://localhost", peer: str = "127.0.0.1", **options: Any) -> TestClient:
@@ -160,20 +168,19 @@ def test_nobody_is_sent_to_another_site(segue: Segue, next_: str) -> None:
 ROLES = list(Role)
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_each_operation_asks_for_its_role(segue: Segue, name: str) -> None:
-    operation = OPERATIONS[name]
-    path = "/api/v1" + re.sub(r"\{\w+(:\w+)?\}", "x", operation.path)
-    for role in ROLES:
-        web = client(segue, identify=lambda request, role=role: Identity("ann", role))
-        answer = web.request(operation.method, path, json={} if operation.body is not None else None)
-        is_refused = answer.status_code == 403
-        assert is_refused == (role < operation.role), (role, answer.status_code, answer.text)
-        form = web.get(f"/act{path[7:]}" + ("" if operation.method == "POST" else f"/{operation.method.lower()}"))
+def test_each_operation_asks_for_its_role(one_segue: Segue) -> None:
+    """Every cell of the table of roles and operations, over the API and as a form."""
+    clients = {role: client(one_segue, identify=lambda request, role=role: Identity("ann", role)) for role in ROLES}
+    for (role, web), operation in itertools.product(clients.items(), OPERATIONS.values()):
+        path = re.sub(r"\{\w+(:\w+)?\}", "x", operation.path)
+        body = {} if operation.body is not None else None
+        answer = web.request(operation.method, f"/api/v1{path}", json=body)
+        assert (answer.status_code == 403) == (role < operation.role), (operation.name, role, answer.text)
+        form = web.get(f"/act{path}" + ("" if operation.method == "POST" else f"/{operation.method.lower()}"))
         if operation.changes:
-            assert (form.status_code == 403) == (role < operation.role)
+            assert (form.status_code == 403) == (role < operation.role), (operation.name, role)
         else:
-            assert form.status_code == 404
+            assert form.status_code == 404, operation.name
 
 
 def test_a_refused_change_and_a_done_one_are_in_the_audit_log(segue: Segue) -> None:
@@ -212,21 +219,23 @@ SITES = (None, "same-origin", "none", "same-site", "cross-site")
 ORIGINS = (None, "null", "http://localhost", "https://evil.example")
 
 
-@pytest.mark.parametrize("site, origin", list(itertools.product(SITES, ORIGINS)))
-def test_another_site_cannot_make_a_browser_act(segue: Segue, site: str | None, origin: str | None) -> None:
-    run = segue.start(nothing)
-    headers = {name: value for name, value in (("sec-fetch-site", site), ("origin", origin)) if value is not None}
-    is_ours = site in ("same-origin", "none") or (site is None and origin in (None, "http://localhost"))
-    local = client(segue, access=LocalAccess(), allowed_hosts=LOCAL_HOSTS)
-    logged = with_login(segue)
-    logged_in(logged, segue)
-    for web, path in itertools.product((local, logged), (f"/api/v1/runs/{run.id}/pause", f"/act/runs/{run.id}/pause")):
-        answer = web.post(path, headers=headers)
-        assert (answer.status_code in (200, 303)) == is_ours, (path, answer.text)
-        assert web.get("/runs", headers=headers).status_code == 200
-    token = bearer(segue.access.create_token("deploy", role="operator"))
-    web = with_login(segue)
-    assert web.post(f"/api/v1/runs/{run.id}/pause", headers={**headers, **token}, json={}).status_code == 200
+def test_another_site_cannot_make_a_browser_act(one_segue: Segue) -> None:
+    run = one_segue.start(nothing)
+    local = client(one_segue, access=LocalAccess(), allowed_hosts=LOCAL_HOSTS)
+    logged = with_login(one_segue)
+    logged_in(logged, one_segue)
+    program, token = with_login(one_segue), bearer(one_segue.access.create_token("deploy", role="operator"))
+    for site, origin in itertools.product(SITES, ORIGINS):
+        headers = {name: value for name, value in (("sec-fetch-site", site), ("origin", origin)) if value is not None}
+        is_ours = site in ("same-origin", "none") or (site is None and origin in (None, "http://localhost"))
+        for web, path in itertools.product(
+            (local, logged), (f"/api/v1/runs/{run.id}/pause", f"/act/runs/{run.id}/pause")
+        ):
+            answer = web.post(path, headers=headers)
+            assert (answer.status_code in (200, 303)) == is_ours, (path, site, origin, answer.text)
+            assert web.get("/api/v1/me", headers=headers).status_code == 200
+        asked = program.post(f"/api/v1/runs/{run.id}/pause", headers={**headers, **token}, json={})
+        assert asked.status_code == 200, (site, origin)
 
 
 @pytest.mark.parametrize(

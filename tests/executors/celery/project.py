@@ -301,6 +301,9 @@ if "PROJECT_BROKER" in os.environ:
         fence=os.environ.get("PROJECT_FENCE", "suspect"), backend=os.environ.get("PROJECT_BACKEND"),
         queue=os.environ.get("PROJECT_QUEUE", "celery"), reports=os.environ.get("PROJECT_REPORTS", "callback"),
     )  # fmt: skip
+    if "TRACE_FOLDER" in os.environ:
+        from tests.system import tracing_tasks  # noqa: F401 - it switches tracing on
+
     if "PROJECT_CRASHES" in os.environ:
         install_crashes(Path(os.environ["PROJECT_CRASHES"]))
     if "PROJECT_DIES_BEFORE_SENDING" in os.environ:

@@ -32,6 +32,7 @@ from segue.client.run import Run
 from segue.client.segue import Segue
 from segue.client.selection import RunFilters
 from segue.clock import Clock
+from segue.engine.acting import acting_as
 from segue.observing.observers import on
 from segue.payloads.keeping import Payloads
 from segue.payloads.protocol import PayloadStore
@@ -92,6 +93,9 @@ class AsyncSegue(Awaiting[Segue]):
     on = staticmethod(on)
     """The same as `segue.on`: an observer belongs to the process and receives events of every database."""
 
+    acting_as = staticmethod(acting_as)
+    """As `Segue.acting_as`: `with segue.acting_as("ann"):` around what is awaited."""
+
     wait_for = wait_for
     """The same as `segue.wait_for`: a step that waits for a message."""
 
@@ -121,6 +125,7 @@ class AsyncSegue(Awaiting[Segue]):
     runs = giving(async_listed)(Segue.runs)
     pages = giving(async_page)(Segue.pages)
     queues = awaited(Segue.queues)
+    ended_workers = awaited(Segue.ended_workers)
     workflows = awaited(Segue.workflows)
     annotate = about(AsyncRun)(Segue.annotate)
     workers = awaited(Segue.workers)

@@ -1,9 +1,9 @@
 """The steps of a run as a graph. Reads only.
 
-Promise: it costs about the same however many steps a run has. Up to MOST_STEPS steps are read one by one. If one level
-has more, the database counts them by name, and edges are those of the first and the last step of each name. What the
-task of a step returned is read only if that step is opened; the items of a `map` always are, and so is everything in a
-small run.
+Promise: what is read into memory is bounded, whatever a run consists of. Up to MOST_STEPS steps are read one by one.
+If there are more on a level, the database counts them by name, in one pass over the rows of the run, and edges are
+those of the first and the last step of each name. What the task of a step returned is read only if that step is opened;
+the items of a `map` always are, and so is everything in a small run.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from segue.engine.audit import without_namespaces
 from segue.engine.stored import known_moment, moment_of, object_of
-from segue.engine.views.select import LAST_ID
+from segue.engine.views.select import FIRST_ID, LAST_ID
 from segue.jsonable import Jsonable
 from segue.plan.namespaces import bare, namespace_of
 from segue.store.protocol import Transaction
@@ -24,6 +25,10 @@ ALERTS = (
     "schedule.stuck",
 )
 """The kinds of events that are alerts: something is later than it was allowed to be."""
+
+
+MOST_KINDS = 20
+"""Events of more kinds than this are looked for among all events."""
 
 
 class WaitInfo(Jsonable, msgspec.Struct, frozen=True):
@@ -54,6 +59,39 @@ class EventInfo(Jsonable, msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
+class MessageInfo(Jsonable, msgspec.Struct, frozen=True):
+    """A message that was sent to a run. Times are aware UTC."""
+
+    position: int  # in the order of sending, from 0
+    name: str
+    key: str
+    value: str  # JSON, or where it lies in the payload store
+    sent_at: datetime
+    taken_by: int | None  # the step that took it
+
+
+def list_messages(tx: Transaction, run_id: str, *, after: int = -1, limit: int = 50) -> list[MessageInfo]:
+    """The messages that were sent to a run, in the order of sending, from the one after `after`."""
+    return [
+        MessageInfo(position, name, key, value, known_moment(tx, sent_at), taken_by)
+        for position, name, key, value, sent_at, taken_by in tx.all(
+            "messages_of_run", run_id=run_id, after=after, limit=limit
+        )
+    ]
+
+
+def waits_after(
+    tx: Transaction, *, after: tuple[str, int] | None = None, workflow: str | None = None, name: str | None = None,
+    limit: int = 50, prefix: str | None = None,
+) -> list[WaitInfo]:  # fmt: skip
+    """The steps that wait for a message, in the order of their runs and numbers, after a (run, step)."""
+    run_id, step = after or (FIRST_ID, -1)
+    asked: dict[str, Any] = {"after_run": run_id, "after_step": step, "workflow": workflow, "name": name}
+    pages = [tx.later(page, **asked, limit=limit, prefix=prefix) for page in ("waits_after", "suspended_waits_after")]
+    found = [_wait(tx, *row) for page in pages for row in page.rows()]
+    return sorted(found, key=lambda wait: (wait.run_id, wait.step))[:limit]
+
+
 def list_waits(
     tx: Transaction,
     *,
@@ -65,33 +103,47 @@ def list_waits(
     """The steps that wait for a message, also inside their tasks, those of the oldest runs first."""
     asked: dict[str, Any] = {"workflow": workflow, "name": name, "limit": limit, "prefix": prefix}
     found = [
-        WaitInfo(
-            str(run_id), bare(run_workflow), key, step, step_name, event, known_moment(tx, since), moment_of(tx, until),
-            namespace_of(run_workflow),
-        )
+        _wait(tx, *row)
         for statement in ("list_waits", "list_suspended_waits")
-        for run_id, run_workflow, key, step, step_name, event, since, until in tx.all(statement, **asked)
+        for row in tx.all(statement, **asked)
     ]  # fmt: skip
     return sorted(found, key=lambda wait: (wait.run_id, wait.name, wait.since, wait.step))[:limit]
 
 
 def list_events(
-    tx: Transaction, *, run_id: str | None = None, kinds: Sequence[str] = (), before: str | None = None,
-    limit: int = 50, prefix: str | None = None,
+    tx: Transaction, *, run_id: str | None = None, kinds: Sequence[str] = (), actor: str | None = None,
+    before: str | None = None, limit: int = 50, prefix: str | None = None,
 ) -> list[EventInfo]:  # fmt: skip
-    """Recorded events, the newest first: of one run, of these kinds; `before` is the last id of the previous page."""
+    """Recorded events, the newest first: of one run, of these kinds, by an actor; `before` is the last id of the
+    previous page.
+    """
     asked: dict[str, Any] = {"before": before or LAST_ID, "limit": limit, "kinds": list(kinds), "every_kind": not kinds}
     asked |= {"prefix": prefix, "namespace": None if prefix is None else namespace_of(prefix)}
-    of_run = {} if run_id is None else {"run_id": run_id}
-    rows = tx.all("list_events_of_run" if of_run else "list_events", **of_run, **asked)
-    return [_event(tx, row) for row in rows]
+    asked |= {"run_id": run_id, "actor": actor}
+    if run_id is not None:
+        return [_event(tx, row) for row in tx.all("list_events_of_run", **asked)]
+    if actor is not None:
+        return [_event(tx, row) for row in tx.all("list_events_of_actor", **asked)]
+    if 0 < len(kinds) <= MOST_KINDS:  # of each kind by its index: rare ones are found among millions of others
+        pages = [tx.later("list_events_of_kind", **(asked | {"kind": kind})) for kind in kinds]
+        found = [_event(tx, row) for page in pages for row in page.rows()]
+        return sorted(found, key=lambda event: event.id, reverse=True)[:limit]
+    return [_event(tx, row) for row in tx.all("list_events", **asked)]
+
+
+def _wait(tx: Transaction, *row: Any) -> WaitInfo:
+    run_id, workflow, key, step, step_name, event, since, until = row
+    return WaitInfo(
+        str(run_id), bare(workflow), key, step, step_name, event, known_moment(tx, since), moment_of(tx, until),
+        namespace_of(workflow),
+    )  # fmt: skip
 
 
 def _event(tx: Transaction, row: Any) -> EventInfo:
     id_, at, kind, about, workflow, step, step_name, text, namespace = row
     detail = object_of(text)
-    if about is None and isinstance(detail.get("schedule"), str):
-        detail["schedule"] = bare(detail["schedule"])
+    if about is None:
+        detail = without_namespaces(detail)
     return EventInfo(
         str(id_), known_moment(tx, at), kind, None if about is None else str(about),
         None if workflow is None else bare(workflow), step, step_name, detail,

@@ -20,6 +20,7 @@ from segue.executors.celery.publish import StepHeader
 from segue.executors.celery.standins import Relatives
 from segue.model import Detour, ErrorInfo, Outcome, Verdict
 from segue.observing.harmless_log import get_logger
+from segue.observing.tracing.switch import tracing
 from segue.plan.codec import encode
 from segue.plan.graph import Plan
 
@@ -79,6 +80,8 @@ class RunningAttempt:
         `follow_failure` comes when Celery has stored the failure: error callbacks may look at that.
         """
         info = error if isinstance(error, ErrorInfo) else describe(error)
+        if tracing.spans is not None:
+            tracing.spans.failed(info.type, info.message)
         outcome = Outcome(
             *self.header.attempt, Verdict.FAILED, error=info, retryable=False, seconds=self._seconds, detour=detour
         )

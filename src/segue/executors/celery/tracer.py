@@ -15,6 +15,7 @@ from celery import states
 from celery.app.task import Context
 from celery.app.trace import trace_ok_t
 
+from segue.attempt.around import attached_to
 from segue.authoring.context import Cancelled, use
 from segue.engine.backoff import longer_wait
 from segue.errors import PASSING_ERRORS, SerializationError
@@ -61,7 +62,7 @@ def wrapped(door: Door, tracer: _Tracer) -> _Tracer:
         if not _may_begin(door, header, request):
             _store_recorded(door, header, uuid, request)
             return trace_ok_t(None, None, 0.0, "refused: another delivery of this task has its attempt")
-        with running(RunningAttempt(door, header, uuid)) as attempt:
+        with running(RunningAttempt(door, header, uuid)) as attempt, attached_to(context_of(attempt, request)):
             if attempt.relatives is not None:
                 request = attempt.relatives.put_into(request)
             try:

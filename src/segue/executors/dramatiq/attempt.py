@@ -42,6 +42,7 @@ class RunningAttempt:
         self.is_recorded = False
         self.is_asked_to_end = False
         self.use: Any = None  # the context that is to be left
+        self.span: Any = None  # likewise
         self.taken_fence: Any = None  # while a copy of its message is sent
         self.thread = threading.current_thread()
         self._thread_id: int | None = threading.get_ident()  # None: its body has ended

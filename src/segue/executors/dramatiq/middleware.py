@@ -16,6 +16,7 @@ import dramatiq
 from dramatiq.middleware import Interrupt, Middleware, MiddlewareError, Retries, SkipMessage
 from dramatiq.results import Results
 
+from segue.attempt.around import attached_to, entered
 from segue.attempt.outcomes import describe
 from segue.authoring import foreign
 from segue.authoring.context import use
@@ -177,6 +178,7 @@ class SegueMiddleware(Middleware):
         set_current(running)
         running.use = use(running.context)
         running.use.__enter__()
+        running.span = entered(attached_to(running.context))
 
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
@@ -309,6 +311,9 @@ def _attempt_of(message: Any) -> RunningAttempt | None:
 
 def _leave(running: RunningAttempt) -> None:
     """The body has ended: what this thread does from now on is not the attempt's."""
+    span, error, running.span = running.span, running.error, None
+    if span is not None:
+        span.__exit__(type(error) if error is not None else None, error, None)
     if running.use is not None:
         running.use.__exit__(None, None, None)
         running.use = None

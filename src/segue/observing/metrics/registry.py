@@ -91,6 +91,14 @@ LABELS_CAPPED = _counter(
     "segue_label_values_capped_total", "Values counted as `other`, because the label has too many", "label"
 )
 
+HTTP_REQUESTS = _counter(
+    "segue_http_requests_total", "Requests to the web pages and the API", "route", "method", "code"
+)
+HTTP_SECONDS = _histogram(
+    "segue_http_request_duration_seconds", "How long requests took, without streams", "route", buckets=SHORT_SECONDS
+)
+LIVE_STREAMS = _gauge("segue_live_streams", "Open streams of pages that hear of changes")
+
 READY = _standing("segue_ready_steps", "Steps that a worker could claim now, up to 100,000", "queue")
 DELAYED = _standing("segue_delayed_steps", "Steps that wait for their time: retries, delays", "queue")
 LIMITED = _standing("segue_limited_steps", "Steps that a limit or a fair share holds back", "queue")
@@ -112,6 +120,7 @@ STANDING_AGE = _standing("segue_standing_age_seconds", "How old the values that 
 METRICS = (
     ATTEMPTS, ATTEMPT_SECONDS, WAIT_SECONDS, RETRIES, RUNS_STARTED, RUNS_ENDED, RUN_SECONDS, TURN_SECONDS, TURN_STEPS,
     STORE_ERRORS, CHILDREN_ENDED, ALERTS, PLACES, PLACES_BUSY, ANSWER_AGE, LEADS, BUILD, LABELS_CAPPED,
+    HTTP_REQUESTS, HTTP_SECONDS, LIVE_STREAMS,
     READY, DELAYED, LIMITED, RUNNING, SENT, OLDEST, LIVE_RUNS, WAITING, WORKERS, LIMIT_PLACES, LIMIT_TAKEN,
     LIMIT_WAITING, LEASE, LAG, STUCK, SCHEMA, STANDING_AGE,
 )  # fmt: skip

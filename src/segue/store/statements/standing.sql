@@ -15,15 +15,15 @@ UPDATE segue_standing SET made_at = :now, samples = :samples WHERE namespace = :
 -- name: held_steps
 -- Each from the index that has only these steps.
 SELECT queue, 'timer', count(*) FROM (
-    SELECT queue FROM segue_steps WHERE status = 'ready' AND gate = 'timer' ORDER BY ready_at LIMIT :most) t GROUP BY queue
+    SELECT queue FROM segue_steps WHERE status = 'ready' AND gate = 'timer' ORDER BY ready_at LIMIT :most) timed GROUP BY queue
 UNION ALL SELECT queue, 'limit', count(*) FROM (
-    SELECT queue FROM segue_steps WHERE status = 'ready' AND gate = 'limit' ORDER BY queue LIMIT :most) l GROUP BY queue
+    SELECT queue FROM segue_steps WHERE status = 'ready' AND gate = 'limit' ORDER BY queue LIMIT :most) limited GROUP BY queue
 UNION ALL SELECT queue, 'event', count(*) FROM (
-    SELECT queue FROM segue_steps WHERE gate = 'event' AND status = 'ready' ORDER BY run_id LIMIT :most) e GROUP BY queue
+    SELECT queue FROM segue_steps WHERE gate = 'event' AND status = 'ready' ORDER BY run_id LIMIT :most) awaiting GROUP BY queue
 UNION ALL SELECT queue, 'running', count(*) FROM (
-    SELECT queue FROM segue_steps WHERE status = 'running' ORDER BY worker_id LIMIT :most) r GROUP BY queue
+    SELECT queue FROM segue_steps WHERE status = 'running' ORDER BY worker_id LIMIT :most) taken GROUP BY queue
 UNION ALL SELECT queue, 'sent', count(*) FROM (
-    SELECT queue FROM segue_steps WHERE status = 'sent' ORDER BY executor LIMIT :most) s GROUP BY queue;
+    SELECT queue FROM segue_steps WHERE status = 'sent' ORDER BY executor LIMIT :most) handed GROUP BY queue;
 
 -- name: live_runs_by_status
 SELECT status, count(*) FROM (
@@ -39,3 +39,6 @@ SELECT name, due_at, problem FROM segue_schedules WHERE is_active ORDER BY name 
 
 -- name: task_of_step
 SELECT task, queue FROM segue_steps WHERE run_id = :run_id AND step = :step;
+
+-- name: set_trace
+UPDATE segue_runs SET trace = :trace WHERE id = :run_id;

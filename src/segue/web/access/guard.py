@@ -5,6 +5,7 @@ It also bounds the size of requests and sets the headers that every answer has.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.observing.harmless_log import get_logger
+from segue.observing.metrics.meter import metering
+from segue.observing.metrics.registry import HTTP_REQUESTS, HTTP_SECONDS
 from segue.web.problems import ProblemError, problem_of
 from segue.web.roles import Identity
 from segue.web.site import Site
@@ -26,7 +29,10 @@ OPEN = ("/healthz", "/readyz", "/static/", "/login", "/logout", "/oidc/", "/robo
 """Paths that need no login."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+STREAMS = ("/live", "/api/v1/runs/{run_id}/follow")
+
 _log = get_logger("segue.web")
+_requests = get_logger("segue.web.requests")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -56,6 +62,8 @@ class Guard:
             return
         path = inner_path(scope)
         request = HTTPConnection(scope)
+        scope["segue.seen"] = {}  # what is known of the request when it has ended; copies of the scope share it
+        began = time.monotonic()
         scope["segue.request_id"] = request.headers.get("x-request-id", "")[:64] or uuid.uuid4().hex
         answer = _Answer(send, scope, self._site, keeps=path.startswith("/static/"))
         try:
@@ -81,7 +89,10 @@ class Guard:
                 _log.exception("a request could not be identified")
                 problem = ProblemError(500, "InternalError", "The caller could not be identified.")
             scope["segue.problem"] = problem
-        await self._app(scope, receive, answer)
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            _note(scope, answer.status, time.monotonic() - began)
 
 
 def inner_path(scope: Scope) -> str:
@@ -147,9 +158,11 @@ class _Answer:
 
     def __init__(self, send: Send, scope: Scope, site: Site, *, keeps: bool) -> None:
         self._send, self._scope, self._site, self._keeps = send, scope, site, keeps
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
@@ -159,6 +172,20 @@ class _Answer:
                 headers.setdefault("strict-transport-security", "max-age=31536000")
             headers.setdefault("x-request-id", self._scope["segue.request_id"])
         await self._send(message)
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    """Write a line about a request that has ended, and count it. The route, not the path: that may have secrets."""
+    route = scope["segue.seen"].get("route", "other")
+    identity = scope.get("segue.identity")
+    _requests.info(
+        "%s %s %d %.0f ms %s", scope["method"], route, status, seconds * 1000, identity.name if identity else "-",
+        extra={"route": route, "method": scope["method"], "status": status, "seconds": round(seconds, 4),
+               "actor": identity.name if identity else None, "request_id": scope["segue.request_id"]},
+    )  # fmt: skip
+    metering.add(HTTP_REQUESTS, route, scope["method"], f"{status // 100}xx")
+    if route not in STREAMS:
+        metering.observe(HTTP_SECONDS, route, amount=seconds)
 
 
 def address_of(scope: Any) -> str | None:

@@ -39,7 +39,7 @@ def login_routes(site: Site) -> list[BaseRoute]:
         return []
     desk = _Desk(site, access)
     return [
-        Route(path, answering(function, desk.refused), methods=[method])
+        Route(path, answering(function, desk.refused, route=path), methods=[method])
         for path, function, method in (
             ("/login", desk.page, "GET"), ("/login", desk.log_in, "POST"), ("/logout", desk.log_out, "POST"),
             ("/oidc/start", desk.begin, "GET"), ("/oidc/callback", desk.finish, "GET"),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from segue.client.views import AuditInfo, SessionInfo, TokenInfo
+from segue.web.api.given import Limit, Text
 from segue.web.operations import Call, operation
 from segue.web.roles import Role
 
-MOST = 200
+MOST_DAYS = 36_500
 
 
 class Me(msgspec.Struct):
@@ -27,11 +28,11 @@ class Me(msgspec.Struct):
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     """A token to make. `expires_days` is how long it is valid; without it, until it is revoked."""
 
-    name: str
+    name: Text
     role: Literal["viewer", "operator", "admin"] = "viewer"
-    expires_days: float | None = None
-    scopes: list[str] | None = None
-    workflows: list[str] | None = None
+    expires_days: Annotated[float, msgspec.Meta(gt=0, le=MOST_DAYS)] | None = None
+    scopes: list[Text] | None = None
+    workflows: list[Text] | None = None
 
 
 class MadeToken(msgspec.Struct):
@@ -47,10 +48,10 @@ class Nothing(msgspec.Struct):
 class AuditQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which entries of the audit log."""
 
-    actor: str | None = None
-    action: str | None = None
-    before: str | None = None
-    limit: int = 100
+    actor: Text | None = None
+    action: Text | None = None
+    before: Text | None = None
+    limit: Limit = 100
 
 
 class AuditPage(msgspec.Struct):
@@ -110,6 +111,6 @@ def end_session(call: Call, session_id: str) -> Nothing:
 @operation("GET", "/audit", Role.ADMIN)
 def list_audit(call: Call, query: AuditQuery) -> AuditPage:
     """List the audit log, the newest entries first."""
-    limit = min(max(query.limit, 1), MOST)
+    limit = query.limit
     found = call.segue.access.audit(actor=query.actor, action=query.action, before=query.before, limit=limit)
     return AuditPage(found, found[-1].id if len(found) == limit else None)

@@ -48,7 +48,7 @@ def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Any]:
             return followed(site, request, answer)
         return _answer(site, operation, request, answer, arguments.get("query"))
 
-    return answering(performed, lambda request, error: problem_answer(error))
+    return answering(performed, lambda request, error: problem_answer(error), route=PREFIX + operation.path)
 
 
 def _answer(site: Site, operation: Operation, request: Request, value: Any, query: Any) -> Response:
@@ -90,17 +90,22 @@ def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
         return operation.function(call, **arguments)
 
     if operation.changes:
-        return audited(operation, call, arguments, performed)
+        with call.segue.acting_as(call.actor):
+            return audited(operation, call, arguments, performed)
     with briefly(call.segue):
         return performed()
 
 
 def answering(
-    function: Callable[[Request], Awaitable[Response]], refused: Callable[[Request, Exception], Response]
+    function: Callable[[Request], Awaitable[Response]], refused: Callable[[Request, Exception], Response], *, route: str
 ) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that always answers: `refused` makes the answer for whatever is raised."""
+    """An endpoint that always answers: `refused` makes the answer for whatever is raised.
+
+    `route` is its path with the names of its parameters, for the log and the metrics.
+    """
 
     async def endpoint(request: Request) -> Response:
+        request.scope["segue.seen"]["route"] = route
         try:
             return await function(request)
         except Exception as error:  # noqa: BLE001 - it is logged, or said to the caller

@@ -120,7 +120,7 @@ def _endpoint(site: Site, entry: _Entry) -> Callable[[Request], Any]:
     def refused(request: Request, error: Exception) -> Response:
         return problem_answer(error) if _as_json(request) else error_page(site, request, error)
 
-    return answering(endpoint, refused)
+    return answering(endpoint, refused, route=entry.path)
 
 
 def _as_json(request: Request) -> bool:
@@ -159,7 +159,10 @@ def view_of(call: Call, request: Request) -> View:
         call=call, path=request.path_params, query=query, now=call.segue.engine.store.now(),
         zone=zone_of(request.cookies), theme=_theme(request.cookies.get("segue_theme")), root=root,
         here=path + (f"?{query}" if query else ""), said=taken(request.cookies),
-        settings={"fragment": request.headers.get("x-segue-fragment", "")},
+        settings={
+            "fragment": request.headers.get("x-segue-fragment", ""),
+            "density": request.cookies.get("segue_density", ""), "keys": request.cookies.get("segue_keys", ""),
+        },
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ import msgspec
 
 from segue.authoring.middleware import middlewares
 from segue.loop.self_pipe import Wakeup
+from segue.observing.extensions import extensions
 from segue.worker.own_process import open_standard_descriptors
 from segue.worker.pool.capture import trim
 from segue.worker.pool.child import become_child
@@ -90,8 +91,8 @@ class Zygote:
                 trim(capture)
 
     def end(self) -> None:
-        """Leave nothing behind. If middlewares want to know, the children get a moment to tell them."""
-        if middlewares.stoppings:
+        """Leave nothing behind. If middlewares or traces wait for the end, the children get a moment for it."""
+        if middlewares.stoppings or extensions.flushes:
             self._let_children_leave(monotonic() + _LEAVE_SECONDS)
         for pid in self._children:
             _kill_group(pid, signal.SIGKILL)
