@@ -98,6 +98,10 @@ class StepNotFoundError(SegueError, LookupError):
     """The run has no step of this name or number."""
 
 
+class FingerprintNotFoundError(SegueError, LookupError):
+    """No failed attempt has an error with this fingerprint."""
+
+
 class PushNotFoundError(SegueError, LookupError):
     """No push has this id: nothing was submitted under it from this database, or its run was deleted."""
 

@@ -163,6 +163,7 @@ WAYS = {
     "cancelled": "segue_runs_cancelled", "workflow": None, "error": "segue_runs_error_type",
     "forks": "segue_runs_forked", "label": "segue_labels", "failures": "segue_runs_failed_at",
 }  # fmt: skip
+FROM_THE_END = {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10}
 MINE = {"prefix": "", "namespace": ""}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "claim": {
@@ -226,6 +227,24 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "page_of_error": CHOSEN | {"error_type": "Boom"},
     "end_of_error": CHOSEN | {"error_type": "Boom"},
     "page_of_label": CHOSEN | {"names": ["customer"], "values": ["42"]},
+    "limited_queues": {"limit": 10},
+    "oldest_ready": {"queue": "elsewhere"},
+    "count_limited": {"queue": "default", "limit": 10},
+    "running_by_queue": {"limit": 10},
+    "sent_by_queues": {"limit": 10},
+    "delayed_by_queue": {"limit": 10},
+    "workflow_names": {"after": "", "limit": 10},
+    "newest_failures": {"since": "2025-01-01 00:00:00", "limit": 10, "prefix": ""},
+    "failure": {"run_id": RUN, "step": 7, "attempt": 1},
+    "failures_alike": {
+        "fingerprint": "f",
+        "before": "2027-01-01 00:00:00",
+        "before_run": RUN,
+        "limit": 10,
+        "prefix": "",
+    },
+    "first_failure_alike": {"fingerprint": "f"},
+    "count_failures_alike": {"fingerprint": "f", "limit": 10},
     "groups_of_run": {"run_id": RUN, "limit": 100},
     "group_of_step": {"run_id": RUN, "step": 7},
     "members_of_group": {
@@ -266,8 +285,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "limit": 10,
         "kinds": ["x"],
         "every_kind": False,
+        "actor": None,
     }
     | MINE,
+    "list_events_of_kind": {"kind": "rare", "actor": None, **FROM_THE_END} | MINE,
+    "list_events_of_actor": {"actor": "ann", "kinds": [], "every_kind": True, **FROM_THE_END} | MINE,
+    "list_ended_workers": {"status": "lost", "namespace": "", **FROM_THE_END},
     "due_alarms": {"now": "2026-01-01 00:00:00", "limit": 200, "only": None, "aside": []},
     "next_alarm": {},
     "alarm_subject": {"run_id": RUN_THAT_WAITS, "step": 3},
@@ -296,6 +319,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "set_trace": {"run_id": RUN, "trace": "00"},
 }
 INDEXES = {
+    "list_events_of_kind": "segue_events_kind", "list_events_of_actor": "segue_events_actor",
+    "list_ended_workers": "segue_workers_ended",
+    "limited_queues": "segue_steps_limited", "oldest_ready": "segue_steps_ready",
+    "count_limited": "segue_steps_limited",
+    "running_by_queue": "segue_steps_running", "sent_by_queues": "segue_steps_sent",
+    "delayed_by_queue": "segue_steps_timer", "workflow_names": "segue_runs_workflow",
+    "newest_failures": "segue_attempts_failed", "failures_alike": "segue_attempts_fingerprint",
+    "first_failure_alike": "segue_attempts_fingerprint", "count_failures_alike": "segue_attempts_fingerprint",
     "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",
     "cancel_requests": "segue_steps_running", "asked_of_worker": "segue_steps_running",
     "statistics_apart": "segue_statistics_apart", "steps_of_worker": "segue_steps_running",

@@ -31,6 +31,7 @@ ALERT = "alert"
     "--kind", "kinds", multiple=True, metavar="KIND",
     help="Only this kind, such as run.paused or step.*; 'alert' for all alerts. Repeatable.",
 )  # fmt: skip
+@click.option("--by", "actor", metavar="ACTOR", help="Only what this one did: user@host, or the name that was given.")
 @click.option("--before", metavar="ID", help="Only those before this event: the next page.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="NUMBER", default=30, show_default=True, help="How many at most."
@@ -38,8 +39,9 @@ ALERT = "alert"
 @json_option
 @pass_setup
 def command(
-    setup: Setup, run_id: str | None, kinds: tuple[str, ...], before: str | None, limit: int, as_json: bool
-) -> None:
+    setup: Setup, run_id: str | None, kinds: tuple[str, ...], actor: str | None, before: str | None, limit: int,
+    as_json: bool,
+) -> None:  # fmt: skip
     """List the recorded events of all runs, or of one RUN, the newest first: what people did, and alerts.
 
     Alerts are run.late_start, run.late_end, run.deadline, step.late_start, step.late_end, step.schedule_to_start and
@@ -55,14 +57,14 @@ def command(
     wanted = [found for kind in kinds for found in (ALERTS if kind == ALERT else (kind,))]
     with setup.segue() as segue:
         about = None if run_id is None else segue.get(run_id).id
-        events = segue.events.list(about, kinds=wanted, before=before, limit=limit)
+        events = segue.events.list(about, kinds=wanted, actor=actor, before=before, limit=limit)
         now = segue.engine.store.now()
     if as_json:
         print_json(records(setup, events, event_record))
         return
     out = console()
     if not events:
-        out.print(Text("No such events." if kinds or before else "No events.", DIM))
+        out.print(Text("No such events." if kinds or actor or before else "No events.", DIM))
         return
     put(out, with_namespaces(setup, _table(events, now), events))
     if len(events) == limit:
@@ -70,6 +72,7 @@ def command(
             "segue events",
             *([] if about is None else [about]),
             *(f"--kind {shlex.quote(kind)}" for kind in kinds),
+            *([] if actor is None else [f"--by {shlex.quote(actor)}"]),
         ]
         more = setup.follow_up(" ".join([*words, f"--before {events[-1].id}"]))
         out.print(Text(f"older ones: {more}", DIM), soft_wrap=True)

@@ -12,6 +12,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.usage import Commands
+from segue.cli.who import Who, who_option
 from segue.client.records import limit_record
 from segue.client.views import LimitInfo, ShareInfo
 from segue.errors import SegueError
@@ -67,10 +68,17 @@ def list_(setup: Setup, shares: bool, as_json: bool) -> None:
 @click.option("--concurrency", type=int, metavar="PLACES", help="How many may run at the same time; 0: none.")
 @click.option("--rate", metavar="RATE", help="How many may start in a period: 10/s, 100/min, 5/30s.")
 @click.option("--burst", type=float, metavar="STARTS", help="How many unused starts may accumulate.")
+@who_option
 @json_option
 @pass_setup
 def set_(
-    setup: Setup, name: str, concurrency: int | None, rate: str | None, burst: float | None, as_json: bool
+    setup: Setup,
+    name: str,
+    concurrency: int | None,
+    rate: str | None,
+    burst: float | None,
+    as_json: bool,
+    who: Who,
 ) -> None:
     """Set the size of a limit; it overrides the code. Workers use it within about a second.
 
@@ -79,7 +87,7 @@ def set_(
       segue limits set task:shop.fetch --concurrency 4
     """
     with setup.segue() as segue:
-        segue.limits.set(name, concurrency=concurrency, rate=rate, burst=burst)
+        segue.limits.set(name, concurrency=concurrency, rate=rate, burst=burst, **who)
         found = next((each for each in segue.limits.list() if each.name == name), None)
     if as_json:
         print_json(None if found is None else limit_record(found))
@@ -90,9 +98,10 @@ def set_(
 @command.command("remove", short_help="Remove a limit.")
 @with_setup
 @click.argument("name", shell_complete=complete_limits)
+@who_option
 @json_option
 @pass_setup
-def remove(setup: Setup, name: str, as_json: bool) -> None:
+def remove(setup: Setup, name: str, as_json: bool, who: Who) -> None:
     """Remove a limit. The value in the code applies again when a worker or a run that uses the limit starts.
 
     \b
@@ -100,7 +109,7 @@ def remove(setup: Setup, name: str, as_json: bool) -> None:
       segue limits remove queue:net
     """
     with setup.segue() as segue:
-        removed = segue.limits.remove(name)
+        removed = segue.limits.remove(name, **who)
     if not removed:
         raise SegueError(f"There is no limit {name!r}. `segue limits list` lists the limits.")
     if as_json:
@@ -116,9 +125,10 @@ def remove(setup: Setup, name: str, as_json: bool) -> None:
 @click.option(
     "--queue", metavar="NAME", default=DEFAULT_QUEUE, show_default=True, help="The queue that it shares with others."
 )
+@who_option
 @json_option
 @pass_setup
-def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: bool) -> None:
+def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: bool, who: Who) -> None:
     """Set the weight of a key (of fair_by) in a queue; other keys have weight 1. Without WEIGHT: as in the code.
 
     \b
@@ -126,7 +136,7 @@ def weight_(setup: Setup, key: str, weight: float | None, queue: str, as_json: b
       segue limits weight gold 3 --queue net
     """
     with setup.segue() as segue:
-        segue.limits.weight(key, weight, queue=queue)
+        segue.limits.weight(key, weight, queue=queue, **who)
     if as_json:
         print_json({"queue": queue, "key": key, "weight": weight})
         return

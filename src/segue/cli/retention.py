@@ -12,6 +12,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.usage import Commands
+from segue.cli.who import Who, who_option
 from segue.client.records import rule_record
 from segue.client.retention import BUILT_IN, Rule
 from segue.client.wording import counted
@@ -79,10 +80,17 @@ def list_command(setup: Setup, as_json: bool) -> None:
 @click.option(
     "--max-count", type=click.IntRange(min=0), metavar="NUMBER", help="The newest runs of each workflow. [any number]"
 )
+@who_option
 @json_option
 @pass_setup
 def set_command(
-    setup: Setup, workflow: str, status: str, max_age: float | str, max_count: int | None, as_json: bool
+    setup: Setup,
+    workflow: str,
+    status: str,
+    max_age: float | str,
+    max_count: int | None,
+    as_json: bool,
+    who: Who,
 ) -> None:
     """Create or change a rule. With --json: the rule as in `list`.
 
@@ -93,7 +101,7 @@ def set_command(
     """
     with setup.segue() as segue:
         kept = None if isinstance(max_age, str) else max_age
-        rule = segue.retention.set(workflow, status, max_age=kept, max_count=max_count)
+        rule = segue.retention.set(workflow, status, max_age=kept, max_count=max_count, **who)
     if as_json:
         print_json(rule_record(rule))
         return
@@ -109,9 +117,10 @@ def set_command(
 @with_setup
 @_of_workflow
 @_of_status
+@who_option
 @json_option
 @pass_setup
-def remove_command(setup: Setup, workflow: str, status: str, as_json: bool) -> None:
+def remove_command(setup: Setup, workflow: str, status: str, as_json: bool, who: Who) -> None:
     """Remove a rule, so that a more general one applies. With --json: {removed}.
 
     \b
@@ -119,7 +128,7 @@ def remove_command(setup: Setup, workflow: str, status: str, as_json: bool) -> N
       segue retention remove --workflow shop.tasks.poll
     """
     with setup.segue() as segue:
-        removed = segue.retention.remove(workflow, status)
+        removed = segue.retention.remove(workflow, status, **who)
     if not removed:
         raise SegueError("There is no such rule. `segue retention list` lists the rules.")
     if as_json:
@@ -146,7 +155,7 @@ def sweep_command(setup: Setup, as_json: bool) -> None:
     if as_json:
         print_json({"deleted": deleted})
     else:
-        console().print(Text(f"{counted(deleted, 'run or tick', 'runs and ticks')} deleted"))
+        console().print(Text(f"{counted(deleted, 'run, tick or event', 'runs, ticks and events')} deleted"))
 
 
 def _words(rule: Rule) -> tuple[str, str, str, str]:

@@ -18,6 +18,7 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.schedule_looking import local, ticks_table
 from segue.cli.start import by_name, positional, tell_started
+from segue.cli.who import Who, who_option
 from segue.client.records import schedule_record, tick_record
 from segue.client.views import ScheduleInfo
 from segue.client.wording import counted
@@ -77,11 +78,12 @@ def when_options(*, is_new: bool) -> Callable[[AnyCallable], AnyCallable]:
 @click.option("--arg", "named", multiple=True, metavar="KEY=VALUE", help="A keyword argument (repeatable).")
 @when_options(is_new=True)
 @click.option("--inactive", is_flag=True, help="Create it switched off; `activate` switches it on.")
+@who_option
 @json_option
 @pass_setup
 def create_command(
     setup: Setup, /, name: str, workflow: str, arguments: tuple[str, ...], named: tuple[str, ...],
-    inactive: bool, as_json: bool, **when: Any,
+    inactive: bool, as_json: bool, who: Who, **when: Any,
 ) -> None:  # fmt: skip
     """Create a schedule that starts WORKFLOW with these arguments; both are read as by `segue start`.
 
@@ -97,7 +99,7 @@ def create_command(
     work = _with_arguments(find_work(workflow), arguments, named)
     options = _changes(when, "UTC")
     with setup.segue() as segue:
-        each = segue.schedules.create(name, work, active=not inactive, **options)
+        each = segue.schedules.create(name, work, active=not inactive, **options, **who)
     _print_schedule(each, as_json=as_json)
 
 
@@ -105,9 +107,10 @@ def create_command(
 @with_setup
 @click.argument("name", metavar="NAME", shell_complete=complete_schedules)
 @when_options(is_new=False)
+@who_option
 @json_option
 @pass_setup
-def update_command(setup: Setup, /, name: str, as_json: bool, **when: Any) -> None:
+def update_command(setup: Setup, /, name: str, as_json: bool, who: Who, **when: Any) -> None:
     """Change the given options; `none` removes a bound or window. If the ticks change, they continue from now.
 
     A schedule that the code declares is changed in the code. With --json: the schedule as in `list`.
@@ -120,16 +123,17 @@ def update_command(setup: Setup, /, name: str, as_json: bool, **when: Any) -> No
         changes = _changes(when, segue.schedules.get(name).timezone)
         if not changes:
             raise click.UsageError("No change was given.")
-        each = segue.schedules.update(name, **changes)
+        each = segue.schedules.update(name, **changes, **who)
     _print_schedule(each, as_json=as_json)
 
 
 @click.command("activate", short_help="Switch a schedule on.")
 @with_setup
 @click.argument("name", metavar="NAME", shell_complete=complete_schedules)
+@who_option
 @json_option
 @pass_setup
-def activate_command(setup: Setup, name: str, as_json: bool) -> None:
+def activate_command(setup: Setup, name: str, as_json: bool, who: Who) -> None:
     """Switch a schedule on. The ticks that passed while it was off are not caught up; see backfill.
 
     \b
@@ -137,16 +141,17 @@ def activate_command(setup: Setup, name: str, as_json: bool) -> None:
       segue schedules activate reports
     """
     with setup.segue() as segue:
-        each = segue.schedules.activate(name)
+        each = segue.schedules.activate(name, **who)
     _print_schedule(each, as_json=as_json)
 
 
 @click.command("deactivate", short_help="Switch a schedule off.")
 @with_setup
 @click.argument("name", metavar="NAME", shell_complete=complete_schedules)
+@who_option
 @json_option
 @pass_setup
-def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
+def deactivate_command(setup: Setup, name: str, as_json: bool, who: Who) -> None:
     """Switch a schedule off until it is activated. Running runs continue; queued ticks start nothing.
 
     A schedule that the code declares also stays off, even when workers restart.
@@ -156,16 +161,17 @@ def deactivate_command(setup: Setup, name: str, as_json: bool) -> None:
       segue schedules deactivate reports
     """
     with setup.segue() as segue:
-        each = segue.schedules.deactivate(name)
+        each = segue.schedules.deactivate(name, **who)
     _print_schedule(each, as_json=as_json)
 
 
 @click.command("remove", short_help="Remove a schedule.")
 @with_setup
 @click.argument("name", metavar="NAME", shell_complete=complete_schedules)
+@who_option
 @json_option
 @pass_setup
-def remove_command(setup: Setup, name: str, as_json: bool) -> None:
+def remove_command(setup: Setup, name: str, as_json: bool, who: Who) -> None:
     """Remove a schedule; its runs stay. A schedule that the code declares comes back when a worker starts.
 
     \b
@@ -174,7 +180,7 @@ def remove_command(setup: Setup, name: str, as_json: bool) -> None:
     """
     with setup.segue() as segue:
         is_declared = segue.schedules.get(name).source == "code"
-        segue.schedules.remove(name)
+        segue.schedules.remove(name, **who)
     if as_json:
         print_json({"name": name, "did": "remove"})
         return
@@ -188,9 +194,10 @@ def remove_command(setup: Setup, name: str, as_json: bool) -> None:
 @click.command("run", short_help="Start a run of a schedule now.")
 @with_setup
 @click.argument("name", metavar="NAME", shell_complete=complete_schedules)
+@who_option
 @json_option
 @pass_setup
-def run_command(setup: Setup, name: str, as_json: bool) -> None:
+def run_command(setup: Setup, name: str, as_json: bool, who: Who) -> None:
     """Start a run of a schedule now, also while others of it run; its tick is the current time.
 
     A workflow must be known here: name its module with -A. With --json: {run}.
@@ -201,7 +208,7 @@ def run_command(setup: Setup, name: str, as_json: bool) -> None:
     """
     setup.import_apps()
     with setup.segue() as segue:
-        run = segue.schedules.run_now(name)
+        run = segue.schedules.run_now(name, **who)
     if as_json:
         print_json({"run": run.id})
     else:
@@ -218,10 +225,18 @@ def run_command(setup: Setup, name: str, as_json: bool) -> None:
     "--overlap", type=click.Choice([Overlap.QUEUE_ALL.value, Overlap.ALLOW.value]),
     help="One after another, or all at the same time. [default: as the schedule, or queue_all]",
 )  # fmt: skip
+@who_option
 @json_option
 @pass_setup
 def backfill_command(
-    setup: Setup, name: str, since: str, until: str, dry_run: bool, overlap: str | None, as_json: bool
+    setup: Setup,
+    name: str,
+    since: str,
+    until: str,
+    dry_run: bool,
+    overlap: str | None,
+    as_json: bool,
+    who: Who,
 ) -> None:
     """Start the ticks of a past period that have not started a run yet. Times without a zone are in the schedule's.
 
@@ -235,7 +250,9 @@ def backfill_command(
     with setup.segue() as segue:
         zone = segue.schedules.get(name).timezone
         last = min(_moment("--until", until, zone, is_end=True), segue.engine.store.now())
-        ticks = segue.schedules.backfill(name, _moment("--since", since, zone), last, dry_run=dry_run, overlap=overlap)
+        ticks = segue.schedules.backfill(
+            name, _moment("--since", since, zone), last, dry_run=dry_run, overlap=overlap, **who
+        )
     if as_json:
         print_json([tick_record(tick) for tick in ticks])
         return

@@ -15,6 +15,7 @@ from rich.text import Text
 from segue.authoring import Task, Workflow, decode_result, encode
 from segue.authoring.values import annotations_of
 from segue.cli.application import find_work
+from segue.cli.bulk import this_person
 from segue.cli.completing import complete_work
 from segue.cli.durations import Duration, duration_option
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
@@ -83,11 +84,12 @@ def command(
     setup.import_apps()
     work = find_work(workflow)
     with setup.segue() as segue:
-        run = segue.start(
-            work, *positional(work, arguments, of_list=keep == Keep.ALL), key=key, debounce=how, tags=tags,
-            metadata=metadata_of(metadata), deadline=deadline, run_at=time_of("--run-at", run_at),
-            reuse_key=reuse_key, **by_name(work, named),
-        )  # fmt: skip
+        with segue.acting_as(this_person()):
+            run = segue.start(
+                work, *positional(work, arguments, of_list=keep == Keep.ALL), key=key, debounce=how, tags=tags,
+                metadata=metadata_of(metadata), deadline=deadline, run_at=time_of("--run-at", run_at),
+                reuse_key=reuse_key, **by_name(work, named),
+            )  # fmt: skip
         if not as_json:
             tell_started(setup, run, key or debounce)
         if work_here:

@@ -17,6 +17,7 @@ from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.usage import Commands
+from segue.cli.who import Who, who_option
 from segue.cli.wording import STYLES
 from segue.client.records import destination, subscription_record
 
@@ -92,11 +93,12 @@ def list_command(setup: Setup, as_json: bool) -> None:
 @click.option("--header", "headers", metavar="'NAME: VALUE'", multiple=True, help="Sent with the webhook (repeatable).")
 @click.option("--secret-env", metavar="VARIABLE", help="The workers' variable with the secret that signs the webhook.")
 @click.option("--queue", metavar="NAME", help="The queue that the notifications wait on.")
+@who_option
 @json_option
 @pass_setup
 def add_command(
     setup: Setup, name: str, events: tuple[str, ...], to: str, workflow: str | None, headers: tuple[str, ...],
-    secret_env: str | None, queue: str | None, as_json: bool,
+    secret_env: str | None, queue: str | None, as_json: bool, who: Who,
 ) -> None:  # fmt: skip
     """Add a subscription, or replace the one of this name. It takes effect within about a second.
 
@@ -114,7 +116,7 @@ def add_command(
     if queue is not None:
         target = target.options(queue=queue)
     with setup.segue() as segue:
-        segue.subscriptions.add(name, events=events, to=target, workflow=workflow)
+        segue.subscriptions.add(name, events=events, to=target, workflow=workflow, **who)
         added = next(each for each in segue.subscriptions.list() if each.name == name)
     if as_json:
         print_json(subscription_record(added))
@@ -127,11 +129,12 @@ def _verb(verb: str, what: str, said: str) -> None:
     @command.command(verb, short_help=what, help=f"{what}\n\n\b\nExample:\n  segue subscriptions {verb} on-call")
     @with_setup
     @click.argument("name", metavar="NAME")
+    @who_option
     @json_option
     @pass_setup
-    def change(setup: Setup, name: str, as_json: bool) -> None:
+    def change(setup: Setup, name: str, as_json: bool, who: Who) -> None:
         with setup.segue() as segue:
-            getattr(segue.subscriptions, verb)(name)
+            getattr(segue.subscriptions, verb)(name, **who)
         if as_json:
             print_json({"name": name, "did": verb})
         else:

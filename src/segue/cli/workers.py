@@ -15,18 +15,20 @@ from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
 from segue.cli.wording import STYLES
 from segue.client.records import worker_record
-from segue.client.views import WorkerInfo
+from segue.client.views import ENDED, WorkerInfo
 from segue.client.wording import counted
 from segue.times import ago
 
+MOST_ENDED = 1000
 NONE = Text("-", DIM)  # the queues and tasks of other executors' workers are not Segue's
 
 
 @click.command(short_help="List the workers that are alive.")
 @with_setup
+@click.option("--all", "lists_all", is_flag=True, help="Also those that stopped or were lost in the last hour.")
 @json_option
 @pass_setup
-def command(setup: Setup, as_json: bool) -> None:
+def command(setup: Setup, lists_all: bool, as_json: bool) -> None:
     """List the workers that have not ended, as far as is known. With --json: a list of objects.
 
     \b
@@ -35,6 +37,8 @@ def command(setup: Setup, as_json: bool) -> None:
     """
     with setup.segue() as segue:
         workers = segue.workers()
+        if lists_all:
+            workers += segue.ended_workers(limit=MOST_ENDED)
         now = segue.engine.store.now()
     if as_json:
         print_json(records(setup, workers, worker_record))
@@ -57,7 +61,7 @@ def command(setup: Setup, as_json: bool) -> None:
             Text(ago(worker.heartbeat_at, now), DIM),
         )  # fmt: skip
     put(out, with_namespaces(setup, table, workers))
-    silent = sum(worker.lease_until < now for worker in workers)
+    silent = sum(worker.lease_until < now and worker.status not in ENDED for worker in workers)
     if silent:
         out.print(Text(f"{counted(silent, 'worker')} let the lease expire; the steps will be rescued.", "red"))
 
@@ -77,6 +81,8 @@ def _code(worker: WorkerInfo) -> Text:
 
 
 def _status(worker: WorkerInfo, now: datetime) -> Text:
+    if worker.status in ENDED:
+        return Text(worker.status, STYLES["lost"] if worker.status == "lost" else DIM)
     if worker.lease_until < now:
         return Text("silent", STYLES["lost"])
     return Text(worker.status, STYLES["succeeded"] if worker.status == "running" else STYLES["stopping"])

@@ -26,11 +26,19 @@ class Limits:
         self._engine = engine
 
     def set(
-        self, name: str, *, concurrency: int | None = None, rate: Rate | None = None, burst: float | None = None
+        self,
+        name: str,
+        *,
+        concurrency: int | None = None,
+        rate: Rate | None = None,
+        burst: float | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
     ) -> None:
         """Set the size of a limit: the steps or runs at the same time, the starts in a period ("100/min"), or both.
 
-        With 0 places nothing new starts. Steps that run already continue. Raises ConfigError. Example::
+        With 0 places nothing new starts. Steps that run already continue. `actor` and `reason` are recorded, as by all
+        methods that change something. Raises ConfigError. Example::
 
             segue.limits.set("queue:net", concurrency=10)
             segue.limits.set("mail", rate="100/min", burst=20)
@@ -42,21 +50,31 @@ class Limits:
             except DefinitionError as error:
                 raise ConfigError(str(error)) from None
         terms = LimitTerms(name, concurrency, starts, seconds, burst)
-        self._engine.act(limits.set_limit, terms=terms, namespace=self._engine.namespace)
+        self._engine.act(limits.set_limit, terms=terms, namespace=self._engine.namespace, actor=actor, reason=reason)
 
     def list(self) -> list[LimitInfo]:
         """Every limit, with the number of places taken, and the number of steps or runs that wait."""
         with self._engine.reading() as tx:
             return limits.list_limits(tx, prefix=self._engine.prefix)
 
-    def remove(self, name: str) -> bool:
+    def remove(self, name: str, *, actor: str | None = None, reason: str | None = None) -> bool:
         """Remove a limit; False if it does not exist.
 
         The value in the code applies again when a worker or a run that uses the limit starts.
         """
-        return self._engine.act(limits.remove_limit, name=name, namespace=self._engine.namespace)
+        return self._engine.act(
+            limits.remove_limit, name=name, namespace=self._engine.namespace, actor=actor, reason=reason
+        )
 
-    def weight(self, key: str, weight: float | None, *, queue: str = DEFAULT_QUEUE) -> None:
+    def weight(
+        self,
+        key: str,
+        weight: float | None,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Set the weight of a key (of `fair_by`) in a queue. Other keys have weight 1. None restores the weight in the
         code.
 
@@ -65,7 +83,8 @@ class Limits:
             segue.limits.weight("gold", 3, queue="net")
         """
         self._engine.act(
-            limits.set_weight, queue=queue, key=key, weight=weight, namespace=self._engine.namespace
+            limits.set_weight, queue=queue, key=key, weight=weight, namespace=self._engine.namespace, actor=actor,
+            reason=reason,
         )  # fmt: skip
 
     def shares(self) -> builtins.list[ShareInfo]:

@@ -20,6 +20,7 @@ from segue.engine.subscriptions import SubscriptionInfo
 from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.look import AttemptInfo, RunInfo, StepInfo, WorkerInfo
+from segue.engine.views.queues import QueueInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.waiting import EventInfo, WaitInfo
 from segue.errors import Abort, ConfigError, PlanError
@@ -70,6 +71,11 @@ def checkpoint_record(checkpoint: CheckpointInfo) -> dict[str, Any]:
 def worker_record(worker: WorkerInfo) -> dict[str, Any]:
     """A worker."""
     return _record(worker)
+
+
+def queue_record(queue: QueueInfo) -> dict[str, Any]:
+    """A queue."""
+    return _record(queue)
 
 
 def executor_record(executor: ExecutorInfo) -> dict[str, Any]:

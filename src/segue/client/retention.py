@@ -42,7 +42,7 @@ class Retention:
 
     def set(
         self, workflow: str = "", status: str = "", *, max_age: timedelta | float | None = None,
-        max_count: int | None = None,
+        max_count: int | None = None, actor: str | None = None, reason: str | None = None,
     ) -> Rule:  # fmt: skip
         """Create or change a rule. '' means all workflows, or all statuses.
 
@@ -53,13 +53,17 @@ class Retention:
         if seconds is not None:
             seconds = float(checked("Retention.set", "max_age", seconds, number))
         rule = Rule(workflow, status, seconds, max_count, self._engine.namespace)
-        self._engine.act(retention.set_rule, rule)
+        self._engine.act(retention.set_rule, rule, actor=actor, reason=reason)
         return rule
 
-    def remove(self, workflow: str = "", status: str = "") -> bool:
+    def remove(
+        self, workflow: str = "", status: str = "", *, actor: str | None = None, reason: str | None = None
+    ) -> bool:
         """Remove a rule, so that a more general one applies again; False if it does not exist."""
         had = any((rule.workflow, rule.status) == (workflow, status) for rule in self.list())
-        self._engine.act(retention.remove_rule, workflow, status, namespace=self._engine.namespace)
+        self._engine.act(
+            retention.remove_rule, workflow, status, namespace=self._engine.namespace, actor=actor, reason=reason
+        )
         return had
 
     def sweep(self) -> int:

@@ -46,13 +46,15 @@ class Schedules:
         self, name: str, work: Any, /, *args: Any, schedule: Schedule | str | timedelta | float, timezone: str = "UTC",
         starts_at: datetime | None = None, ends_at: datetime | None = None, jitter: float | timedelta = 0.0,
         active: bool = True, overlap: str = "skip", catch_up: str = "latest",
-        catch_up_window: float | timedelta | None = None, tags: Sequence[str] = (), **kwargs: Any,
+        catch_up_window: float | timedelta | None = None, tags: Sequence[str] = (), actor: str | None = None,
+        reason: str | None = None, **kwargs: Any,
     ) -> ScheduleInfo:  # fmt: skip
         """Start `work` with these arguments at each tick: a workflow, task, signature, chain or group.
 
         A required parameter without a value receives the tick: by its annotation as a date or datetime, otherwise as
         the text of the date in the schedule's time zone. `Schedule` explains the options; a `Schedule` may be given as
-        `schedule` instead of them. Raises ConfigError if a schedule has this name already.
+        `schedule` instead of them. `actor` and `reason` are recorded, as by all methods that change something. Raises
+        ConfigError if a schedule has this name already.
 
         Example::
 
@@ -65,7 +67,9 @@ class Schedules:
             )  # fmt: skip
         active = active and schedule.active
         definition = definition_in(define(work, args, kwargs, schedule, tags), self._engine.namespace)
-        self._engine.act(editing.create_schedule, self._engine.stored(name), definition, is_active=active)
+        self._engine.act(
+            editing.create_schedule, self._engine.stored(name), definition, is_active=active, actor=actor, reason=reason
+        )
         return self.get(name)
 
     def list(self, *, workflow: str | None = None) -> Infos:
@@ -87,6 +91,7 @@ class Schedules:
         timezone: str = _AS_IT_IS, starts_at: datetime | None = _AS_IT_IS, ends_at: datetime | None = _AS_IT_IS,
         jitter: float | timedelta = _AS_IT_IS, overlap: str = _AS_IT_IS, catch_up: str = _AS_IT_IS,
         catch_up_window: float | timedelta | None = _AS_IT_IS, tags: Sequence[str] = _AS_IT_IS,
+        actor: str | None = None, reason: str | None = None,
     ) -> ScheduleInfo:  # fmt: skip
         """Change the given options. If that changes its ticks, they continue from now.
 
@@ -107,26 +112,26 @@ class Schedules:
         change = partial(
             _changed, changes=changes, work=work, schedule=schedule, tags=tags, namespace=self._engine.namespace
         )
-        self._engine.act(editing.change_schedule, self._stored(name), change)
+        self._engine.act(editing.change_schedule, self._stored(name), change, actor=actor, reason=reason)
         return self.get(name)
 
-    def activate(self, name: str) -> ScheduleInfo:
+    def activate(self, name: str, *, actor: str | None = None, reason: str | None = None) -> ScheduleInfo:
         """Switch it on. The ticks that passed while it was off are not caught up; see `backfill`."""
-        return self._switch(name, is_active=True)
+        return self._switch(name, is_active=True, actor=actor, reason=reason)
 
-    def deactivate(self, name: str) -> ScheduleInfo:
+    def deactivate(self, name: str, *, actor: str | None = None, reason: str | None = None) -> ScheduleInfo:
         """Switch it off, also one that the code declares. Its running runs continue; its queued ticks start nothing."""
-        return self._switch(name, is_active=False)
+        return self._switch(name, is_active=False, actor=actor, reason=reason)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Remove it; its runs stay. One that the code declares comes back when a process with that code starts."""
         with suppress(SerializationError):  # a schedule that cannot be read is removed as well
             self._row(name)  # raises if it does not exist; if it is missing below, a first try removed it
-        self._engine.act(editing.delete_schedule, self._stored(name))
+        self._engine.act(editing.delete_schedule, self._stored(name), actor=actor, reason=reason)
 
-    def run_now(self, name: str) -> Run:
+    def run_now(self, name: str, *, actor: str | None = None, reason: str | None = None) -> Run:
         """Start a run now, also while others of it run; its tick is the current time. Raises ScheduleNotFoundError."""
-        return Run(self._engine, editing.run_now(self._engine, self._stored(name)))
+        return Run(self._engine, editing.run_now(self._engine, self._stored(name), actor=actor, reason=reason))
 
     def next(self, name: str, n: int = 5) -> Sequence[datetime]:
         """Its next `n` ticks, in UTC; none if it is inactive. For local times: `tick.astimezone(ZoneInfo(...))`."""
@@ -140,7 +145,15 @@ class Schedules:
         return ticks
 
     def backfill(
-        self, name: str, since: datetime, until: datetime, *, dry_run: bool = False, overlap: str | None = None
+        self,
+        name: str,
+        since: datetime,
+        until: datetime,
+        *,
+        dry_run: bool = False,
+        overlap: str | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
     ) -> Ticks:
         """Start the ticks from `since` to `until` that have not started a run yet. Returns all of them, in order.
 
@@ -151,7 +164,7 @@ class Schedules:
         row = self._row(name)
         ticks = editing.ticks_to_backfill(row, since, until, self._engine.store.now())
         if not dry_run:
-            editing.backfill(self._engine, row, ticks, overlap=overlap)
+            editing.backfill(self._engine, row, ticks, overlap=overlap, actor=actor, reason=reason)
         with self._engine.reading() as tx:
             known = looking.known_ticks(tx, self._stored(name), ticks)
         found = [known.get(tick, TickInfo(tick, "planned")) for tick in ticks]
@@ -175,8 +188,8 @@ class Schedules:
         with self._engine.reading() as tx:
             return editing.existing_schedule(tx, self._stored(name))
 
-    def _switch(self, name: str, *, is_active: bool) -> ScheduleInfo:
-        self._engine.act(editing.switch_schedule, self._stored(name), is_active=is_active)
+    def _switch(self, name: str, *, is_active: bool, actor: str | None, reason: str | None) -> ScheduleInfo:
+        self._engine.act(editing.switch_schedule, self._stored(name), is_active=is_active, actor=actor, reason=reason)
         return self.get(name)
 
 

@@ -19,9 +19,11 @@ from segue.authoring.elsewhere import OF_SEGUE, Unfamiliar
 from segue.client.access import AccessRecords
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
+from segue.client.failures import Failures
 from segue.client.given import checked, guarded, run_id
 from segue.client.limits import Limits
 from segue.client.listed import ListedRun, listed
+from segue.client.overview import Overview
 from segue.client.pages import Paged
 from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
@@ -62,7 +64,7 @@ Work = Definition[..., R] | Element[R]
 
 
 @guarded
-class Segue(Unfamiliar, Measured, Paged):
+class Segue(Unfamiliar, Measured, Paged, Overview):
     """A database of workflows.
 
     Example::
@@ -109,6 +111,7 @@ class Segue(Unfamiliar, Measured, Paged):
         self.approvals = Approvals(self.engine)
         self.events = Events(self.engine)
         self.limits = Limits(self.engine)
+        self.failures = Failures(self.engine)
         self.payloads = StoredPayloads(self.engine)
         self.executors = Executors(self.engine)
         self.access = AccessRecords(self.engine)

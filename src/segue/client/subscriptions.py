@@ -13,6 +13,7 @@ from segue.authoring.notify import notify
 from segue.authoring.trace import Trace
 from segue.authoring.webhook import webhook
 from segue.client.given import guarded
+from segue.client.run import Run
 from segue.engine import subscriptions as engine_subscriptions
 from segue.engine.engine import Engine
 from segue.engine.subscriptions import NOTIFICATION, SubscriptionInfo
@@ -43,7 +44,16 @@ class Subscriptions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, name: str, *, events: Sequence[str], to: Any, workflow: str | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        *,
+        events: Sequence[str],
+        to: Any,
+        workflow: str | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Send these events to `to`. An existing subscription of this name is replaced, and stays active or inactive.
 
         `events` are kinds or patterns (`run.*`). `to` is a URL (http and https: a webhook; any other: Apprise), or a
@@ -62,7 +72,7 @@ class Subscriptions:
         stored = self._engine.stored
         self._engine.act(
             engine_subscriptions.put_subscription, stored(name), events=list(events),
-            workflow=None if workflow is None else stored(workflow), target=target,
+            workflow=None if workflow is None else stored(workflow), target=target, actor=actor, reason=reason,
         )  # fmt: skip
         self._engine.watch.forget()
 
@@ -71,21 +81,34 @@ class Subscriptions:
         with self._engine.reading() as tx:
             return engine_subscriptions.list_subscriptions(tx, prefix=self._engine.prefix)
 
-    def deactivate(self, name: str) -> None:
+    def deactivate(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Switch it off: events that happen meanwhile are never sent. Raises SubscriptionNotFoundError."""
-        self._set_active(name, False)
+        self._set_active(name, False, actor=actor, reason=reason)
 
-    def activate(self, name: str) -> None:
+    def activate(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Switch it on. Raises SubscriptionNotFoundError."""
-        self._set_active(name, True)
+        self._set_active(name, True, actor=actor, reason=reason)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Delete it; notifications that have started continue. Raises SubscriptionNotFoundError."""
-        self._engine.act(engine_subscriptions.delete_subscription, self._engine.stored(name))
+        self._engine.act(
+            engine_subscriptions.delete_subscription, self._engine.stored(name), actor=actor, reason=reason
+        )
         self._engine.watch.forget()
 
-    def _set_active(self, name: str, is_active: bool) -> None:
-        self._engine.act(engine_subscriptions.set_active, self._engine.stored(name), is_active)
+    def test(self, name: str) -> Run:
+        """Start a run that sends an event which did not happen to the target; its detail says that it is a test.
+
+        Raises SubscriptionNotFoundError. Example::
+
+            segue.subscriptions.test("on-call").wait(timeout=60)
+        """
+        return Run(self._engine, self._engine.act(engine_subscriptions.start_test, self._engine.stored(name)))
+
+    def _set_active(self, name: str, is_active: bool, *, actor: str | None, reason: str | None) -> None:
+        self._engine.act(
+            engine_subscriptions.set_active, self._engine.stored(name), is_active, actor=actor, reason=reason
+        )
         self._engine.watch.forget()
 
 

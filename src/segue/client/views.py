@@ -18,8 +18,21 @@ from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
 from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
+from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
-from segue.engine.views.look import AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.held import HeldStep, LimitHolders, LimitKeyInfo
+from segue.engine.views.look import (
+    ENDED,
+    AttemptInfo,
+    ProgressInfo,
+    RunInfo,
+    StepInfo,
+    WorkerInfo,
+    count_steps_of,
+    run_info,
+    run_infos,
+)
+from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
 from segue.engine.views.statistics import Series, Statistics
@@ -29,19 +42,28 @@ from segue.scheduler.looking import ScheduleInfo, TickInfo
 
 __all__ = [
     "ALERTS",
+    "ENDED",
     "MOST_LOOKED_AT",
     "AttemptInfo",
     "AuditInfo",
     "CheckpointInfo",
     "DefinitionInfo",
+    "ErrorGroup",
+    "ErrorGroups",
+    "ErrorKind",
     "EventInfo",
     "ExecutorInfo",
+    "FailedAttempt",
+    "HeldStep",
     "LeaderInfo",
+    "LimitHolders",
     "LimitInfo",
+    "LimitKeyInfo",
     "ListedRun",
     "OutputInfo",
     "Preview",
     "ProgressInfo",
+    "QueueInfo",
     "Reason",
     "RunInfo",
     "RunPage",
@@ -60,9 +82,12 @@ __all__ = [
     "TokenInfo",
     "WaitInfo",
     "WorkerInfo",
+    "WorkflowInfo",
     "arguments_of",
+    "count_steps_of",
     "leader_info",
     "object_of",
     "policy_or_none",
     "run_info",
+    "run_infos",
 ]

@@ -93,17 +93,18 @@ class Approvals:
 
 @guarded
 class Events:
-    """The events that were recorded: what people did to runs, and alerts."""
+    """The events that were recorded: what people did to runs, schedules, limits and other things, and alerts."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def list(
-        self, run_id: str | None = None, *, kinds: Iterable[str] = (), before: str | None = None, limit: int = 50
-    ) -> list[EventInfo]:
+        self, run_id: str | None = None, *, kinds: Iterable[str] = (), actor: str | None = None,
+        before: str | None = None, limit: int = 50,
+    ) -> list[EventInfo]:  # fmt: skip
         """The newest first, of one run or all. For the next page give the last id of this one as `before`.
 
-        `kinds` are names, or patterns of them: "run.*", "*.late_end".
+        `kinds` are names, or patterns of them: "run.*", "*.late_end". `actor` is the one who did it.
 
         Example::
 
@@ -112,5 +113,5 @@ class Events:
         wanted = sorted(expand(kinds))
         with self._engine.reading() as tx:
             return waiting.list_events(
-                tx, run_id=run_id, kinds=wanted, before=before, limit=limit, prefix=self._engine.prefix
+                tx, run_id=run_id, kinds=wanted, actor=actor, before=before, limit=limit, prefix=self._engine.prefix
             )  # fmt: skip

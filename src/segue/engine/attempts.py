@@ -15,6 +15,7 @@ import msgspec
 from segue.engine.act import Act
 from segue.engine.checkpoints import suspend
 from segue.engine.ending import fail_fast
+from segue.engine.fingerprint import fingerprint_of
 from segue.engine.locking import LockedRun
 from segue.engine.notes import note_retry
 from segue.engine.rows import policy_or_none
@@ -93,7 +94,7 @@ def end_attempt(
     if change.cause == "lost" and outcome.error is not None:
         outcome = msgspec.structs.replace(outcome, error=_loss(outcome.error, change))
     if by is not None:
-        _record(act, by, outcome, change)
+        _record(act, by, outcome, change, found.task)
     if change.status is StepStatus.BLOCKED:
         return Growth(outcome, facts.status, found.rule, found.lane)
     if change.status is StepStatus.READY or change.status is StepStatus.SENT:
@@ -124,6 +125,7 @@ class Found(NamedTuple):
     is_harmless: bool  # its failure does not fail the run
     rule: str
     lane: str | None
+    task: str | None
 
 
 def look_at(act: Act, runs: LockedRuns, run_id: str, step: int, state: Later | None = None) -> Found | None:
@@ -131,19 +133,22 @@ def look_at(act: Act, runs: LockedRuns, run_id: str, step: int, state: Later | N
     rows = (state or act.tx.later("step_state", run_id=run_id, step=step)).rows()
     if not rows:
         return None
-    status, attempt, failures, losses, policy, hook, name, may_fail, rule, is_asked_to_end, lane, is_fenced = rows[0]
+    status, attempt, failures, losses, policy, hook, name, may_fail, rule, is_asked_to_end, lane, is_fenced, task = (
+        rows[0]
+    )
     facts = Facts(
         StepStatus(status), attempt, failures, losses, policy_or_none(policy), seed=f"{run_id}:{step}",
         is_fenced=is_fenced is None or bool(is_fenced), is_asked_to_end=bool(is_asked_to_end),
         run_is_ending=run_id in runs.ending, run_is_paused=run_id in runs.paused,
     )  # fmt: skip
-    return Found(facts, name, hook is not None or bool(may_fail), rule, lane)
+    return Found(facts, name, hook is not None or bool(may_fail), rule, lane, task)
 
 
-def record_attempts(act: Act, worker: str, outcomes: Sequence[Outcome]) -> None:
+def record_attempts(act: Act, worker: str, outcomes: Sequence[Outcome], *, task: str | None = None) -> None:
     """Record how attempts ended, with their errors and the tail of their output.
 
     A plan that was returned, a skip, or a suspension leaves no record if it has neither an error nor output.
+    `task` is the task of all of them; errors get a fingerprint with it.
     """
     for outcome in outcomes:
         if outcome.verdict in _DRAINED and outcome.error is None and not outcome.output:
@@ -151,6 +156,7 @@ def record_attempts(act: Act, worker: str, outcomes: Sequence[Outcome]) -> None:
         act.tx.later(
             "put_attempt", run_id=outcome.run_id, step=outcome.step, attempt=outcome.attempt, status=outcome.verdict,
             worker=worker, finished_at=act.now, error=error_json(outcome), output=outcome.output or None,
+            fingerprint=None if outcome.error is None else fingerprint_of(task, outcome.error),
         )  # fmt: skip
 
 
@@ -159,10 +165,10 @@ def error_json(outcome: Outcome) -> str | None:
     return None if outcome.error is None else _encode(outcome.error).decode()
 
 
-def _record(act: Act, by: str, outcome: Outcome, change: Change) -> None:
+def _record(act: Act, by: str, outcome: Outcome, change: Change, task: str | None) -> None:
     if change.cause == "released" and outcome.verdict != Verdict.RELEASED:
         outcome = msgspec.structs.replace(outcome, verdict=Verdict.RELEASED)
-    record_attempts(act, by, [outcome])
+    record_attempts(act, by, [outcome], task=task)
 
 
 def _requeue(act: Act, outcome: Outcome, change: Change, held_until: datetime | None) -> None:

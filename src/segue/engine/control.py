@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from segue.engine.act import Act
+from segue.engine.acting import audit_detail
 from segue.engine.audit import record_event
 from segue.engine.ending import end_early
 from segue.engine.locking import lock_run
 from segue.engine.pausing import pause_run, resume_run, unpause
 from segue.engine.propagate import Propagation
 from segue.engine.unfinished import refuse_unfinished
-from segue.engine.verbs import Done, Verb, audit_detail
+from segue.engine.verbs import Done, Verb
 from segue.model import RunStatus
 
 __all__ = ["Done", "Verb", "cancel_run", "pause_run", "resume_run"]

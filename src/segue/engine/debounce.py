@@ -24,6 +24,7 @@ import msgspec
 
 from segue.clock import earlier
 from segue.engine.act import Act
+from segue.engine.acting import present_actor
 from segue.engine.ending import fail_fast
 from segue.engine.ids import first_id_at
 from segue.engine.locking import hold_paused, lock_runs
@@ -155,7 +156,7 @@ class _Adding:
         if not begun:
             return None
         pending = msgspec.structs.replace(start.plan, nodes=(), result=None)
-        insert_run(self._act, NewRun(start.id, pending))
+        insert_run(self._act, NewRun(start.id, pending, started_by=present_actor()))
         self._act.tx.all("put_start", id=start.id, run_id=start.id, position=0, arguments=self._arguments)
         return start.id
 

@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from segue.engine import at_hand, chores
 from segue.engine.act import Act
+from segue.engine.acting import present_actor
 from segue.engine.acts import Acts
 from segue.engine.alarms import give_up_ringing, ring_alarms, ringing_runs
 from segue.engine.dispatch import (
@@ -118,7 +119,10 @@ class Engine(WorkerLives):
         """
         now = self.store.now()
         self.in_one_namespace("start a run")
-        runs = [NewRun(self.ids.new(now), plan_in(plan, self.namespace), key, reuse_key) for plan, key in plans]
+        runs = [
+            NewRun(self.ids.new(now), plan_in(plan, self.namespace), key, reuse_key, present_actor())
+            for plan, key in plans
+        ]
         if begun is not None:
             begun.update(run.id for run in runs)
         if connection is not None:

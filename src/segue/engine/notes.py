@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.audit import namespace_in, without_namespaces
 from segue.engine.stored import arguments_of, error_of, failure_of, names_of, object_of
 from segue.masking import masked_text
 from segue.model import ErrorInfo, RunStatus, StepStatus
@@ -121,9 +122,9 @@ class _Facts(NamedTuple):
 def _event(each: RawEvent, at: datetime, facts: _Facts) -> Event:
     workflow, key, tags, name, _, metadata, arguments = facts
     detail: dict[str, object] = object_of(each.detail)
-    space = namespace_of(workflow if workflow is not None else str(detail.get("schedule", "")))
-    if each.run_id is None and "schedule" in detail:
-        detail["schedule"] = bare(str(detail["schedule"]))
+    space = namespace_of(workflow) if workflow is not None else namespace_in(detail)
+    if each.run_id is None:
+        detail = without_namespaces(detail)
     error = None
     if each.step is None:
         failure = failure_of(each.error)

@@ -17,12 +17,13 @@ from __future__ import annotations
 from typing import Any
 
 from segue.engine.act import Act
+from segue.engine.acting import audit_detail
 from segue.engine.audit import record_event
 from segue.engine.halting import announce_halts
 from segue.engine.limiting.admission import admit_after
 from segue.engine.locking import hold_steps, lock_run
 from segue.engine.unfinished import refuse_unfinished
-from segue.engine.verbs import Done, audit_detail
+from segue.engine.verbs import Done
 from segue.model import RunStatus
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.audit import record_change
 from segue.errors import ConfigError
 from segue.given import shown
 from segue.jsonable import Jsonable
@@ -71,7 +72,7 @@ def rule_of(row: Sequence[Any]) -> Rule | None:
     return Rule(bare(workflow), status, max_age, max_count, namespace_of(workflow)) if is_sound else None
 
 
-def set_rule(act: Act, rule: Rule) -> None:
+def set_rule(act: Act, rule: Rule, *, actor: str | None = None, reason: str | None = None) -> None:
     """Create or change a rule. Raises ConfigError for an invalid one."""
     check_status(rule.status)
     wrong = None if rule.workflow == ALL else name_problem(rule.workflow, MOST_NAME_BYTES)
@@ -85,18 +86,34 @@ def set_rule(act: Act, rule: Rule) -> None:
         raise ConfigError(
             f"max_count={rule.max_count!r} is not a number of runs. Give 0 to {MOST_KEPT:,}, or None for any number."
         )
+    name = stored(rule.namespace, rule.workflow)
+    if rule not in list_rules(act.tx):
+        kept = {"status": rule.status, "max_age": rule.max_age, "max_count": rule.max_count}
+        record_change(act, "retention.set", name, actor=actor, reason=reason, **kept)
     act.tx.all(
-        "put_retention_rule", workflow=stored(rule.namespace, rule.workflow), status=rule.status, max_age=rule.max_age,
+        "put_retention_rule", workflow=name, status=rule.status, max_age=rule.max_age,
         max_count=rule.max_count,
     )  # fmt: skip
 
 
-def remove_rule(act: Act, workflow: str, status: str, *, namespace: str = DEFAULT) -> bool:
+def remove_rule(
+    act: Act,
+    workflow: str,
+    status: str,
+    *,
+    namespace: str = DEFAULT,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> bool:
     """Remove a rule; False if it does not exist."""
     check_status(status)
     if workflow != ALL and not workflow.isprintable():
         return False  # no rule can have such a name
-    return bool(act.tx.all("remove_retention_rule", workflow=stored(namespace, workflow), status=status))
+    name = stored(namespace, workflow)
+    removed = bool(act.tx.all("remove_retention_rule", workflow=name, status=status))
+    if removed:
+        record_change(act, "retention.removed", name, actor=actor, reason=reason, status=status)
+    return removed
 
 
 def check_status(status: str) -> None:

@@ -36,6 +36,7 @@ class NewRun(msgspec.Struct, frozen=True):
     plan: Plan
     key: str | None = None
     reuses_key: bool = False  # takes the key from a run that has ended
+    started_by: str | None = None  # who started it
 
 
 def start_runs(
@@ -145,7 +146,7 @@ def _run_row(created_at: Any, run: NewRun, rows: PlanRows) -> Row:
     return (
         run.id, plan.name, run.key, rows.waiting_on, len(rows.steps), plan.fail_fast, rows.has_hooks,
         rows.result_expr, created_at, terms.arguments, encode_tags(terms.tags), terms.metadata,
-        terms.limit and terms.limit.limit, terms.limit and limit_key(terms.limit),
+        terms.limit and terms.limit.limit, terms.limit and limit_key(terms.limit), run.started_by,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.audit import record_change
 from segue.engine.notes import events_of, payload
 from segue.engine.start import NewRun, start_runs
 from segue.engine.stored import known_moment, names_of
@@ -60,7 +61,16 @@ class Subscribed(msgspec.Struct, frozen=True):
     target: Plan
 
 
-def put_subscription(act: Act, name: str, *, events: Sequence[str], workflow: str | None, target: Plan) -> None:
+def put_subscription(
+    act: Act,
+    name: str,
+    *,
+    events: Sequence[str],
+    workflow: str | None,
+    target: Plan,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> None:
     """Add a subscription; an existing one of this name gets these events and this target. Raises ConfigError for
     unknown events.
 
@@ -71,18 +81,25 @@ def put_subscription(act: Act, name: str, *, events: Sequence[str], workflow: st
         "put_subscription", name=name, events=_encode(list(events)).decode(), workflow=workflow,
         target=codec.encode(target), now=act.now,
     )  # fmt: skip
+    of = {} if workflow is None else {"workflow": bare(workflow)}
+    record_change(act, "subscription.set", name, actor=actor, reason=reason, events=list(events), **of)
 
 
-def set_active(act: Act, name: str, is_active: bool) -> None:
+def set_active(act: Act, name: str, is_active: bool, *, actor: str | None = None, reason: str | None = None) -> None:
     """Switch a subscription on or off. Raises SubscriptionNotFoundError."""
-    if not act.tx.all("set_subscription_active", name=name, is_active=is_active):
+    changed = act.tx.all("set_subscription_active", name=name, is_active=is_active)
+    if changed:
+        kind = "subscription.activated" if is_active else "subscription.deactivated"
+        record_change(act, kind, name, actor=actor, reason=reason)
+    elif not act.tx.all("subscription_named", name=name):
         raise _unknown(name)
 
 
-def delete_subscription(act: Act, name: str) -> None:
+def delete_subscription(act: Act, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
     """Delete a subscription; notifications that have started continue. Raises SubscriptionNotFoundError."""
     if not act.tx.all("delete_subscription", name=name):
         raise _unknown(name)
+    record_change(act, "subscription.removed", name, actor=actor, reason=reason)
 
 
 def list_subscriptions(tx: Transaction, *, prefix: str | None = None) -> list[SubscriptionInfo]:
@@ -110,10 +127,37 @@ def start_notifications(act: Act, subscribed: Sequence[Subscribed], raw_events: 
     return len(runs)
 
 
+def start_test(act: Act, name: str) -> str:
+    """Start a run that delivers an event which did not happen to the target of a subscription, also of an inactive one.
+
+    Its kind is the first that the subscription wants, and `detail` says that it is a test. Returns the id of the run.
+    Raises SubscriptionNotFoundError, and ConfigError for a target that cannot be read.
+    """
+    rows = [row for row in act.tx.all("list_subscriptions") if row[0] == name]
+    if not rows:
+        raise _unknown(name)
+    _, events, workflow, target, *_ = rows[0]
+    found = _subscribed(name, events, workflow, target)
+    if found is None:
+        raise ConfigError(f"The subscription {bare(name)!r} cannot be read. Remove it, and add it again.")
+    event = Event(
+        id=act.new_id(), kind=min(found.kinds, default="run.failed"), at=act.now, workflow=found.workflow,
+        detail={"test": True},
+    )  # fmt: skip
+    run = _run_of(act, found, event, _encode(payload(event)).decode())
+    if run is None:
+        raise ConfigError(f"The subscription {bare(name)!r} has a target that cannot be run. Add it again.")
+    start_runs(act, [run])
+    return run.id
+
+
 def _run_of(act: Act, each: Subscribed, event: Event, text: str) -> NewRun | None:
     """The run that delivers an event; None if it cannot be made, which must not undo the event."""
     try:
-        return NewRun(act.new_id(), plan_in(_filled(each.target, text), each.namespace), f"{each.name}:{event.id}")
+        return NewRun(
+            act.new_id(), plan_in(_filled(each.target, text), each.namespace), f"{each.name}:{event.id}",
+            started_by=f"subscription {each.name}",
+        )  # fmt: skip
     except _CANNOT_BE_READ as error:
         _complain(each.name, error)
         return None

@@ -7,7 +7,7 @@ if it had an effect. `segue.client.selection` applies verbs to many runs, with a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from segue.engine.act import Act
 from segue.engine.acts import Acts
@@ -39,8 +39,3 @@ def say_to(engine: Acts, verb: Verb, run_id: str) -> Done:
             f"This cannot be done to run {run_id}: its rows were changed by hand or damaged "
             f"({type(error).__name__}: {error}). A worker or the chores end it as failed when they meet them."
         ) from error
-
-
-def audit_detail(actor: str | None, reason: str | None) -> dict[str, Any]:
-    """Who did it and why, as the detail of an event; without fields that were not given."""
-    return {name: text for name, text in (("actor", actor), ("reason", reason)) if text}

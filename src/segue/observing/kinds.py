@@ -17,12 +17,16 @@ Kind = Literal[
     "run.retried", "run.forked", "run.sent", "run.late_start", "run.late_end", "run.deadline",
     "step.started", "step.succeeded", "step.failed", "step.retrying", "step.skipped", "step.cancelled",
     "step.skipped_by_hand", "step.marked", "step.edited", "step.late_start", "step.late_end", "step.schedule_to_start",
-    "schedule.stuck",
+    "schedule.stuck", "schedule.created", "schedule.updated", "schedule.activated", "schedule.deactivated",
+    "schedule.removed", "schedule.run", "schedule.backfilled", "limit.set", "limit.removed", "queue.weighted",
+    "retention.set", "retention.removed", "subscription.set", "subscription.activated", "subscription.deactivated",
+    "subscription.removed",
 ]  # fmt: skip
 """Every kind, for type checkers."""
 
 Pattern = Literal[
-    "*", "run.*", "step.*", "schedule.*", "*.started", "*.succeeded", "*.failed", "*.cancelled", "*.late_start",
+    "*", "run.*", "step.*", "schedule.*", "limit.*", "retention.*",
+    "subscription.*", "*.started", "*.succeeded", "*.failed", "*.cancelled", "*.late_start",
     "*.late_end", "*.late_*", "run.late_*", "step.late_*",
 ]  # fmt: skip
 """The patterns that people write, for type checkers; others work as well."""
@@ -54,8 +58,24 @@ KINDS: dict[Kind, str] = {
     "step.late_end": "it had not ended by the time of its SLA",
     "step.schedule_to_start": "it was ended because no worker began it in time",
     "schedule.stuck": "its next tick, or its queue, cannot be decided; the detail has its name and the problem",
+    "schedule.created": "it was created",
+    "schedule.updated": "it was changed",
+    "schedule.activated": "it was switched on",
+    "schedule.deactivated": "it was switched off",
+    "schedule.removed": "it was removed",
+    "schedule.run": "a run of it was started by hand",
+    "schedule.backfilled": "ticks of the past were started; the detail has their number",
+    "limit.set": "its size was set; the detail has it",
+    "limit.removed": "it was removed",
+    "queue.weighted": "the weight of a key in the queue was set",
+    "retention.set": "a rule was set; the detail has it",
+    "retention.removed": "a rule was removed",
+    "subscription.set": "it was added or replaced",
+    "subscription.activated": "it was switched on",
+    "subscription.deactivated": "it was switched off",
+    "subscription.removed": "it was removed",
 }
-"""Every kind, and its meaning for the run, step or schedule."""
+"""Every kind, and its meaning for the run, step, schedule, limit, queue, workflow or subscription."""
 
 _ALIKE = 3
 

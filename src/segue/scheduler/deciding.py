@@ -19,7 +19,7 @@ from segue.observing.extensions import Tick, extensions
 from segue.observing.harmless_log import get_logger
 from segue.plan.graph import Plan
 from segue.plan.namespaces import bare, namespace_of
-from segue.scheduler.rows import ScheduleRow, read_schedule
+from segue.scheduler.rows import ScheduleRow, read_schedule, schedule_as_actor
 from segue.scheduler.ticking import Batch
 from segue.scheduler.undefined import PILING, Hands, hands_of, tasks_of, why_no_more
 from segue.store.protocol import Transaction
@@ -108,7 +108,7 @@ class _Deciding:
         elif isinstance(plan, str):
             self.put(tick, "skipped", plan)
         else:
-            run = NewRun(self._act.new_id(), plan)
+            run = NewRun(self._act.new_id(), plan, started_by=schedule_as_actor(self._row.name))
             if self.put(tick, "started", None, run.id):
                 self._runs.append(run)
                 self._blocker = f"run {run.id} has not ended"
@@ -181,7 +181,7 @@ def start_queued_tick(act: Act, row: ScheduleRow, tick: datetime | None, plan: P
     elif isinstance(plan, str):
         act.tx.all("skip_queued_tick", name=row.name, tick=first, reason=plan, now=act.now)
     else:
-        run = NewRun(act.new_id(), plan)
+        run = NewRun(act.new_id(), plan, started_by=schedule_as_actor(row.name))
         act.tx.all("begin_tick", name=row.name, tick=first, run_id=run.id, now=act.now)
         start_runs(act, [run])
         say_started(row, [run])

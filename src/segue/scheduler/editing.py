@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from segue.engine.act import Act
+from segue.engine.acting import present_actor
+from segue.engine.audit import record_change
 from segue.engine.engine import Engine
 from segue.engine.start import NewRun, start_runs
 from segue.errors import ConfigError, ScheduleNotFoundError
@@ -19,7 +21,15 @@ from segue.observing.harmless_log import get_logger
 from segue.plan.graph import Plan
 from segue.plan.namespaces import bare
 from segue.scheduler.definition import Definition
-from segue.scheduler.rows import ScheduleRow, find_schedule, is_storable, parameters_of, read_schedule, ticking_of
+from segue.scheduler.rows import (
+    ScheduleRow,
+    find_schedule,
+    is_storable,
+    parameters_of,
+    read_schedule,
+    schedule_as_actor,
+    ticking_of,
+)
 from segue.scheduler.ticking import TICKS_AT_ONCE
 from segue.store.protocol import Transaction
 
@@ -42,7 +52,7 @@ def existing_schedule(tx: Transaction, name: str) -> ScheduleRow:
 
 def create_schedule(
     act: Act, name: str, definition: Definition, *, source: str = "api",
-    is_active: bool = True,
+    is_active: bool = True, actor: str | None = None, reason: str | None = None,
 ) -> None:  # fmt: skip
     """Add a schedule that ticks from now on. Raises ConfigError if its name is taken, or if it never ticks."""
     shown = bare(name)
@@ -66,9 +76,18 @@ def create_schedule(
             raise ConfigError(
                 f"There is a schedule {shown} already. Change it (`segue schedules update`), or remove it first."
             )
+        return
+    record_change(act, "schedule.created", name, actor=actor, reason=reason, source=source)
 
 
-def change_schedule(act: Act, name: str, change: Callable[[Definition], Definition]) -> None:
+def change_schedule(
+    act: Act,
+    name: str,
+    change: Callable[[Definition], Definition],
+    *,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> None:
     """Give a schedule the definition that `change` makes of its current one. Changed ticks continue from now."""
     row = _held(act.tx, name)
     old = row.definition
@@ -83,9 +102,14 @@ def change_schedule(act: Act, name: str, change: Callable[[Definition], Definiti
         if next_tick is None:
             logger.warning("schedule %s has ended by this change: it has no tick after %s", name, act.now.isoformat())
     _write(act, name, definition, is_active=row.is_active, next_tick=next_tick, due_at=due_at)
+    changed = [field for field in old.__struct_fields__ if getattr(old, field) != getattr(definition, field)]
+    if changed:
+        record_change(act, "schedule.updated", name, actor=actor, reason=reason, changed=changed)
 
 
-def switch_schedule(act: Act, name: str, *, is_active: bool) -> None:
+def switch_schedule(
+    act: Act, name: str, *, is_active: bool, actor: str | None = None, reason: str | None = None
+) -> None:
     """Switch a schedule on, from now, or off; its queued ticks then start nothing."""
     row = _held(act.tx, name)
     if row.is_active == is_active:
@@ -100,16 +124,20 @@ def switch_schedule(act: Act, name: str, *, is_active: bool) -> None:
         next_tick, due_at = None, None
         _empty_queue(act, name, "the schedule was deactivated")
     _write(act, name, row.definition, is_active=is_active, next_tick=next_tick, due_at=due_at)
+    kind = "schedule.activated" if is_active else "schedule.deactivated"
+    record_change(act, kind, name, actor=actor, reason=reason)
 
 
-def delete_schedule(act: Act, name: str) -> None:
+def delete_schedule(act: Act, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
     """Delete a schedule, if it exists. Its runs stay, and its ticks stay until they are old."""
-    act.tx.all("hold_schedule", name=name)
+    is_there = act.tx.all("hold_schedule", name=name)
     _empty_queue(act, name, "the schedule was removed")
     act.tx.all("delete_schedule", name=name)
+    if is_there:
+        record_change(act, "schedule.removed", name, actor=actor, reason=reason)
 
 
-def run_now(engine: Engine, name: str) -> str:
+def run_now(engine: Engine, name: str, *, actor: str | None = None, reason: str | None = None) -> str:
     """Start a run of a schedule now, beside any other. Returns the run's id. Its tick is the current time."""
     now = engine.store.now()
     tick = now if now.microsecond else now + _INSTANT  # the schedule's own ticks are at whole seconds, as a rule
@@ -117,13 +145,17 @@ def run_now(engine: Engine, name: str) -> str:
         row = existing_schedule(tx, name)
     plan = row.definition.plan_at(tick, name)
 
-    return engine.act(_start_now, name, tick, plan)
+    return engine.act(_start_now, name, tick, plan, actor=actor, reason=reason)
 
 
-def _start_now(act: Act, name: str, tick: datetime, plan: Plan) -> str:
+def _start_now(
+    act: Act, name: str, tick: datetime, plan: Plan, *, actor: str | None, reason: str | None
+) -> str:  # fmt: skip
     _held(act.tx, name)
-    _start(act, name, [(tick, plan)], BY_HAND)
+    started = _start(act, name, [(tick, plan)], BY_HAND, by=actor or present_actor())
     [(_, _, _, run_id, *_)] = act.tx.all("tick_row", name=name, tick=tick)
+    if started:
+        record_change(act, "schedule.run", name, actor=actor, reason=reason, run=str(run_id))
     return str(run_id)
 
 
@@ -144,7 +176,15 @@ def ticks_to_backfill(row: ScheduleRow, since: datetime, until: datetime, now: d
     return ticks
 
 
-def backfill(engine: Engine, row: ScheduleRow, ticks: Sequence[datetime], *, overlap: str | None) -> None:
+def backfill(
+    engine: Engine,
+    row: ScheduleRow,
+    ticks: Sequence[datetime],
+    *,
+    overlap: str | None,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> None:
     """Start those of these ticks that have not started a run yet, one after another unless the schedule allows overlap.
 
     `overlap` ("allow" or "queue_all") decides instead of the schedule's own policy.
@@ -156,29 +196,43 @@ def backfill(engine: Engine, row: ScheduleRow, ticks: Sequence[datetime], *, ove
         batch = ticks[first : first + TICKS_AT_ONCE]
         if chosen == Overlap.ALLOW:
             plans = [(tick, row.definition.plan_at(tick, row.name)) for tick in batch]
-            engine.act(_backfill_now, row.name, plans)
+            engine.act(_backfill_now, row.name, plans, actor=actor, reason=reason)
         else:
-            engine.act(_backfill_later, row.name, batch)
+            engine.act(_backfill_later, row.name, batch, actor=actor, reason=reason)
 
 
-def _backfill_now(act: Act, name: str, plans: Sequence[tuple[datetime, Plan]]) -> None:
+def _backfill_now(
+    act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], *, actor: str | None, reason: str | None
+) -> None:
     _held(act.tx, name)
-    _start(act, name, plans, "backfilled")
+    started = _start(act, name, plans, "backfilled", by=actor or present_actor())
+    _record_backfill(act, name, started, actor, reason)
 
 
-def _backfill_later(act: Act, name: str, ticks: Sequence[datetime]) -> None:
+def _record_backfill(act: Act, name: str, ticks: int, actor: str | None, reason: str | None) -> None:
+    """One event for each hundred ticks; none if all had started a run already."""
+    if ticks:
+        record_change(act, "schedule.backfilled", name, actor=actor, reason=reason, ticks=ticks)
+
+
+def _backfill_later(act: Act, name: str, ticks: Sequence[datetime], *, actor: str | None, reason: str | None) -> None:
     _held(act.tx, name)
-    for tick in ticks:
+    put = [
         act.tx.later(
             "put_tick", name=name, tick=tick, status="queued", reason="backfilled", run_id=None, is_open=True,
             replaces_skipped=True, now=act.now,
-        )  # fmt: skip
+        )
+        for tick in ticks
+    ]  # fmt: skip
+    _record_backfill(act, name, sum(bool(later.rows()) for later in put), actor, reason)
     act.tx.all("begin_queue", name=name)
 
 
-def _start(act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], reason: str) -> None:
-    """Start a run for each tick that has not started one."""
-    runs = [(tick, NewRun(act.new_id(), plan)) for tick, plan in plans]
+def _start(
+    act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], reason: str, *, by: str | None
+) -> int:  # fmt: skip
+    """Start a run for each tick that has not started one. Returns their number."""
+    runs = [(tick, NewRun(act.new_id(), plan, started_by=by or schedule_as_actor(name))) for tick, plan in plans]
     answers = [
         act.tx.later(
             "put_tick", name=name, tick=tick, status="started", reason=reason, run_id=run.id, is_open=True,
@@ -189,6 +243,7 @@ def _start(act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], reason: 
     begun = [run for (_, run), answer in zip(runs, answers, strict=True) if answer.rows()]
     if begun:
         start_runs(act, begun)
+    return len(begun)
 
 
 def _held(tx: Transaction, name: str) -> ScheduleRow:

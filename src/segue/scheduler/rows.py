@@ -127,3 +127,8 @@ def _moment(tx: Transaction, value: Any) -> datetime:
     moment = tx.datetime(value)
     assert moment is not None
     return moment
+
+
+def schedule_as_actor(name: str) -> str:
+    """Who started a run that a schedule started."""
+    return f"schedule {bare(name)}"

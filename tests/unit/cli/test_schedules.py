@@ -157,7 +157,9 @@ def test_a_sweep_deletes_what_is_due(shell: Shell) -> None:
     shell("start", "count", "abc", "--run")
     assert shell.json("retention", "sweep") == {"deleted": 0}
     shell("retention", "set", "--max-age", "0s")
-    assert shell("retention", "sweep").stdout == "1 run or tick deleted\n"
+    assert (
+        shell("retention", "sweep").stdout == "2 runs, ticks and events deleted\n"
+    )  # that the rule was set is an event
     assert shell.json("runs") == []
 
 

@@ -34,7 +34,7 @@ PAIRS: list[tuple[type, type]] = [
     (Approvals, parts.AsyncApprovals), (Events, parts.AsyncEvents), (Limits, parts.AsyncLimits),
     (StoredPayloads, parts.AsyncStoredPayloads), (Executors, parts.AsyncExecutors), (AccessRecords, parts.AsyncAccess),
 ]  # fmt: skip
-AT_ONCE = {"on", "wait_for", "sleep", "select", "step", "among", "up_to", "in_background"}
+AT_ONCE = {"on", "wait_for", "sleep", "select", "step", "among", "up_to", "in_background", "acting_as"}
 """They read nothing, so they need not be awaited."""
 
 

@@ -11,6 +11,7 @@ from segue.client.asynchronous.run import async_run
 from segue.client.asynchronous.threads import Threads
 from segue.client.background import InBackground
 from segue.client.executors import Executors
+from segue.client.failures import Failures
 from segue.client.limits import Limits
 from segue.client.payloads import StoredPayloads
 from segue.client.retention import Retention
@@ -62,6 +63,7 @@ class AsyncSubscriptions(Awaiting[Subscriptions]):
     activate = awaited(Subscriptions.activate)
     deactivate = awaited(Subscriptions.deactivate)
     remove = awaited(Subscriptions.remove)
+    test = giving(async_run)(Subscriptions.test)
 
 
 class AsyncRetention(Awaiting[Retention]):
@@ -84,6 +86,13 @@ class AsyncEvents(Awaiting[Events]):
     """`Events`, to be awaited."""
 
     list = awaited(Events.list)
+
+
+class AsyncFailures(Awaiting[Failures]):
+    """`Failures`, to be awaited."""
+
+    groups = awaited(Failures.groups)
+    get = awaited(Failures.get)
 
 
 class AsyncLimits(Awaiting[Limits]):

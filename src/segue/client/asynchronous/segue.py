@@ -18,6 +18,7 @@ from segue.client.asynchronous.parts import (
     AsyncApprovals,
     AsyncEvents,
     AsyncExecutors,
+    AsyncFailures,
     AsyncLimits,
     AsyncRetention,
     AsyncSchedules,
@@ -31,6 +32,7 @@ from segue.client.run import Run
 from segue.client.segue import Segue
 from segue.client.selection import RunFilters
 from segue.clock import Clock
+from segue.engine.acting import acting_as
 from segue.observing.observers import on
 from segue.payloads.keeping import Payloads
 from segue.payloads.protocol import PayloadStore
@@ -91,6 +93,9 @@ class AsyncSegue(Awaiting[Segue]):
     on = staticmethod(on)
     """The same as `segue.on`: an observer belongs to the process and receives events of every database."""
 
+    acting_as = staticmethod(acting_as)
+    """As `Segue.acting_as`: `with segue.acting_as("ann"):` around what is awaited."""
+
     wait_for = wait_for
     """The same as `segue.wait_for`: a step that waits for a message."""
 
@@ -119,6 +124,9 @@ class AsyncSegue(Awaiting[Segue]):
     get = giving(async_run)(Segue.get)
     runs = giving(async_listed)(Segue.runs)
     pages = giving(async_page)(Segue.pages)
+    queues = awaited(Segue.queues)
+    ended_workers = awaited(Segue.ended_workers)
+    workflows = awaited(Segue.workflows)
     annotate = about(AsyncRun)(Segue.annotate)
     workers = awaited(Segue.workers)
     statistics = awaited(Segue.statistics)
@@ -171,6 +179,11 @@ class AsyncSegue(Awaiting[Segue]):
     def events(self) -> AsyncEvents:
         """The events that were recorded."""
         return AsyncEvents(self._original.events, self._threads)
+
+    @cached_property
+    def failures(self) -> AsyncFailures:
+        """What failed, by the kind of error."""
+        return AsyncFailures(self._original.failures, self._threads)
 
     @cached_property
     def limits(self) -> AsyncLimits:

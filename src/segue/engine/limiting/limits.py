@@ -11,6 +11,7 @@ from datetime import timedelta
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.audit import record_change
 from segue.engine.limiting.limit_rows import LimitRow, count_taken, uses_or_none
 from segue.engine.limiting.places import QUEUE, TASK
 from segue.errors import ConfigError
@@ -57,26 +58,49 @@ class ShareInfo(Jsonable, msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
-def set_limit(act: Act, *, terms: LimitTerms, namespace: str = DEFAULT) -> None:
+def set_limit(
+    act: Act, *, terms: LimitTerms, namespace: str = DEFAULT, actor: str | None = None, reason: str | None = None
+) -> None:
     """Set the size of a limit; it overrides the code, and workers use it within about a second."""
     check_terms(terms)
+    name = stored(namespace, terms.name)
+    wanted = (terms.concurrency, terms.rate, terms.period, terms.burst, "api")
+    known = [row for row in (LimitRow(*row) for row in act.tx.all("list_limits")) if row.name == name]
+    if all((row.concurrency, row.rate, row.period, row.burst, row.source) != wanted for row in known):
+        size = {"concurrency": terms.concurrency, "rate": terms.rate, "burst": terms.burst}
+        size |= {} if terms.rate is None else {"period": terms.period}
+        said = {word: value for word, value in size.items() if value is not None}
+        record_change(act, "limit.set", name, actor=actor, reason=reason, **said)
     act.tx.all(
-        "put_limit", name=stored(namespace, terms.name), concurrency=terms.concurrency, rate=terms.rate,
+        "put_limit", name=name, concurrency=terms.concurrency, rate=terms.rate,
         period=terms.period, burst=terms.burst, now=act.now,
     )  # fmt: skip
     act.tx.later("wake")
 
 
-def remove_limit(act: Act, *, name: str, namespace: str = DEFAULT) -> bool:
+def remove_limit(
+    act: Act, *, name: str, namespace: str = DEFAULT, actor: str | None = None, reason: str | None = None
+) -> bool:
     """Remove a limit; False if it does not exist. The value in the code applies again when it is next declared."""
     if name_problem(name, 8 * LONGEST_LIMIT_BYTES) is not None:
         return False  # no limit can have such a name
     removed = bool(act.tx.all("remove_limit", name=stored(namespace, name)))
+    if removed:
+        record_change(act, "limit.removed", stored(namespace, name), actor=actor, reason=reason)
     act.tx.later("wake")
     return removed
 
 
-def set_weight(act: Act, *, queue: str, key: str, weight: float | None, namespace: str = DEFAULT) -> None:
+def set_weight(
+    act: Act,
+    *,
+    queue: str,
+    key: str,
+    weight: float | None,
+    namespace: str = DEFAULT,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> None:
     """Set the weight of a key in a queue; None: the weight in the code."""
     if weight is not None and not 0 < weight < 1e9:
         raise ConfigError(f"A weight of {weight} is not possible: give more than 0. The default is 1.")
@@ -89,6 +113,7 @@ def set_weight(act: Act, *, queue: str, key: str, weight: float | None, namespac
     key, queue = bounded(key), stored(namespace, queue)  # as they are stored in lanes
     act.tx.all("lock_share", queue=queue, key=key)
     act.tx.all("put_weight", queue=queue, key=key, weight=weight, now=act.now)
+    record_change(act, "queue.weighted", queue, actor=actor, reason=reason, key=key, weight=weight)
 
 
 def list_limits(tx: Transaction, *, prefix: str | None = None) -> list[LimitInfo]:

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.acting import audit_detail
 from segue.engine.at_hand import with_payloads
 from segue.engine.audit import record_event
 from segue.engine.locking import lock_run
 from segue.engine.reopening.run_graph import find_step, is_begun, why_begun
 from segue.engine.resolve import load
 from segue.engine.unfinished import refuse_unfinished
-from segue.engine.verbs import Done, audit_detail
+from segue.engine.verbs import Done
 from segue.errors import PlanError, Problem, RunStateError, SerializationError
 from segue.model import ENGINE_TASKS, FINAL_STEP_STATUSES, StepStatus
 from segue.plan.check import MAX_ARGUMENT_BYTES, Knows, Parameters, size_of

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from segue.engine.act import Act
+from segue.engine.acting import audit_detail, present_actor
 from segue.engine.alarms import AT_REST
 from segue.engine.audit import record_event
 from segue.engine.checkpoints import forget_checkpoints
@@ -28,7 +29,6 @@ from segue.engine.reopening.reopen import ALL_STATUSES, NOT_COMPLETED, Reopening
 from segue.engine.reopening.rewrite import write_reopening
 from segue.engine.reopening.run_graph import RunGraph, RunRow, find_step, is_large, load_graph, read_graph
 from segue.engine.unfinished import HalfFork, UnfinishedRun, leave, take_fork
-from segue.engine.verbs import audit_detail
 from segue.errors import RunStateError, StoreConflictError
 from segue.model import RunStatus
 from segue.plan.check import Knows
@@ -66,7 +66,8 @@ def fork_run(
     [(workflow, *_)] = act.tx.all("run_outcome", run_id=run_id)
     if key is not None:
         take_keys(act.tx, [(workflow, key, new_id)])
-    is_new = bool(act.tx.all("fork_run", run_id=run_id, new_id=new_id, key=key, now=act.now))
+    by = actor or present_actor()
+    is_new = bool(act.tx.all("fork_run", run_id=run_id, new_id=new_id, key=key, now=act.now, started_by=by))
     if key is not None and (older := _other_run(act.tx, workflow, key, new_id)) is not None:
         return older
     if not is_new:  # the run that had the key was deleted just now, so the key is free
@@ -81,8 +82,7 @@ def fork_run(
     planned_lane = _edit(act.tx, new_id, number, new, parameters) if new is not None else None
     if new is not None:
         forget_checkpoints(act, new_id, [number])  # they are of other arguments
-    detail = {"fork": new_id} | audit_detail(actor, reason)
-    record_event(act, "run.forked", run_id=run_id, step=number, **detail)
+    record_event(act, "run.forked", run_id=run_id, step=number, fork=new_id, **audit_detail(actor, reason))
     if graph is None:
         if planned_lane is not None:
             act.tx.later("set_planned_lane", run_id=new_id, step=number, planned_lane=planned_lane)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.acting import audit_detail
 from segue.engine.audit import record_event
 from segue.engine.locking import lock_run
 from segue.engine.payload_uses import use_text
@@ -20,7 +21,7 @@ from segue.engine.reopening.retry import complete, refuse_busy, refuse_ending, r
 from segue.engine.reopening.rewrite import write_reopening
 from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, load_graph
 from segue.engine.resolve import load
-from segue.engine.verbs import Done, audit_detail
+from segue.engine.verbs import Done
 from segue.errors import RunStateError
 from segue.model import StepStatus
 from segue.plan.frames import has_frame, read

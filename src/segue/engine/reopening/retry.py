@@ -10,13 +10,14 @@ Steps that were skipped because of them wait again. A final run becomes live; ho
 from __future__ import annotations
 
 from segue.engine.act import Act
+from segue.engine.acting import audit_detail
 from segue.engine.audit import record_event
 from segue.engine.locking import lock_run
 from segue.engine.propagate import Propagation, is_called
 from segue.engine.reopening.reopen import ALL_STATUSES, CANCELLED, NOTHING, UNSUCCESSFUL, Reopening
 from segue.engine.reopening.rewrite import write_reopening
 from segue.engine.reopening.run_graph import RunGraph, StepRow, find_step, is_begun, load_graph, named, why_begun
-from segue.engine.verbs import Done, audit_detail
+from segue.engine.verbs import Done
 from segue.errors import RunStateError
 from segue.model import RUN, RunStatus, StepStatus
 from segue.store.protocol import Transaction

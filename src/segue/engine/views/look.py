@@ -20,13 +20,16 @@ from segue.engine.stored import (
     number_of,
     object_of,
 )  # fmt: skip
-from segue.engine.views.select import RunFilter, page_of_ids
+from segue.engine.views.select import LAST_ID, RunFilter, page_of_ids
 from segue.errors import RunNotFoundError
 from segue.jsonable import Jsonable
 from segue.model import RUN, ErrorInfo, FailureInfo, Gate, RunStatus, StepStatus
 from segue.plan.codec import UNREADABLE
 from segue.plan.namespaces import bare, namespace_of, prefix_of
 from segue.store.protocol import Transaction
+
+ENDED = ("lost", "stopped")
+"""The statuses of workers that have ended."""
 
 
 class RunInfo(Jsonable, msgspec.Struct, frozen=True):
@@ -132,7 +135,7 @@ class AttemptInfo(Jsonable, msgspec.Struct, frozen=True):
 
 
 class WorkerInfo(Jsonable, msgspec.Struct, frozen=True):
-    """A worker that has not ended, as far as is known."""
+    """A worker. One that has ended is known for an hour."""
 
     id: str
     name: str
@@ -173,6 +176,14 @@ def count_steps(tx: Transaction, run_id: str) -> dict[StepStatus, int]:
     return {StepStatus(status): count for status, count in tx.all("count_steps", run_id=run_id)}
 
 
+def count_steps_of(tx: Transaction, run_ids: list[str]) -> dict[str, dict[StepStatus, int]]:
+    """The same for several runs, each of which has some steps."""
+    found: dict[str, dict[StepStatus, int]] = {}
+    for run_id, status, count in tx.all("count_steps_of_runs", ids=run_ids) if run_ids else ():
+        found.setdefault(str(run_id), {})[StepStatus(status)] = count
+    return found
+
+
 def list_steps(
     tx: Transaction, run_id: str, *, status: str | None = None, name: str | None = None,
     after: int = -1, limit: int = 1000,
@@ -199,6 +210,17 @@ def list_workers(tx: Transaction, *, prefix: str | None = None) -> list[WorkerIn
     """The workers that have not ended, of a namespace or all. One whose lease has expired will be declared lost."""
     workers = (_worker(tx, row) for row in tx.all("list_workers"))
     return [worker for worker in workers if prefix is None or prefix_of(worker.namespace) == prefix]
+
+
+def list_ended_workers(
+    tx: Transaction, *, status: str | None = None, before: str | None = None, limit: int = 50, prefix: str | None = None
+) -> list[WorkerInfo]:
+    """Workers that stopped or were lost, the last started first; `before` is the last id of the previous page."""
+    asked: dict[str, Any] = {"before": before or LAST_ID, "limit": limit}
+    asked["namespace"] = None if prefix is None else namespace_of(prefix)
+    pages = [tx.later("list_ended_workers", status=each, **asked) for each in ENDED if status in (None, each)]
+    found = [_worker(tx, row) for page in pages for row in page.rows()]
+    return sorted(found, key=lambda worker: worker.id, reverse=True)[:limit]
 
 
 def run_result(tx: Transaction, run_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from segue.engine.audit import without_namespaces
 from segue.engine.stored import known_moment, moment_of, object_of
 from segue.engine.views.select import LAST_ID
 from segue.jsonable import Jsonable
@@ -24,6 +25,10 @@ ALERTS = (
     "schedule.stuck",
 )
 """The kinds of events that are alerts: something is later than it was allowed to be."""
+
+
+MOST_KINDS = 20
+"""Events of more kinds than this are looked for among all events."""
 
 
 class WaitInfo(Jsonable, msgspec.Struct, frozen=True):
@@ -76,22 +81,31 @@ def list_waits(
 
 
 def list_events(
-    tx: Transaction, *, run_id: str | None = None, kinds: Sequence[str] = (), before: str | None = None,
-    limit: int = 50, prefix: str | None = None,
+    tx: Transaction, *, run_id: str | None = None, kinds: Sequence[str] = (), actor: str | None = None,
+    before: str | None = None, limit: int = 50, prefix: str | None = None,
 ) -> list[EventInfo]:  # fmt: skip
-    """Recorded events, the newest first: of one run, of these kinds; `before` is the last id of the previous page."""
+    """Recorded events, the newest first: of one run, of these kinds, by an actor; `before` is the last id of the
+    previous page.
+    """
     asked: dict[str, Any] = {"before": before or LAST_ID, "limit": limit, "kinds": list(kinds), "every_kind": not kinds}
     asked |= {"prefix": prefix, "namespace": None if prefix is None else namespace_of(prefix)}
-    of_run = {} if run_id is None else {"run_id": run_id}
-    rows = tx.all("list_events_of_run" if of_run else "list_events", **of_run, **asked)
-    return [_event(tx, row) for row in rows]
+    asked |= {"run_id": run_id, "actor": actor}
+    if run_id is not None:
+        return [_event(tx, row) for row in tx.all("list_events_of_run", **asked)]
+    if actor is not None:
+        return [_event(tx, row) for row in tx.all("list_events_of_actor", **asked)]
+    if 0 < len(kinds) <= MOST_KINDS:  # of each kind by its index: rare ones are found among millions of others
+        pages = [tx.later("list_events_of_kind", **(asked | {"kind": kind})) for kind in kinds]
+        found = [_event(tx, row) for page in pages for row in page.rows()]
+        return sorted(found, key=lambda event: event.id, reverse=True)[:limit]
+    return [_event(tx, row) for row in tx.all("list_events", **asked)]
 
 
 def _event(tx: Transaction, row: Any) -> EventInfo:
     id_, at, kind, about, workflow, step, step_name, text, namespace = row
     detail = object_of(text)
-    if about is None and isinstance(detail.get("schedule"), str):
-        detail["schedule"] = bare(detail["schedule"])
+    if about is None:
+        detail = without_namespaces(detail)
     return EventInfo(
         str(id_), known_moment(tx, at), kind, None if about is None else str(about),
         None if workflow is None else bare(workflow), step, step_name, detail,

@@ -1,8 +1,8 @@
 -- Events: how they are recorded, what observers and subscriptions receive, and how they are read.
 
 -- name: insert_event
-INSERT INTO segue_events (id, at, kind, run_id, step, detail, namespace)
-VALUES (:id, :at, :kind, :run_id, :step, :detail, :namespace)
+INSERT INTO segue_events (id, at, kind, run_id, step, detail, namespace, actor)
+VALUES (:id, :at, :kind, :run_id, :step, :detail, :namespace, :actor)
 ON CONFLICT DO NOTHING;
 
 -- name: event_facts
@@ -31,5 +31,13 @@ LEFT JOIN segue_runs r ON r.id = e.run_id;
 -- name: list_events
 SELECT {event_columns} WHERE e.id < :before AND {is_of_kinds} AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;
 
+-- name: list_events_of_kind
+SELECT {event_columns} WHERE e.kind = :kind AND e.id < :before AND (CAST(:actor AS text) IS NULL OR e.actor = :actor)
+AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;
+
+-- name: list_events_of_actor
+SELECT {event_columns} WHERE e.actor = :actor AND e.id < :before AND {is_of_kinds} AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;
+
 -- name: list_events_of_run
-SELECT {event_columns} WHERE e.run_id = :run_id AND e.id < :before AND {is_of_kinds} AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;
+SELECT {event_columns} WHERE e.run_id = :run_id AND e.id < :before AND {is_of_kinds}
+AND (CAST(:actor AS text) IS NULL OR e.actor = :actor) AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;

@@ -23,11 +23,11 @@ INSERT INTO segue_keys (workflow, key, run_id) SELECT workflow, key, run_id FROM
 ON CONFLICT DO NOTHING;
 
 -- name: insert_runs
--- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at timestamptz, arguments text, tags text, metadata text, limit_name text, limit_key text
+-- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at timestamptz, arguments text, tags text, metadata text, limit_name text, limit_key text, started_by text
 INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at,
-    arguments, tags, metadata, limit_name, limit_key)
+    arguments, tags, metadata, limit_name, limit_key, started_by)
 SELECT id, workflow, key, 'pending', waiting_on, steps, fail_fast, has_hooks, result_expr, created_at,
-    arguments, tags, metadata, limit_name, limit_key FROM :batch
+    arguments, tags, metadata, limit_name, limit_key, started_by FROM :batch
 ON CONFLICT DO NOTHING;
 
 -- name: insert_steps

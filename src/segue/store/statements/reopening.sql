@@ -54,9 +54,9 @@ SELECT step, kind, seconds FROM segue_alarms WHERE run_id = :run_id;
 -- name: fork_run
 -- No row returned: a run of the workflow has the key.
 INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at,
-    arguments, tags, metadata, forked_from, discarded, limit_name, limit_key, version)
+    arguments, tags, metadata, forked_from, discarded, limit_name, limit_key, version, started_by)
 SELECT :new_id, workflow, :key, 'pending', waiting_on, steps, fail_fast, has_hooks, result_expr, :now,
-    arguments, tags, metadata, id, discarded, limit_name, limit_key, version
+    arguments, tags, metadata, id, discarded, limit_name, limit_key, version, CAST(:started_by AS text)
 FROM segue_runs WHERE id = :run_id ON CONFLICT DO NOTHING RETURNING id;
 
 -- name: fork_steps

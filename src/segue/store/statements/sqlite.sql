@@ -7,10 +7,10 @@
 INSERT INTO segue_keys (workflow, key, run_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING;
 
 -- name: insert_runs
--- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at time, arguments text, tags text, metadata text, limit_name text, limit_key text
+-- columns: id uuid, workflow text, key text, waiting_on int, steps int, fail_fast bool, has_hooks bool, result_expr text, created_at time, arguments text, tags text, metadata text, limit_name text, limit_key text, started_by text
 INSERT INTO segue_runs (id, workflow, key, status, waiting_on, steps, fail_fast, has_hooks, result_expr, created_at,
-    arguments, tags, metadata, limit_name, limit_key)
-VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING;
+    arguments, tags, metadata, limit_name, limit_key, started_by)
+VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING;
 
 -- name: insert_steps
 -- A start may be repeated because its answer was lost. It finds the run with all of its steps: there is never only a

@@ -12,7 +12,10 @@ VALUES (:name, :events, :workflow, :target, true, :now)
 ON CONFLICT (name) DO UPDATE SET events = excluded.events, workflow = excluded.workflow, target = excluded.target;
 
 -- name: set_subscription_active
-UPDATE segue_subscriptions SET is_active = :is_active WHERE name = :name RETURNING name;
+UPDATE segue_subscriptions SET is_active = :is_active WHERE name = :name AND is_active <> :is_active RETURNING name;
+
+-- name: subscription_named
+SELECT 1 FROM segue_subscriptions WHERE name = :name;
 
 -- name: delete_subscription
 DELETE FROM segue_subscriptions WHERE name = :name RETURNING name;

@@ -31,7 +31,7 @@ FROM segue_keys k WHERE 1 = (
 
 -- name: step_state
 -- What `decide` needs to know about a step, for outcomes that are not plain successes.
-SELECT status, attempt, failures, losses, policy, hook, name, may_fail, rule, cancel_requested, lane, fenced
+SELECT status, attempt, failures, losses, policy, hook, name, may_fail, rule, cancel_requested, lane, fenced, task
 FROM segue_steps WHERE run_id = :run_id AND step = :step;
 
 -- name: is_live
@@ -71,8 +71,8 @@ WHERE run_id = :run_id AND step = :step AND attempt = :attempt AND {is_live};
 UPDATE segue_steps SET failures = :failures, losses = :losses WHERE run_id = :run_id AND step = :step;
 
 -- name: put_attempt
-INSERT INTO segue_attempts (run_id, step, attempt, status, worker, started_at, finished_at, error, output)
-SELECT run_id, step, :attempt, :status, :worker, started_at, :finished_at, :error, :output
+INSERT INTO segue_attempts (run_id, step, attempt, status, worker, started_at, finished_at, error, output, fingerprint)
+SELECT run_id, step, :attempt, :status, :worker, started_at, :finished_at, :error, :output, :fingerprint
 FROM segue_steps WHERE run_id = :run_id AND step = :step AND attempt = :attempt
 ON CONFLICT (run_id, step, attempt) DO NOTHING;
 

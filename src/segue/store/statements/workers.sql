@@ -59,6 +59,13 @@ SELECT id, name, queues, tasks, pool, concurrency, version, status, sleeping, st
     namespace
 FROM segue_workers WHERE status IN ('running', 'stopping') ORDER BY started_at;
 
+-- name: list_ended_workers
+-- The newest first: ids are ordered by time.
+SELECT id, name, queues, tasks, pool, concurrency, version, status, sleeping, started_at, heartbeat_at, lease_until, code_version,
+    namespace
+FROM segue_workers WHERE status IN ('lost', 'stopped') AND status = :status AND id < :before
+AND (CAST(:namespace AS text) IS NULL OR namespace = :namespace) ORDER BY id DESC LIMIT :limit;
+
 -- name: prune_workers
 -- A worker that still has steps is kept until they are rescued: their errors name it.
 DELETE FROM segue_workers WHERE status IN ('stopped', 'lost') AND id IN (
