@@ -45,7 +45,7 @@ class Filled(NamedTuple):
 
 def echo(text: str, token: Secret[str] = CANARY) -> dict[str, str]:
     sys.stdout.write(f"said {text}\nwith {token} and password={token}\n")
-    return {"text": text, "password": token, text[:40]: text}
+    return {"text": text, "password": token, name_in(text): text}
 
 
 def fail(found: dict[str, str], token: Secret[str] = CANARY) -> None:
@@ -64,16 +64,26 @@ def known(texts: Iterable[str]) -> Iterator[list[Any]]:
 
 
 def _workflow(text: str, number: int) -> Any:
-    queue = accepted(text[:60], lambda name: task(name=f"checked {number}", queue=name)(_nothing)) or "default"
-    says = task(name=f"{text[:60]}.say{number}", queue=queue)(echo)
-    fails = task(name=f"{text[:60]}.fail{number}", retries=1, retry_delay=0, queue=queue)(fail)
+    queue = accepted(name_in(text), lambda name: task(name=f"checked {number}", queue=name)(_nothing)) or "default"
+    says = task(name=f"{name_in(text)}.say{number}", queue=queue)(echo)
+    fails = task(name=f"{name_in(text)}.fail{number}", retries=1, retry_delay=0, queue=queue)(fail)
 
     def flow(text: str, token: Secret[str] = CANARY) -> Any:
         said = says(text, token=token)
-        wait_for(text[:60])
+        wait_for(name_in(text))
         return fails(said, token=token)
 
-    return workflow(name=f"{text[:60]}.flow{number}")(flow)
+    return workflow(name=f"{name_in(text)}.flow{number}")(flow)
+
+
+def name_in(text: str) -> str:
+    """The beginning of a text, as a name: databases store no NUL."""
+    return text[:60].replace("\0", "")
+
+
+def tags_in(text: str) -> list[str]:
+    """The same as a tag: those are printable."""
+    return [name for name in [name_in(text)] if name.isprintable()]
 
 
 def _nothing() -> None:
@@ -94,29 +104,30 @@ def fill(segue: Segue, flows: list[Any], texts: tuple[str, ...]) -> Filled:
     failed, waiting = [], []
     for flow, text in zip(flows, texts, strict=True):
         run = segue.start(
-            flow, text, key=text[:60].replace("\0", ""), tags=[text[:60].replace("\0", "")],
-            metadata={text[:40].replace("\0", "") or "x": text, "password": CANARY},
+            flow, text, key=name_in(text), tags=tags_in(text),
+            metadata={name_in(text): text[:20_000], "password": CANARY},
         )  # fmt: skip
         failed.append(run.id)
         waiting.append(segue.start(flow, text).id)
     queues = sorted({each.placement.queue or "default" for each in declared.tasks.values()})
     work(segue, queues)
     for id, text in zip(failed, texts, strict=True):
-        segue.send(id, text[:60].replace("\0", ""), {"said": text, "token": CANARY})
+        segue.send(id, name_in(text), {"said": text[:20_000], "token": CANARY})
     work(segue, queues)
     later = segue.engine.store.now() + timedelta(hours=3)
-    queued = segue.start(declared.tasks[f"{texts[0][:60]}.say0"], texts[0], run_at=later).id
+    queued = segue.start(declared.tasks[f"{name_in(texts[0])}.say0"], texts[0], run_at=later).id
     paused = segue.get(waiting[-1])
-    paused.pause(reason=texts[-1].replace("\0", ""), actor=texts[-1][:40].replace("\0", ""))
+    paused.pause(reason=name_in(texts[-1]), actor=name_in(texts[-1]))
     schedules, limits = [], []
     for flow, text in zip(flows, texts, strict=True):
-        schedules.append(accepted(text[:60], lambda name, flow=flow, text=text: segue.schedules.create(  # type: ignore[misc]
-            name, flow, text, schedule="@daily", timezone="Europe/Paris", tags=[text[:40]])))  # fmt: skip
-        limits.append(accepted(text[:60], lambda name: segue.limits.set(name, concurrency=3)))
-        accepted(text[:60], lambda name: segue.subscriptions.add(
+        schedules.append(accepted(name_in(text), lambda name, flow=flow, text=text: segue.schedules.create(  # type: ignore[misc]
+            name, flow, text, schedule="@daily", timezone="Europe/Paris", tags=tags_in(text))))  # fmt: skip
+        limits.append(accepted(name_in(text), lambda name: segue.limits.set(name, concurrency=3)))
+        accepted(name_in(text), lambda name: segue.subscriptions.add(
             name, events=["run.failed"], to=f"https://ann:{CANARY}@example.org/x?token={CANARY}"))  # fmt: skip
-        accepted(text[:60], lambda name: segue.retention.set(name, max_age=timedelta(days=900)))
+        accepted(name_in(text), lambda name: segue.retention.set(name, max_age=timedelta(days=900)))
     segue.publish_definitions()
+    queues = [each for each in queues if each != "default"]  # it has no steps
     names = [segue.get(id).info().workflow for id in failed]
     return Filled(
         failed, waiting, queued, texts, [each for each in schedules if each], [each for each in limits if each], queues,
@@ -140,16 +151,16 @@ def paths(segue: Segue, filled: Filled) -> dict[str, list[str]]:
         "/": ["/"],
         "/admin": ["/admin"], "/admin/access": ["/admin/access"], "/admin/retention": ["/admin/retention"],
         "/api/docs": ["/api/docs"], "/approvals": ["/approvals"], "/audit": ["/audit"],
-        "/bulk": ["/bulk?verb=retry&all=1", *(f"/bulk?verb=cancel&all=1&key={part(t[:60])}" for t in filled.texts)],
+        "/bulk": ["/bulk?verb=retry&all=1", *(f"/bulk?verb=cancel&all=1&key={part(name_in(t))}" for t in filled.texts)],
         "/compare": [f"/compare?a={one}&b={two}" for one, two in zip(each, filled.waiting, strict=True)],
         "/errors": ["/errors"], "/errors/{fingerprint}": [f"/errors/{fingerprint}" for fingerprint in fingerprints],
         "/events": ["/events"], "/executors": ["/executors"], "/limits": ["/limits"],
         "/limits/{name:name}": [f"/limits/{part(name)}" for name in filled.limits],
         "/new/limit": ["/new/limit"],
-        "/new/schedule": ["/new/schedule", *(f"/new/schedule?schedule={part(t)}&name={part(t)}" for t in filled.texts)],
+        "/new/schedule": ["/new/schedule", *(f"/new/schedule?schedule={part(name_in(t))}&name={part(name_in(t))}" for t in filled.texts)],
         "/new/subscription": ["/new/subscription"], "/queues": ["/queues"],
         "/queues/{name:name}": [f"/queues/{part(name)}" for name in filled.queues],
-        "/runs": ["/runs", "/runs?status=failed", *(f"/runs?tag={part(text[:60])}" for text in filled.texts)],
+        "/runs": ["/runs", "/runs?status=failed", *(f"/runs?tag={part(name_in(text))}" for text in filled.texts)],
         "/runs/{run_id}": [f"/runs/{id}" for id in [*each, *filled.waiting, filled.queued]],
         "/runs/{run_id}/activity": [f"/runs/{id}/activity" for id in [*each, *filled.waiting]],
         "/runs/{run_id}/data": [f"/runs/{id}/data" for id in each],
@@ -168,7 +179,7 @@ def paths(segue: Segue, filled: Filled) -> dict[str, list[str]]:
             f"/schedules/{part(name)}/backfill?since=2026-01-01&until=2026-01-09" for name in filled.schedules
         ],
         "/schedules/{name:name}/edit": [f"/schedules/{part(name)}/edit" for name in filled.schedules],
-        "/search": ["/search", *(f"/search?q={part(text)}" for text in filled.texts)],
+        "/search": ["/search", *(f"/search?q={part(name_in(text))}" for text in filled.texts)],
         "/settings": ["/settings"],
         "/start": ["/start", *(f"/start?name={part(name)}" for name in filled.workflows)],
         "/subscriptions": ["/subscriptions"], "/workers": ["/workers"],
