@@ -100,8 +100,8 @@ def test_secrets_are_in_no_answer_of_the_api(segue: Segue) -> None:
 
 
 def test_the_inspection_finds_what_is_not_escaped() -> None:
-    for text in TEXTS[:3]:
+    for text in (TEXTS[0], TEXTS[1], TEXTS[4]):
         assert inspected(f"<p title=\"{text}\"><i title='{text}'></i>{text}</p>").found
-    assert inspected(f'<a href="{TEXTS[3]}">x</a>').found
+    assert inspected(f'<a href="{TEXTS[2]}">x</a>').found
     assert inspected("\x1b[31m").found
     assert inspected('<p title="&lt;script&gt;">&lt;script&gt;</p>').found == []
