@@ -164,6 +164,9 @@ WAYS = {
     "forks": "segue_runs_forked", "label": "segue_labels", "failures": "segue_runs_failed_at",
 }  # fmt: skip
 FROM_THE_END = {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10}
+WAITS_AFTER = {
+    "after_run": RUN_THAT_WAITS, "after_step": 3, "workflow": None, "name": None, "limit": 10, "prefix": "",
+}  # fmt: skip
 MINE = {"prefix": "", "namespace": ""}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "claim": {
@@ -228,7 +231,6 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "end_of_error": CHOSEN | {"error_type": "Boom"},
     "page_of_label": CHOSEN | {"names": ["customer"], "values": ["42"]},
     "limited_queues": {"limit": 10},
-    "oldest_ready": {"queue": "elsewhere"},
     "count_limited": {"queue": "default", "limit": 10},
     "running_by_queue": {"limit": 10},
     "sent_by_queues": {"limit": 10},
@@ -268,6 +270,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "next_messages": {"run_id": RUN_THAT_WAITS, "name": "never", "limit": 1},
     "find_message": {"run_id": RUN_THAT_WAITS, "name": "never", "key": "k7"},
     "wait_rows": {"run_id": RUN_THAT_WAITS, "steps": [1, 2]},
+    "waits_after": WAITS_AFTER,
+    "suspended_waits_after": WAITS_AFTER,
+    "messages_of_run": {"run_id": RUN_THAT_WAITS, "after": -1, "limit": 10},
     "list_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
     "checkpoint_waiting": {"run_id": RUN_THAT_WAITS, "name": "never"},
     "list_suspended_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
@@ -310,8 +315,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "event_recorded": {"id": WORKER},
     "standing": {"namespace": ""},
     "held_steps": {"most": 1000},
+    "held_by_worker": {"worker_id": WORKER, "limit": 50},
+    "held_by_workers": {"limit": 10},
+    "held_on_queue": {"queue": "elsewhere", "limit": 50},
+    "next_on_queue": {"queue": "elsewhere", "limit": 50},
+    "held_longest": {"limit": 50},
+    "keys_of_run_limit": {"name": "workflow:none", "limit": 10},
+    "runs_holding_limit": {"name": "workflow:none", "limit": 50},
     "count_ready": {"queue": "elsewhere", "limit": 1000},
-    "oldest_ready": {"queue": "elsewhere"},
     "live_runs_by_status": {"prefix": "", "most": 1000},
     "ends_of_runs": {"ids": [RUN]},
     "traces_of_runs": {"ids": [RUN]},
@@ -319,9 +330,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "set_trace": {"run_id": RUN, "trace": "00"},
 }
 INDEXES = {
+    "held_by_worker": "segue_steps_running", "held_by_workers": "segue_steps_running",
+    "held_on_queue": "segue_steps_running", "held_longest": "segue_steps_running",
+    "next_on_queue": "segue_steps_ready", "runs_holding_limit": "segue_runs_admitted",
     "list_events_of_kind": "segue_events_kind", "list_events_of_actor": "segue_events_actor",
     "list_ended_workers": "segue_workers_ended",
-    "limited_queues": "segue_steps_limited", "oldest_ready": "segue_steps_ready",
+    "limited_queues": "segue_steps_limited",
     "count_limited": "segue_steps_limited",
     "running_by_queue": "segue_steps_running", "sent_by_queues": "segue_steps_sent",
     "delayed_by_queue": "segue_steps_timer", "workflow_names": "segue_runs_workflow",
@@ -339,7 +353,7 @@ INDEXES = {
     "step_waiting": "segue_steps_event", "list_waits": "segue_steps_event", "next_messages": "segue_messages_waiting",
     "find_message": "segue_messages_key", "due_alarms": "segue_alarms_due", "next_alarm": "segue_alarms_due",
     "list_events_of_run": "segue_events_run", "runs_ending": "segue_runs_end_of_id",
-    "ready_queues": "segue_steps_ready", "oldest_ready": "segue_steps_ready",
+    "ready_queues": "segue_steps_ready",
     "held_steps": "segue_steps_event", "live_runs_by_status": "segue_runs_live",
     "checkpoint_waiting": "segue_checkpoints_waiting", "list_suspended_waits": "segue_checkpoints_waiting",
 }  # fmt: skip
