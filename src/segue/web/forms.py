@@ -30,6 +30,10 @@ OURS = ("next", "undo", "said")
 """Fields of the form itself, not of the operation."""
 
 
+HINTS = {"json": "JSON", "lines": "One in each line"}
+"""What is said below a field of a kind."""
+
+
 def form_routes(site: Site) -> list[BaseRoute]:
     """Two routes for each operation that changes something."""
     changing = [each for each in OPERATIONS.values() if each.changes]
@@ -49,12 +53,11 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
             raise ProblemError(403, "Forbidden", f"{operation.name} needs the role {operation.role.word}.")
         view = await site.in_thread(view_of, call, request)
         given = {name: values[-1] for name, values in parse_qs(request.url.query).items()}
-        text = rendered(
-            "act.html", view, title=operation.summary, data={
-                "operation": operation, "fields": fields_of(operation), "given": given,
-                "next": own_path(given.get("next", "/")), "parameters": request.path_params,
-            },
-        )  # fmt: skip
+        data = {
+            "operation": operation, "fields": fields_of(operation), "given": given,
+            "next": own_path(given.get("next", "/")), "parameters": request.path_params,
+        }  # fmt: skip
+        text = await site.in_thread(lambda: rendered("act.html", view, title=operation.summary, data=data))
         return Response(text, media_type="text/html")
 
     return answering(asking, functools.partial(error_page, site), route=f"/act{operation.path}")
@@ -97,9 +100,10 @@ class Field(msgspec.Struct, frozen=True):
 
     name: str
     label: str
-    kind: str  # "text", "number", "checkbox", "json", "select" or "lines"
+    kind: str  # "text", "secret", "number", "checkbox", "json", "select" or "lines"
     is_required: bool
     options: tuple[str, ...] = ()
+    hint: str = ""  # a sentence below it
 
 
 def fields_of(operation: Operation) -> list[Field]:
@@ -113,7 +117,8 @@ def _field(each: msgspec.structs.FieldInfo) -> Field:
     kind, options = _kind(msgspec.inspect.type_info(each.type))
     if options and not each.required:
         options = ("", *options)
-    return Field(each.encode_name, each.encode_name.replace("_", " "), kind, each.required, options)
+    label = each.encode_name.replace("_", " ")
+    return Field(each.encode_name, label, kind, each.required, options, HINTS.get(kind, ""))
 
 
 def _kind(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:

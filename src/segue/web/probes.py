@@ -16,6 +16,7 @@ def runs(segue: Segue, rest: str) -> Any:
 
 @probe("run")
 def run(segue: Segue, run_id: str) -> Any:
-    """The state of a run and the counts of its steps."""
-    found = segue.get(run_id)
-    return found.status, sorted((status.value, count) for status, count in found.counts().items())
+    """The state of a run, the counts of its steps, and what its running steps report."""
+    found = segue.get(run_id).progress()
+    reports = [(step.step, step.attempt, step.progress and step.progress.updated_at) for step in found.running]
+    return found.status, sorted((status.value, count) for status, count in found.counts.items()), reports

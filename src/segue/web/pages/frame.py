@@ -50,6 +50,7 @@ class Page:
     data: Mapping[str, Any]
     live: str | None = None  # the topic whose changes it shows, as "run:ID"; None: it does not change
     status: int = 200
+    also: Mapping[str, Any] = field(default_factory=dict)  # what only the template gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
         return RedirectResponse(view.root + shown.to, 303)
     if as_json:
         return json_answer(dict(shown.data), shown.status)
-    text = rendered(shown.template, view, title=shown.title, live=shown.live, data=shown.data)
+    text = rendered(shown.template, view, title=shown.title, live=shown.live, data={**shown.data, **shown.also})
     tag = '"' + hashlib.blake2b(text.encode(), digest_size=12).hexdigest() + '"'
     if request.headers.get("if-none-match") == tag and view.said is None:
         return Response(None, 304, {"etag": tag})
@@ -144,7 +145,10 @@ def view_of(call: Call, request: Request) -> View:
         call=call, path=request.path_params, query=query, now=call.segue.engine.store.now(),
         zone=zone_of(request.cookies), theme=_theme(request.cookies.get("segue_theme")), root=root,
         here=path + (f"?{query}" if query else ""), said=taken(request.cookies),
-        settings={"fragment": request.headers.get("x-segue-fragment", "")},
+        settings={
+            "fragment": request.headers.get("x-segue-fragment", ""),
+            "density": request.cookies.get("segue_density", ""), "keys": request.cookies.get("segue_keys", ""),
+        },
     )  # fmt: skip
 
 
