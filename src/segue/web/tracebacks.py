@@ -7,7 +7,9 @@ import re
 import msgspec
 
 _FRAME = re.compile(r'  File "(?P<path>[^"\n]*)", line \d+')
-_FOREIGN = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python\d[^/\\]*|segue[/\\](attempt|worker|authoring))[/\\]|^<frozen")
+_FOREIGN = re.compile(
+    r"[/\\](site-packages|dist-packages|lib[/\\]python\d[^/\\]*|segue[/\\](attempt|worker|authoring))[/\\]|^<frozen"
+)
 MOST_OWN = 12
 
 

@@ -66,10 +66,11 @@ def what_may_run(call: Call, run: RunInfo, *, has_failed: bool) -> list[Verb]:
 def what_may_step(call: Call, run: RunInfo, step: StepInfo) -> list[Verb]:
     """The verbs of a step."""
     path = f"/runs/{run.id}/steps/{step.step}"
+    has_succeeded = step.status is StepStatus.SUCCEEDED
     is_active = step.status in (StepStatus.RUNNING, StepStatus.SENT)
+    fixed = "it has succeeded; fork the run instead" if has_succeeded else _is_own(step.task or "")
     joins = "it only joins groups; no worker executes it" if step.is_join and step.task is None else ""
     busy = joins or ("it is running" if is_active else "")
-    has_succeeded = step.status is StepStatus.SUCCEEDED
     waits = "" if step.status.is_final else f"it has not ended: {step.status}"
     helps = "primary" if step.status in (StepStatus.FAILED, StepStatus.CANCELLED) else ""
     retry = Verb(
@@ -87,7 +88,7 @@ def what_may_step(call: Call, run: RunInfo, step: StepInfo) -> list[Verb]:
     )  # fmt: skip
     edit = Verb(
         "edit_step", "Edit arguments", f"{path}/edit",
-        busy or ("it has succeeded; fork the run instead" if has_succeeded else _is_own(step.task or "")), asks=True,
+        busy or fixed, page=f"{path}/edit",
     )  # fmt: skip
     forked = Verb("fork_run", "Fork from here", f"/runs/{run.id}/fork", joins,
                   page=f"/runs/{run.id}/fork?step={step.step}")  # fmt: skip

@@ -4,23 +4,30 @@ from segue.web.pages import (
     admin,
     api_docs,
     approvals,
+    bulk,
+    compare,
     errors,
     events,
     limits,
     now,
     queues,
     run,
+    run_pictures,
+    run_records,
     runs,
     schedule_forms,
     schedules,
+    search,
     settings,
+    starting,
+    step,
     subscriptions,
     workers,
     workflows,
 )
 
 MODULES = (
-    admin, api_docs, approvals, errors, events, limits, now, queues, run, runs, schedule_forms, schedules, settings,
-    subscriptions, workers, workflows,
+    admin, api_docs, approvals, bulk, compare, errors, events, limits, now, queues, run, run_pictures, run_records, runs,
+    schedule_forms, schedules, search, settings, starting, step, subscriptions, workers, workflows,
 )  # fmt: skip
 """What defines pages."""

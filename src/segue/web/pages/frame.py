@@ -19,7 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from segue.observing.harmless_log import get_logger
@@ -60,6 +60,17 @@ class Redirect:
     to: str  # a path of this application, as "/runs/..."
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A plain text instead of a page, which browsers save."""
+
+    text: str
+    name: str  # of the file: letters, digits, - and .
+
+
+Answer = Page | Redirect | Download
+
+
 @dataclass(slots=True)
 class View:
     """One view of a page."""
@@ -80,13 +91,13 @@ class View:
 class _Entry:
     path: str
     role: Role
-    function: Callable[[View], Page | Redirect]
+    function: Callable[[View], Answer]
 
 
-def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Page | Redirect]], Any]:
+def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Any]:
     """Make a function a page at this path."""
 
-    def registered(function: Callable[[View], Page | Redirect]) -> Callable[[View], Page | Redirect]:
+    def registered(function: Callable[[View], Answer]) -> Callable[[View], Answer]:
         if path in PAGES:
             raise ValueError(f"There are two pages at {path}.")
         PAGES[path] = _Entry(path, role, function)
@@ -124,6 +135,9 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
         shown = entry.function(view)
     if isinstance(shown, Redirect):
         return RedirectResponse(view.root + shown.to, 303)
+    if isinstance(shown, Download):
+        headers = {"content-disposition": f'attachment; filename="{shown.name}"'}
+        return PlainTextResponse(shown.text, headers=headers)
     if as_json:
         return json_answer(dict(shown.data), shown.status)
     text = rendered(shown.template, view, title=shown.title, live=shown.live, data={**shown.data, **shown.also})
