@@ -161,7 +161,12 @@ def _named(schema: Schema) -> Schema:
     names = _RENAMED.get(schema.get("title", ""))
     if names is None:
         return schema
-    told = {names.get(name, name): each for name, each in schema["properties"].items() if name != "namespace"}
+    others = _SHOWN_AS[schema["title"]]
+    told = {
+        names.get(name, name): msgspec.json.schema(others[name], ref_template=REF) if name in others else each
+        for name, each in schema["properties"].items()
+        if name != "namespace"
+    }
     required = [names.get(name, name) for name in schema.get("required", []) if name != "namespace"]
     return schema | {"properties": told, "required": required}
 
@@ -179,8 +184,6 @@ def _as_shown(components: dict[str, Schema]) -> None:
         "properties": schedule["properties"] | {"next": coming, "ticks": ticks},
         "required": [*schedule["required"], "next", "ticks"],
     }
-    step = components["StepInfo"]["properties"]
-    step |= {"scope": {"anyOf": [{"type": "integer"}, {"type": "null"}]}, "policy": {"type": "object"}}
     subscription = components["SubscriptionInfo"]
     kept = {
         name: subscription["properties"][name] for name in ("name", "events", "workflow", "is_active", "created_at")
@@ -192,4 +195,5 @@ def _jsonables(kind: Any = Jsonable) -> list[type]:
     return [each for child in kind.__subclasses__() for each in (child, *_jsonables(child))]
 
 
+_SHOWN_AS: dict[str, dict[str, Any]] = {kind.__name__: getattr(kind, "shown_as", {}) for kind in _jsonables()}
 _RENAMED = {kind.__name__: RENAMED.get(kind, {}) for kind in _jsonables()}

@@ -9,6 +9,7 @@ import msgspec
 from segue.errors import (
     ConfigError,
     DefinitionError,
+    FingerprintNotFoundError,
     NotFinishedError,
     PayloadMissingError,
     PayloadUnavailableError,
@@ -19,12 +20,14 @@ from segue.errors import (
     RunNotFoundError,
     RunStateError,
     ScheduleNotFoundError,
+    SegueError,
     SerializationError,
     StepNotFoundError,
     StoreConflictError,
     StoreError,
     SubscriptionNotFoundError,
     UnknownTaskError,
+    WaitTimeoutError,
 )
 
 DOCUMENTED = "https://segue.readthedocs.io/errors/"
@@ -72,7 +75,9 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (SubscriptionNotFoundError, 404),
     (PushNotFoundError, 404),
     (UnknownTaskError, 404),
+    (FingerprintNotFoundError, 404),
     (PayloadMissingError, 404),
+    (PayloadUnavailableError, 503),
     (RunStateError, 409),
     (NotFinishedError, 409),
     (RunFailedError, 409),
@@ -83,7 +88,8 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (SerializationError, 422),
     (ConfigError, 400),
     (StoreError, 503),
-    (PayloadUnavailableError, 503),
+    (WaitTimeoutError, 503),
+    (SegueError, 500),  # its sentence is ours, and may be shown
 )
 
 

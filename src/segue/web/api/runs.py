@@ -26,7 +26,7 @@ from segue.web.roles import Role
 class RunsQuery(Filters, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Which runs, and which page of them."""
 
-    before: Text | None = None  # the id of a run: those that are older
+    before: Text | None = None  # the id of a run, or `next` of a page: what follows it
     limit: Limit = 50
 
 
@@ -35,6 +35,7 @@ class RunsPage(msgspec.Struct):
 
     items: list[RunInfo]
     next: str | None
+    looked_back_to: datetime | None = None  # the search stopped here, because it had looked at so many runs
 
 
 class NewRun(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -117,10 +118,12 @@ class RunResult(msgspec.Struct):
 
 @operation("GET", "/runs", Role.VIEWER)
 def list_runs(call: Call, query: RunsQuery) -> RunsPage:
-    """List runs, the newest first."""
-    found = call.segue.runs(before=query.before, limit=query.limit, **query.chosen())
-    runs = [masked_run(call, run) for run in found]
-    return RunsPage(runs, found[-1].id if len(found) == query.limit else None)
+    """List runs, the newest first; failed ones by the time of their failure.
+
+    It looks at 20,000 runs at most. A page may then have fewer items than `limit`: `next` continues the search.
+    """
+    found = call.segue.pages(cursor=query.before, limit=query.limit, **query.chosen())
+    return RunsPage([masked_run(call, run) for run in found.runs], found.next, found.looked_back_to)
 
 
 @operation("POST", "/runs", Role.OPERATOR, status=201)

@@ -13,8 +13,9 @@ from segue.client.step import editing, result_text, retrying
 from segue.client.verbs import Verb, say_to
 from segue.client.verbs import mark_step as marking
 from segue.client.verbs import skip_step as skipping
-from segue.client.views import AttemptInfo, CheckpointInfo, StepInfo
+from segue.client.views import AttemptInfo, CheckpointInfo, StepGroups, StepInfo
 from segue.client.waiting import short
+from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.web.api.given import Limit, Text, Why
 from segue.web.api.own_tasks import refuse_own
@@ -22,6 +23,7 @@ from segue.web.api.shown import masked_step
 from segue.web.operations import Call, operation
 from segue.web.roles import Role
 
+MOST_DIGITS = 9
 MOST_DRAWN = 2000  # steps of a graph
 
 
@@ -39,6 +41,14 @@ class StepsPage(msgspec.Struct):
 
     items: list[StepInfo]
     next: str | None
+
+
+class MembersQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which steps of a group."""
+
+    status: StepStatus | None = None
+    after: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] = -1
+    limit: Limit = 100
 
 
 class StepDone(msgspec.Struct):
@@ -104,6 +114,22 @@ def list_steps(call: Call, run_id: str, query: StepsQuery) -> StepsPage:
     """List the steps of a run, in order of their numbers."""
     run = call.segue.get(run_id)
     found = run.steps(status=query.status, name=query.name, after=query.after, limit=query.limit)
+    steps = [masked_step(call, step) for step in found]
+    return StepsPage(steps, str(found[-1].step) if len(found) == query.limit else None)
+
+
+@operation("GET", "/runs/{run_id}/groups", Role.VIEWER)
+def list_groups(call: Call, run_id: str) -> StepGroups:
+    """The steps of a run in groups: the items of a `map` are one. The database counts them, also for 100,000 steps."""
+    return call.segue.get(run_id).groups()
+
+
+@operation("GET", "/runs/{run_id}/groups/{first}", Role.VIEWER)
+def list_members(call: Call, run_id: str, first: str, query: MembersQuery) -> StepsPage:
+    """The steps of the group whose first step has this number."""
+    if not first.isdecimal() or len(first) > MOST_DIGITS:
+        raise StepNotFoundError(f"{first[:100]!r} is not the number of a step.")
+    found = call.segue.get(run_id).members(int(first), status=query.status, after=query.after, limit=query.limit)
     steps = [masked_step(call, step) for step in found]
     return StepsPage(steps, str(found[-1].step) if len(found) == query.limit else None)
 

@@ -43,7 +43,7 @@ def approvals(view: View) -> Page:
     cards = [
         Card(wait, answer_key(wait), runs.get(wait.run_id), None if ahead is wait else ahead.step_name)
         for wait in waits
-        if (ahead := first[wait.run_id, wait.name])
+        for ahead in [first[wait.run_id, wait.name]]
     ]
     title = f"Approvals ({len(cards)}{'+' if len(cards) == query.limit else ''})" if cards else "Approvals"
     data = {"approvals": cards, "is_cut": len(cards) == query.limit}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from segue.client.records import destination, subscription_record
@@ -43,9 +44,15 @@ def new_subscription(view: View) -> Page | Redirect:
     existing = any(each.name == name for each in list_subscriptions(view.call))
     data = {"name": name, "to": to, "events": kinds, "problem": problem or None, "replaces": existing}
     status = 400 if problem else 200
-    return Page("subscription_new.html", f"Subscription {name}", data, status=status, also={"given": given})
+    return Page(
+        "subscription_new.html",
+        f"Subscription {name}",
+        data,
+        status=status,
+        also={"given": {"events": "", "workflow": ""} | given},
+    )
 
 
-def _of(subscription: SubscriptionInfo, runs: list[RunInfo]) -> list[RunInfo]:
+def _of(subscription: SubscriptionInfo, runs: Sequence[RunInfo]) -> list[RunInfo]:
     """The newest notifications of a subscription; the key of such a run begins with its name."""
     return [run for run in runs if (run.key or "").rpartition(":")[0] == subscription.name][:SHOWN]
