@@ -315,6 +315,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "event_recorded": {"id": WORKER},
     "standing": {"namespace": ""},
     "held_steps": {"most": 1000},
+    "held_by_worker": {"worker_id": WORKER, "limit": 50},
+    "held_by_workers": {"limit": 10},
+    "held_on_queue": {"queue": "elsewhere", "limit": 50},
+    "next_on_queue": {"queue": "elsewhere", "limit": 50},
+    "held_longest": {"limit": 50},
+    "keys_of_run_limit": {"name": "workflow:none", "limit": 10},
+    "runs_holding_limit": {"name": "workflow:none", "limit": 50},
     "count_ready": {"queue": "elsewhere", "limit": 1000},
     "live_runs_by_status": {"prefix": "", "most": 1000},
     "ends_of_runs": {"ids": [RUN]},
@@ -323,6 +330,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "set_trace": {"run_id": RUN, "trace": "00"},
 }
 INDEXES = {
+    "held_by_worker": "segue_steps_running", "held_by_workers": "segue_steps_running",
+    "held_on_queue": "segue_steps_running", "held_longest": "segue_steps_running",
+    "next_on_queue": "segue_steps_ready", "runs_holding_limit": "segue_runs_admitted",
     "list_events_of_kind": "segue_events_kind", "list_events_of_actor": "segue_events_actor",
     "list_ended_workers": "segue_workers_ended",
     "limited_queues": "segue_steps_limited", "ready_by_queues": "segue_steps_ready",

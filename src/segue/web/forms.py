@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from segue.client.views import Sent
 from segue.errors import SegueError
 from segue.masking import is_secret_name
 from segue.web.api.routes import answering, perform
@@ -94,7 +95,10 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
             leave(answer, problem.detail, is_error=True)
             return answer
         answer = RedirectResponse(root + _next(mine, done), 303)
-        leave(answer, mine.get("said") or f"Done: {operation.summary.rstrip('.')}.", undo=mine.get("undo"))
+        if isinstance(done, Sent) and not done.is_new:
+            leave(answer, f"{done.name} was answered before; nothing was changed.")
+        else:
+            leave(answer, mine.get("said") or f"Done: {operation.summary.rstrip('.')}.", undo=mine.get("undo"))
         return answer
 
     return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")

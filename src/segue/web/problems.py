@@ -73,6 +73,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (StepNotFoundError, 404),
     (ScheduleNotFoundError, 404),
     (SubscriptionNotFoundError, 404),
+    (FingerprintNotFoundError, 404),
     (PushNotFoundError, 404),
     (UnknownTaskError, 404),
     (FingerprintNotFoundError, 404),

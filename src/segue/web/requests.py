@@ -97,6 +97,8 @@ def _converted(kind: type, given: Mapping[str, list[str]], where: str, *, is_for
 
 def typed_value(kind: Any, given: Any) -> Any:
     """What a person typed into a field, for a field that takes JSON or several lines."""
+    if given == ["[]"]:  # an empty field is left out, so this is how a form empties a list
+        return []
     if isinstance(given, list):
         words = [line for each in given for line in each.splitlines() if line.strip()]
         if any(isinstance(each.item_type, msgspec.inspect.AnyType) for each in _lists(kind)):

@@ -5,6 +5,7 @@ Promise: however much runs or waits, a look ends at a limit; a number that reach
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -82,10 +83,7 @@ def limit_holders(tx: Transaction, name: str, namespace: str) -> LimitHolders:
     """Who holds the places of a limit, and how many wait, by key."""
     full = stored(namespace, name)
     if name.startswith(WORKFLOW):
-        rows = tx.all("keys_of_run_limit", name=full, limit=COUNTED_TO)
-        ids = [str(id_) for (id_,) in tx.all("runs_holding_limit", name=full, limit=MOST_HELD)]
-        keys = [LimitKeyInfo(key or "", used, waits) for key, used, waits in rows]
-        return LimitHolders(_in_order(keys), [], run_infos(tx, ids), len(ids) == MOST_HELD)
+        return _run_holders(tx, full)
     limits = [LimitRow(*row) for row in tx.all("list_limits")]
     binding = {limit.name for limit in limits if limit.binds_all}
     used = {key: count for (of, key), count in count_taken(tx.all("taken_by_all"), binding).items() if of == full}
@@ -101,6 +99,17 @@ def limit_holders(tx: Transaction, name: str, namespace: str) -> LimitHolders:
             steps.append(_held(tx, row))
     keys = [LimitKeyInfo(key, used.get(key, 0), waits.get(key, 0)) for key in used.keys() | waits.keys()]
     return LimitHolders(_in_order(keys), steps[:MOST_HELD], [], len(steps) > MOST_HELD or len(rows) == LOOKED_AT)
+
+
+def _run_holders(tx: Transaction, full: str) -> LimitHolders:
+    used: Counter[str] = Counter()
+    waits: Counter[str] = Counter()
+    for key, admitted, waiting in tx.all("keys_of_run_limit", name=full, limit=COUNTED_TO):
+        used[key or ""] += admitted
+        waits[key or ""] += waiting
+    ids = [str(id_) for (id_,) in tx.all("runs_holding_limit", name=full, limit=MOST_HELD)]
+    keys = [LimitKeyInfo(key, used[key], waits[key]) for key in used.keys() | waits.keys()]
+    return LimitHolders(_in_order(keys), [], run_infos(tx, ids), len(ids) == MOST_HELD)
 
 
 def _in_order(keys: list[LimitKeyInfo]) -> list[LimitKeyInfo]:

@@ -27,10 +27,13 @@ SELECT {held_columns} FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id LE
 WHERE s.status = 'running' ORDER BY s.started_at, s.run_id, s.step LIMIT :limit;
 
 -- name: keys_of_run_limit
-SELECT limit_key, count(admitted_at), count(*) - count(admitted_at) FROM (
-    SELECT limit_key, admitted_at FROM segue_runs
-    WHERE limit_name = :name AND limit_name IS NOT NULL AND finished_at IS NULL LIMIT :limit) found
-GROUP BY limit_key;
+-- One half after the other, as each has its index.
+SELECT a.limit_key, count(*), 0 FROM (
+    SELECT limit_key FROM segue_runs WHERE limit_name = :name AND limit_name IS NOT NULL AND finished_at IS NULL
+    AND admitted_at IS NOT NULL LIMIT :limit) a GROUP BY a.limit_key
+UNION ALL SELECT w.limit_key, 0, count(*) FROM (
+    SELECT limit_key FROM segue_runs WHERE limit_name = :name AND limit_name IS NOT NULL AND finished_at IS NULL
+    AND admitted_at IS NULL LIMIT :limit) w GROUP BY w.limit_key;
 
 -- name: runs_holding_limit
 SELECT id FROM segue_runs

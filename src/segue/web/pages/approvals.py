@@ -40,11 +40,11 @@ def approvals(view: View) -> Page:
     first: dict[tuple[str, str], WaitInfo] = {}
     for wait in sorted(waits, key=lambda each: (each.since, each.step)):
         first.setdefault((wait.run_id, wait.name), wait)
-    cards = [
-        Card(wait, answer_key(wait), runs.get(wait.run_id), None if ahead is wait else ahead.step_name)
-        for wait in waits
-        for ahead in [first[wait.run_id, wait.name]]
-    ]
+    cards = []
+    for wait in waits:
+        ahead = first[wait.run_id, wait.name]
+        behind = None if ahead is wait else ahead.step_name
+        cards.append(Card(wait, answer_key(wait), runs.get(wait.run_id), behind))
     title = f"Approvals ({len(cards)}{'+' if len(cards) == query.limit else ''})" if cards else "Approvals"
     data = {"approvals": cards, "is_cut": len(cards) == query.limit}
     return Page("approvals.html", title, data, live="approvals", also={"query": query})

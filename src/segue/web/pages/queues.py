@@ -12,6 +12,7 @@ from segue.engine.views.held import held_on_queue, next_on_queue
 from segue.jsonable import Jsonable
 from segue.plan.namespaces import EVERY
 from segue.times import since
+from segue.web.kept import shared
 from segue.web.pages.frame import Page, View, page
 from segue.web.problems import ProblemError
 
@@ -31,7 +32,7 @@ class Said(Jsonable, msgspec.Struct, frozen=True):
 @page("/queues")
 def queues(view: View) -> Page:
     """All queues, with their last hour."""
-    found = view.call.segue.queues()
+    found = shared(view, "queues", view.call.segue.queues)
     series = _series(view)
     said = {queue.name: says(queue, view) for queue in found}
     bad = [name for name, each in said.items() if each.tone == "bad"]
@@ -44,9 +45,9 @@ def queues(view: View) -> Page:
 def queue(view: View) -> Page:
     """One queue: its last hour, the steps that run, and those that are claimed next."""
     segue, name = view.call.segue, view.path["name"]
-    info = next((each for each in segue.queues() if each.name == name), None)
+    info = next((each for each in shared(view, "queues", segue.queues) if each.name == name), None)
     workers = [each for each in segue.workers() if name in each.queues]
-    measured = segue.statistics(since=AN_HOUR, queue=name)
+    measured = shared(view, f"hour of {name}", lambda: segue.statistics(since=AN_HOUR, queue=name))
     series = next((each for each in measured.series if each.attempts), None)
     if info is None and series is None:
         raise ProblemError(404, "NotFound", f"Nothing waits on a queue {name[:100]!r}, and no worker works on it.")
@@ -84,7 +85,8 @@ def worker_command(queue: str) -> str:
 
 
 def _series(view: View) -> Mapping[str, Series]:
-    return {each.name: each for each in view.call.segue.statistics(since=AN_HOUR, by="queue").series}
+    found = shared(view, "hour by queue", lambda: view.call.segue.statistics(since=AN_HOUR, by="queue"))
+    return {each.name: each for each in found.series}
 
 
 def _idle(name: str) -> QueueInfo:

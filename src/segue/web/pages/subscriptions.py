@@ -44,13 +44,8 @@ def new_subscription(view: View) -> Page | Redirect:
     existing = any(each.name == name for each in list_subscriptions(view.call))
     data = {"name": name, "to": to, "events": kinds, "problem": problem or None, "replaces": existing}
     status = 400 if problem else 200
-    return Page(
-        "subscription_new.html",
-        f"Subscription {name}",
-        data,
-        status=status,
-        also={"given": {"events": "", "workflow": ""} | given},
-    )
+    also = {"given": {"events": "", "workflow": ""} | given}
+    return Page("subscription_new.html", f"Subscription {name}", data, status=status, also=also)
 
 
 def _of(subscription: SubscriptionInfo, runs: Sequence[RunInfo]) -> list[RunInfo]:

@@ -10,6 +10,7 @@ import msgspec
 from segue.client.views import DefinitionInfo, RunInfo
 from segue.errors import ConfigError
 from segue.web.drawing.run_bars import Bar, run_bars
+from segue.web.kept import shared
 from segue.web.pages.frame import Page, View, page
 from segue.web.pages.schedules import zones
 from segue.web.problems import ProblemError
@@ -33,7 +34,7 @@ def workflows(view: View) -> Page:
     found = view.call.segue.workflows(after=query.after, limit=PAGE)
     shown = [msgspec.structs.replace(each, last=None if each.last is None else view.call.masker.run(each.last))
              for each in found]  # fmt: skip
-    defined = {each.name: each for each in view.call.segue.definitions()}
+    defined = {each.name: each for each in shared(view, "definitions", view.call.segue.definitions)}
     started = {each.name for each in found}
     others = [each for each in defined.values() if each.name not in started and not each.name.startswith("segue.")]
     is_whole = not query.after and len(found) < PAGE
@@ -50,11 +51,11 @@ def workflow(view: View) -> Page:
         found = [view.call.masker.run(run) for run in segue.runs(workflow=name, limit=LAST)]
     except ConfigError:  # no workflow can have such a name
         found = []
-    definition = next((each for each in segue.definitions() if each.name == name), None)
+    definition = next((each for each in shared(view, "definitions", segue.definitions) if each.name == name), None)
     schedules = segue.schedules.list(workflow=name)
     if not found and definition is None and not schedules:
         raise ProblemError(404, "NotFound", f"There is no run of {name[:100]!r}, and no live worker defines it.")
-    limit = next((each for each in segue.limits.list() if each.name == f"workflow:{name}"), None)
+    limit = next((each for each in shared(view, "limits", segue.limits.list) if each.name == f"workflow:{name}"), None)
     errors = Counter((run.error.type, run.error.step) for run in found if run.error is not None)
     data = {"name": name, "runs": found, "definition": definition, "schedules": schedules, "limit": limit}
     also = {
