@@ -4,6 +4,10 @@
 -- A fragment.
 unnest(:names::text[]) AS n(name)
 
+-- name: by_priority
+-- A fragment: as the index has it.
+(-s.priority)
+
 -- name: ready_by_queues
 -- Of each of these queues: how many are ready, and since when the oldest is. One look for each priority: in the order of
 -- the claim, the oldest step may stand behind a million of higher priority.

@@ -4,6 +4,10 @@
 -- A fragment.
 (SELECT value AS name FROM json_each(:names)) n
 
+-- name: by_priority
+-- A fragment: as the index has it.
+s.priority DESC
+
 -- name: ready_by_queues
 -- Of each of these queues: how many are ready, and since when the oldest is. One look for each priority: in the order of
 -- the claim, the oldest step may stand behind a million of higher priority.
