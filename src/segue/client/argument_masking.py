@@ -54,6 +54,16 @@ class ArgumentMasker:
             return None
         return HIDDEN if self._schemas_of(work)[1].get("writeOnly") is True else masked(result)
 
+    def parameters(self, work: str) -> Sequence[str]:
+        """The names of the parameters of a task or workflow that can be given by position, as far as they are known."""
+        properties = self._schemas_of(work)[0].get("properties")
+        names = []
+        for name, each in _objects(properties):
+            if "x-segue-kind" in each and each["x-segue-kind"] != "positional_only":
+                break
+            names.append(name)
+        return names
+
     def run(self, run: RunInfo) -> RunInfo:
         """A run as it is shown: without the secrets in its arguments, its metadata and its error."""
         return msgspec.structs.replace(without_secrets(run), arguments=self.masked(run.workflow, run.arguments))

@@ -13,6 +13,7 @@ from segue.authoring.notify import notify
 from segue.authoring.trace import Trace
 from segue.authoring.webhook import webhook
 from segue.client.given import guarded
+from segue.client.run import Run
 from segue.engine import subscriptions as engine_subscriptions
 from segue.engine.engine import Engine
 from segue.engine.subscriptions import NOTIFICATION, SubscriptionInfo
@@ -94,6 +95,15 @@ class Subscriptions:
             engine_subscriptions.delete_subscription, self._engine.stored(name), actor=actor, reason=reason
         )
         self._engine.watch.forget()
+
+    def test(self, name: str) -> Run:
+        """Start a run that sends an event which did not happen to the target; its detail says that it is a test.
+
+        Raises SubscriptionNotFoundError. Example::
+
+            segue.subscriptions.test("on-call").wait(timeout=60)
+        """
+        return Run(self._engine, self._engine.act(engine_subscriptions.start_test, self._engine.stored(name)))
 
     def _set_active(self, name: str, is_active: bool, *, actor: str | None, reason: str | None) -> None:
         self._engine.act(

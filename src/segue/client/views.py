@@ -20,7 +20,18 @@ from segue.engine.views.checkpoints import CheckpointInfo
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
-from segue.engine.views.look import ENDED, AttemptInfo, ProgressInfo, RunInfo, StepInfo, WorkerInfo, run_info
+from segue.engine.views.held import HeldStep, LimitHolders, LimitKeyInfo
+from segue.engine.views.look import (
+    ENDED,
+    AttemptInfo,
+    ProgressInfo,
+    RunInfo,
+    StepInfo,
+    WorkerInfo,
+    count_steps_of,
+    run_info,
+    run_infos,
+)
 from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
@@ -43,8 +54,11 @@ __all__ = [
     "EventInfo",
     "ExecutorInfo",
     "FailedAttempt",
+    "HeldStep",
     "LeaderInfo",
+    "LimitHolders",
     "LimitInfo",
+    "LimitKeyInfo",
     "ListedRun",
     "OutputInfo",
     "Preview",
@@ -70,8 +84,10 @@ __all__ = [
     "WorkerInfo",
     "WorkflowInfo",
     "arguments_of",
+    "count_steps_of",
     "leader_info",
     "object_of",
     "policy_or_none",
     "run_info",
+    "run_infos",
 ]

@@ -127,6 +127,30 @@ def start_notifications(act: Act, subscribed: Sequence[Subscribed], raw_events: 
     return len(runs)
 
 
+def start_test(act: Act, name: str) -> str:
+    """Start a run that delivers an event which did not happen to the target of a subscription, also of an inactive one.
+
+    Its kind is the first that the subscription wants, and `detail` says that it is a test. Returns the id of the run.
+    Raises SubscriptionNotFoundError, and ConfigError for a target that cannot be read.
+    """
+    rows = [row for row in act.tx.all("list_subscriptions") if row[0] == name]
+    if not rows:
+        raise _unknown(name)
+    _, events, workflow, target, *_ = rows[0]
+    found = _subscribed(name, events, workflow, target)
+    if found is None:
+        raise ConfigError(f"The subscription {bare(name)!r} cannot be read. Remove it, and add it again.")
+    event = Event(
+        id=act.new_id(), kind=min(found.kinds, default="run.failed"), at=act.now, workflow=found.workflow,
+        detail={"test": True},
+    )  # fmt: skip
+    run = _run_of(act, found, event, _encode(payload(event)).decode())
+    if run is None:
+        raise ConfigError(f"The subscription {bare(name)!r} has a target that cannot be run. Add it again.")
+    start_runs(act, [run])
+    return run.id
+
+
 def _run_of(act: Act, each: Subscribed, event: Event, text: str) -> NewRun | None:
     """The run that delivers an event; None if it cannot be made, which must not undo the event."""
     try:

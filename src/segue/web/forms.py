@@ -7,9 +7,9 @@ to where the person was, with a line that says what happened.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +17,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from segue.errors import SegueError
+from segue.masking import is_secret_name
 from segue.web.api.routes import answering, perform
+from segue.web.api.shown import RunDetail
+from segue.web.argument_fields import gathered
 from segue.web.flash import leave
 from segue.web.operations import OPERATIONS, Operation
 from segue.web.pages.frame import error_page, view_of
@@ -26,8 +29,19 @@ from segue.web.rendering import rendered
 from segue.web.requests import call_of, decoded_form
 from segue.web.site import Site
 
-OURS = ("next", "undo", "said")
-"""Fields of the form itself, not of the operation."""
+OURS = ("next", "undo", "said", "back")
+"""Fields of the form itself, not of the operation. `back` is the page of the form, which is shown again, with
+what was filled in, if the operation is refused."""
+
+ITS_RUN = "@run"
+"""As `next`: the run that the operation has started."""
+
+MOST_KEPT = 4000
+"""Characters of what was filled in that are kept for a form that is shown again."""
+
+
+HINTS = {"json": "JSON", "lines": "One in each line"}
+"""What is said below a field of a kind."""
 
 
 def form_routes(site: Site) -> list[BaseRoute]:
@@ -49,12 +63,11 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
             raise ProblemError(403, "Forbidden", f"{operation.name} needs the role {operation.role.word}.")
         view = await site.in_thread(view_of, call, request)
         given = {name: values[-1] for name, values in parse_qs(request.url.query).items()}
-        text = rendered(
-            "act.html", view, title=operation.summary, data={
-                "operation": operation, "fields": fields_of(operation), "given": given,
-                "next": own_path(given.get("next", "/")), "parameters": request.path_params,
-            },
-        )  # fmt: skip
+        data = {
+            "operation": operation, "fields": fields_of(operation), "given": given,
+            "next": own_path(given.get("next", "/")), "parameters": request.path_params,
+        }  # fmt: skip
+        text = await site.in_thread(lambda: rendered("act.html", view, title=operation.summary, data=data))
         return Response(text, media_type="text/html")
 
     return answering(asking, functools.partial(error_page, site), route=f"/act{operation.path}")
@@ -64,26 +77,45 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
     async def doing(request: Request) -> Response:
         root = str(request.scope.get("root_path", "")).rstrip("/")
         text = (await request.body()).decode("utf-8", "replace")
-        mine = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items() if name in OURS}
-        answer = RedirectResponse(root + own_path(mine.get("next", "/")), 303)
+        given = parse_qsl(text, keep_blank_values=True)
+        mine = {name: value for name, value in given if name in OURS}
+        filled = [(name, value) for name, value in given if name not in OURS and value]
         try:
             call = call_of(site, request)
             arguments: dict[str, Any] = dict(request.path_params)
-            others = urlencode([(name, each) for name, values in parse_qs(text).items() for each in values
-                                if name not in OURS])  # fmt: skip
             if operation.body is not None and operation.is_allowed(call.identity):
-                arguments["body"] = decoded_form(operation.body, others)
-            await site.in_thread(lambda: perform(operation, call, **arguments))
+                arguments["body"] = decoded_form(operation.body, urlencode(gathered(filled)))
+            done = await site.in_thread(lambda: perform(operation, call, **arguments))
         except (ProblemError, SegueError) as error:
             problem = problem_of(error)
             if problem is None or problem.status in (401, 403, 500, 503):
                 raise
+            answer = RedirectResponse(root + _back(mine, filled), 303)
             leave(answer, problem.detail, is_error=True)
             return answer
+        answer = RedirectResponse(root + _next(mine, done), 303)
         leave(answer, mine.get("said") or f"Done: {operation.summary.rstrip('.')}.", undo=mine.get("undo"))
         return answer
 
     return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")
+
+
+def _next(mine: Mapping[str, str], done: Any) -> str:
+    """Where a person comes after an operation was done."""
+    if mine.get("next") == ITS_RUN and isinstance(done, RunDetail):
+        return f"/runs/{done.run.id}"
+    return own_path(mine.get("next", "/"))
+
+
+def _back(mine: Mapping[str, str], filled: list[tuple[str, str]]) -> str:
+    """Where a person comes after an operation was refused: to the form, with what they had filled in but secrets."""
+    if "back" not in mine:
+        return own_path(mine.get("next", "/"))
+    path, _, query = own_path(mine["back"]).partition("?")
+    kept = [pair for pair in filled if not is_secret_name(pair[0].rpartition(":")[2])]
+    names = {name for name, _ in kept}
+    told = urlencode([*(pair for pair in parse_qsl(query) if pair[0] not in names), *kept])
+    return f"{path}?{told}" if len(told) <= MOST_KEPT else own_path(mine["back"])
 
 
 def own_path(text: str) -> str:
@@ -97,9 +129,10 @@ class Field(msgspec.Struct, frozen=True):
 
     name: str
     label: str
-    kind: str  # "text", "number", "checkbox", "json", "select" or "lines"
+    kind: str  # "text", "secret", "number", "checkbox", "json", "select" or "lines"
     is_required: bool
     options: tuple[str, ...] = ()
+    hint: str = ""  # a sentence below it
 
 
 def fields_of(operation: Operation) -> list[Field]:
@@ -113,7 +146,8 @@ def _field(each: msgspec.structs.FieldInfo) -> Field:
     kind, options = _kind(msgspec.inspect.type_info(each.type))
     if options and not each.required:
         options = ("", *options)
-    return Field(each.encode_name, each.encode_name.replace("_", " "), kind, each.required, options)
+    label = each.encode_name.replace("_", " ")
+    return Field(each.encode_name, label, kind, each.required, options, HINTS.get(kind, ""))
 
 
 def _kind(info: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:

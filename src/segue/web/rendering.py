@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import jinja2
+import msgspec
 from markupsafe import Markup
 
-from segue.client.wording import GLYPHS
+from segue.client.wording import GLYPHS, ORDER
 from segue.model import short_id
 from segue.times import ago, duration
 from segue.version import __version__
+from segue.web.drawing.graph_svg import in_words
+from segue.web.drawing.spark import divided, sparkline
 from segue.web.operations import OPERATIONS
+from segue.web.troubles import Trouble, troubles_of
 from segue.web.zones import UTC_ZONE
 
 if TYPE_CHECKING:
     from segue.web.pages.frame import View
 
 FOLDER = Path(__file__).parent
+
+SHORT = 100
+"""Characters of a value that is shown in one line."""
+
+SHOWN = 8192
+"""Characters of a value that is shown in a page."""
 
 
 @functools.cache
@@ -37,8 +47,14 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
-    made.filters.update(short=short_id, duration=duration, glyph=lambda status: GLYPHS.get(str(status), " "))
-    made.globals.update(version=__version__, quoted=path_part)
+    made.filters.update(
+        short=short_id, duration=duration, glyph=lambda status: GLYPHS.get(str(status), " "),
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
+    )  # fmt: skip
+    made.globals.update(
+        version=__version__, quoted=path_part, divided=divided_bar, sparkline=spark, in_order=in_order,
+        json_text=json_text, picture=picture,
+    )  # fmt: skip
     return made
 
 
@@ -50,13 +66,19 @@ def rendered(
     tools = _Tools(view, root if root is not None else (view.root if view is not None else ""))
     return environment().get_template(template).render(
         **data, view=view, title=title, live=live, url=tools.url, static=tools.static, when=tools.when,
-        ago_of=tools.ago_of, may=tools.may, here=tools.here, act=tools.act,
+        ago_of=tools.ago_of, may=tools.may, here=tools.here, act=tools.act, took=tools.took, troubles=tools.troubles,
     )  # fmt: skip
 
 
 def path_part(name: object) -> str:
     """A name as one part of a path: it may contain slashes, dots and anything else."""
     return quote(str(name), safe="")
+
+
+def linked(path: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """A path with a query of these pairs, below the root of the application."""
+    query = urlencode(list(pairs))
+    return f"{path}?{query}" if query else path
 
 
 class _Tools:
@@ -108,9 +130,71 @@ class _Tools:
             ago(moment, self._view.now),
         )  # fmt: skip
 
+    def took(self, begun: datetime | None, ended: datetime | None) -> str:
+        """How long something lasted, or lasts until now; clocks may differ, so never less than nothing."""
+        if begun is None or self._view is None:
+            return "–"
+        return duration(max(((ended or self._view.now) - begun).total_seconds(), 0.0))
+
+    def troubles(self) -> Sequence[Trouble]:
+        """What is wrong with the whole installation."""
+        return () if self._view is None else troubles_of(self._view.call, self._view.now)
+
     def may(self, name: str) -> bool:
         """Whether the person may do an operation."""
         return self._view is not None and name in OPERATIONS and self._view.call.may(name)
+
+
+def divided_bar(counts: Mapping[Any, int]) -> Markup:
+    """A small bar, divided by status."""
+    named = {str(status): count for status, count in counts.items()}
+    return Markup(divided(named, label=in_words(named)))
+
+
+def spark(values: Sequence[float | None], *, label: str, status: str = "") -> Markup:
+    """Small bars, for how a number went."""
+    return Markup(sparkline(values, label=label, status=status))
+
+
+def picture(svg: str) -> Markup:
+    """A picture that `segue.web.drawing` has written."""
+    return Markup(svg)
+
+
+def in_order(counts: Mapping[Any, int]) -> list[tuple[str, int]]:
+    """Statuses with their counts, in the order in which people read them, without those that are not there."""
+    named = {str(status): count for status, count in counts.items() if count}
+    return [(status, named[status]) for status in (*ORDER, *sorted(named.keys() - set(ORDER))) if status in named]
+
+
+class JsonText(msgspec.Struct, frozen=True):
+    """A JSON value as a text to show."""
+
+    text: str
+    lines: int
+    is_cut: bool
+    says: str  # how much it is
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it fits in a line."""
+        return self.lines == 1 and len(self.text) <= SHORT
+
+    @property
+    def first(self) -> str:
+        """The beginning, in one line."""
+        line = " ".join(self.text[:400].split())
+        return line if len(line) <= SHORT else line[:SHORT] + "…"
+
+
+def json_text(value: Any) -> JsonText:
+    """A JSON value as people read it, with all digits of its numbers; at most SHOWN characters of it."""
+    plain = msgspec.json.encode(value).decode("utf-8", "replace")
+    if len(plain) <= SHORT:
+        return JsonText(plain, 1, False, "")
+    whole = msgspec.json.format(plain, indent=2)
+    text = whole[:SHOWN] + ("…" if len(whole) > SHOWN else "")
+    return JsonText(text, text.count("\n") + 1, len(whole) > SHOWN, f"{len(plain):,} characters")
 
 
 @functools.cache

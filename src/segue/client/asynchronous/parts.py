@@ -63,6 +63,7 @@ class AsyncSubscriptions(Awaiting[Subscriptions]):
     activate = awaited(Subscriptions.activate)
     deactivate = awaited(Subscriptions.deactivate)
     remove = awaited(Subscriptions.remove)
+    test = giving(async_run)(Subscriptions.test)
 
 
 class AsyncRetention(Awaiting[Retention]):

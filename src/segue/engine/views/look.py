@@ -176,6 +176,14 @@ def count_steps(tx: Transaction, run_id: str) -> dict[StepStatus, int]:
     return {StepStatus(status): count for status, count in tx.all("count_steps", run_id=run_id)}
 
 
+def count_steps_of(tx: Transaction, run_ids: list[str]) -> dict[str, dict[StepStatus, int]]:
+    """The same for several runs, each of which has some steps."""
+    found: dict[str, dict[StepStatus, int]] = {}
+    for run_id, status, count in tx.all("count_steps_of_runs", ids=run_ids) if run_ids else ():
+        found.setdefault(str(run_id), {})[StepStatus(status)] = count
+    return found
+
+
 def list_steps(
     tx: Transaction, run_id: str, *, status: str | None = None, name: str | None = None,
     after: int = -1, limit: int = 1000,

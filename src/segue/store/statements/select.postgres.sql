@@ -27,3 +27,7 @@ FROM segue_runs r WHERE r.error IS NOT NULL AND r.error::json ->> 'type' = :erro
 -- Lists omit large arguments; their size is known without reading them.
 SELECT {run_columns}, CASE WHEN octet_length(r.arguments) <= 2000 THEN r.arguments END
 FROM segue_runs r WHERE r.id = ANY(:ids::uuid[]) ORDER BY r.id DESC;
+
+-- name: count_steps_of_runs
+SELECT s.run_id, s.status, count(*) FROM segue_steps s
+WHERE s.run_id = ANY(:ids::uuid[]) AND NOT (s.is_join AND s.task IS NULL) GROUP BY 1, 2;

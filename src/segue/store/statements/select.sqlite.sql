@@ -28,3 +28,8 @@ FROM segue_runs r WHERE r.error IS NOT NULL AND json_extract(r.error, '$.type') 
 -- Lists omit large arguments.
 SELECT {run_columns}, CASE WHEN length(r.arguments) <= 2000 THEN r.arguments END
 FROM segue_runs r WHERE r.id IN (SELECT value FROM json_each(:ids)) ORDER BY r.id DESC;
+
+-- name: count_steps_of_runs
+-- One search for each run, whatever the statistics say: the steps of a run are neighbours in the primary key.
+SELECT given.value, s.status, count(*) FROM json_each(:ids) AS given CROSS JOIN segue_steps s
+WHERE s.run_id = given.value AND NOT (s.is_join AND s.task IS NULL) GROUP BY 1, 2;

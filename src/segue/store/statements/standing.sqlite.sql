@@ -1,16 +1,3 @@
--- name: oldest_ready
--- Skips from one priority to the next: within each, the first is the oldest.
-WITH RECURSIVE ranks(priority) AS (
-    SELECT max(priority) FROM segue_steps WHERE status = 'ready' AND gate IS NULL AND queue = :queue
-    UNION ALL
-    SELECT (SELECT max(s.priority) FROM segue_steps s
-        WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue = :queue AND s.priority < ranks.priority)
-    FROM ranks WHERE ranks.priority IS NOT NULL
-)
-SELECT min((SELECT min(s.ready_at) FROM segue_steps s
-    WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue = :queue AND s.priority = ranks.priority))
-FROM ranks WHERE ranks.priority IS NOT NULL;
-
 -- name: ends_of_runs
 -- Of those that have ended.
 SELECT id, workflow, status, started_at, finished_at, created_at, key, steps - discarded, error, trace,

@@ -40,18 +40,30 @@ class Filters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw
     meta: list[Text] = []  # KEY=VALUE; a value that is not JSON is text
     older_than: Seconds | None = None  # created longer ago than these seconds
     newer_than: Seconds | None = None
+    since: datetime | None = None  # created at or after this time; times without a zone are in UTC
+    until: datetime | None = None
+    failed_since: datetime | None = None  # failed at or after this time
+    failed_until: datetime | None = None
+    forked_from: Text | None = None  # the id of a run
+    id_prefix: Text | None = None
+    arg: list[Text] = []  # PATH=VALUE of an argument
 
     def chosen(self) -> RunFilters:
         """The filters as `Segue.select` takes them."""
         told: dict[str, Any] = {
             name: value
-            for name in ("workflow", "tag", "key", "error_type")
+            for name in ("workflow", "tag", "key", "error_type", "forked_from", "id_prefix")
             if (value := getattr(self, name)) not in (None, [])
         }
         if self.status:
             told["status"] = [status.value for status in self.status]
         if self.meta:
             told["metadata"] = dict(map(pair, self.meta))
+        if self.arg:
+            told["arguments"] = dict(map(pair, self.arg))
+        for time in ("since", "until", "failed_since", "failed_until"):
+            if getattr(self, time) is not None:
+                told[time] = moment(getattr(self, time))
         for age in ("older_than", "newer_than"):
             if getattr(self, age) is not None:
                 told[age] = timedelta(seconds=getattr(self, age))

@@ -16,6 +16,7 @@ from segue.version import __version__
 from segue.web.api.given import Seconds, Text, Why
 from segue.web.api.own_tasks import target_of
 from segue.web.api.schedules import Removed
+from segue.web.api.shown import RunDetail, detail
 from segue.web.operations import Call, operation
 from segue.web.problems import ProblemError
 from segue.web.roles import Role
@@ -164,6 +165,12 @@ def deactivate_subscription(call: Call, name: str, body: Why) -> SubscriptionInf
     """Switch a subscription off: events that happen meanwhile are never sent."""
     call.segue.subscriptions.deactivate(name)
     return _subscription(call, name)
+
+
+@operation("POST", "/subscriptions/{name:name}/test", Role.ADMIN, status=201)
+def test_subscription(call: Call, name: str, body: Why) -> RunDetail:
+    """Send a test: start a run that delivers an event to the target, whose detail says that it is a test."""
+    return detail(call, call.segue.subscriptions.test(name))
 
 
 def _subscription(call: Call, name: str) -> SubscriptionInfo:

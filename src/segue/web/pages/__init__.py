@@ -1,6 +1,33 @@
 """The pages by subject. Each is a function from a `View` to a `Page`; `frame` renders them."""
 
-from segue.web.pages import api_docs, now, runs
+from segue.web.pages import (
+    admin,
+    api_docs,
+    approvals,
+    bulk,
+    compare,
+    errors,
+    events,
+    limits,
+    now,
+    queues,
+    run,
+    run_pictures,
+    run_records,
+    runs,
+    schedule_forms,
+    schedules,
+    search,
+    settings,
+    starting,
+    step,
+    subscriptions,
+    workers,
+    workflows,
+)
 
-MODULES = (api_docs, now, runs)
+MODULES = (
+    admin, api_docs, approvals, bulk, compare, errors, events, limits, now, queues, run, run_pictures, run_records,
+    runs, schedule_forms, schedules, search, settings, starting, step, subscriptions, workers, workflows,
+)  # fmt: skip
 """What defines pages."""

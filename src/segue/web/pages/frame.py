@@ -19,7 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from segue.observing.harmless_log import get_logger
@@ -50,6 +50,7 @@ class Page:
     data: Mapping[str, Any]
     live: str | None = None  # the topic whose changes it shows, as "run:ID"; None: it does not change
     status: int = 200
+    also: Mapping[str, Any] = field(default_factory=dict)  # what only the template gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,17 @@ class Redirect:
     """Another page instead."""
 
     to: str  # a path of this application, as "/runs/..."
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A plain text instead of a page, which browsers save."""
+
+    text: str
+    name: str  # of the file: letters, digits, - and .
+
+
+Answer = Page | Redirect | Download
 
 
 @dataclass(slots=True)
@@ -79,13 +91,13 @@ class View:
 class _Entry:
     path: str
     role: Role
-    function: Callable[[View], Page | Redirect]
+    function: Callable[[View], Answer]
 
 
-def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Page | Redirect]], Any]:
+def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Any]:
     """Make a function a page at this path."""
 
-    def registered(function: Callable[[View], Page | Redirect]) -> Callable[[View], Page | Redirect]:
+    def registered(function: Callable[[View], Answer]) -> Callable[[View], Answer]:
         if path in PAGES:
             raise ValueError(f"There are two pages at {path}.")
         PAGES[path] = _Entry(path, role, function)
@@ -123,9 +135,12 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
         shown = entry.function(view)
     if isinstance(shown, Redirect):
         return RedirectResponse(view.root + shown.to, 303)
+    if isinstance(shown, Download):
+        headers = {"content-disposition": f'attachment; filename="{shown.name}"'}
+        return PlainTextResponse(shown.text, headers=headers)
     if as_json:
         return json_answer(dict(shown.data), shown.status)
-    text = rendered(shown.template, view, title=shown.title, live=shown.live, data=shown.data)
+    text = rendered(shown.template, view, title=shown.title, live=shown.live, data={**shown.data, **shown.also})
     tag = '"' + hashlib.blake2b(text.encode(), digest_size=12).hexdigest() + '"'
     if request.headers.get("if-none-match") == tag and view.said is None:
         return Response(None, 304, {"etag": tag})
@@ -144,7 +159,10 @@ def view_of(call: Call, request: Request) -> View:
         call=call, path=request.path_params, query=query, now=call.segue.engine.store.now(),
         zone=zone_of(request.cookies), theme=_theme(request.cookies.get("segue_theme")), root=root,
         here=path + (f"?{query}" if query else ""), said=taken(request.cookies),
-        settings={"fragment": request.headers.get("x-segue-fragment", "")},
+        settings={
+            "fragment": request.headers.get("x-segue-fragment", ""),
+            "density": request.cookies.get("segue_density", ""), "keys": request.cookies.get("segue_keys", ""),
+        },
     )  # fmt: skip
 
 

@@ -13,7 +13,9 @@ function remember(name, value) {
 }
 if (!/(^|; )segue_tz=/.test(document.cookie)) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone) { remember("segue_tz", zone); if (zone !== "UTC") refresh(); }
+  if (zone) remember("segue_tz", zone);
+  // Once: the server writes all times. A browser that keeps no cookies goes on with UTC.
+  if (zone && zone !== "UTC" && document.querySelector("time") && /(^|; )segue_tz=/.test(document.cookie)) location.reload();
 }
 function turnTheme() {
   const dark = getComputedStyle(document.documentElement).colorScheme === "dark"
@@ -67,10 +69,23 @@ function swap(fresh) {
       const twin = part.querySelector(`#${CSS.escape(each.id)}`);
       if (twin) twin.open = each.open;
     }
+    if (old.innerHTML === part.innerHTML) continue; // only a detail was opened
+    const focused = old.contains(document.activeElement) ? placeOf(old, document.activeElement) : null;
+    const tails = [...old.querySelectorAll("[data-tail]")].map(isAtEnd);
     old.replaceWith(document.adoptNode(part));
+    part.querySelectorAll("[data-tail]").forEach((each, index) => { if (tails[index] ?? true) each.scrollTop = each.scrollHeight; });
+    if (focused !== null) part.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
   }
+  countPicked();
   if (!topic && main().dataset.topic) { delete main().dataset.topic; hush(); say(""); }
 }
+
+const FOCUSABLE = "a[href], button, summary, [tabindex]";
+function placeOf(part, element) {
+  const place = [...part.querySelectorAll(FOCUSABLE)].indexOf(element);
+  return place < 0 ? null : place;
+}
+function isAtEnd(element) { return element.scrollTop + element.clientHeight >= element.scrollHeight - 24; }
 
 // What somebody works in stays as it is: a field with the cursor, selected text, a checked box.
 function isInUse(part) {
@@ -93,14 +108,19 @@ function listen() {
   };
 }
 function poll() { timer = setInterval(refresh, 2000); }
+// Ages and durations are written by the server, so a page that nothing rings for asks now and then.
+setInterval(() => { if (source) refresh(); }, 10000);
 function hush() { source?.close(); source = null; clearInterval(timer); timer = null; }
 document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else if (main()?.dataset.topic && !paused) { refresh(); listen(); } });
 addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
 addEventListener("pagehide", hush);
 function pauseLive() {
   paused = !paused;
-  if (paused) { hush(); say("Paused (p goes on)"); } else { refresh(); listen(); }
+  for (const button of document.querySelectorAll("[data-live-pause]")) button.textContent = paused ? "go on" : "pause";
+  if (paused) { hush(); say("Paused"); } else { refresh(); listen(); }
 }
+for (const button of document.querySelectorAll("[data-live-pause], [data-theme-turn]")) button.hidden = false;
+for (const each of document.querySelectorAll("[data-tail]")) each.scrollTop = each.scrollHeight;
 listen();
 
 // ---- rows, keys, copying ---------------------------------------------------------------------------------------------
@@ -114,6 +134,22 @@ function choose(step) {
 }
 function followLink(selector) { document.querySelector(selector)?.click(); }
 
+// Boxes that select rows: how many are selected, and one box for all.
+function countPicked() {
+  const boxes = [...document.querySelectorAll("input[name=ids]")];
+  const picked = boxes.filter((box) => box.checked).length;
+  for (const each of document.querySelectorAll("[data-picked]")) each.textContent = `${picked} of ${boxes.length} selected`;
+  for (const each of document.querySelectorAll("[data-needs-pick]")) each.disabled = picked === 0;
+  for (const each of document.querySelectorAll("[data-pick-all]")) { each.hidden = false; each.checked = picked > 0 && picked === boxes.length; }
+}
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-pick-all]")) {
+    for (const box of document.querySelectorAll("input[name=ids]")) box.checked = event.target.checked;
+  }
+  if (event.target.matches("[data-pick-all], input[name=ids]")) countPicked();
+});
+countPicked();
+
 let gone = false;
 const KEYS = {
   "/": () => document.querySelector("[data-search]")?.focus(),
@@ -125,6 +161,8 @@ const KEYS = {
   "]": () => followLink("a[rel=next]"),
   p: pauseLive,
   t: turnTheme,
+  e: () => document.getElementById("why")?.focus(),
+  ".": () => document.querySelector(".verbs button, .verbs a")?.focus(),
   "?": () => { location.href = `${root}/settings#keys`; },
   g: () => { gone = true; setTimeout(() => { gone = false; }, 1500); },
 };

@@ -1,0 +1,116 @@
+"""Who holds what now: the steps of a worker, the steps of a queue, the places of a limit. Reads only.
+
+Promise: however much runs or waits, a look ends at a limit; a number that reaches COUNTED_TO means "or more".
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from segue.engine.limiting.limit_rows import LimitRow, count_taken, uses_or_none
+from segue.engine.limiting.limits import WORKFLOW
+from segue.engine.stored import moment_of
+from segue.engine.views.look import RunInfo, run_infos
+from segue.engine.views.queues import COUNTED_TO
+from segue.jsonable import Jsonable
+from segue.plan.namespaces import bare, namespace_of, stored
+from segue.store.protocol import Transaction
+
+MOST_HELD = 50
+LOOKED_AT = 1000
+"""The steps among which the holders of a limit are looked for: those that have run longest."""
+
+
+class HeldStep(Jsonable, msgspec.Struct, frozen=True):
+    """A step that runs, or is about to. Times are aware UTC."""
+
+    run_id: str
+    workflow: str
+    step: int
+    name: str
+    task: str | None
+    queue: str
+    attempt: int
+    ready_at: datetime | None
+    started_at: datetime | None
+    worker_id: str | None
+    worker: str | None
+    namespace: str = ""
+
+
+class LimitKeyInfo(Jsonable, msgspec.Struct, frozen=True):
+    """A value of the key of a limit, with the places taken for it and the steps or runs that wait."""
+
+    key: str  # "" if all are counted together
+    used: int
+    waiting: int
+
+
+class LimitHolders(Jsonable, msgspec.Struct, frozen=True):
+    """Who holds the places of a limit: steps, or runs for the limit of a workflow. Those that hold them longest."""
+
+    keys: list[LimitKeyInfo]
+    steps: list[HeldStep]
+    runs: list[RunInfo]
+    is_cut: bool  # there may be more holders
+
+
+def held_by_worker(tx: Transaction, worker_id: str, limit: int = MOST_HELD) -> list[HeldStep]:
+    """The steps that a worker runs, or ran when it was lost, the one that began first at the front."""
+    return [_held(tx, row) for row in tx.all("held_by_worker", worker_id=worker_id, limit=limit)]
+
+
+def held_by_workers(tx: Transaction) -> dict[str, int]:
+    """How many steps each worker runs, by its id."""
+    return {str(id_): count for id_, count in tx.all("held_by_workers", limit=COUNTED_TO) if id_ is not None}
+
+
+def held_on_queue(tx: Transaction, queue: str, namespace: str, limit: int = MOST_HELD) -> list[HeldStep]:
+    """The steps of a queue that run, the one that began first at the front."""
+    return [_held(tx, row) for row in tx.all("held_on_queue", queue=stored(namespace, queue), limit=limit)]
+
+
+def next_on_queue(tx: Transaction, queue: str, namespace: str, limit: int = MOST_HELD) -> list[HeldStep]:
+    """The steps of a queue that are claimed next, in this order."""
+    return [_held(tx, row) for row in tx.all("next_on_queue", queue=stored(namespace, queue), limit=limit)]
+
+
+def limit_holders(tx: Transaction, name: str, namespace: str) -> LimitHolders:
+    """Who holds the places of a limit, and how many wait, by key."""
+    full = stored(namespace, name)
+    if name.startswith(WORKFLOW):
+        rows = tx.all("keys_of_run_limit", name=full, limit=COUNTED_TO)
+        ids = [str(id_) for (id_,) in tx.all("runs_holding_limit", name=full, limit=MOST_HELD)]
+        keys = [LimitKeyInfo(key or "", used, waits) for key, used, waits in rows]
+        return LimitHolders(_in_order(keys), [], run_infos(tx, ids), len(ids) == MOST_HELD)
+    limits = [LimitRow(*row) for row in tx.all("list_limits")]
+    binding = {limit.name for limit in limits if limit.binds_all}
+    used = {key: count for (of, key), count in count_taken(tx.all("taken_by_all"), binding).items() if of == full}
+    waits: dict[str, int] = {}
+    for queue, lane, count in tx.all("waiting_by_lanes"):
+        for key in {use.key for use in uses_or_none(queue, None, lane, binding) if use.limit == full}:
+            waits[key] = waits.get(key, 0) + count
+    rows = tx.all("held_longest", limit=LOOKED_AT)
+    steps = []
+    for row in rows:
+        task, queue, lane = row[4], row[5], row[11]
+        if any(use.limit == full for use in uses_or_none(queue, task, lane, binding)):
+            steps.append(_held(tx, row))
+    keys = [LimitKeyInfo(key, used.get(key, 0), waits.get(key, 0)) for key in used.keys() | waits.keys()]
+    return LimitHolders(_in_order(keys), steps[:MOST_HELD], [], len(steps) > MOST_HELD or len(rows) == LOOKED_AT)
+
+
+def _in_order(keys: list[LimitKeyInfo]) -> list[LimitKeyInfo]:
+    kept = [each for each in keys if each.used or each.waiting]
+    return sorted(kept, key=lambda each: (-each.waiting, -each.used, each.key))[:MOST_HELD]
+
+
+def _held(tx: Transaction, row: Any) -> HeldStep:
+    run_id, workflow, step, name, task, queue, attempt, ready_at, started_at, worker_id, worker, _ = row
+    return HeldStep(
+        str(run_id), bare(workflow), step, name, task, bare(queue), attempt, moment_of(tx, ready_at),
+        moment_of(tx, started_at), None if worker_id is None else str(worker_id), worker, namespace_of(workflow),
+    )  # fmt: skip

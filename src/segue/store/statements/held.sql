@@ -1,0 +1,38 @@
+-- Who holds what now: the steps of a worker and of a queue, and the keys of a limit of runs. Every look ends at a limit.
+
+-- name: held_columns
+-- A fragment.
+s.run_id, r.workflow, s.step, s.name, s.task, s.queue, s.attempt, s.ready_at, s.started_at, w.id, w.name, s.lane
+
+-- name: held_by_worker
+SELECT {held_columns} FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id LEFT JOIN segue_workers w ON {is_worker_of_step}
+WHERE s.status = 'running' AND s.worker_id = :worker_id ORDER BY s.started_at, s.run_id, s.step LIMIT :limit;
+
+-- name: held_by_workers
+SELECT found.worker_id, count(*) FROM (SELECT worker_id FROM segue_steps WHERE status = 'running' LIMIT :limit) found
+GROUP BY found.worker_id;
+
+-- name: held_on_queue
+SELECT {held_columns} FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id LEFT JOIN segue_workers w ON {is_worker_of_step}
+WHERE s.status = 'running' AND s.queue = :queue ORDER BY s.started_at, s.run_id, s.step LIMIT :limit;
+
+-- name: next_on_queue
+-- In the order of claims.
+SELECT {held_columns} FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id LEFT JOIN segue_workers w ON {is_worker_of_step}
+WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue = :queue
+ORDER BY (-s.priority), s.ready_at, s.run_id, s.step LIMIT :limit;
+
+-- name: held_longest
+SELECT {held_columns} FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id LEFT JOIN segue_workers w ON {is_worker_of_step}
+WHERE s.status = 'running' ORDER BY s.started_at, s.run_id, s.step LIMIT :limit;
+
+-- name: keys_of_run_limit
+SELECT limit_key, count(admitted_at), count(*) - count(admitted_at) FROM (
+    SELECT limit_key, admitted_at FROM segue_runs
+    WHERE limit_name = :name AND limit_name IS NOT NULL AND finished_at IS NULL LIMIT :limit) found
+GROUP BY limit_key;
+
+-- name: runs_holding_limit
+SELECT id FROM segue_runs
+WHERE limit_name = :name AND limit_name IS NOT NULL AND finished_at IS NULL AND admitted_at IS NOT NULL
+ORDER BY admitted_at LIMIT :limit;

@@ -1,0 +1,72 @@
+"""What all pages of a run begin with: the run itself, what may be done to it, and the tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from segue.client import Run
+from segue.client.views import RunInfo
+from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
+from segue.web.api.shown import masked_run
+from segue.web.pages.frame import Redirect, View
+from segue.web.what_may import Verb, what_may_run
+
+LEAST_DONE = 5
+"""Steps that have ended before the page says how long the rest will take."""
+
+TABS = (
+    ("", "Steps", "steps"), ("/graph", "Graph", "graph"), ("/timeline", "Timeline", "timeline"),
+    ("/data", "Data", "data"), ("/activity", "Activity", "activity"),
+)  # fmt: skip
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The head of a page of a run."""
+
+    info: RunInfo
+    counts: dict[str, int]
+    done: int
+    total: int
+    per_second: float | None
+    seconds_left: float | None
+    verbs: list[Verb]
+    tabs: list[tuple[str, str, str]]
+
+    def data(self) -> dict[str, Any]:
+        """What `?format=json` shows of it."""
+        return {"run": self.info, "counts": self.counts, "done": self.done, "total": self.total}
+
+    @property
+    def title(self) -> str:
+        """The beginning of the title of the page."""
+        return f"{self.info.workflow} {self.info.status}"
+
+
+def run_of(view: View, rest: str = "") -> tuple[Run[Any], RunInfo] | Redirect:
+    """The run in the path. A part of its id leads to the page with the whole id."""
+    given = view.path["run_id"]
+    run = view.call.segue.get(given)
+    if run.id != given:
+        return Redirect(f"/runs/{run.id}{rest}" + (f"?{view.query}" if view.query else ""))
+    return run, run.info()
+
+
+def head_of(view: View, info: RunInfo, counts: Mapping[StepStatus, int]) -> Head:
+    """The head, from what was read."""
+    done = sum(count for status, count in counts.items() if status in FINAL_STEP_STATUSES)
+    total = sum(counts.values())
+    rate = left = None
+    if info.status is RunStatus.RUNNING and info.started_at is not None and LEAST_DONE <= done < total:
+        elapsed = (view.now - info.started_at).total_seconds()
+        if elapsed > 1:
+            rate = done / elapsed
+            left = (total - done) / rate
+    has_failed = bool(counts.get(StepStatus.FAILED) or counts.get(StepStatus.CANCELLED))
+    tabs = [(f"/runs/{info.id}{path}", word, key) for path, word, key in TABS]
+    return Head(
+        masked_run(view.call, info), {status.value: count for status, count in counts.items()}, done, total, rate, left,
+        what_may_run(view.call, info, has_failed=has_failed), tabs,
+    )  # fmt: skip

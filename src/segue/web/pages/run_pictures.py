@@ -1,0 +1,95 @@
+"""The graph and the timeline of a run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from segue.client import Run
+from segue.client.views import RunInfo
+from segue.engine.views.graph import GraphStep, RunGraph, graph_of_run
+from segue.web.drawing.folding import fold
+from segue.web.drawing.graph_svg import graph_svg
+from segue.web.drawing.of_run import graph_of, spans_of, timeline_of
+from segue.web.drawing.timeline import critical_path, divided_time
+from segue.web.drawing.timeline_svg import MOST_ROWS, timeline_svg
+from segue.web.pages.frame import Page, Redirect, View, page
+from segue.web.pages.run_head import head_of, run_of
+
+MOST_OPENED = 20
+MOST_ATTEMPTS_STEPS = 5000
+"""In a run with more steps, the timeline does not show each retry."""
+
+
+@page("/runs/{run_id}/graph")
+def graph_page(view: View) -> Page | Redirect:
+    """The graph of a run, with groups and returned plans folded; `open` names those that are not."""
+    found = run_of(view, "/graph")
+    if isinstance(found, Redirect):
+        return found
+    run, info = found
+    opened = _opened(view)
+    read = _read(view, run, opened)
+
+    def opener(step: GraphStep) -> str:
+        others = [number for number in opened if number != step.first]
+        now = others if step.first in opened else [*opened, step.first]
+        query = urlencode([("open", number) for number in now])
+        return f"{view.root}/runs/{run.id}/graph" + (f"?{query}" if query else "")
+
+    graph = graph_of(read, link=lambda step: _link(view, run, step), opener=opener)
+    folded = fold(graph, opened=[str(number) for number in opened])
+    head = head_of(view, info, run.counts())
+    also = {
+        "head": head, "svg": graph_svg(folded) if folded.nodes else "", "left_out": folded.left_out,
+        "is_cut": read.is_cut, "opened": opened,
+    }  # fmt: skip
+    return Page("run_graph.html", f"Graph · {head.title}", head.data() | {"graph": read}, live=_topic(info), also=also)
+
+
+@page("/runs/{run_id}/timeline")
+def timeline_page(view: View) -> Page | Redirect:
+    """When the steps of a run waited and ran, and which of them decided how long it took."""
+    found = run_of(view, "/timeline")
+    if isinstance(found, Redirect):
+        return found
+    run, info = found
+    read = _read(view, run, _opened(view))
+    attempts = run.attempts() if info.steps <= MOST_ATTEMPTS_STEPS else []
+    rows = timeline_of(read, attempts, link=lambda step: _link(view, run, step))
+    spans, parents = spans_of(read)
+    critical = critical_path(spans, parents) if info.status.is_final else ()
+    waited, ran = divided_time(critical, spans)
+    names = {str(step.first): step.name for step in read.steps}
+
+    def written(moment: datetime) -> str:
+        return f"{moment.astimezone(view.zone):%H:%M:%S}"
+
+    head = head_of(view, info, run.counts())
+    also = {
+        "head": head, "left_out": max(len(rows) - MOST_ROWS, 0), "waited": waited, "ran": ran,
+        "svg": timeline_svg(rows, now=info.finished_at or view.now, written=written, critical=critical) if rows else "",
+    }  # fmt: skip
+    data = head.data() | {"critical_path": [names.get(one, one) for one in critical]}
+    return Page("run_timeline.html", f"Timeline · {head.title}", data, live=_topic(info), also=also)
+
+
+def _read(view: View, run: Run[Any], opened: list[int]) -> RunGraph:
+    with view.call.segue.engine.reading() as tx:
+        return graph_of_run(tx, run.id, opened=opened)
+
+
+def _link(view: View, run: Run[Any], step: GraphStep) -> str:
+    if step.count > 1:
+        return f"{view.root}/runs/{run.id}/groups/{step.first}"
+    return f"{view.root}/runs/{run.id}/steps/{step.first}"
+
+
+def _opened(view: View) -> list[int]:
+    given = parse_qs(view.query).get("open", [])[:MOST_OPENED]
+    return sorted({int(each) for each in given if each.isascii() and each.isdigit() and len(each) < 10})
+
+
+def _topic(info: RunInfo) -> str | None:
+    return None if info.status.is_final else f"run:{info.id}"

@@ -1,0 +1,127 @@
+"""A step: why it is as it is, its attempts with tracebacks and output, its values, and what may be done to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from segue.client import Run
+from segue.client.masked_views import without_secrets
+from segue.client.views import AttemptInfo, RunInfo, StepInfo
+from segue.engine.views.neighbours import neighbours_of
+from segue.errors import SegueError, StepNotFoundError
+from segue.model import short_id
+from segue.printable import printable
+from segue.web.api.shown import masked_run, masked_step
+from segue.web.live_output import output_now
+from segue.web.operations import Call
+from segue.web.pages.frame import Download, Page, Redirect, View, page
+from segue.web.pages.run_head import run_of
+from segue.web.tracebacks import Shown, shown_traceback
+from segue.web.what_may import what_may_step
+
+MOST_ATTEMPTS = 20
+_COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}m")
+PLACES = (
+    ("queue", "queue"), ("priority", "priority"), ("rule", "rule"), ("executor", "executor"), ("handle", "job there"),
+    ("worker", "worker"), ("hook", "hook"), ("event", "message"),
+)  # fmt: skip
+
+
+class ShownAttempt(msgspec.Struct, frozen=True):
+    """An attempt as it is shown."""
+
+    info: AttemptInfo
+    traceback: Shown | None
+    output: str
+
+
+@page("/runs/{run_id}/steps/{step:name}")
+def step_page(view: View) -> Page | Redirect:
+    """One step."""
+    name = view.path["step"]
+    found = run_of(view, f"/steps/{name}")
+    if isinstance(found, Redirect):
+        return found
+    run, info = found
+    number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else None
+    step = run.step(name if number is None else number).info()
+    if number is None:
+        return Redirect(f"/runs/{run.id}/steps/{step.step}")
+    return _page(view, run, info, step)
+
+
+@page("/runs/{run_id}/steps/{step:name}/attempts/{attempt}/output")
+def attempt_output(view: View) -> Download:
+    """The output of an attempt as plain text."""
+    run = view.call.segue.get(view.path["run_id"])
+    step = run.step(view.path["step"]).info()
+    for each in run.attempts(step=step.step):
+        if str(each.attempt) == view.path["attempt"]:
+            text = without_secrets(each).output or ""
+            return Download(text, f"output-{short_id(run.id)}-{step.step}-{each.attempt}.txt")
+    raise StepNotFoundError(f"No attempt {view.path['attempt'][:20]} at {step.name} has been recorded.")
+
+
+def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
+    call = view.call
+    shown = masked_step(call, step)
+    attempts = sorted(run.attempts(step=step.step), key=lambda each: -each.attempt)
+    with call.segue.engine.reading() as tx:
+        beside = neighbours_of(tx, run.id, step, steps=info.steps)
+    reasons = [] if step.status.is_final else [without_secrets(each) for each in run.explain(step.step)]
+    follows = "follow" in parse_qs(view.query, keep_blank_values=True) and not step.status.is_final
+    output, problem = None, ""
+    if follows:
+        try:
+            output = output_now(call.segue, run, step)
+        except SegueError as error:  # a platform does not answer
+            problem = str(error)
+    checkpoints = run.step(step.step).checkpoints() if step.attempt else []
+    data = {
+        "run": masked_run(call, info), "step": shown, "attempts": [without_secrets(each) for each in attempts],
+        "parents": beside.parents, "children": beside.children, "reasons": reasons,
+        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
+    }  # fmt: skip
+    also = {
+        "verbs": what_may_step(call, info, step), "shown_attempts": [_shown(each) for each in attempts[:MOST_ATTEMPTS]],
+        "more_attempts": len(attempts) > MOST_ATTEMPTS, "named": named_arguments(call, shown), "is_cut": beside.is_cut,
+        "follows": follows, "output_problem": problem,
+        "places": [(word, getattr(step, field)) for field, word in PLACES],
+        "output_text": "" if output is None else plain_text(output.text),
+        "may_follow": step.attempt > 0 and not step.status.is_final,
+    }  # fmt: skip
+    topic = None if step.status.is_final else f"{'output' if follows else 'step'}:{run.id}:{step.step}"
+    return Page("step.html", f"{step.name} {step.status} · {info.workflow}", data, live=topic, also=also)
+
+
+def plain_text(text: str) -> str:
+    """What a program printed, without the colours of terminals; other control characters are written out."""
+    return printable(_COLOURS.sub("", text))
+
+
+def named_arguments(call: Call, step: StepInfo) -> list[tuple[str, Any]] | None:
+    """The arguments of a step with the names of its parameters, as far as they are known; None if it has none yet."""
+    if step.arguments is None:
+        return None
+    if len(step.arguments) != 2:  # the beginning of a text: too long to show whole
+        return [("arguments", step.arguments)]
+    return with_names(call, step.task or "", step.arguments)
+
+
+def with_names(call: Call, work: str, arguments: list[Any]) -> list[tuple[str, Any]]:
+    """[args, kwargs] as pairs."""
+    args, kwargs = arguments
+    names = list(call.masker.parameters(work)) if args else []
+    named = [(names[index] if index < len(names) else str(index), value) for index, value in enumerate(args)]
+    return [*named, *(kwargs.items() if isinstance(kwargs, Mapping) else ())]
+
+
+def _shown(attempt: AttemptInfo) -> ShownAttempt:
+    shown = without_secrets(attempt)
+    text = shown.error.traceback if shown.error is not None else ""
+    return ShownAttempt(shown, shown_traceback(plain_text(text)) if text else None, plain_text(shown.output or ""))

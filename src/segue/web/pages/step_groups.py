@@ -1,0 +1,146 @@
+"""The steps of a run as a list of rows that fits a page, however many there are: groups, some of them open.
+
+Promise: a page has at most MOST_GROUPS groups and MOST_MEMBERS steps of open groups. The groups of a large run are
+counted at most every few seconds, however many people look.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from segue.client import Run, Segue
+from segue.client.views import RunInfo, StepGroup, StepGroups, StepInfo
+from segue.errors import StepNotFoundError
+from segue.model import StepStatus
+from segue.web.drawing.graph_svg import status_of
+
+MOST_GROUPS = 80
+MOST_MEMBERS = 60
+MOST_DEPTH = 4
+MOST_KEPT = 64
+DEAR_SECONDS = 0.02
+"""A count that takes longer than that is kept for a while."""
+
+SHARE = 20
+"""Counting may take this part of the time."""
+
+
+class StepRow(msgspec.Struct, frozen=True):
+    """A row: a step that is alone, or a group of steps."""
+
+    name: str
+    first: int
+    depth: int
+    count: int
+    counts: dict[str, int]
+    gates: dict[str, int]
+    status: str  # of a group: of the step that needs attention most
+    seconds: float | None  # how long the task ran; of a group, the longest
+    started_at: datetime | None
+    finished_at: datetime | None
+    is_open: bool = False
+    members: tuple[StepInfo, ...] = ()
+    more_after: int | None = None  # the last member that is shown, if there are more
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    key: tuple[Any, ...]
+    until: float
+    groups: StepGroups
+
+
+_kept: weakref.WeakKeyDictionary[Segue, OrderedDict[str, _Kept]] = weakref.WeakKeyDictionary()
+
+
+def groups_of(segue: Segue, run: Run[Any], info: RunInfo) -> StepGroups:
+    """The groups of a run, as they are or, for a large run, as they were a few seconds ago."""
+    key = (info.status, info.ending, info.finished_at, info.steps)
+    kept = _kept.setdefault(segue, OrderedDict())
+    found = kept.get(run.id)
+    if found is not None and found.key == key and time.monotonic() < found.until:
+        return found.groups
+    began = time.monotonic()
+    groups = run.groups()
+    cost = time.monotonic() - began
+    if cost > DEAR_SECONDS:
+        kept[run.id] = _Kept(key, time.monotonic() + (3600 if info.status.is_final else SHARE * cost), groups)
+        while len(kept) > MOST_KEPT:
+            kept.popitem(last=False)
+    return groups
+
+
+def counts_of(groups: StepGroups) -> dict[StepStatus, int]:
+    """The number of steps in each status."""
+    counts: dict[StepStatus, int] = {}
+    for group in groups.groups:
+        for status, count in group.counts.items():
+            counts[status] = counts.get(status, 0) + count
+    return counts
+
+
+def rows_of(
+    run: Run[Any], groups: StepGroups, *, opened: Iterable[int], start: int
+) -> tuple[list[StepRow], int | None]:  # fmt: skip
+    """A page of rows from the group with this position on, and the position of the next page."""
+    ordered = _nested(groups.groups)
+    shown = ordered[start : start + MOST_GROUPS]
+    wanted = set(opened)
+    open_groups = [group.first for _, group in shown if group.count > 1 and group.first in wanted]
+    share = max(MOST_MEMBERS // max(len(open_groups), 1), 5)
+    left = MOST_MEMBERS
+    rows = []
+    for depth, group in shown:
+        row = _row(depth, group)
+        if group.first in open_groups and left >= 5:
+            limit = min(share, left)
+            try:
+                members = run.members(group.first, limit=limit + 1)
+            except StepNotFoundError:  # a retry took it away just now
+                members = []
+            left -= len(members[:limit])
+            more = members[limit - 1].step if len(members) > limit else None
+            row = msgspec.structs.replace(row, is_open=True, members=tuple(members[:limit]), more_after=more)
+        rows.append(row)
+    after = start + MOST_GROUPS
+    return rows, after if after < len(ordered) else None
+
+
+def _row(depth: int, group: StepGroup) -> StepRow:
+    counts = {status.value: count for status, count in group.counts.items()}
+    return StepRow(
+        group.name, group.first, depth, group.count, counts, group.gates, status_of(counts), group.longest_seconds,
+        group.started_at, group.finished_at,
+    )  # fmt: skip
+
+
+def _nested(groups: Iterable[StepGroup]) -> list[tuple[int, StepGroup]]:
+    """The groups in order, those that a task returned below the group of its step."""
+    everyone = list(groups)
+    alone = {group.first: group for group in everyone if group.count == 1}
+    many = [group for group in everyone if group.count > 1]
+    below: dict[int, list[StepGroup]] = {}
+    for group in everyone:
+        below.setdefault(_owner(group, alone, many), []).append(group)
+    found: list[tuple[int, StepGroup]] = []
+    stack = [(0, group) for group in reversed(below.pop(-1, []))]
+    while stack:
+        depth, group = stack.pop()
+        found.append((min(depth, MOST_DEPTH), group))
+        stack += [(depth + 1, child) for child in reversed(below.pop(group.first, []))]
+    return found + [(0, group) for rest in below.values() for group in rest]  # what belongs nowhere
+
+
+def _owner(group: StepGroup, alone: dict[int, StepGroup], many: list[StepGroup]) -> int:
+    if group.scope < 0:
+        return -1
+    if group.scope in alone:
+        return group.scope
+    around = [each for each in many if each.first <= group.scope <= each.last and each.first != group.first]
+    return min(around, key=lambda each: each.last - each.first).first if around else -1

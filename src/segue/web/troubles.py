@@ -1,0 +1,100 @@
+"""What is wrong with the whole installation: shown above every page, with what to type.
+
+Promise: it costs a page nothing as a rule. One look serves all pages of the next seconds; it is small, and a look that
+fails says nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from datetime import datetime, timedelta
+
+import msgspec
+
+from segue.client import Segue
+from segue.client.queues import queues_with_work
+from segue.client.views import WorkerInfo, leader_info
+from segue.errors import SegueError
+from segue.model import DEFAULT_QUEUE
+from segue.plan.namespaces import EVERY
+from segue.times import since
+from segue.web.operations import Call
+
+KEPT_SECONDS = 5.0
+"""For so long, a look serves all pages."""
+
+LATE = timedelta(seconds=15)
+"""So long after the end of its lease, a process that did the chores is missed."""
+
+MOST = 3
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Something that is wrong, in a sentence."""
+
+    text: str
+    tone: str = "warn"  # "warn", or "bad" if nothing goes on
+    command: str = ""  # what to type
+    href: str = ""  # where to look, below the root of the application
+    word: str = "look"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How things are with the whole installation."""
+
+    workers: list[WorkerInfo]
+    unserved: list[str]  # queues on which steps are ready, and that no worker works on
+    chores_until: datetime | None  # the end of the lease of the process that does the chores; None: there was none
+    chores_by: str | None
+
+
+_kept: weakref.WeakKeyDictionary[Segue, tuple[float, Standing]] = weakref.WeakKeyDictionary()
+
+
+def standing_of(segue: Segue) -> Standing:
+    """How things are, as it was known a few seconds ago at most."""
+    kept = _kept.get(segue)
+    if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
+        return kept[1]
+    found = _look(segue)
+    _kept[segue] = (time.monotonic(), found)
+    return found
+
+
+def troubles_of(call: Call, now: datetime) -> list[Trouble]:
+    """What is wrong, the worst first."""
+    try:
+        found = standing_of(call.segue)
+    except SegueError:  # the page itself says that the database does not answer
+        return []
+    said = [
+        Trouble(
+            f"No worker works on the queue {queue}, and steps wait there.", "bad",
+            f"segue worker --queue {queue} -A your.module" if queue != DEFAULT_QUEUE else "segue worker -A your.module",
+            "/workers", "workers",
+        )
+        for queue in found.unserved
+    ]  # fmt: skip
+    if found.chores_until is not None and found.chores_until + LATE < now:
+        said.append(
+            Trouble(
+                f"No process has done the chores for {since(found.chores_until, now)}: schedules and the rescue of "
+                f"lost steps stand still. The last was {found.chores_by}.", command="segue scheduler -A your.module",
+            )
+        )  # fmt: skip
+    rest = len(said) - MOST
+    return said if rest <= 0 else [*said[:MOST], Trouble(f"And {rest} more.", said[MOST].tone, href="/queues")]
+
+
+def _look(segue: Segue) -> Standing:
+    workers = segue.workers()
+    waiting = queues_with_work(segue)
+    now = segue.engine.store.now()
+    served = {queue for worker in workers for queue in worker.queues if worker.lease_until > now}
+    with segue.engine.reading() as tx:
+        leader = leader_info(tx, "" if segue.namespace == EVERY else segue.namespace)
+    unserved = [queue for queue in waiting if queue not in served]
+    if leader is None:
+        return Standing(workers, unserved, None, None)
+    return Standing(workers, unserved, leader.lease_until, leader.host)
