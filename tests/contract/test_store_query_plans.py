@@ -228,7 +228,6 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "end_of_error": CHOSEN | {"error_type": "Boom"},
     "page_of_label": CHOSEN | {"names": ["customer"], "values": ["42"]},
     "limited_queues": {"limit": 10},
-    "oldest_ready": {"queue": "elsewhere"},
     "count_limited": {"queue": "default", "limit": 10},
     "running_by_queue": {"limit": 10},
     "sent_by_queues": {"limit": 10},

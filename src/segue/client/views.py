@@ -16,7 +16,7 @@ from segue.engine.rows import policy_or_none
 from segue.engine.sending import Sent
 from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
-from segue.engine.views.checkpoints import CheckpointInfo
+from segue.engine.views.checkpoints import CheckpointInfo, count_checkpoints
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
@@ -84,6 +84,7 @@ __all__ = [
     "WorkerInfo",
     "WorkflowInfo",
     "arguments_of",
+    "count_checkpoints",
     "count_steps_of",
     "leader_info",
     "object_of",

@@ -33,7 +33,10 @@ PROBLEM: Schema = {
     "description": "What went wrong (RFC 9457). `code` is the name of the error's class.",
     "properties": {
         "type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "code": TEXT,
-        "problems": {"type": "array", "items": TEXT},
+        "problems": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"node": TEXT, "what": TEXT, "remedy": TEXT}},
+        },
     },
     "required": ["type", "title", "status", "detail", "code"],
 }  # fmt: skip

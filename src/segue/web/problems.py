@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from segue.errors import (
     ConfigError,
     DefinitionError,
@@ -93,6 +95,6 @@ def problem_of(error: Exception) -> ProblemError | None:
         if isinstance(error, kind):
             others: dict[str, Any] = {}
             if isinstance(error, PlanError):
-                others["problems"] = [str(problem) for problem in error.problems]
+                others["problems"] = [msgspec.structs.asdict(problem) for problem in error.problems]
             return ProblemError(status, type(error).__name__, str(error), **others)
     return None

@@ -6,13 +6,15 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import json
 
+from segue.authoring import encode
 from segue.client.records import reason_record
 from segue.client.starting import start_by_name
 from segue.client.views import Reason, RunInfo, RunProgress, Sent
-from segue.client.without_secrets import json_value
 from segue.errors import NotFinishedError
 from segue.jsonable import Jsonable
+from segue.masking import masked
 from segue.model import RunStatus
 from segue.web.api.given import Filters, Limit, Seconds, Text, Why, moment
 from segue.web.api.own_tasks import refuse_own
@@ -211,12 +213,13 @@ def explain_run(call: Call, run_id: str, query: ExplainQuery) -> Explained:
 
 @operation("GET", "/runs/{run_id}/result", Role.VIEWER)
 def get_result(call: Call, run_id: str) -> RunResult:
-    """The result of a run that succeeded; a problem of status 409 for another."""
+    """The result of a run that succeeded; a problem of status 409 for another. Viewers do not see secrets in it."""
     run = call.segue.get(run_id)
     info = run.info()
     if not info.status.is_final:
         raise NotFinishedError(f"run {run.id} is {info.status}; ask again when it has ended")
-    return RunResult(json_value(run.result()))
+    plain = json.decode(encode(run.result()))
+    return RunResult(plain if call.identity.role >= Role.OPERATOR else masked(plain))
 
 
 @operation("GET", "/runs/{run_id}/progress", Role.VIEWER)

@@ -92,5 +92,3 @@ def _idle(name: str) -> QueueInfo:
         name=name, ready=0, oldest_ready_at=None, delayed=0, limited=0, running=0, sent=0, workers=0, places=0,
         concurrency=None, is_closed=False,
     )  # fmt: skip
-
-

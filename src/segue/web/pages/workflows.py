@@ -117,5 +117,3 @@ def _figures(view: View, runs: list[RunInfo]) -> dict[str, Any]:
         "median": took[len(took) // 2] if took else None, "longest": took[-1] if took else None,
         "failed": failed, "ended": len(ended), "live": len(runs) - len(ended),
     }  # fmt: skip
-
-
