@@ -30,4 +30,5 @@ def new_token_routes(site: Site) -> list[BaseRoute]:
         data = {"name": body.name, "token": answer.token}
         return HTMLResponse(rendered("token.html", view, title="New access token", data=data))
 
-    return [Route("/act/tokens", answering(made, functools.partial(error_page, site)), methods=["POST"])]
+    path = "/act/tokens"
+    return [Route(path, answering(made, functools.partial(error_page, site), route=path), methods=["POST"])]

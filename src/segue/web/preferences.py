@@ -49,4 +49,5 @@ def preference_routes(site: Site) -> list[BaseRoute]:
             leave(answer, f"Times are shown in {zone.key}.")
         return answer
 
-    return [Route("/settings", answering(chosen, functools.partial(error_page, site)), methods=["POST"])]
+    path = "/settings"
+    return [Route(path, answering(chosen, functools.partial(error_page, site), route=path), methods=["POST"])]

@@ -10,7 +10,10 @@ from segue.client.wording import GLYPHS
 from segue.times import duration
 from segue.web.drawing.svg import Svg
 
-WIDTH, HEIGHT, STEP = 1000.0, 96.0, 10.0
+HEIGHT, STEP = 96.0, 10.0
+FEWEST = 40
+"""So many bars have room; fewer stand at the left, and do not become broad."""
+
 LEAST = 3.0
 """A bar that can be seen and pressed, however short its run was."""
 
@@ -33,8 +36,11 @@ def run_bars(bars: Sequence[Bar], *, label: str) -> str:
     """
     most = max((bar.seconds for bar in bars if bar.seconds is not None), default=0.0) or 1.0
     svg = Svg()
-    with svg.inside("svg", class_="run-bars", viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="group", aria_label=label):
-        x = WIDTH - STEP * len(bars)
+    frame = f"0 0 {STEP * max(len(bars), FEWEST):g} {HEIGHT:g}"
+    with svg.inside(
+        "svg", class_="run-bars", viewBox=frame, preserveAspectRatio="none", role="group", aria_label=label
+    ):  # fmt: skip
+        x = 0.0
         for bar in bars:
             height = LEAST if bar.seconds is None else max(HEIGHT * bar.seconds / most, LEAST)
             took = "not begun" if bar.seconds is None else duration(bar.seconds)

@@ -43,7 +43,7 @@ def new_subscription(view: View) -> Page | Redirect:
     existing = any(each.name == name for each in list_subscriptions(view.call))
     data = {"name": name, "to": to, "events": kinds, "problem": problem or None, "replaces": existing}
     status = 400 if problem else 200
-    return Page("subscription_new.html", f"Subscription {name}", data, status=status, also={"given": given})
+    return Page("subscription_new.html", f"Subscription {name}", data, status=status, also={"given": {"events": "", "workflow": ""} | given})
 
 
 def _of(subscription: SubscriptionInfo, runs: list[RunInfo]) -> list[RunInfo]:
