@@ -164,6 +164,9 @@ WAYS = {
     "forks": "segue_runs_forked", "label": "segue_labels", "failures": "segue_runs_failed_at",
 }  # fmt: skip
 FROM_THE_END = {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10}
+WAITS_AFTER = {
+    "after_run": RUN_THAT_WAITS, "after_step": 3, "workflow": None, "name": None, "limit": 10, "prefix": "",
+}  # fmt: skip
 MINE = {"prefix": "", "namespace": ""}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "claim": {
@@ -267,6 +270,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "next_messages": {"run_id": RUN_THAT_WAITS, "name": "never", "limit": 1},
     "find_message": {"run_id": RUN_THAT_WAITS, "name": "never", "key": "k7"},
     "wait_rows": {"run_id": RUN_THAT_WAITS, "steps": [1, 2]},
+    "waits_after": WAITS_AFTER,
+    "suspended_waits_after": WAITS_AFTER,
+    "messages_of_run": {"run_id": RUN_THAT_WAITS, "after": -1, "limit": 10},
     "list_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
     "checkpoint_waiting": {"run_id": RUN_THAT_WAITS, "name": "never"},
     "list_suspended_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},

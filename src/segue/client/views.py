@@ -36,7 +36,7 @@ from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
 from segue.engine.views.statistics import Series, Statistics
-from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
+from segue.engine.views.waiting import ALERTS, EventInfo, MessageInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo
 
@@ -60,6 +60,7 @@ __all__ = [
     "LimitInfo",
     "LimitKeyInfo",
     "ListedRun",
+    "MessageInfo",
     "OutputInfo",
     "Preview",
     "ProgressInfo",

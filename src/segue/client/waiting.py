@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -94,6 +95,21 @@ class Approvals:
         with self._engine.reading() as tx:
             of = None if workflow is None else self._engine.stored(workflow)
             return waiting.list_waits(tx, workflow=of, name=name, limit=limit, prefix=self._engine.prefix)
+
+    def page(
+        self, *, after: WaitInfo | None = None, workflow: str | None = None, name: str | None = None, limit: int = 50
+    ) -> builtins.list[WaitInfo]:  # fmt: skip
+        """A page of them, those of the oldest runs first. For the next page give the last one as `after`.
+
+        Example::
+
+            page = segue.approvals.page()
+            more = segue.approvals.page(after=page[-1])
+        """
+        with self._engine.reading() as tx:
+            of = None if workflow is None else self._engine.stored(workflow)
+            place = None if after is None else (after.run_id, after.step)
+            return waiting.waits_after(tx, after=place, workflow=of, name=name, limit=limit, prefix=self._engine.prefix)
 
 
 @guarded

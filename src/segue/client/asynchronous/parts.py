@@ -84,6 +84,7 @@ class AsyncApprovals(Awaiting[Approvals]):
     """`Approvals`, to be awaited."""
 
     list = awaited(Approvals.list)
+    page = awaited(Approvals.page)
 
 
 class AsyncEvents(Awaiting[Events]):
