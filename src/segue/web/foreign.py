@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from segue.web.access.audit import audited
 from segue.web.access.guard import Guard
 from segue.web.api.routes import answering, problem_answer
 from segue.web.brief import briefly
@@ -72,7 +73,7 @@ def _answered(site: Site, endpoint: Endpoint) -> Callable[[Request], Any]:
             return Response(None, 204)
         return Response(msgspec.json.encode(found), endpoint.status, media_type="application/json")
 
-    return answering(answer, lambda request, error: problem_answer(error))
+    return answering(answer, lambda request, error: problem_answer(error), route=endpoint.path)
 
 
 def _done(endpoint: Endpoint, asked: Asked) -> Any:
@@ -81,7 +82,7 @@ def _done(endpoint: Endpoint, asked: Asked) -> Any:
         with briefly(segue):
             return endpoint.function(asked)
     with segue.acting_as(asked.call.actor):
-        return endpoint.function(asked)
+        return audited(endpoint.function.__name__, asked.call, asked.path, lambda: endpoint.function(asked))
 
 
 def _json(body: bytes) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Protocol
@@ -75,7 +77,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Served, listening: socket.socket, *, certificate: str | None = None, key: str | None = None) -> None:
-    """Serve in the main thread until SIGINT or SIGTERM."""
+    """Serve in the main thread until SIGINT or SIGTERM, which is a success."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn stops, and then raises the signal once more
     with contextlib.suppress(KeyboardInterrupt):
         Server(app, certificate=certificate, key=key).run(sockets=[listening])
 

@@ -1,4 +1,4 @@
-"""People work with runs in a real browser: they follow one, mend one, find one, with a keyboard or without JavaScript."""
+"""People work with runs in a real browser: they follow, mend and find one, with a keyboard or without JavaScript."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ def test_people_with_assistive_tools_can_use_all_pages_of_a_run(segue: Segue, ne
     paths = [
         "/", "/runs", "/runs?q=worfklow:x", "/start", "/start?name=shop.price", "/bulk?verb=retry&all=1", "/search?q=o",
         f"/compare?a={run.id}&b={other.id}", f"/act/runs/{run.id}/retry",
-        *(f"/runs/{run.id}{rest}" for rest in ("", "?status=failed", "/graph", "/timeline", "/data", "/activity", "/fork",
+        *(f"/runs/{run.id}{rest}" for rest in ("", "?status=failed", "/graph", "/timeline", "/data", "/activity",
+                                               "/fork",
                                                "/fork?step=0", "/steps/0", "/steps/3", "/steps/3/edit")),
     ]  # fmt: skip
     found: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Values as they are stored, secrets included, for an admin: one run or step at a time, with a line in the audit log."""
+"""Values as they are stored, secrets included, for an admin. Each look leaves a line in the audit log."""
 
 from __future__ import annotations
 
