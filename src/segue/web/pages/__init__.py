@@ -27,28 +27,7 @@ from segue.web.pages import (
 )
 
 MODULES = (
-    admin,
-    api_docs,
-    approvals,
-    bulk,
-    compare,
-    errors,
-    events,
-    limits,
-    now,
-    queues,
-    run,
-    run_pictures,
-    run_records,
-    runs,
-    schedule_forms,
-    schedules,
-    search,
-    settings,
-    starting,
-    step,
-    subscriptions,
-    workers,
-    workflows,
-)
+    admin, api_docs, approvals, bulk, compare, errors, events, limits, now, queues, run, run_pictures, run_records,
+    runs, schedule_forms, schedules, search, settings, starting, step, subscriptions, workers, workflows,
+)  # fmt: skip
 """What defines pages."""
