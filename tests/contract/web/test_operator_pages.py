@@ -204,6 +204,9 @@ def test_a_schedule_is_previewed_before_it_is_saved(segue: Segue) -> None:
     assert (saved.expression, saved.timezone, saved.tags, saved.starts_at) == ("30 2 * * *", "Europe/Paris", (), None)
     assert saved.ends_at is not None
     assert saved.ends_at.isoformat() == "2199-01-01T09:00:00+00:00"
+    only = shown(web, f"{path}?schedule=@hourly")
+    assert '<input type="hidden" name="timezone" value="Europe/Paris">' in only
+    assert '<input type="hidden" name="ends_at" value="2199-01-01T09:00:00+00:00">' in only
     for wrong in (
         "schedule=1--100000000+*+*+*+*", "schedule=nope", f"schedule={'1,' * 200}", "schedule=@daily&timezone=Mars",
         "schedule=@daily&jitter=x", "schedule=@daily&ends_at=2001-01-01", "schedule=@daily&starts_at=0001-01-01",
