@@ -282,10 +282,12 @@ def test_a_limit_names_its_holders(segue: Segue) -> None:
 def test_a_subscription_is_made_and_tested(segue: Segue) -> None:
     web = pages(segue)
     given = {"name": "ops", "events": "run.*\nstep.failed", "to": "https://example.org/hook?token=canary-7"}
-    text = shown(web, f"/new/subscription?{urlencode(given)}")
-    assert "run.failed" in text
-    assert web.get("/new/subscription?name=a&events=no.such&to=https://a").status_code == 400
-    assert web.get("/new/subscription?name=a&events=run.*&to=nothing").status_code == 400
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = web.post("/new/subscription", content=urlencode(given), headers=form)
+    assert "run.failed" in answer.text
+    for wrong in ("name=a&events=no.such&to=https://a", "name=a&events=run.*&to=nothing", "events=run.*&to=https://a"):
+        assert web.post("/new/subscription", content=wrong, headers=form).status_code == 400
+    assert pages(segue, "operator").post("/new/subscription", content=wrong, headers=form).status_code == 403
     del given["name"]
     sent(web, "/act/subscriptions/ops/put", next="/subscriptions", **given)
     [made] = segue.subscriptions.list()
