@@ -163,7 +163,7 @@ def test_another_namespace_is_not_touched(segue: Segue) -> None:
 
 def test_an_order_by_hand_is_checked(segue: Segue) -> None:
     for order in ({}, {"verb": "delete", "chosen": {}}, {"verb": "cancel", "chosen": 7}):
-        with pytest.raises(RunFailedError, match="DefinitionError"):
+        with pytest.raises(RunFailedError):
             segue.run(bulk_task.s(order=order))
 
 

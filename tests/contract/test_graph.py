@@ -101,6 +101,24 @@ def test_items_of_a_map_take_the_place_of_its_step(
     assert arrows(picture) == {("list", "price", "success"), ("price", "add", "success")}
 
 
+def test_two_maps_after_each_other_are_two_nodes_and_few_edges(stage: Stage) -> None:
+    run_id = stage.start(plan(node("a.map", task=graph.MAP), node("b.map", 0, task=graph.MAP)))
+    mapper = stage.hire("mapper", tasks=(graph.MAP,))
+    stage.turn(expanded(stage.claim(mapper)[0], plan(*[node(f"a[{number}]") for number in range(300)])), by=mapper)
+    stage.work()
+    stage.turn(expanded(stage.claim(mapper)[0], plan(*[node(f"b[{number}]") for number in range(300)])), by=mapper)
+    whole = graph_of(read(stage, run_id), link=lambda step: None)
+    assert len(whole.edges) == 600
+    folded = fold(whole)
+    assert labels(folded) == [("a", 300), ("b", 300), ("", 1)]
+    assert {(source, target) for source, target, _ in arrows(folded)} == {("a", ""), ("", "b")}
+
+
+def test_a_name_with_many_slashes_is_drawn(stage: Stage) -> None:
+    found = read(stage, stage.start(plan(node("a/" * 900 + "b"))))
+    ElementTree.fromstring(graph_svg(drawn(found)))
+
+
 def test_what_a_task_returned_is_read_when_it_is_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "SMALL", 0)
     run_id = stage.start(plan(node("a"), node("b", 0)))

@@ -41,7 +41,7 @@ def sent() -> Iterator[list[dict[str, Any]]]:
     sentry.install()
     yield transport.sent
     sentry.uninstall()
-    sentry_sdk.init(dsn=None)
+    sentry_sdk.init(dsn=None, auto_enabling_integrations=False)
 
 
 @task(name="sentry.raises")
@@ -158,4 +158,4 @@ def test_a_broken_transport_breaks_no_work() -> None:
         assert run_job(job("message")).verdict in (Verdict.SUCCEEDED, Verdict.FAILED)
     finally:
         sentry.uninstall()
-        sentry_sdk.init(dsn=None)
+        sentry_sdk.init(dsn=None, auto_enabling_integrations=False)

@@ -164,6 +164,9 @@ WAYS = {
     "forks": "segue_runs_forked", "label": "segue_labels", "failures": "segue_runs_failed_at",
 }  # fmt: skip
 FROM_THE_END = {"before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 10}
+WAITS_AFTER = {
+    "after_run": RUN_THAT_WAITS, "after_step": 3, "workflow": None, "name": None, "limit": 10, "prefix": "",
+}  # fmt: skip
 MINE = {"prefix": "", "namespace": ""}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "claim": {
@@ -227,12 +230,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "page_of_error": CHOSEN | {"error_type": "Boom"},
     "end_of_error": CHOSEN | {"error_type": "Boom"},
     "page_of_label": CHOSEN | {"names": ["customer"], "values": ["42"]},
-    "limited_queues": {"limit": 10},
-    "oldest_ready": {"queue": "elsewhere"},
-    "count_limited": {"queue": "default", "limit": 10},
-    "running_by_queue": {"limit": 10},
-    "sent_by_queues": {"limit": 10},
-    "delayed_by_queue": {"limit": 10},
+    "limited_queues": {"limit": 10, "most": 10},
+    "busy_by_queue": {"limit": 10},
+    "ready_by_queues": {"names": ["default", "elsewhere"], "limit": 10},
+    "latest_ticks": {"names": ["nightly", "hourly"]},
+    "lanes_of_ready_steps": {"run_id": RUN, "step": 7, "limit": 10},
     "workflow_names": {"after": "", "limit": 10},
     "newest_failures": {"since": "2025-01-01 00:00:00", "limit": 10, "prefix": ""},
     "failure": {"run_id": RUN, "step": 7, "attempt": 1},
@@ -268,6 +270,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "next_messages": {"run_id": RUN_THAT_WAITS, "name": "never", "limit": 1},
     "find_message": {"run_id": RUN_THAT_WAITS, "name": "never", "key": "k7"},
     "wait_rows": {"run_id": RUN_THAT_WAITS, "steps": [1, 2]},
+    "waits_after": WAITS_AFTER,
+    "suspended_waits_after": WAITS_AFTER,
+    "messages_of_run": {"run_id": RUN_THAT_WAITS, "after": -1, "limit": 10},
     "list_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
     "checkpoint_waiting": {"run_id": RUN_THAT_WAITS, "name": "never"},
     "list_suspended_waits": {"workflow": None, "name": None, "limit": 10, "prefix": ""},
@@ -330,10 +335,8 @@ INDEXES = {
     "next_on_queue": "segue_steps_ready", "runs_holding_limit": "segue_runs_admitted",
     "list_events_of_kind": "segue_events_kind", "list_events_of_actor": "segue_events_actor",
     "list_ended_workers": "segue_workers_ended",
-    "limited_queues": "segue_steps_limited", "oldest_ready": "segue_steps_ready",
-    "count_limited": "segue_steps_limited",
-    "running_by_queue": "segue_steps_running", "sent_by_queues": "segue_steps_sent",
-    "delayed_by_queue": "segue_steps_timer", "workflow_names": "segue_runs_workflow",
+    "limited_queues": "segue_steps_limited", "ready_by_queues": "segue_steps_ready",
+    "busy_by_queue": "segue_steps_timer", "workflow_names": "segue_runs_workflow",
     "newest_failures": "segue_attempts_failed", "failures_alike": "segue_attempts_fingerprint",
     "first_failure_alike": "segue_attempts_fingerprint", "count_failures_alike": "segue_attempts_fingerprint",
     "claim": "segue_steps_ready", "due_timers": "segue_steps_timer", "next_timer": "segue_steps_timer",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segue import Segue, task
+from segue import Segue, group, task, wait_for
 from segue.model import RunStatus
 from tests.contract.stage import Stage
 
@@ -130,3 +130,18 @@ def test_workers_that_ended_are_listed(stage: Stage) -> None:
     newest = View().ended_workers(limit=1)
     assert [worker.status for worker in newest] == ["stopped"]
     assert stopped.id not in [worker.id for worker in View().ended_workers(before=newest[0].id)]
+
+
+def test_waits_and_messages_page_by_page(segue: Segue) -> None:
+    runs = [segue.start(group(wait_for.s("a"), wait_for.s("b"))) for _ in range(3)]
+    seen = segue.approvals.page(limit=1)
+    while page := segue.approvals.page(after=seen[-1], limit=2):
+        seen += page
+    every = segue.approvals.list()
+    assert [(wait.run_id, wait.step) for wait in seen] == sorted((wait.run_id, wait.step) for wait in every)
+    assert len(seen) == 6
+    assert [wait.name for wait in segue.approvals.page(name="b", after=seen[1])] == ["b", "b"]
+    for number in range(3):
+        runs[0].send("c", number, key=str(number))
+    assert [message.value for message in runs[0].messages(after=0)] == ["1", "2"]
+    assert runs[0].messages()[0].taken_by is None

@@ -38,6 +38,10 @@ ELSEWHERE = {
     "django-admin": "makes that project",
     "cd mysite": "is its folder",
     "uvicorn": "serves until it is stopped; the suite of the page calls the application",
+    "curl": "needs a server; the test of the page about the API runs it",
+    "RUN=": "belongs to it",
+    "NEWEST=": "belongs to it",
+    "segue web": "serves until it is stopped, and has tests of its own",
     "segue run-step": "needs the job of a cluster, and has tests of its own",
 }
 """Commands that are not run here, and why."""

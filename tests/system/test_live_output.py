@@ -80,6 +80,7 @@ def test_it_is_read_while_the_attempt_runs(segue: Segue, tmp_path: Path, pool: s
         assert last.text.splitlines()[0] == "first ***"
         assert last.text.endswith("second\n")
         assert (last.is_over, last.step_is_over) == (True, True)
+    assert {series.name: series.attempts for series in segue.statistics(by="task").series} == {talk.name: 1}
 
 
 def test_nothing_is_written_unless_somebody_reads(segue: Segue, tmp_path: Path) -> None:

@@ -51,6 +51,20 @@ class OrderTests(SegueTestMixin, TestCase):
         self.assertEqual(self.client.post(f"/admin/segue/run/{run.id}/change/", {"status": "failed"}).status_code, 403)
         self.assertEqual(self.client.get(f"/admin/segue/run/{run.id}/delete/").status_code, 403)
 
+    def test_the_admin_lists_steps(self) -> None:
+        """Those that failed, with their errors; passwords are hidden."""
+        self.client.force_login(User.objects.create_superuser("ann"))
+        self.workbench.fail(charge, ConnectionError("postgresql://shop:hunter2@bank is away"), times=None)
+        run = segue.start(fulfil, Order.objects.create(amount=5).pk)
+        self.run_pending()
+        self.workbench.advance(hours=1)
+        page = self.client.get("/admin/segue/step/?status__exact=failed&q=charge")
+        self.assertContains(page, "ConnectionError: postgresql://shop:***@bank is away")
+        self.assertContains(page, f'<a href="/admin/segue/run/{run.id}/change/">')
+        self.assertNotContains(self.client.get(f"/admin/segue/run/{run.id}/change/"), "hunter2")
+        self.assertEqual(self.client.get(f"/admin/segue/step/{run.id}/change/").status_code, 302)
+        self.assertEqual(self.client.post("/admin/segue/step/add/").status_code, 403)
+
 
 class WithoutMixinTests(TestCase):
     """Nothing of Segue in the test: what the code does through `segue` belongs to the test's transaction."""

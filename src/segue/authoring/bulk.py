@@ -11,7 +11,7 @@ from typing import Any
 from segue.authoring.checkpoint import journal_of
 from segue.authoring.context import current
 from segue.authoring.task import task
-from segue.errors import StoreError
+from segue.errors import PASSING_ERRORS
 
 BULK = "segue.bulk"
 FIRST = 9  # the highest priority: it may have to end the very steps that wait in its queue
@@ -19,7 +19,7 @@ FIRST = 9  # the highest priority: it may have to end the very steps that wait i
 
 @task(
     name=BULK, title="Bulk action", priority=FIRST, retries=50, retry_delay=1, retry_max_delay=60,
-    retry_on=StoreError, lost_retries=20,
+    retry_on=PASSING_ERRORS, lost_retries=20,
 )  # fmt: skip
 def bulk(*, order: dict[str, Any]) -> dict[str, Any]:
     """Apply a verb to all runs that match a filter."""

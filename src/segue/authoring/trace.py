@@ -53,6 +53,11 @@ class Trace:
         self._needs_sorting = False
         self._limits: dict[str, LimitTerms] = {}
 
+    def watch_signatures(self) -> int:
+        """Forget which signatures were written before; returns the number of steps so far."""
+        self.written = None
+        return len(self.drafts)
+
     def add(
         self,
         *,

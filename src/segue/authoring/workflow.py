@@ -139,11 +139,6 @@ class Workflow(Definition[P, R]):
         trace = Trace(self.name, queue=self.queue, priority=self.priority, executor=self.executor)
         trace.scope.share = self._share(trace, args, kwargs)
         returned = self._run(trace, args, kwargs)
-        if returned is None and trace.written is not None and not trace.drafts:
-            raise DefinitionError(
-                f"the workflow {self.short_name} adds no step: {trace.written}.s(...) only describes one; call the "
-                f"task, as in {trace.written}(...), or return the signature"
-            )
         result: Expr | None = None
         if returned is not None:
             result, _ = trace.lift(returned, "result")
@@ -256,6 +251,7 @@ class Workflow(Definition[P, R]):
                 f"the workflow {self.short_name} cannot start: {misfit}; give a value of that type, or change the "
                 f"annotation: {self.short_name}{self.parameters.text}"
             )
+        since = trace.watch_signatures()
         token = current_trace.set(trace)
         try:
             returned = self.fn(*args, **kwargs)
@@ -264,6 +260,11 @@ class Workflow(Definition[P, R]):
             raise
         finally:
             current_trace.reset(token)
+        if returned is None and trace.written is not None and len(trace.drafts) == since:
+            raise DefinitionError(
+                f"the workflow {self.short_name} adds no step: {trace.written}.s(...) only describes one; call the "
+                f"task, as in {trace.written}(...), or return the signature"
+            )
         return as_element(returned, "return")._lay_out(trace, None) if _is_work(returned) else returned
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -98,9 +99,10 @@ def bar(done: float, total: float, *, cells: int = BAR_CELLS, style: str = "gree
 
 
 def tree(
-    branches: Sequence[Branch], now: datetime, *, most_lines: int | None = None, name_width: int = 1000
-) -> RenderableType:
-    """The steps of a run, one line each: status, tries, time and details.
+    branches: Sequence[Branch], now: datetime, checkpoints: Mapping[int, int] = MappingProxyType({}), *,
+    most_lines: int | None = None, name_width: int = 1000,
+) -> RenderableType:  # fmt: skip
+    """The steps of a run, one line each: status, tries, time and details, with the number of their checkpoints.
 
     Names that are longer than `name_width` lose their middle.
     """
@@ -117,7 +119,7 @@ def tree(
         name = Text.assemble((guide, DIM), (f"{GLYPHS[branch.status]} ", STYLES[branch.status]))
         number = "" if branch.step is None else f" #{branch.step.step}"
         name.append(shortened(branch.label, name_width - len(guide) - len(number)))
-        table.add_row(name.append(number, DIM), *_cells(branch, now))
+        table.add_row(name.append(number, DIM), *_cells(branch, now, checkpoints))
     return Group(table, Text(f"… {counted(left_out, 'more line')}", DIM)) if left_out else table
 
 
@@ -218,7 +220,7 @@ def _worth_seeing(fold: Branch) -> list[Branch]:
     return found + again[:SHOWN_OF_A_FOLD]
 
 
-def _cells(branch: Branch, now: datetime) -> tuple[Text, Text, Text]:
+def _cells(branch: Branch, now: datetime, checkpoints: Mapping[int, int]) -> tuple[Text, Text, Text]:
     step = branch.step
     if step is None or (step.is_join and branch.below and not step.status.is_final):
         counts = branch.counts()
@@ -228,7 +230,11 @@ def _cells(branch: Branch, now: datetime) -> tuple[Text, Text, Text]:
             words = bar(done, total).append("  ").append_text(words)
         return Text(), _time(step, now), words
     tries = Text(f"try {step.attempt}", "yellow") if step.attempt > 1 else Text()
-    return tries, _time(step, now), step_line(step, now)
+    line = step_line(step, now)
+    recorded = checkpoints.get(step.step, 0)
+    if recorded:
+        line.append(f"{'  ' if line else ''}{counted(recorded, 'checkpoint')}", DIM)
+    return tries, _time(step, now), line
 
 
 def _time(step: StepInfo | None, now: datetime) -> Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,7 +28,7 @@ from segue.client.argument_masking import ArgumentMasker
 from segue.client.masked_views import without_secrets
 from segue.client.records import attempt_record, checkpoint_record, event_record, step_record
 from segue.client.step_tree import grow
-from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo
+from segue.client.views import AttemptInfo, Reason, RunInfo, StepInfo, count_checkpoints
 from segue.client.without_secrets import json_value, shown_run
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
@@ -119,6 +119,7 @@ class Look:
     run: RunInfo
     counts: dict[StepStatus, int]
     steps: Sequence[StepInfo]
+    checkpoints: Mapping[int, int]  # the number of records of the steps that have some
     masker: ArgumentMasker
     reason: Reason | None = None  # why nothing runs
 
@@ -128,8 +129,12 @@ class Look:
         info = masker.run(run.info())
         steps = [without_secrets(step) for step in all_steps(run)] if with_steps else []
         counts = run.counts()
+        checkpoints: dict[int, int] = {}
+        if with_steps:
+            with segue.engine.reading() as tx:
+                checkpoints = count_checkpoints(tx, run.id)
         reason = main_reasons(setup, segue, resting([info], {run.id: counts})).get(run.id) if with_steps else None
-        return cls(segue.engine.store.now(), info, counts, steps, masker, reason)
+        return cls(segue.engine.store.now(), info, counts, steps, checkpoints, masker, reason)
 
     def picture(self, out: Console, *, show_all: bool) -> RenderableType:
         """The run's heading and the tree of its steps, in the width of this console."""
@@ -144,6 +149,7 @@ class Look:
             tree(
                 branches,
                 self.now,
+                self.checkpoints,
                 most_lines=None if show_all else MOST_LINES,
                 name_width=out.width * 2 // 5 if out.is_terminal else UNCUT,
             )
@@ -162,7 +168,7 @@ def _show_run(
     if as_json:
         record = {
             "run": shown_run(look.masker, look.run, look.counts),
-            "steps": [step_record(step) for step in look.steps],
+            "steps": [step_record(step) | {"checkpoints": look.checkpoints.get(step.step, 0)} for step in look.steps],
             "events": [event_record(event) for event in events],
         }
         print_json(record | ({"attempts": [attempt_record(each) for each in attempts]} if with_attempts else {}))

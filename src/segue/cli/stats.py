@@ -73,11 +73,12 @@ def command(
 
 
 def sparkline(numbers: Sequence[float]) -> str:
-    """The numbers as a row of bars, of which the highest is the largest number."""
+    """The numbers as a row of bars: the highest is the largest number, and only 0 has the lowest."""
     most = max(numbers, default=0)
     if most <= 0:
         return LEVELS[0] * len(numbers)
-    return "".join(LEVELS[min(int(number / most * len(LEVELS)), len(LEVELS) - 1)] for number in numbers)
+    last = len(LEVELS) - 1
+    return "".join(LEVELS[max(min(int(number / most * len(LEVELS)), last), 1) if number else 0] for number in numbers)
 
 
 def _row(series: Series, nameless: str) -> list[str | Text]:

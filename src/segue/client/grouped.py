@@ -6,11 +6,12 @@ from segue.client.given import guarded
 from segue.engine.engine import Engine
 from segue.engine.views.groups import StepGroups, groups_of_run, members_of_group
 from segue.engine.views.look import StepInfo, run_info
+from segue.engine.views.waiting import MessageInfo, list_messages
 
 
 @guarded
 class Grouped:
-    """The steps of a run in groups, for runs with many steps."""
+    """The steps of a run in groups, for runs with many steps; and its messages."""
 
     id: str
     _engine: Engine
@@ -39,3 +40,9 @@ class Grouped:
         with self._engine.reading() as tx:
             run_info(tx, self.id)
             return members_of_group(tx, self.id, first, status=status, after=after, limit=limit)
+
+    def messages(self, *, after: int = -1, limit: int = 50) -> list[MessageInfo]:
+        """The messages that were sent to it, in the order of sending, from the position after `after`."""
+        with self._engine.reading() as tx:
+            run_info(tx, self.id)
+            return list_messages(tx, self.id, after=after, limit=limit)

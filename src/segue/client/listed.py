@@ -64,6 +64,7 @@ class ListedRun(RunInfo, frozen=True, dict=True):
     explain = by_run(Run.explain)
     groups = by_run(Run.groups)
     members = by_run(Run.members)
+    messages = by_run(Run.messages)
 
 
 def listed(engine: Engine, info: RunInfo) -> ListedRun:

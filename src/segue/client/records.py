@@ -6,9 +6,11 @@ The namespace is left out. It is added where several are shown.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from segue.authoring.webhook import place_of
 from segue.engine.limiting.limits import LimitInfo, ShareInfo
@@ -30,6 +32,8 @@ from segue.plan import codec
 from segue.scheduler.looking import ScheduleInfo, TickInfo
 from segue.timetable.zones import zone_named
 
+T = TypeVar("T")
+
 RENAMED: dict[type, dict[str, str]] = {
     EventInfo: {"run_id": "run"},
     Rule: {"max_age": "max_age_seconds"},
@@ -45,6 +49,24 @@ def record(value: Jsonable) -> dict[str, Any]:
     """Any view of the database as a JSON object, without its namespace."""
     known = _OTHERWISE.get(type(value))
     return _record(value) if known is None else known(value)
+
+
+def from_record(kind: type[T], shown: Mapping[str, Any]) -> T:
+    """The view of which this is the JSON object; what has been added to it is left out."""
+    names = {shown: name for name, shown in RENAMED.get(kind, {}).items()}
+    fields = {names.get(name, name): value for name, value in shown.items()}
+    if kind is ScheduleInfo and fields["last"] is not None:
+        fields["last"] = from_record(TickInfo, fields["last"])
+    if kind is StepInfo:
+        policy = fields["policy"]
+        fields |= {"scope": -1 if fields["scope"] is None else fields["scope"], "policy": _text(policy)}
+    if kind is SubscriptionInfo:
+        fields |= {"tasks": [], "target": fields["to"]}
+    return msgspec.convert(fields, kind, strict=False)
+
+
+def _text(value: Any) -> str | None:
+    return None if not value else msgspec.json.encode(value).decode()
 
 
 def run_record(run: RunInfo, counts: dict[StepStatus, int] | None = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from segue.engine.rows import policy_or_none
 from segue.engine.sending import Sent
 from segue.engine.stored import arguments_of, object_of
 from segue.engine.subscriptions import SubscriptionInfo
-from segue.engine.views.checkpoints import CheckpointInfo
+from segue.engine.views.checkpoints import CheckpointInfo, count_checkpoints
 from segue.engine.views.definitions import DefinitionInfo
 from segue.engine.views.failures import ErrorGroup, ErrorGroups, ErrorKind, FailedAttempt
 from segue.engine.views.groups import StepGroup, StepGroups
@@ -36,7 +36,7 @@ from segue.engine.views.queues import QueueInfo, WorkflowInfo
 from segue.engine.views.reason import Reason
 from segue.engine.views.select import MOST_LOOKED_AT
 from segue.engine.views.statistics import Series, Statistics
-from segue.engine.views.waiting import ALERTS, EventInfo, WaitInfo
+from segue.engine.views.waiting import ALERTS, EventInfo, MessageInfo, WaitInfo
 from segue.scheduler.leader import LeaderInfo, leader_info
 from segue.scheduler.looking import ScheduleInfo, TickInfo
 
@@ -60,6 +60,7 @@ __all__ = [
     "LimitInfo",
     "LimitKeyInfo",
     "ListedRun",
+    "MessageInfo",
     "OutputInfo",
     "Preview",
     "ProgressInfo",
@@ -84,6 +85,7 @@ __all__ = [
     "WorkerInfo",
     "WorkflowInfo",
     "arguments_of",
+    "count_checkpoints",
     "count_steps_of",
     "leader_info",
     "object_of",

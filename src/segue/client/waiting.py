@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import builtins
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from segue.authoring import encode
+from segue.client.following import EventFollower
 from segue.client.given import checked, guarded
+from segue.client.progress import DATABASE_AWAY_SECONDS, pause_of
 from segue.engine.engine import Engine
+from segue.engine.patience import Patience
 from segue.engine.sending import Sent, send_message
 from segue.engine.views import waiting
 from segue.engine.views.waiting import EventInfo, WaitInfo
@@ -90,6 +96,21 @@ class Approvals:
             of = None if workflow is None else self._engine.stored(workflow)
             return waiting.list_waits(tx, workflow=of, name=name, limit=limit, prefix=self._engine.prefix)
 
+    def page(
+        self, *, after: WaitInfo | None = None, workflow: str | None = None, name: str | None = None, limit: int = 50
+    ) -> builtins.list[WaitInfo]:  # fmt: skip
+        """A page of them, those of the oldest runs first. For the next page give the last one as `after`.
+
+        Example::
+
+            page = segue.approvals.page()
+            more = segue.approvals.page(after=page[-1])
+        """
+        with self._engine.reading() as tx:
+            of = None if workflow is None else self._engine.stored(workflow)
+            place = None if after is None else (after.run_id, after.step)
+            return waiting.waits_after(tx, after=place, workflow=of, name=name, limit=limit, prefix=self._engine.prefix)
+
 
 @guarded
 class Events:
@@ -115,3 +136,34 @@ class Events:
             return waiting.list_events(
                 tx, run_id=run_id, kinds=wanted, actor=actor, before=before, limit=limit, prefix=self._engine.prefix
             )  # fmt: skip
+
+    def follow(
+        self, run_id: str | None = None, *, kinds: Iterable[str] = (), after: str | None = None,
+        every: float | None = None,
+    ) -> Iterator[EventInfo]:  # fmt: skip
+        """Each event that is recorded from now on, the oldest first; it ends only when you leave the loop.
+
+        With `after`, the id of an event, it begins with those that followed it, so a program that remembers the last id
+        can go on where it ended. `run_id` and `kinds` are those of `list`. It reads every half second, or at intervals
+        of `every` seconds. A database that does not answer is waited for, half a minute at most.
+
+        Example::
+
+            for event in segue.events.follow(kinds=["*.late_*"], after=last_id):
+                tell(event)
+        """
+        pause = pause_of(every)
+        follower = self._follower(run_id, kinds, after)
+        return self._following(follower, follower.look(), pause)
+
+    def _following(self, follower: EventFollower, found: Sequence[EventInfo], pause: float) -> Iterator[EventInfo]:
+        patience = Patience(DATABASE_AWAY_SECONDS)
+        while True:
+            yield from found
+            time.sleep(pause)
+            found = patience.ask(follower.look, otherwise=[])
+
+    def _follower(self, run_id: str | None, kinds: Iterable[str], after: str | None) -> EventFollower:
+        wanted = tuple(kinds)
+        expand(wanted)  # raises for a kind that does not exist, before the first look
+        return EventFollower(partial(self.list, run_id, kinds=wanted), after=after)

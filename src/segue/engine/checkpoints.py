@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from segue.engine.act import Act
 from segue.engine.locking import lock_run
 from segue.engine.payload_uses import uses_of, write_uses
@@ -27,6 +29,8 @@ from segue.engine.stored import known_moment, moment_of
 from segue.model import Attempt
 from segue.plan.frames import OPENING
 from segue.store.protocol import Later, Row, Store, Transaction
+
+_encode = msgspec.json.Encoder().encode
 
 MOST_CHECKPOINTS = 10_000
 """So many records a step may have: each attempt reads them all."""
@@ -222,6 +226,9 @@ def suspend(act: Act, attempt: Attempt) -> bool:
         "suspend_step", run_id=run_id, step=step, attempt=number, gate=None if is_ready else "timer",
         ready_at=ready_at, event=event,
     )  # fmt: skip
+    if act.journal is not None:
+        detail = {"until": None if ready_at == NO_END else ready_at, "waits_for": event}
+        act.journal.note("step.suspended", run_id, step, number, detail=_encode(detail).decode())
     return is_ready
 
 

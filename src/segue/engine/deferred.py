@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from segue.engine.act import Act
+from segue.engine.acting import present_actor
 from segue.engine.debounce import Keep
 from segue.engine.start import NewRun, insert_run
 from segue.plan.graph import Plan, RunTerms
@@ -35,7 +36,7 @@ def defer_start(act: Act, start: DeferredStart) -> str:
     """Insert the run of a start. Returns its id; that of an older run if it has the key."""
     shown = msgspec.structs.replace(start.terms, arguments=start.arguments)
     plan = with_terms(Plan(name=start.workflow, nodes=(), result=None), shown)
-    id_ = insert_run(act, NewRun(start.id, plan, start.key, start.reuses_key))
+    id_ = insert_run(act, NewRun(start.id, plan, start.key, start.reuses_key, present_actor()))
     if id_ != start.id:
         return id_
     act.tx.all(

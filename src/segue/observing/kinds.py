@@ -15,7 +15,8 @@ from segue.errors import ConfigError
 Kind = Literal[
     "run.started", "run.succeeded", "run.failed", "run.cancelled", "run.cancel_requested", "run.paused", "run.resumed",
     "run.retried", "run.forked", "run.sent", "run.late_start", "run.late_end", "run.deadline",
-    "step.started", "step.succeeded", "step.failed", "step.retrying", "step.skipped", "step.cancelled",
+    "step.started", "step.succeeded", "step.failed", "step.retrying", "step.suspended", "step.skipped",
+    "step.cancelled",
     "step.skipped_by_hand", "step.marked", "step.edited", "step.late_start", "step.late_end", "step.schedule_to_start",
     "schedule.stuck", "schedule.created", "schedule.updated", "schedule.activated", "schedule.deactivated",
     "schedule.removed", "schedule.run", "schedule.backfilled", "limit.set", "limit.removed", "queue.weighted",
@@ -49,6 +50,7 @@ KINDS: dict[Kind, str] = {
     "step.succeeded": "it ended",
     "step.failed": "it ended: no try is left",
     "step.retrying": "an attempt failed or was lost, and another one will follow",
+    "step.suspended": "its task sleeps or waits inside, and holds no worker meanwhile",
     "step.skipped": "it ended without having run, or its task raised `Skip`",
     "step.cancelled": "it ended with its run",
     "step.skipped_by_hand": "it was skipped by hand",

@@ -11,7 +11,7 @@ from segue.model import StepStatus
 
 
 def output_now(segue: Segue, run: Run, step: StepInfo) -> OutputInfo | None:
-    """What the attempt that runs now has printed; None if none runs. Its worker writes it while somebody looks."""
+    """What the attempt that runs now has printed; None if none runs. Its worker writes it while it is watched."""
     if step.status not in (StepStatus.RUNNING, StepStatus.SENT):
         return None
     if step.executor is not None or step.status is StepStatus.SENT:

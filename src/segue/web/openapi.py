@@ -33,7 +33,10 @@ PROBLEM: Schema = {
     "description": "What went wrong (RFC 9457). `code` is the name of the error's class.",
     "properties": {
         "type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "code": TEXT,
-        "problems": {"type": "array", "items": TEXT},
+        "problems": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"node": TEXT, "what": TEXT, "remedy": TEXT}},
+        },
     },
     "required": ["type", "title", "status", "detail", "code"],
 }  # fmt: skip
@@ -78,7 +81,7 @@ def document() -> Schema:
     for name in queries:  # they are written out as parameters
         if REF.format(name=name).encode() not in used:
             del components[name]
-    return {
+    made = {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": ABOUT, "license": {"name": "Apache-2.0"}},
         "paths": paths,
@@ -91,6 +94,8 @@ def document() -> Schema:
         },
         "tags": [{"name": name} for name in sorted({tag_of(each) for each in OPERATIONS.values()})],
     }
+    plain: Schema = msgspec.json.decode(msgspec.json.encode(made))
+    return plain
 
 
 def tag_of(operation: Operation) -> str:
@@ -158,7 +163,12 @@ def _named(schema: Schema) -> Schema:
     names = _RENAMED.get(schema.get("title", ""))
     if names is None:
         return schema
-    told = {names.get(name, name): each for name, each in schema["properties"].items() if name != "namespace"}
+    others = _SHOWN_AS[schema["title"]]
+    told = {
+        names.get(name, name): msgspec.json.schema(others[name], ref_template=REF) if name in others else each
+        for name, each in schema["properties"].items()
+        if name != "namespace"
+    }
     required = [names.get(name, name) for name in schema.get("required", []) if name != "namespace"]
     return schema | {"properties": told, "required": required}
 
@@ -176,8 +186,6 @@ def _as_shown(components: dict[str, Schema]) -> None:
         "properties": schedule["properties"] | {"next": coming, "ticks": ticks},
         "required": [*schedule["required"], "next", "ticks"],
     }
-    step = components["StepInfo"]["properties"]
-    step |= {"scope": {"anyOf": [{"type": "integer"}, {"type": "null"}]}, "policy": {"type": "object"}}
     subscription = components["SubscriptionInfo"]
     kept = {
         name: subscription["properties"][name] for name in ("name", "events", "workflow", "is_active", "created_at")
@@ -189,4 +197,5 @@ def _jsonables(kind: Any = Jsonable) -> list[type]:
     return [each for child in kind.__subclasses__() for each in (child, *_jsonables(child))]
 
 
+_SHOWN_AS: dict[str, dict[str, Any]] = {kind.__name__: getattr(kind, "shown_as", {}) for kind in _jsonables()}
 _RENAMED = {kind.__name__: RENAMED.get(kind, {}) for kind in _jsonables()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from segue.errors import (
     ConfigError,
     DefinitionError,
@@ -18,12 +20,14 @@ from segue.errors import (
     RunNotFoundError,
     RunStateError,
     ScheduleNotFoundError,
+    SegueError,
     SerializationError,
     StepNotFoundError,
     StoreConflictError,
     StoreError,
     SubscriptionNotFoundError,
     UnknownTaskError,
+    WaitTimeoutError,
 )
 
 DOCUMENTED = "https://segue.readthedocs.io/errors/"
@@ -72,7 +76,9 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (FingerprintNotFoundError, 404),
     (PushNotFoundError, 404),
     (UnknownTaskError, 404),
+    (FingerprintNotFoundError, 404),
     (PayloadMissingError, 404),
+    (PayloadUnavailableError, 503),
     (RunStateError, 409),
     (NotFinishedError, 409),
     (RunFailedError, 409),
@@ -83,7 +89,8 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (SerializationError, 422),
     (ConfigError, 400),
     (StoreError, 503),
-    (PayloadUnavailableError, 503),
+    (WaitTimeoutError, 503),
+    (SegueError, 500),  # its sentence is ours, and may be shown
 )
 
 
@@ -95,6 +102,6 @@ def problem_of(error: Exception) -> ProblemError | None:
         if isinstance(error, kind):
             others: dict[str, Any] = {}
             if isinstance(error, PlanError):
-                others["problems"] = [str(problem) for problem in error.problems]
+                others["problems"] = [msgspec.structs.asdict(problem) for problem in error.problems]
             return ProblemError(status, type(error).__name__, str(error), **others)
     return None

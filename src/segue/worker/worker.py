@@ -34,6 +34,7 @@ from segue.worker.aside import Aside
 from segue.worker.attention import Attention
 from segue.worker.caretaker import Caretaker
 from segue.worker.idling import Idling, complaints
+from segue.worker.intake import Intake
 from segue.worker.keeper import LeaseKeeper
 from segue.worker.options import WorkerOptions
 from segue.worker.pool import News, Pool
@@ -46,15 +47,12 @@ PASSING_TURNS = 2
 BROKEN_COLLECTS = 100
 """The pool may raise this often in a row when it is asked for news; then the worker ends with the error."""
 
-IDLE_POOL_SECONDS = 300.0
-"""An empty pool may refuse jobs for this long; then the worker ends with an error."""
 
 GATHER_SECONDS, FEWEST_WAITING = 0.001, 8
 """So long outcomes gather while so many jobs for each child wait for their turn."""
 
 LONGEST_CLAIM_WAIT_SECONDS = 5.0
-DRAIN_SECONDS = 1.0
-LEAVE_SECONDS = 3.0
+DRAIN_SECONDS, LEAVE_SECONDS = 1.0, 3.0
 LOCK_SECONDS = 5.0
 """The longest that a turn waits for SQLite's write lock before the worker attends to its attempts again: one of them, a
 transactional task, may hold the lock, and may have to be ended."""
@@ -86,9 +84,12 @@ class Worker:
         self._idling = Idling(options.max_idle_seconds, time.monotonic)
         self._pace = Pace(time.monotonic, lease_seconds=options.lease_seconds)
         self.vitals = Pulse(
-            "the worker", stale_seconds=options.lease_seconds, others=lambda: complaints(self._caretaker, self._took_at)
+            "the worker",
+            stale_seconds=options.lease_seconds,
+            others=lambda: complaints(self._caretaker, self._intake.took_at),
         )
         self._attempts = AttemptLog()
+        self._intake = Intake(pool)
         self._attention = Attention(pool, time.monotonic)
         self._outcomes: list[Outcome] = []
         self._recorded: list[Outcome] = []
@@ -99,7 +100,6 @@ class Worker:
         self._sifting = Sifting(engine, self._aside, self._once)
         self._stopped_turns = 0  # turns in a row that the database could not do
         self._broken_collects = 0
-        self._took_at = time.monotonic()  # when the pool last had room, or had attempts
         self._drain_at = 0.0
         self._claim_at = 0.0  # no claims before this time, because they fail
         self._claim_wait_seconds = 0.0
@@ -161,7 +161,7 @@ class Worker:
         caretaker = self._caretaker
         while not self._is_to_leave():
             self.vitals.came_round()
-            want = 0 if caretaker.is_stopping else self._capacity()
+            want = 0 if caretaker.is_stopping else self._intake.room(from_=self._claim_at)
             if self._pace.is_turn_due(outcomes=self._has_outcomes(), progress=bool(self._progress), want=want):
                 if self._outcomes and not caretaker.is_stopping:
                     want = self._gather(want)
@@ -181,7 +181,7 @@ class Worker:
             return want
         time.sleep(GATHER_SECONDS)
         self._hear(self._collect(0.0, ()))
-        return self._capacity()
+        return self._intake.room(from_=self._claim_at)
 
     def _is_to_leave(self) -> bool:
         is_busy = bool(self._pool.in_flight or self._outcomes or self._aside or self._unsure)
@@ -195,19 +195,6 @@ class Worker:
     def _has_outcomes(self) -> bool:
         """Whether there are outcomes to report now."""
         return bool(self._outcomes) or (bool(self._aside) and self._aside.wait_seconds == 0.0)
-
-    def _capacity(self) -> int:
-        """How many steps the pool would take. Raises WorkerError if it will never take any."""
-        capacity, now = self._pool.capacity, time.monotonic()
-        if capacity or self._pool.in_flight:
-            self._took_at = now
-        elif now - self._took_at > IDLE_POOL_SECONDS:
-            raise WorkerError(
-                f"The pool has taken nothing for {IDLE_POOL_SECONDS:.0f} s though nothing runs in it: its processes "
-                "cannot be started, or are stopped. Check the log above and the limits of this machine "
-                "(ulimit -u, pids.max), and start the worker again."
-            )
-        return capacity if now >= self._claim_at else 0
 
     def _wait(self, want: int) -> None:
         timeout = self._pace.wait_seconds(want=want, has_outcomes=self._has_outcomes())

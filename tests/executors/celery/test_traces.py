@@ -38,3 +38,12 @@ def test_each_attempt_has_its_span_in_the_trace_of_its_run(
     assert {span["attributes"]["segue.run.id"] for span in mine} == {good.id}
     [failed] = [span for span in spans if span["attributes"]["segue.run.id"] == bad.id]
     assert (failed["status"]["status_code"], failed["attributes"]["error.type"]) == ("ERROR", "ValueError")
+
+
+def test_a_retry_is_known_although_instrumentation_nests_the_headers(
+    request: pytest.FixtureRequest, redis_url: str, tmp_path: Path
+) -> None:
+    with a_database("sqlite", request, tmp_path) as url, a_project(redis_url, url, tmp_path) as project:
+        flaky = project.sig("flaky", 1, 1).set(headers={"headers": {"sentry-trace": "1"}})
+        run = project.ended(project.segue.start(chain(flaky)))
+        assert (run.status, run.result()) == ("succeeded", [1, 1])

@@ -63,7 +63,7 @@ def test_a_project_from_migrate_to_worker(site: Site) -> None:
 def test_the_tests_of_the_project_pass(site: Site) -> None:
     shutil.copy(Path(__file__).with_name("hard_tests.py"), site.folder / "orders" / "test_hard.py")
     said = site.manage("test", "--noinput", "--parallel", "2")
-    assert "Ran 24 tests" in said
+    assert "Ran 25 tests" in said
     assert "OK" in said
 
 
@@ -85,6 +85,13 @@ def test_checks_name_what_is_wrong(tmp_path: Path) -> None:
     assert "No module named 'no_such_module'" in site.manage("segue", "worker", "--burst", code=2)
     site.add("shop/settings.py", "SEGUE = {'TASK_MODULE': []}\nDATABASES['default'].update(NAME=':memory:')\n")
     assert "Did you mean 'TASK_MODULES'?" in site.manage("check", code=1)
+    site.add("shop/settings.py", "SEGUE = {'QUEUES': 'mail'}\n")
+    assert "is not a list of queues" in site.manage("check", code=1)
+    site.add("shop/settings.py", "SEGUE = {'QUEUES': ['default', 'mail']}\n")
+    site.add("orders/tasks.py", "@task(queue='mial')\ndef welcome() -> None: ...\n")
+    said = site.manage("check")
+    assert "(segue.W002) orders.tasks.welcome is on the queue 'mial'" in said
+    assert "Did you mean 'mail'?" in said
     site.add("shop/settings.py", "SEGUE = {}\n")
     assert "in memory, where other processes" in site.manage("segue", "runs", code=2)
 

@@ -34,6 +34,11 @@ def flow(n: int) -> int:
     return add(n)
 
 
+@workflow
+def useless() -> None:
+    add.s(1)
+
+
 def plain(a: int) -> int:
     return a
 
@@ -106,6 +111,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "map without a list": (in_a_workflow(lambda: add.map()), "write add.map(items)"),
     "map of two lists": (lambda: add.map([1], [2]), "add.starmap(zip(...))"),
     "signature without effect": (in_a_workflow(lambda: add.s(1) and None), "add.s(...) only describes one"),
+    "sub-workflow without effect": (in_a_workflow(lambda: useless() or add(1)), "the workflow useless adds no step"),
     "checkpoint as a decorator": (lambda: checkpoint(plain), "checkpoint('plain', plain, ...)"),
     "checkpoint without a function": (lambda: checkpoint("load"), "checkpoint('load') was given no function"),
     "a run as a value": (in_a_workflow(lambda: RUN), "return run.id"),

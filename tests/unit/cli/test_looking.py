@@ -13,6 +13,7 @@ from rich.console import Console
 from segue import Segue
 from segue.cli.rendering import progress_text, shortened
 from segue.cli.runs import runs_table
+from segue.cli.stats import sparkline
 from segue.engine.identity import WorkerIdentity
 from segue.engine.statistics import put_statistics
 from segue.engine.views.look import ProgressInfo
@@ -213,6 +214,12 @@ def test_databases_are_not_shared(make_shell: Callable[[str], Shell], make_sqlit
     one, other = make_shell(make_sqlite_url()), make_shell(make_sqlite_url())
     run_id = one.start("census", "a")
     assert "No run has an id" in other("show", run_id, exit_code=1).stderr
+
+
+def test_a_row_of_bars() -> None:
+    assert sparkline([0, 1, 50, 87, 100]) == "▁▂▅▇█"
+    assert sparkline([0, 0]) == "▁▁"
+    assert sparkline([]) == ""
 
 
 def test_statistics_are_shown(shell: Shell) -> None:

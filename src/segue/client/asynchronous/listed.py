@@ -49,6 +49,7 @@ class AsyncListedRun(RunInfo, frozen=True, dict=True):
     explain = by_run(AsyncRun.explain)
     groups = by_run(AsyncRun.groups)
     members = by_run(AsyncRun.members)
+    messages = by_run(AsyncRun.messages)
 
 
 class AsyncRunPage(Jsonable, msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from uuid import UUID
 
@@ -14,11 +15,14 @@ from segue.client.executors import Executors
 from segue.client.failures import Failures
 from segue.client.limits import Limits
 from segue.client.payloads import StoredPayloads
+from segue.client.progress import DATABASE_AWAY_SECONDS, pause_of
 from segue.client.retention import Retention
 from segue.client.schedules import Schedules
 from segue.client.selection import Selection
 from segue.client.subscriptions import Subscriptions
 from segue.client.waiting import Approvals, Events
+from segue.engine.patience import Patience
+from segue.engine.views.waiting import EventInfo
 from segue.model import RunStatus
 
 
@@ -80,10 +84,31 @@ class AsyncApprovals(Awaiting[Approvals]):
     """`Approvals`, to be awaited."""
 
     list = awaited(Approvals.list)
+    page = awaited(Approvals.page)
 
 
 class AsyncEvents(Awaiting[Events]):
     """`Events`, to be awaited."""
+
+    async def follow(
+        self, run_id: str | None = None, *, kinds: Iterable[str] = (), after: str | None = None,
+        every: float | None = None,
+    ) -> AsyncIterator[EventInfo]:  # fmt: skip
+        """Each event that is recorded from the beginning of the loop on, as `Events.follow` gives them.
+
+        Example::
+
+            async for event in segue.events.follow(kinds=["*.late_*"]):
+                await tell(event)
+        """
+        pause, patience = pause_of(every), Patience(DATABASE_AWAY_SECONDS)
+        follower = self._original._follower(run_id, kinds, after)
+        found = await self._threads.run(follower.look)
+        while True:
+            for event in found:
+                yield event
+            await asyncio.sleep(pause)
+            found = await self._threads.run(lambda: patience.ask(follower.look, otherwise=[]))
 
     list = awaited(Events.list)
 

@@ -137,4 +137,5 @@ class AsyncRun(Awaiting[Run[R]], Generic[R]):
     explain = awaited(Run.explain)
     groups = awaited(Run.groups)
     members = awaited(Run.members)
+    messages = awaited(Run.messages)
     step = at_once(AsyncStep)(Run.step)

@@ -33,6 +33,7 @@ class SegueConfig(AppConfig):
             import_module("django.tasks.checks")  # its OPTIONS are checked before a module with tasks is imported
         checks.register(ours.check_settings, "segue")
         checks.register(ours.check_tasks, "segue")
+        checks.register(ours.check_queues, "segue")
         checks.register(ours.check_tables, checks.Tags.database)
 
 

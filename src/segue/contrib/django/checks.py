@@ -2,6 +2,7 @@
 
 segue.E001  the settings, or the database that they name, make no sense for Segue
 segue.E002  a module with tasks cannot be imported
+segue.W002  a task or workflow is on a queue that `SEGUE["QUEUES"]` lacks, so no worker would run it
 segue.W001  Segue's tables are missing or older than this version (only with `check --database`)
 """
 
@@ -10,11 +11,14 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from django.core.checks import Error, Warning
 
+from segue.authoring import Task
+from segue.authoring.describing.describe import user_work
 from segue.contrib.django.addresses import dialect_of, is_in_memory, url_of
 from segue.contrib.django.discovery import task_modules
 from segue.contrib.django.project import DjangoSegue
@@ -54,6 +58,25 @@ def check_tasks(**_: Any) -> list[Error]:
                     id="segue.E002",
                 )
             )  # fmt: skip
+    return found
+
+
+def check_queues(**_: Any) -> list[Warning]:
+    """The queues of tasks and workflows, if the settings say which there are."""
+    try:
+        queues = project_settings().queues
+    except ConfigError:
+        return []  # `check_settings` says so
+    if queues is None:
+        return []
+    found = []
+    for work in user_work():
+        queue = work.placement.queue if isinstance(work, Task) else work.queue
+        if queue is not None and queue not in queues:
+            near = get_close_matches(queue, queues, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(queues)}."
+            what = f"{work.name} is on the queue {queue!r}, which SEGUE['QUEUES'] does not have."
+            found.append(Warning(what, hint=hint, id="segue.W002"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Segue's runs as Django sees them, for the admin: an unmanaged model that only reads.
+"""Segue's runs and steps as Django sees them, for the admin: unmanaged models that only read.
 
 Segue makes and changes its tables itself. A project that wants to know about runs uses `segue`, not this.
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import models
 
-from segue.model import RunStatus
+from segue.model import RunStatus, StepStatus
 from segue.plan.namespaces import bare
 
 
@@ -23,7 +23,7 @@ class IdField(models.CharField):
 
 
 class Run(models.Model):
-    """One run. Its steps have two columns as their key, and are shown with it."""
+    """One run."""
 
     id = IdField(primary_key=True, max_length=36)
     workflow = models.TextField()
@@ -47,3 +47,29 @@ class Run(models.Model):
     def name(self) -> str:
         """The workflow, without its namespace."""
         return bare(str(self.workflow))
+
+
+class Step(models.Model):
+    """One step, to be listed. The key of the table has two columns, so only its run can be looked up."""
+
+    run = models.OneToOneField(
+        Run, primary_key=True, on_delete=models.DO_NOTHING, db_column="run_id", db_constraint=False, related_name="+"
+    )
+    number = models.IntegerField(db_column="step")
+    name = models.TextField()
+    task = models.TextField(null=True)
+    status = models.TextField(choices=[(str(status), str(status)) for status in StepStatus])
+    queue = models.TextField()
+    attempt = models.IntegerField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    error = models.TextField(null=True)  # JSON
+
+    class Meta:
+        managed = False
+        db_table = "segue_steps"
+        default_permissions = ("view",)
+        ordering = ("-run", "-number")
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.run_id}"

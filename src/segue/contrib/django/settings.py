@@ -19,6 +19,7 @@ class ProjectSettings:
     database: str = "default"  # an alias of DATABASES
     namespace: str | None = None  # SEGUE_NAMESPACE when left out
     task_modules: tuple[str, ...] = ("tasks",)  # imported from every installed app that has them
+    queues: tuple[str, ...] | None = None  # those that workers serve; None: any name is as good
     payloads: str | None = None  # a payload store, as in SEGUE_PAYLOADS
     payload_threshold: int | None = None
     migrate: bool = True  # whether `manage.py migrate` makes and updates Segue's tables
@@ -47,6 +48,8 @@ def project_settings() -> ProjectSettings:
     found = {known[name]: value for name, value in given.items()}
     if "task_modules" in found:
         found["task_modules"] = _names(found["task_modules"])
+    if found.get("queues") is not None:
+        found["queues"] = _queues(found["queues"])
     for name, kind, what in _KINDS:
         if name in found and not isinstance(found[name], kind):
             raise ConfigError(f"SEGUE[{name.upper()!r}] = {shown(found[name])} in the settings is not {what}.")
@@ -59,4 +62,13 @@ def _names(value: object) -> tuple[str, ...]:
     raise ConfigError(
         f"SEGUE['TASK_MODULES'] = {shown(value)} in the settings is not a list of module names. "
         'Write ["tasks", "workflows"]: each is looked for in every installed app.'
+    )
+
+
+def _queues(value: object) -> tuple[str, ...]:
+    if isinstance(value, (list, tuple)) and all(isinstance(name, str) and name for name in value):
+        return tuple(value)
+    raise ConfigError(
+        f"SEGUE['QUEUES'] = {shown(value)} in the settings is not a list of queues. "
+        'Write ["default", "mail"]: the queues that your workers serve.'
     )

@@ -34,3 +34,8 @@ def list_checkpoints(tx: Transaction, run_id: str, step: int) -> list[Checkpoint
         )
         for each in checkpoints_of(tx, run_id, step)
     ]  # fmt: skip
+
+
+def count_checkpoints(tx: Transaction, run_id: str) -> dict[int, int]:
+    """How much the tasks of a run have recorded inside their steps: the steps that have records, and their number."""
+    return {step: int(count) for step, count in tx.all("count_checkpoints", run_id=run_id)}

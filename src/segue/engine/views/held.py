@@ -94,7 +94,7 @@ def limit_holders(tx: Transaction, name: str, namespace: str) -> LimitHolders:
     rows = tx.all("held_longest", limit=LOOKED_AT)
     steps = []
     for row in rows:
-        _, _, _, _, task, queue, _, _, _, _, _, lane = row
+        _, _, _, _, task, queue, _, _, _, _, _, lane, *_ = row
         if any(use.limit == full for use in uses_or_none(queue, task, lane, binding)):
             steps.append(_held(tx, row))
     keys = [LimitKeyInfo(key, used.get(key, 0), waits.get(key, 0)) for key in used.keys() | waits.keys()]

@@ -10,7 +10,7 @@ import msgspec
 
 from segue.engine.audit import without_namespaces
 from segue.engine.stored import known_moment, moment_of, object_of
-from segue.engine.views.select import LAST_ID
+from segue.engine.views.select import FIRST_ID, LAST_ID
 from segue.jsonable import Jsonable
 from segue.plan.namespaces import bare, namespace_of
 from segue.store.protocol import Transaction
@@ -59,6 +59,39 @@ class EventInfo(Jsonable, msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
+class MessageInfo(Jsonable, msgspec.Struct, frozen=True):
+    """A message that was sent to a run. Times are aware UTC."""
+
+    position: int  # in the order of sending, from 0
+    name: str
+    key: str
+    value: str  # JSON, or where it lies in the payload store
+    sent_at: datetime
+    taken_by: int | None  # the step that took it
+
+
+def list_messages(tx: Transaction, run_id: str, *, after: int = -1, limit: int = 50) -> list[MessageInfo]:
+    """The messages that were sent to a run, in the order of sending, from the one after `after`."""
+    return [
+        MessageInfo(position, name, key, value, known_moment(tx, sent_at), taken_by)
+        for position, name, key, value, sent_at, taken_by in tx.all(
+            "messages_of_run", run_id=run_id, after=after, limit=limit
+        )
+    ]
+
+
+def waits_after(
+    tx: Transaction, *, after: tuple[str, int] | None = None, workflow: str | None = None, name: str | None = None,
+    limit: int = 50, prefix: str | None = None,
+) -> list[WaitInfo]:  # fmt: skip
+    """The steps that wait for a message, in the order of their runs and numbers, after a (run, step)."""
+    run_id, step = after or (FIRST_ID, -1)
+    asked: dict[str, Any] = {"after_run": run_id, "after_step": step, "workflow": workflow, "name": name}
+    pages = [tx.later(page, **asked, limit=limit, prefix=prefix) for page in ("waits_after", "suspended_waits_after")]
+    found = [_wait(tx, *row) for page in pages for row in page.rows()]
+    return sorted(found, key=lambda wait: (wait.run_id, wait.step))[:limit]
+
+
 def list_waits(
     tx: Transaction,
     *,
@@ -70,12 +103,9 @@ def list_waits(
     """The steps that wait for a message, also inside their tasks, those of the oldest runs first."""
     asked: dict[str, Any] = {"workflow": workflow, "name": name, "limit": limit, "prefix": prefix}
     found = [
-        WaitInfo(
-            str(run_id), bare(run_workflow), key, step, step_name, event, known_moment(tx, since), moment_of(tx, until),
-            namespace_of(run_workflow),
-        )
+        _wait(tx, *row)
         for statement in ("list_waits", "list_suspended_waits")
-        for run_id, run_workflow, key, step, step_name, event, since, until in tx.all(statement, **asked)
+        for row in tx.all(statement, **asked)
     ]  # fmt: skip
     return sorted(found, key=lambda wait: (wait.run_id, wait.name, wait.since, wait.step))[:limit]
 
@@ -99,6 +129,14 @@ def list_events(
         found = [_event(tx, row) for page in pages for row in page.rows()]
         return sorted(found, key=lambda event: event.id, reverse=True)[:limit]
     return [_event(tx, row) for row in tx.all("list_events", **asked)]
+
+
+def _wait(tx: Transaction, *row: Any) -> WaitInfo:
+    run_id, workflow, key, step, step_name, event, since, until = row
+    return WaitInfo(
+        str(run_id), bare(workflow), key, step, step_name, event, known_moment(tx, since), moment_of(tx, until),
+        namespace_of(workflow),
+    )  # fmt: skip
 
 
 def _event(tx: Transaction, row: Any) -> EventInfo:

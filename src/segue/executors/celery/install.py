@@ -167,7 +167,8 @@ def _take_sending(app: Celery, door: Door) -> None:
         attempt = current_attempt()
         if attempt is not None and options.get("task_id") == attempt.task_id and options.get("retries"):
             header = header_of({"headers": options.get("headers")})
-            if header is not None and header.attempt == attempt.header.attempt:
+            # Instrumentation of Celery may nest headers, so that those of the message are not in the request.
+            if header is None or header.attempt == attempt.header.attempt:
                 try:
                     encode_arguments(tuple(args or ()), kwargs or {}, "an argument of the retry")
                 except SerializationError as error:

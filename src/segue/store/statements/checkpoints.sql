@@ -12,6 +12,9 @@ SELECT mine.run_id, mine.step, CAST(:ordinal AS integer), :kind, :name, :fingerp
     {bound_started_at}, {bound_due_at}, {bound_finished_at}
 FROM ({own_step}) mine WHERE true ON CONFLICT (run_id, step, ordinal) DO NOTHING RETURNING ordinal;
 
+-- name: count_checkpoints
+SELECT step, count(*) FROM segue_checkpoints WHERE run_id = :run_id GROUP BY step;
+
 -- name: end_checkpoint
 -- A wait ends: with a message or a default, or, without a value, because its time is over.
 UPDATE segue_checkpoints SET value = CAST(:value AS text), finished_at = :now

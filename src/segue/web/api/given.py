@@ -41,12 +41,12 @@ class Filters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw
     older_than: Seconds | None = None  # created longer ago than these seconds
     newer_than: Seconds | None = None
     since: datetime | None = None  # created at or after this time; times without a zone are in UTC
-    until: datetime | None = None
-    failed_since: datetime | None = None  # failed at or after this time
+    until: datetime | None = None  # created before this time
+    failed_since: datetime | None = None
     failed_until: datetime | None = None
     forked_from: Text | None = None  # the id of a run
     id_prefix: Text | None = None
-    arg: list[Text] = []  # PATH=VALUE of an argument
+    arg: list[Text] = []  # PATH=VALUE, as "customer.id=42", or "0=north" for the first positional argument
 
     def chosen(self) -> RunFilters:
         """The filters as `Segue.select` takes them."""
@@ -61,9 +61,9 @@ class Filters(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw
             told["metadata"] = dict(map(pair, self.meta))
         if self.arg:
             told["arguments"] = dict(map(pair, self.arg))
-        for time in ("since", "until", "failed_since", "failed_until"):
-            if getattr(self, time) is not None:
-                told[time] = moment(getattr(self, time))
+        for name in ("since", "until", "failed_since", "failed_until"):
+            if getattr(self, name) is not None:
+                told[name] = moment(getattr(self, name))
         for age in ("older_than", "newer_than"):
             if getattr(self, age) is not None:
                 told[age] = timedelta(seconds=getattr(self, age))

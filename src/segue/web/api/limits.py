@@ -52,14 +52,14 @@ def list_limits(call: Call) -> Limits:
 @operation("PUT", "/limits/{name:name}", Role.ADMIN)
 def set_limit(call: Call, name: str, body: Size) -> LimitInfo | None:
     """Set the size of a limit; it overrides the code. With 0 places nothing new starts."""
-    call.segue.limits.set(name, concurrency=body.concurrency, rate=body.rate, burst=body.burst)
+    call.segue.limits.set(name, concurrency=body.concurrency, rate=body.rate, burst=body.burst, reason=body.reason)
     return next((each for each in call.segue.limits.list() if each.name == name), None)
 
 
 @operation("DELETE", "/limits/{name:name}", Role.ADMIN, is_destructive=True)
 def remove_limit(call: Call, name: str, body: Why) -> Removed:
     """Remove a limit. The size in the code applies again when a worker or run that uses it starts."""
-    if not call.segue.limits.remove(name):
+    if not call.segue.limits.remove(name, reason=body.reason):
         raise ProblemError(404, "LimitNotFound", f"There is no limit {name!r}.")
     return Removed(name)
 
@@ -67,5 +67,5 @@ def remove_limit(call: Call, name: str, body: Why) -> Removed:
 @operation("PUT", "/queues/{queue:name}/weights/{key:name}", Role.ADMIN)
 def set_weight(call: Call, queue: str, key: str, body: Weight) -> Weighted:
     """Set the weight of a key (of `fair_by`) in a queue; other keys have weight 1."""
-    call.segue.limits.weight(key, body.weight, queue=queue)
+    call.segue.limits.weight(key, body.weight, queue=queue, reason=body.reason)
     return Weighted(queue, key, body.weight)

@@ -90,7 +90,8 @@ def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
         return operation.function(call, **arguments)
 
     if operation.changes:
-        return audited(operation, call, arguments, performed)
+        with call.segue.acting_as(call.actor):
+            return audited(operation.name, call, arguments, performed)
     with briefly(call.segue):
         return performed()
 

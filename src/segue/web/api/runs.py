@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import json
 
+from segue.authoring import encode
+from segue.client.masked_views import without_secrets
 from segue.client.records import reason_record
 from segue.client.starting import start_by_name
 from segue.client.views import Reason, RunInfo, RunProgress, Sent
-from segue.client.without_secrets import json_value
 from segue.errors import NotFinishedError
 from segue.jsonable import Jsonable
 from segue.model import RunStatus
@@ -24,7 +26,7 @@ from segue.web.roles import Role
 class RunsQuery(Filters, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Which runs, and which page of them."""
 
-    before: Text | None = None  # the id of a run: those that are older
+    before: Text | None = None  # the id of a run, or `next` of a page: what follows it
     limit: Limit = 50
 
 
@@ -33,6 +35,7 @@ class RunsPage(msgspec.Struct):
 
     items: list[RunInfo]
     next: str | None
+    looked_back_to: datetime | None = None  # the search stopped here, because it had looked at so many runs
 
 
 class NewRun(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -115,10 +118,12 @@ class RunResult(msgspec.Struct):
 
 @operation("GET", "/runs", Role.VIEWER)
 def list_runs(call: Call, query: RunsQuery) -> RunsPage:
-    """List runs, the newest first."""
-    found = call.segue.runs(before=query.before, limit=query.limit, **query.chosen())
-    runs = [masked_run(call, run) for run in found]
-    return RunsPage(runs, found[-1].id if len(found) == query.limit else None)
+    """List runs, the newest first; failed ones by the time of their failure.
+
+    It looks at 20,000 runs at most. A page may then have fewer items than `limit`: `next` continues the search.
+    """
+    found = call.segue.pages(cursor=query.before, limit=query.limit, **query.chosen())
+    return RunsPage([masked_run(call, run) for run in found.runs], found.next, found.looked_back_to)
 
 
 @operation("POST", "/runs", Role.OPERATOR, status=201)
@@ -189,8 +194,9 @@ def fork_run(call: Call, run_id: str, body: Fork) -> RunDetail:
     run = call.segue.get(run_id)
     if body.args is not None or body.kwargs:
         refuse_own(call, run.step(body.step).info().task)
+    key = body.key or (f"fork:{call.idempotency_key}" if call.idempotency_key else None)
     made = run.fork(
-        body.step, args=body.args, kwargs=body.kwargs, key=body.key or call.idempotency_key, tags=body.tags,
+        body.step, args=body.args, kwargs=body.kwargs, key=key, tags=body.tags,
         metadata=body.metadata, actor=call.actor, reason=body.reason,
     )  # fmt: skip
     return detail(call, made)
@@ -206,17 +212,18 @@ def send_message(call: Call, run_id: str, body: Message) -> Sent:
 def explain_run(call: Call, run_id: str, query: ExplainQuery) -> Explained:
     """Why a run, or a step of it, is in its state, and what would change that."""
     run = call.segue.get(run_id)
-    return Explained(run.id, run.status, run.explain(query.step))
+    return Explained(run.id, run.status, [without_secrets(each) for each in run.explain(query.step)])
 
 
 @operation("GET", "/runs/{run_id}/result", Role.VIEWER)
 def get_result(call: Call, run_id: str) -> RunResult:
-    """The result of a run that succeeded; a problem of status 409 for another."""
+    """The result of a run that succeeded; a problem of status 409 for another. Viewers do not see secrets in it."""
     run = call.segue.get(run_id)
     info = run.info()
     if not info.status.is_final:
         raise NotFinishedError(f"run {run.id} is {info.status}; ask again when it has ended")
-    return RunResult(json_value(run.result()))
+    plain = json.decode(encode(run.result()))
+    return RunResult(plain if call.identity.role >= Role.OPERATOR else call.masker.masked_result(info.workflow, plain))
 
 
 @operation("GET", "/runs/{run_id}/progress", Role.VIEWER)

@@ -151,7 +151,7 @@ def create_schedule(call: Call, body: NewSchedule) -> ScheduleInfo:
         raise ProblemError(422, "InvalidBody", "The body is not valid: `schedule` is missing.")
     if body.args or body.kwargs:
         work = work.s(*body.args, **body.kwargs)
-    return call.segue.schedules.create(body.name, work, active=body.active, **given)
+    return call.segue.schedules.create(body.name, work, active=body.active, reason=body.reason, **given)
 
 
 @operation("GET", "/schedules/{name:name}", Role.VIEWER)
@@ -165,32 +165,32 @@ def get_schedule(call: Call, name: str) -> ScheduleDetail:
 def update_schedule(call: Call, name: str, body: ScheduleChange) -> ScheduleInfo:
     """Change when a schedule starts, and its policies. If its ticks change, they continue from now."""
     schedules = call.segue.schedules
-    return schedules.update(name, **body.given(schedules.get(name).timezone))
+    return schedules.update(name, reason=body.reason, **body.given(schedules.get(name).timezone))
 
 
 @operation("DELETE", "/schedules/{name:name}", Role.ADMIN, is_destructive=True)
 def remove_schedule(call: Call, name: str, body: Why) -> Removed:
     """Remove a schedule; its runs stay. One that the code declares comes back when a worker starts."""
-    call.segue.schedules.remove(name)
+    call.segue.schedules.remove(name, reason=body.reason)
     return Removed(name)
 
 
 @operation("POST", "/schedules/{name:name}/activate", Role.OPERATOR)
 def activate_schedule(call: Call, name: str, body: Why) -> ScheduleInfo:
     """Switch a schedule on. The ticks that passed while it was off are not caught up."""
-    return call.segue.schedules.activate(name)
+    return call.segue.schedules.activate(name, reason=body.reason)
 
 
 @operation("POST", "/schedules/{name:name}/deactivate", Role.OPERATOR)
 def deactivate_schedule(call: Call, name: str, body: Why) -> ScheduleInfo:
     """Switch a schedule off. Its running runs continue."""
-    return call.segue.schedules.deactivate(name)
+    return call.segue.schedules.deactivate(name, reason=body.reason)
 
 
 @operation("POST", "/schedules/{name:name}/run", Role.OPERATOR, status=201)
 def run_schedule(call: Call, name: str, body: Why) -> RunDetail:
     """Start a run of a schedule now, also while others of it run."""
-    return detail(call, call.segue.schedules.run_now(name))
+    return detail(call, call.segue.schedules.run_now(name, reason=body.reason))
 
 
 @operation("GET", "/schedules/{name:name}/next", Role.VIEWER)
@@ -217,13 +217,22 @@ def preview_backfill(call: Call, name: str, query: BackfillQuery) -> list[TickIn
 @operation("POST", "/schedules/{name:name}/backfill", Role.OPERATOR)
 def backfill_schedule(call: Call, name: str, body: Backfill) -> list[TickInfo]:
     """Start the ticks of a past period that have not started a run yet; with `dry_run`, only list them."""
-    return _backfilled(call, name, body.since, body.until, dry_run=body.dry_run, overlap=body.overlap)
+    return _backfilled(
+        call, name, body.since, body.until, dry_run=body.dry_run, overlap=body.overlap, reason=body.reason
+    )
 
 
 def _backfilled(
-    call: Call, name: str, since: datetime, until: datetime, *, dry_run: bool, overlap: str | None = None
+    call: Call,
+    name: str,
+    since: datetime,
+    until: datetime,
+    *,
+    dry_run: bool,
+    overlap: str | None = None,
+    reason: str | None = None,
 ) -> list[TickInfo]:
     schedules = call.segue.schedules
     zone = schedules.get(name).timezone
     last = min(moment(until, zone), call.segue.engine.store.now() - timedelta(microseconds=1))
-    return schedules.backfill(name, moment(since, zone), last, dry_run=dry_run, overlap=overlap)
+    return schedules.backfill(name, moment(since, zone), last, dry_run=dry_run, overlap=overlap, reason=reason)

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import msgspec
 
 from segue.client import Run
+from segue.client.masked_views import without_secrets
 from segue.client.step import editing, result_text, retrying
 from segue.client.verbs import Verb, say_to
 from segue.client.verbs import mark_step as marking
 from segue.client.verbs import skip_step as skipping
-from segue.client.views import AttemptInfo, CheckpointInfo, StepInfo
+from segue.client.views import AttemptInfo, CheckpointInfo, StepGroups, StepInfo
 from segue.client.waiting import short
+from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.web.api.given import Limit, Text, Why
 from segue.web.api.own_tasks import refuse_own
@@ -22,6 +24,7 @@ from segue.web.api.shown import masked_step
 from segue.web.operations import Call, operation
 from segue.web.roles import Role
 
+MOST_DIGITS = 9
 MOST_DRAWN = 2000  # steps of a graph
 
 
@@ -39,6 +42,14 @@ class StepsPage(msgspec.Struct):
 
     items: list[StepInfo]
     next: str | None
+
+
+class MembersQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which steps of a group."""
+
+    status: StepStatus | None = None
+    after: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] = -1
+    limit: Limit = 100
 
 
 class StepDone(msgspec.Struct):
@@ -108,6 +119,22 @@ def list_steps(call: Call, run_id: str, query: StepsQuery) -> StepsPage:
     return StepsPage(steps, str(found[-1].step) if len(found) == query.limit else None)
 
 
+@operation("GET", "/runs/{run_id}/groups", Role.VIEWER)
+def list_groups(call: Call, run_id: str) -> StepGroups:
+    """The steps of a run in groups: the items of a `map` are one. The database counts them, also for 100,000 steps."""
+    return call.segue.get(run_id).groups()
+
+
+@operation("GET", "/runs/{run_id}/groups/{first}", Role.VIEWER)
+def list_members(call: Call, run_id: str, first: str, query: MembersQuery) -> StepsPage:
+    """The steps of the group whose first step has this number."""
+    if not first.isdecimal() or len(first) > MOST_DIGITS:
+        raise StepNotFoundError(f"{first[:100]!r} is not the number of a step.")
+    found = call.segue.get(run_id).members(int(first), status=query.status, after=query.after, limit=query.limit)
+    steps = [masked_step(call, step) for step in found]
+    return StepsPage(steps, str(found[-1].step) if len(found) == query.limit else None)
+
+
 @operation("GET", "/runs/{run_id}/graph", Role.VIEWER)
 def get_graph(call: Call, run_id: str) -> Graph:
     """The steps of a run and the edges between them, at most 2,000 steps."""
@@ -121,7 +148,7 @@ def get_graph(call: Call, run_id: str) -> Graph:
 @operation("GET", "/runs/{run_id}/attempts", Role.VIEWER)
 def list_attempts(call: Call, run_id: str) -> list[AttemptInfo]:
     """The attempts of a run that failed, were lost or printed something."""
-    return call.segue.get(run_id).attempts()
+    return [without_secrets(each) for each in call.segue.get(run_id).attempts()]
 
 
 @operation("GET", "/runs/{run_id}/steps/{step:name}", Role.VIEWER)
@@ -142,20 +169,20 @@ def annotate_step(call: Call, run_id: str, step: str, body: StepLabels) -> StepI
 def list_step_attempts(call: Call, run_id: str, step: str) -> list[AttemptInfo]:
     """The attempts of a step that failed, were lost or printed something."""
     run = call.segue.get(run_id)
-    return run.attempts(step=run.step(step).info().step)
+    return [without_secrets(each) for each in run.attempts(step=run.step(step).info().step)]
 
 
 @operation("GET", "/runs/{run_id}/steps/{step:name}/checkpoints", Role.VIEWER)
 def list_checkpoints(call: Call, run_id: str, step: str) -> list[CheckpointInfo]:
     """What the task of a step has recorded inside it, in order."""
-    return call.segue.get(run_id).step(step).checkpoints()
+    return [without_secrets(each) for each in call.segue.get(run_id).step(step).checkpoints()]
 
 
 @operation("GET", "/runs/{run_id}/steps/{step:name}/output", Role.VIEWER)
 def get_output(call: Call, run_id: str, step: str, query: OutputQuery) -> StepOutput:
     """The end of what an attempt of a step has printed."""
     run = call.segue.get(run_id)
-    found = call.segue.executors.output(run.id, step, attempt=query.attempt)
+    found = without_secrets(call.segue.executors.output(run.id, step, attempt=query.attempt))
     return StepOutput(found.attempt, found.text, found.is_over)
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 
-from segue.client.queues import known_queues
 from segue.client.retention import Rule
-from segue.client.views import ExecutorInfo, LeaderInfo, SubscriptionInfo, WorkerInfo, leader_info
+from segue.client.views import ExecutorInfo, LeaderInfo, QueueInfo, RunInfo, SubscriptionInfo, WorkerInfo, leader_info
 from segue.config import without_password
 from segue.plan.namespaces import EVERY
 from segue.version import __version__
-from segue.web.api.given import Seconds, Text, Why
+from segue.web.api.given import Limit, Seconds, Text, Why
 from segue.web.api.own_tasks import target_of
 from segue.web.api.schedules import Removed
-from segue.web.api.shown import RunDetail, detail
+from segue.web.api.shown import RunDetail, detail, masked_run
 from segue.web.operations import Call, operation
 from segue.web.problems import ProblemError
 from segue.web.roles import Role
@@ -38,13 +37,6 @@ class PayloadTotals(msgspec.Struct):
     payloads: int
     bytes: int
     unused: int
-
-
-class QueueName(msgspec.Struct):
-    """A queue on which steps are ready, or which workers serve."""
-
-    name: str
-    workers: int
 
 
 class RetentionRule(Why, forbid_unknown_fields=True, omit_defaults=True):
@@ -71,17 +63,67 @@ class NewSubscription(Why, forbid_unknown_fields=True, omit_defaults=True, kw_on
     workflow: Text | None = None
 
 
+class EndedQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which workers that have ended."""
+
+    status: Literal["stopped", "lost"] | None = None
+    before: Text | None = None
+    limit: Limit = 50
+
+
+class WorkersPage(msgspec.Struct):
+    """Workers, and where the next page begins: give `next` as `before`."""
+
+    items: list[WorkerInfo]
+    next: str | None
+
+
+class WorkflowsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which page."""
+
+    after: Text = ""
+    limit: Limit = 100
+
+
+class LastRun(msgspec.Struct):
+    """A workflow, and its newest run."""
+
+    name: str
+    last: RunInfo | None
+
+
+class WorkflowsPage(msgspec.Struct):
+    """Workflows, and where the next page begins: give `next` as `after`."""
+
+    items: list[LastRun]
+    next: str | None
+
+
 @operation("GET", "/workers", Role.VIEWER)
 def list_workers(call: Call) -> list[WorkerInfo]:
     """The workers that have not ended."""
     return call.segue.workers()
 
 
+@operation("GET", "/workers/ended", Role.VIEWER)
+def list_ended_workers(call: Call, query: EndedQuery) -> WorkersPage:
+    """The workers that stopped or were lost in the last hour or so, the one that started last first."""
+    found = call.segue.ended_workers(status=query.status, before=query.before, limit=query.limit)
+    return WorkersPage(found, found[-1].id if len(found) == query.limit else None)
+
+
 @operation("GET", "/queues", Role.VIEWER)
-def list_queues(call: Call) -> list[QueueName]:
-    """The queues on which steps are ready, or which workers serve."""
-    served = Counter(queue for worker in call.segue.workers() for queue in worker.queues)
-    return [QueueName(name, served[name]) for name in known_queues(call.segue)]
+def list_queues(call: Call) -> list[QueueInfo]:
+    """The queues on which steps wait or run, or on which workers work. No count goes beyond 10,001."""
+    return call.segue.queues()
+
+
+@operation("GET", "/workflows", Role.VIEWER)
+def list_workflows(call: Call, query: WorkflowsQuery) -> WorkflowsPage:
+    """The workflows of which there are runs, by name, with the newest run of each."""
+    found = call.segue.workflows(after=query.after, limit=query.limit)
+    shown = [LastRun(each.name, None if each.last is None else masked_run(call, each.last)) for each in found]
+    return WorkflowsPage(shown, found[-1].name if len(found) == query.limit else None)
 
 
 @operation("GET", "/executors", Role.VIEWER)
@@ -121,13 +163,15 @@ def list_retention(call: Call) -> list[Rule]:
 def set_retention(call: Call, body: RetentionRule) -> Rule:
     """Create or change a rule. A null age keeps runs forever, a null count keeps any number."""
     age = None if body.max_age_seconds is None else timedelta(seconds=body.max_age_seconds)
-    return call.segue.retention.set(body.workflow, body.status, max_age=age, max_count=body.max_count)
+    return call.segue.retention.set(
+        body.workflow, body.status, max_age=age, max_count=body.max_count, reason=body.reason
+    )
 
 
 @operation("DELETE", "/retention", Role.ADMIN, is_destructive=True)
 def remove_retention(call: Call, body: RuleName) -> Removed:
     """Remove a rule, so that a more general one applies again."""
-    if not call.segue.retention.remove(body.workflow, body.status):
+    if not call.segue.retention.remove(body.workflow, body.status, reason=body.reason):
         raise ProblemError(404, "RuleNotFound", "There is no rule for this workflow and status.")
     return Removed(f"{body.workflow} {body.status}".strip())
 
@@ -142,28 +186,28 @@ def list_subscriptions(call: Call) -> list[SubscriptionInfo]:
 def set_subscription(call: Call, name: str, body: NewSubscription) -> SubscriptionInfo:
     """Send events to a URL. A subscription of this name is replaced, and stays active or inactive."""
     target = target_of(call, body.to)
-    call.segue.subscriptions.add(name, events=body.events, to=target, workflow=body.workflow)
+    call.segue.subscriptions.add(name, events=body.events, to=target, workflow=body.workflow, reason=body.reason)
     return _subscription(call, name)
 
 
 @operation("DELETE", "/subscriptions/{name:name}", Role.ADMIN, is_destructive=True)
 def remove_subscription(call: Call, name: str, body: Why) -> Removed:
     """Remove a subscription; notifications that have started continue."""
-    call.segue.subscriptions.remove(name)
+    call.segue.subscriptions.remove(name, reason=body.reason)
     return Removed(name)
 
 
 @operation("POST", "/subscriptions/{name:name}/activate", Role.ADMIN)
 def activate_subscription(call: Call, name: str, body: Why) -> SubscriptionInfo:
     """Switch a subscription on."""
-    call.segue.subscriptions.activate(name)
+    call.segue.subscriptions.activate(name, reason=body.reason)
     return _subscription(call, name)
 
 
 @operation("POST", "/subscriptions/{name:name}/deactivate", Role.ADMIN)
 def deactivate_subscription(call: Call, name: str, body: Why) -> SubscriptionInfo:
     """Switch a subscription off: events that happen meanwhile are never sent."""
-    call.segue.subscriptions.deactivate(name)
+    call.segue.subscriptions.deactivate(name, reason=body.reason)
     return _subscription(call, name)
 
 

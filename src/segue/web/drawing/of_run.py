@@ -14,6 +14,8 @@ from segue.web.drawing.timeline import Piece, Row, Span, density
 
 Link = Callable[[GraphStep], str | None]
 Path = tuple[str, ...]
+MOST_BOXES = 6
+"""How deep a name may put its step; the rest of the name is not a box."""
 
 
 def graph_of(run: RunGraph, *, link: Link, opener: Link = lambda step: None) -> Graph:
@@ -35,7 +37,8 @@ def graph_of(run: RunGraph, *, link: Link, opener: Link = lambda step: None) -> 
         )
         for step in run.steps if step.first not in maps
     )  # fmt: skip
-    return Graph(nodes, _edges(run, maps, opened - maps, inner), paths.labels)
+    joints, edges = _edges(run, maps, opened - maps, inner, lambda number: paths.of(by_number[number]))
+    return Graph(nodes + joints, edges, paths.labels)
 
 
 class _Paths:
@@ -57,14 +60,19 @@ class _Paths:
         path: Path = ()
         if owner is not None:
             path = self._outside(owner) if owner.first in self._maps else self.of(owner)
-        for part in step.name.split("/")[:-1]:
+        for part in step.name.split("/")[:-1][:MOST_BOXES]:
             path = (*path, part)
             self.labels[path] = part
         return path
 
 
-def _edges(run: RunGraph, maps: set[int], boxes: set[int], inner: Mapping[int, list[GraphStep]]) -> tuple[Edge, ...]:
-    """The edges, those of a map given to its items, and one from the step of a box to each step that begins in it."""
+def _edges(
+    run: RunGraph, maps: set[int], boxes: set[int], inner: Mapping[int, list[GraphStep]], path_of: Callable[[int], Path]
+) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:
+    """The edges, those of a map given to its items, and one from the step of a box to each step that begins in it.
+
+    Between two maps, a joint takes the edges of all items.
+    """
     inside = {step.first for steps in inner.values() for step in steps}
     within = [edge for edge in run.edges if edge.source in inside and edge.target in inside]
     is_entered = {edge.target for edge in within}
@@ -75,16 +83,23 @@ def _edges(run: RunGraph, maps: set[int], boxes: set[int], inner: Mapping[int, l
             return (number,)
         return chain.from_iterable(ends(step.first, used) for step in inner[number] if step.first not in used)
 
-    found = [
-        Edge(str(source), str(target), edge.kind)
-        for edge in within for source in ends(edge.source, is_left) for target in ends(edge.target, is_entered)
-    ]  # fmt: skip
+    found: list[Edge] = []
+    joints: list[Node] = []
+    for edge in within:
+        sources = [str(source) for source in ends(edge.source, is_left)]
+        targets = [str(target) for target in ends(edge.target, is_entered)]
+        if len(sources) > 1 and len(targets) > 1:  # an edge for each pair would be a million of them
+            joint = f"{edge.source}-{edge.target}"
+            joints.append(Node(joint, "", {"blocked": 1}, path=path_of(edge.source), is_joint=True))
+            found += [Edge(source, joint, edge.kind) for source in sources]
+            sources = [joint]
+        found += [Edge(source, target, edge.kind) for source in sources for target in targets]
     found += [
         Edge(str(number), str(target))
         for number in boxes for step in inner.get(number, ()) if step.first not in is_entered
         for target in ends(step.first, is_entered)
     ]  # fmt: skip
-    return tuple(dict.fromkeys(found))
+    return tuple(joints), tuple(dict.fromkeys(found))
 
 
 def _label(step: GraphStep) -> str:
@@ -125,10 +140,24 @@ def spans_of(run: RunGraph) -> tuple[dict[str, Span], dict[str, list[str]]]:
     parents: dict[str, list[str]] = {}
     for edge in graph_of(run, link=lambda step: None).edges:
         parents.setdefault(edge.target, []).append(edge.source)
-    joints = {str(step.first) for step in run.steps if step.is_joint}
-    for one, above in parents.items():
-        parents[one] = [up for each in above for up in (parents.get(each, []) if each in joints else [each])]
-    return spans, parents
+    return spans, {one: _with_spans(one, parents, spans) for one in spans}
+
+
+def _with_spans(one: str, parents: Mapping[str, list[str]], spans: Mapping[str, Span]) -> list[str]:
+    """The parents of a step; instead of a joint, those of the joint."""
+    found: list[str] = []
+    seen: set[str] = set()
+    left = list(parents.get(one, ()))
+    while left:
+        above = left.pop()
+        if above in seen:
+            continue
+        seen.add(above)
+        if above in spans:
+            found.append(above)
+        else:
+            left += parents.get(above, ())
+    return sorted(found)
 
 
 def _row(step: GraphStep, attempts: list[AttemptInfo], link: Link) -> Row:
