@@ -214,7 +214,7 @@ def stack(make_bare_postgres_url: Callable[[], str]) -> Iterator[Stack]:
 
 def test_services_wait_for_the_tables_and_those_for_the_database() -> None:
     waits = {name: set(service.get("depends_on", ())) for name, service in compose()["services"].items()}
-    ours = dict.fromkeys(("worker", "scheduler", "web"), {"migrate"})
+    ours = {name: {"migrate"} for name in ("worker", "scheduler", "web")}
     assert waits == {"database": set(), "migrate": {"database"}, **ours}
     assert compose()["services"]["web"]["ports"] == ["127.0.0.1:8042:8042"], "without TLS, for this machine only"
 
