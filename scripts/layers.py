@@ -25,7 +25,7 @@ NOTES = {
     "attempt | loop | logs": "from a job to its outcome │ when a loop turns │ the log",
     "authoring | engine": "how work is written │ what happens to it",
     "payloads": "long values outside of the database",
-    "plan | store | timetable": "the graph as data, pure │ the databases │ when schedules tick, pure",
+    "plan | store | timetable": "the graph as data │ the databases │ when schedules tick",
     "config | observing": "settings from outside │ events, observers, metrics, traces",
     "model | errors | clock | printable | masking | times | version": "the words of Segue as values; no I/O",
     "given | jsonable": "what calls say │ values as JSON",
@@ -35,6 +35,7 @@ NOTES = {
 COLOURS = {
     "people": "#fde8d7", "programs": "#e3f1e3", "heart": "#e8eef7", "ground": "#f1edf8",
 }  # fmt: skip
+STROKE = 'stroke="#44617b"'
 LEFT, WIDTH, HEIGHT, GAP, TOP = 40, 560, 38, 7, 62
 
 
@@ -49,9 +50,9 @@ def picture() -> str:
     """The SVG."""
     found = rows()
     height = TOP + len(found) * (HEIGHT + GAP) + 20
+    size = f'viewBox="0 0 1040 {height}" width="1040" height="{height}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1040 {height}" width="1040" height="{height}" role="img" '
-        'aria-labelledby="title">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title">',
         '  <title id="title">The layers of Segue; a module imports only from lower rows</title>',
         "  <style>",
         '    .name { font: 600 14px system-ui, "DejaVu Sans", sans-serif; text-anchor: middle; fill: #102a43; }',
@@ -87,8 +88,7 @@ def _drawn(row: list[str], top: int, colour: str) -> list[str]:
     for number, name in enumerate(row):
         left = LEFT + number * (width + GAP)
         lines += [
-            f'  <rect x="{left:.0f}" y="{top}" width="{width:.0f}" height="{HEIGHT}" rx="5" fill="{colour}" '
-            'stroke="#44617b"/>',
+            f'  <rect x="{left:.0f}" y="{top}" width="{width:.0f}" height="{HEIGHT}" rx="5" fill="{colour}" {STROKE}/>',
             f'  <text x="{left + width / 2:.0f}" y="{top + 24}" class="name">{escape(name)}</text>',
         ]
     note = escape(NOTES[" | ".join(row)])
