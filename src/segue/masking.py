@@ -38,6 +38,9 @@ _ASSIGNED = re.compile(rf"(?<![\w.-])(-{{0,2}})([\w.-]+)(\s?=\s?){_VALUE}")
 _OPTION = re.compile(rf"(?<![\w-])(--?)([A-Za-z][\w-]*)( +){_VALUE}")
 _LINE = re.compile(r"^([ \t]*(?:[-*<>] ?)?)([\w.-]+)(: *)(\S.*)$", re.MULTILINE)
 _BEARER = re.compile(r"\b(Bearer|Basic)( +)[A-Za-z0-9+/._~=-]{8,}")
+_PAIRS = ((_QUOTED, ":="), (_LINE, ":"), (_ASSIGNED, "="), (_OPTION, "-"))
+"""Patterns, and the characters without which they find nothing: a text may be very long."""
+
 _HINT = re.compile(r"[=:]|--|earer |asic ")
 
 
@@ -63,10 +66,12 @@ def masked_text(text: str) -> str:
     """
     if not _HINT.search(text):
         return text
-    text = _URL.sub(_masked_url, text)
-    for pattern in (_QUOTED, _LINE, _ASSIGNED, _OPTION):
-        text = pattern.sub(_masked_pair, text)
-    return _BEARER.sub(rf"\1\2{HIDDEN}", text)
+    if "://" in text:
+        text = _URL.sub(_masked_url, text)
+    for pattern, needed in _PAIRS:
+        if any(each in text for each in needed):
+            text = pattern.sub(_masked_pair, text)
+    return _BEARER.sub(rf"\1\2{HIDDEN}", text) if "earer " in text or "asic " in text else text
 
 
 def is_secret_name(name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from segue.masking import is_secret_name
 from segue.web.problems import ProblemError
 
 KINDS = ("text", "json", "list", "dict")
@@ -81,9 +82,11 @@ def _field(place: int, name: str, schema: Mapping[str, Any], is_required: bool, 
         return ArgumentField("args:list:", name, "json", False, hint="A JSON list")
     told, options, says = _kind(schema)
     where = f"args:{told}:{place}" if kind == "positional_only" else f"kwargs:{told}:{name}"
-    default = f"Default: {_text(schema['default'])[:200]}" if schema.get("default") is not None else ""
+    is_secret = schema.get("writeOnly") is True or is_secret_name(name)
+    has_default = schema.get("default") is not None and not is_secret
+    default = f"Default: {_text(schema['default'])[:200]}" if has_default else ""
     parts = (str(schema.get("description") or ""), says, default, hint)
-    shown = "select" if options else "secret" if schema.get("writeOnly") is True else _widget(schema, told)
+    shown = "select" if options else "secret" if is_secret and told == "text" else _widget(schema, told)
     return ArgumentField(where, name, shown, is_required, options, " · ".join(part for part in parts if part)[:600])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,9 @@ SHORT = 100
 SHOWN = 8192
 """Characters of a value that is shown in a page."""
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_TAG_OR_CONTROL = re.compile(rf"<[^>]*>|\x1b\[[0-9;]{{0,30}}m|{_CONTROL.pattern}")
+
 
 @functools.cache
 def environment() -> jinja2.Environment:
@@ -64,10 +68,29 @@ def rendered(
 ) -> str:  # fmt: skip
     """A template as HTML. Without a view it is a page for a stranger."""
     tools = _Tools(view, root if root is not None else (view.root if view is not None else ""))
-    return environment().get_template(template).render(
+    text = environment().get_template(template).render(
         **data, view=view, title=title, live=live, url=tools.url, static=tools.static, when=tools.when,
         ago_of=tools.ago_of, may=tools.may, here=tools.here, act=tools.act, took=tools.took, troubles=tools.troubles,
     )  # fmt: skip
+    return without_controls(text)
+
+
+def without_controls(page: str) -> str:
+    """A page whose texts have no character that acts unseen: colours are dropped, and other such characters shown.
+
+    Attributes keep theirs, since forms send them back. Characters that turn the direction of what follows would let
+    `invoice\u202efdp.exe` look like a PDF.
+    """
+    return _TAG_OR_CONTROL.sub(_shown_control, page) if _CONTROL.search(page) else page
+
+
+def _shown_control(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[0] == "<":
+        return text
+    if len(text) > 1:
+        return ""
+    return chr(0x2400 + ord(text)) if ord(text) < 32 else f"[U+{ord(text):04X}]"
 
 
 def path_part(name: object) -> str:

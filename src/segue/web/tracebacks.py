@@ -53,3 +53,11 @@ def shown_traceback(text: str) -> Shown:
                 error.append(line)
     close()
     return Shown(tuple(own[-MOST_OWN:]), "\n".join(error) if own or others else "", text, others)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text without its middle, if it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters …\n{text[-half:]}"

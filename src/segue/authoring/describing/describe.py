@@ -26,6 +26,7 @@ from segue.authoring.task import Task
 from segue.authoring.values import decode, encode, shape_of
 from segue.authoring.workflow import Workflow
 from segue.errors import SegueError
+from segue.masking import is_secret_name, masked
 from segue.plan.code_version import CodeVersion, Kind, WorkDefinition
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -129,14 +130,20 @@ def _parameter(writer: SchemaWriter, parameter: Parameter, hints: dict[str, Any]
         schema["writeOnly"] = True
     if parameter.kind in _KINDS and parameter.kind is not Parameter.VAR_KEYWORD:
         schema["x-segue-kind"] = _KINDS[parameter.kind]
-    if parameter.default is not Parameter.empty:
+    if parameter.default is not Parameter.empty and not _is_hidden(parameter, annotation):
         try:
             text = stable_json(parameter.default)
         except (SegueError, TypeError, ValueError):  # it is made when the function is called, or is not JSON
             return schema
         if len(text) <= MOST_DEFAULT_BYTES:
-            schema["default"] = decode(text)
+            schema["default"] = masked(decode(text))
     return schema
+
+
+def _is_hidden(parameter: Parameter, annotation: Any) -> bool:
+    """Whether its default is a secret, which is not stored."""
+    is_telling = parameter.default is not None and not isinstance(parameter.default, bool)
+    return is_telling and (is_secret(annotation) or is_secret_name(parameter.name))
 
 
 def _words(annotation: Any) -> Schema:

@@ -21,10 +21,13 @@ from segue.web.live_output import output_now
 from segue.web.operations import Call
 from segue.web.pages.frame import Download, Page, Redirect, View, page
 from segue.web.pages.run_head import run_of
-from segue.web.tracebacks import Shown, shown_traceback
+from segue.web.tracebacks import Shown, shortened, shown_traceback
 from segue.web.what_may import what_may_step
 
 MOST_ATTEMPTS = 20
+SHOWN_OF_NEWEST, SHOWN_OF_OLDER = 12_000, 1500
+"""Characters of the traceback, and of the output, of an attempt; its output can be downloaded whole."""
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}m")
 PLACES = (
     ("queue", "queue"), ("priority", "priority"), ("rule", "rule"), ("executor", "executor"), ("handle", "job there"),
@@ -88,7 +91,8 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
         "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
     }  # fmt: skip
     also = {
-        "verbs": what_may_step(call, info, step), "shown_attempts": [_shown(each) for each in attempts[:MOST_ATTEMPTS]],
+        "verbs": what_may_step(call, info, step),
+        "shown_attempts": [_shown(each, is_newest=not place) for place, each in enumerate(attempts[:MOST_ATTEMPTS])],
         "more_attempts": len(attempts) > MOST_ATTEMPTS, "named": named_arguments(call, shown), "is_cut": beside.is_cut,
         "follows": follows, "output_problem": problem,
         "places": [(word, getattr(step, field)) for field, word in PLACES],
@@ -121,7 +125,11 @@ def with_names(call: Call, work: str, arguments: list[Any]) -> list[tuple[str, A
     return [*named, *(kwargs.items() if isinstance(kwargs, Mapping) else ())]
 
 
-def _shown(attempt: AttemptInfo) -> ShownAttempt:
+def _shown(attempt: AttemptInfo, *, is_newest: bool) -> ShownAttempt:
     shown = without_secrets(attempt)
+    most = SHOWN_OF_NEWEST if is_newest else SHOWN_OF_OLDER
     text = shown.error.traceback if shown.error is not None else ""
-    return ShownAttempt(shown, shown_traceback(plain_text(text)) if text else None, plain_text(shown.output or ""))
+    return ShownAttempt(
+        shown, shown_traceback(shortened(plain_text(text), most)) if text else None,
+        shortened(plain_text(shown.output or ""), most),
+    )  # fmt: skip
