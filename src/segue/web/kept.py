@@ -19,7 +19,9 @@ from segue.client.views import RunInfo
 from segue.errors import StoreBusyError
 from segue.web.pages.frame import View
 
-KEPT_SECONDS = 2.0
+KEPT_SECONDS = 0.9
+"""Less than the second between two looks of a bell, so that what rings is seen."""
+
 MOST_KEPT = 200
 DEAR_SECONDS = 0.02
 """A look at a run that takes longer than that is kept for a while."""

@@ -19,11 +19,11 @@ from segue.client.masked_views import without_secrets
 from segue.client.views import ALERTS, EventInfo, QueueInfo, RunInfo, ScheduleInfo, Series, WaitInfo, WorkerInfo
 from segue.client.wording import counted
 from segue.engine.views.attention import RetriedStep, count_live_runs, list_retried
+from segue.web.kept import KEPT_SECONDS
 from segue.web.pages.frame import Page, View, page
 from segue.web.rendering import path_part
 from segue.web.troubles import standing_of
 
-KEPT_SECONDS = 2.0
 RECENT = timedelta(hours=24)
 MOST_FAILED = 100
 SHOWN_FAILED = 8
