@@ -35,7 +35,7 @@ demo: $(RUNTIME)  ## run a demo that works after one install (ARGS=--crash kills
 
 venv: $(DEVELOP)  ## install Segue and everything that developers need into .venv
 
-servers: $(DEVELOP)  ## find or install the servers that the tests start: PostgreSQL, Redis, RabbitMQ, Slurm, PgBouncer, Chromium
+servers: $(DEVELOP)  ## find or install the servers that the tests start: PostgreSQL, Redis, RabbitMQ, Slurm, PgBouncer, nginx, Chromium
 	@$(BIN)/python -m tests.servers
 
 test: $(DEVELOP) servers  ## all checks and all tests, even on a fresh machine; what continuous integration runs

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers import chromium, grid_engine, pgbouncer, postgres, rabbitmq, redis, slurm
+from tests.servers import chromium, grid_engine, nginx, pgbouncer, postgres, rabbitmq, redis, slurm
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
@@ -68,6 +68,12 @@ def ensure_grid_engine() -> None:
         ensure(grid_engine.find_programs, "Grid Engine", *grid_engine.PACKAGES)
     except RuntimeError as error:
         print(f"The tests on Grid Engine will be skipped. {error}", flush=True)
+
+
+def ensure_nginx() -> None:
+    """Find nginx or install it; without root its test is left out."""
+    with suppress(nginx.NginxMissingError):
+        ensure(nginx.find_program, "nginx", "nginx-light")
 
 
 def ensure_chromium() -> None:
@@ -130,6 +136,7 @@ if __name__ == "__main__":
         ensure_rabbitmq()
         ensure_slurm()
         ensure_grid_engine()
+        ensure_nginx()
         ensure_chromium()
     except RuntimeError as error:
         sys.exit(str(error))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +165,8 @@ class Stack:
         service = self.services[name]
         for _ in range(service.get("deploy", {}).get("replicas", 1)):
             port = free_port()  # in containers all have the same one
-            words = [word.replace("0.0.0.0:8080", f"127.0.0.1:{port}") for word in service["command"]]
+            here = {"0.0.0.0:8080": f"127.0.0.1:{port}", "0.0.0.0": "127.0.0.1", "8042": str(port)}
+            words = [here.get(word, word) for word in service["command"]]
             process = subprocess.Popen(
                 [SEGUE, *words[1:]], env=self._environment(service), stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -174,7 +178,7 @@ class Stack:
         """Whether the health check of a service succeeds in each of its containers."""
         kind, program, *words = self.services[name]["healthcheck"]["test"]
         assert (kind, program) == ("CMD", "python")
-        asked = [[word.replace(":8080/", f":{port}/") for word in words] for port in self.ports[name]]
+        asked = [[re.sub(r":(8080|8042)/", f":{port}/", word) for word in words] for port in self.ports[name]]
         return all(subprocess.run([sys.executable, *each], capture_output=True).returncode == 0 for each in asked)
 
     def execute(self, *words: str) -> str:
@@ -210,7 +214,9 @@ def stack(make_bare_postgres_url: Callable[[], str]) -> Iterator[Stack]:
 
 def test_services_wait_for_the_tables_and_those_for_the_database() -> None:
     waits = {name: set(service.get("depends_on", ())) for name, service in compose()["services"].items()}
-    assert waits == {"database": set(), "migrate": {"database"}, "worker": {"migrate"}, "scheduler": {"migrate"}}
+    ours = {name: {"migrate"} for name in ("worker", "scheduler", "web")}
+    assert waits == {"database": set(), "migrate": {"database"}, **ours}
+    assert compose()["services"]["web"]["ports"] == ["127.0.0.1:8042:8042"], "without TLS, for this machine only"
 
 
 def test_services_of_the_compose_file_work_together(stack: Stack) -> None:
@@ -224,9 +230,27 @@ def test_services_of_the_compose_file_work_together(stack: Stack) -> None:
         eventually(lambda: [worker.status for worker in segue.workers()] == ["running"] * 2)
         assert eventually(lambda: leads(segue)).endswith(f":{stack.processes['scheduler'][0].pid}")
         assert [schedule.name for schedule in segue.schedules.list()] == ["shop.heartbeat"]
-    eventually(lambda: stack.is_healthy("worker") and stack.is_healthy("scheduler"))
-    assert stack.stop() == [0, 0, 0]
+    stack.start("web")
+    eventually(lambda: all(map(stack.is_healthy, ("worker", "scheduler", "web"))))
+    assert asked(stack, "/api/v1/runs")[0] == 401, "--login asks each request"
+    token = stack.execute("tokens", "create", "ann", "--role", "operator").split()[-1]
+    status, said = asked(stack, "/api/v1/runs", token)
+    assert (status, [run["workflow"] for run in json.loads(said)["items"]]) == (200, ["shop.takings"])
+    assert asked(stack, "/readyz") == (200, "ok")
+    assert stack.stop() == [0, 0, 0, 0]
     assert not stack.is_healthy("worker")
+
+
+def asked(stack: Stack, path: str, token: str | None = None) -> tuple[int, str]:
+    """What the web server of the stack answers."""
+    [port] = stack.ports["web"]
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
 
 
 def leads(segue: Segue) -> str:
@@ -238,7 +262,9 @@ def leads(segue: Segue) -> str:
 # Kubernetes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("manifest", manifests(), ids=[manifest["metadata"]["name"] for manifest in manifests()])
+@pytest.mark.parametrize(
+    "manifest", manifests(), ids=[f"{each['kind']}-{each['metadata']['name']}" for each in manifests()]
+)
 def test_manifests_have_no_field_that_kubernetes_does_not_know(manifest: dict[str, Any]) -> None:
     assert codecs.from_dict(manifest).to_dict() == manifest
 
@@ -251,16 +277,29 @@ def test_unknown_fields_are_noticed() -> None:
 
 def test_deployments_select_their_pods_and_probe_a_port_that_is_there() -> None:
     deployments = [manifest for manifest in manifests() if manifest["kind"] == "Deployment"]
-    assert [manifest["metadata"]["name"] for manifest in deployments] == ["segue-scheduler", "segue-worker"]
+    assert [each["metadata"]["name"] for each in deployments] == ["segue-scheduler", "segue-web", "segue-worker"]
     for manifest in deployments:
         labels = manifest["spec"]["template"]["metadata"]["labels"]
         assert manifest["spec"]["selector"]["matchLabels"].items() <= labels.items()
         [container] = pod_of(manifest)["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         probes = [container[probe]["httpGet"] for probe in container if probe.endswith("Probe")]
-        assert {probe["path"] for probe in probes} == {"/live", "/ready"}
-        assert {ports[probe["port"]] for probe in probes} == {8080}
-        assert "0.0.0.0:8080" in container["command"]
+        if "web" in container["command"]:
+            assert {probe["path"] for probe in probes} == {"/healthz", "/readyz"}
+            assert {ports[probe["port"]] for probe in probes} == {8042}
+            assert {"0.0.0.0", "8042", "--login"} <= set(container["command"])
+        else:
+            assert {probe["path"] for probe in probes} == {"/live", "/ready"}
+            assert {ports[probe["port"]] for probe in probes} == {8080}
+            assert "0.0.0.0:8080" in container["command"]
+
+
+def test_the_service_of_the_web_pages_finds_its_pods() -> None:
+    by_kind = {each["kind"]: each for each in manifests() if each["metadata"]["name"] == "segue-web"}
+    spec = by_kind["Service"]["spec"]
+    assert spec["selector"] == by_kind["Deployment"]["spec"]["selector"]["matchLabels"]
+    [port] = pod_of(by_kind["Deployment"])["containers"][0]["ports"]
+    assert spec["ports"][0]["targetPort"] == port["name"]
 
 
 def test_the_kustomization_names_every_manifest() -> None:
@@ -285,10 +324,12 @@ def test_units_are_valid(tmp_path: Path) -> None:
 
 
 def test_the_worker_alone_is_asked_to_stop_and_watched() -> None:
-    assert len(UNITS) == 2
+    assert len(UNITS) == 3
     for file in UNITS:
         service = unit(file)["Service"]
+        assert service["Restart"] == "always"
+        if file.name == "segue-web.service":
+            continue
         assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
         assert int(service["WatchdogSec"]) >= 30
-        assert service["Restart"] == "always"
     assert unit(DEPLOY / "systemd" / "segue-worker@.service")["Service"]["KillMode"] == "mixed"

@@ -96,7 +96,7 @@ class WebArguments:
 
     def _hosts(self, local: tuple[str, ...]) -> tuple[str, ...]:
         """The hosts for which it answers: without a login only this machine's, and that of the public URL."""
-        public = () if self.public_url is None else (self.public_url.partition("://")[2].partition("/")[0],)
+        public = () if not self.public_url else (self.public_url.partition("://")[2].partition("/")[0],)
         named = tuple(each.rpartition(":")[0] if each.rpartition(":")[2].isdigit() else each for each in public)
         return named if self.asks else (*local, *named)
 

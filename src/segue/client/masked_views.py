@@ -13,7 +13,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from segue.client.output import OutputInfo
-from segue.client.views import AttemptInfo, CheckpointInfo, ProgressInfo, Reason, RunInfo, StepInfo
+from segue.client.views import (
+    AttemptInfo,
+    CheckpointInfo,
+    ErrorGroup,
+    ErrorGroups,
+    ErrorKind,
+    FailedAttempt,
+    MessageInfo,
+    ProgressInfo,
+    Reason,
+    RunInfo,
+    StepInfo,
+)
 from segue.masking import HIDDEN, masked, masked_text
 from segue.model import ErrorInfo, FailureInfo
 
@@ -44,15 +56,24 @@ def _json_text(text: str) -> str:
         return HIDDEN
 
 
+def _all(views: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(without_secrets(view) for view in views)
+
+
 _FIELDS: dict[type[msgspec.Struct], dict[str, Callable[[Any], Any]]] = {
     StepInfo: {"error": without_secrets, "progress": without_secrets, "metadata": masked},
     RunInfo: {"error": without_secrets, "metadata": masked},
     AttemptInfo: {"error": without_secrets, "output": masked_text},
     Reason: {"text": masked_text},
     CheckpointInfo: {"value": _json_text},
+    MessageInfo: {"value": _json_text},
     OutputInfo: {"text": masked_text, "problem": masked_text},
     ProgressInfo: {"message": masked_text},
     ErrorInfo: {"message": masked_text, "traceback": masked_text},
     FailureInfo: {"message": masked_text},
+    FailedAttempt: {"error": without_secrets},
+    ErrorGroup: {"message": masked_text},
+    ErrorGroups: {"groups": _all},
+    ErrorKind: {"failures": _all},
 }
 """The fields of each kind of view that may hold secrets, and what hides them."""

@@ -115,12 +115,12 @@ def tick_info(tx: Transaction, row: Sequence[Any]) -> TickInfo:
 
 
 def _infos(tx: Transaction, now: datetime, rows: Sequence[ScheduleRow]) -> list[ScheduleInfo]:
-    latest = [tx.later("latest_tick", name=row.name) for row in rows]
+    ticks = tx.later("latest_ticks", names=[row.name for row in rows])
     led = {space for space in {namespace_of(row.name) for row in rows} if _is_led(tx, now, space)}
     undefined = problems_of(tx, now, rows)
+    last = {name: tick_info(tx, tick) for name, *tick in ticks.rows()}
     infos = []
-    for row, found in zip(rows, latest, strict=True):
-        ticks = found.rows()
+    for row in rows:
         definition = row.definition
         problem = _problem(row, now, is_led=namespace_of(row.name) in led, undefined=undefined.get(row.name))
         try:
@@ -135,7 +135,7 @@ def _infos(tx: Transaction, now: datetime, rows: Sequence[ScheduleRow]) -> list[
                 starts_at=definition.starts_at, ends_at=definition.ends_at, jitter=definition.jitter,
                 overlap=definition.overlap, catch_up=definition.catch_up, catch_up_window=definition.catch_up_window,
                 tags=definition.tags, source=row.source, is_active=row.is_active, state=_state(row),
-                next_tick=row.next_tick, due_at=row.due_at, last=tick_info(tx, ticks[0]) if ticks else None,
+                next_tick=row.next_tick, due_at=row.due_at, last=last.get(row.name),
                 problem=problem, created_at=row.created_at, updated_at=row.updated_at,
                 namespace=namespace_of(row.name),
             )

@@ -17,6 +17,7 @@ from segue.engine.act import Act
 from segue.engine.engine import Engine
 from segue.engine.limiting.limits import list_limits
 from segue.engine.stored import moment_of
+from segue.engine.views.queues import ready_by_queues
 from segue.errors import StoreReadOnlyError
 from segue.observing.metrics import registry
 from segue.observing.metrics.registry import METRICS, Metric, Source
@@ -100,12 +101,9 @@ def _queues(engine: Engine, tx: Transaction, now: datetime) -> Iterator[Sample]:
             waiting += count
     yield registry.WAITING, (), waiting
     queues = [queue for (queue,) in tx.all("ready_queues", limit=MOST_QUEUES) if is_in(engine.prefix, queue)]
-    counts = [tx.later("count_ready", queue=queue, limit=MOST) for queue in queues]
-    oldest = [tx.later("oldest_ready", queue=queue) for queue in queues]
-    for queue, count, since in zip(queues, counts, oldest, strict=True):
+    for queue, count, moment in ready_by_queues(tx, queues, MOST):
         shown = (_shown(engine, queue),)
-        moment = moment_of(tx, since.rows()[0][0])
-        yield registry.READY, shown, count.rows()[0][0]
+        yield registry.READY, shown, count
         yield registry.OLDEST, shown, 0.0 if moment is None else max((now - moment).total_seconds(), 0.0)
 
 

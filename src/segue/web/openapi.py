@@ -81,7 +81,7 @@ def document() -> Schema:
     for name in queries:  # they are written out as parameters
         if REF.format(name=name).encode() not in used:
             del components[name]
-    return {
+    made = {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": ABOUT, "license": {"name": "Apache-2.0"}},
         "paths": paths,
@@ -94,6 +94,8 @@ def document() -> Schema:
         },
         "tags": [{"name": name} for name in sorted({tag_of(each) for each in OPERATIONS.values()})],
     }
+    plain: Schema = msgspec.json.decode(msgspec.json.encode(made))
+    return plain
 
 
 def tag_of(operation: Operation) -> str:

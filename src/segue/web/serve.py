@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
+from typing import Protocol
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from segue.client import Segue
 from segue.errors import ConfigError
@@ -19,10 +23,28 @@ STOPS_WITHIN = 3
 """Seconds that requests get to end when the server stops."""
 
 
+class Stops(Protocol):
+    """Streams that end when the server stops."""
+
+    def stop(self) -> None:
+        """End them."""
+
+
+class Served(Protocol):
+    """An application with streams."""
+
+    @property
+    def bells(self) -> Stops:
+        """Its streams."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+
 class Server(uvicorn.Server):
     """A server that ends the streams of pages before it waits for requests to end."""
 
-    def __init__(self, app: Application, *, certificate: str | None = None, key: str | None = None) -> None:
+    def __init__(self, app: Served, *, certificate: str | None = None, key: str | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=True,
@@ -54,10 +76,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(
-    app: Application, listening: socket.socket, *, certificate: str | None = None, key: str | None = None
-) -> None:
-    """Serve in the main thread until SIGINT or SIGTERM."""
+def serve(app: Served, listening: socket.socket, *, certificate: str | None = None, key: str | None = None) -> None:
+    """Serve in the main thread until SIGINT or SIGTERM, which is a success."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn stops, and then raises the signal once more
     with contextlib.suppress(KeyboardInterrupt):
         Server(app, certificate=certificate, key=key).run(sockets=[listening])
 

@@ -52,8 +52,7 @@ GATHER_SECONDS, FEWEST_WAITING = 0.001, 8
 """So long outcomes gather while so many jobs for each child wait for their turn."""
 
 LONGEST_CLAIM_WAIT_SECONDS = 5.0
-DRAIN_SECONDS = 1.0
-LEAVE_SECONDS = 3.0
+DRAIN_SECONDS, LEAVE_SECONDS = 1.0, 3.0
 LOCK_SECONDS = 5.0
 """The longest that a turn waits for SQLite's write lock before the worker attends to its attempts again: one of them, a
 transactional task, may hold the lock, and may have to be ended."""

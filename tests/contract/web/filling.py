@@ -157,7 +157,10 @@ def paths(segue: Segue, filled: Filled) -> dict[str, list[str]]:
         "/events": ["/events"], "/executors": ["/executors"], "/limits": ["/limits"],
         "/limits/{name:name}": [f"/limits/{part(name)}" for name in filled.limits],
         "/new/limit": ["/new/limit"],
-        "/new/schedule": ["/new/schedule", *(f"/new/schedule?schedule={part(name_in(t))}&name={part(name_in(t))}" for t in filled.texts)],
+        "/new/schedule": [
+            "/new/schedule",
+            *(f"/new/schedule?schedule={part(name_in(t))}&name={part(name_in(t))}" for t in filled.texts),
+        ],
         "/new/subscription": ["/new/subscription"], "/queues": ["/queues"],
         "/queues/{name:name}": [f"/queues/{part(name)}" for name in filled.queues],
         "/runs": ["/runs", "/runs?status=failed", *(f"/runs?tag={part(name_in(text))}" for text in filled.texts)],

@@ -26,10 +26,83 @@ VALUES = (
 """Texts that only values, errors and outputs can be."""
 
 ELEMENTS = frozenset(
-    "a article aside b body br button circle code datalist dd defs details div dl dt fieldset figcaption figure footer "
-    "form g h1 h2 h3 head header hr html i input kbd label legend li line link main marker meta meter nav ol optgroup "
-    "option p path pattern pre progress rect script section select small span strong style summary svg table tbody td "
-    "text textarea tfoot th thead time title tr tspan ul use wbr".split()
+    [
+        "a",
+        "article",
+        "aside",
+        "b",
+        "body",
+        "br",
+        "button",
+        "circle",
+        "code",
+        "datalist",
+        "dd",
+        "defs",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "g",
+        "h1",
+        "h2",
+        "h3",
+        "head",
+        "header",
+        "hr",
+        "html",
+        "i",
+        "input",
+        "kbd",
+        "label",
+        "legend",
+        "li",
+        "line",
+        "link",
+        "main",
+        "marker",
+        "meta",
+        "meter",
+        "nav",
+        "ol",
+        "optgroup",
+        "option",
+        "p",
+        "path",
+        "pattern",
+        "pre",
+        "progress",
+        "rect",
+        "script",
+        "section",
+        "select",
+        "small",
+        "span",
+        "strong",
+        "style",
+        "summary",
+        "svg",
+        "table",
+        "tbody",
+        "td",
+        "text",
+        "textarea",
+        "tfoot",
+        "th",
+        "thead",
+        "time",
+        "title",
+        "tr",
+        "tspan",
+        "ul",
+        "use",
+        "wbr",
+    ]
 ) - {"style"}
 """What pages consist of."""
 
@@ -69,5 +142,7 @@ def inspected(page: str) -> Inspection:
     made.feed(page)
     made.close()
     seen = set("".join(made.texts))
-    made.found += [f"the character {char!r}" for char in sorted(seen) if (char < " " and char not in "\n\t") or char in RTL]
+    made.found += [
+        f"the character {char!r}" for char in sorted(seen) if (char < " " and char not in "\n\t") or char in RTL
+    ]
     return made

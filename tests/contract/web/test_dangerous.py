@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from segue import Segue, shell, task, workflow
+from segue import Secret, Segue, shell, task, workflow
 from segue.plan import codec
 from segue.web import Identity, create_app
 from segue.web.operations import OPERATIONS
@@ -138,3 +138,31 @@ def content(segue: Segue) -> str:
     with sqlite3.connect(segue.url.removeprefix("sqlite:///")) as connection:
         text = "\n".join(line for line in connection.iterdump() if "sqlite_stat" not in line)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@task(name="danger.upload")
+def upload(path: str, pin: Secret[str]) -> str:
+    return path
+
+
+def test_a_secret_is_revealed_to_an_admin_and_the_audit_log_says_so(segue: Segue) -> None:
+    run = segue.start(upload, "a.csv", "c4n4ry")
+    for path in (f"/runs/{run.id}", f"/runs/{run.id}/steps/0", f"/runs/{run.id}/data"):
+        for role in ("viewer", "admin"):
+            page = web(segue, role).get(path)
+            assert "c4n4ry" not in page.text
+        assert "a.csv" in page.text or path.endswith(run.id)
+    for path in (f"/runs/{run.id}/reveal", f"/runs/{run.id}/steps/0/reveal"):
+        assert web(segue, "operator").post(f"/api/v1{path}").status_code == 403
+        assert web(segue, "operator").post(f"/act{path}").status_code == 403
+        assert "c4n4ry" in web(segue, "admin").post(f"/api/v1{path}").text
+        answer = web(segue, "admin").post(f"/act{path}", data={"reason": "support"})
+        assert "c4n4ry" in answer.text
+        assert answer.headers["cache-control"] == "no-store"
+    assert "Reveal what is hidden" in web(segue, "admin").get(f"/runs/{run.id}/steps/0").text
+    assert "Reveal what is hidden" not in web(segue, "operator").get(f"/runs/{run.id}/steps/0").text
+    entries = segue.access.audit()
+    assert [(entry.action, entry.ok) for entry in entries[:4]] == [
+        ("reveal_step", True), ("reveal_step", True), ("reveal_step", False), ("reveal_step", False)
+    ]  # fmt: skip
+    assert entries[0].reason == "support"

@@ -5,15 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 from msgspec import json
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from segue import Segue
+from segue.authoring import declared
 from segue.cli.root import segue as command_line
+from segue.scheduler.debouncing import start_due_debounces
 from segue.web import brief
+from segue.web.openapi import document
+from segue.web.operations import OPERATIONS
 from segue.worker.inline import work_run
-from tests.contract.web.asking import approved, client, takings
+from tests.contract.web.asking import approved, client, price, takings
 
 pytestmark = pytest.mark.contract
 
@@ -69,6 +75,157 @@ def test_views_are_what_the_command_line_prints(segue: Segue) -> None:
     [step] = said(segue, "show", run.id, "--step", "price[0]")["steps"]
     assert web.get(f"/runs/{run.id}/steps/price[0]").json() == step
     assert web.get(f"/runs/{run.id}/steps/{step['step']}").json() == step
+
+
+def test_lists_have_pages_without_gaps(segue: Segue) -> None:
+    web = client(segue, "viewer")
+    started = [segue.start(takings, [number]).id for number in range(7)]
+    run = segue.start(takings, list(range(6)))
+    for path, expected in (
+        ("/runs?workflow=shop.takings&limit=3", [run.id, *reversed(started)]),
+        (f"/runs/{run.id}/steps?limit=4", list(range(7))),
+    ):
+        found: list[Any] = []
+        while True:
+            answer = web.get(path)
+            found += [each.get("id", each.get("step")) for each in answer.json()["items"]]
+            if "next" not in answer.links:
+                break
+            path = str(httpx2.URL(str(answer.url)).join(answer.links["next"]["url"]))
+            segue.start(price, 1)  # what comes meanwhile is in no later page
+        assert found == expected
+    assert [web.get(f"/runs?limit={limit}").status_code for limit in (0, 201, "x")] == [400, 400, 400]
+    assert web.get("/runs?no_such_field=1").json()["code"] == "InvalidQuery"
+
+
+def test_what_has_not_changed_is_not_sent_again(segue: Segue) -> None:
+    web = client(segue)
+    run = segue.start(takings, [1])
+    for path in (f"/runs/{run.id}", f"/runs/{run.id}/steps/0"):
+        tag = web.get(path).headers["etag"]
+        same = web.get(path, headers={"if-none-match": f'"other", {tag}'})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    run.cancel()
+    assert web.get(f"/runs/{run.id}", headers={"if-none-match": tag}).status_code == 200
+
+
+def test_a_repeated_request_is_done_once(segue: Segue) -> None:
+    web = client(segue)
+    key = {"idempotency-key": "request-7"}
+    for path, body in (
+        ("/runs", {"name": "takings", "args": [[1]]}),
+        (f"/runs/{segue.start(takings, [1]).id}/fork", {"step": "0", "args": [5]}),
+        ("/selections/apply", {"verb": "annotate", "workflow": "shop.takings", "tags": ["seen"]}),
+    ):
+        first, second = (web.post(path, json=body, headers=key).json() for _ in range(2))
+        assert (first["is_new"], second["is_new"], first["id"]) == (True, False, second["id"]), (first, second)
+    wait = segue.start(approved, 1.0)
+    sent = [web.post(f"/runs/{wait.id}/send", json={"name": "approved", "value": 1}, headers=key) for _ in range(2)]
+    assert [each.json()["is_new"] for each in sent] == [True, False]
+
+
+def test_who_did_what_and_why_is_recorded(segue: Segue) -> None:
+    web = client(segue)
+    made = web.post("/runs", json={"name": "takings", "args": [[1]]}).json()
+    assert made["started_by"] == "ann"
+    web.post(f"/runs/{made['id']}/pause", json={"reason": "lunch"})
+    segue.schedules.create("daily", takings, [1], schedule="@daily")
+    web.post("/schedules/daily/deactivate", json={"reason": "holidays"})
+    web.put("/limits/queue:net", json={"concurrency": 3, "reason": "slow"})
+    said = {each["kind"]: each["detail"] for each in web.get("/events").json()["items"]}
+    for kind, reason in (("run.paused", "lunch"), ("schedule.deactivated", "holidays"), ("limit.set", "slow")):
+        assert (said[kind]["actor"], said[kind]["reason"]) == ("ann", reason)
+
+
+def test_work_of_other_code_is_started_by_name(segue: Segue) -> None:
+    """A server without the code: what workers define is known by name, and is called by one of them."""
+    segue.publish_definitions()
+    web = client(segue)
+    body = {"name": "shop.takings", "args": [[1, 2]], "key": "day", "tags": ["a"], "metadata": {"n": 1}, "deadline": 60}
+    known = [declared.tasks, declared.workflows]
+    hidden = [{name: kind.pop(name) for name in list(kind) if name.startswith("shop.")} for kind in known]
+    try:
+        made = web.post("/runs", json=body)
+        assert (made.status_code, made.json()["status"], made.json()["steps"]) == (201, "pending", 0), made.text
+        again = web.post("/runs", json=body).json()
+        assert (again["id"], again["is_new"]) == (made.json()["id"], False)
+        id_ = made.json()["id"]
+        assert web.get(f"/runs/{id_}/explain").json()["reasons"][0]["code"] == "deferred"
+        assert start_due_debounces(segue.engine) == 0  # this process cannot call it
+        price_run = web.post("/runs", json={"name": "price", "args": [4], "kwargs": {"factor": 2.5}}).json()["id"]
+        cancelled = web.post("/runs", json={"name": "takings", "args": [[1]]}).json()["id"]
+        far = {"name": "takings", "args": [[1]], "run_at": "2030-01-01T00:00:00Z"}
+        later = web.post("/runs", json=far).json()["id"]
+        wrong = web.post("/runs", json={"name": "takings", "args": [[1], 2]})
+        assert (wrong.status_code, wrong.json()["problems"][0]["node"]) == (422, "shop.takings")
+        bad = web.post("/runs", json={"name": "price", "args": ["no number"]}).json()["id"]
+        assert web.post("/runs", json={"name": "takeings"}).status_code == 404
+        segue.get(cancelled).cancel()
+    finally:
+        for kind, found in zip(known, hidden, strict=True):
+            kind.update(found)
+    while start_due_debounces(segue.engine):
+        pass
+    for run_id in (id_, price_run):
+        work_run(segue.engine, run_id)
+    info = segue.get(id_).info()
+    assert (segue.get(id_).result(), info.steps, info.key, info.tags) == (4.5, 3, "day", ("a",))
+    assert (info.metadata, info.started_by) == ({"n": 1}, "ann")
+    assert (segue.get(price_run).result(), segue.get(price_run).info().workflow) == (10.0, "shop.price")
+    assert (segue.get(cancelled).status, segue.get(cancelled).info().steps) == ("cancelled", 0)
+    [reason] = segue.get(later).explain()
+    assert (segue.get(later).status, reason.code, reason.text[:9]) == ("pending", "deferred", "begins at")
+    assert segue.get(bad).status == "failed"
+    assert segue.engine.broken_invariants() == []
+
+
+@pytest.mark.parametrize(
+    "body", [{"name": "segue.shell", "args": ["id"]}, {"name": "shell", "args": ["id"]}, {"name": "segue.bulk"}]
+)
+def test_own_tasks_are_not_started(segue: Segue, body: dict[str, Any]) -> None:
+    answer = client(segue).post("/runs", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (403, "OwnTask")
+    assert client(segue, "operator", allow_shell=True).post("/runs", json=body).status_code == 403
+    assert segue.runs() == []
+
+
+def test_odd_bodies_are_refused(segue: Segue) -> None:
+    web = client(segue)
+    kind = {"content-type": "application/json"}
+    for content, status in (
+        (b"[" * 65 + b"]" * 65, 422), (b'{"name": "takings", "args": ' + b"[" * 100_000, 422), (b"{", 422),
+        (b"\xff", 422),
+        (b'{"name": "takings", "nonsense": 1}', 422), (b'{"name": 7}', 422), (b'"x"', 422), (b"x" * 2_000_000, 413),
+        (b'{"name": "tak\\u0000ings"}', 400), (b'{"name": "takings", "key": "\\ud800"}', 422),
+        (b'{"name": "takings", "args": [[1]], "key": "' + b"k" * 5000 + b'"}', 422),
+    ):  # fmt: skip
+        answer = web.post("/runs", content=content, headers=kind)
+        assert answer.status_code == status, (content[:60], answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert web.post("/runs", content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    assert (
+        web.post("/runs", content=b'{"name": "price", "args": ["[[[[' + b"[" * 200 + b'"]}', headers=kind).status_code
+        != 500
+    )
+    assert segue.runs(workflow="shop.takings") == []
+
+
+def test_a_run_is_followed(segue: Segue) -> None:
+    web = client(segue, "viewer")
+    run = segue.start(takings, [1])
+    work_run(segue.engine, run.id)
+    lines = web.get(f"/runs/{run.id}/follow")
+    assert lines.headers["content-type"].startswith("application/x-ndjson")
+    [line] = lines.text.splitlines()
+    assert json.decode(line) == said(segue, "show", run.id, "--follow")
+    events = web.get(f"/runs/{run.id}/follow", headers={"accept": "text/event-stream"})
+    assert events.text == f"data: {line}\n\n"
+
+
+def test_the_document_is_valid() -> None:
+    OpenAPIV31SpecValidator(document()).validate()
+    names = [each["operationId"] for path in document()["paths"].values() for each in path.values()]
+    assert sorted(names) == sorted(OPERATIONS)
 
 
 def test_a_question_that_takes_too_long_is_ended(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:

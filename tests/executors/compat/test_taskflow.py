@@ -349,7 +349,7 @@ def test_one_round_in_this_process_declares_and_starts(alone: Site) -> None:
         (("pull_worker", "--task-names", "tell,nobody"), "There is no task 'nobody'"),
         (("run_task", "7"), "is not the id of a task instance"),
         (("scheduler", "--now-override", "2020-01-01T00:00:00"), "has no counterpart"),
-        (("api_server", "--prod"), "segue runs"),
+        (("api_server", "--port", "x"), "not a valid integer range"),
         (("queue_task", "tell", "--sql-alchemy-connection", "mysql://u@h/d"), "mysql is no database"),
         (("init_db", "--sql-alchemy-connection", "what"), "what"),
         (("init_db", "--sql-alchemy-connection", "postgresql+psycopg2://u:secret@127.0.0.1:1/d"), "127.0.0.1"),

@@ -142,7 +142,7 @@ def subclass_of_push_worker() -> None:
     [
         subclass_of_push_worker,
         PushWorker,
-        create_app,
+        lambda: create_app(Taskflow(), "sqlite://", secret_key="x"),
         lambda: Taskflow().add_push_worker(object()),  # type: ignore[arg-type]
         lambda: AWSBatchPushWorker(None).get_job_name(None),
         lambda: Taskflow().pull(None, "worker"),

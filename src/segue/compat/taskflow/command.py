@@ -21,7 +21,7 @@ from segue.compat.taskflow.database import VARIABLE, opened
 from segue.compat.taskflow.database import init_db as upgrade
 from segue.compat.taskflow.processes import Scheduler, Worker, wait
 from segue.compat.taskflow.project import Taskflow
-from segue.compat.taskflow.rest.app import NO_SERVER
+from segue.compat.taskflow.rest.app import serve_app
 from segue.compat.taskflow.translating import PREFIX
 from segue.compat.taskflow.words import PRIORITIES, typed_time
 from segue.dispatcher.work import PUSH
@@ -95,7 +95,7 @@ def commands(taskflow: Taskflow) -> click.Group:
     return main
 
 
-def _add_database(main: click.Group, _taskflow: Taskflow) -> None:
+def _add_database(main: click.Group, taskflow: Taskflow) -> None:
     @main.command("init_db")
     @_connection
     def init_db(sql_alchemy_connection: str | None) -> None:
@@ -104,11 +104,15 @@ def _add_database(main: click.Group, _taskflow: Taskflow) -> None:
 
     main.add_command(init_db, "migrate_db")
 
-    @main.command("api_server", context_settings={"ignore_unknown_options": True})
-    @click.argument("_words", nargs=-1)
-    def api_server(_words: tuple[str, ...]) -> None:
-        """Not here: it comes with Segue's web interface."""
-        not_translated("api_server", NO_SERVER)
+    @main.command("api_server")
+    @_connection
+    @click.option("--host", default="127.0.0.1", show_default=True, help="Other addresses need access tokens.")
+    @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
+    @click.option("--prod", is_flag=True, hidden=True)  # the server is always the same
+    def api_server(sql_alchemy_connection: str | None, host: str, port: int, prod: bool) -> None:
+        """Serve Taskflow's REST paths."""
+        with _ready(sql_alchemy_connection) as segue:
+            serve_app(taskflow, segue, host, port)
 
 
 def _add_processes(main: click.Group, taskflow: Taskflow) -> None:

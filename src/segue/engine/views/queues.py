@@ -12,7 +12,7 @@ from segue.engine.stored import moment_of
 from segue.engine.views.look import RunInfo, list_workers, run_infos
 from segue.jsonable import Jsonable
 from segue.plan.namespaces import bare, is_in, namespace_of, prefix_of, stored
-from segue.store.protocol import Later, Transaction
+from segue.store.protocol import Transaction
 
 MOST_QUEUES = 1000
 COUNTED_TO = 10_001
@@ -53,34 +53,42 @@ def ready_queues(tx: Transaction, *, prefix: str | None = None) -> list[str]:
 
 def list_queues(tx: Transaction, now: datetime, *, prefix: str | None = None) -> list[QueueInfo]:
     """The queues on which steps wait or run, or on which workers work, by name."""
-    ready = {str(queue) for (queue,) in tx.all("ready_queues", limit=MOST_QUEUES)}
-    limited = {str(queue) for (queue,) in tx.all("limited_queues", limit=MOST_QUEUES)}
-    running: dict[str, int] = dict(tx.all("running_by_queue", limit=COUNTED_TO))
-    sent: dict[str, int] = dict(tx.all("sent_by_queues", limit=COUNTED_TO))
-    delayed: dict[str, int] = dict(tx.all("delayed_by_queue", limit=COUNTED_TO))
+    names_of_ready = tx.later("ready_queues", limit=MOST_QUEUES)
+    held = tx.later("limited_queues", limit=MOST_QUEUES, most=COUNTED_TO)
+    busy = tx.later("busy_by_queue", limit=COUNTED_TO)
+    rows = tx.later("list_limits")
     serving: dict[str, list[int]] = {}
     for worker in list_workers(tx, prefix=prefix):
         if worker.lease_until >= now and worker.status == "running":
             for queue in worker.queues:
                 serving.setdefault(stored(worker.namespace, queue), []).append(worker.concurrency)
-    limits = {row.name: row.concurrency for row in (LimitRow(*row) for row in tx.all("list_limits"))}
-    names = sorted(name for name in {*ready, *limited, *running, *sent, *delayed, *serving} if is_in(prefix, name))
-    counts = {name: tx.later("count_ready", queue=name, limit=COUNTED_TO) for name in names if name in ready}
-    oldest = {name: tx.later("oldest_ready", queue=name) for name in counts}
-    held = {name: tx.later("count_limited", queue=name, limit=COUNTED_TO) for name in names if name in limited}
+    limits = {row.name: row.concurrency for row in (LimitRow(*row) for row in rows.rows())}
+    limited: dict[str, int] = dict(held.rows())
+    counts = {(what, queue): count for what, queue, count in busy.rows()}
+    on_ready = [str(queue) for (queue,) in names_of_ready.rows() if is_in(prefix, queue)]
+    ready = {name: (count, since) for name, count, since in ready_by_queues(tx, on_ready, COUNTED_TO)}
     found = []
-    for name in names:
+    known = {*on_ready, *limited, *serving, *(queue for _, queue in counts)}
+    for name in sorted(name for name in known if is_in(prefix, name)):
         space = namespace_of(name)
         concurrency = limits.get(stored(space, f"{QUEUE}{bare(name)}"))
+        many, since = ready.get(name, (0, None))
         found.append(
             QueueInfo(
-                name=bare(name), ready=_number(counts.get(name)), oldest_ready_at=_moment(tx, oldest.get(name)),
-                delayed=delayed.get(name, 0), limited=_number(held.get(name)), running=running.get(name, 0),
-                sent=sent.get(name, 0), workers=len(serving.get(name, ())), places=sum(serving.get(name, ())),
-                concurrency=concurrency, is_closed=concurrency == 0, namespace=space,
+                name=bare(name), ready=many, oldest_ready_at=since, delayed=counts.get(("delayed", name), 0),
+                limited=limited.get(name, 0), running=counts.get(("running", name), 0),
+                sent=counts.get(("sent", name), 0), workers=len(serving.get(name, ())),
+                places=sum(serving.get(name, ())), concurrency=concurrency, is_closed=concurrency == 0,
+                namespace=space,
             )
         )  # fmt: skip
     return found
+
+
+def ready_by_queues(tx: Transaction, names: list[str], most: int) -> list[tuple[str, int, datetime | None]]:
+    """Of these queues: how many steps workers could claim now, at most `most`, and since when the oldest is ready."""
+    rows = tx.all("ready_by_queues", names=names, limit=most) if names else []
+    return [(str(name), int(count), moment_of(tx, since)) for name, count, since in rows]
 
 
 def list_workflows(
@@ -92,17 +100,3 @@ def list_workflows(
     mine = [(name, last) for name, last in rows if is_in(prefix, name)]
     runs = {run.id: run for run in run_infos(tx, [last for _, last in mine])}
     return [WorkflowInfo(bare(name), runs.get(last), namespace_of(name)) for name, last in mine]
-
-
-def _number(later: Later | None) -> int:
-    if later is None:
-        return 0
-    [(count,)] = later.rows()
-    return int(count)
-
-
-def _moment(tx: Transaction, later: Later | None) -> datetime | None:
-    if later is None:
-        return None
-    [(at,)] = later.rows()
-    return moment_of(tx, at)

@@ -46,6 +46,7 @@ class Why(NamedTuple):
 
 
 MOST_COUNTED = 10_000_000
+LANES_AT_ONCE = 200
 
 
 class LimitsView:
@@ -55,6 +56,7 @@ class LimitsView:
         self._tx = tx
         self._now = now
         self._sent: dict[str, dict[str, int]] = {}
+        self._lanes: dict[tuple[str, int], str | None] = {}
 
     def sent_of_queue(self, executor: str, queue: str) -> int:
         """How many steps of a queue, as it is stored, were sent to an executor and have not begun."""
@@ -64,7 +66,7 @@ class LimitsView:
 
     def of_step(self, run_id: str, step: int, queue: str, task: str | None) -> list[Why]:
         """The reasons that hold back a ready step; empty if it only waits for a worker."""
-        lane = self._tx.all("lane_of_step", run_id=run_id, step=step)[0][0]
+        lane = self._lane(run_id, step)
         if lane is None and not self._binding:
             return []
         if lane is not None and read_lane(lane).task != task:
@@ -103,6 +105,13 @@ class LimitsView:
         if before:
             text += f"; {before} run{'s' if before > 1 else ''} before it wait{'' if before > 1 else 's'}"
         return text
+
+    def _lane(self, run_id: str, step: int) -> str | None:
+        """The lane of a ready step. Who asks about one of a run asks about those that follow it as well."""
+        if (run_id, step) not in self._lanes:
+            rows = self._tx.all("lanes_of_ready_steps", run_id=run_id, step=step, limit=LANES_AT_ONCE)
+            self._lanes |= {(run_id, step): None} | {(run_id, number): lane for number, lane in rows}
+        return self._lanes[run_id, step]
 
     @cached_property
     def _limits(self) -> list[LimitRow]:

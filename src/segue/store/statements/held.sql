@@ -20,7 +20,7 @@ WHERE s.status = 'running' AND s.queue = :queue ORDER BY s.started_at, s.run_id,
 -- In the order of claims.
 SELECT {held_columns} FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id LEFT JOIN segue_workers w ON {is_worker_of_step}
 WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue = :queue
-ORDER BY (-s.priority), s.ready_at, s.run_id, s.step LIMIT :limit;
+ORDER BY {by_priority}, s.ready_at, s.run_id, s.step LIMIT :limit;
 
 -- name: held_longest
 SELECT {held_columns} FROM segue_steps s JOIN segue_runs r ON r.id = s.run_id LEFT JOIN segue_workers w ON {is_worker_of_step}

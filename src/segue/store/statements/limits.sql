@@ -60,8 +60,9 @@ SELECT s.run_id, s.name, s.queue, s.task, s.lane, s.started_at, w.name FROM ({ho
 LEFT JOIN segue_workers w ON {is_worker_of_step}
 ORDER BY s.started_at LIMIT :limit;
 
--- name: lane_of_step
-SELECT lane FROM segue_steps WHERE run_id = :run_id AND step = :step;
+-- name: lanes_of_ready_steps
+-- From this step on.
+SELECT step, lane FROM segue_steps WHERE run_id = :run_id AND step >= :step AND status = 'ready' ORDER BY step LIMIT :limit;
 
 -- name: close_lane
 -- The results that its keys depend on are known: the step becomes ready like any other.

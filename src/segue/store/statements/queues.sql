@@ -9,27 +9,22 @@ WITH RECURSIVE queues(queue) AS (
         ORDER BY s.queue LIMIT 1)
     FROM queues q WHERE q.queue IS NOT NULL
 )
-SELECT queue FROM queues WHERE queue IS NOT NULL LIMIT :limit;
+SELECT q.queue, (SELECT count(*) FROM (
+    SELECT 1 FROM segue_steps s WHERE s.gate = 'limit' AND s.status = 'ready' AND s.queue = q.queue LIMIT :most) found)
+FROM queues q WHERE q.queue IS NOT NULL LIMIT :limit;
 
--- name: is_ready_on
+-- name: is_ready_to_claim
 -- A fragment.
-s.status = 'ready' AND s.gate IS NULL AND s.queue = :queue
+s.status = 'ready' AND s.gate IS NULL
 
--- name: count_limited
-SELECT count(*) FROM (
-    SELECT 1 FROM segue_steps WHERE gate = 'limit' AND status = 'ready' AND queue = :queue LIMIT :limit) found;
-
--- name: running_by_queue
-SELECT found.queue, count(*) FROM (SELECT queue FROM segue_steps WHERE status = 'running' LIMIT :limit) found GROUP BY found.queue;
-
--- name: sent_by_queues
-SELECT found.queue, count(*) FROM (SELECT queue FROM segue_steps WHERE status = 'sent' LIMIT :limit) found GROUP BY found.queue;
-
--- name: delayed_by_queue
--- Those that become ready first.
-SELECT found.queue, count(*) FROM (
-    SELECT queue FROM segue_steps WHERE status = 'ready' AND gate = 'timer' ORDER BY ready_at LIMIT :limit) found
-GROUP BY found.queue;
+-- name: busy_by_queue
+-- How many run, were sent, or wait for a time; of these those that become ready first.
+SELECT found.what, found.queue, count(*) FROM (
+    SELECT 'running' AS what, running.queue FROM (SELECT queue FROM segue_steps WHERE status = 'running' LIMIT :limit) running
+    UNION ALL SELECT 'sent', sent.queue FROM (SELECT queue FROM segue_steps WHERE status = 'sent' LIMIT :limit) sent
+    UNION ALL SELECT 'delayed', delayed.queue FROM (
+        SELECT queue FROM segue_steps WHERE status = 'ready' AND gate = 'timer' ORDER BY ready_at LIMIT :limit) delayed
+) found GROUP BY found.what, found.queue;
 
 -- name: workflow_names
 -- Skips from one workflow to the next, so the number of runs does not matter. `last` is the newest run of each.

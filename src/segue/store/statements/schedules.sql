@@ -82,10 +82,14 @@ SELECT tick FROM segue_ticks WHERE schedule = :name AND is_open AND status = 'qu
 -- The run continues, so its tick counts again when the next tick checks for an overlap.
 UPDATE segue_ticks SET is_open = true WHERE run_id = :run_id AND status = 'started';
 
+-- name: tick_fields
+-- A fragment: a tick with the status of its run.
+t.tick, t.status, t.reason, t.run_id, t.decided_at,
+    (SELECT r.status FROM segue_runs r WHERE r.id >= t.run_id AND r.id <= t.run_id ORDER BY r.id)
+
 -- name: tick_columns
--- A fragment: ticks with the status of their runs.
-SELECT t.tick, t.status, t.reason, t.run_id, t.decided_at,
-    (SELECT r.status FROM segue_runs r WHERE r.id >= t.run_id AND r.id <= t.run_id ORDER BY r.id) FROM segue_ticks t;
+-- A fragment.
+SELECT {tick_fields} FROM segue_ticks t;
 
 -- name: tick_row
 {tick_columns} WHERE t.schedule = :name AND t.tick = :tick;
@@ -93,8 +97,10 @@ SELECT t.tick, t.status, t.reason, t.run_id, t.decided_at,
 -- name: list_ticks
 {tick_columns} WHERE t.schedule = :name AND t.tick < :before ORDER BY t.tick DESC LIMIT :limit;
 
--- name: latest_tick
-{tick_columns} WHERE t.schedule = :name ORDER BY t.tick DESC LIMIT 1;
+-- name: latest_ticks
+-- The last one of each of several schedules.
+SELECT n.name, {tick_fields} FROM {each_name} JOIN segue_ticks t ON t.schedule = n.name
+AND t.tick = (SELECT l.tick FROM segue_ticks l WHERE l.schedule = n.name ORDER BY l.tick DESC LIMIT 1);
 
 -- name: ticks_between
 {tick_columns} WHERE t.schedule = :name AND t.tick >= :first AND t.tick <= :last;

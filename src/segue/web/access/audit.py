@@ -21,15 +21,15 @@ T = TypeVar("T")
 _log = get_logger("segue.audit")
 
 
-def audited(operation: Operation, call: Call, arguments: Mapping[str, Any], function: Callable[[], T]) -> T:
+def audited(name: str, call: Call, arguments: Mapping[str, Any], function: Callable[[], T]) -> T:
     """Do what changes something, and write who did it, or who was refused."""
     try:
         result = function()
     except Exception as error:
         problem = problem_of(error)
-        _write(operation, call, arguments, ok=False, reason=problem.detail if problem else "the server failed")
+        _write(name, call, arguments, ok=False, reason=problem.detail if problem else "the server failed")
         raise
-    _write(operation, call, arguments, ok=True, reason=getattr(arguments.get("body"), "reason", None))
+    _write(name, call, arguments, ok=True, reason=getattr(arguments.get("body"), "reason", None))
     return result
 
 
@@ -47,17 +47,17 @@ def check_workflow(operation: Operation, call: Call, arguments: Mapping[str, Any
         raise ProblemError(403, "Forbidden", f"This token is limited to the workflows {', '.join(patterns)}.")
 
 
-def _write(operation: Operation, call: Call, arguments: Mapping[str, Any], *, ok: bool, reason: str | None) -> None:
-    target = "/".join(f"{name}={arguments[name]}" for name in operation.parameters if name in arguments)
+def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, reason: str | None) -> None:
+    target = "/".join(f"{part}={value}" for part, value in arguments.items() if part not in ("body", "query"))
     identity = call.identity
     _log.info(
-        "%s %s %s by %s (%s, %s) from %s", operation.name, "done" if ok else "refused", target, identity.name,
+        "%s %s %s by %s (%s, %s) from %s", name, "done" if ok else "refused", target, identity.name,
         identity.how, identity.role.word, call.address,
-        extra={"action": operation.name, "actor": identity.name, "ok": ok, "request_id": call.request_id},
+        extra={"action": name, "actor": identity.name, "ok": ok, "request_id": call.request_id},
     )  # fmt: skip
     try:
         call.segue.access.record(
-            operation.name, ok=ok, actor=identity.name, how=identity.how, role=identity.role.word,
+            name, ok=ok, actor=identity.name, how=identity.how, role=identity.role.word,
             target=target or None, reason=reason, address=call.address, request_id=call.request_id,
         )  # fmt: skip
     except SegueError as error:

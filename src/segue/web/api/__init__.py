@@ -7,6 +7,7 @@ from segue.web.api import (
     events,
     following,
     limits,
+    revealing,
     runs,
     schedules,
     selections,
@@ -14,5 +15,18 @@ from segue.web.api import (
     system,
 )
 
-MODULES = (access, definitions, errors, events, following, limits, runs, schedules, selections, steps, system)
+MODULES = (
+    access,
+    definitions,
+    errors,
+    events,
+    following,
+    limits,
+    revealing,
+    runs,
+    schedules,
+    selections,
+    steps,
+    system,
+)
 """What defines operations."""

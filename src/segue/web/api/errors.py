@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from segue.client.masked_views import without_secrets
 from segue.client.views import ErrorGroups, ErrorKind
 from segue.web.api.given import Limit, Seconds, Text, moment
 from segue.web.operations import Call, operation
@@ -33,11 +34,11 @@ class ErrorQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 def list_errors(call: Call, query: ErrorsQuery) -> ErrorGroups:
     """The kinds of errors among the newest 5,000 failed attempts at most, the most frequent first."""
     since = call.segue.engine.store.now() - timedelta(seconds=query.newer_than)
-    return call.segue.failures.groups(since=since, task=query.task, type=query.error_type)
+    return without_secrets(call.segue.failures.groups(since=since, task=query.task, type=query.error_type))
 
 
 @operation("GET", "/errors/{fingerprint}", Role.VIEWER)
 def get_error(call: Call, fingerprint: str, query: ErrorQuery) -> ErrorKind:
     """One kind of error, with its newest failed attempts and their tracebacks."""
     before = None if query.before is None else moment(query.before)
-    return call.segue.failures.get(fingerprint, before=before, limit=query.limit)
+    return without_secrets(call.segue.failures.get(fingerprint, before=before, limit=query.limit))

@@ -91,7 +91,7 @@ def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
 
     if operation.changes:
         with call.segue.acting_as(call.actor):
-            return audited(operation, call, arguments, performed)
+            return audited(operation.name, call, arguments, performed)
     with briefly(call.segue):
         return performed()
 

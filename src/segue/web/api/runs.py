@@ -9,12 +9,12 @@ import msgspec
 from msgspec import json
 
 from segue.authoring import encode
+from segue.client.masked_views import without_secrets
 from segue.client.records import reason_record
 from segue.client.starting import start_by_name
 from segue.client.views import Reason, RunInfo, RunProgress, Sent
 from segue.errors import NotFinishedError
 from segue.jsonable import Jsonable
-from segue.masking import masked
 from segue.model import RunStatus
 from segue.web.api.given import Filters, Limit, Seconds, Text, Why, moment
 from segue.web.api.own_tasks import refuse_own
@@ -194,8 +194,9 @@ def fork_run(call: Call, run_id: str, body: Fork) -> RunDetail:
     run = call.segue.get(run_id)
     if body.args is not None or body.kwargs:
         refuse_own(call, run.step(body.step).info().task)
+    key = body.key or (f"fork:{call.idempotency_key}" if call.idempotency_key else None)
     made = run.fork(
-        body.step, args=body.args, kwargs=body.kwargs, key=body.key or call.idempotency_key, tags=body.tags,
+        body.step, args=body.args, kwargs=body.kwargs, key=key, tags=body.tags,
         metadata=body.metadata, actor=call.actor, reason=body.reason,
     )  # fmt: skip
     return detail(call, made)
@@ -211,7 +212,7 @@ def send_message(call: Call, run_id: str, body: Message) -> Sent:
 def explain_run(call: Call, run_id: str, query: ExplainQuery) -> Explained:
     """Why a run, or a step of it, is in its state, and what would change that."""
     run = call.segue.get(run_id)
-    return Explained(run.id, run.status, run.explain(query.step))
+    return Explained(run.id, run.status, [without_secrets(each) for each in run.explain(query.step)])
 
 
 @operation("GET", "/runs/{run_id}/result", Role.VIEWER)
@@ -222,7 +223,7 @@ def get_result(call: Call, run_id: str) -> RunResult:
     if not info.status.is_final:
         raise NotFinishedError(f"run {run.id} is {info.status}; ask again when it has ended")
     plain = json.decode(encode(run.result()))
-    return RunResult(plain if call.identity.role >= Role.OPERATOR else masked(plain))
+    return RunResult(plain if call.identity.role >= Role.OPERATOR else call.masker.masked_result(info.workflow, plain))
 
 
 @operation("GET", "/runs/{run_id}/progress", Role.VIEWER)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from segue.client import Run
+from segue.client.masked_views import without_secrets
 from segue.client.step import editing, result_text, retrying
 from segue.client.verbs import Verb, say_to
 from segue.client.verbs import mark_step as marking
@@ -147,7 +148,7 @@ def get_graph(call: Call, run_id: str) -> Graph:
 @operation("GET", "/runs/{run_id}/attempts", Role.VIEWER)
 def list_attempts(call: Call, run_id: str) -> list[AttemptInfo]:
     """The attempts of a run that failed, were lost or printed something."""
-    return call.segue.get(run_id).attempts()
+    return [without_secrets(each) for each in call.segue.get(run_id).attempts()]
 
 
 @operation("GET", "/runs/{run_id}/steps/{step:name}", Role.VIEWER)
@@ -168,20 +169,20 @@ def annotate_step(call: Call, run_id: str, step: str, body: StepLabels) -> StepI
 def list_step_attempts(call: Call, run_id: str, step: str) -> list[AttemptInfo]:
     """The attempts of a step that failed, were lost or printed something."""
     run = call.segue.get(run_id)
-    return run.attempts(step=run.step(step).info().step)
+    return [without_secrets(each) for each in run.attempts(step=run.step(step).info().step)]
 
 
 @operation("GET", "/runs/{run_id}/steps/{step:name}/checkpoints", Role.VIEWER)
 def list_checkpoints(call: Call, run_id: str, step: str) -> list[CheckpointInfo]:
     """What the task of a step has recorded inside it, in order."""
-    return call.segue.get(run_id).step(step).checkpoints()
+    return [without_secrets(each) for each in call.segue.get(run_id).step(step).checkpoints()]
 
 
 @operation("GET", "/runs/{run_id}/steps/{step:name}/output", Role.VIEWER)
 def get_output(call: Call, run_id: str, step: str, query: OutputQuery) -> StepOutput:
     """The end of what an attempt of a step has printed."""
     run = call.segue.get(run_id)
-    found = call.segue.executors.output(run.id, step, attempt=query.attempt)
+    found = without_secrets(call.segue.executors.output(run.id, step, attempt=query.attempt))
     return StepOutput(found.attempt, found.text, found.is_over)
 
 

@@ -10,10 +10,10 @@ import msgspec
 from segue.client.views import RunInfo, StepGroup
 from segue.errors import SegueError
 from segue.web.api.shown import masked_run
+from segue.web.kept import shared_of_run
 from segue.web.operations import Call
 from segue.web.pages.frame import Page, View, page
 from segue.web.pages.step import with_names
-from segue.web.pages.step_groups import groups_of
 
 MOST_ROWS = 100
 SLOWER = 1.5
@@ -43,7 +43,7 @@ def compare_page(view: View) -> Page:
     except SegueError as error:
         return Page("compare.html", "Compare", {"runs": []}, status=404, also={"given": names, "problem": str(error)})
     infos = [run.info() for run in runs]
-    groups = [groups_of(view.call.segue, run, info).groups for run, info in zip(runs, infos, strict=True)]
+    groups = [shared_of_run(view, info, "groups", run.groups).groups for run, info in zip(runs, infos, strict=True)]
     pairs = paired(*groups)
     everything = "all" in parse_qs(view.query, keep_blank_values=True)
     shown = pairs if everything else [pair for pair in pairs if pair.differs]

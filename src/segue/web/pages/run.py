@@ -9,9 +9,10 @@ from segue.client import Run
 from segue.client.views import Reason, RunInfo
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
+from segue.web.kept import shared_of_run
 from segue.web.pages.frame import Page, Redirect, View, page
 from segue.web.pages.run_head import head_of, run_of
-from segue.web.pages.step_groups import counts_of, groups_of, rows_of
+from segue.web.pages.step_groups import counts_of, rows_of
 
 MOST_FAILED = 10
 MOST_RUNNING = 20
@@ -34,7 +35,7 @@ def run_page(view: View) -> Page | Redirect:
             return Redirect(f"/runs/{run.id}/steps/{run.step(_number_or_name(wanted)).info().step}")
         except StepNotFoundError:
             problem = f"This run has no step {wanted[:200]!r}. Write its whole name, or its number."
-    groups = groups_of(view.call.segue, run, info)
+    groups = shared_of_run(view, info, "groups", run.groups)
     counts = counts_of(groups)
     head = head_of(view, info, counts)
     status = _status(_last(given, "status"))

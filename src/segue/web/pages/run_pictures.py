@@ -9,11 +9,13 @@ from urllib.parse import parse_qs, urlencode
 from segue.client import Run
 from segue.client.views import RunInfo
 from segue.engine.views.graph import GraphStep, RunGraph, graph_of_run
+from segue.model import StepStatus
 from segue.web.drawing.folding import fold
 from segue.web.drawing.graph_svg import graph_svg
 from segue.web.drawing.of_run import graph_of, spans_of, timeline_of
 from segue.web.drawing.timeline import critical_path, divided_time
 from segue.web.drawing.timeline_svg import MOST_ROWS, timeline_svg
+from segue.web.kept import shared_of_run
 from segue.web.pages.frame import Page, Redirect, View, page
 from segue.web.pages.run_head import head_of, run_of
 
@@ -33,7 +35,7 @@ def graph_page(view: View) -> Page | Redirect:
         return found
     run, info = found
     opened = _opened(view)
-    read = _read(view, run, opened)
+    read = _read(view, run, info, opened)
 
     def opener(step: GraphStep) -> str:
         others = [number for number in opened if number != step.first]
@@ -43,7 +45,7 @@ def graph_page(view: View) -> Page | Redirect:
 
     graph = graph_of(read, link=lambda step: _link(view, run, step), opener=opener)
     folded = fold(graph, opened=[str(number) for number in opened])
-    head = head_of(view, info, run.counts())
+    head = head_of(view, info, _counts(view, run, info))
     also = {
         "head": head, "svg": graph_svg(folded) if folded.nodes else "", "left_out": folded.left_out,
         "is_cut": read.is_cut, "opened": opened,
@@ -58,7 +60,7 @@ def timeline_page(view: View) -> Page | Redirect:
     if isinstance(found, Redirect):
         return found
     run, info = found
-    read = _read(view, run, _opened(view))
+    read = _read(view, run, info, _opened(view))
     attempts = run.attempts() if info.steps <= MOST_ATTEMPTS_STEPS else []
     rows = timeline_of(read, attempts, link=lambda step: _link(view, run, step))
     spans, parents = spans_of(read)
@@ -73,7 +75,7 @@ def timeline_page(view: View) -> Page | Redirect:
         there = moment.astimezone(view.zone)
         return there.isoformat(timespec="milliseconds")[11:23] if is_short else f"{there:%H:%M:%S}"
 
-    head = head_of(view, info, run.counts())
+    head = head_of(view, info, _counts(view, run, info))
     also = {
         "head": head, "left_out": max(len(rows) - MOST_ROWS, 0), "waited": waited, "ran": ran,
         "svg": timeline_svg(rows, now=info.finished_at or view.now, written=written, critical=critical) if rows else "",
@@ -82,9 +84,16 @@ def timeline_page(view: View) -> Page | Redirect:
     return Page("run_timeline.html", f"Timeline · {head.title}", data, live=_topic(info), also=also)
 
 
-def _read(view: View, run: Run[Any], opened: list[int]) -> RunGraph:
-    with view.call.segue.engine.reading() as tx:
-        return graph_of_run(tx, run.id, opened=opened)
+def _read(view: View, run: Run[Any], info: RunInfo, opened: list[int]) -> RunGraph:
+    def look() -> RunGraph:
+        with view.call.segue.engine.reading() as tx:
+            return graph_of_run(tx, run.id, opened=opened)
+
+    return shared_of_run(view, info, ("graph", *opened), look)
+
+
+def _counts(view: View, run: Run[Any], info: RunInfo) -> dict[StepStatus, int]:
+    return shared_of_run(view, info, "counts", run.counts)
 
 
 def _link(view: View, run: Run[Any], step: GraphStep) -> str:

@@ -91,7 +91,8 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
         "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
     }  # fmt: skip
     also = {
-        "verbs": what_may_step(call, info, step), "shown_attempts": [_shown(each, is_newest=not place) for place, each in enumerate(attempts[:MOST_ATTEMPTS])],
+        "verbs": what_may_step(call, info, step),
+        "shown_attempts": [_shown(each, is_newest=not place) for place, each in enumerate(attempts[:MOST_ATTEMPTS])],
         "more_attempts": len(attempts) > MOST_ATTEMPTS, "named": named_arguments(call, shown), "is_cut": beside.is_cut,
         "follows": follows, "output_problem": problem,
         "places": [(word, getattr(step, field)) for field, word in PLACES],

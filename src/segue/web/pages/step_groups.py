@@ -1,22 +1,18 @@
 """The steps of a run as a list of rows that fits a page, however many there are: groups, some of them open.
 
-Promise: a page has at most MOST_GROUPS groups and MOST_MEMBERS steps of open groups. The groups of a large run are
-counted at most every few seconds, however many people look.
+Promise: a page has at most MOST_GROUPS groups and MOST_MEMBERS steps of open groups.
 """
 
 from __future__ import annotations
 
-import time
-import weakref
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from segue.client import Run, Segue
-from segue.client.views import RunInfo, StepGroup, StepGroups, StepInfo
+from segue.client import Run
+from segue.client.views import StepGroup, StepGroups, StepInfo
 from segue.errors import StepNotFoundError
 from segue.model import StepStatus
 from segue.web.drawing.graph_svg import status_of
@@ -24,12 +20,6 @@ from segue.web.drawing.graph_svg import status_of
 MOST_GROUPS = 80
 MOST_MEMBERS = 60
 MOST_DEPTH = 4
-MOST_KEPT = 64
-DEAR_SECONDS = 0.02
-"""A count that takes longer than that is kept for a while."""
-
-SHARE = 20
-"""Counting may take this part of the time."""
 
 
 class StepRow(msgspec.Struct, frozen=True):
@@ -48,32 +38,6 @@ class StepRow(msgspec.Struct, frozen=True):
     is_open: bool = False
     members: tuple[StepInfo, ...] = ()
     more_after: int | None = None  # the last member that is shown, if there are more
-
-
-class _Kept(msgspec.Struct, frozen=True):
-    key: tuple[Any, ...]
-    until: float
-    groups: StepGroups
-
-
-_kept: weakref.WeakKeyDictionary[Segue, OrderedDict[str, _Kept]] = weakref.WeakKeyDictionary()
-
-
-def groups_of(segue: Segue, run: Run[Any], info: RunInfo) -> StepGroups:
-    """The groups of a run, as they are or, for a large run, as they were a few seconds ago."""
-    key = (info.status, info.ending, info.finished_at, info.steps)
-    kept = _kept.setdefault(segue, OrderedDict())
-    found = kept.get(run.id)
-    if found is not None and found.key == key and time.monotonic() < found.until:
-        return found.groups
-    began = time.monotonic()
-    groups = run.groups()
-    cost = time.monotonic() - began
-    if cost > DEAR_SECONDS:
-        kept[run.id] = _Kept(key, time.monotonic() + (3600 if info.status.is_final else SHARE * cost), groups)
-        while len(kept) > MOST_KEPT:
-            kept.popitem(last=False)
-    return groups
 
 
 def counts_of(groups: StepGroups) -> dict[StepStatus, int]:

@@ -1,1 +1,1 @@
-"""Taskflow's REST interface: not here."""
+"""Taskflow's REST interface: its paths and its JSON, over a database of Segue."""
