@@ -82,7 +82,7 @@ def test_people_with_assistive_tools_can_use_dense_pages(segue: Segue, new_page:
 @pytest.mark.proof
 def test_people_with_assistive_tools_can_use_all_pages(segue: Segue, new_page: NewPage) -> None:
     places = places_of(segue, ORDINARY[:2])
-    assert len(places) == len(PAGES) - 1
+    assert len(places) == len(PAGES) - 1  # without the download
     found = {}
     for scheme, viewport in (("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)):
         page = new_page(color_scheme=scheme, viewport=viewport)
