@@ -93,6 +93,11 @@ def panels() -> list[Panel]:
         )),
         Panel("Child processes that ended", "ops", ((_rate(known.CHILDREN_ENDED, "reason"), _legend("reason")),)),
         Panel("Alerts", "ops", ((_rate(known.ALERTS, "kind"), _legend("kind")),)),
+        Panel("Requests to the web", "ops", (
+            (_rate(known.HTTP_REQUESTS, "code"), _legend("code")),
+            (f"sum({known.LIVE_STREAMS.name})", "open streams"),
+        )),
+        Panel("Duration of requests", "s", ((_quantile(known.HTTP_SECONDS, 0.95, "route"), slow + _legend("route")),)),
         Panel("Versions", "short", (
             (f"count by (version) ({known.BUILD.name})", _legend("version")), (_now(known.SCHEMA), "schema"),
             (_now(known.STANDING_AGE), "age of these numbers"),
