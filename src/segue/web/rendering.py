@@ -96,9 +96,9 @@ def _shown_control(found: re.Match[str]) -> str:
 
 def rate(per_second: float) -> str:
     """How often something happens, in the unit in which the number is not tiny."""
-    for times, unit in ((1, "s"), (60, "min"), (3600, "h")):
-        if per_second * times >= 1 or not per_second:
-            break
+    times, unit = (1, "s") if per_second >= 1 or not per_second else (60, "min")
+    if 0 < per_second * times < 1:
+        times, unit = 3600, "h"
     number = per_second * times
     return f"{number:,.0f}/{unit}" if number >= 10 or not number else f"{number:.1f}/{unit}"
 

@@ -1,4 +1,4 @@
-"""Every page in a real browser: with hostile texts nothing runs and nothing is outside of the window; axe finds nothing."""
+"""Every page in a real browser: hostile texts do nothing, nothing is wider than the window, and axe finds nothing."""
 
 from __future__ import annotations
 

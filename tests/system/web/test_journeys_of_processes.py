@@ -1,4 +1,4 @@
-"""Real processes behind the pages: a worker is killed, the server stops, the database goes away, many pages are open."""
+"""Real processes behind the pages: a worker is killed, the server stops, the database is away, many pages are open."""
 
 from __future__ import annotations
 

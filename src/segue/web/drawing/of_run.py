@@ -137,9 +137,11 @@ def spans_of(run: RunGraph) -> tuple[dict[str, Span], dict[str, list[str]]]:
     """The steps that have ended, and the parents of each, for `critical_path`."""
     spans = {
         str(step.first): Span(
-            str(step.first), step.ready_at, step.finished_at if step.task in SLEEPERS else step.started_at,
+            str(step.first),
+            step.ready_at,
+            step.finished_at if step.task in SLEEPERS else step.started_at,
             step.finished_at,
-        )  # fmt: skip
+        )
         for step in run.steps
         if step.started_at is not None and step.finished_at is not None and not step.is_joint
     }
