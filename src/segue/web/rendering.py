@@ -79,8 +79,8 @@ def rendered(
 def without_controls(page: str) -> str:
     """A page whose texts have no character that acts unseen: colours are dropped, and other such characters shown.
 
-    Attributes and fields keep theirs, since forms send them back. Characters that turn the direction of what follows would let
-    `invoice\u202efdp.exe` look like a PDF.
+    Attributes and fields keep theirs, since forms send them back. Characters that turn the direction of what follows
+    would let `invoice\u202efdp.exe` look like a PDF.
     """
     return _TAG_OR_CONTROL.sub(_shown_control, page) if _CONTROL.search(page) else page
 
