@@ -41,7 +41,7 @@ SHOWN = 8192
 """Characters of a value that is shown in a page."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-_TAG_OR_CONTROL = re.compile(rf"<[^>]*>|\x1b\[[0-9;]{{0,30}}m|{_CONTROL.pattern}")
+_TAG_OR_CONTROL = re.compile(rf"<(?:textarea|option)\b[^>]*>[^<]*|<[^>]*>|\x1b\[[0-9;]{{0,30}}m|{_CONTROL.pattern}")
 
 
 @functools.cache
@@ -79,8 +79,8 @@ def rendered(
 def without_controls(page: str) -> str:
     """A page whose texts have no character that acts unseen: colours are dropped, and other such characters shown.
 
-    Attributes keep theirs, since forms send them back. Characters that turn the direction of what follows would let
-    `invoice\u202efdp.exe` look like a PDF.
+    Attributes and fields keep theirs, since forms send them back. Characters that turn the direction of what follows
+    would let `invoice\u202efdp.exe` look like a PDF.
     """
     return _TAG_OR_CONTROL.sub(_shown_control, page) if _CONTROL.search(page) else page
 

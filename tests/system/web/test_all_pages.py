@@ -80,15 +80,15 @@ def test_people_with_assistive_tools_can_use_dense_pages(segue: Segue, new_page:
 
 
 @pytest.mark.proof
-def test_people_with_assistive_tools_can_use_all_pages(segue: Segue, new_page: NewPage) -> None:
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_people_with_assistive_tools_can_use_all_pages(
+    segue: Segue, new_page: NewPage, scheme: str, viewport: dict[str, int]
+) -> None:  # fmt: skip
     places = places_of(segue, ORDINARY[:2])
     assert len(places) == len(PAGES) - 1  # without the download
-    found = {}
-    for scheme, viewport in (("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)):
-        page = new_page(color_scheme=scheme, viewport=viewport)
-        wrong = broken(page, [paths_of_page[0] for paths_of_page in places.values()])
-        found |= {f"{path}, {scheme}, {viewport['width']}": problem for path, problem in wrong.items()}
-    assert found == {}
+    page = new_page(color_scheme=scheme, viewport=viewport)
+    assert broken(page, [paths_of_page[0] for paths_of_page in places.values()]) == {}
 
 
 def broken(page: Page, at: list[str]) -> dict[str, list[str]]:

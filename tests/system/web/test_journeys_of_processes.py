@@ -94,6 +94,20 @@ def test_nine_pages_are_open_at_once_and_each_hears_of_a_change(segue: Segue, ne
         expect(page.locator(".head .status")).to_contain_text("paused")
 
 
+def test_a_list_is_where_it_was_after_a_look_at_a_run(segue: Segue, new_page: NewPage) -> None:
+    for number in range(60):
+        segue.start(add_up, [number])
+    page = new_page()
+    page.goto("/runs?status=pending")
+    page.evaluate("scrollTo(0, 900)")
+    page.locator("[data-rows] tbody tr").nth(30).get_by_role("link").first.click()
+    expect(page.locator("h1")).to_have_text("shop.add_up")
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("Runs")
+    assert page.url.endswith("?status=pending")
+    assert page.evaluate("scrollY") > 500
+
+
 def test_fifty_runs_are_cancelled_as_the_preview_said(segue: Segue, new_page: NewPage) -> None:
     cancel_many(segue, new_page(), 50, "50 runs")
 

@@ -12,8 +12,9 @@ def test_texts_have_no_character_that_acts_unseen() -> None:
 
 
 def test_forms_send_back_what_was_there() -> None:
-    page = '<input value="a\x1bb\u202ec"><textarea name="x">a\x1bb</textarea>'
-    assert without_controls(page) == '<input value="a\x1bb\u202ec"><textarea name="x">a␛b</textarea>'
+    page = '<input value="a\x1bb\u202ec"><textarea name="x">a\x1bb\u202ec &gt;</textarea><option>\u202e</option>'
+    assert without_controls(page) == page
+    assert without_controls(page + "<i>\x1b</i>") == page + "<i>␛</i>"
 
 
 def test_rates_have_the_unit_in_which_they_are_not_tiny() -> None:
