@@ -58,7 +58,9 @@ def _panels_of_processes() -> list[Panel]:
             (_rate(known.HTTP_REQUESTS, "code"), _legend("code")),
             (f"sum({known.LIVE_STREAMS.name})", "open streams"),
         )),
-        Panel("Duration of requests", "s", ((_quantile(known.HTTP_SECONDS, 0.95, "route"), f"p95 {_legend('route')}"),)),
+        Panel("Duration of requests", "s", (
+            (_quantile(known.HTTP_SECONDS, 0.95, "route"), f"p95 {_legend('route')}"),
+        )),
         Panel("Versions", "short", (
             (f"count by (version) ({known.BUILD.name})", _legend("version")), (_now(known.SCHEMA), "schema"),
             (_now(known.STANDING_AGE), "age of these numbers"),
