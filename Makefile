@@ -70,8 +70,10 @@ docs: $(DEVELOP)  ## build the website of the documentation in build/site/html; 
 docs-links: $(DEVELOP)  ## check the links of the documentation to other websites
 	@$(BIN)/python -m website linkcheck
 
-screenshots: $(DEVELOP)  ## draw the pictures of terminals in docs/screenshots again
+screenshots: $(DEVELOP)  ## draw the pictures in docs/ again, and take pictures of the web pages for `make docs` (build/pictures)
+	@$(BIN)/python -m scripts.layers
 	@$(BIN)/python -m scripts.screenshots
+	@$(BIN)/python -m scripts.web_pictures
 
 dist: $(DEVELOP)  ## build the sdist and the wheel in dist/, and check what is in them
 	@rm -rf dist

@@ -27,6 +27,8 @@ toc_object_entries_show_parents = "hide"
 smartquotes = False  # what is typed stays as it is typed
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = f"Segue {release}"
 html_copy_source = False
 html_show_sphinx = False

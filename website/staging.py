@@ -7,6 +7,8 @@
     examples/NAME/README.md, deploy/README.md ...   examples/NAME.md
     other files          files/PATH         what a page links: code, tests, manifests
 
+    <!-- picture: NAME -->   the picture of a web page in light and dark, if `make screenshots` has taken it
+
 A page that docs/README.md does not list stands under "More"; a test asks for it to be listed.
 """
 
@@ -21,6 +23,7 @@ from website.reference import reference_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+PICTURES = ROOT / "build" / "pictures"
 ELSEWHERE = {
     ROOT / "README.md": "index.md",
     DOCS / "README.md": "contents.md",
@@ -32,6 +35,7 @@ ELSEWHERE = {
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 _ROW = re.compile(r"^\| \[[^\]]+\]\(([^)#]+\.md)\)", re.MULTILINE)
+_PICTURE = re.compile(r"^<!-- picture: (\w+) -->$", re.MULTILINE)
 _FILE = re.compile(r"^```python file=(\S+).*$", re.MULTILINE)
 
 
@@ -72,7 +76,8 @@ def stage(folder: Path) -> None:
     wanted: dict[str, str] = dict(reference_pages())
     files: set[Path] = set()
     for page, name in pages().items():
-        wanted[name] = with_links_of_the_site(page.read_text(encoding="utf-8"), page, name, files)
+        text = with_pictures(page.read_text(encoding="utf-8"), PICTURES)
+        wanted[name] = with_links_of_the_site(text, page, name, files)
     wanted["index.md"] += _navigation()
     wanted["decisions/index.md"] += _toctree("", ["[0-9]*"], "glob")
     for old in folder.rglob("*.md"):
@@ -80,6 +85,9 @@ def stage(folder: Path) -> None:
             old.unlink()
     for name, text in wanted.items():
         _write(folder / name, text)
+    for file in PICTURES.glob("*.png"):
+        (folder / "pictures").mkdir(exist_ok=True)
+        shutil.copy2(file, folder / "pictures")
     for file in files:
         target = folder / _place_of(file)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +98,22 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def with_pictures(text: str, taken: Path) -> str:
+    """The text of a page with the pictures that there are. They are made by a command and not stored."""
+
+    def shown(found: re.Match[str]) -> str:
+        name = found[1]
+        files = {scheme: f"{name}-{scheme}.png" for scheme in ("light", "dark")}
+        if not all((taken / file).exists() for file in files.values()):
+            return ""
+        return "\n".join(
+            f"```{{image}} /pictures/{file}\n:class: only-{scheme}\n:alt: The page {name}\n```"
+            for scheme, file in files.items()
+        )
+
+    return _PICTURE.sub(shown, text)
 
 
 def with_links_of_the_site(text: str, page: Path, name: str, files: set[Path]) -> str:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from scripts import layers
 from scripts.screenshots import PICTURES, SHOTS, picture, take
 from tests.docs.pages import README, links
 from tests.docs.shown import in_one_form
@@ -44,3 +45,7 @@ def test_pictures_ask_no_other_host_and_are_used() -> None:
         assert file.stem in SHOTS
         assert "url(" not in file.read_text().replace("url(#", "")
         assert file.name in used
+
+
+def test_the_picture_of_the_layers_is_that_of_the_contracts() -> None:
+    assert layers.PICTURE.read_text() == layers.picture(), "run `make screenshots`"

@@ -59,6 +59,29 @@ def test_links_to_folders_lead_to_what_explains_them() -> None:
     assert files == {ROOT / "LICENSE"}
 
 
+def test_pictures_are_shown_when_they_were_taken(tmp_path: Path) -> None:
+    text = "# Page\n\n<!-- picture: now -->\n\nText"
+    assert staging.with_pictures(text, tmp_path) == "# Page\n\n\n\nText"
+    (tmp_path / "now-light.png").touch()
+    assert "image" not in staging.with_pictures(text, tmp_path), "half of a picture is none"
+    (tmp_path / "now-dark.png").touch()
+    shown = staging.with_pictures(text, tmp_path)
+    assert re.findall(r"/pictures/(\S+)\n:class: (\S+)", shown) == [
+        ("now-light.png", "only-light"), ("now-dark.png", "only-dark"),
+    ]  # fmt: skip
+
+
+def test_every_picture_of_a_page_can_be_taken() -> None:
+    marked = {
+        name
+        for page in staging.pages()
+        for name in re.findall(r"^<!-- picture: (\w+) -->", page.read_text(), re.MULTILINE)
+    }
+    taken = set(re.findall(r'"(\w+)": f?"/', (ROOT / "scripts" / "web_pictures.py").read_text()))
+    assert marked
+    assert marked <= taken
+
+
 def test_every_public_name_is_in_the_reference_and_documented() -> None:
     modules = reference.public_modules()
     assert {"segue", "segue.errors", "segue.testing", "segue.executors.celery", "segue.compat.rhythm"} <= set(modules)

@@ -34,6 +34,7 @@ from segue.web.problems import ProblemError
 from segue.web.rendering import FOLDER
 from segue.web.shown_once import shown_once_routes
 from segue.web.site import Access, Settings, Site
+from segue.web.subscription_form import subscription_form_routes
 
 PARTS = (*api.MODULES, *pages.MODULES, probes, operator_probes)
 """The modules that define operations, pages and topics."""
@@ -94,7 +95,8 @@ class Application:
             Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
             *health_routes(site),
             live_route(site, self.bells), openapi_route(), *api_routes(site), *shown_once_routes(site),
-            *form_routes(site), *login_routes(site), *preference_routes(site), *page_routes(site),
+            *form_routes(site), *subscription_form_routes(site), *login_routes(site),
+            *preference_routes(site), *page_routes(site),
         ]  # fmt: skip
         inner = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
         self._root = urlsplit(site.settings.public_url or "").path.rstrip("/")

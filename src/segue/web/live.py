@@ -62,6 +62,7 @@ class _Topic:
         self.version = 0
         self.listeners = 0
         self.rang = asyncio.Event()
+        self.is_known = asyncio.Event()  # the first look has been taken
         self.task: asyncio.Task[None] | None = None
 
 
@@ -84,13 +85,17 @@ class Bells:
         self._stopping = self._site.is_stopping = True
         for topic in self._topics.values():
             topic.rang.set()
+            topic.is_known.set()
 
     def has_room(self, person: str) -> bool:
         """Whether this person gets another stream."""
         return self._streams[person] < STREAMS
 
     async def rings(self, name: str, person: str) -> AsyncIterator[int | None]:
-        """The versions of a topic, from now on; None when nothing happened for a while."""
+        """The versions of a topic, from now on; None when nothing happened for a while.
+
+        The first comes as soon as changes are noticed: what changed since the page was made, and before, is on it.
+        """
         topic = self._topics.setdefault(name, _Topic())
         topic.listeners += 1
         self._streams[person] += 1
@@ -99,9 +104,14 @@ class Bells:
         ends = time.monotonic() + LONGEST
         seen = topic.version
         try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(topic.is_known.wait(), PING)
+            seen = topic.version
+            yield seen
             while not self._stopping and time.monotonic() < ends:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(topic.rang.wait(), PING)
+                if topic.version == seen:  # or it rang while the last ring was being sent
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(topic.rang.wait(), PING)
                 if topic.version != seen:
                     seen = topic.version
                     yield seen
@@ -129,6 +139,7 @@ class Bells:
                     topic.rang.set()
                     topic.rang = asyncio.Event()
                 known, is_first = found, False
+                topic.is_known.set()
             except SegueError as error:  # the database is away: the next look may succeed
                 _log.debug("a look at %s failed: %s", name, error)
             await asyncio.sleep(max(PERIOD, SHARE * (time.monotonic() - began)))

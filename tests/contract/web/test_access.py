@@ -333,3 +333,12 @@ def test_every_answer_has_the_headers_that_protect(segue: Segue) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert (headers.get("cache-control") == "no-store") == (not path.startswith("/static"))
     assert web.get("/runs", headers={"x-request-id": "abc"}).headers["x-request-id"] == "abc"
+
+
+def test_a_site_may_ask_for_reasons(one_segue: Segue) -> None:
+    run = one_segue.start(nothing)
+    web = client(one_segue, identify=lambda request: Identity("ann", "operator"), requires_reason=True)
+    assert web.post(f"/api/v1/runs/{run.id}/pause", json={}).status_code == 200
+    refused = web.post(f"/api/v1/runs/{run.id}/cancel", json={})
+    assert (refused.status_code, refused.json()["code"]) == (400, "ReasonRequired")
+    assert web.post(f"/api/v1/runs/{run.id}/cancel", json={"reason": "tidy up"}).status_code == 200

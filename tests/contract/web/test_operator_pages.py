@@ -204,6 +204,9 @@ def test_a_schedule_is_previewed_before_it_is_saved(segue: Segue) -> None:
     assert (saved.expression, saved.timezone, saved.tags, saved.starts_at) == ("30 2 * * *", "Europe/Paris", (), None)
     assert saved.ends_at is not None
     assert saved.ends_at.isoformat() == "2199-01-01T09:00:00+00:00"
+    only = shown(web, f"{path}?schedule=@hourly")
+    assert '<input type="hidden" name="timezone" value="Europe/Paris">' in only
+    assert '<input type="hidden" name="ends_at" value="2199-01-01T09:00:00+00:00">' in only
     for wrong in (
         "schedule=1--100000000+*+*+*+*", "schedule=nope", f"schedule={'1,' * 200}", "schedule=@daily&timezone=Mars",
         "schedule=@daily&jitter=x", "schedule=@daily&ends_at=2001-01-01", "schedule=@daily&starts_at=0001-01-01",
@@ -279,10 +282,12 @@ def test_a_limit_names_its_holders(segue: Segue) -> None:
 def test_a_subscription_is_made_and_tested(segue: Segue) -> None:
     web = pages(segue)
     given = {"name": "ops", "events": "run.*\nstep.failed", "to": "https://example.org/hook?token=canary-7"}
-    text = shown(web, f"/new/subscription?{urlencode(given)}")
-    assert "run.failed" in text
-    assert web.get("/new/subscription?name=a&events=no.such&to=https://a").status_code == 400
-    assert web.get("/new/subscription?name=a&events=run.*&to=nothing").status_code == 400
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = web.post("/new/subscription", content=urlencode(given), headers=form)
+    assert "run.failed" in answer.text
+    for wrong in ("name=a&events=no.such&to=https://a", "name=a&events=run.*&to=nothing", "events=run.*&to=https://a"):
+        assert web.post("/new/subscription", content=wrong, headers=form).status_code == 400
+    assert pages(segue, "operator").post("/new/subscription", content=wrong, headers=form).status_code == 403
     del given["name"]
     sent(web, "/act/subscriptions/ops/put", next="/subscriptions", **given)
     [made] = segue.subscriptions.list()

@@ -1,7 +1,8 @@
-"""People work with runs in a real browser: they follow, mend and find one, with a keyboard or without JavaScript."""
+"""People work with runs in a real browser: they follow, mend and find them, with a keyboard or without JavaScript."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,9 +52,10 @@ def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page)
     work_run(segue.engine, run.id)
     expect(page.locator(".head .status")).to_contain_text("succeeded")
     expect(page.get_by_role("searchbox", name="Find a step")).to_have_value("half a na")
-    assert page.title().startswith("group succeeded") or "succeeded" in page.title()
+    assert "succeeded" in page.title()
 
 
+@pytest.mark.proof  # the contract tests do the same without a browser
 def test_a_run_is_retried_with_a_reason(segue: Segue, page: Page) -> None:
     run = failed_run(segue)
     page.goto(f"/runs/{run.id}")
@@ -72,7 +74,7 @@ def test_filters_are_there_again_after_a_look_at_a_run(segue: Segue, page: Page)
     page.goto("/runs")
     page.get_by_role("searchbox", name="Search runs").fill("status:failed workflow:shop.takings")
     page.keyboard.press("Enter")
-    expect(page).to_have_url(lambda url: "status=failed" in url and "workflow=shop.takings" in url)
+    expect(page).to_have_url(re.compile("status=failed&workflow=shop.takings"))
     rows = page.locator("[data-rows] tbody tr")
     expect(rows).to_have_count(1)
     rows.get_by_role("link").first.click()
@@ -86,7 +88,7 @@ def test_pages_are_read_and_work_without_javascript(segue: Segue, new_page: NewP
     run = failed_run(segue)
     page = new_page(java_script_enabled=False)
     page.goto("/")
-    page.get_by_role("link", name="see: 1 run failed in 24 h").click()
+    page.get_by_role("link", name=re.compile("^see.*1 run failed in 24 h")).click()
     page.locator("[data-rows] tbody tr").get_by_role("link").first.click()
     expect(page.get_by_text("there is no order -2").first).to_be_visible()
     page.get_by_role("button", name="Retry", exact=True).click()
@@ -99,7 +101,7 @@ def test_a_keyboard_is_enough(segue: Segue, page: Page) -> None:
     page.goto("/runs")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    expect(page).to_have_url(lambda url: url.endswith(run.id))
+    expect(page).to_have_url(re.compile(f"{run.id}$"))
     page.keyboard.press(".")
     expect(page.get_by_role("button", name="Retry", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
@@ -110,9 +112,10 @@ def test_a_keyboard_is_enough(segue: Segue, page: Page) -> None:
     page.keyboard.press("/")
     page.keyboard.type(run.id[-8:])
     page.keyboard.press("Enter")
-    expect(page).to_have_url(lambda url: url.endswith(run.id))
+    expect(page).to_have_url(re.compile(f"{run.id}$"))
 
 
+@pytest.mark.proof
 def test_selected_runs_are_counted_and_a_preview_comes_first(segue: Segue, page: Page) -> None:
     for number in range(3):
         segue.start(step, number)
@@ -130,12 +133,14 @@ def test_selected_runs_are_counted_and_a_preview_comes_first(segue: Segue, page:
 def test_people_with_assistive_tools_can_use_all_pages_of_a_run(segue: Segue, new_page: NewPage) -> None:
     segue.publish_definitions()
     run, other = failed_run(segue), segue.start(step, 1)
+    of_run = [
+        "", "?status=failed", "/graph", "/timeline", "/data", "/activity", "/fork", "/fork?step=0", "/steps/0",
+        "/steps/3", "/steps/3/edit",
+    ]  # fmt: skip
     paths = [
         "/", "/runs", "/runs?q=worfklow:x", "/start", "/start?name=shop.price", "/bulk?verb=retry&all=1", "/search?q=o",
         f"/compare?a={run.id}&b={other.id}", f"/act/runs/{run.id}/retry",
-        *(f"/runs/{run.id}{rest}" for rest in ("", "?status=failed", "/graph", "/timeline", "/data", "/activity",
-                                               "/fork",
-                                               "/fork?step=0", "/steps/0", "/steps/3", "/steps/3/edit")),
+        *(f"/runs/{run.id}{rest}" for rest in of_run),
     ]  # fmt: skip
     found: dict[str, list[str]] = {}
     for scheme, viewport in (("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE)):

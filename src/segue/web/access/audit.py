@@ -47,6 +47,13 @@ def check_workflow(operation: Operation, call: Call, arguments: Mapping[str, Any
         raise ProblemError(403, "Forbidden", f"This token is limited to the workflows {', '.join(patterns)}.")
 
 
+def check_reason(operation: Operation, call: Call, arguments: Mapping[str, Any]) -> None:
+    """Refuse what cannot be undone without a reason, if the site asks for one. Raises ProblemError."""
+    reason = getattr(arguments.get("body"), "reason", "")
+    if call.settings.requires_reason and operation.is_destructive and reason is None:
+        raise ProblemError(400, "ReasonRequired", "Say why: here, what cannot be undone needs a reason.")
+
+
 def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, reason: str | None) -> None:
     target = "/".join(f"{part}={value}" for part, value in arguments.items() if part not in ("body", "query"))
     identity = call.identity

@@ -16,7 +16,7 @@ from segue.client.records import record
 from segue.jsonable import Jsonable
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import EVERY
-from segue.web.access.audit import audited, check_workflow
+from segue.web.access.audit import audited, check_reason, check_workflow
 from segue.web.api.following import Following, followed
 from segue.web.brief import briefly
 from segue.web.operations import OPERATIONS, Call, Operation
@@ -87,6 +87,7 @@ def perform(operation: Operation, call: Call, **arguments: Any) -> Any:
                 f"{call.identity.name} is {call.identity.role.word}.",
             )  # fmt: skip
         check_workflow(operation, call, arguments)
+        check_reason(operation, call, arguments)
         return operation.function(call, **arguments)
 
     if operation.changes:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from segue.client.retention import Rule
-from segue.client.views import ExecutorInfo, LeaderInfo, QueueInfo, RunInfo, SubscriptionInfo, WorkerInfo, leader_info
+from segue.client.views import (
+    ExecutorInfo,
+    LeaderInfo,
+    QueueInfo,
+    RunInfo,
+    Statistics,
+    SubscriptionInfo,
+    WorkerInfo,
+    leader_info,
+)
 from segue.config import without_password
 from segue.plan.namespaces import EVERY
 from segue.version import __version__
@@ -61,6 +70,15 @@ class NewSubscription(Why, forbid_unknown_fields=True, omit_defaults=True, kw_on
     events: list[Text]
     to: Text
     workflow: Text | None = None
+
+
+class StatisticsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """How far back, in seconds, and about what."""
+
+    since: Annotated[float, msgspec.Meta(gt=0, le=90 * 86_400)] = 3600.0
+    by: Literal["queue", "task"] | None = None
+    queue: Text | None = None
+    task: Text | None = None
 
 
 class EndedQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -116,6 +134,13 @@ def list_ended_workers(call: Call, query: EndedQuery) -> WorkersPage:
 def list_queues(call: Call) -> list[QueueInfo]:
     """The queues on which steps wait or run, or on which workers work. No count goes beyond 10,001."""
     return call.segue.queues()
+
+
+@operation("GET", "/stats", Role.VIEWER)
+def get_statistics(call: Call, query: StatisticsQuery) -> Statistics:
+    """How many attempts ended, how many failed, how long they took and how long their steps had been ready before."""
+    since = timedelta(seconds=query.since)
+    return call.segue.statistics(since=since, by=query.by, queue=query.queue, task=query.task)
 
 
 @operation("GET", "/workflows", Role.VIEWER)

@@ -47,7 +47,7 @@ def edit_schedule(view: View) -> Page:
     """Change a schedule: its values, and after that its next ticks with them."""
     info = look(view, ticks=0).schedule
     given = dict(parse_qsl(view.query, keep_blank_values=True))
-    values = given if "schedule" in given else values_of(info)
+    values = values_of(info) | given  # a link may have only what changes
     preview, problem = previewed(view, values) if "schedule" in given else (None, "")
     title = f"Edit {info.name}"
     return Page(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from urllib.parse import parse_qsl
+from collections.abc import Mapping, Sequence
 
 from segue.client.records import destination, subscription_record
 from segue.client.views import RunInfo, SubscriptionInfo
 from segue.engine.subscriptions import NOTIFICATION
 from segue.errors import ConfigError
+from segue.masking import masked_text
 from segue.observing.kinds import KINDS, expand
 from segue.web.api.system import list_subscriptions
-from segue.web.pages.frame import Page, Redirect, View, page
+from segue.web.pages.frame import Page, View, page
 from segue.web.roles import Role
 
 LOOKED_AT = 200
@@ -28,23 +28,26 @@ def subscriptions(view: View) -> Page:
     return Page("subscriptions.html", "Subscriptions", data, also={"rows": rows, "kinds": sorted(KINDS)})
 
 
-@page("/new/subscription", Role.ADMIN)
-def new_subscription(view: View) -> Page | Redirect:
+def subscription_preview(view: View, given: Mapping[str, str]) -> Page:
     """What will be sent where, and the button that makes it so."""
-    given = dict(parse_qsl(view.query))
     name, to = given.get("name", "").strip(), given.get("to", "").strip()
-    if not name:
-        return Redirect("/subscriptions")
-    problem = "" if "://" in to else f"{to[:100]!r} is no URL."
+    problem = "" if "://" in to else "The target is no URL."
+    problem = problem if name else "The name is empty."
     kinds: list[str] = []
     try:
         kinds = sorted(expand(given.get("events", "").split()))
     except ConfigError as error:
         problem = str(error)
     existing = any(each.name == name for each in list_subscriptions(view.call))
-    data = {"name": name, "to": to, "events": kinds, "problem": problem or None, "replaces": existing}
+    data = {
+        "name": name or "New subscription",
+        "to": to,
+        "events": kinds,
+        "problem": problem or None,
+        "replaces": existing,
+    }
     status = 400 if problem else 200
-    also = {"given": {"events": "", "workflow": ""} | given}
+    also = {"shown_to": masked_text(to.split("?")[0]), "given": {"events": "", "workflow": "", **given}}
     return Page("subscription_new.html", f"Subscription {name}", data, status=status, also=also)
 
 
