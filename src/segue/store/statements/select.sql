@@ -48,10 +48,10 @@ SELECT r.id {way_of_cancelled} ORDER BY r.id DESC LIMIT 1 OFFSET :most;
 FROM segue_runs r WHERE r.intent = 'cancelled' AND r.finished_at IS NOT NULL AND r.id < :before AND r.id >= :since
 
 -- name: page_of_workflow
-SELECT r.id {way_of_workflow} AND {run_matches} ORDER BY r.workflow DESC, r.id DESC LIMIT :limit;
+SELECT r.id {way_of_workflow} AND {run_matches} ORDER BY r.id DESC LIMIT :limit;
 
 -- name: end_of_workflow
-SELECT r.id {way_of_workflow} ORDER BY r.workflow DESC, r.id DESC LIMIT 1 OFFSET :most;
+SELECT r.id {way_of_workflow} ORDER BY r.id DESC LIMIT 1 OFFSET :most;
 
 -- name: page_of_error
 SELECT r.id {way_of_error} AND {run_matches} ORDER BY r.id DESC LIMIT :limit;

@@ -90,7 +90,7 @@ def _look(segue: Segue, now: datetime) -> Look:
     alerts = segue.events.list(kinds=ALERTS, limit=MOST_ALERTS)
     return Look(
         list(failed.runs), retried, segue.approvals.list(limit=MOST_WAITS),
-        [alert for alert in alerts if alert.at > now - RECENT],
+        [without_secrets(alert) for alert in alerts if alert.at > now - RECENT],
         [schedule for schedule in segue.schedules.list() if schedule.problem],
         {status.value: count for status, count in live.items()}, segue.queues(), standing_of(segue).workers,
         {series.name: series for series in segue.statistics(by="queue").series},
