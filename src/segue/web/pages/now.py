@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,10 +21,9 @@ from segue.client.wording import counted
 from segue.engine.views.attention import RetriedStep, count_live_runs, list_retried
 from segue.web.pages.frame import Page, View, page
 from segue.web.rendering import path_part
-from segue.web.troubles import standing_of
+from segue.web.troubles import RECENT, standing_of
 
 KEPT_SECONDS = 2.0
-RECENT = timedelta(hours=24)
 MOST_FAILED = 100
 SHOWN_FAILED = 8
 MOST_WAITS = 100
