@@ -74,7 +74,8 @@ def _checked(variable: str, address: str) -> str:
 
 
 def _values(run: RunInfo, step: StepInfo | None, attempt: AttemptInfo | None, now: datetime) -> dict[str, str]:
-    begin = _begin(run, step, attempt) - AROUND
+    begun = [None if each is None else each.started_at for each in (attempt, step)]
+    begin = _first(*begun, run.created_at) - AROUND
     end = attempt.finished_at if attempt is not None else step.finished_at if step is not None else run.finished_at
     if end is None:  # the next full hour: a page that is looked at again stays the same
         end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
@@ -90,11 +91,8 @@ def _values(run: RunInfo, step: StepInfo | None, attempt: AttemptInfo | None, no
     return {name: quote(value, safe="", errors="replace") for name, value in told.items()}
 
 
-def _begin(run: RunInfo, step: StepInfo | None, attempt: AttemptInfo | None) -> datetime:
-    for each in (attempt, step):
-        if each is not None and each.started_at is not None:
-            return each.started_at
-    return run.created_at
+def _first(*moments: datetime | None) -> datetime:
+    return next(each for each in moments if each is not None)
 
 
 def _iso(moment: datetime) -> str:

@@ -54,8 +54,9 @@ def _axis(svg: Svg, scale: Scale, height: float, zone: tzinfo) -> None:
             continue
         svg.leaf("line", x1=x, y1=TOP - 8, x2=x, y2=height - 4, class_="tick")
         text = cut(scale.text_of(moment, zone), 24)
-        svg.text(text, x=x + 3, y=14, class_="dim")
         free = x + 7.5 * len(text) + 10
+        if free <= LABELS + BARS + 20:  # it would not fit
+            svg.text(text, x=x + 3, y=14, class_="dim")
     for before, after in scale.folded:
         x, end = LABELS + scale.place(before), LABELS + scale.place(after)
         with svg.inside("g", class_="idle"):

@@ -19,6 +19,7 @@ from segue.web.pages.frame import Page, Redirect, View, page
 from segue.web.pages.run_head import head_of, run_of
 
 MOST_OPENED = 20
+
 MOST_ATTEMPTS_STEPS = 5000
 """In a run with more steps, the timeline does not show each retry."""
 
