@@ -97,9 +97,11 @@ class Approvals:
             return waiting.list_waits(tx, workflow=of, name=name, limit=limit, prefix=self._engine.prefix)
 
     def page(
-        self, *, after: WaitInfo | None = None, workflow: str | None = None, name: str | None = None, limit: int = 50
+        self, *, after: WaitInfo | tuple[str, int] | None = None, workflow: str | None = None,
+        name: str | None = None, limit: int = 50,
     ) -> builtins.list[WaitInfo]:  # fmt: skip
-        """A page of them, those of the oldest runs first. For the next page give the last one as `after`.
+        """A page of them, those of the oldest runs first. For the next page give the last one, or the id of its run
+        and the number of its step, as `after`.
 
         Example::
 
@@ -108,7 +110,7 @@ class Approvals:
         """
         with self._engine.reading() as tx:
             of = None if workflow is None else self._engine.stored(workflow)
-            place = None if after is None else (after.run_id, after.step)
+            place = (after.run_id, after.step) if isinstance(after, WaitInfo) else after
             return waiting.waits_after(tx, after=place, workflow=of, name=name, limit=limit, prefix=self._engine.prefix)
 
 

@@ -175,10 +175,8 @@ class RemoteApprovals:
         self, *, workflow: str | None = None, name: str | None = None, limit: int = 100
     ) -> builtins.list[WaitInfo]:
         """Those of a workflow, or those that wait for a name; those of the oldest runs first."""
-        return [
-            from_record(WaitInfo, each)
-            for each in self._line.get("approvals", workflow=workflow, name=name, limit=limit)
-        ]
+        found = self._line.pages("approvals", cursor="after", limit=limit, workflow=workflow, name=name)
+        return [from_record(WaitInfo, each) for each in found]
 
 
 class RemoteEvents:

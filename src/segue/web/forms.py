@@ -7,6 +7,7 @@ to where the person was, with a line that says what happened.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
@@ -23,16 +24,17 @@ from segue.web.api.routes import answering, perform
 from segue.web.api.shown import RunDetail
 from segue.web.argument_fields import gathered
 from segue.web.flash import leave
-from segue.web.operations import OPERATIONS, Operation
+from segue.web.operations import OPERATIONS, Call, Operation
 from segue.web.pages.frame import error_page, view_of
 from segue.web.problems import ProblemError, problem_of
 from segue.web.rendering import rendered
 from segue.web.requests import call_of, decoded_form
 from segue.web.site import Site
 
-OURS = ("next", "undo", "said", "back")
+OURS = ("next", "undo", "said", "back", "again", "expected", "typed")
 """Fields of the form itself, not of the operation. `back` is the page of the form, which is shown again, with
-what was filled in, if the operation is refused."""
+what was filled in, if the operation is refused; `again` is one that is shown as it was. `typed` has to be the number
+`expected`, if there is one: what touches many runs is confirmed."""
 
 ITS_RUN = "@run"
 """As `next`: the run that the operation has started."""
@@ -65,7 +67,7 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
         view = await site.in_thread(view_of, call, request)
         given = {name: values[-1] for name, values in parse_qs(request.url.query).items()}
         data = {
-            "operation": operation, "fields": fields_of(operation), "given": given,
+            "operation": operation, "fields": _asked(operation, call), "given": given,
             "next": own_path(given.get("next", "/")), "parameters": request.path_params,
         }  # fmt: skip
         text = await site.in_thread(lambda: rendered("act.html", view, title=operation.summary, data=data))
@@ -83,6 +85,7 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
         filled = [(name, value) for name, value in given if name not in OURS and value]
         try:
             call = call_of(site, request)
+            _check_typed(mine)
             arguments: dict[str, Any] = dict(request.path_params)
             if operation.body is not None and operation.is_allowed(call.identity):
                 arguments["body"] = decoded_form(operation.body, urlencode(gathered(filled)))
@@ -104,6 +107,21 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
     return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")
 
 
+def _asked(operation: Operation, call: Call) -> list[Field]:
+    """The fields of a form, with a reason where the site insists on one."""
+    found = fields_of(operation)
+    if not (call.settings.requires_reason and operation.is_destructive):
+        return found
+    return [msgspec.structs.replace(each, is_required=True) if each.name == "reason" else each for each in found]
+
+
+def _check_typed(mine: Mapping[str, str]) -> None:
+    """Refuse what has to be confirmed by a number, and was not. Raises ProblemError."""
+    expected = mine.get("expected")
+    if expected is not None and re.sub(r"[\s,.']", "", mine.get("typed", "")) != expected:
+        raise ProblemError(422, "NotConfirmed", f"Nothing was done: type the number of runs, {expected}, to confirm.")
+
+
 def _next(mine: Mapping[str, str], done: Any) -> str:
     """Where a person comes after an operation was done."""
     if mine.get("next") == ITS_RUN and isinstance(done, RunDetail):
@@ -113,6 +131,8 @@ def _next(mine: Mapping[str, str], done: Any) -> str:
 
 def _back(mine: Mapping[str, str], filled: list[tuple[str, str]]) -> str:
     """Where a person comes after an operation was refused: to the form, with what they had filled in but secrets."""
+    if "again" in mine:
+        return own_path(mine["again"])
     if "back" not in mine:
         return own_path(mine.get("next", "/"))
     path, _, query = own_path(mine["back"]).partition("?")

@@ -26,7 +26,7 @@ from segue.version import __version__
 from segue.web.drawing.graph_svg import in_words
 from segue.web.drawing.spark import divided, sparkline
 from segue.web.operations import OPERATIONS
-from segue.web.troubles import Trouble, troubles_of
+from segue.web.troubles import Trouble, badges_of, troubles_of
 from segue.web.zones import UTC_ZONE
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def rendered(
     text = environment().get_template(template).render(
         **data, view=view, title=title, live=live, url=tools.url, static=tools.static, when=tools.when,
         ago_of=tools.ago_of, may=tools.may, here=tools.here, act=tools.act, took=tools.took, troubles=tools.troubles,
+        badges=tools.badges,
     )  # fmt: skip
     return without_controls(text)
 
@@ -172,6 +173,10 @@ class _Tools:
     def troubles(self) -> Sequence[Trouble]:
         """What is wrong with the whole installation."""
         return () if self._view is None else troubles_of(self._view.call, self._view.now)
+
+    def badges(self) -> Mapping[str, tuple[str, str]]:
+        """The counts in the menu."""
+        return {} if self._view is None else badges_of(self._view.call)
 
     def may(self, name: str) -> bool:
         """Whether the person may do an operation."""

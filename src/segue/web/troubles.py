@@ -1,4 +1,4 @@
-"""What is wrong with the whole installation: shown above every page, with what to type.
+"""What is wrong with the whole installation, with what to type, and the counts in the menu: they are on every page.
 
 Promise: it costs a page nothing as a rule. One look serves all pages of the next seconds; it is small, and a look that
 fails says nothing.
@@ -29,6 +29,11 @@ LATE = timedelta(seconds=15)
 
 MOST = 3
 
+RECENT = timedelta(hours=24)
+"""Failures of this time are counted."""
+
+MOST_COUNTED = 100
+
 
 class Trouble(msgspec.Struct, frozen=True):
     """Something that is wrong, in a sentence."""
@@ -47,6 +52,8 @@ class Standing(msgspec.Struct, frozen=True):
     unserved: list[str]  # queues on which steps are ready, and that no worker works on
     chores_until: datetime | None  # the end of the lease of the process that does the chores; None: there was none
     chores_by: str | None
+    failed: int  # runs that failed within RECENT; MOST_COUNTED also means more
+    waits: int  # steps that wait for a message; likewise
 
 
 _kept: weakref.WeakKeyDictionary[Segue, tuple[float, Standing]] = weakref.WeakKeyDictionary()
@@ -87,6 +94,20 @@ def troubles_of(call: Call, now: datetime) -> list[Trouble]:
     return said if rest <= 0 else [*said[:MOST], Trouble(f"And {rest} more.", said[MOST].tone, href="/queues")]
 
 
+def badges_of(call: Call) -> dict[str, tuple[str, str]]:
+    """What the menu says beside its words: by the path, a count and what is counted."""
+    try:
+        found = standing_of(call.segue)
+    except SegueError:
+        return {}
+    counts = {"/errors": (found.failed, "failed in 24 h"), "/approvals": (found.waits, "waiting")}
+    return {path: (_counted(count), words) for path, (count, words) in counts.items() if count}
+
+
+def _counted(count: int) -> str:
+    return f"{MOST_COUNTED - 1}+" if count >= MOST_COUNTED else str(count)
+
+
 def _look(segue: Segue) -> Standing:
     workers = segue.workers()
     waiting = queues_with_work(segue)
@@ -95,6 +116,7 @@ def _look(segue: Segue) -> Standing:
     with segue.engine.reading() as tx:
         leader = leader_info(tx, "" if segue.namespace == EVERY else segue.namespace)
     unserved = [queue for queue in waiting if queue not in served]
-    if leader is None:
-        return Standing(workers, unserved, None, None)
-    return Standing(workers, unserved, leader.lease_until, leader.host)
+    failed = len(segue.pages(failed_since=now - RECENT, limit=MOST_COUNTED).runs)
+    waits = len(segue.approvals.page(limit=MOST_COUNTED))
+    until, host = (None, None) if leader is None else (leader.lease_until, leader.host)
+    return Standing(workers, unserved, until, host, failed, waits)

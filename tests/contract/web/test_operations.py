@@ -44,7 +44,6 @@ def test_views_are_what_the_command_line_prints(segue: Segue) -> None:
     web = client(segue)
     for path, words in (
         (f"/runs/{run.id}", None),
-        ("/approvals", ["approvals"]),
         (f"/runs/{run.id}/explain", ["explain", run.id]),
         ("/schedules", ["schedules", "list"]),
         ("/schedules/daily", ["schedules", "show", "daily"]),
@@ -69,6 +68,7 @@ def test_views_are_what_the_command_line_prints(segue: Segue) -> None:
     assert web.get(f"/runs/{run.id}/attempts").json() == shown["attempts"]
     assert web.get(f"/runs/{run.id}/events").json()["items"] == shown["events"]
     assert web.get("/events").json()["items"] == said(segue, "events")
+    assert web.get("/approvals").json() == {"items": said(segue, "approvals"), "next": None}
     assert web.get("/runs").json()["items"] == [
         {name: value for name, value in each.items() if name != "counts"} for each in said(segue, "runs")
     ]

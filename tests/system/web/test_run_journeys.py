@@ -55,6 +55,34 @@ def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page)
     assert "succeeded" in page.title()
 
 
+def test_a_graph_is_shown_larger_and_moved(segue: Segue, page: Page) -> None:
+    run = segue.start(takings, [1, 2])
+    page.goto(f"/runs/{run.id}/graph")
+    graph = page.locator("svg.graph")
+
+    def shown() -> list[float]:
+        return [float(each) for each in (graph.get_attribute("viewBox") or "").split()]
+
+    first = shown()
+    page.keyboard.press("+")
+    near = shown()
+    page.get_by_role("button", name="Larger").click()
+    assert shown()[2] < near[2]
+    page.get_by_role("region", name="Graph").focus()
+    left = shown()[0]
+    page.keyboard.press("ArrowRight")
+    assert shown()[0] > left
+    moved = shown()
+    work_run(segue.engine, run.id)
+    expect(page.locator(".head .status")).to_contain_text("succeeded")
+    expect(graph.locator(".is-succeeded").first).to_be_visible()
+    assert shown() == moved  # also of the new picture
+    page.get_by_role("button", name="Show all of it").click()
+    assert shown() == first
+    page.keyboard.press("0")
+    expect(graph).not_to_have_class(re.compile("is-zoomed"))
+
+
 @pytest.mark.proof  # the contract tests do the same without a browser
 def test_a_run_is_retried_with_a_reason(segue: Segue, page: Page) -> None:
     run = failed_run(segue)

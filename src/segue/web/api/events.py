@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,10 @@ from segue.client.masked_views import without_secrets
 from segue.client.views import ALERTS, EventInfo, MessageInfo, WaitInfo
 from segue.web.api.given import Limit, Text
 from segue.web.operations import Call, operation
+from segue.web.problems import ProblemError
 from segue.web.roles import Role
+
+_PLACE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{1,9})", re.ASCII)
 
 
 class EventsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -53,11 +57,19 @@ class MessagesPage(msgspec.Struct):
 
 
 class ApprovalsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Which waits."""
+    """Which waits, and which page of them."""
 
     workflow: Text | None = None
     name: Text | None = None  # of the message
+    after: Text | None = None
     limit: Limit = 100
+
+
+class ApprovalsPage(msgspec.Struct):
+    """Steps that wait for a message, and where the next page begins: give `next` as `after`."""
+
+    items: list[WaitInfo]
+    next: str | None
 
 
 @operation("GET", "/events", Role.VIEWER)
@@ -82,9 +94,20 @@ def list_messages(call: Call, run_id: str, query: MessagesQuery) -> MessagesPage
 
 
 @operation("GET", "/approvals", Role.VIEWER)
-def list_approvals(call: Call, query: ApprovalsQuery) -> list[WaitInfo]:
+def list_approvals(call: Call, query: ApprovalsQuery) -> ApprovalsPage:
     """The steps that wait for a message, those of the oldest runs first. Answer one with POST /runs/{run_id}/send."""
-    return call.segue.approvals.list(workflow=query.workflow, name=query.name, limit=query.limit)
+    after = None if query.after is None else _place(query.after)
+    found = call.segue.approvals.page(after=after, workflow=query.workflow, name=query.name, limit=query.limit)
+    last = f"{found[-1].run_id}:{found[-1].step}" if len(found) == query.limit else None
+    return ApprovalsPage(found, last)
+
+
+def _place(text: str) -> tuple[str, int]:
+    """The run and the step of a cursor. Raises ProblemError."""
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise ProblemError(400, "InvalidCursor", f"after={text[:80]} is not the `next` of a page. Begin without it.")
+    return found[1], int(found[2])
 
 
 def _page(

@@ -20,6 +20,9 @@ from segue.web.roles import Role
 from segue.web.search_grammar import Pairs, SearchError, filters_of, written
 
 MOST_IDS = 200
+CONFIRMED_ABOVE = 100
+"""To act on more runs, a person types how many they are."""
+
 DONE = {"retry": "retried", "pause": "paused", "resume": "resumed", "cancel": "cancelled"}
 
 
@@ -49,6 +52,7 @@ def _preview(view: View, verb: str, chosen: dict[str, Any], pairs: Pairs, back: 
     also = {
         "back": back, "fields": _fields(chosen), "many": many, "done": DONE[verb],
         "filter": written(pairs) or "all runs", "by_ids": "ids" in chosen,
+        "expected": min(found.count, MOST_COUNTED - 1) if found.count > CONFIRMED_ABOVE else None,
     }  # fmt: skip
     data = {"preview": preview, "verb": verb, "problem": None}
     return Page("bulk.html", f"{verb.capitalize()} {many}", data, also=also)

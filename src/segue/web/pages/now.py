@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,9 +20,8 @@ from segue.engine.views.attention import RetriedStep, count_live_runs, list_retr
 from segue.web.kept import shared_of
 from segue.web.pages.frame import Page, View, page
 from segue.web.rendering import path_part
-from segue.web.troubles import standing_of
+from segue.web.troubles import RECENT, standing_of
 
-RECENT = timedelta(hours=24)
 MOST_FAILED = 100
 SHOWN_FAILED = 8
 MOST_WAITS = 100
