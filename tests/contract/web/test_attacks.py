@@ -29,11 +29,11 @@ from segue.web.site import Settings, Site
 pytestmark = pytest.mark.contract
 
 
-@task(name="prey.nothing")
+@task(name="prey.graze")
 def nothing() -> None: ...
 
 
-@task(name="prey.other")
+@task(name="prey.hunt")
 def other(value: Any = None) -> None: ...
 
 
@@ -85,23 +85,23 @@ def test_a_limited_token_makes_no_token_that_may_do_more(segue: Segue) -> None:
 
 def test_a_token_for_some_workflows_starts_them_and_changes_nothing_else(segue: Segue) -> None:
     web = with_login(segue)
-    mine = bearer(segue, role="admin", workflows=["prey.noth*"])
+    mine = bearer(segue, role="admin", workflows=["prey.gra*"])
     segue.schedules.create("hourly", other, schedule="@hourly")
     segue.subscriptions.add("alarm", events=["run.failed"], to="https://alarm.example.org")
     theirs = segue.start(other)
-    for name, status in (("prey.nothing", 201), ("nothing", 201), ("prey.other", 403), ("other", 403)):
+    for name, status in (("prey.graze", 201), ("graze", 201), ("prey.hunt", 403), ("hunt", 403)):
         assert web.post("/api/v1/runs", headers=mine, json={"name": name}).status_code == status, name
         assert (web.post("/act/runs", headers=mine, data={"name": name}).status_code == 403) == (status == 403), name
-    ours = {"workflow": "prey.nothing"}
+    ours = {"workflow": "prey.graze"}
     refused = [
         ("PUT", "/subscriptions/alarm", {"events": ["run.*"], "to": "https://evil.example.org", **ours}),
         ("PUT", "/retention", {"max_count": 0, **ours}),
         ("POST", "/schedules/hourly/run", {}),
         ("DELETE", "/schedules/hourly", {}),
-        ("POST", "/schedules", {"name": "x", "work": "other", "schedule": "@daily"}),
+        ("POST", "/schedules", {"name": "x", "work": "hunt", "schedule": "@daily"}),
         ("POST", "/selections/apply", {"verb": "cancel", "ids": [theirs.id]}),
         ("POST", "/selections/apply", {"verb": "cancel", "workflow": "prey.*"}),
-        ("POST", "/selections/apply", {"verb": "cancel", "workflow": "prey.other"}),
+        ("POST", "/selections/apply", {"verb": "cancel", "workflow": "prey.hunt"}),
         ("POST", f"/runs/{theirs.id[-8:]}/send", {"name": "go"}),
         ("POST", f"/runs/{theirs.id}/fork", {"step": "0"}),
         ("POST", f"/runs/{theirs.id}/reveal", {}),
@@ -110,7 +110,7 @@ def test_a_token_for_some_workflows_starts_them_and_changes_nothing_else(segue: 
         answer = web.request(method, f"/api/v1{path}", headers=mine, json=body)
         assert answer.status_code == 403, (method, path, answer.text)
     assert web.post("/api/v1/schedules", headers=mine, json={
-        "name": "ours", "work": "nothing", "schedule": "@daily"}).status_code == 201  # fmt: skip
+        "name": "ours", "work": "graze", "schedule": "@daily"}).status_code == 201  # fmt: skip
     assert web.post("/api/v1/schedules/ours/run", headers=mine, json={}).status_code == 201
     order = {"verb": "cancel", "ids": [theirs.id], **ours}
     assert web.post("/api/v1/selections/apply", headers=mine, json=order).status_code == 202
@@ -260,7 +260,7 @@ def test_a_form_takes_no_deeper_json_than_the_api(segue: Segue) -> None:
     web = client(create_app(segue, identify=lambda request: Identity("ann", "operator")))
     deep = "[" * 900 + "]" * 900
     for field, value in (("args:json:0", deep), ("kwargs:json:value", deep), ("args", f"[{deep}]"), ("metadata", deep)):
-        web.post("/act/runs", data={"name": "prey.other", field: value})
+        web.post("/act/runs", data={"name": "prey.hunt", field: value})
     assert segue.runs() == []
     assert web.post("/act/runs", data={f"f{number}": "x" for number in range(5000)}).status_code == 400
 
@@ -286,8 +286,8 @@ def test_the_audit_log_says_what_was_made(segue: Segue) -> None:
     web = client(create_app(segue, identify=lambda request: Identity("ann", "admin")))
     made = web.post("/api/v1/tokens", json={"name": "deploy", "role": "admin"})
     assert made.status_code == 201
-    web.post("/api/v1/runs", json={"name": "prey.other", "args": ["hunter2"]})
+    web.post("/api/v1/runs", json={"name": "prey.hunt", "args": ["hunter2"]})
     started, token = segue.access.audit()
-    assert (started.target, token.target) == ("name=prey.other", "name=deploy/role=admin")
+    assert (started.target, token.target) == ("name=prey.hunt", "name=deploy/role=admin")
     assert "hunter2" not in str(segue.access.audit())
     assert made.json()["token"] not in str(segue.access.audit())
