@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC
 from xml.etree import ElementTree
 
 import pytest
@@ -184,7 +185,7 @@ def test_a_timeline_shows_attempts_waiting_and_the_critical_path(stage: Stage) -
     spans, parents = spans_of(found)
     names = {str(step.first): step.name for step in found.steps}
     assert [names[one] for one in critical_path(spans, parents)] == ["a", "b"]
-    svg = timeline_svg(rows, now=stage.clock.now(), written=str, critical=critical_path(spans, parents))
+    svg = timeline_svg(rows, now=stage.clock.now(), zone=UTC, critical=critical_path(spans, parents))
     ElementTree.fromstring(svg)
 
 

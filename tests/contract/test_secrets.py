@@ -133,3 +133,70 @@ def test_views_are_shown_without_secrets(segue: Segue) -> None:
     assert [secret for secret in ("blue moon", "hunter2", "red-sun") if secret in shown] == []
     assert "postgresql://app:***@db/shop is away" in shown
     assert f"{views}" == told
+
+
+@task
+def open_door(user: str, code: Secret[str] = "sesame-one", *, spare: Secret[str] = "sesame-two") -> str:
+    """Tell both, and fail."""
+    print(f"{user}: {code}, {spare}")  # noqa: T201 - what a task prints is kept
+    raise ValueError(f"{code} {spare}")
+
+
+def test_defaults_of_secret_parameters_are_secrets(segue: Segue) -> None:
+    with pytest.raises(RunFailedError):
+        segue.run(open_door, "ada")
+    with pytest.raises(RunFailedError):
+        segue.run(open_door, "ada", "given-one")
+    for listed in segue.runs():
+        [attempt] = segue.get(listed.id).attempts()
+        assert attempt.output == "ada: ***, ***\n"
+        assert attempt.error is not None
+        assert attempt.error.message == "*** ***"
+
+
+@task
+def keys_of(pin: Secret[int], name: str, label: Secret[str] = "violet") -> Secret[str]:
+    print(pin, label)  # noqa: T201 - what a task prints is kept
+    return f"key of {name} by {pin}"
+
+
+@task
+def numbered(count: int) -> list[list[object]]:
+    return [[515100 + number, f"n{number}"] for number in range(count)]
+
+
+@task
+def numbers(count: int) -> list[int]:
+    return [515100 + number for number in range(count)]
+
+
+@workflow
+def whole_map(count: int):
+    keys_of.starmap(numbered(count), label="orchid")
+    keys_of.map(numbers(count), name="n", label="orchid")
+
+
+@workflow
+def batches(count: int):
+    keys_of.map(numbers(count), name="n", label="orchid", batch=2)
+
+
+def test_the_items_and_results_of_a_map_are_as_secret_as_those_of_its_task(segue: Segue) -> None:
+    for work in (whole_map, batches):
+        segue.run(work, 3, key=work.name)
+        [listed] = segue.runs(key=work.name)
+        run, masker = segue.get(listed.id), ArgumentMasker(segue)
+        steps = [run.step(each.step).info() for each in run.steps() if each.task not in (numbered.name, numbers.name)]
+        told = f"{[(step.arguments, step.result) for step in steps]}"
+        shown = f"{[(step.arguments, step.result) for step in map(masker.step, steps)]}{run.attempts()}"
+        assert [secret for secret in ("5151", "orchid", "key of") if secret not in told] == []
+        assert [secret for secret in ("5151", "orchid", "key of") if secret in shown] == []
+        assert "'n'" in shown  # the name is no secret
+
+
+def test_details_of_events_are_shown_without_secrets(segue: Segue) -> None:
+    run = segue.start(make_key, "ada")
+    run.cancel(actor="ann", reason="its password=hunter2 was told")
+    [event] = segue.events.list(run.id)
+    assert "hunter2" in f"{event}"
+    assert without_secrets(event).detail == {"actor": "ann", "reason": "its password=*** was told"}

@@ -128,8 +128,11 @@ class Shop:
         self.segue.close()
 
     def type(self, line: str) -> str:
-        """Run a `segue` command as a page has it; returns what it said. Fails when the command does."""
-        words = [self._of_the_shop(word, line) for word in shlex.split(line.partition("  #")[0])]
+        """Run a `segue` command as a page has it, without the file that its output goes to; returns what it said.
+
+        Fails when the command does.
+        """
+        words = [self._of_the_shop(word, line) for word in shlex.split(line.partition("  #")[0].partition(" > ")[0])]
         assert words[0] == "segue", line
         if words[1] in UNENDING and "--burst" not in words:
             with self._process(words[1:]):

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "RUN=": "belongs to it",
     "NEWEST=": "belongs to it",
     "segue web": "serves until it is stopped, and has tests of its own",
+    "segue tokens revoke": "needs the id of a token, and has tests of its own",
     "segue run-step": "needs the job of a cluster, and has tests of its own",
 }
 """Commands that are not run here, and why."""

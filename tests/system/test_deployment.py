@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -306,6 +307,31 @@ def test_the_kustomization_names_every_manifest() -> None:
     listed = yaml.safe_load((DEPLOY / "kubernetes" / "kustomization.yaml").read_text())["resources"]
     others = {"kustomization.yaml", "secret.example.yaml"}
     assert sorted(listed) == sorted({file.name for file in MANIFESTS} - others)
+
+
+# Proxies --------------------------------------------------------------------------------------------------------------
+
+
+PROXIES = sorted((DEPLOY / "proxies").iterdir())
+
+
+@pytest.mark.parametrize("file", PROXIES, ids=lambda file: file.name)
+def test_proxies_say_how_the_server_is_started(file: Path) -> None:
+    text = file.read_text().replace("\\\n#", "")
+    found = re.findall(r"^#\s+(segue web .*)$", text, re.MULTILINE)
+    assert len(found) == 1
+    command, rest = resolve(shlex.split(found[0])[1:])
+    assert {word for word in rest if word.startswith("-")} - options_of(command) == set()
+    assert "--public-url" in rest
+    assert ("--login" in rest) != ("--user-header" in rest)
+    assert "127.0.0.1:8042" in text
+
+
+def test_oauth2_proxy_sends_names_and_no_authorization_of_its_own() -> None:
+    settings = tomllib.loads((DEPLOY / "proxies" / "oauth2-proxy.cfg").read_text())
+    assert settings["pass_user_headers"] is True
+    assert settings["pass_basic_auth"] is False, "Segue would take it for a token"
+    assert settings["skip_auth_strip_headers"] is True, "or a program could name a person"
 
 
 # systemd --------------------------------------------------------------------------------------------------------------

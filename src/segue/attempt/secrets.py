@@ -5,7 +5,10 @@ Promise: it never raises. It costs nothing for a task without such parameters.
 
 from __future__ import annotations
 
+from typing import Any
+
 from segue.authoring import declared, values
+from segue.authoring.mapping import MAP_BATCH, MAP_BATCH_ASYNC
 from segue.masking import known_secrets, without_secrets
 from segue.model import ErrorInfo, Job
 from segue.plan.codec import decode_holes
@@ -17,13 +20,27 @@ def secrets_of(job: Job) -> list[str]:
     if task is None:
         return []
     try:
+        if job.task in (MAP_BATCH, MAP_BATCH_ASYNC):
+            return known_secrets(_secrets_of_batch(job))
         if not task.converters.has_secrets:
             return []
-        holes = () if job.holes is None else decode_holes(job.holes)
-        positional, named = values.fill(job.args, holes, job.values)
-        return known_secrets(task.converters.secret_values(positional, named))
+        return known_secrets(task.converters.secret_values(*_arguments(job)))
     except Exception:  # noqa: BLE001 - annotations of the user, or arguments that cannot be read
         return []
+
+
+def _secrets_of_batch(job: Job) -> list[Any]:
+    """Those of each item that `map(..., batch=n)` gives to one attempt."""
+    [items], told = _arguments(job)
+    target = declared.tasks.get(told["target"])
+    if target is None or not target.converters.has_secrets:
+        return []
+    given = [list(item) if told["star"] else [item] for item in items]
+    return [secret for item in given for secret in target.converters.secret_values(item, told["fixed"])]
+
+
+def _arguments(job: Job) -> tuple[list[Any], dict[str, Any]]:
+    return values.fill(job.args, () if job.holes is None else decode_holes(job.holes), job.values)
 
 
 def hide_in(job: Job, text: str) -> str:

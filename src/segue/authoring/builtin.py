@@ -74,7 +74,15 @@ def _fan(
     parameters = None if known is None else known.parameters
     member = Named(target, short_name if known is None else known.short_name, parameters)
     made = mapped(
-        member, items, fixed=fixed, batch=batch, star=star, placement=placement, is_async=is_async, errors=errors
+        member,
+        items,
+        fixed=fixed,
+        batch=batch,
+        star=star,
+        placement=placement,
+        is_async=is_async,
+        errors=errors,
+        returns_secret=known is not None and known.returns_secret,
     )
     return Group(made.members) if isinstance(made, Fan) else made  # nothing follows here that would need the join
 
@@ -112,8 +120,11 @@ async def map_batch_async(items: list[Any], *, target: str, fixed: dict[str, Any
 
 
 @task(name=FLATTEN)
-def flatten(lists: list[list[Any] | None], *, sizes: list[int] | None = None) -> list[Any]:
-    """The items of several lists as one list. A list that is missing, of so many items, gives None for each."""
+def flatten(lists: list[list[Any] | None], *, sizes: list[int] | None = None, is_secret: bool = False) -> list[Any]:
+    """The items of several lists as one list. A list that is missing, of so many items, gives None for each.
+
+    `is_secret` tells those who show the step.
+    """
     counts = sizes or [0] * len(lists)
     return list(
         chained.from_iterable([None] * n if part is None else part for part, n in zip(lists, counts, strict=True))

@@ -38,6 +38,11 @@ class MapTarget(Target, Protocol):
         ...
 
     @property
+    def returns_secret(self) -> bool:
+        """Whether its result is annotated with `Secret`."""
+        ...
+
+    @property
     def is_async(self) -> bool:
         """Whether it is an `async def`."""
         ...
@@ -122,7 +127,7 @@ def map_over(
     items = checked_items(f"{target.short_name}.{word}", xs, star=star)
     element = mapped(
         target, items, fixed=fixed, batch=batch, star=star, placement=target.placement, is_async=target.is_async,
-        errors=errors,
+        errors=errors, returns_secret=target.returns_secret,
     )  # fmt: skip
     return element if trace is None else element._lay_out(trace, None)
 
@@ -137,10 +142,14 @@ def mapped(
     placement: Placement,
     is_async: bool,
     errors: bool = False,
+    returns_secret: bool = False,
 ) -> Element:
     """The group of one step for each item, or for each `batch` of them. With `errors` its result is their outcomes."""
     if batch is not None:
-        return _batches(target, items, fixed=fixed, batch=batch, star=star, placement=placement, is_async=is_async)
+        return _batches(
+            target, items, fixed=fixed, batch=batch, star=star, placement=placement, is_async=is_async,
+            returns_secret=returns_secret,
+        )  # fmt: skip
     kwargs = dict(fixed)
     own = _may_fail(placement) if errors else placement
     members = [Signature(target, item if star else (item,), kwargs, own, True) for item in items]
@@ -165,7 +174,7 @@ class Fan(Group[Any]):
 
 def _batches(
     target: Target, items: list[Any], *, fixed: Mapping[str, Any], batch: int, star: bool, placement: Placement,
-    is_async: bool,
+    is_async: bool, returns_secret: bool,
 ) -> Element:  # fmt: skip
     if placement.name is None:
         placement = msgspec.structs.replace(placement, name=target.short_name)
@@ -177,9 +186,11 @@ def _batches(
     if not parts:
         return Group(())
     flat = Placement(name="flatten", queue=placement.queue, priority=placement.priority)
-    sizes = {"sizes": [len(part) for part in parts]} if placement.policy.may_fail else {}
+    how: dict[str, Any] = {"sizes": [len(part) for part in parts]} if placement.policy.may_fail else {}
+    if returns_secret:
+        how["is_secret"] = True
     batches = Fan(Signature(step, (part,), told, placement, True) for part in parts)
-    return Chain((batches, Signature(Named(FLATTEN, "flatten"), (), sizes, flat, False)))
+    return Chain((batches, Signature(Named(FLATTEN, "flatten"), (), how, flat, False)))
 
 
 def _check_options(label: str, batch: object, errors: object) -> None:

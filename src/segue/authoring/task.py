@@ -100,6 +100,11 @@ class Task(Definition[P, R]):
         """The policy of this task's steps, unless a step changes it."""
         return self.placement.policy
 
+    @property
+    def returns_secret(self) -> bool:
+        """Whether its result is annotated with `Secret`."""
+        return self.converters.hides_result
+
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         trace = current_trace.get()
         if trace is None:

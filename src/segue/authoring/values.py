@@ -128,6 +128,7 @@ class Converters:
         "_rest_named",
         "_result",
         "_secret",
+        "_secret_defaults",
     )
 
     def __init__(self, fn: Callable[..., Any], *, filled: str | None = None) -> None:
@@ -142,6 +143,7 @@ class Converters:
         self._result = _ANYTHING
         self._hides_result = False  # whether the return annotation is `Secret`
         self._secret: set[str] = set()  # parameters that are annotated with `Secret`; *args and **kwargs as * and **
+        self._secret_defaults: dict[str, Any] = {}
 
     @property
     def has_secrets(self) -> bool:
@@ -150,10 +152,19 @@ class Converters:
             self._resolve()
         return bool(self._secret)
 
+    @property
+    def hides_result(self) -> bool:
+        """Whether the return annotation is `Secret`."""
+        if not self._ready:
+            self._resolve()
+        return self._hides_result
+
     def secret_values(self, positional: abc.Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        """The values of the parameters that are annotated with `Secret`."""
+        """The values of the parameters that are annotated with `Secret`; of those that are not given, the defaults."""
         found = [value for index, value in enumerate(positional) if self.is_secret_at(index)]
-        return found + [value for name, value in named.items() if self.is_secret_name(name)]
+        found += [value for name, value in named.items() if self.is_secret_name(name)]
+        given = {name for name, _ in self._positional[: len(positional)]} | set(named)
+        return found + [value for name, value in self._secret_defaults.items() if name not in given]
 
     def is_secret_at(self, index: int) -> bool:
         """Whether the positional argument of this number is annotated with `Secret`."""
@@ -292,6 +303,8 @@ class Converters:
             shape = shape_of(annotation)
             if is_secret(annotation):
                 self._secret.add(_STARS.get(parameter.kind, parameter.name))
+                if parameter.default is not Parameter.empty:
+                    self._secret_defaults[parameter.name] = parameter.default
             match parameter.kind:
                 case Parameter.VAR_POSITIONAL:
                     self._rest = shape

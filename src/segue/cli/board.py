@@ -270,7 +270,7 @@ def _steps(moment: Moment) -> Table:
     grid = _grid()
     for run, step in moment.running:
         name = Text.assemble(("    ▸ ", STYLES["running"]), step.name)
-        tries = Text(f"try {step.attempt} " if step.attempt > 1 else "", "yellow")
+        tries = Text(f"try {step.tries} " if step.tries > 1 else "", "yellow")
         seconds = Text(duration(spent(step, moment.now) or 0.0), DIM)
         grid.add_row(
             name, Text(short_id(run.id), DIM), seconds, _one_line(tries.append_text(step_line(step, moment.now)))

@@ -16,6 +16,7 @@ from segue.cli.completing import complete_runs
 from segue.cli.options import Setup, json_option, pass_setup, with_setup
 from segue.cli.printing import console, print_json, put
 from segue.cli.rendering import DIM
+from segue.client.masked_views import without_secrets
 from segue.client.records import event_record
 from segue.client.views import ALERTS, EventInfo
 from segue.model import short_id
@@ -57,8 +58,9 @@ def command(
     wanted = [found for kind in kinds for found in (ALERTS if kind == ALERT else (kind,))]
     with setup.segue() as segue:
         about = None if run_id is None else segue.get(run_id).id
-        events = segue.events.list(about, kinds=wanted, actor=actor, before=before, limit=limit)
+        found = segue.events.list(about, kinds=wanted, actor=actor, before=before, limit=limit)
         now = segue.engine.store.now()
+    events = [without_secrets(each) for each in found]
     if as_json:
         print_json(records(setup, events, event_record))
         return

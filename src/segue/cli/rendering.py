@@ -72,6 +72,8 @@ def _given(run: RunInfo) -> Iterator[Text]:
     """The arguments, tags and metadata of a run, one short line each."""
     if run.arguments is not None and run.arguments != [[], {}]:
         yield Text.assemble(("arguments ", DIM), arguments_text(run.arguments, most=TOLD_WIDTH))
+    if run.started_by is not None:
+        yield Text.assemble(("started by ", DIM), run.started_by)
     if run.tags:
         yield Text.assemble(("tags ", DIM), ", ".join(run.tags))
     if run.metadata:
@@ -229,7 +231,7 @@ def _cells(branch: Branch, now: datetime, checkpoints: Mapping[int, int]) -> tup
         if done < total:
             words = bar(done, total).append("  ").append_text(words)
         return Text(), _time(step, now), words
-    tries = Text(f"try {step.attempt}", "yellow") if step.attempt > 1 else Text()
+    tries = Text(f"try {step.tries}", "yellow") if step.tries > 1 else Text()
     line = step_line(step, now)
     recorded = checkpoints.get(step.step, 0)
     if recorded:
@@ -280,7 +282,9 @@ def details(step: StepInfo, now: datetime) -> RenderableType:
     policy = policy_of(step)
     failed = f", {counted(step.failures, 'failure')}" if step.failures else ""
     lost = f", {counted(step.losses, 'lost worker')}" if step.losses else ""
-    rows.append(("attempt", f"{step.attempt}{failed}{lost}; {counted(policy.retries, 'retry', 'retries')} allowed"))
+    again = f", {counted(step.tries, 'try', 'tries')}" if step.tries < step.attempt else ""
+    allowed = f"{counted(policy.retries, 'retry', 'retries')} allowed"
+    rows.append(("attempt", f"{step.attempt}{again}{failed}{lost}; {allowed}"))
     for label, moment in (("ready", step.ready_at), ("started", step.started_at), ("finished", step.finished_at)):
         if moment is not None and moment.year < LAST_YEAR:
             rows.append((label, f"{clock_time(moment, now)} ({ago(moment, now)})"))

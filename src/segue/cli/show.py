@@ -164,7 +164,7 @@ def _show_run(
 ) -> None:  # fmt: skip
     look = Look.at(setup, segue, run, ArgumentMasker(segue))
     attempts = [without_secrets(each) for each in run.attempts()] if with_attempts else []
-    events = segue.events.list(run.id, limit=MOST_EVENTS)
+    events = [without_secrets(each) for each in segue.events.list(run.id, limit=MOST_EVENTS)]
     if as_json:
         record = {
             "run": shown_run(look.masker, look.run, look.counts),

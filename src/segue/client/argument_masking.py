@@ -15,12 +15,14 @@ import msgspec
 
 from segue.authoring import declared
 from segue.authoring.describing.describe import describe
+from segue.authoring.mapping import FLATTEN, MAP, MAP_BATCH, MAP_BATCH_ASYNC, MAP_OUTCOMES
 from segue.client.masked_views import without_secrets
 from segue.client.segue import Segue
 from segue.client.views import RunInfo, StepInfo
 from segue.masking import HIDDEN, is_secret_name, masked
 
 _REST = "var_positional"
+_MAPS = frozenset({MAP, MAP_OUTCOMES, MAP_BATCH, MAP_BATCH_ASYNC})
 
 
 class ArgumentMasker:
@@ -41,18 +43,42 @@ class ArgumentMasker:
         """A copy of [args, kwargs] of a task or workflow of this name, without secrets."""
         if arguments is None:
             return None
+        args, kwargs = arguments
+        if work in _MAPS and isinstance(kwargs.get("target"), str):
+            return self._masked_map(args, kwargs)
+        if work == FLATTEN and kwargs.get("is_secret"):
+            return [[HIDDEN for _ in args], kwargs]
         known = self._parameters.get(work)
         if known is None:
             known = self._parameters[work] = _Parameters(self._schemas_of(work)[0])
-        args, kwargs = arguments
         shown = [HIDDEN if known.hides_at(index, value) else masked(value) for index, value in enumerate(args)]
         return [shown, masked(kwargs, {name for name in kwargs if known.hides(name)})]
 
-    def masked_result(self, work: str, result: Any) -> Any:
-        """A copy of the result of a task or workflow of this name, without secrets."""
+    def masked_result(self, work: str, result: Any, arguments: Sequence[Any] | None = None) -> Any:
+        """A copy of the result of a task or workflow of this name, without secrets.
+
+        The step of a `map` has the results of its items: what they are, its `arguments` tell.
+        """
         if result is None:
             return None
+        if work == FLATTEN and arguments is not None and arguments[1].get("is_secret"):
+            return HIDDEN
+        if work in _MAPS and arguments is not None:
+            work = str(arguments[1].get("target", work))
         return HIDDEN if self._schemas_of(work)[1].get("writeOnly") is True else masked(result)
+
+    def _masked_map(self, args: Sequence[Any], told: Mapping[str, Any]) -> list[Any]:
+        """The arguments of a step that calls a task for each item: each item is an argument of that task."""
+        target = told["target"]
+
+        def of_item(item: Any) -> Any:
+            is_list = told.get("star") and isinstance(item, (list, tuple))
+            [shown, _] = self.masked(target, [item if is_list else [item], {}]) or [[HIDDEN], {}]
+            return shown if is_list else shown[0]
+
+        items = [[of_item(item) for item in arg] if isinstance(arg, (list, tuple)) else of_item(arg) for arg in args]
+        fixed = self.masked(target, [[], told.get("fixed") or {}])
+        return [items, masked(told) | ({"fixed": fixed[1]} if fixed and "fixed" in told else {})]  # type: ignore[operator]
 
     def parameters(self, work: str) -> Sequence[str]:
         """The names of the parameters of a task or workflow that can be given by position, as far as they are known."""
@@ -75,7 +101,9 @@ class ArgumentMasker:
             return shown
         task = step.task or ""
         return msgspec.structs.replace(
-            shown, arguments=self.masked(task, step.arguments), result=self.masked_result(task, step.result)
+            shown,
+            arguments=self.masked(task, step.arguments),
+            result=self.masked_result(task, step.result, step.arguments),
         )
 
     def _schemas_of(self, work: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

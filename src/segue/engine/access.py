@@ -120,7 +120,7 @@ def use_token(act: Act, id_: str) -> None:
 def revoke_token(act: Act, namespace: str, id_: str) -> None:
     """End a token and the sessions that began with it. Raises ConfigError if there is no valid one."""
     if not act.tx.all("revoke_token", id=id_, namespace=namespace, now=act.now):
-        raise ConfigError(f"There is no token {id_!r} that could be revoked. `segue web token list` shows them.")
+        raise ConfigError(f"There is no token {id_!r} that could be revoked. `segue tokens list` shows them.")
     act.tx.all("end_sessions_of_token", id=id_)
 
 

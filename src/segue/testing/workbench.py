@@ -210,7 +210,10 @@ class Workbench:
         found.fn, found.is_async = function, is_async
 
     def _told(self, run: Run, what: str) -> str:
-        reasons = [f"  {reason}" for reason in run.explain()]
+        reasons = [
+            f"  {each.step}: is ready; work() runs it" if each.code == "no_worker" else f"  {each}"
+            for each in run.explain()
+        ]
         statuses = [
             f"  {step.name}: {step.status}" + (f", {step.error.type}: {step.error.message}" if step.error else "")
             for step in run.steps()

@@ -19,7 +19,9 @@ from segue.client.views import RunInfo
 from segue.errors import StoreBusyError
 from segue.web.pages.frame import View
 
-KEPT_SECONDS = 2.0
+KEPT_SECONDS = 0.9
+"""Less than the second between two looks of a bell, so that what rings is seen."""
+
 MOST_KEPT = 200
 DEAR_SECONDS = 0.02
 """A look at a run that takes longer than that is kept for a while."""
@@ -41,9 +43,14 @@ def shared(view: View, what: str, look: Callable[[], T]) -> T:
 
         queues = shared(view, "queues", view.call.segue.queues)
     """
-    mine = _kept.setdefault(view.call.segue, {})
+    return shared_of(view.call.segue, what, look, is_fresh=view.said is not None)
+
+
+def shared_of(segue: Segue, what: str, look: Callable[[], T], *, is_fresh: bool = False) -> T:
+    """The same where there is no page; with `is_fresh` it looks anyway."""
+    mine = _kept.setdefault(segue, {})
     at, value = mine.get(what, (0.0, None))
-    if view.said is None and time.monotonic() - at < KEPT_SECONDS and what in mine:
+    if not is_fresh and time.monotonic() - at < KEPT_SECONDS and what in mine:
         found: T = value
         return found
     if len(mine) >= MOST_KEPT:
@@ -52,6 +59,12 @@ def shared(view: View, what: str, look: Callable[[], T]) -> T:
     fresh = look()
     mine[what] = (began, fresh)
     return fresh
+
+
+def forget(segue: Segue) -> None:
+    """Look again next time."""
+    _kept.pop(segue, None)
+    _of_runs.pop(segue, None)
 
 
 class _Kept:

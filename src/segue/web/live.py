@@ -111,8 +111,9 @@ class Bells:
             seen = topic.version
             yield seen
             while not self._stopping and time.monotonic() < ends:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(topic.rang.wait(), PING)
+                if topic.version == seen:  # or it rang while the last ring was being sent
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(topic.rang.wait(), PING)
                 if topic.version != seen:
                     seen = topic.version
                     yield seen

@@ -41,7 +41,7 @@ SHOWN = 8192
 """Characters of a value that is shown in a page."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-_TAG_OR_CONTROL = re.compile(rf"<[^>]*>|\x1b\[[0-9;]{{0,30}}m|{_CONTROL.pattern}")
+_TAG_OR_CONTROL = re.compile(rf"<(?:textarea|option)\b[^>]*>[^<]*|<[^>]*>|\x1b\[[0-9;]{{0,30}}m|{_CONTROL.pattern}")
 
 
 @functools.cache
@@ -53,6 +53,7 @@ def environment() -> jinja2.Environment:
     )  # fmt: skip
     made.filters.update(
         short=short_id, duration=duration, glyph=lambda status: GLYPHS.get(str(status), " "),
+        last_part=lambda name: name.rpartition(".")[2], rate=rate,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
     )  # fmt: skip
     made.globals.update(
@@ -78,8 +79,8 @@ def rendered(
 def without_controls(page: str) -> str:
     """A page whose texts have no character that acts unseen: colours are dropped, and other such characters shown.
 
-    Attributes keep theirs, since forms send them back. Characters that turn the direction of what follows would let
-    `invoice\u202efdp.exe` look like a PDF.
+    Attributes and fields keep theirs, since forms send them back. Characters that turn the direction of what follows
+    would let `invoice\u202efdp.exe` look like a PDF.
     """
     return _TAG_OR_CONTROL.sub(_shown_control, page) if _CONTROL.search(page) else page
 
@@ -91,6 +92,15 @@ def _shown_control(found: re.Match[str]) -> str:
     if len(text) > 1:
         return ""
     return chr(0x2400 + ord(text)) if ord(text) < 32 else f"[U+{ord(text):04X}]"
+
+
+def rate(per_second: float) -> str:
+    """How often something happens, in the unit in which the number is not tiny."""
+    times, unit = (1, "s") if per_second >= 1 or not per_second else (60, "min")
+    if 0 < per_second * times < 1:
+        times, unit = 3600, "h"
+    number = per_second * times
+    return f"{number:,.0f}/{unit}" if number >= 10 or not number else f"{number:.1f}/{unit}"
 
 
 def path_part(name: object) -> str:

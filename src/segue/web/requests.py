@@ -58,7 +58,7 @@ def decoded_json(kind: type, body: bytes, content_type: str) -> Any:
         check_depth(body)
         return msgspec.json.decode(body or b"{}", type=kind)
     except (msgspec.DecodeError, RecursionError) as error:  # also ValidationError
-        raise ProblemError(422, "InvalidBody", f"The body is not valid: {error}") from error
+        raise ProblemError(422, "InvalidBody", f"The body is not valid: {error}{_known(kind, error)}") from error
 
 
 def check_depth(body: bytes) -> None:
@@ -114,7 +114,15 @@ def _converted(kind: type, given: Mapping[str, list[str]], where: str, *, is_for
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ProblemError(400, "InvalidQuery", f"The {where} is not valid: {error}") from error
+        raise ProblemError(400, "InvalidQuery", f"The {where} is not valid: {error}{_known(kind, error)}") from error
+
+
+def _known(kind: type, error: Exception) -> str:
+    """What may be given instead of a field that does not exist."""
+    if "unknown field" not in str(error) or " - at " in str(error):  # of an object inside it
+        return ""
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    return f". Known are: {', '.join(names)}" if names else ". None are known here"
 
 
 def typed_value(kind: Any, given: Any) -> Any:

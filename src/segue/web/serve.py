@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=True,
-                timeout_graceful_shutdown=STOPS_WITHIN, proxy_headers=False, ws="none",
+                log_level="warning", timeout_graceful_shutdown=STOPS_WITHIN, proxy_headers=False, ws="none",
                 ssl_certfile=certificate, ssl_keyfile=key,
             )
         )  # fmt: skip

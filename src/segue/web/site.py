@@ -12,6 +12,7 @@ import anyio.to_thread
 from starlette.requests import HTTPConnection
 
 from segue.client import Segue
+from segue.web.outward import Outward
 from segue.web.roles import Identity
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Settings:
         self.allow_shell = allow_shell
         self.live = live  # "stream": pages hear of changes at once; "poll": they ask every two seconds
         self.requires_reason = requires_reason
+        self.outward = Outward()
 
 
 class Site:

@@ -45,6 +45,14 @@ def test_machines_need_no_login_and_learn_one_word(segue: Segue) -> None:
     assert asked.get("/robots.txt").text.startswith("User-agent")
 
 
+def test_a_probe_asks_by_the_address_of_a_pod(segue: Segue) -> None:
+    asked = web(segue, access=LoginAccess(segue), allowed_hosts=["segue.example.org"])
+    by_address = {"Host": "10.1.2.3:8042"}
+    assert asked.get("/healthz", headers=by_address).status_code == 200
+    assert asked.get("/readyz", headers=by_address).status_code == 200
+    assert asked.get("/api/v1/runs", headers=by_address).json()["code"] == "WrongHost"
+
+
 def test_it_is_not_ready_without_a_database(tmp_path: Path) -> None:
     away = Segue("postgresql://nobody@127.0.0.1:9/none")
     answer = web(away, identify=lambda request: None).get("/readyz")

@@ -18,7 +18,7 @@ import pydantic
 import pytest
 from jsonschema import Draft202012Validator
 
-from segue import Limit, Schedule, task, workflow
+from segue import Limit, Schedule, Secret, task, workflow
 from segue.authoring import declared
 from segue.authoring.describing import describe as describing
 from segue.authoring.describing.code_hash import code_hash
@@ -466,3 +466,16 @@ def test_what_has_no_order_is_sorted() -> None:
     assert (
         stable_json([{"b", "a"}, {"x": frozenset({2, 1})}, (1, {"d", "c"})]) == '[["a","b"],{"x":[1,2]},[1,["c","d"]]]'
     )
+
+
+def test_the_default_of_a_secret_is_not_described() -> None:
+    def pay(
+        token: Secret[str] = "t-1",
+        password: str = "p-2",
+        key: Secret[str | None] = None,
+        at: dict[str, Any] = {"dsn": "d-3"},  # noqa: B006
+    ) -> None: ...
+
+    found = schema(described(pay))["properties"]
+    assert ["default" in found[name] for name in ("token", "password", "key", "at")] == [False, False, True, True]
+    assert found["at"]["default"] == {"dsn": "***"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -87,6 +88,7 @@ def test_a_step_shows_each_failed_attempt(shell: Shell) -> None:
     run_id = shell.start("failing", "no luck", "--run", exit_code=1)
     text = shell("show", run_id, "--step", "fail").stdout
     assert "attempt    2, 2 failures; 1 retry allowed" in text
+    assert re.search(r"^  started by \S+@\S+$", shell("show", run_id).stdout, re.MULTILINE)
     assert text.count("ValueError: no luck") == 2
     assert text.count("about to fail") == 2
     assert "Traceback" in text

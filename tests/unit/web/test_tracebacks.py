@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from segue.web.tracebacks import shown_traceback
+from segue.web.tracebacks import shortened, shown_traceback
 
 TEXT = """Traceback (most recent call last):
   File "/usr/lib/python3.11/concurrent/futures/thread.py", line 58, in run
@@ -43,3 +43,8 @@ def test_a_text_that_is_no_traceback_has_only_its_whole() -> None:
     for text in ("", "killed by signal 9", "  File", 'File "x", line 1'):
         found = shown_traceback(text)
         assert (found.own, found.error, found.whole) == ((), "", text)
+
+
+def test_of_a_long_text_the_beginning_and_the_end_are_left() -> None:
+    assert shortened("abc", 3) == "abc"
+    assert shortened("a" * 1000 + "b" * 1000, 10) == "aaaaa\n… 1,990 characters …\nbbbbb"

@@ -8,6 +8,7 @@ the items of a `map` always are, and so is everything in a small run.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -182,14 +183,45 @@ class _Reading:
         )  # fmt: skip
 
     def _edges_between(self, groups: dict[tuple[int, str, int], GraphStep]) -> None:
-        first_of = {number: group for group in groups.values() for number in (group.first, group.last)}
-        rows = self._tx.all("edges_of_graph", run_id=self._run_id, steps=list(first_of), limit=MOST_EDGES)
-        for step, scope, name, is_joint in rows:
-            source, target = first_of[step], groups.get((number_of(scope), name, is_joint))
-            if target is not None and target.scope == source.scope:
-                self.edges.append((source.first, target.first))
-        for (step,) in self._tx.all("exits_of_graph", run_id=self._run_id, steps=list(first_of)):
-            self.exits.append((first_of[step].scope, first_of[step].first))
+        """Add the edges of the first and the last member of each group.
+
+        A child is of the group whose range of numbers it is in, if that has no numbers of others; only of the rest are
+        the names read. So a step with 100,000 children is no 100,000 looks.
+        """
+        ends = {number: group for group in groups.values() for number in (group.first, group.last)}
+        whole = sorted(
+            (group for group in groups.values() if group.count == group.last - group.first + 1),
+            key=lambda group: group.first,
+        )
+        starts = [group.first for group in whole]
+        unclear: list[tuple[GraphStep, int]] = []
+        for step, text in self._tx.all("children_of_steps", run_id=self._run_id, steps=list(ends)):
+            source = ends[number_of(step)]
+            children = sorted(self._children(text))
+            if source.scope in children:
+                self.exits.append((source.scope, source.first))
+            at = bisect_left(children, 0)
+            while at < len(children):
+                child = children[at]
+                place = bisect_right(starts, child) - 1
+                if place >= 0 and child <= whole[place].last:
+                    self._edge_between(source, whole[place])
+                    at = bisect_right(children, whole[place].last, at)
+                else:
+                    unclear.append((source, child))
+                    at += 1
+        self._unclear_edges(groups, unclear[:MOST_EDGES])
+
+    def _unclear_edges(self, groups: dict[tuple[int, str, int], GraphStep], found: list[tuple[GraphStep, int]]) -> None:
+        steps = sorted({child for _, child in found})
+        rows = self._tx.all("groups_of_steps", run_id=self._run_id, steps=steps) if steps else ()
+        group_of = {step: groups.get((number_of(scope), name, is_joint)) for step, scope, name, is_joint in rows}
+        for source, child in found:
+            self._edge_between(source, group_of.get(child))
+
+    def _edge_between(self, source: GraphStep, target: GraphStep | None) -> None:
+        if target is not None and target.scope == source.scope:
+            self.edges.append((source.first, target.first))
 
     def _times(self, *moments: Any) -> tuple[datetime | None, datetime | None, datetime | None]:
         ready, begun, ended = (moment_of(self._tx, moment) for moment in moments)

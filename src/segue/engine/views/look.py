@@ -120,6 +120,18 @@ class StepInfo(Jsonable, msgspec.Struct, frozen=True):
         is_timed = self.status == StepStatus.READY and self.gate == Gate.TIMER
         return is_timed and self.attempt > 0 and self.error is None
 
+    @property
+    def tries(self) -> int:
+        """How often its task was tried from its beginning, since a person last retried it.
+
+        A failure and a lost worker end a try. `attempt` also counts each time that the task went on after a sleep or a
+        wait inside it, or after its worker was stopped.
+        """
+        has_ended = self.status in (StepStatus.BLOCKED, StepStatus.FAILED) or (
+            self.status is StepStatus.READY and not self.is_suspended
+        )
+        return min(self.attempt, max(self.failures + self.losses + (not has_ended), 1))
+
 
 class AttemptInfo(Jsonable, msgspec.Struct, frozen=True):
     """An attempt that failed, was lost or handed back, or printed something."""

@@ -41,6 +41,34 @@ def _legend(*labels: str) -> str:
     return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
+def _panels_of_processes() -> list[Panel]:
+    """How the processes of Segue themselves are."""
+    return [
+        Panel("Turns", "s", (
+            (_quantile(known.TURN_SECONDS, 0.95), "p95"),
+            (f"sum(rate({known.TURN_STEPS.name}_sum[$__rate_interval]))", "steps each second"),
+        )),
+        Panel("Errors of the database", "ops", (
+            (_rate(known.STORE_ERRORS, "kind"), _legend("kind")),
+            (f"max by (instance) ({known.ANSWER_AGE.name})", f"silent {_legend('instance')}"),
+        )),
+        Panel("Child processes that ended", "ops", ((_rate(known.CHILDREN_ENDED, "reason"), _legend("reason")),)),
+        Panel("Alerts", "ops", ((_rate(known.ALERTS, "kind"), _legend("kind")),)),
+        Panel("Requests to the web", "ops", (
+            (_rate(known.HTTP_REQUESTS, "code"), _legend("code")),
+            (f"sum({known.LIVE_STREAMS.name})", "open streams"),
+        )),
+        Panel("Duration of requests", "s", (
+            (_quantile(known.HTTP_SECONDS, 0.95, "route"), f"p95 {_legend('route')}"),
+        )),
+        Panel("Versions", "short", (
+            (f"count by (version) ({known.BUILD.name})", _legend("version")), (_now(known.SCHEMA), "schema"),
+            (_now(known.STANDING_AGE), "age of these numbers"),
+            (_rate(known.LABELS_CAPPED, "label"), f"too many {_legend('label')}"),
+        )),
+    ]  # fmt: skip
+
+
 def panels() -> list[Panel]:
     """The panels, in reading order: what waits, what runs, how it ends, how Segue itself is."""
     queue, workflow, task = _legend("queue"), _legend("workflow"), _legend("task")
@@ -83,21 +111,7 @@ def panels() -> list[Panel]:
         Panel("Leader", "s", (
             (_now(known.LEASE), "lease"), (f"sum({known.LEADS.name})", "leaders"),
         )),
-        Panel("Turns", "s", (
-            (_quantile(known.TURN_SECONDS, 0.95), "p95"),
-            (f"sum(rate({known.TURN_STEPS.name}_sum[$__rate_interval]))", "steps each second"),
-        )),
-        Panel("Errors of the database", "ops", (
-            (_rate(known.STORE_ERRORS, "kind"), _legend("kind")),
-            (f"max by (instance) ({known.ANSWER_AGE.name})", f"silent {_legend('instance')}"),
-        )),
-        Panel("Child processes that ended", "ops", ((_rate(known.CHILDREN_ENDED, "reason"), _legend("reason")),)),
-        Panel("Alerts", "ops", ((_rate(known.ALERTS, "kind"), _legend("kind")),)),
-        Panel("Versions", "short", (
-            (f"count by (version) ({known.BUILD.name})", _legend("version")), (_now(known.SCHEMA), "schema"),
-            (_now(known.STANDING_AGE), "age of these numbers"),
-            (_rate(known.LABELS_CAPPED, "label"), f"too many {_legend('label')}"),
-        )),
+        *_panels_of_processes(),
     ]  # fmt: skip
 
 

@@ -15,17 +15,9 @@ SELECT s.scope, {group_of_name}, CASE WHEN s.is_join AND s.task IS NULL THEN 1 E
 FROM segue_steps s WHERE s.run_id = :run_id AND {is_of_scopes}
 GROUP BY 1, 2, 3, 4 ORDER BY min(s.step) LIMIT :limit;
 
--- name: edges_of_graph
--- Of a few steps only: the edges of the first and the last member of a group are taken for those of all.
-SELECT DISTINCT c.step, s.scope, {group_of_name}, CASE WHEN s.is_join AND s.task IS NULL THEN 1 ELSE 0 END
-FROM segue_children c JOIN segue_steps s ON s.run_id = :run_id AND s.step = {known_child}
-WHERE c.run_id = :run_id AND {is_of_steps} LIMIT :limit;
+-- name: children_of_steps
+SELECT c.step, c.children FROM segue_steps c WHERE c.run_id = :run_id AND {is_of_steps};
 
--- name: exits_of_graph
--- Those of them whose end the run, or the step that their scope belongs to, waits for.
-SELECT DISTINCT s.step FROM segue_steps s JOIN segue_children c ON c.run_id = s.run_id AND c.step = s.step
-WHERE s.run_id = :run_id AND {is_of_steps} AND {known_child} = s.scope;
-
--- name: known_child
--- A fragment: a child that no longer waits for the step is written as -2 - child.
-CASE WHEN c.child < -1 THEN -2 - c.child ELSE c.child END
+-- name: groups_of_steps
+SELECT c.step, s.scope, {group_of_name}, CASE WHEN s.is_join AND s.task IS NULL THEN 1 ELSE 0 END
+FROM segue_steps c JOIN segue_steps s ON s.run_id = c.run_id AND s.step = c.step WHERE c.run_id = :run_id AND {is_of_steps};

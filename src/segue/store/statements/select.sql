@@ -53,9 +53,6 @@ SELECT r.id {way_of_workflow} AND {run_matches} ORDER BY r.id DESC LIMIT :limit;
 -- name: end_of_workflow
 SELECT r.id {way_of_workflow} ORDER BY r.id DESC LIMIT 1 OFFSET :most;
 
--- name: way_of_workflow
-FROM segue_runs r WHERE r.workflow = :workflow AND r.id < :before AND r.id >= :since
-
 -- name: page_of_error
 SELECT r.id {way_of_error} AND {run_matches} ORDER BY r.id DESC LIMIT :limit;
 

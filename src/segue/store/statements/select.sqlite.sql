@@ -21,6 +21,9 @@ SELECT r.id FROM segue_runs r
 WHERE r.id IN (SELECT value FROM json_each(:ids)) AND r.id < :before AND r.id >= :since AND {run_matches}
 ORDER BY r.id DESC LIMIT :limit;
 
+-- name: way_of_workflow
+FROM segue_runs r WHERE r.workflow = :workflow AND r.id < :before AND r.id >= :since
+
 -- name: way_of_error
 FROM segue_runs r WHERE r.error IS NOT NULL AND json_extract(r.error, '$.type') = :error_type AND r.id < :before AND r.id >= :since
 

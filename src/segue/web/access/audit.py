@@ -46,7 +46,7 @@ def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, rea
     target = _target(arguments)
     identity = call.identity
     _log.info(
-        "%s %s %s by %s (%s, %s) from %s", name, "done" if ok else "refused", target, identity.name,
+        "%s %s%s by %s (%s, %s) from %s", name, "done" if ok else "refused", target and f" {target}", identity.name,
         identity.how, identity.role.word, call.address,
         extra={"action": name, "actor": identity.name, "ok": ok, "request_id": call.request_id},
     )  # fmt: skip

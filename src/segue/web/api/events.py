@@ -92,4 +92,4 @@ def _page(
 ) -> EventsPage:
     wanted = [found for kind in kinds for found in (ALERTS if kind == "alert" else (kind,))]
     found = call.segue.events.list(about, kinds=wanted, actor=actor, before=before, limit=limit)
-    return EventsPage(found, found[-1].id if len(found) == limit else None)
+    return EventsPage([without_secrets(each) for each in found], found[-1].id if len(found) == limit else None)

@@ -14,6 +14,9 @@ from segue.web.drawing.timeline import Piece, Row, Span, density
 
 Link = Callable[[GraphStep], str | None]
 Path = tuple[str, ...]
+SLEEPERS = ("segue.wait_for", "segue.sleep")
+"""Tasks of steps that wait for a message or a time, and do nothing."""
+
 MOST_BOXES = 6
 """How deep a name may put its step; the rest of the name is not a box."""
 
@@ -133,7 +136,12 @@ def timeline_of(run: RunGraph, attempts: Iterable[AttemptInfo], *, link: Link) -
 def spans_of(run: RunGraph) -> tuple[dict[str, Span], dict[str, list[str]]]:
     """The steps that have ended, and the parents of each, for `critical_path`."""
     spans = {
-        str(step.first): Span(str(step.first), step.ready_at, step.started_at, step.finished_at)
+        str(step.first): Span(
+            str(step.first),
+            step.ready_at,
+            step.finished_at if step.task in SLEEPERS else step.started_at,
+            step.finished_at,
+        )
         for step in run.steps
         if step.started_at is not None and step.finished_at is not None and not step.is_joint
     }
@@ -174,7 +182,7 @@ def _row(step: GraphStep, attempts: list[AttemptInfo], link: Link) -> Row:
         if before is not None and before < begin:
             pieces.append(Piece("sleeping" if pieces else "waiting", before, begin))
         if not pieces or pieces[-1].start <= begin:
-            kind = "sleeping" if step.task in ("segue.wait_for", "segue.sleep") else "running"
+            kind = "sleeping" if step.task in SLEEPERS else "running"
             pieces.append(Piece(kind, begin, step.finished_at, status))
     return Row(str(step.first), step.name, tuple(sorted(pieces, key=lambda piece: piece.start)), status, link(step))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 ENVELOPE_PARTS = 40
 FOLDED_WIDTH = 64.0
@@ -106,6 +106,7 @@ class Scale:
         pieces = [piece for row in rows for piece in row.pieces]
         moments = [each for piece in pieces for each in (piece.start, _end(piece, now))] or [now]
         self.begin, self.end = min(moments), max(moments)
+        self.tick_seconds = _ROUND[0]
         busy = sorted((piece.start, _end(piece, now)) for piece in pieces if piece.kind in BUSY_KINDS)
         self.folded = _gaps(busy, self.begin, self.end)
         idle = sum((after - before).total_seconds() for before, after in self.folded)
@@ -133,11 +134,12 @@ class Scale:
         return self._places[index] + part * (self._places[index + 1] - self._places[index])
 
     def ticks(self, most: int = 8) -> list[datetime]:
-        """Round moments to be written below, none of them in folded time."""
+        """Round moments to be written below, none of them in folded time. `text_of` writes them."""
         if most < 1 or self.end <= self.begin:
             return [self.begin]
         wanted = self._places[-1] / self.per_second / most
         size = next((each for each in _ROUND if each >= wanted), _ROUND[-1] * max(1.0, wanted // _ROUND[-1]))
+        self.tick_seconds = size
         found: list[datetime] = []
         for start, end in zip(self._moments[::2], self._moments[1::2], strict=True):
             moment = datetime.fromtimestamp(-(-start.timestamp() // size) * size, start.tzinfo)
@@ -145,6 +147,15 @@ class Scale:
                 found.append(moment)
                 moment += timedelta(seconds=size)
         return found or [self.begin]
+
+    def text_of(self, moment: datetime, zone: tzinfo) -> str:
+        """A tick in words, of which no two are alike: with the day if there are several, with fractions of a second
+        if ticks are less than a second apart.
+        """
+        there, begin, end = moment.astimezone(zone), self.begin.astimezone(zone), self.end.astimezone(zone)
+        digits = next((each for each in range(3) if self.tick_seconds >= 10.0**-each), 3)
+        fraction = f".{there.microsecond:06}"[: digits + 1] if digits else ""
+        return (f"{there:%m-%d} " if begin.date() != end.date() else "") + f"{there:%H:%M:%S}{fraction}"
 
 
 _ROUND = tuple(

@@ -1,12 +1,12 @@
 """A timeline as SVG: waiting is hatched, running solid, sleeping dotted, each attempt a piece of its own.
 
-Times are written by the caller's function, in the time zone of the reader.
+Times are in the time zone of the reader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, tzinfo
 
 from segue.client.wording import GLYPHS, counted
 from segue.times import duration
@@ -23,14 +23,14 @@ HATCH = 7.0
 
 
 def timeline_svg(
-    rows: Sequence[Row], *, now: datetime, written: Callable[[datetime], str], critical: Collection[str] = (),
+    rows: Sequence[Row], *, now: datetime, zone: tzinfo, critical: Collection[str] = (),
     label: str = "The timeline of the run",
 ) -> str:  # fmt: skip
     """The picture of a timeline, with MOST_ROWS rows at most. `critical` has the ids on the critical path.
 
     Example::
 
-        timeline_svg(rows, now=now, written=lambda moment: f"{moment:%H:%M:%S}", critical=critical_path(spans, parents))
+        timeline_svg(rows, now=now, zone=ZoneInfo("Europe/Paris"), critical=critical_path(spans, parents))
     """
     rows = rows[:MOST_ROWS]
     scale = Scale(rows, now, BARS)
@@ -40,22 +40,23 @@ def timeline_svg(
         "svg", class_="timeline", viewBox=f"0 0 {LABELS + BARS + 10:g} {height:g}", width=LABELS + BARS + 10,
         height=height, role="group", aria_label=f"{label}: {counted(len(rows), 'row')}",
     ):  # fmt: skip
-        _axis(svg, scale, height, written)
+        _axis(svg, scale, height, zone)
         for index, row in enumerate(rows):
             _row(svg, row, TOP + ROW * index, scale, now, row.id in critical)
     return svg.written()
 
 
-def _axis(svg: Svg, scale: Scale, height: float, written: Callable[[datetime], str]) -> None:
+def _axis(svg: Svg, scale: Scale, height: float, zone: tzinfo) -> None:
     free = 0.0
     for moment in scale.ticks():
         x = LABELS + scale.place(moment)
         if x < free:
             continue
         svg.leaf("line", x1=x, y1=TOP - 8, x2=x, y2=height - 4, class_="tick")
-        text = cut(written(moment), 24)
-        svg.text(text, x=x + 3, y=14, class_="dim")
+        text = cut(scale.text_of(moment, zone), 24)
         free = x + 7.5 * len(text) + 10
+        if free <= LABELS + BARS + 20:  # it would not fit
+            svg.text(text, x=x + 3, y=14, class_="dim")
     for before, after in scale.folded:
         x, end = LABELS + scale.place(before), LABELS + scale.place(after)
         with svg.inside("g", class_="idle"):

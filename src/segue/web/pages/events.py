@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from segue.client.masked_views import without_secrets
 from segue.client.views import ALERTS, EventInfo
-from segue.masking import masked
 from segue.observing.kinds import KINDS
 from segue.web.api.access import AuditQuery, list_audit
 from segue.web.pages.frame import Page, View, page
@@ -41,7 +41,7 @@ def events(view: View) -> Page:
     about = None if query.run is None else segue.get(query.run).id
     kinds = [found for kind in query.kind for found in (ALERTS if kind == "alert" else (kind,))]
     found = segue.events.list(about, kinds=kinds, actor=query.actor, before=query.before, limit=PAGE)
-    shown = [msgspec.structs.replace(each, detail=masked(each.detail)) for each in found]
+    shown = [without_secrets(each) for each in found]
     data = {"events": shown, "next": found[-1].id if len(found) == PAGE else None}
     also = {"rows": [(each, *_said(each)) for each in shown], "query": query, "groups": _groups(), "meanings": KINDS}
     return Page("events.html", "Events", data, live="events" if query.before is None else None, also=also)

@@ -1,12 +1,10 @@
 """The first page: what needs a person, what goes on, and how queues and workers are.
 
-Promise: one look serves everybody for KEPT_SECONDS.
+Promise: one look serves everybody for a moment.
 """
 
 from __future__ import annotations
 
-import time
-import weakref
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,11 +17,11 @@ from segue.client.masked_views import without_secrets
 from segue.client.views import ALERTS, EventInfo, QueueInfo, RunInfo, ScheduleInfo, Series, WaitInfo, WorkerInfo
 from segue.client.wording import counted
 from segue.engine.views.attention import RetriedStep, count_live_runs, list_retried
+from segue.web.kept import shared_of
 from segue.web.pages.frame import Page, View, page
 from segue.web.rendering import path_part
 from segue.web.troubles import standing_of
 
-KEPT_SECONDS = 2.0
 RECENT = timedelta(hours=24)
 MOST_FAILED = 100
 SHOWN_FAILED = 8
@@ -56,9 +54,6 @@ class Need(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
 
-_kept: weakref.WeakKeyDictionary[Segue, tuple[float, Look]] = weakref.WeakKeyDictionary()
-
-
 @page("/")
 def now_page(view: View) -> Page:
     """What needs a person, and what goes on."""
@@ -83,24 +78,23 @@ def now_page(view: View) -> Page:
 
 
 def look(segue: Segue, now: datetime) -> Look:
-    """What there is to see, as it was KEPT_SECONDS ago at most."""
-    kept = _kept.get(segue)
-    if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
-        return kept[1]
+    """What there is to see, as it was a moment ago."""
+    return shared_of(segue, "now", lambda: _look(segue, now))
+
+
+def _look(segue: Segue, now: datetime) -> Look:
     failed = segue.pages(failed_since=now - RECENT, limit=MOST_FAILED)
     with segue.engine.reading() as tx:
         live = count_live_runs(tx, prefix=segue.engine.prefix)
         retried = list_retried(tx, prefix=segue.engine.prefix)
     alerts = segue.events.list(kinds=ALERTS, limit=MOST_ALERTS)
-    found = Look(
+    return Look(
         list(failed.runs), retried, segue.approvals.list(limit=MOST_WAITS),
-        [alert for alert in alerts if alert.at > now - RECENT],
+        [without_secrets(alert) for alert in alerts if alert.at > now - RECENT],
         [schedule for schedule in segue.schedules.list() if schedule.problem],
         {status.value: count for status, count in live.items()}, segue.queues(), standing_of(segue).workers,
         {series.name: series for series in segue.statistics(by="queue").series},
     )  # fmt: skip
-    _kept[segue] = (time.monotonic(), found)
-    return found
 
 
 def _needs(view: View, found: Look) -> list[Need]:

@@ -11,6 +11,7 @@ from segue.client import Run
 from segue.client.views import RunInfo
 from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
 from segue.web.api.shown import masked_run
+from segue.web.outward import Link
 from segue.web.pages.frame import Redirect, View
 from segue.web.what_may import Verb, what_may_run
 
@@ -34,6 +35,7 @@ class Head(msgspec.Struct, frozen=True):
     seconds_left: float | None
     verbs: list[Verb]
     tabs: list[tuple[str, str, str]]
+    links: list[Link]
 
     def data(self) -> dict[str, Any]:
         """What `?format=json` shows of it."""
@@ -69,4 +71,5 @@ def head_of(view: View, info: RunInfo, counts: Mapping[StepStatus, int]) -> Head
     return Head(
         masked_run(view.call, info), {status.value: count for status, count in counts.items()}, done, total, rate, left,
         what_may_run(view.call, info, has_failed=has_failed), tabs,
+        view.call.settings.outward.links(info, now=view.now),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -20,6 +19,7 @@ from segue.web.pages.frame import Page, Redirect, View, page
 from segue.web.pages.run_head import head_of, run_of
 
 MOST_OPENED = 20
+
 MOST_ATTEMPTS_STEPS = 5000
 """In a run with more steps, the timeline does not show each retry."""
 
@@ -64,14 +64,10 @@ def timeline_page(view: View) -> Page | Redirect:
     critical = critical_path(spans, parents) if info.status.is_final else ()
     waited, ran = divided_time(critical, spans)
     names = {str(step.first): step.name for step in read.steps}
-
-    def written(moment: datetime) -> str:
-        return f"{moment.astimezone(view.zone):%H:%M:%S}"
-
     head = head_of(view, info, _counts(view, run, info))
     also = {
         "head": head, "left_out": max(len(rows) - MOST_ROWS, 0), "waited": waited, "ran": ran,
-        "svg": timeline_svg(rows, now=info.finished_at or view.now, written=written, critical=critical) if rows else "",
+        "svg": timeline_svg(rows, now=info.finished_at or view.now, zone=view.zone, critical=critical) if rows else "",
     }  # fmt: skip
     data = head.data() | {"critical_path": [names.get(one, one) for one in critical]}
     return Page("run_timeline.html", f"Timeline · {head.title}", data, live=_topic(info), also=also)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-import msgspec
-
 from segue.client import Run
-from segue.client.views import EventInfo, RunInfo
+from segue.client.masked_views import without_secrets
+from segue.client.views import RunInfo
 from segue.client.without_secrets import json_value
 from segue.errors import SegueError
-from segue.masking import masked
 from segue.model import RunStatus
 from segue.web.api.shown import masked_run
 from segue.web.operations import Call
@@ -50,7 +48,7 @@ def activity_page(view: View) -> Page | Redirect:
     run, info = found
     head = head_of(view, info, run.counts())
     before = parse_qs(view.query).get("before", [None])[-1]
-    events = [_masked(each) for each in view.call.segue.events.list(run.id, before=before, limit=MOST_EVENTS)]
+    events = [without_secrets(each) for each in view.call.segue.events.list(run.id, before=before, limit=MOST_EVENTS)]
     data = head.data() | {"events": events, "next": events[-1].id if len(events) == MOST_EVENTS else None}
     live = None if info.status.is_final or before else f"run:{run.id}"
     also = {"head": head, "is_later": before}
@@ -65,7 +63,3 @@ def _result(call: Call, run: Run[Any], info: RunInfo) -> tuple[Any, str]:
         return json_value(call.masker.masked_result(info.workflow, run.result())), ""
     except (SegueError, TypeError) as error:  # TypeError: this process has the code, which made no JSON value of it
         return None, str(error)
-
-
-def _masked(event: EventInfo) -> EventInfo:
-    return msgspec.structs.replace(event, detail=masked(event.detail))

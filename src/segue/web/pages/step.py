@@ -19,6 +19,7 @@ from segue.printable import printable
 from segue.web.api.shown import masked_run, masked_step
 from segue.web.live_output import output_now
 from segue.web.operations import Call
+from segue.web.outward import Link
 from segue.web.pages.frame import Download, Page, Redirect, View, page
 from segue.web.pages.run_head import run_of
 from segue.web.tracebacks import Shown, shortened, shown_traceback
@@ -41,6 +42,7 @@ class ShownAttempt(msgspec.Struct, frozen=True):
     info: AttemptInfo
     traceback: Shown | None
     output: str
+    links: list[Link]
 
 
 @page("/runs/{run_id}/steps/{step:name}")
@@ -90,9 +92,14 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
         "parents": beside.parents, "children": beside.children, "reasons": reasons,
         "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
     }  # fmt: skip
+    outward = call.settings.outward
+    shown_attempts = [
+        _shown(each, outward.links(info, step, each, now=view.now), is_newest=not place)
+        for place, each in enumerate(attempts[:MOST_ATTEMPTS])
+    ]
     also = {
         "verbs": what_may_step(call, info, step),
-        "shown_attempts": [_shown(each, is_newest=not place) for place, each in enumerate(attempts[:MOST_ATTEMPTS])],
+        "shown_attempts": shown_attempts, "links": outward.links(info, step, now=view.now),
         "more_attempts": len(attempts) > MOST_ATTEMPTS, "named": named_arguments(call, shown), "is_cut": beside.is_cut,
         "follows": follows, "output_problem": problem,
         "places": [(word, getattr(step, field)) for field, word in PLACES],
@@ -125,11 +132,11 @@ def with_names(call: Call, work: str, arguments: list[Any]) -> list[tuple[str, A
     return [*named, *(kwargs.items() if isinstance(kwargs, Mapping) else ())]
 
 
-def _shown(attempt: AttemptInfo, *, is_newest: bool) -> ShownAttempt:
+def _shown(attempt: AttemptInfo, links: list[Link], *, is_newest: bool) -> ShownAttempt:
     shown = without_secrets(attempt)
     most = SHOWN_OF_NEWEST if is_newest else SHOWN_OF_OLDER
     text = shown.error.traceback if shown.error is not None else ""
     return ShownAttempt(
         shown, shown_traceback(shortened(plain_text(text), most)) if text else None,
-        shortened(plain_text(shown.output or ""), most),
+        shortened(plain_text(shown.output or ""), most), links,
     )  # fmt: skip

@@ -20,10 +20,6 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def written(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}"
-
-
 moments = st.floats(-1e6, 1e6).map(at)
 pieces = st.builds(
     Piece, st.sampled_from(("waiting", "running", "sleeping", "odd")), moments, st.none() | moments,
@@ -48,7 +44,10 @@ def test_later_is_never_further_left(found: list[Row], now: datetime, asked: lis
     assert all(one <= other + 1e-6 for one, other in pairwise(places))
     ticks = scale.ticks()
     assert 1 <= len(ticks) <= 60
-    ElementTree.fromstring(timeline_svg(found, now=now, written=written, critical={""}))
+    days = (scale.end - scale.begin).days
+    words = {scale.text_of(tick, UTC) for tick in ticks}
+    assert len(words) == len(ticks) or days > 300  # the year is not written
+    ElementTree.fromstring(timeline_svg(found, now=now, zone=UTC, critical={""}))
 
 
 def test_idle_time_is_folded_and_work_gets_the_width() -> None:
@@ -60,7 +59,18 @@ def test_idle_time_is_folded_and_work_gets_the_width() -> None:
     scale = Scale(found, at(20_000), 700)
     assert scale.folded == [(at(4), at(10_804))]
     assert scale.place(at(4)) > 250
-    assert "⋯ 3 h 00 min ⋯" in timeline_svg(found, now=at(20_000), written=written)
+    assert "⋯ 3 h 00 min ⋯" in timeline_svg(found, now=at(20_000), zone=UTC)
+
+
+def test_ticks_are_written_so_that_they_differ() -> None:
+    def texts(seconds: float) -> list[str]:
+        scale = Scale([Row("0", "a", (Piece("running", at(0), at(seconds)),), "succeeded")], at(seconds), 700)
+        return [scale.text_of(tick, UTC) for tick in scale.ticks()]
+
+    assert texts(1.2)[:2] == ["14:02:11.0", "14:02:11.2"]
+    assert texts(0.012)[:2] == ["14:02:11.000", "14:02:11.002"]
+    assert texts(40)[:2] == ["14:02:15", "14:02:20"]
+    assert texts(86400 * 3)[:2] == ["11-30 00:00:00", "11-30 12:00:00"]
 
 
 def test_time_in_which_a_step_waits_for_a_worker_is_not_idle() -> None:
@@ -71,7 +81,7 @@ def test_time_in_which_a_step_waits_for_a_worker_is_not_idle() -> None:
 def test_each_attempt_is_a_piece_and_rows_say_what_they_show() -> None:
     pieces = (Piece("running", at(0), at(1), "failed"), Piece("sleeping", at(1), at(3)), Piece("running", at(3), None))
     svg = timeline_svg(
-        [Row("3", "load <b>", pieces, "running", href="/runs/7/steps/3")], now=at(5), written=written, critical={"3"}
+        [Row("3", "load <b>", pieces, "running", href="/runs/7/steps/3")], now=at(5), zone=UTC, critical={"3"}
     )
     said = "load &lt;b&gt;, running: ran 3.0 s, slept 2.0 s, 2 attempts; on the critical path"
     assert f'aria-label="{said}" href="/runs/7/steps/3"' in svg
@@ -81,7 +91,7 @@ def test_each_attempt_is_a_piece_and_rows_say_what_they_show() -> None:
 
 def test_many_rows_are_bounded() -> None:
     many = [Row(str(number), "a", (Piece("running", at(0), at(1)),), "succeeded") for number in range(5000)]
-    assert timeline_svg(many, now=at(1), written=written).count('class="row"') == MOST_ROWS
+    assert timeline_svg(many, now=at(1), zone=UTC).count('class="row"') == MOST_ROWS
 
 
 def test_the_critical_path_follows_the_parent_that_ended_last() -> None:

@@ -1,0 +1,121 @@
+"""What pages cost on a database with a month of use: statements, bytes and elements, which no load of the machine
+changes. `benchmarks.web_pages` measures the times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from benchmarks.web_fill import Large, fill
+from benchmarks.web_pages import PAGES, measure, watch
+from segue import Segue
+from segue.web.access.local import LocalAccess
+from segue.web.live import PING, PROBES, Bells
+from segue.web.probes import run as look_at_run
+from segue.web.site import Settings, Site
+from tests.contract.web.asking import takings
+
+pytestmark = pytest.mark.contract
+
+MOST_BYTES, MOST_ELEMENTS, MOST_STATEMENTS = 150_000, 3_000, 8
+MORE_STATEMENTS = {
+    "now": 30, "run of 10,000": 16, "run of 10,000, a group open": 19, "run of 10,000, running steps": 16,
+    "run of 10,000, group": 11, "graph of 10,000": 9, "graph of 100,000": 9, "timeline of 10,000": 9,
+    "timeline of 100,000": 9, "step that failed": 12, "step of 10,000": 12, "API: explain": 13,
+}  # fmt: skip
+"""Where every look needs more. What is here is constant: it does not grow with runs, steps, queues or schedules."""
+PROGRAMS = {"API: graph of 10,000"}
+"""Programs get all steps."""
+
+
+def test_no_page_costs_more_than_its_budget(database_url: str) -> None:
+    fill(database_url, runs=300, each=5, large=Large(10_000, 3_000), say=lambda line: None)
+    with Segue(database_url) as segue:
+        costs = measure(segue, PAGES, repeats=1)
+    assert [cost for cost in costs if cost.status != 200] == []
+    assert [cost for cost in costs if cost.statements > MORE_STATEMENTS.get(cost.name, MOST_STATEMENTS)] == []
+    assert [cost for cost in costs if cost.bytes > MOST_BYTES and cost.name not in PROGRAMS] == []
+    assert [cost for cost in costs if cost.elements > MOST_ELEMENTS] == []
+
+
+def test_fifty_who_watch_a_run_cost_one_look(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.web.live.PERIOD", 0.2)
+    monkeypatch.setattr("segue.web.live.SHARE", 1)
+    run = segue.start(takings, [1, 2, 3])
+    alone = statements_of(segue, lambda: look_at_run(segue, run.id))
+    looks = 0
+
+    def counted(of: Segue, run_id: str) -> Any:
+        nonlocal looks
+        looks += 1
+        return look_at_run(of, run_id)
+
+    monkeypatch.setitem(PROBES, "run", counted)
+
+    async def watched() -> list[int | None]:
+        bells = Bells(Site(segue, LocalAccess(), Settings()))
+        streams = [bells.rings(f"run:{run.id}", f"person {number}") for number in range(50)]
+        firsts = [asyncio.ensure_future(anext(stream)) for stream in streams]
+        while looks < 3:
+            await asyncio.sleep(0.02)
+        await asyncio.to_thread(run.pause)
+        found = await asyncio.wait_for(asyncio.gather(*firsts), PING)
+        for stream in streams:
+            await stream.aclose()
+        assert bells.open == 0
+        return list(found)
+
+    with counting(segue) as counter:
+        found = asyncio.run(watched())
+    assert found == [1] * 50
+    pausing = 20  # statements at most, of the verb
+    assert looks * alone <= counter.statements <= looks * alone + pausing < 50 * alone
+
+
+def test_a_ring_while_the_last_one_is_sent_is_not_lost(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a page would show the state before for a quarter of a minute."""
+    monkeypatch.setattr("segue.web.live.PERIOD", 0.02)
+    looks: list[int] = []
+
+    def changing(of: Segue, rest: str) -> int:
+        """Six changes, and then none."""
+        looks.append(len(looks))
+        return min(looks[-1], 6)
+
+    monkeypatch.setitem(PROBES, "changing", changing)
+
+    async def watched() -> list[int | None]:
+        bells = Bells(Site(segue, LocalAccess(), Settings()))
+        stream = bells.rings("changing:x", "ann")
+        found = [await anext(stream)]
+        while len(looks) < 12:  # sending takes long, and the bell rings meanwhile
+            await asyncio.sleep(0.02)
+        found.append(await asyncio.wait_for(anext(stream), 5))
+        await stream.aclose()
+        return found
+
+    assert asyncio.run(watched())[-1] == 6
+
+
+def statements_of(segue: Segue, look: Any) -> int:
+    """How many statements a look makes."""
+    with counting(segue) as counter:
+        look()
+    return counter.statements
+
+
+@contextmanager
+def counting(segue: Segue) -> Iterator[Any]:
+    """Count the statements of the database of `segue` meanwhile."""
+    store = segue.engine.store
+    before = {name: getattr(store, name) for name in ("transaction", "reading")}
+    try:
+        yield watch(store)
+    finally:
+        for name, method in before.items():
+            setattr(store, name, method)
