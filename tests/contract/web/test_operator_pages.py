@@ -124,7 +124,7 @@ def test_every_list_shows_what_is_there_and_odd_names_stay_text(segue: Segue, mo
     for path in (*LISTS, *one):
         with counted(segue, monkeypatch) as statements:
             text = shown(web, path)
-        assert len(statements) <= MOST_STATEMENTS.get(path, 12), (path, statements)
+        assert len(statements) <= MOST_STATEMENTS.get(path, 14), (path, statements)
         assert '<b>"' not in text
         assert "canary-7" not in text, path
     assert str(markupsafe.escape(ODD)) in shown(web, "/schedules")
