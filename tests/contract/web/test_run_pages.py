@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from segue import Segue, group, task, wait_for, workflow
-from segue.web.pages import now
+from segue.web import kept
 from segue.worker.inline import work_run
 from tests.contract.web.asking import approved, takings
 from tests.contract.web.browsing import counted_statements, elements, hidden_fields, visitor
@@ -237,7 +237,7 @@ def test_the_first_page_says_what_needs_a_person(segue: Segue, monkeypatch: pyte
     failed = failed_run(segue)
     waits = segue.start(waiting)
     segue.start(echo, 1)
-    monkeypatch.setattr(now, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(kept, "KEPT_SECONDS", 0.0)
     found = web.get("/?format=json").json()
     assert [run["id"] for run in found["failed"]] == [failed.id]
     assert [wait["run"] for wait in found["approvals"]] == [waits.id]
@@ -248,7 +248,7 @@ def test_the_first_page_says_what_needs_a_person(segue: Segue, monkeypatch: pyte
 
 
 def test_one_look_serves_everybody_for_a_moment(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(now, "KEPT_SECONDS", 60.0)
+    monkeypatch.setattr(kept, "KEPT_SECONDS", 60.0)
     web = visitor(segue)
     web.get("/")
     with counted_statements(monkeypatch) as found:
