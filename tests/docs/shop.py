@@ -128,9 +128,9 @@ class Shop:
         self.segue.close()
 
     def type(self, line: str) -> str:
-        """Run a `segue` command as a page has it, without the file that its output goes to; returns what it said.
+        """Run a `segue` command as a page has it; returns what it said. Fails when the command does.
 
-        Fails when the command does.
+        A file to which its output goes is left out.
         """
         words = [self._of_the_shop(word, line) for word in shlex.split(line.partition("  #")[0].partition(" > ")[0])]
         assert words[0] == "segue", line

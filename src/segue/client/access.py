@@ -128,7 +128,8 @@ class AccessRecords:
         """Write an entry of the audit log."""
         self._engine.act(
             access.write_audit, self._engine.namespace, action=action, ok=ok, actor=actor, how=how, role=role,
-            target=_bounded(target), reason=_bounded(reason), address=_bounded(address), request_id=request_id,
+            target=_bounded(target), reason=_bounded(reason), address=_bounded(address),
+            request_id=_bounded(request_id),
         )  # fmt: skip
 
     def audit(

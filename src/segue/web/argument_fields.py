@@ -13,6 +13,7 @@ import msgspec
 
 from segue.masking import is_secret_name
 from segue.web.problems import ProblemError
+from segue.web.requests import check_depth
 
 KINDS = ("text", "json", "list", "dict")
 
@@ -121,6 +122,7 @@ def _one(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _json(label: str, text: str, kind: str) -> Any:
+    check_depth(text.encode("utf-8", "replace"))
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:

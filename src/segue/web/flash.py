@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from starlette.responses import Response
 
 SAID_COOKIE = "segue_said"
 LONGEST = 600
+
+UNDONE = re.compile(r"(/[^/?#\s\\]+)+/(activate|deactivate|pause|resume)")
+"""What a button may undo. Another page of the same domain may have written the cookie, and a person clicks easily."""
 
 
 def leave(answer: Response, text: str, *, is_error: bool = False, undo: str | None = None) -> None:
@@ -26,4 +30,8 @@ def taken(cookies: Mapping[str, str]) -> dict[str, Any] | None:
         said = msgspec.json.decode(base64.urlsafe_b64decode(cookies.get(SAID_COOKIE, "")))
     except (ValueError, msgspec.DecodeError):
         return None
-    return said if isinstance(said, dict) and isinstance(said.get("text"), str) else None
+    if not isinstance(said, dict) or not isinstance(said.get("text"), str):
+        return None
+    undo = said.get("undo")
+    fits = isinstance(undo, str) and UNDONE.fullmatch(undo) is not None
+    return {"text": said["text"][:LONGEST], "is_error": said.get("is_error") is True, "undo": undo if fits else None}

@@ -19,7 +19,7 @@ from segue.web.brief import briefly
 from segue.web.operations import Call
 from segue.web.problems import ProblemError
 from segue.web.requests import call_of, check_depth
-from segue.web.roles import Role
+from segue.web.roles import Identity, Role
 from segue.web.site import Site
 
 
@@ -65,8 +65,6 @@ class ForeignApi:
 def _answered(site: Site, endpoint: Endpoint) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         call = call_of(site, request)
-        if call.identity.role < endpoint.role:
-            raise ProblemError(403, "Forbidden", f"This is for the role {endpoint.role.word}.")
         asked = Asked(call, request.path_params, dict(request.query_params), _json(await request.body()))
         found = await site.in_thread(_done, endpoint, asked)
         if found is None:
@@ -78,11 +76,24 @@ def _answered(site: Site, endpoint: Endpoint) -> Callable[[Request], Any]:
 
 def _done(endpoint: Endpoint, asked: Asked) -> Any:
     segue = asked.call.segue
+
+    def done() -> Any:
+        _check(endpoint, asked.call.identity)
+        return endpoint.function(asked)
+
     if endpoint.method == "GET":
         with briefly(segue):
-            return endpoint.function(asked)
+            return done()
     with segue.acting_as(asked.call.actor):
-        return audited(endpoint.function.__name__, asked.call, asked.path, lambda: endpoint.function(asked))
+        return audited(endpoint.function.__name__, asked.call, asked.path, done)
+
+
+def _check(endpoint: Endpoint, identity: Identity) -> None:
+    """Refuse who may not do it. A limited token is for the operations of Segue's own API. Raises ProblemError."""
+    if identity.role < endpoint.role:
+        raise ProblemError(403, "Forbidden", f"This is for the role {endpoint.role.word}.")
+    if identity.scopes is not None or (identity.workflows is not None and endpoint.method != "GET"):
+        raise ProblemError(403, "Forbidden", "This token is limited; its limits are not about this API.")
 
 
 def _json(body: bytes) -> Any:

@@ -28,7 +28,7 @@ from segue.web.operations import OPERATIONS, Call, Operation
 from segue.web.pages.frame import error_page, view_of
 from segue.web.problems import ProblemError, problem_of
 from segue.web.rendering import rendered
-from segue.web.requests import call_of, decoded_form
+from segue.web.requests import call_of, decoded_form, form_pairs
 from segue.web.site import Site
 
 OURS = ("next", "undo", "said", "back", "again", "expected", "typed")
@@ -79,12 +79,11 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
 def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
     async def doing(request: Request) -> Response:
         root = str(request.scope.get("root_path", "")).rstrip("/")
-        text = (await request.body()).decode("utf-8", "replace")
-        given = parse_qsl(text, keep_blank_values=True)
+        call = call_of(site, request)
+        given = form_pairs((await request.body()).decode("utf-8", "replace"))
         mine = {name: value for name, value in given if name in OURS}
         filled = [(name, value) for name, value in given if name not in OURS and value]
         try:
-            call = call_of(site, request)
             _check_typed(mine)
             arguments: dict[str, Any] = dict(request.path_params)
             if operation.body is not None and operation.is_allowed(call.identity):

@@ -21,6 +21,8 @@ from starlette.routing import Route
 from segue.client import Segue
 from segue.errors import SegueError
 from segue.observing.harmless_log import get_logger
+from segue.web import requests
+from segue.web.access.token_limits import check_pages
 from segue.web.api.routes import answering, problem_answer
 from segue.web.problems import ProblemError
 from segue.web.requests import call_of
@@ -150,6 +152,7 @@ def live_route(site: Site, bells: Bells) -> Route:
 
     async def live(request: Request) -> Response:
         call = call_of(site, request)
+        check_pages(call.identity)
         topic = request.query_params.get("topic", "")
         if topic.partition(":")[0] not in PROBES or len(topic) > 200:
             raise ProblemError(404, "NoTopic", "There is no such topic.")
@@ -159,7 +162,12 @@ def live_route(site: Site, bells: Bells) -> Route:
 
         async def stream() -> AsyncIterator[str]:
             yield "retry: 3000\n\n"
+            asked = time.monotonic()
             async for version in bells.rings(topic, person):
+                if time.monotonic() - asked >= requests.ASKED_AGAIN:
+                    asked = time.monotonic()
+                    if not await requests.is_still(site, request, call):
+                        return
                 yield ": still here\n\n" if version is None else f"data: {version}\n\n"
                 if await request.is_disconnected():
                     return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,6 +14,7 @@ from segue.web.access.guard import identity_of
 from segue.web.api.routes import answering
 from segue.web.flash import leave
 from segue.web.pages.frame import error_page
+from segue.web.requests import form_pairs
 from segue.web.site import Site
 from segue.web.zones import ZONE_COOKIE, zone_named
 
@@ -30,18 +31,18 @@ def preference_routes(site: Site) -> list[BaseRoute]:
 
     async def chosen(request: Request) -> Response:
         identity_of(request.scope)
-        fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+        fields = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
         root = str(request.scope.get("root_path", "")).rstrip("/")
         answer = RedirectResponse(f"{root}/settings", 303)
         is_secure = request.url.scheme == "https"
         options: dict[str, Any] = {"path": "/", "samesite": "lax", "secure": is_secure}
         for field, (cookie, known) in CHOICES.items():
-            value = fields.get(field, [""])[-1]
+            value = fields.get(field, "")
             if value in known:
                 answer.set_cookie(cookie, value, max_age=A_YEAR, **options)
             else:
                 answer.delete_cookie(cookie, **options)
-        zone = zone_named(fields.get("zone", [""])[-1].strip())
+        zone = zone_named(fields.get("zone", "").strip())
         if zone is None:
             leave(answer, "This time zone is unknown. Write a name such as Europe/Paris or UTC.", is_error=True)
         else:

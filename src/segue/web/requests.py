@@ -9,13 +9,20 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
+from segue.errors import StoreError
+from segue.observing.harmless_log import get_logger
 from segue.web.access.guard import address_of, identity_of
 from segue.web.operations import Call
 from segue.web.problems import ProblemError
 from segue.web.site import Site
 
 MOST_FIELDS = 1000
-MOST_DEPTH = 64  # of a JSON body
+MOST_DEPTH = 64  # of JSON
+
+ASKED_AGAIN = 15.0
+"""Seconds after which a stream asks again whether its caller may have it."""
+
+_log = get_logger("segue.web")
 
 
 def call_of(site: Site, request: Request) -> Call:
@@ -25,6 +32,17 @@ def call_of(site: Site, request: Request) -> Call:
         address=address_of(request.scope), request_id=request.scope.get("segue.request_id"),
         headers=request.headers,
     )  # fmt: skip
+
+
+async def is_still(site: Site, request: Request, call: Call) -> bool:
+    """Whether a stream may go on: its caller would be let in again, as the same and with the same role."""
+    try:
+        return await site.in_thread(site.access.identify, request) == call.identity
+    except StoreError:  # the database is away: it will say so when it is back
+        return True
+    except Exception as error:  # noqa: BLE001 - whatever it is, it does not let them in
+        _log.debug("a stream ends, because its caller is not let in: %s", error)
+        return False
 
 
 def decoded_query(kind: type, text: str) -> Any:
@@ -72,13 +90,17 @@ def decoded_form(kind: type, text: str) -> Any:
     return _converted(kind, given, "form", is_form=True)
 
 
-def _fields(text: str) -> dict[str, list[str]]:
+def form_pairs(text: str) -> list[tuple[str, str]]:
+    """The fields of a form or a query string, in their order. Raises ProblemError for more than a form has."""
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except (ValueError, UnicodeDecodeError) as error:
         raise ProblemError(400, "InvalidQuery", f"The fields cannot be read: {error}") from error
+
+
+def _fields(text: str) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
-    for name, value in pairs:
+    for name, value in form_pairs(text):
         fields.setdefault(name, []).append(value)
     return fields
 
@@ -125,7 +147,8 @@ def takes_json(kind: Any) -> bool:
 
 
 def json_or_text(text: str) -> Any:
-    """A value as people type it: JSON if it is JSON, otherwise the text itself."""
+    """A value as people type it: JSON if it is JSON, otherwise the text itself. Raises ProblemError if it is deep."""
+    check_depth(text.encode("utf-8", "replace"))
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -15,7 +14,7 @@ from segue.web.pages.frame import error_page, view_of
 from segue.web.pages.subscriptions import subscription_preview
 from segue.web.problems import ProblemError
 from segue.web.rendering import rendered
-from segue.web.requests import call_of
+from segue.web.requests import call_of, form_pairs
 from segue.web.site import Site
 
 
@@ -26,7 +25,7 @@ def subscription_form_routes(site: Site) -> list[BaseRoute]:
         call = call_of(site, request)
         if not OPERATIONS["set_subscription"].is_allowed(call.identity):
             raise ProblemError(403, "Forbidden", "Subscriptions are for admins.")
-        given = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+        given = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
         view = await site.in_thread(view_of, call, request)
         page = await site.in_thread(lambda: subscription_preview(view, given))
         text = rendered(page.template, view, title=page.title, data={**page.data, **page.also})

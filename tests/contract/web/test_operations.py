@@ -95,7 +95,9 @@ def test_lists_have_pages_without_gaps(segue: Segue) -> None:
             segue.start(price, 1)  # what comes meanwhile is in no later page
         assert found == expected
     assert [web.get(f"/runs?limit={limit}").status_code for limit in (0, 201, "x")] == [400, 400, 400]
-    assert web.get("/runs?no_such_field=1").json()["code"] == "InvalidQuery"
+    wrong = web.get("/runs?no_such_field=1").json()
+    assert wrong["code"] == "InvalidQuery"
+    assert "unknown field `no_such_field`. Known are: " in wrong["detail"]
 
 
 def test_what_has_not_changed_is_not_sent_again(segue: Segue) -> None:

@@ -68,6 +68,7 @@ def test_hostile_texts_do_nothing_in_a_browser(segue: Segue, new_page: NewPage) 
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(600)
 def test_hostile_texts_do_nothing_on_any_page_on_a_phone(segue: Segue, new_page: NewPage) -> None:
     places = places_of(segue, TEXTS)
     assert looked_at(segue, new_page(viewport=PHONE), places, all_of_them=True) == []
@@ -80,6 +81,7 @@ def test_people_with_assistive_tools_can_use_dense_pages(segue: Segue, new_page:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_people_with_assistive_tools_can_use_all_pages(

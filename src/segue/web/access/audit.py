@@ -7,7 +7,6 @@ the database, so that a database that is away hides nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segue.errors import SegueError
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from segue.web.operations import Call, Operation
 
 T = TypeVar("T")
+NAMING = ("name", "work", "workflow", "role", "verb", "status")
+"""The fields of a body that say what is changed."""
+
 _log = get_logger("segue.audit")
 
 
@@ -33,20 +35,6 @@ def audited(name: str, call: Call, arguments: Mapping[str, Any], function: Calla
     return result
 
 
-def check_workflow(operation: Operation, call: Call, arguments: Mapping[str, Any]) -> None:
-    """Refuse what a token that is limited to some workflows may not change. Raises ProblemError."""
-    patterns = call.identity.workflows
-    if patterns is None or not operation.changes:
-        return
-    body = arguments.get("body")
-    if "run_id" in arguments:
-        name = call.segue.get(arguments["run_id"]).info().workflow
-    else:
-        name = getattr(body, "workflow", None) or getattr(body, "work", None) or ""
-    if not any(fnmatchcase(name, pattern) for pattern in patterns):
-        raise ProblemError(403, "Forbidden", f"This token is limited to the workflows {', '.join(patterns)}.")
-
-
 def check_reason(operation: Operation, call: Call, arguments: Mapping[str, Any]) -> None:
     """Refuse what cannot be undone without a reason, if the site asks for one. Raises ProblemError."""
     reason = getattr(arguments.get("body"), "reason", "")
@@ -55,7 +43,7 @@ def check_reason(operation: Operation, call: Call, arguments: Mapping[str, Any])
 
 
 def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, reason: str | None) -> None:
-    target = "/".join(f"{part}={value}" for part, value in arguments.items() if part not in ("body", "query"))
+    target = _target(arguments)
     identity = call.identity
     _log.info(
         "%s %s%s by %s (%s, %s) from %s", name, "done" if ok else "refused", target and f" {target}", identity.name,
@@ -69,3 +57,11 @@ def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, rea
         )  # fmt: skip
     except SegueError as error:
         _log.error("the audit log cannot be written: %s", error)
+
+
+def _target(arguments: Mapping[str, Any]) -> str:
+    """What is changed: the names in the path, and those in the body that say which, never values."""
+    told = {part: value for part, value in arguments.items() if part not in ("body", "query")}
+    body = arguments.get("body")
+    told |= {part: value for part in NAMING if isinstance(value := getattr(body, part, None), str) and value}
+    return "/".join(f"{part}={value}" for part, value in told.items())

@@ -68,8 +68,11 @@ class LoginAccess:
 
 
 def session_cookie(request: HTTPConnection) -> str | None:
-    """The value of the session's cookie, if there is one."""
-    return request.cookies.get(SECURE_COOKIE) or request.cookies.get(PLAIN_COOKIE)
+    """The value of the session's cookie, if there is one.
+
+    Over https only the one that no neighbouring host name can set.
+    """
+    return request.cookies.get(SECURE_COOKIE if request.scope.get("segue.is_secure") else PLAIN_COOKIE)
 
 
 def _scopes(names: tuple[str, ...] | None) -> frozenset[str] | None:

@@ -25,6 +25,8 @@ from segue.web.site import Site
 MOST_BYTES = 1 << 20
 """The longest body of a request."""
 
+MOST_DIGITS = 20  # of the header Content-Length
+
 OPEN = ("/healthz", "/readyz", "/static/", "/login", "/logout", "/oidc/", "/robots.txt", "/api/v1/openapi.json")
 """Paths that need no login."""
 
@@ -63,7 +65,9 @@ class Guard:
         path = inner_path(scope)
         request = HTTPConnection(scope)
         scope["segue.seen"] = {}  # what is known of the request when it has ended; copies of the scope share it
+        scope["segue.is_secure"] = (self._site.settings.public_url or str(scope.get("scheme", ""))).startswith("https")
         began = time.monotonic()
+        receive = bounded(receive)  # also for those who are refused: an endpoint may read what they send
         scope["segue.request_id"] = request.headers.get("x-request-id", "")[:64] or uuid.uuid4().hex
         answer = _Answer(send, scope, self._site, keeps=path.startswith("/static/"))
         try:
@@ -82,13 +86,9 @@ class Guard:
                     check_origin(request.headers, self._site.settings.public_url)
             elif scope["method"] not in _SAFE:
                 check_origin(request.headers, self._site.settings.public_url)
-            receive = bounded(receive, request.headers)
+            check_length(request.headers)
         except Exception as error:  # noqa: BLE001 - it is logged, or said to the caller
-            problem = problem_of(error)
-            if problem is None:
-                _log.exception("a request could not be identified")
-                problem = ProblemError(500, "InternalError", "The caller could not be identified.")
-            scope["segue.problem"] = problem
+            scope["segue.problem"] = _refusal(error)
         try:
             await self._app(scope, receive, answer)
         finally:
@@ -135,11 +135,15 @@ def check_origin(headers: Headers, public_url: str | None) -> None:
     raise ProblemError(403, "CrossOrigin", "The request comes from a page of another site, so it is refused.")
 
 
-def bounded(receive: Receive, headers: Headers) -> Receive:
-    """Refuse a body that is too long, whatever its header says."""
+def check_length(headers: Headers) -> None:
+    """Refuse a body whose header says that it is too long. Raises ProblemError."""
     length = headers.get("content-length", "0")
-    if length.isdigit() and int(length) > MOST_BYTES:
-        raise ProblemError(413, "TooLarge", f"The body has {length} bytes; at most {MOST_BYTES:,} are accepted.")
+    if length.isdigit() and (len(length) > MOST_DIGITS or int(length) > MOST_BYTES):
+        raise ProblemError(413, "TooLarge", f"The body is longer than {MOST_BYTES:,} bytes.")
+
+
+def bounded(receive: Receive) -> Receive:
+    """Refuse a body that is too long, whatever its header says."""
     seen = 0
 
     async def counted() -> Message:
@@ -151,6 +155,18 @@ def bounded(receive: Receive, headers: Headers) -> Receive:
         return message
 
     return counted
+
+
+def _refusal(error: Exception) -> ProblemError:
+    """What a stranger learns of an error: not where the database is, nor what it says."""
+    if isinstance(error, ProblemError):
+        return error
+    problem = problem_of(error)
+    if problem is not None and problem.status == 503:
+        _log.error("a request could not be identified: %s", error)
+        return ProblemError(503, problem.code, "The database does not answer now. Try again later.")
+    _log.error("a request could not be identified", exc_info=error)
+    return ProblemError(500, "InternalError", "The caller could not be identified.")
 
 
 class _Answer:

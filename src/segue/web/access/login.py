@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import Request
@@ -23,12 +22,13 @@ from segue.web.forms import own_path
 from segue.web.pages.frame import error_page
 from segue.web.problems import ProblemError
 from segue.web.rendering import rendered
+from segue.web.requests import form_pairs
 from segue.web.site import Site
 
 TRIES = ((timedelta(minutes=1), 5), (timedelta(minutes=15), 20))
 """How many logins of one address may fail within a time."""
 
-BEGUN_COOKIE = "segue_login"
+BEGUN_COOKIE, SECURE_BEGUN_COOKIE = "segue_login", "__Host-segue_login"
 WRONG = "This token is not valid. It may have expired, or it was revoked."
 
 
@@ -59,9 +59,7 @@ class _Desk:
 
     async def log_in(self, request: Request) -> Response:
         self._check(request)
-        fields = {
-            name: values[-1] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
-        }
+        fields = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
         next_ = own_path(fields.get("next", "/"))
         return await self._site.in_thread(self._exchange, request, fields.get("token", "").strip(), next_)
 
@@ -106,11 +104,21 @@ class _Desk:
         self._check(request)
         value = session_cookie(request)
         if value is not None:
-            await self._site.in_thread(self._access.segue.access.close_session, value)
+            await self._site.in_thread(self._left, request, value)
         answer = RedirectResponse(f"{_root(request)}/login", 303)
         answer.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
         answer.delete_cookie(PLAIN_COOKIE, path="/", httponly=True, samesite="lax")
         return answer
+
+    def _left(self, request: Request, value: str) -> None:
+        records = self._access.segue.access
+        found = records.session(value)
+        records.close_session(value)
+        if found is not None:
+            records.record(
+                "logout", ok=True, actor=found.session.name, how=found.session.how, role=found.role,
+                address=address_of(request.scope), request_id=request.scope.get("segue.request_id"),
+            )  # fmt: skip
 
     async def begin(self, request: Request) -> Response:
         self._check(request)
@@ -121,15 +129,15 @@ class _Desk:
         address, begun = await self._site.in_thread(provider.begin, self._callback(request), next_)
         answer = RedirectResponse(address, 303)
         answer.set_cookie(
-            BEGUN_COOKIE, base64.urlsafe_b64encode(msgspec.json.encode(begun)).decode(), max_age=600, path="/",
-            httponly=True, samesite="lax", secure=self._is_secure(request),
+            self._begun_cookie(request), base64.urlsafe_b64encode(msgspec.json.encode(begun)).decode(), max_age=600,
+            path="/", httponly=True, samesite="lax", secure=self._is_secure(request),
         )  # fmt: skip
         return answer
 
     async def finish(self, request: Request) -> Response:
         self._check(request)
         answer = await self._site.in_thread(self._finished, request)
-        answer.delete_cookie(BEGUN_COOKIE, path="/")
+        answer.delete_cookie(self._begun_cookie(request), path="/", secure=self._is_secure(request))
         return answer
 
     def _finished(self, request: Request) -> Response:
@@ -143,7 +151,8 @@ class _Desk:
             if "error" in given:
                 raise ProblemError(403, "LoginRefused", f"The provider refused the login: {given['error'][:100]}.")
             try:
-                begun = msgspec.json.decode(base64.urlsafe_b64decode(request.cookies.get(BEGUN_COOKIE, "")), type=Begun)
+                kept = request.cookies.get(self._begun_cookie(request), "")
+                begun = msgspec.json.decode(base64.urlsafe_b64decode(kept), type=Begun)
             except (ValueError, msgspec.DecodeError):
                 raise ProblemError(403, "LoginRefused", "The login took too long. Log in again.") from None
             person = provider.finish(
@@ -175,7 +184,10 @@ class _Desk:
         return f"{base}/oidc/callback"
 
     def _is_secure(self, request: Request) -> bool:
-        return (self._site.settings.public_url or request.url.scheme).startswith("https")
+        return bool(request.scope.get("segue.is_secure"))
+
+    def _begun_cookie(self, request: Request) -> str:
+        return SECURE_BEGUN_COOKIE if self._is_secure(request) else BEGUN_COOKIE
 
     def _shown(self, request: Request, next_: str, problem: str | None = None, status: int = 200) -> Response:
         data: dict[str, Any] = {"next": next_, "problem": problem, "has_provider": self._access.provider is not None}

@@ -47,7 +47,8 @@ class TrustedProxy:
         peer = request.client.host if request.client else None
         if not self.is_trusted(peer):
             return peer
-        said = [each.strip() for each in request.headers.get("x-forwarded-for", "").split(",") if each.strip()]
+        lines = ",".join(request.headers.getlist("x-forwarded-for"))  # a proxy may add a line instead of a word
+        said = [each.strip() for each in lines.split(",") if each.strip()]
         for each in reversed(said):
             if not self.is_trusted(each):
                 return each[:64]
@@ -66,8 +67,10 @@ class TrustedProxy:
             )
         if len(names) > 1 or not names[0].strip():
             raise ProblemError(403, "UntrustedProxy", f"{self._user} was sent {len(names)} times, or is empty.")
-        groups = request.headers.get(self._groups, "") if self._groups else ""
-        role = self._roles.role_of(each.strip() for each in groups.split(","))
+        groups = request.headers.getlist(self._groups) if self._groups else []
+        if len(groups) > 1:  # one of them may be the caller's own
+            raise ProblemError(403, "UntrustedProxy", f"{self._groups} was sent {len(groups)} times.")
+        role = self._roles.role_of(each.strip() for each in ",".join(groups).split(","))
         if role is None:
             raise ProblemError(403, "Forbidden", f"{names[0][:100]} is in no group that may enter.")
         return Identity(names[0].strip()[:200], role, how="proxy")

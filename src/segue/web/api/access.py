@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from segue.client.views import AuditInfo, SessionInfo, TokenInfo
+from segue.web.access.token_limits import check_new_token
 from segue.web.api.given import Limit, Text
 from segue.web.operations import Call, operation
 from segue.web.roles import Role
@@ -79,7 +80,11 @@ def list_tokens(call: Call) -> list[TokenInfo]:
 
 @operation("POST", "/tokens", Role.ADMIN, status=201)
 def create_token(call: Call, body: NewToken) -> MadeToken:
-    """Make an access token. The answer is the only place where it is shown."""
+    """Make an access token. The answer is the only place where it is shown.
+
+    A token that is limited makes only tokens that are limited as much.
+    """
+    check_new_token(call.identity, body.scopes, body.workflows)
     return MadeToken(
         call.segue.access.create_token(
             body.name, role=body.role, scopes=body.scopes, workflows=body.workflows, created_by=call.actor,

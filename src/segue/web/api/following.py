@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from segue.client import Run
 from segue.errors import SegueError
 from segue.observing.harmless_log import get_logger
+from segue.web import requests
 from segue.web.api.shown import detail
 from segue.web.operations import Call, operation
 from segue.web.problems import ProblemError
@@ -32,16 +33,16 @@ class Following:
     """A run that is followed."""
 
     def __init__(self, call: Call, run: Run) -> None:
-        self._call, self._run = call, run
+        self.call, self._run = call, run
 
     @property
     def person(self) -> str:
         """Who follows it."""
-        return f"{self._call.identity.name} {self._call.address}"
+        return f"{self.call.identity.name} {self.call.address}"
 
     def look(self) -> tuple[bytes, bool]:
         """The run as a line of JSON, as `segue show --follow --json` prints it, and whether it has ended."""
-        found = detail(self._call, self._run)
+        found = detail(self.call, self._run)
         return msgspec.json.encode({"run": found.to_dict()}), found.run.status.is_final
 
 
@@ -65,7 +66,12 @@ def followed(site: Site, request: Request, following: Following) -> Response:
     async def stream() -> AsyncIterator[bytes]:
         site.followers[person] += 1
         try:
+            asked = time.monotonic()
             async for line in _lines(site, following):
+                if time.monotonic() - asked >= requests.ASKED_AGAIN:
+                    asked = time.monotonic()
+                    if not await requests.is_still(site, request, following.call):
+                        return
                 if as_events:
                     yield b": still here\n\n" if line is None else b"data: " + line + b"\n\n"
                 else:

@@ -16,7 +16,8 @@ from segue.client.records import record
 from segue.jsonable import Jsonable
 from segue.observing.harmless_log import get_logger
 from segue.plan.namespaces import EVERY
-from segue.web.access.audit import audited, check_reason, check_workflow
+from segue.web.access.audit import audited, check_reason
+from segue.web.access.token_limits import check_workflow
 from segue.web.api.following import Following, followed
 from segue.web.brief import briefly
 from segue.web.operations import OPERATIONS, Call, Operation

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Route
 
 from segue.observing.harmless_log import get_logger
 from segue.web.access.guard import inner_path
+from segue.web.access.token_limits import check_pages
 from segue.web.api.routes import answering, json_answer, problem_answer
 from segue.web.brief import briefly
 from segue.web.flash import taken
@@ -130,6 +131,7 @@ def _as_json(request: Request) -> bool:
 def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> Response:
     if call.identity.role < entry.role:
         raise ProblemError(403, "Forbidden", f"This page is for the role {entry.role.word}.")
+    check_pages(call.identity)
     with briefly(call.segue):
         view = view_of(call, request)
         shown = entry.function(view)

@@ -105,8 +105,6 @@ function listen() {
   if (body.dataset.live === "poll") { poll(); return; }
   source = new EventSource(`${root}/live?topic=${encodeURIComponent(topic)}`);
   source.onmessage = refresh;
-  // What changed between the page and the first look of the server, or while there was no connection, rings no bell.
-  source.onopen = () => setTimeout(refresh, 500);
   source.onerror = () => {
     if (source && source.readyState === EventSource.CLOSED) { source = null; poll(); }
   };
