@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.web_fill import Large, fill
 from benchmarks.web_pages import elements, measure, table, watch
 from segue import Segue
 from segue.engine.views.graph import graph_of_run
 
 
+@pytest.mark.proof
 def test_a_filled_database_is_sound_and_its_pages_can_be_measured(database_url: str) -> None:
     said: list[str] = []
     found = fill(database_url, runs=1_000, each=5, large=Large(300, 1_200), say=said.append)

@@ -79,6 +79,9 @@ class Scene:
                 "definitions": {"version": None},
                 "wait_for": {"name": "n", "timeout": 5, "default": 1},
                 "sleep": {"seconds": 5},
+                "pages": {"cursor": None, "limit": 3},  # and what `select` takes
+                "workflows": {"after": "", "limit": 5},
+                "statistics": {"since": A_DAY, "by": "queue", "queue": "q", "task": "t"},
             },
             Run: {
                 "steps": {"status": "ready", "name": "one", "after": 0, "limit": 5},
@@ -93,11 +96,17 @@ class Scene:
                 "step": {"step": 0},
                 "send": {"name": "n", "value": 1, "key": None},
                 "explain": {"step": 0},
+                "members": {"first": 0, "status": "ready", "after": -1, "limit": 5},
+                "messages": {"after": -1, "limit": 5},
+                "watch": {"seconds": 5.0},
             },
             StepHandle: {
                 "retry": dict(BY), "skip": dict(BY), "mark": {"result": 1, **BY}, "edit": {"*args": 1},
             },
             Selection: {
+                "preview": {"verb": "pause"},
+                "up_to": {"newest": id_},
+                "annotate": {"tags": ["t"], "without": ["u"], "metadata": {"a": 1}},
                 "pause": {"stop_running": False, **BY}, "resume": dict(BY), "cancel": dict(BY), "retry": dict(BY),
                 "among": {"statuses": []}, "apply": {"verb": pause_run, "among": [], "on_each": None},
             },
@@ -143,11 +152,14 @@ class Scene:
 
 
 TAKES_NOTHING = {
-    Segue: {"workers", "upgrade", "close", "on", "schedules", "runs", "publish_definitions"},
-    Run: {"info", "status", "counts", "result", "progress"}, StepHandle: {"info", "checkpoints"},
-    Selection: {"ids", "count"},
-    Schedules: set(), Limits: {"list", "shares"}, Retention: {"list", "sweep"}, Subscriptions: {"list"},
-    Approvals: set(), Events: set(), Debounce: {"terms"},
+    Segue: {
+        "workers", "upgrade", "close", "on", "schedules", "runs", "publish_definitions", "queues", "ended_workers",
+        "acting_as",
+    },
+    Run: {"info", "status", "counts", "result", "progress", "groups"}, StepHandle: {"output", "info", "checkpoints"},
+    Selection: {"in_background", "ids", "count"},
+    Schedules: set(), Limits: {"list", "shares"}, Retention: {"list", "sweep"}, Subscriptions: {"test", "list"},
+    Approvals: {"page"}, Events: {"follow"}, Debounce: {"terms"},
 }  # fmt: skip
 KINDS = tuple(TAKES_NOTHING)
 

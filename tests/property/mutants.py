@@ -182,7 +182,10 @@ MUTANTS = (
            "ORDER BY ready_at DESC, step LIMIT 1", TAKES),
     Mutant("a message is taken by the last of those that wait alike", WAITS, "ORDER BY ready_at, step LIMIT 1",
            "ORDER BY ready_at, step DESC LIMIT 1", TAKES),
-    Mutant("the last message is taken first", WAITS, "ORDER BY position LIMIT", "ORDER BY position DESC LIMIT", TAKES),
+    Mutant(
+        "the last message is taken first", WAITS, "taken_by IS NULL ORDER BY position LIMIT",
+        "taken_by IS NULL ORDER BY position DESC LIMIT", TAKES,
+    ),
     Mutant("a message is not marked as taken", WAITS, "SET taken_by = :step", "SET taken_by = nullif(:step, :step)", TAKES),
     Mutant("a message is sent again under its key", "engine/sending.py", "if before is not None:", "if False:", TAKES),
     Mutant("a run that is over takes messages", "engine/sending.py", "if RunStatus(run.status).is_final:", "if False:", TAKES),

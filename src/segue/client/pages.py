@@ -53,8 +53,11 @@ class Paged:
                 page = segue.pages(status="failed", failed_since=an_hour_ago, cursor=page.next)
         """
         wanted = run_filter(self.engine.store.now(), chosen, namespace=self.namespace)
+        place = _place_of(cursor)
+        if limit == 0:
+            return RunPage((), cursor, None, wanted.is_about_failures)
         with self.engine.reading() as tx:
-            found = look_back(tx, wanted, after=_place_of(cursor), limit=limit)
+            found = look_back(tx, wanted, after=place, limit=limit)
             infos = {info.id: info for info in run_infos(tx, found.ids)}
         end = found.next if found.is_cut else None
         looked_back_to = None if end is None else (end.failed_at or moment_of_id(end.id))

@@ -113,7 +113,8 @@ def fill(segue: Segue, flows: list[Any], texts: tuple[str, ...]) -> Filled:
         )  # fmt: skip
         failed.append(run.id)
         waiting.append(segue.start(flow, text).id)
-    queues = sorted({each.placement.queue or "default" for each in declared.tasks.values()})
+    mine = [each for each in declared.tasks.values() if getattr(each.fn, "__module__", "") == __name__]
+    queues = sorted({each.placement.queue or "default" for each in mine})
     work(segue, queues)
     for id, text in zip(failed, texts, strict=True):
         segue.send(id, name_in(text), {"said": text[:20_000], "token": CANARY})

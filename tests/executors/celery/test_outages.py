@@ -120,7 +120,7 @@ def restart(scene: Scene) -> None:
     scene.broker.start()
 
 
-@pytest.mark.parametrize("blow", [flush, restart])
+@pytest.mark.parametrize("blow", [flush, pytest.param(restart, marks=pytest.mark.proof)])
 def test_a_broker_that_forgets_everything_in_the_middle_loses_nothing(
     scene: Scene, blow: Callable[[Scene], None]
 ) -> None:

@@ -38,6 +38,7 @@ def project(
         worker.stop()
 
 
+@pytest.mark.proof
 def test_messages_behind_slow_ones_run_once(project: Project, tmp_path: Path) -> None:
     until = tmp_path / "until"
     slow = [project.message("wait_for_file", str(until)) for _ in range(30)]

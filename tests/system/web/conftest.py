@@ -40,6 +40,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def segue(sqlite_url: str) -> Iterator[Segue]:
+    """One kind of database is enough for browsers: the pages are tested on both without them."""
+    from segue import Segue
+
+    with Segue(sqlite_url) as found:
+        yield found
+
+
+@pytest.fixture
 def site_url(segue: Segue) -> Iterator[str]:
     from segue.web.access.local import LOCAL_HOSTS, LocalAccess
     from segue.web.app import Application
