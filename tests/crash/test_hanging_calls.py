@@ -110,6 +110,7 @@ def test_a_stop_begins_and_its_grace_runs_out(
     assert CALL_CAME_BACK not in worker.log()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_second_request_ends_it_at_once(
     segue: Segue, line: Line, crew: WorkerProcesses, ledger: Ledger, pool: str

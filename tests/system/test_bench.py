@@ -13,6 +13,7 @@ from segue.bench.workloads import Sizes
 TINY = Sizes(chain=6, fans=(12,), diamonds=4, drain=40, single_starts=3)
 
 
+@pytest.mark.proof
 def test_workloads_are_measured_and_written_down(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

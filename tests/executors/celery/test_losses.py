@@ -28,6 +28,7 @@ def test_a_child_that_is_killed_is_a_loss_and_the_step_is_tried_again(staged: St
     assert run.wait(timeout=SECONDS).result() == ["survived", "other"]
 
 
+@pytest.mark.proof
 def test_a_step_that_kills_every_child_fails_and_the_chord_ends(impatient: Staged) -> None:
     # Celery's pool may lose a task while its children die one after another: then its message is sent again
     impatient.worker()

@@ -154,7 +154,7 @@ def long_one(app: Celery) -> Callable[[int], Tallied]:
     return make
 
 
-@pytest.mark.parametrize("fence", ["suspect", "always"])
+@pytest.mark.parametrize("fence", ["suspect", pytest.param("always", marks=pytest.mark.proof)])
 def test_a_task_that_takes_longer_than_the_visibility_timeout_runs_once(scene: Scene, fence: str) -> None:
     """Its message comes again, to this worker or the other one, and is turned away."""
     scene.app.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.executors.slurm.conftest import Bench
 
 
@@ -22,6 +24,7 @@ def test_a_map_is_one_array(bench: Bench) -> None:
     assert sorted(outputs) == [f"half of {number}\n" for number in range(6)]
 
 
+@pytest.mark.proof
 def test_one_job_of_an_array_is_cancelled_and_the_others_go_on(bench: Bench) -> None:
     """Also one that has not begun, which leaves no trace in the cluster."""
     held = {"sbatch": ["--hold"]}
