@@ -17,7 +17,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from segue.client import Segue
-from segue.config import without_password
 from segue.errors import ConfigError
 from segue.web import api, operator_probes, pages, probes
 from segue.web.access.guard import Guard, inner_path
@@ -138,8 +137,3 @@ def _whole_names(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return routed
-
-
-def shown_database(site: Site) -> str:
-    """The URL of the database, without its password."""
-    return without_password(site.segue.url)

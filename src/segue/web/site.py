@@ -27,9 +27,6 @@ T = TypeVar("T")
 class Access(Protocol):
     """How requests are identified."""
 
-    is_local: bool
-    """Whether everybody who can reach the address may do everything."""
-
     proxy: TrustedProxy | None
     """The proxy whose headers are believed, if there is one."""
 

@@ -22,8 +22,6 @@ SECURE_COOKIE, PLAIN_COOKIE = "__Host-segue", "segue"
 class LoginAccess:
     """Asks each request for a token, a session or the proxy's word."""
 
-    is_local = False
-
     def __init__(
         self, segue: Segue, *, proxy: TrustedProxy | None = None, provider: Provider | None = None,
         session_lasts: timedelta | None = None,

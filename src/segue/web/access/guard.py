@@ -210,11 +210,6 @@ def address_of(scope: Any) -> str | None:
     return found
 
 
-def unknown_caller() -> ProblemError:
-    """The answer to a request that does not say who makes it."""
-    return ProblemError(401, "Unauthorized", "The request does not say who makes it. Log in, or send an access token.")
-
-
 def identity_of(scope: Any) -> Identity:
     """The caller of a request that passed the guard. Raises ProblemError for one that did not."""
     problem = scope.get("segue.problem")

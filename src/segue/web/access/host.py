@@ -22,7 +22,6 @@ TO_ADD = (
 class HostAccess:
     """Asks the application that mounted the pages."""
 
-    is_local = False
     proxy: TrustedProxy | None = None
 
     def __init__(self, identify: Identify, *, login: str | None = None) -> None:
@@ -45,7 +44,6 @@ class HostAccess:
 class NoAccess:
     """A mounted application that was not told how to identify requests."""
 
-    is_local = False
     proxy: TrustedProxy | None = None
 
     def identify(self, request: HTTPConnection) -> Identity | None:

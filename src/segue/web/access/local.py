@@ -15,7 +15,6 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 class LocalAccess:
     """Everybody is the user who started the server."""
 
-    is_local = True
     proxy: TrustedProxy | None = None
 
     def __init__(self) -> None:
