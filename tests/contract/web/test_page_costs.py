@@ -61,7 +61,7 @@ def test_fifty_who_watch_a_run_cost_one_look(segue: Segue, monkeypatch: pytest.M
 
     async def watched() -> list[int | None]:
         bells = Bells(Site(segue, LocalAccess(), Settings()))
-        streams = [bells.rings(f"run:{run.id}", f"person {number}") for number in range(50)]
+        streams = [bells.rings(f"run:{run.id}") for _ in range(50)]
         await asyncio.gather(*(anext(stream) for stream in streams))  # each once, as soon as changes are noticed
         firsts = [asyncio.ensure_future(anext(stream)) for stream in streams]
         while looks < 3:
@@ -70,7 +70,6 @@ def test_fifty_who_watch_a_run_cost_one_look(segue: Segue, monkeypatch: pytest.M
         found = await asyncio.wait_for(asyncio.gather(*firsts), PING)
         for stream in streams:
             await stream.aclose()
-        assert bells.open == 0
         return list(found)
 
     with counting(segue) as counter:
@@ -94,7 +93,7 @@ def test_a_ring_while_the_last_one_is_sent_is_not_lost(segue: Segue, monkeypatch
 
     async def watched() -> list[int | None]:
         bells = Bells(Site(segue, LocalAccess(), Settings()))
-        stream = bells.rings("changing:x", "ann")
+        stream = bells.rings("changing:x")
         found = [await anext(stream)]
         while len(looks) < 12:  # sending takes long, and the bell rings meanwhile
             await asyncio.sleep(0.02)
