@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
@@ -29,7 +29,7 @@ from segue.web.pages.frame import error_page, view_of
 from segue.web.paths import fixed_first, own_path, root_of
 from segue.web.problems import ProblemError, problem_of
 from segue.web.rendering import rendered
-from segue.web.requests import call_of, decoded_form, form_pairs
+from segue.web.requests import call_of, decoded_form, sent_pairs
 from segue.web.site import Site
 
 OURS = ("next", "undo", "said", "back", "again", "expected", "typed")
@@ -78,14 +78,12 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
 def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
     async def doing(request: Request) -> Response:
         call = call_of(site, request)
-        given = form_pairs((await request.body()).decode("utf-8", "replace"))
+        given = await sent_pairs(request)
         mine = {name: value for name, value in given if name in OURS}
         filled = [(name, value) for name, value in given if name not in OURS and value]
         try:
             _check_typed(mine)
-            arguments: dict[str, Any] = dict(request.path_params)
-            if operation.body is not None and operation.is_allowed(call.identity):
-                arguments["body"] = decoded_form(operation.body, urlencode(gathered(filled)))
+            arguments = arguments_of(operation, call, request, filled)
             done = await site.in_thread(lambda: perform(operation, call, **arguments))
         except (ProblemError, SegueError) as error:
             problem = problem_of(error)
@@ -102,6 +100,16 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
         return answer
 
     return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")
+
+
+def arguments_of(
+    operation: Operation, call: Call, request: Request, filled: Sequence[tuple[str, str]]
+) -> dict[str, Any]:  # fmt: skip
+    """What an operation is called with: the names in its path, and what was filled in. Raises ProblemError."""
+    arguments: dict[str, Any] = dict(request.path_params)
+    if operation.body is not None and operation.is_allowed(call.identity):  # `perform` refuses the others
+        arguments["body"] = decoded_form(operation.body, urlencode(gathered(filled)))
+    return arguments
 
 
 def _asked(operation: Operation, call: Call) -> list[Field]:

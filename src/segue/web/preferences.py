@@ -15,7 +15,7 @@ from segue.web.api.routes import answering
 from segue.web.flash import leave
 from segue.web.pages.frame import error_page
 from segue.web.paths import root_of
-from segue.web.requests import form_pairs
+from segue.web.requests import sent_pairs
 from segue.web.site import Site
 from segue.web.zones import ZONE_COOKIE, zone_named
 
@@ -32,7 +32,7 @@ def preference_routes(site: Site) -> list[BaseRoute]:
 
     async def chosen(request: Request) -> Response:
         identity_of(request.scope)
-        fields = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
+        fields = dict(await sent_pairs(request))
         answer = RedirectResponse(f"{root_of(request.scope)}/settings", 303)
         is_secure = request.url.scheme == "https"
         options: dict[str, Any] = {"path": "/", "samesite": "lax", "secure": is_secure}

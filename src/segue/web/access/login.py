@@ -22,7 +22,7 @@ from segue.web.pages.frame import error_page
 from segue.web.paths import own_path, root_of
 from segue.web.problems import ProblemError
 from segue.web.rendering import rendered
-from segue.web.requests import form_pairs
+from segue.web.requests import sent_pairs
 from segue.web.site import Site
 
 TRIES = ((timedelta(minutes=1), 5), (timedelta(minutes=15), 20))
@@ -59,7 +59,7 @@ class _Desk:
 
     async def log_in(self, request: Request) -> Response:
         self._check(request)
-        fields = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
+        fields = dict(await sent_pairs(request))
         next_ = own_path(fields.get("next", "/"))
         return await self._site.in_thread(self._exchange, request, fields.get("token", "").strip(), next_)
 
