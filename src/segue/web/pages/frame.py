@@ -95,7 +95,7 @@ class _Entry:
     function: Callable[[View], Answer]
 
 
-def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Any]:
+def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Callable[[View], Answer]]:
     """Make a function a page at this path."""
 
     def registered(function: Callable[[View], Answer]) -> Callable[[View], Answer]:

@@ -11,7 +11,8 @@ import msgspec
 from segue.client import Segue
 from segue.errors import ConfigError, RunNotFoundError, SegueError
 from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.rendering import linked, path_part
+from segue.web.paths import path_part
+from segue.web.rendering import linked
 from segue.web.search_grammar import SearchError, parsed, written
 from segue.web.troubles import standing_of
 
