@@ -66,16 +66,21 @@ def page_of_run(rest: str = "", role: Role = Role.VIEWER) -> Callable[[OfRun], C
         @page("/runs/{run_id}" + rest, role)
         @wraps(function)
         def opened(view: View) -> Answer:
-            given = view.path["run_id"]
-            run = view.call.segue.get(given)
-            if run.id != given:
+            run, info = run_of(view)
+            if run.id != view.path["run_id"]:
                 path = f"/runs/{run.id}" + filled_path(rest, view.path)
                 return Redirect(path + (f"?{view.query}" if view.query else ""))
-            return function(view, run, run.info())
+            return function(view, run, info)
 
         return opened
 
     return registered
+
+
+def run_of(view: View) -> tuple[Run[Any], RunInfo]:
+    """The run whose id, or a part of it, is in the path. Raises RunNotFoundError."""
+    run = view.call.segue.get(view.path["run_id"])
+    return run, run.info()
 
 
 def topic_of(info: RunInfo) -> str | None:
