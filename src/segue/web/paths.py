@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 from starlette.types import Scope
 
@@ -22,6 +24,23 @@ def fixed_first(entries: Iterable[T]) -> list[T]:
     Example: "/runs/search" comes before "/runs/{run_id}".
     """
     return sorted(entries, key=lambda each: (each.path.count("{"), -len(each.path)))
+
+
+PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+"""A parameter in the path of a route, as "{run_id}" or "{name:name}"."""
+
+
+def path_part(name: object) -> str:
+    """A name as one part of a path: it may contain slashes, dots and anything else."""
+    return quote(str(name), safe="")
+
+
+def filled_path(path: str, values: Mapping[str, object]) -> str:
+    """The path of a route with these parameters.
+
+    Example: filled_path("/steps/{step:name}", {"step": "a/b"}) is "/steps/a%2Fb".
+    """
+    return PARAMETER.sub(lambda found: path_part(values[found[1]]), path)
 
 
 def root_of(scope: Scope) -> str:

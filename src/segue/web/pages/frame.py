@@ -26,7 +26,7 @@ from segue.observing.harmless_log import get_logger
 from segue.web.access.token_limits import check_pages
 from segue.web.api.routes import answering, json_answer, problem_answer
 from segue.web.brief import briefly
-from segue.web.flash import taken
+from segue.web.flash import SAID_COOKIE, taken
 from segue.web.operations import Call
 from segue.web.paths import fixed_first, inner_path, root_of
 from segue.web.problems import ProblemError, problem_of
@@ -95,7 +95,7 @@ class _Entry:
     function: Callable[[View], Answer]
 
 
-def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Any]:
+def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Callable[[View], Answer]]:
     """Make a function a page at this path."""
 
     def registered(function: Callable[[View], Answer]) -> Callable[[View], Answer]:
@@ -147,7 +147,7 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
         return Response(None, 304, {"etag": tag})
     answer = HTMLResponse(text, shown.status, {"etag": tag, "vary": "Cookie, X-Segue-Fragment"})
     if view.said is not None:
-        answer.delete_cookie("segue_said", path="/")
+        answer.delete_cookie(SAID_COOKIE, path="/")
     return answer
 
 

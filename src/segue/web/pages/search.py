@@ -13,7 +13,8 @@ from segue.errors import ConfigError, RunNotFoundError, SegueError
 from segue.web.api.saved_views import list_views
 from segue.web.operations import Call
 from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.rendering import linked, path_part
+from segue.web.paths import path_part
+from segue.web.rendering import linked
 from segue.web.saved_links import in_words
 from segue.web.search_grammar import SearchError, parsed, written
 from segue.web.troubles import standing_of
