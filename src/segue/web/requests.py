@@ -98,6 +98,11 @@ def form_pairs(text: str) -> list[tuple[str, str]]:
         raise ProblemError(400, "InvalidQuery", f"The fields cannot be read: {error}") from error
 
 
+async def sent_pairs(request: Request) -> list[tuple[str, str]]:
+    """The fields of the form that a request sends, in their order. Raises ProblemError."""
+    return form_pairs((await request.body()).decode("utf-8", "replace"))
+
+
 def _fields(text: str) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for name, value in form_pairs(text):
