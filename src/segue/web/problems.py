@@ -83,7 +83,6 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (FingerprintNotFoundError, 404),
     (PushNotFoundError, 404),
     (UnknownTaskError, 404),
-    (FingerprintNotFoundError, 404),
     (PayloadMissingError, 404),
     (PayloadUnavailableError, 503),
     (RunStateError, 409),
