@@ -106,6 +106,6 @@ DEFENCES = (
     taken_away("a name may be sent twice", PROXY, "if len(names) > 1 or", "if", "headers_of_others", ENTRY),
     taken_away("groups may be sent twice", PROXY, "if len(groups) > 1:", "if False:", "caller_adds", ATTACKS),
     taken_away("the caller says its address", PROXY, "for each in reversed(said):", "for each in said:", "address_behind", ENTRY),
-    taken_away("a login leads anywhere", "web/forms.py", "return text if fits and text.isprintable() else \"/\"", "return text", "to_another_site", ENTRY),
-    taken_away("a login leads to what looks like a path", "web/forms.py", "and not text.startswith((\"//\", \"/\\\\\")) and \"\\\\\" not in text", "", "to_another_site", ENTRY),
+    taken_away("a login leads anywhere", "web/paths.py", "return text if fits and text.isprintable() else \"/\"", "return text", "to_another_site", ENTRY),
+    taken_away("a login leads to what looks like a path", "web/paths.py", "and not text.startswith((\"//\", \"/\\\\\")) and \"\\\\\" not in text", "", "to_another_site", ENTRY),
 )  # fmt: skip
