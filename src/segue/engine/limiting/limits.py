@@ -20,7 +20,7 @@ from segue.jsonable import Jsonable
 from segue.plan.graph import LimitTerms
 from segue.plan.indexed import MOST_QUEUE_BYTES, name_problem, text_problem
 from segue.plan.lanes import LONGEST_LIMIT_BYTES, bounded
-from segue.plan.namespaces import DEFAULT, bare, is_in, namespace_of, stored
+from segue.plan.namespaces import DEFAULT, bare, beside, is_in, namespace_of, stored
 from segue.store.protocol import Transaction
 
 WORKFLOW = "workflow:"
@@ -135,6 +135,15 @@ def limit_info(limit: LimitRow, state: LimitsState) -> LimitInfo:
         bare(name), terms.concurrency, terms.rate, terms.period, terms.burst, limit.source, used, waiting, keys,
         namespace_of(name),
     )  # fmt: skip
+
+
+def run_limit(tx: Transaction, workflow: str) -> LimitInfo | None:
+    """The limit of the runs of a workflow, by its stored name, if there is one."""
+    for *columns, admitted, waiting, keys in tx.all("run_limit", name=beside(workflow, WORKFLOW + bare(workflow))):
+        limit = LimitRow(*columns)
+        runs = {limit.name: (admitted or 0, waiting or 0, keys or 0)}
+        return limit_info(limit, LimitsState([limit], set(), {}, [], runs))
+    return None
 
 
 def list_shares(

@@ -98,6 +98,11 @@ SELECT limit_name, count(admitted_at) AS count, count(*) - count(admitted_at) AS
     count(DISTINCT CASE WHEN admitted_at IS NOT NULL THEN limit_key END) AS keys
 FROM segue_runs WHERE limit_name IS NOT NULL AND finished_at IS NULL GROUP BY limit_name;
 
+-- name: run_limit
+-- One limit of runs, with its columns as in `list_limits`.
+SELECT l.name, l.concurrency, l.rate, l.period, l.burst, l.source, l.in_code, runs.count, runs.waiting, runs.keys
+FROM segue_limits l LEFT JOIN ({runs_by_limit}) runs ON runs.limit_name = l.name WHERE l.name = :name;
+
 -- name: admitted_runs
 SELECT id, key, status, admitted_at FROM segue_runs
 WHERE limit_name = :name AND limit_key = :key AND finished_at IS NULL AND limit_name IS NOT NULL AND admitted_at IS NOT NULL

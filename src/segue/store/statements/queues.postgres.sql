@@ -1,9 +1,5 @@
 -- Queues as people look at them: what differs on PostgreSQL, whose index has the priorities the other way round.
 
--- name: each_name
--- A fragment.
-unnest(:names::text[]) AS n(name)
-
 -- name: by_priority
 -- A fragment: as the index has it.
 (-s.priority)

@@ -1,9 +1,5 @@
 -- Queues as people look at them: what differs on SQLite.
 
--- name: each_name
--- A fragment.
-(SELECT value AS name FROM json_each(:names)) n
-
 -- name: by_priority
 -- A fragment: as the index has it.
 s.priority DESC
