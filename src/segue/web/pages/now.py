@@ -20,7 +20,7 @@ from segue.client.wording import counted
 from segue.engine.views.attention import RetriedStep
 from segue.web.kept import shared_of
 from segue.web.pages.frame import Page, View, page
-from segue.web.rendering import path_part
+from segue.web.paths import path_part
 from segue.web.troubles import RECENT, standing_of
 
 MOST_FAILED = 100

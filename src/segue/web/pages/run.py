@@ -10,9 +10,10 @@ from segue.client.views import Reason, RunInfo
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.web.kept import shared_of_run
-from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.pages.run_head import head_of, run_of
+from segue.web.pages.frame import Page, Redirect, View
+from segue.web.pages.run_head import head_of, page_of_run, topic_of
 from segue.web.pages.step_groups import counts_of, rows_of
+from segue.web.requests import number_of, number_or_name
 
 MOST_FAILED = 10
 MOST_RUNNING = 20
@@ -20,26 +21,24 @@ MOST_REASONS = 5
 MEMBERS = 100
 
 
-@page("/runs/{run_id}")
-def run_page(view: View) -> Page | Redirect:
+@page_of_run()
+def run_page(view: View, run: Run[Any], info: RunInfo) -> Page | Redirect:
     """The steps of a run, in groups."""
-    found = run_of(view)
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     given = parse_qs(view.query)
     wanted = _last(given, "find").strip()
     problem = ""
     if wanted:
         try:
-            return Redirect(f"/runs/{run.id}/steps/{run.step(_number_or_name(wanted)).info().step}")
+            return Redirect(f"/runs/{run.id}/steps/{run.step(number_or_name(wanted)).info().step}")
         except StepNotFoundError:
             problem = f"This run has no step {wanted[:200]!r}. Write its whole name, or its number."
     groups = shared_of_run(view, info, "groups", run.groups)
     counts = counts_of(groups)
     head = head_of(view, info, counts)
     status = _status(_last(given, "status"))
-    rows, more = rows_of(run, groups, opened=_numbers(given.get("open", [])), start=_number(_last(given, "from")) or 0)
+    rows, more = rows_of(
+        run, groups, opened=_numbers(given.get("open", [])), start=number_of(_last(given, "from")) or 0
+    )
     steps = run.steps(status=status, after=_after(given), limit=MEMBERS) if status else []
     failed = run.steps(status="failed", limit=MOST_FAILED) if counts.get(StepStatus.FAILED) and not status else []
     running = run.steps(status="running", limit=MOST_RUNNING) if counts.get(StepStatus.RUNNING) and not status else []
@@ -51,20 +50,14 @@ def run_page(view: View) -> Page | Redirect:
         "opened": sorted({row.first for row in rows if row.is_open}),
         "after": steps[-1].step if len(steps) == MEMBERS else None,
     }  # fmt: skip
-    live = None if info.status.is_final else f"run:{run.id}"
-    return Page("run.html", head.title, data, live=live, also=also)
+    return Page("run.html", head.title, data, live=topic_of(info), also=also)
 
 
-@page("/runs/{run_id}/groups/{first}")
-def group_page(view: View) -> Page | Redirect:
+@page_of_run("/groups/{first}")
+def group_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """The steps of one group, page by page."""
-    rest = f"/groups/{view.path['first']}"
-    found = run_of(view, rest)
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     given = parse_qs(view.query)
-    first = _number(view.path["first"])
+    first = number_of(view.path["first"])
     if first is None:
         raise StepNotFoundError(f"There is no step with the number {view.path['first'][:50]}.")
     head = head_of(view, info, run.counts())
@@ -76,8 +69,7 @@ def group_page(view: View) -> Page | Redirect:
         "head": head, "status_filter": status, "first": first,
         "after": steps[-1].step if len(steps) == MEMBERS else None, "is_later": "after" in given,
     }  # fmt: skip
-    live = None if info.status.is_final else f"run:{run.id}"
-    return Page("run_group.html", f"{name} · {head.title}", data, live=live, also=also)
+    return Page("run_group.html", f"{name} · {head.title}", data, live=topic_of(info), also=also)
 
 
 def reasons_of(run: Run[Any], info: RunInfo, *, has_failed: bool) -> list[Reason]:
@@ -91,21 +83,12 @@ def _last(given: dict[str, list[str]], name: str) -> str:
     return given.get(name, [""])[-1]
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
 def _numbers(texts: list[str]) -> list[int]:
-    return [number for text in texts[:20] if (number := _number(text)) is not None]
-
-
-def _number_or_name(text: str) -> str | int:
-    number = _number(text.removeprefix("#"))
-    return text if number is None else number
+    return [number for text in texts[:20] if (number := number_of(text)) is not None]
 
 
 def _after(given: dict[str, list[str]]) -> int:
-    number = _number(_last(given, "after"))
+    number = number_of(_last(given, "after"))
     return -1 if number is None else number
 
 

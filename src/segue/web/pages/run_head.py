@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import msgspec
@@ -12,8 +13,13 @@ from segue.client.views import RunInfo
 from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
 from segue.web.api.shown import masked_run
 from segue.web.outward import Link
-from segue.web.pages.frame import Redirect, View
+from segue.web.pages.frame import Answer, Redirect, View, page
+from segue.web.paths import filled_path
+from segue.web.roles import Role
 from segue.web.what_may import Verb, what_may_run
+
+OfRun = Callable[[View, Run[Any], RunInfo], Answer]
+"""A page of a run."""
 
 LEAST_DONE = 5
 """Steps that have ended before the page says how long the rest will take."""
@@ -47,13 +53,39 @@ class Head(msgspec.Struct, frozen=True):
         return f"{self.info.workflow} {self.info.status}"
 
 
-def run_of(view: View, rest: str = "") -> tuple[Run[Any], RunInfo] | Redirect:
-    """The run in the path. A part of its id leads to the page with the whole id."""
-    given = view.path["run_id"]
-    run = view.call.segue.get(given)
-    if run.id != given:
-        return Redirect(f"/runs/{run.id}{rest}" + (f"?{view.query}" if view.query else ""))
+def page_of_run(rest: str = "", role: Role = Role.VIEWER) -> Callable[[OfRun], Callable[[View], Answer]]:
+    """Make a function a page of a run, at "/runs/{run_id}" and the rest: `function(view, run, info)`.
+
+    A part of the id of a run leads to the page with the whole id. Example::
+
+        @page_of_run("/data")
+        def data_page(view: View, run: Run[Any], info: RunInfo) -> Page: ...
+    """
+
+    def registered(function: OfRun) -> Callable[[View], Answer]:
+        @page("/runs/{run_id}" + rest, role)
+        @wraps(function)
+        def opened(view: View) -> Answer:
+            run, info = run_of(view)
+            if run.id != view.path["run_id"]:
+                path = f"/runs/{run.id}" + filled_path(rest, view.path)
+                return Redirect(path + (f"?{view.query}" if view.query else ""))
+            return function(view, run, info)
+
+        return opened
+
+    return registered
+
+
+def run_of(view: View) -> tuple[Run[Any], RunInfo]:
+    """The run whose id, or a part of it, is in the path. Raises RunNotFoundError."""
+    run = view.call.segue.get(view.path["run_id"])
     return run, run.info()
+
+
+def topic_of(info: RunInfo) -> str | None:
+    """The topic of the changes of a run; one that has ended does not change."""
+    return None if info.status.is_final else f"run:{info.id}"
 
 
 def head_of(view: View, info: RunInfo, counts: Mapping[StepStatus, int]) -> Head:
