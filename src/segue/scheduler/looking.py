@@ -87,7 +87,7 @@ def list_schedules(
 def schedule_info(tx: Transaction, now: datetime, row: ScheduleRow) -> ScheduleInfo:
     """One schedule."""
     rows = tx.all("latest_tick", name=row.name)
-    return _infos(tx, now, [row], {row.name: tick_info(tx, tick) for tick in rows})[0]
+    return _infos(tx, now, [row], {row.name: tick_info(tx, rows[0])} if rows else {})[0]
 
 
 def list_ticks(tx: Transaction, name: str, *, before: datetime | None = None, limit: int = 50) -> list[TickInfo]:
