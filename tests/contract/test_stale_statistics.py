@@ -178,6 +178,7 @@ EXCEPT = {
     "suspended_waits_after": "for display: the steps and runs of a page of waits",
     "wait_rows": "once",
     "waits_after": "for display: the runs and alarms of a page of waits",
+    "what_holds_run": "once",
     "worker_of_step": "once",
 }
 """Statements that may read a whole index for what they look up, and why that is good enough: most look up one row."""

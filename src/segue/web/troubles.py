@@ -48,6 +48,7 @@ class Trouble(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct, frozen=True):
     """How things are with the whole installation."""
 
+    at: datetime
     workers: list[WorkerInfo]
     unserved: list[str]  # queues on which steps are ready, and that no worker works on
     chores_until: datetime | None  # the end of the lease of the process that does the chores; None: there was none
@@ -67,6 +68,14 @@ def standing_of(segue: Segue) -> Standing:
     found = _look(segue)
     _kept[segue] = (time.monotonic(), found)
     return found
+
+
+def workers_of(call: Call, namespace: str, now: datetime) -> list[WorkerInfo]:
+    """The workers of a namespace as they were a few seconds ago; as they are, if one may have died since."""
+    found = standing_of(call.segue)
+    is_same = all((worker.lease_until > now) == (worker.lease_until > found.at) for worker in found.workers)
+    workers = found.workers if is_same else call.segue.workers()
+    return [worker for worker in workers if worker.namespace == namespace]
 
 
 def troubles_of(call: Call, now: datetime) -> list[Trouble]:
@@ -119,4 +128,4 @@ def _look(segue: Segue) -> Standing:
     failed = len(segue.pages(failed_since=now - RECENT, limit=MOST_COUNTED).runs)
     waits = len(segue.approvals.page(limit=MOST_COUNTED))
     until, host = (None, None) if leader is None else (leader.lease_until, leader.host)
-    return Standing(workers, unserved, until, host, failed, waits)
+    return Standing(now, workers, unserved, until, host, failed, waits)
