@@ -87,6 +87,7 @@ PAGES = (
     ("API: progress of 10,000", "/api/v1/runs/{newest}/progress"),
     ("API: steps of 10,000", "/api/v1/runs/{newest}/steps"),
     ("API: graph of 10,000", "/api/v1/runs/{newest}/graph"),
+    ("API: folded graph of 10,000", "/api/v1/runs/{newest}/graph/folded"),
     ("API: attempts", "/api/v1/runs/{failed}/attempts"),
     ("API: step", "/api/v1/runs/{failed}/steps/0"),
     ("API: events of a run", "/api/v1/runs/{failed}/events"),

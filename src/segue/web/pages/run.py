@@ -40,11 +40,13 @@ def run_page(view: View) -> Page | Redirect:
         except StepNotFoundError:
             problem = f"This run has no step {wanted[:200]!r}. Write its whole name, or its number."
     status = _status(_last(given, "status"))
-    found_steps = run.steps(status=status, after=_after(given), limit=MEMBERS) if status else []
-    steps = [without_secrets(each) for each in found_steps]
     known = soon_of_run(view, info, "groups", lambda: _groups(view, info))
     groups = known or StepGroups(())
     head = head_of(view, info, None if known is None else counts_of(groups))
+    steps = []
+    if status:
+        after = max(_after(given), groups.first_in.get(StepStatus(status), 0) - 1)
+        steps = [without_secrets(each) for each in run.steps(status=status, after=after, limit=MEMBERS)]
     failed, running, reasons = ([], [], []) if known is None or status else _how_it_goes(view, info, groups)
     with view.call.segue.engine.reading() as tx:
         begin = _number(_last(given, "from")) or 0
