@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from segue.client import Segue
 from segue.errors import ConfigError
 from segue.web import api, operator_probes, pages, probes
-from segue.web.access.guard import Guard, inner_path
+from segue.web.access.guard import Guard
 from segue.web.access.host import HostAccess, Identify, NoAccess
 from segue.web.access.login import login_routes
 from segue.web.api.routes import PREFIX, api_routes, problem_answer
@@ -28,6 +28,7 @@ from segue.web.health import health_routes
 from segue.web.live import Bells, live_route
 from segue.web.openapi import openapi_route
 from segue.web.pages.frame import error_page, page_routes
+from segue.web.paths import inner_path
 from segue.web.preferences import preference_routes
 from segue.web.problems import ProblemError
 from segue.web.rendering import FOLDER

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import jinja2
 import msgspec
@@ -26,6 +26,7 @@ from segue.version import __version__
 from segue.web.drawing.graph_svg import in_words
 from segue.web.drawing.spark import divided, sparkline
 from segue.web.operations import OPERATIONS
+from segue.web.paths import path_part
 from segue.web.troubles import Trouble, badges_of, troubles_of
 from segue.web.zones import UTC_ZONE
 
@@ -102,11 +103,6 @@ def rate(per_second: float) -> str:
         times, unit = 3600, "h"
     number = per_second * times
     return f"{number:,.0f}/{unit}" if number >= 10 or not number else f"{number:.1f}/{unit}"
-
-
-def path_part(name: object) -> str:
-    """A name as one part of a path: it may contain slashes, dots and anything else."""
-    return quote(str(name), safe="")
 
 
 def linked(path: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -62,9 +62,16 @@ def test_a_failed_run_says_what_failed_and_what_helps(segue: Segue) -> None:
 
 def test_a_part_of_an_id_leads_to_the_run_and_keeps_the_query(segue: Segue) -> None:
     run = failed_run(segue)
-    for path in ("", "/graph", "/timeline", "/data", "/activity", "/steps/0"):
+    for path in ("", "/graph", "/timeline", "/data", "/activity", "/steps/0", "/steps/a%2Fb", "/steps/a%2Fb/edit"):
         answer = visitor(segue).get(f"/runs/{run.id[-8:]}{path}?x=1")
         assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{run.id}{path}?x=1")
+
+
+def test_a_number_that_is_too_long_is_the_name_of_no_step(segue: Segue) -> None:
+    run = failed_run(segue)
+    answer = visitor(segue).get(f"/runs/{run.id}/fork?step={'9' * 5000}")
+    assert answer.status_code == 200
+    assert "has no step" in answer.text
 
 
 def test_a_step_shows_its_attempt_its_values_and_its_neighbours(segue: Segue) -> None:
@@ -315,7 +322,7 @@ def test_open_groups_and_filters_are_in_the_url(segue: Segue) -> None:
 
 
 MOST_STATEMENTS = {
-    "/": 25, "/runs": 4, "": 3, "/data": 3, "/activity": 3, "/graph": 2, "/timeline": 3, "/steps/0": 5,
+    "/": 25, "/runs": 5, "": 3, "/data": 3, "/activity": 3, "/graph": 2, "/timeline": 3, "/steps/0": 5,
 }  # fmt: skip
 
 

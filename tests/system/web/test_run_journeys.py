@@ -83,6 +83,66 @@ def test_a_graph_is_shown_larger_and_moved(segue: Segue, page: Page) -> None:
     expect(graph).not_to_have_class(re.compile("is-zoomed"))
 
 
+def test_a_graph_is_dragged_and_follows_the_wheel(segue: Segue, page: Page) -> None:
+    run = segue.start(group(step.s(number) for number in range(3)))
+    page.goto(f"/runs/{run.id}/graph")
+    graph, box = page.locator("svg.graph"), page.get_by_role("region", name="Graph").bounding_box()
+    assert box is not None
+
+    def shown() -> list[float]:
+        return [float(each) for each in (graph.get_attribute("viewBox") or "").split()]
+
+    node = graph.get_by_role("link").first.bounding_box()
+    assert node is not None
+    x, y = node["x"] + 20, node["y"] + 10  # on a step: a drag is no click on it
+    page.mouse.move(x, y)
+    first = shown()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    expect(graph).to_have_class(re.compile("is-zoomed"))
+    near = shown()
+    assert near[2] < box["width"]
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 20, steps=4)
+    page.mouse.up()
+    assert shown()[0] < near[0]
+    assert shown()[1] < near[1]
+    assert shown()[2:] == near[2:]
+    expect(page).to_have_url(re.compile("/graph$"))
+    page.mouse.wheel(0, 50)  # without ctrl the page is scrolled
+    assert shown()[2:] == near[2:]
+    page.get_by_role("button", name="As it was").click()
+    assert shown() == first
+    graph.get_by_role("link").first.click()  # and a click is a click
+    expect(page).to_have_url(re.compile("step="))
+
+
+@pytest.mark.proof
+def test_fingers_pull_a_graph_apart(segue: Segue, new_page: NewPage) -> None:
+    run = segue.start(group(step.s(number) for number in range(3)))
+    page = new_page(viewport=PHONE, has_touch=True)
+    page.goto(f"/runs/{run.id}/graph")
+    page.get_by_role("button", name="Larger").tap()
+    graph = page.locator("svg.graph")
+    before = (graph.get_attribute("viewBox") or "").split()
+    box = page.get_by_role("region", name="Graph").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: float) -> None:
+        points = [{"x": x + place, "y": y, "id": number} for number, place in enumerate(places)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", -20, 20)
+    for apart in (30, 45, 60, 80):
+        touch("touchMove", -apart, apart)
+    touch("touchEnd")
+    after = (graph.get_attribute("viewBox") or "").split()
+    assert float(after[2]) < float(before[2]) / 2
+
+
 @pytest.mark.proof  # the contract tests do the same without a browser
 def test_a_run_is_retried_with_a_reason(segue: Segue, page: Page) -> None:
     run = failed_run(segue)

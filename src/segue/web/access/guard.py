@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from segue.observing.harmless_log import get_logger
 from segue.observing.metrics.meter import metering
 from segue.observing.metrics.registry import HTTP_REQUESTS, HTTP_SECONDS
+from segue.web.paths import inner_path
 from segue.web.problems import ProblemError, problem_of
 from segue.web.roles import Identity
 from segue.web.site import Site
@@ -93,12 +94,6 @@ class Guard:
             await self._app(scope, receive, answer)
         finally:
             _note(scope, answer.status, time.monotonic() - began)
-
-
-def inner_path(scope: Scope) -> str:
-    """The path below the place at which the application is mounted."""
-    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
-    return path[len(root) :] if root and path.startswith(root) else path
 
 
 def check_host(headers: Headers, allowed: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from segue.web.access.token_limits import check_workflow
 from segue.web.api.following import Following, followed
 from segue.web.brief import briefly
 from segue.web.operations import OPERATIONS, Call, Operation
+from segue.web.paths import fixed_first
 from segue.web.problems import ProblemError, problem_of
 from segue.web.requests import call_of, decoded_json, decoded_query
 from segue.web.site import Site
@@ -33,9 +34,9 @@ _log = get_logger("segue.web")
 
 
 def api_routes(site: Site) -> list[BaseRoute]:
-    """A route for each operation. Paths with more fixed words come first."""
-    ordered = sorted(OPERATIONS.values(), key=lambda each: (each.path.count("{"), -len(each.path)))
-    return [Route(PREFIX + each.path, _endpoint(site, each), methods=[each.method]) for each in ordered]
+    """A route for each operation."""
+    operations = fixed_first(OPERATIONS.values())
+    return [Route(PREFIX + each.path, _endpoint(site, each), methods=[each.method]) for each in operations]
 
 
 def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Any]:

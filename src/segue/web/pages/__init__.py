@@ -15,6 +15,7 @@ from segue.web.pages import (
     run_pictures,
     run_records,
     runs,
+    saved_views,
     schedule_forms,
     schedules,
     search,
@@ -28,6 +29,6 @@ from segue.web.pages import (
 
 MODULES = (
     admin, api_docs, approvals, bulk, compare, errors, events, limits, now, queues, run, run_pictures, run_records,
-    runs, schedule_forms, schedules, search, settings, starting, step, subscriptions, workers, workflows,
+    runs, saved_views, schedule_forms, schedules, search, settings, starting, step, subscriptions, workers, workflows,
 )  # fmt: skip
 """What defines pages."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Annotated
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -12,6 +13,8 @@ from segue.client.views import ErrorGroups, FailedAttempt
 from segue.masking import masked_text
 from segue.web.api.given import moment
 from segue.web.pages.frame import Page, View, page
+from segue.web.pages.saved_views import saved_of
+from segue.web.rendering import linked
 from segue.web.requests import decoded_query
 from segue.web.tracebacks import shown_traceback
 
@@ -49,7 +52,9 @@ def errors(view: View) -> Page:
     found = msgspec.structs.replace(found, groups=groups)
     total = sum(group.count for group in found.groups)
     title = f"Errors ({total:,})" if total else "Errors"
-    return Page("errors.html", title, {"errors": found}, live="errors", also={"query": query, "spans": SPANS})
+    filters = [(name, value) for name, value in parse_qsl(view.query) if value]
+    also = {"query": query, "spans": SPANS, "saved": saved_of(view, linked("/errors", filters), may_save=bool(filters))}
+    return Page("errors.html", title, {"errors": found}, live="errors", also=also)
 
 
 @page("/errors/{fingerprint}")

@@ -10,8 +10,8 @@ from segue.engine.views.held import limit_holders
 from segue.plan.namespaces import EVERY
 from segue.web.api.limits import list_limits
 from segue.web.pages.frame import Page, Redirect, View, page
+from segue.web.paths import path_part
 from segue.web.problems import ProblemError
-from segue.web.rendering import path_part
 from segue.web.roles import Role
 
 UNITS = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}

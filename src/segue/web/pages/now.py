@@ -19,7 +19,7 @@ from segue.client.wording import counted
 from segue.engine.views.attention import RetriedStep, count_live_runs, list_retried
 from segue.web.kept import shared_of
 from segue.web.pages.frame import Page, View, page
-from segue.web.rendering import path_part
+from segue.web.paths import path_part
 from segue.web.troubles import RECENT, standing_of
 
 MOST_FAILED = 100

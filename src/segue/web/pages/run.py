@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs
 
+from segue.client import Run
 from segue.client.masked_views import without_secrets
 from segue.client.views import Reason, RunInfo, StepGroups, StepInfo
 from segue.engine.views.active import ActiveSteps, active_steps
@@ -13,9 +15,10 @@ from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.store.protocol import Transaction
 from segue.web.kept import soon_of_run
-from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.pages.run_head import counts_of, head_of, run_of, soon_counted
+from segue.web.pages.frame import Page, Redirect, View
+from segue.web.pages.run_head import counts_of, head_of, page_of_run, soon_counted, topic_of
 from segue.web.pages.step_groups import rows_of
+from segue.web.requests import number_of, number_or_name
 from segue.web.troubles import workers_of
 
 MOST_FAILED = 10
@@ -24,19 +27,15 @@ MOST_REASONS = 5
 MEMBERS = 100
 
 
-@page("/runs/{run_id}")
-def run_page(view: View) -> Page | Redirect:
+@page_of_run()
+def run_page(view: View, run: Run[Any], info: RunInfo) -> Page | Redirect:
     """The steps of a run, in groups."""
-    found = run_of(view)
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     given = parse_qs(view.query)
     wanted = _last(given, "find").strip()
     problem = ""
     if wanted:
         try:
-            return Redirect(f"/runs/{run.id}/steps/{run.step(_number_or_name(wanted)).info().step}")
+            return Redirect(f"/runs/{run.id}/steps/{run.step(number_or_name(wanted)).info().step}")
         except StepNotFoundError:
             problem = f"This run has no step {wanted[:200]!r}. Write its whole name, or its number."
     status = _status(_last(given, "status"))
@@ -49,7 +48,7 @@ def run_page(view: View) -> Page | Redirect:
         steps = [without_secrets(each) for each in run.steps(status=status, after=after, limit=MEMBERS)]
     failed, running, reasons = ([], [], []) if known is None or status else _how_it_goes(view, info, groups)
     with view.call.segue.engine.reading() as tx:
-        begin = _number(_last(given, "from")) or 0
+        begin = number_of(_last(given, "from")) or 0
         rows, more = rows_of(tx, run.id, groups, opened=_numbers(given.get("open", [])), start=begin)
     data = head.data() | {"groups": rows, "steps": steps, "failed": failed, "running": running, "reasons": reasons}
     also = {
@@ -58,20 +57,14 @@ def run_page(view: View) -> Page | Redirect:
         "opened": sorted({row.first for row in rows if row.is_open}),
         "after": steps[-1].step if len(steps) == MEMBERS else None,
     }  # fmt: skip
-    live = None if info.status.is_final else f"run:{run.id}"
-    return Page("run.html", head.title, data, live=live, also=also)
+    return Page("run.html", head.title, data, live=topic_of(info), also=also)
 
 
-@page("/runs/{run_id}/groups/{first}")
-def group_page(view: View) -> Page | Redirect:
+@page_of_run("/groups/{first}")
+def group_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """The steps of one group, page by page."""
-    rest = f"/groups/{view.path['first']}"
-    found = run_of(view, rest)
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     given = parse_qs(view.query)
-    first = _number(view.path["first"])
+    first = number_of(view.path["first"])
     if first is None:
         raise StepNotFoundError(f"There is no step with the number {view.path['first'][:50]}.")
     head = head_of(view, info, soon_counted(view, run, info))
@@ -84,8 +77,7 @@ def group_page(view: View) -> Page | Redirect:
         "head": head, "status_filter": status, "first": first,
         "after": steps[-1].step if len(steps) == MEMBERS else None, "is_later": "after" in given,
     }  # fmt: skip
-    live = None if info.status.is_final else f"run:{run.id}"
-    return Page("run_group.html", f"{name} · {head.title}", data, live=live, also=also)
+    return Page("run_group.html", f"{name} · {head.title}", data, live=topic_of(info), also=also)
 
 
 def _groups(view: View, info: RunInfo) -> StepGroups:
@@ -123,21 +115,12 @@ def _last(given: dict[str, list[str]], name: str) -> str:
     return given.get(name, [""])[-1]
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
 def _numbers(texts: list[str]) -> list[int]:
-    return [number for text in texts[:20] if (number := _number(text)) is not None]
-
-
-def _number_or_name(text: str) -> str | int:
-    number = _number(text.removeprefix("#"))
-    return text if number is None else number
+    return [number for text in texts[:20] if (number := number_of(text)) is not None]
 
 
 def _after(given: dict[str, list[str]]) -> int:
-    number = _number(_last(given, "after"))
+    number = number_of(_last(given, "after"))
     return -1 if number is None else number
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 import msgspec
@@ -17,10 +18,15 @@ from segue.plan.namespaces import prefix_of
 from segue.web.api.shown import masked_run
 from segue.web.kept import seen_of_run, soon_of_run
 from segue.web.outward import Link
-from segue.web.pages.frame import Redirect, View
+from segue.web.pages.frame import Answer, Redirect, View, page
+from segue.web.paths import filled_path
+from segue.web.roles import Role
 from segue.web.what_may import Verb, what_may_run
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+OfRun = Callable[[View, Run[Any], RunInfo], Answer]
+"""A page of a run."""
 
 LEAST_DONE = 5
 """Steps that have ended before the page says how long the rest will take."""
@@ -55,8 +61,32 @@ class Head(msgspec.Struct, frozen=True):
         return f"{self.info.workflow} {self.info.status}"
 
 
-def run_of(view: View, rest: str = "") -> tuple[Run[Any], RunInfo] | Redirect:
-    """The run in the path. A part of its id leads to the page with the whole id."""
+def page_of_run(rest: str = "", role: Role = Role.VIEWER) -> Callable[[OfRun], Callable[[View], Answer]]:
+    """Make a function a page of a run, at "/runs/{run_id}" and the rest: `function(view, run, info)`.
+
+    A part of the id of a run leads to the page with the whole id. Example::
+
+        @page_of_run("/data")
+        def data_page(view: View, run: Run[Any], info: RunInfo) -> Page: ...
+    """
+
+    def registered(function: OfRun) -> Callable[[View], Answer]:
+        @page("/runs/{run_id}" + rest, role)
+        @wraps(function)
+        def opened(view: View) -> Answer:
+            run, info = run_of(view)
+            if run.id != view.path["run_id"]:
+                path = f"/runs/{run.id}" + filled_path(rest, view.path)
+                return Redirect(path + (f"?{view.query}" if view.query else ""))
+            return function(view, run, info)
+
+        return opened
+
+    return registered
+
+
+def run_of(view: View) -> tuple[Run[Any], RunInfo]:
+    """The run whose id, or a part of it, is in the path. Raises RunNotFoundError."""
     segue, given = view.call.segue, view.path["run_id"]
     if _WHOLE_ID.fullmatch(given):
         with suppress(RunNotFoundError), segue.engine.reading() as tx:
@@ -64,9 +94,12 @@ def run_of(view: View, rest: str = "") -> tuple[Run[Any], RunInfo] | Redirect:
             if segue.engine.prefix in (None, prefix_of(info.namespace)):
                 return Run(segue.engine, info.id), info
     run = segue.get(given)
-    if run.id != given:
-        return Redirect(f"/runs/{run.id}{rest}" + (f"?{view.query}" if view.query else ""))
     return run, run.info()
+
+
+def topic_of(info: RunInfo) -> str | None:
+    """The topic of the changes of a run; one that has ended does not change."""
+    return None if info.status.is_final else f"run:{info.id}"
 
 
 def shown_run(view: View, info: RunInfo) -> RunInfo:

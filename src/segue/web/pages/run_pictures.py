@@ -16,8 +16,9 @@ from segue.web.drawing.of_run import graph_of, spans_of, timeline_of
 from segue.web.drawing.timeline import critical_path, divided_time
 from segue.web.drawing.timeline_svg import MOST_ROWS, timeline_svg
 from segue.web.kept import soon_of_run
-from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.pages.run_head import head_of, run_of, soon_counted
+from segue.web.pages.frame import Page, View
+from segue.web.pages.run_head import head_of, page_of_run, soon_counted, topic_of
+from segue.web.requests import number_of
 
 MOST_OPENED = 20
 NOTHING = RunGraph((), (), ())
@@ -26,13 +27,9 @@ MOST_ATTEMPTS_STEPS = 5000
 """In a run with more steps, the timeline does not show each retry."""
 
 
-@page("/runs/{run_id}/graph")
-def graph_page(view: View) -> Page | Redirect:
+@page_of_run("/graph")
+def graph_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """The graph of a run, with groups and returned plans folded; `open` names those that are not."""
-    found = run_of(view, "/graph")
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     opened = _opened(view)
     known = _read(view, run, info, opened)
     read = known or NOTHING
@@ -50,16 +47,13 @@ def graph_page(view: View) -> Page | Redirect:
         "head": head, "svg": graph_svg(folded) if folded.nodes else "", "left_out": folded.left_out,
         "is_cut": read.is_cut, "opened": opened, "is_reading": known is None,
     }  # fmt: skip
-    return Page("run_graph.html", f"Graph · {head.title}", head.data() | {"graph": read}, live=_topic(info), also=also)
+    data = head.data() | {"graph": read}
+    return Page("run_graph.html", f"Graph · {head.title}", data, live=topic_of(info), also=also)
 
 
-@page("/runs/{run_id}/timeline")
-def timeline_page(view: View) -> Page | Redirect:
+@page_of_run("/timeline")
+def timeline_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """When the steps of a run waited and ran, and which of them decided how long it took."""
-    found = run_of(view, "/timeline")
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     known = _read(view, run, info, _opened(view))
     read = known or NOTHING
     attempts = run.attempts() if info.steps <= MOST_ATTEMPTS_STEPS else []
@@ -75,7 +69,7 @@ def timeline_page(view: View) -> Page | Redirect:
         "svg": timeline_svg(rows, now=info.finished_at or view.now, zone=view.zone, critical=critical) if rows else "",
     }  # fmt: skip
     data = head.data() | {"critical_path": [names.get(one, one) for one in critical]}
-    return Page("run_timeline.html", f"Timeline · {head.title}", data, live=_topic(info), also=also)
+    return Page("run_timeline.html", f"Timeline · {head.title}", data, live=topic_of(info), also=also)
 
 
 def _read(view: View, run: Run[Any], info: RunInfo, opened: list[int]) -> RunGraph | None:
@@ -107,8 +101,4 @@ def _link(view: View, run: Run[Any], step: GraphStep) -> str:
 
 def _opened(view: View) -> list[int]:
     given = parse_qs(view.query).get("open", [])[:MOST_OPENED]
-    return sorted({int(each) for each in given if each.isascii() and each.isdigit() and len(each) < 10})
-
-
-def _topic(info: RunInfo) -> str | None:
-    return None if info.status.is_final else f"run:{info.id}"
+    return sorted({number for each in given if (number := number_of(each)) is not None})

@@ -13,21 +13,17 @@ from segue.errors import SegueError
 from segue.model import RunStatus
 from segue.web.api.shown import masked_run
 from segue.web.operations import Call
-from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.pages.run_head import head_of, run_of, soon_counted
+from segue.web.pages.frame import Page, View
+from segue.web.pages.run_head import head_of, page_of_run, soon_counted, topic_of
 from segue.web.pages.step import with_names
 
 MOST_EVENTS = 50
 MOST_FORKS = 20
 
 
-@page("/runs/{run_id}/data")
-def data_page(view: View) -> Page | Redirect:
+@page_of_run("/data")
+def data_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """The arguments, the result, the metadata and the forks of a run."""
-    found = run_of(view, "/data")
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     head = head_of(view, info, soon_counted(view, run, info))
     arguments = None
     if info.arguments is not None:
@@ -37,22 +33,17 @@ def data_page(view: View) -> Page | Redirect:
     forks = view.call.segue.runs(forked_from=run.id, limit=MOST_FORKS)
     data = head.data() | {"result": result, "forks": [masked_run(view.call, fork) for fork in forks]}
     also = {"head": head, "arguments": arguments, "problem": problem}
-    live = None if info.status.is_final else f"run:{run.id}"
-    return Page("run_data.html", f"Data · {head.title}", data, live=live, also=also)
+    return Page("run_data.html", f"Data · {head.title}", data, live=topic_of(info), also=also)
 
 
-@page("/runs/{run_id}/activity")
-def activity_page(view: View) -> Page | Redirect:
+@page_of_run("/activity")
+def activity_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """Who did what to a run and why, and its alerts; the newest first."""
-    found = run_of(view, "/activity")
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     head = head_of(view, info, soon_counted(view, run, info))
     before = parse_qs(view.query).get("before", [None])[-1]
     events = [without_secrets(each) for each in view.call.segue.events.list(run.id, before=before, limit=MOST_EVENTS)]
     data = head.data() | {"events": events, "next": events[-1].id if len(events) == MOST_EVENTS else None}
-    live = None if info.status.is_final or before else f"run:{run.id}"
+    live = None if before else topic_of(info)
     also = {"head": head, "is_later": before}
     return Page("run_activity.html", f"Activity · {head.title}", data, live=live, also=also)
 

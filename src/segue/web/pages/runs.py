@@ -14,6 +14,7 @@ from segue.model import RunStatus, StepStatus
 from segue.web.api.shown import masked_run
 from segue.web.operations import Call
 from segue.web.pages.frame import Page, Redirect, View, page
+from segue.web.pages.saved_views import saved_of
 from segue.web.rendering import linked
 from segue.web.search_grammar import OTHERS, Pairs, SearchError, filters_of, parsed, written
 
@@ -74,6 +75,7 @@ def runs(view: View) -> Page | Redirect:
         "typed": written(pairs) if typed is None else typed, "chips": chips, "presets": presets, "filters": pairs,
         "verbs": VERBS if view.call.may("cancel_run") else (), "is_later": "before" in dict(given),
         "all_link": lambda verb: linked("/bulk", [("verb", verb), ("all", "1"), *pairs]),
+        "saved": saved_of(view, linked("/runs", pairs), may_save=bool(pairs) and not problem),
     }  # fmt: skip
     title = f"Runs · {written(pairs)}" if pairs else "Runs"
     is_first = "before" not in dict(given) and not problem

@@ -24,7 +24,8 @@ from segue.web.live_output import output_now
 from segue.web.operations import Call
 from segue.web.outward import Link
 from segue.web.pages.frame import Download, Page, Redirect, View, page
-from segue.web.pages.run_head import run_of, shown_run
+from segue.web.pages.run_head import page_of_run, shown_run
+from segue.web.requests import number_of, number_or_name
 from segue.web.tracebacks import Shown, shortened, shown_traceback
 from segue.web.troubles import workers_of
 from segue.web.what_may import what_may_step
@@ -49,17 +50,12 @@ class ShownAttempt(msgspec.Struct, frozen=True):
     links: list[Link]
 
 
-@page("/runs/{run_id}/steps/{step:name}")
-def step_page(view: View) -> Page | Redirect:
+@page_of_run("/steps/{step:name}")
+def step_page(view: View, run: Run[Any], info: RunInfo) -> Page | Redirect:
     """One step."""
     name = view.path["step"]
-    found = run_of(view, f"/steps/{name}")
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
-    number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else None
-    step = run.step(name if number is None else number).info()
-    if number is None:
+    step = run.step(number_or_name(name)).info()
+    if number_of(name) is None:
         return Redirect(f"/runs/{run.id}/steps/{step.step}")
     return _page(view, run, info, step)
 
