@@ -78,6 +78,14 @@ class ErrorKind(Jsonable, msgspec.Struct, frozen=True):
     failures: tuple[FailedAttempt, ...]
 
 
+class Alike(Jsonable, msgspec.Struct, frozen=True):
+    """How often there were failures of the same kind as the last one of a step, itself included."""
+
+    fingerprint: str
+    count: int  # counted up to 10,001
+    first_seen: datetime
+
+
 class _Failure(NamedTuple):
     """A row of `newest_failures`."""
 
@@ -129,6 +137,12 @@ def error_kind(
         )
     [(first,)] = tx.all("first_failure_alike", fingerprint=fingerprint)
     return ErrorKind(fingerprint, count, known_moment(tx, first), newest[0].at, tuple(failures))
+
+
+def alike_of_step(tx: Transaction, run_id: str, step: int) -> Alike | None:
+    """The failures that are like the last one of a step; None if it has none that could be compared."""
+    rows = tx.all("alike_of_step", run_id=run_id, step=step, limit=COUNTED_TO)
+    return next((Alike(fingerprint, count, known_moment(tx, first)) for fingerprint, count, first in rows), None)
 
 
 def _alike(

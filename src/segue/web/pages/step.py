@@ -12,6 +12,7 @@ import msgspec
 from segue.client import Run
 from segue.client.masked_views import without_secrets
 from segue.client.views import AttemptInfo, RunInfo, StepInfo
+from segue.engine.views.failures import alike_of_step
 from segue.engine.views.neighbours import neighbours_of
 from segue.errors import SegueError, StepNotFoundError
 from segue.model import short_id
@@ -74,6 +75,8 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
     attempts = sorted(run.attempts(step=step.step), key=lambda each: -each.attempt)
     with call.segue.engine.reading() as tx:
         beside = neighbours_of(tx, run.id, step, steps=info.steps)
+        has_failed = any(each.error is not None for each in attempts)
+        alike = alike_of_step(tx, run.id, step.step) if has_failed else None
     reasons = [] if step.status.is_final else [without_secrets(each) for each in run.explain(step.step)]
     follows = "follow" in parse_qs(view.query, keep_blank_values=True) and not step.status.is_final
     output, problem = None, ""
@@ -86,7 +89,7 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
     data = {
         "run": masked_run(call, info), "step": shown, "attempts": [without_secrets(each) for each in attempts],
         "parents": beside.parents, "children": beside.children, "reasons": reasons,
-        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
+        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output, "alike": alike,
     }  # fmt: skip
     outward = call.settings.outward
     shown_attempts = [
