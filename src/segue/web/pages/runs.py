@@ -75,6 +75,7 @@ def runs(view: View) -> Page | Redirect:
         "typed": written(pairs) if typed is None else typed, "chips": chips, "presets": presets, "filters": pairs,
         "verbs": VERBS if view.call.may("cancel_run") else {}, "is_later": "before" in dict(given),
         "all_link": lambda verb: linked("/bulk", [("verb", verb), ("all", "1"), *pairs]),
+        "filter_link": linked("/filter", pairs),
         "saved": saved_of(view, linked("/runs", pairs), may_save=bool(pairs) and not problem),
     }  # fmt: skip
     title = f"Runs · {written(pairs)}" if pairs else "Runs"
