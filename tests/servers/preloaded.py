@@ -1,8 +1,8 @@
 """Programs of Python that start quickly: each is forked from a process that has loaded their modules already.
 
-A Celery worker takes most of a second of a processor until it is ready, nearly all of it for imports, and hundreds of
-tests start one. The forked program is a process of its own in every other way: in a session of its own, with the
-environment that it is given, and run as `python -m` would run it.
+A worker of Celery or Dramatiq takes most of a second of a processor until it is ready, nearly all of it for imports,
+and hundreds of tests start one. The forked program is a process of its own in every other way: in a session of its own,
+with the environment that it is given, and run as `python -m` would run it.
 
 A module that reads the environment or makes connections when it is imported must not be loaded beforehand.
 
@@ -35,6 +35,11 @@ CELERY = (
     "segue.store.postgres", "segue.store.sqlite",
 )  # fmt: skip
 """What a Celery worker of the tests has loaded when it is ready, without what reads the environment."""
+DRAMATIQ = (
+    "dramatiq.brokers.redis", "dramatiq.cli", "dramatiq.middleware.asyncio", "dramatiq.results.backends.redis",
+    "psycopg", "redis", "segue.client", "segue.executors.dramatiq", "segue.scheduler.chores", "segue.store.postgres",
+    "segue.store.sqlite",
+)  # fmt: skip
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 0.05
 
 
@@ -97,10 +102,12 @@ class Preloaded:
         """End it, and what it has started."""
         self._process.communicate()
 
-    def start(self, module: str, words: list[str], *, environment: Mapping[str, str], log: Path) -> Program:
-        """Start `python -m module words...`; what it prints is added to the log."""
-        request = {"module": module, "words": words, "environment": dict(environment), "log": str(log)}
-        return Program(self, self.ask(request | {"folder": str(Path.cwd())}))
+    def start(
+        self, module: str, words: list[str], *, environment: Mapping[str, str], log: Path, folder: Path | None = None
+    ) -> Program:
+        """Start `python -m module words...` in a folder, or in the present one; what it prints is added to the log."""
+        request = {"module": module, "words": words, "environment": dict(environment), "log": str(log.absolute())}
+        return Program(self, self.ask(request | {"folder": str(folder or Path.cwd())}))
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Send one request, and return the answer."""

@@ -212,3 +212,11 @@ def impatient(database_url: str, own_redis: str, tmp_path: Path) -> Iterator[Sta
     stage = Staged(own_redis, database_url, tmp_path, lease_seconds=2.0)
     yield stage
     stage.close()
+
+
+@pytest.fixture
+def unhurried(database_url: str, own_redis: str, tmp_path: Path) -> Iterator[Staged]:
+    """The same, but not as soon: for tests in which nothing may be taken for lost, however busy the machine is."""
+    stage = Staged(own_redis, database_url, tmp_path, lease_seconds=5.0)
+    yield stage
+    stage.close()
