@@ -19,6 +19,7 @@ be allowed to create databases, and only databases that the tests made are touch
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -82,13 +83,26 @@ def pytest_xdist_auto_num_workers() -> int | None:
     return PROCESSES_PER_CORE * cores
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Leave all tests out of the collections of garbage: they stay, and each process of the suite has all of them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         item.add_marker(kind_of(item.path))
-    left_out = [] if IS_THOROUGH else [item for item in items if is_for_the_proof(item)]
+        (left_out if not IS_THOROUGH and is_for_the_proof(item) else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = kept
 
 
 def is_for_the_proof(item: pytest.Item) -> bool:
