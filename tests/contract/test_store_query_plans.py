@@ -251,6 +251,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "fingerprint": "f",
         "before": "2027-01-01 00:00:00",
         "before_run": RUN,
+        "before_step": 7,
+        "before_attempt": 1,
         "limit": 10,
         "prefix": "",
     },

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from segue.authoring import declared
+from segue.authoring.bulk import BULK
 from segue.authoring.describing.describe import describe
 from segue.authoring.mapping import FLATTEN, MAP, MAP_BATCH, MAP_BATCH_ASYNC, MAP_OUTCOMES
 from segue.client.masked_views import without_secrets
@@ -52,6 +53,8 @@ class ArgumentMasker:
             return self._masked_map(args, kwargs)
         if work == FLATTEN and kwargs.get("is_secret"):
             return [[HIDDEN for _ in args], kwargs]
+        if work == BULK:
+            return [masked(args), masked(_without_sought_secrets(kwargs))]
         known = self._parameters.get(work)
         if known is None:
             known = self._parameters[work] = _Parameters(self._schemas_of(work)[0])
@@ -150,3 +153,18 @@ def _objects(properties: Any) -> list[tuple[str, dict[str, Any]]]:
     if not isinstance(properties, dict):
         return []
     return [(name, each) for name, each in properties.items() if isinstance(each, dict)]
+
+
+def _without_sought_secrets(kwargs: Any) -> Any:
+    """The arguments of a bulk action, whose filters are pairs of a name or path and the value that is sought there."""
+    try:
+        order = kwargs["order"]
+        hidden = {
+            kind: [
+                [name, HIDDEN if is_secret_name(name.strip('"')) else value] for name, value in order["chosen"][kind]
+            ]
+            for kind in ("labels", "arguments")
+        }
+        return {**kwargs, "order": {**order, "chosen": {**order["chosen"], **hidden}}}
+    except (KeyError, TypeError, ValueError, AttributeError):  # it was not written by this release
+        return {"order": HIDDEN}

@@ -15,7 +15,7 @@ from segue.client.given import guarded
 from segue.client.run import Run
 from segue.engine.engine import Engine
 from segue.errors import ConfigError, SerializationError
-from segue.plan.indexed import SEPARATOR
+from segue.plan.indexed import SEPARATOR, check_key
 from segue.plan.labels import checked_tags
 from segue.plan.namespaces import EVERY
 from segue.scheduler import editing, looking
@@ -133,9 +133,16 @@ class Schedules:
             self._row(name)  # raises if it does not exist; if it is missing below, a first try removed it
         self._engine.act(editing.delete_schedule, self._stored(name), actor=actor, reason=reason)
 
-    def run_now(self, name: str, *, actor: str | None = None, reason: str | None = None) -> Run:
-        """Start a run now, also while others of it run; its tick is the current time. Raises ScheduleNotFoundError."""
-        return Run(self._engine, editing.run_now(self._engine, self._stored(name), actor=actor, reason=reason))
+    def run_now(
+        self, name: str, *, key: str | None = None, actor: str | None = None, reason: str | None = None
+    ) -> Run:  # fmt: skip
+        """Start a run now, also while others of it run; its tick is the current time. Raises ScheduleNotFoundError.
+
+        With a `key`, as that of a start, the same call may be made again: it finds the run of the first.
+        """
+        check_key("key", key, tells_apart="one run from another")
+        id_, is_new = editing.run_now(self._engine, self._stored(name), key=key, actor=actor, reason=reason)
+        return Run(self._engine, id_, is_new=is_new)
 
     def next(self, name: str, n: int = 5) -> Sequence[datetime]:
         """Its next `n` ticks, in UTC; none if it is inactive. For local times: `tick.astimezone(ZoneInfo(...))`."""

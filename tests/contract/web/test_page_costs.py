@@ -37,7 +37,7 @@ PROGRAMS = {"API: graph of 10,000"}
 
 
 def test_no_page_costs_more_than_its_budget(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(troubles, "KEPT_SECONDS", 1e9)  # however slow the machine is
+    monkeypatch.setattr(troubles, "KEPT_SECONDS", 1e9)  # the page that looks at them again would be another each time
     fill(database_url, runs=300, each=5, large=Large(10_000, 3_000), say=lambda line: None)
     with Segue(database_url) as segue:
         costs = measure(segue, PAGES, repeats=1)
@@ -63,7 +63,7 @@ def test_fifty_who_watch_a_run_cost_one_look(segue: Segue, monkeypatch: pytest.M
 
     async def watched() -> list[int | None]:
         bells = Bells(Site(segue, LocalAccess(), Settings()))
-        streams = [bells.rings(f"run:{run.id}", f"person {number}") for number in range(50)]
+        streams = [bells.rings(f"run:{run.id}") for _ in range(50)]
         await asyncio.gather(*(anext(stream) for stream in streams))  # each once, as soon as changes are noticed
         firsts = [asyncio.ensure_future(anext(stream)) for stream in streams]
         while looks < 3:
@@ -72,7 +72,6 @@ def test_fifty_who_watch_a_run_cost_one_look(segue: Segue, monkeypatch: pytest.M
         found = await asyncio.wait_for(asyncio.gather(*firsts), PING)
         for stream in streams:
             await stream.aclose()
-        assert bells.open == 0
         return list(found)
 
     with counting(segue) as counter:
@@ -96,7 +95,7 @@ def test_a_ring_while_the_last_one_is_sent_is_not_lost(segue: Segue, monkeypatch
 
     async def watched() -> list[int | None]:
         bells = Bells(Site(segue, LocalAccess(), Settings()))
-        stream = bells.rings("changing:x", "ann")
+        stream = bells.rings("changing:x")
         found = [await anext(stream)]
         while len(looks) < 12:  # sending takes long, and the bell rings meanwhile
             await asyncio.sleep(0.02)
