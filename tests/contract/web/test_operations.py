@@ -135,10 +135,14 @@ def test_what_has_not_changed_is_not_sent_again(segue: Segue) -> None:
 def test_a_repeated_request_is_done_once(segue: Segue) -> None:
     web = client(segue)
     key = {"idempotency-key": "request-7"}
+    for name in ("north", "south"):
+        segue.schedules.create(name, takings.s([1]), schedule="@yearly")
     for path, body in (
         ("/runs", {"name": "takings", "args": [[1]]}),
         (f"/runs/{segue.start(takings, [1]).id}/fork", {"step": "0", "args": [5]}),
         ("/selections/apply", {"verb": "annotate", "workflow": "shop.takings", "tags": ["seen"]}),
+        ("/schedules/north/run", {}),
+        ("/schedules/south/run", {}),
     ):
         first, second = (web.post(path, json=body, headers=key).json() for _ in range(2))
         assert (first["is_new"], second["is_new"], first["id"]) == (True, False, second["id"]), (first, second)

@@ -58,15 +58,16 @@ WHERE s.run_id = :run_id AND s.status NOT IN ('succeeded', 'failed', 'skipped', 
 ORDER BY s.step LIMIT :limit;
 
 -- name: ready_queues
--- Skips from one queue to the next, so the number of steps does not matter.
-WITH RECURSIVE queues(queue) AS (
-    SELECT (SELECT queue FROM segue_steps WHERE status = 'ready' AND gate IS NULL ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (SELECT s.queue FROM segue_steps s WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue > q.queue
-        ORDER BY s.queue LIMIT 1)
-    FROM queues q WHERE q.queue IS NOT NULL
-)
+WITH RECURSIVE queues(queue) AS ({each_ready_queue})
 SELECT queue FROM queues WHERE queue IS NOT NULL LIMIT :limit;
+
+-- name: each_ready_queue
+-- A fragment: skips from one queue to the next, so the number of steps does not matter.
+SELECT (SELECT queue FROM segue_steps WHERE status = 'ready' AND gate IS NULL ORDER BY queue LIMIT 1)
+UNION ALL
+SELECT (SELECT s.queue FROM segue_steps s WHERE s.status = 'ready' AND s.gate IS NULL AND s.queue > q.queue
+    ORDER BY s.queue LIMIT 1)
+FROM queues q WHERE q.queue IS NOT NULL
 
 -- name: queues_of_steps
 SELECT DISTINCT queue FROM segue_steps ORDER BY queue;

@@ -181,7 +181,7 @@ def error_page(site: Site, request: Request, error: Exception) -> Response:
         if login is not None:
             return RedirectResponse(login, 303)
     text = rendered("problem.html", None, title=problem.to_dict()["title"], root=root, data={"problem": problem})
-    return HTMLResponse(text, problem.status, {"retry-after": "2"} if problem.status == 503 else None)
+    return HTMLResponse(text, problem.status, problem.headers)
 
 
 def _theme(word: str | None) -> str | None:

@@ -209,6 +209,10 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-theme-turn]")) turnTheme();
   if (event.target.closest("[data-live-pause]")) pauseLive();
 });
+// On a phone the menu is longer than the screen: it shows where one is.
+const menu = document.querySelector(".top nav");
+const current = menu?.querySelector("[aria-current]");
+if (current) menu.scrollLeft = current.offsetLeft + current.offsetWidth + 40 - menu.clientWidth;
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;
