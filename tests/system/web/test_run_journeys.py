@@ -12,6 +12,7 @@ from segue import Segue, group, task
 from segue.worker.inline import work_run
 from tests.contract.web.asking import takings
 from tests.system.web.accessible import violations
+from tests.system.web.databases import on_both
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,6 +39,7 @@ def failed_run(segue: Segue) -> Any:
     return run
 
 
+@on_both
 def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page) -> None:
     run = segue.start(group(step.s(number) for number in range(12)))
     page.goto(f"/runs/{run.id}")
@@ -156,6 +158,7 @@ def test_a_run_is_retried_with_a_reason(segue: Segue, page: Page) -> None:
     assert event.detail["reason"] == "the file is there now"
 
 
+@on_both
 def test_filters_are_there_again_after_a_look_at_a_run(segue: Segue, page: Page) -> None:
     failed_run(segue)
     segue.start(step, 1)
@@ -172,6 +175,7 @@ def test_filters_are_there_again_after_a_look_at_a_run(segue: Segue, page: Page)
     expect(page.get_by_role("searchbox", name="Search runs")).to_have_value("status:failed workflow:shop.takings")
 
 
+@on_both
 def test_pages_are_read_and_work_without_javascript(segue: Segue, new_page: NewPage) -> None:
     run = failed_run(segue)
     page = new_page(java_script_enabled=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segue.errors import SegueError
+from segue.masking import masked_text
 from segue.observing.harmless_log import get_logger
 from segue.web.problems import ProblemError, problem_of
 
@@ -64,4 +65,4 @@ def _target(arguments: Mapping[str, Any]) -> str:
     told = {part: value for part, value in arguments.items() if part not in ("body", "query")}
     body = arguments.get("body")
     told |= {part: value for part in NAMING if isinstance(value := getattr(body, part, None), str) and value}
-    return "/".join(f"{part}={value}" for part, value in told.items())
+    return "/".join(f"{part}={masked_text(str(value))}" for part, value in told.items())
