@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from segue.client.given import checked, mapping, moment, run_id
+from segue.client.given import checked, mapping, moment, whole_id
 from segue.clock import earlier
 from segue.engine.ids import first_id_at
 from segue.engine.stored import LONG_AGO
@@ -43,7 +43,7 @@ def time_of(name: str, chosen: Mapping[str, Any]) -> datetime | None:
 def origin_of(chosen: Mapping[str, Any]) -> str | None:
     """The id of the run whose forks are wanted."""
     given = chosen.get("forked_from")
-    return None if given is None else checked("runs", "forked_from", given, run_id)
+    return None if given is None else checked("runs", "forked_from", given, whole_id)
 
 
 def argument_paths(arguments: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

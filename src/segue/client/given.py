@@ -143,14 +143,14 @@ def step(value: Any) -> str | int:
     return text(value) if isinstance(value, str) else _whole_up_to(value, 2**63 - 1)
 
 
-def run_id(value: Any) -> str:
+def whole_id(value: Any) -> str:
     """The whole id of a run, or of another row, in its usual spelling."""
     if isinstance(value, UUID):
         return str(value)
     try:
         return str(UUID(text(value)))
     except ValueError:
-        raise _Wrong("is not a whole id; `segue runs --json` shows whole ids") from None
+        raise _Wrong("is not a whole id; lists show whole ids with --json") from None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -187,8 +187,8 @@ _BY_METHOD: dict[tuple[str, str], Check] = {
 }  # fmt: skip
 """Methods that may be asked for a name that no database can store: they answer that it does not exist."""
 _BY_NAME: dict[tuple[str, str], Check] = {
-    ("limit", "int"): count, ("n", "int"): count, ("run_id", "str | None"): _or_none(run_id),
-    ("before", "str | None"): _or_none(run_id),
+    ("limit", "int"): count, ("n", "int"): count, ("run_id", "str | None"): _or_none(whole_id),
+    ("before", "str | None"): _or_none(whole_id),
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from segue.client.access import AccessRecords
 from segue.client.debounce import Debounce, debounced_start
 from segue.client.executors import Executors
 from segue.client.failures import Failures
-from segue.client.given import checked, guarded, run_id
+from segue.client.given import checked, guarded, whole_id
 from segue.client.limits import Limits
 from segue.client.listed import ListedRun, listed
 from segue.client.overview import Overview
@@ -304,7 +304,7 @@ class Segue(Unfamiliar, Measured, Paged, Overview):
 
             segue.annotate(run, tags=["looked-at"], metadata={"ticket": "OPS-17"})
         """
-        id_ = self._mine(checked("annotate", "run", run, run_id) if isinstance(run, str) else run)
+        id_ = self._mine(checked("annotate", "run", run, whole_id) if isinstance(run, str) else run)
         self.engine.act(annotate, id_, tags=tags, without=without, metadata=metadata, step=step)
 
     def workers(self) -> list[look.WorkerInfo]:

@@ -15,8 +15,7 @@ import msgspec
 
 from segue.client.background import InBackground
 from segue.client.conditions import argument_paths, bounds, origin_of, time_of
-from segue.client.given import checked, guarded, mapping, texts_or_ids
-from segue.client.given import run_id as whole_id
+from segue.client.given import checked, guarded, mapping, texts_or_ids, whole_id
 from segue.client.preview import Preview, preview_of
 from segue.client.step import retrying
 from segue.engine.bulk import RETRIED, id_after, is_named, say_to_each, with_statuses

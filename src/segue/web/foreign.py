@@ -17,6 +17,7 @@ from segue.web.access.guard import Guard
 from segue.web.api.routes import answering, problem_answer
 from segue.web.brief import briefly
 from segue.web.operations import Call
+from segue.web.paths import fixed_first
 from segue.web.problems import ProblemError
 from segue.web.requests import call_of, check_depth
 from segue.web.roles import Identity, Role
@@ -53,8 +54,7 @@ class ForeignApi:
     def __init__(self, site: Site, endpoints: Sequence[Endpoint]) -> None:
         self.site = site
         self.bells = _NoStreams()
-        ordered = sorted(endpoints, key=lambda each: each.path.count("{"))
-        routes = [Route(each.path, _answered(site, each), methods=[each.method]) for each in ordered]
+        routes = [Route(each.path, _answered(site, each), methods=[each.method]) for each in fixed_first(endpoints)]
         self._guarded = Guard(Starlette(routes=routes, exception_handlers={404: _missing, 405: _missing}), site)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
@@ -26,9 +26,10 @@ from segue.web.argument_fields import gathered
 from segue.web.flash import leave
 from segue.web.operations import OPERATIONS, Call, Operation
 from segue.web.pages.frame import error_page, view_of
+from segue.web.paths import fixed_first, own_path, root_of
 from segue.web.problems import ProblemError, problem_of
 from segue.web.rendering import rendered
-from segue.web.requests import call_of, decoded_form, form_pairs
+from segue.web.requests import call_of, decoded_form, sent_pairs
 from segue.web.site import Site
 
 OURS = ("next", "undo", "said", "back", "again", "expected", "typed")
@@ -49,10 +50,8 @@ HINTS = {"json": "JSON", "lines": "One in each line"}
 
 def form_routes(site: Site) -> list[BaseRoute]:
     """Two routes for each operation that changes something."""
-    changing = [each for each in OPERATIONS.values() if each.changes]
-    ordered = sorted(changing, key=lambda each: (each.path.count("{"), -len(each.path)))
     routes: list[BaseRoute] = []
-    for each in ordered:
+    for each in fixed_first(each for each in OPERATIONS.values() if each.changes):
         path = f"/act{each.path}" if each.method == "POST" else f"/act{each.path}/{each.method.lower()}"
         routes.append(Route(path, _asking(site, each), methods=["GET"]))
         routes.append(Route(path, _doing(site, each), methods=["POST"]))
@@ -78,25 +77,22 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
 
 def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
     async def doing(request: Request) -> Response:
-        root = str(request.scope.get("root_path", "")).rstrip("/")
         call = call_of(site, request)
-        given = form_pairs((await request.body()).decode("utf-8", "replace"))
+        given = await sent_pairs(request)
         mine = {name: value for name, value in given if name in OURS}
         filled = [(name, value) for name, value in given if name not in OURS and value]
         try:
             _check_typed(mine)
-            arguments: dict[str, Any] = dict(request.path_params)
-            if operation.body is not None and operation.is_allowed(call.identity):
-                arguments["body"] = decoded_form(operation.body, urlencode(gathered(filled)))
+            arguments = arguments_of(operation, call, request, filled)
             done = await site.in_thread(lambda: perform(operation, call, **arguments))
         except (ProblemError, SegueError) as error:
             problem = problem_of(error)
             if problem is None or problem.status in (401, 403, 500, 503):
                 raise
-            answer = RedirectResponse(root + _back(mine, filled), 303)
+            answer = RedirectResponse(root_of(request.scope) + _back(mine, filled), 303)
             leave(answer, problem.detail, is_error=True)
             return answer
-        answer = RedirectResponse(root + _next(mine, done), 303)
+        answer = RedirectResponse(root_of(request.scope) + _next(mine, done), 303)
         if isinstance(done, Sent) and not done.is_new:
             leave(answer, f"{done.name} was answered before; nothing was changed.")
         else:
@@ -104,6 +100,16 @@ def _doing(site: Site, operation: Operation) -> Callable[[Request], Any]:
         return answer
 
     return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")
+
+
+def arguments_of(
+    operation: Operation, call: Call, request: Request, filled: Sequence[tuple[str, str]]
+) -> dict[str, Any]:  # fmt: skip
+    """What an operation is called with: the names in its path, and what was filled in. Raises ProblemError."""
+    arguments: dict[str, Any] = dict(request.path_params)
+    if operation.body is not None and operation.is_allowed(call.identity):  # `perform` refuses the others
+        arguments["body"] = decoded_form(operation.body, urlencode(gathered(filled)))
+    return arguments
 
 
 def _asked(operation: Operation, call: Call) -> list[Field]:
@@ -139,12 +145,6 @@ def _back(mine: Mapping[str, str], filled: list[tuple[str, str]]) -> str:
     names = {name for name, _ in kept}
     told = urlencode([*(pair for pair in parse_qsl(query) if pair[0] not in names), *kept])
     return f"{path}?{told}" if len(told) <= MOST_KEPT else own_path(mine["back"])
-
-
-def own_path(text: str) -> str:
-    """A path of this application to return to; another site's address is replaced by the first page."""
-    fits = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text
-    return text if fits and text.isprintable() else "/"
 
 
 class Field(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from segue.jsonable import Jsonable
 from segue.web.api.following import Following
 from segue.web.api.routes import PREFIX
 from segue.web.operations import OPERATIONS, Operation
+from segue.web.paths import root_of
 
 Schema = dict[str, Any]
 
@@ -59,8 +60,7 @@ def openapi_route() -> Route:
     """The document as JSON."""
 
     async def answer(request: Request) -> Response:
-        root = str(request.scope.get("root_path", "")).rstrip("/")
-        shown = document() | {"servers": [{"url": root + PREFIX}]}
+        shown = document() | {"servers": [{"url": root_of(request.scope) + PREFIX}]}
         return Response(msgspec.json.encode(shown), media_type="application/json")
 
     return Route(f"{PREFIX}/openapi.json", answer, methods=["GET"])

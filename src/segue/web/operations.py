@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,13 +25,12 @@ from typing import Any
 
 from segue.client import Segue
 from segue.client.argument_masking import ArgumentMasker
+from segue.web.paths import PARAMETER
 from segue.web.roles import Identity, Role
 from segue.web.site import Settings
 
 OPERATIONS: dict[str, Operation] = {}
 """Every operation, by name. `segue.web.api` imports the modules that define them."""
-
-_PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
 @dataclass
@@ -94,12 +92,12 @@ class Operation:
     @property
     def template(self) -> str:
         """Its path, with only the names of the parameters in braces."""
-        return _PARAMETER.sub(r"{\1}", self.path)
+        return PARAMETER.sub(r"{\1}", self.path)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names in its path."""
-        return tuple(_PARAMETER.findall(self.path))
+        return tuple(PARAMETER.findall(self.path))
 
     @property
     def changes(self) -> bool:

@@ -14,7 +14,8 @@ from segue.web.access.guard import identity_of
 from segue.web.api.routes import answering
 from segue.web.flash import leave
 from segue.web.pages.frame import error_page
-from segue.web.requests import form_pairs
+from segue.web.paths import root_of
+from segue.web.requests import sent_pairs
 from segue.web.site import Site
 from segue.web.zones import ZONE_COOKIE, zone_named
 
@@ -31,9 +32,8 @@ def preference_routes(site: Site) -> list[BaseRoute]:
 
     async def chosen(request: Request) -> Response:
         identity_of(request.scope)
-        fields = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
-        root = str(request.scope.get("root_path", "")).rstrip("/")
-        answer = RedirectResponse(f"{root}/settings", 303)
+        fields = dict(await sent_pairs(request))
+        answer = RedirectResponse(f"{root_of(request.scope)}/settings", 303)
         is_secure = request.url.scheme == "https"
         options: dict[str, Any] = {"path": "/", "samesite": "lax", "secure": is_secure}
         for field, (cookie, known) in CHOICES.items():

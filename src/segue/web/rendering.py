@@ -13,19 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import jinja2
 import msgspec
 from markupsafe import Markup
 
-from segue.client.wording import GLYPHS, ORDER
+from segue.client.wording import GLYPHS, HELD, ORDER
 from segue.model import short_id
 from segue.times import ago, duration
 from segue.version import __version__
 from segue.web.drawing.graph_svg import in_words
 from segue.web.drawing.spark import divided, sparkline
 from segue.web.operations import OPERATIONS
+from segue.web.paths import path_part
 from segue.web.troubles import Trouble, badges_of, troubles_of
 from segue.web.zones import UTC_ZONE
 
@@ -40,6 +41,7 @@ SHORT = 100
 SHOWN = 8192
 """Characters of a value that is shown in a page."""
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _TAG_OR_CONTROL = re.compile(rf"<(?:textarea|option)\b[^>]*>[^<]*|<[^>]*>|\x1b\[[0-9;]{{0,30}}m|{_CONTROL.pattern}")
 
@@ -54,6 +56,8 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         short=short_id, duration=duration, glyph=lambda status: GLYPHS.get(str(status), " "),
         last_part=lambda name: name.rpartition(".")[2], rate=rate,
+        held=lambda gate: HELD.get(str(gate), f"held by {gate}"),
+        as_minute=lambda text: f"{text}T00:00" if _DAY.fullmatch(text) else text,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
     )  # fmt: skip
     made.globals.update(
@@ -102,11 +106,6 @@ def rate(per_second: float) -> str:
         times, unit = 3600, "h"
     number = per_second * times
     return f"{number:,.0f}/{unit}" if number >= 10 or not number else f"{number:.1f}/{unit}"
-
-
-def path_part(name: object) -> str:
-    """A name as one part of a path: it may contain slashes, dots and anything else."""
-    return quote(str(name), safe="")
 
 
 def linked(path: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -98,6 +98,22 @@ def form_pairs(text: str) -> list[tuple[str, str]]:
         raise ProblemError(400, "InvalidQuery", f"The fields cannot be read: {error}") from error
 
 
+async def sent_pairs(request: Request) -> list[tuple[str, str]]:
+    """The fields of the form that a request sends, in their order. Raises ProblemError."""
+    return form_pairs((await request.body()).decode("utf-8", "replace"))
+
+
+def number_of(text: str) -> int | None:
+    """The number that a path or a query names, of at most 9 digits; None for another text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def number_or_name(text: str) -> int | str:
+    """A step as people write it: a number, as 12 or #12, or a name."""
+    number = number_of(text.removeprefix("#"))
+    return text if number is None else number
+
+
 def _fields(text: str) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for name, value in form_pairs(text):

@@ -14,10 +14,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from segue.web.api.routes import answering, perform
+from segue.web.forms import arguments_of
 from segue.web.operations import OPERATIONS, Operation
 from segue.web.pages.frame import error_page, view_of
 from segue.web.rendering import rendered
-from segue.web.requests import call_of, decoded_form
+from segue.web.requests import call_of, sent_pairs
 from segue.web.site import Site
 
 SHOWN = {
@@ -31,20 +32,17 @@ SHOWN = {
 def shown_once_routes(site: Site) -> list[BaseRoute]:
     """Instead of the routes that all forms have, which would send the person back without the answer."""
     return [
-        Route(f"/act{OPERATIONS[name].path}", _doing(site, OPERATIONS[name], *shown), methods=["POST"])
+        Route(f"/act{OPERATIONS[name].path}", _showing(site, OPERATIONS[name], *shown), methods=["POST"])
         for name, shown in SHOWN.items()
     ]
 
 
-def _doing(site: Site, operation: Operation, template: str, title: str) -> Callable[[Request], Any]:
-    async def doing(request: Request) -> Response:
+def _showing(site: Site, operation: Operation, template: str, title: str) -> Callable[[Request], Any]:
+    async def showing(request: Request) -> Response:
         call = call_of(site, request)
-        text = (await request.body()).decode("utf-8", "replace")
-        arguments: dict[str, Any] = dict(request.path_params)
-        if operation.body is not None and operation.is_allowed(call.identity):
-            arguments["body"] = decoded_form(operation.body, text)
+        arguments = arguments_of(operation, call, request, await sent_pairs(request))
         answer = await site.in_thread(lambda: perform(operation, call, **arguments))
         view = await site.in_thread(view_of, call, request)
         return HTMLResponse(rendered(template, view, title=title, data={"answer": answer, **arguments}))
 
-    return answering(doing, functools.partial(error_page, site), route=f"/act{operation.path}")
+    return answering(showing, functools.partial(error_page, site), route=f"/act{operation.path}")

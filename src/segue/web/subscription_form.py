@@ -14,7 +14,7 @@ from segue.web.pages.frame import error_page, view_of
 from segue.web.pages.subscriptions import subscription_preview
 from segue.web.problems import ProblemError
 from segue.web.rendering import rendered
-from segue.web.requests import call_of, form_pairs
+from segue.web.requests import call_of, sent_pairs
 from segue.web.site import Site
 
 
@@ -25,7 +25,7 @@ def subscription_form_routes(site: Site) -> list[BaseRoute]:
         call = call_of(site, request)
         if not OPERATIONS["set_subscription"].is_allowed(call.identity):
             raise ProblemError(403, "Forbidden", "Subscriptions are for admins.")
-        given = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
+        given = dict(await sent_pairs(request))
         view = await site.in_thread(view_of, call, request)
         page = await site.in_thread(lambda: subscription_preview(view, given))
         text = rendered(page.template, view, title=page.title, data={**page.data, **page.also})

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from segue import Secret, Segue, task, wait_for, workflow
 from segue.authoring import declared
+from segue.engine.saved_views import EVERYBODY, save_view
 from segue.errors import SegueError
 from segue.worker.options import WorkerOptions
 from segue.worker.pool.inline import InlinePool
@@ -131,6 +132,8 @@ def fill(segue: Segue, flows: list[Any], texts: tuple[str, ...]) -> Filled:
         accepted(name_in(text), lambda name: segue.subscriptions.add(
             name, events=["run.failed"], to=f"https://ann:{CANARY}@example.org/x?token={CANARY}"))  # fmt: skip
         accepted(name_in(text), lambda name: segue.retention.set(name, max_age=timedelta(days=900)))
+        accepted(name_in(text), lambda name: segue.engine.act(
+            save_view, segue.namespace, EVERYBODY, name=name, link=f"/runs?{urlencode({'tag': name})}"))  # fmt: skip
     segue.publish_definitions()
     queues = [each for each in queues if each != "default"]  # it has no steps
     names = [segue.get(id).info().workflow for id in failed]
@@ -160,6 +163,8 @@ def paths(segue: Segue, filled: Filled) -> dict[str, list[str]]:
         "/compare": [f"/compare?a={one}&b={two}" for one, two in zip(each, filled.waiting, strict=True)],
         "/errors": ["/errors"], "/errors/{fingerprint}": [f"/errors/{fingerprint}" for fingerprint in fingerprints],
         "/events": ["/events"], "/executors": ["/executors"], "/limits": ["/limits"],
+        "/filter": ["/filter", *(
+            f"/filter?{urlencode({'meta.' + name_in(t): t[:500], 'tag': name_in(t)})}" for t in filled.texts)],
         "/limits/{name:name}": [f"/limits/{part(name)}" for name in filled.limits],
         "/new/limit": ["/new/limit"],
         "/new/schedule": [
@@ -190,7 +195,7 @@ def paths(segue: Segue, filled: Filled) -> dict[str, list[str]]:
         "/search": ["/search", *(f"/search?q={part(name_in(text))}" for text in filled.texts)],
         "/settings": ["/settings"],
         "/start": ["/start", *(f"/start?name={part(name)}" for name in filled.workflows)],
-        "/subscriptions": ["/subscriptions"], "/workers": ["/workers"],
+        "/subscriptions": ["/subscriptions"], "/views": ["/views"], "/workers": ["/workers"],
         "/workers/{worker_id}": [f"/workers/{id}" for id in a_worker],
         "/workflows": ["/workflows"],
         "/workflows/{name:name}": [f"/workflows/{part(name)}" for name in filled.workflows],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
 from segue import Segue, group, task
+from segue.engine.views.groups import groups_of_run
 from segue.worker.inline import work_run
 from tests.contract.web.asking import takings
 from tests.system.web.accessible import violations
+from tests.system.web.databases import on_both
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,6 +41,7 @@ def failed_run(segue: Segue) -> Any:
     return run
 
 
+@on_both
 def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page) -> None:
     run = segue.start(group(step.s(number) for number in range(12)))
     page.goto(f"/runs/{run.id}")
@@ -53,6 +57,26 @@ def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page)
     expect(page.locator(".head .status")).to_contain_text("succeeded")
     expect(page.get_by_role("searchbox", name="Find a step")).to_have_value("half a na")
     assert "succeeded" in page.title()
+
+
+def test_a_large_run_shows_its_steps_when_they_are_counted(
+    segue: Segue, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = segue.start(group(step.s(number) for number in range(12)))
+    work_run(segue.engine, run.id)
+    may_read = threading.Event()
+
+    def slow(tx: Any, run_id: str) -> Any:
+        assert may_read.wait(10)
+        return groups_of_run(tx, run_id)
+
+    monkeypatch.setattr("segue.web.pages.run_head.groups_of_run", slow)
+    monkeypatch.setattr("segue.web.kept.FEW_STEPS", 5)
+    page.goto(f"/runs/{run.id}")
+    expect(page.get_by_text("counting 12 steps")).to_be_visible()
+    may_read.set()
+    expect(page.get_by_text("12 of 12 steps")).to_be_visible()
+    expect(page.get_by_role("link", name="step[*]")).to_be_visible()
 
 
 def test_a_graph_is_shown_larger_and_moved(segue: Segue, page: Page) -> None:
@@ -83,6 +107,66 @@ def test_a_graph_is_shown_larger_and_moved(segue: Segue, page: Page) -> None:
     expect(graph).not_to_have_class(re.compile("is-zoomed"))
 
 
+def test_a_graph_is_dragged_and_follows_the_wheel(segue: Segue, page: Page) -> None:
+    run = segue.start(group(step.s(number) for number in range(3)))
+    page.goto(f"/runs/{run.id}/graph")
+    graph, box = page.locator("svg.graph"), page.get_by_role("region", name="Graph").bounding_box()
+    assert box is not None
+
+    def shown() -> list[float]:
+        return [float(each) for each in (graph.get_attribute("viewBox") or "").split()]
+
+    node = graph.get_by_role("link").first.bounding_box()
+    assert node is not None
+    x, y = node["x"] + 20, node["y"] + 10  # on a step: a drag is no click on it
+    page.mouse.move(x, y)
+    first = shown()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    expect(graph).to_have_class(re.compile("is-zoomed"))
+    near = shown()
+    assert near[2] < box["width"]
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 20, steps=4)
+    page.mouse.up()
+    assert shown()[0] < near[0]
+    assert shown()[1] < near[1]
+    assert shown()[2:] == near[2:]
+    expect(page).to_have_url(re.compile("/graph$"))
+    page.mouse.wheel(0, 50)  # without ctrl the page is scrolled
+    assert shown()[2:] == near[2:]
+    page.get_by_role("button", name="As it was").click()
+    assert shown() == first
+    graph.get_by_role("link").first.click()  # and a click is a click
+    expect(page).to_have_url(re.compile("step="))
+
+
+@pytest.mark.proof
+def test_fingers_pull_a_graph_apart(segue: Segue, new_page: NewPage) -> None:
+    run = segue.start(group(step.s(number) for number in range(3)))
+    page = new_page(viewport=PHONE, has_touch=True)
+    page.goto(f"/runs/{run.id}/graph")
+    page.get_by_role("button", name="Larger").tap()
+    graph = page.locator("svg.graph")
+    before = (graph.get_attribute("viewBox") or "").split()
+    box = page.get_by_role("region", name="Graph").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: float) -> None:
+        points = [{"x": x + place, "y": y, "id": number} for number, place in enumerate(places)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", -20, 20)
+    for apart in (30, 45, 60, 80):
+        touch("touchMove", -apart, apart)
+    touch("touchEnd")
+    after = (graph.get_attribute("viewBox") or "").split()
+    assert float(after[2]) < float(before[2]) / 2
+
+
 @pytest.mark.proof  # the contract tests do the same without a browser
 def test_a_run_is_retried_with_a_reason(segue: Segue, page: Page) -> None:
     run = failed_run(segue)
@@ -96,6 +180,7 @@ def test_a_run_is_retried_with_a_reason(segue: Segue, page: Page) -> None:
     assert event.detail["reason"] == "the file is there now"
 
 
+@on_both
 def test_filters_are_there_again_after_a_look_at_a_run(segue: Segue, page: Page) -> None:
     failed_run(segue)
     segue.start(step, 1)
@@ -112,6 +197,7 @@ def test_filters_are_there_again_after_a_look_at_a_run(segue: Segue, page: Page)
     expect(page.get_by_role("searchbox", name="Search runs")).to_have_value("status:failed workflow:shop.takings")
 
 
+@on_both
 def test_pages_are_read_and_work_without_javascript(segue: Segue, new_page: NewPage) -> None:
     run = failed_run(segue)
     page = new_page(java_script_enabled=False)

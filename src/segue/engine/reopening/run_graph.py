@@ -19,12 +19,14 @@ from segue.engine.reopening.ahead import LARGE_RUN, BufferedWrites, LargeRun
 from segue.engine.transitions import LIVE
 from segue.engine.unfinished import refuse_unfinished
 from segue.errors import RunNotFoundError, StepNotFoundError, StoreConflictError
+from segue.given import shown
 from segue.model import ENGINE_TASKS, FINAL_STEP_STATUSES, RUN, RunStatus, StepStatus
 from segue.plan.lanes import is_open
 from segue.store.protocol import Row, Transaction
 
 NAMED_AT_MOST = 5
 MOST_NUMBER = 2**31
+MOST_DIGITS = 20  # of a number of a step, as people write it
 
 
 class StepRow(msgspec.Struct, gc=False):
@@ -174,15 +176,16 @@ def find_step(tx: Transaction, run_id: str, step: str | int) -> int:
     Raises StepNotFoundError if there is none, or if several steps have the name.
     """
     found = [step] if isinstance(step, int) else _called(tx, run_id, step)
-    if not found and isinstance(step, str) and step.removeprefix("#").isdecimal():
-        found = [int(step.removeprefix("#"))]
+    digits = step.removeprefix("#") if isinstance(step, str) else ""
+    if not found and digits.isdecimal() and len(digits) <= MOST_DIGITS:
+        found = [int(digits)]
     if len(found) > 1:
         numbers = ", ".join(map(str, found[:NAMED_AT_MOST])) + (" ..." if len(found) > NAMED_AT_MOST else "")
         raise StepNotFoundError(
             f"Several steps of run {run_id} are named {step!r}: give the number of one of them ({numbers})."
         )
     if not found or not 0 <= found[0] < MOST_NUMBER or not tx.all("step_name", run_id=run_id, step=found[0]):
-        raise StepNotFoundError(f"Run {run_id} has no step {step!r}. `segue show {run_id} --all` lists them.")
+        raise StepNotFoundError(f"Run {run_id} has no step {shown(step)}. `segue show {run_id} --all` lists them.")
     return found[0]
 
 

@@ -22,6 +22,7 @@ from segue.executors.commands.system import (
     mebibytes,
     refuse_kind,
     split,
+    tmp_name,
 )
 from segue.executors.programs import Answer
 
@@ -72,12 +73,7 @@ class GridEngineWords(BatchSystem):
         if resources.gpu:
             asked_for.append(f"{options.get('gpu') or 'gpu'}={resources.gpu}")
         if resources.tmp_bytes is not None:
-            name = options.get("tmp")
-            if name is None:
-                raise RefusedError(
-                    "tmp= is asked for, and Grid Engine has no name of its own for the space on a disk; say what your "
-                    "site calls it: GridEngine(..., tmp='scratch')"
-                )
+            name = tmp_name(asked, "Grid Engine", "GridEngine(..., tmp='scratch')")
             asked_for.append(f"{name}={mebibytes(resources.tmp_bytes)}M")
         limit = limit_seconds(asked.work)
         if limit is not None:

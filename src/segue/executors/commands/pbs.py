@@ -23,6 +23,7 @@ from segue.executors.commands.system import (
     mebibytes,
     refuse_kind,
     split,
+    tmp_name,
 )
 from segue.executors.programs import Answer
 
@@ -73,12 +74,7 @@ class PBSWords(BatchSystem):
         if resources.gpu:
             parts.append(f"{options.get('gpu') or 'ngpus'}={resources.gpu}")
         if resources.tmp_bytes is not None:
-            name = options.get("tmp")
-            if name is None:
-                raise RefusedError(
-                    "tmp= is asked for, and PBS has no name of its own for the space on a disk; say what your site "
-                    "calls it: PBS(..., tmp='scratch_local')"
-                )
+            name = tmp_name(asked, "PBS", "PBS(..., tmp='scratch_local')")
             parts.append(f"{name}={mebibytes(resources.tmp_bytes)}mb")
         parts += [str(options["select"])] if options.get("select") else []
         return ":".join(parts)

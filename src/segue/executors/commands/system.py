@@ -129,6 +129,17 @@ def refuse_kind(asked: Asked, extra: str, example: str) -> None:
         )
 
 
+def tmp_name(asked: Asked, system: str, example: str) -> str:
+    """What the site calls the space on a disk. Raises RefusedError if the executor was not told."""
+    name = asked.options.get("tmp")
+    if name is None:
+        raise RefusedError(
+            f"tmp= is asked for, and {system} has no name of its own for the space on a disk; say what your site calls "
+            f"it: {example}"
+        )
+    return str(name)
+
+
 def checked_options(
     system: BatchSystem, defaults: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:  # fmt: skip

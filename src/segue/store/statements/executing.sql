@@ -114,8 +114,7 @@ UPDATE segue_steps SET mirrored_at = :now WHERE run_id = :run_id AND step = :ste
 
 -- name: halted_runs
 -- Runs in which no step may begin, and whether finalizers may.
-SELECT id, has_hooks AND status <> 'paused' FROM segue_runs
-WHERE finished_at IS NULL AND (status = 'paused' OR intent IS NOT NULL);
+SELECT id, has_hooks AND NOT is_paused FROM segue_runs WHERE finished_at IS NULL AND (is_paused OR intent IS NOT NULL);
 
 -- Halts: what the processes of an executor know of runs in which no step may begin -----------------------------------
 

@@ -18,11 +18,11 @@ from starlette.routing import BaseRoute, Route
 from segue.web.access.combined import PLAIN_COOKIE, SECURE_COOKIE, LoginAccess, session_cookie
 from segue.web.access.guard import address_of
 from segue.web.api.routes import answering
-from segue.web.forms import own_path
 from segue.web.pages.frame import error_page
+from segue.web.paths import own_path, root_of
 from segue.web.problems import ProblemError
 from segue.web.rendering import rendered
-from segue.web.requests import form_pairs
+from segue.web.requests import sent_pairs
 from segue.web.site import Site
 
 TRIES = ((timedelta(minutes=1), 5), (timedelta(minutes=15), 20))
@@ -59,7 +59,7 @@ class _Desk:
 
     async def log_in(self, request: Request) -> Response:
         self._check(request)
-        fields = dict(form_pairs((await request.body()).decode("utf-8", "replace")))
+        fields = dict(await sent_pairs(request))
         next_ = own_path(fields.get("next", "/"))
         return await self._site.in_thread(self._exchange, request, fields.get("token", "").strip(), next_)
 
@@ -92,7 +92,7 @@ class _Desk:
         )  # fmt: skip
         records.record("login", ok=True, actor=name, how=how, role=role, address=address,
                        request_id=request.scope.get("segue.request_id"))  # fmt: skip
-        answer = RedirectResponse(_root(request) + next_, 303)
+        answer = RedirectResponse(root_of(request.scope) + next_, 303)
         secure = self._is_secure(request)
         answer.set_cookie(
             SECURE_COOKIE if secure else PLAIN_COOKIE, value, path="/", httponly=True, samesite="lax", secure=secure,
@@ -105,7 +105,7 @@ class _Desk:
         value = session_cookie(request)
         if value is not None:
             await self._site.in_thread(self._left, request, value)
-        answer = RedirectResponse(f"{_root(request)}/login", 303)
+        answer = RedirectResponse(f"{root_of(request.scope)}/login", 303)
         answer.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
         answer.delete_cookie(PLAIN_COOKIE, path="/", httponly=True, samesite="lax")
         return answer
@@ -179,7 +179,7 @@ class _Desk:
         base = (
             public
             if public is not None
-            else f"{request.url.scheme}://{request.headers.get('host', '')}{_root(request)}"
+            else f"{request.url.scheme}://{request.headers.get('host', '')}{root_of(request.scope)}"
         )
         return f"{base}/oidc/callback"
 
@@ -191,8 +191,6 @@ class _Desk:
 
     def _shown(self, request: Request, next_: str, problem: str | None = None, status: int = 200) -> Response:
         data: dict[str, Any] = {"next": next_, "problem": problem, "has_provider": self._access.provider is not None}
-        return HTMLResponse(rendered("login.html", None, title="Log in", root=_root(request), data=data), status)
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
+        return HTMLResponse(
+            rendered("login.html", None, title="Log in", root=root_of(request.scope), data=data), status
+        )

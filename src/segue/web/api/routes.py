@@ -21,6 +21,7 @@ from segue.web.access.token_limits import check_workflow
 from segue.web.api.following import Following, followed
 from segue.web.brief import briefly
 from segue.web.operations import OPERATIONS, Call, Operation
+from segue.web.paths import fixed_first
 from segue.web.problems import ProblemError, problem_of
 from segue.web.requests import call_of, decoded_json, decoded_query
 from segue.web.site import Site
@@ -33,9 +34,9 @@ _log = get_logger("segue.web")
 
 
 def api_routes(site: Site) -> list[BaseRoute]:
-    """A route for each operation. Paths with more fixed words come first."""
-    ordered = sorted(OPERATIONS.values(), key=lambda each: (each.path.count("{"), -len(each.path)))
-    return [Route(PREFIX + each.path, _endpoint(site, each), methods=[each.method]) for each in ordered]
+    """A route for each operation."""
+    operations = fixed_first(OPERATIONS.values())
+    return [Route(PREFIX + each.path, _endpoint(site, each), methods=[each.method]) for each in operations]
 
 
 def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Any]:
@@ -128,10 +129,8 @@ def problem_answer(error: Exception) -> Response:
     if problem is None:
         _log.exception("a request failed", exc_info=error)
         problem = ProblemError(500, "InternalError", "The server failed. Its log says why.")
-    headers = {"retry-after": "2"} if problem.status == 503 else {}
-    return Response(
-        msgspec.json.encode(problem.to_dict()), problem.status, headers, media_type="application/problem+json"
-    )
+    text = msgspec.json.encode(problem.to_dict())
+    return Response(text, problem.status, problem.headers, media_type="application/problem+json")
 
 
 def plain(value: Any, *, with_namespace: bool = False) -> Any:

@@ -23,12 +23,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Route
 
 from segue.observing.harmless_log import get_logger
-from segue.web.access.guard import inner_path
 from segue.web.access.token_limits import check_pages
 from segue.web.api.routes import answering, json_answer, problem_answer
 from segue.web.brief import briefly
-from segue.web.flash import taken
+from segue.web.flash import SAID_COOKIE, taken
 from segue.web.operations import Call
+from segue.web.paths import fixed_first, inner_path, root_of
 from segue.web.problems import ProblemError, problem_of
 from segue.web.rendering import rendered
 from segue.web.requests import call_of
@@ -85,6 +85,7 @@ class View:
     root: str  # the path at which the application is mounted, without a slash at its end
     here: str  # the path and the query of this page, below root
     said: dict[str, Any] | None = None  # the outcome of what was done just before
+    is_json: bool = False  # a program asks, with ?format=json
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -95,7 +96,7 @@ class _Entry:
     function: Callable[[View], Answer]
 
 
-def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Any]:
+def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answer]], Callable[[View], Answer]]:
     """Make a function a page at this path."""
 
     def registered(function: Callable[[View], Answer]) -> Callable[[View], Answer]:
@@ -108,9 +109,8 @@ def page(path: str, role: Role = Role.VIEWER) -> Callable[[Callable[[View], Answ
 
 
 def page_routes(site: Site) -> list[BaseRoute]:
-    """A route for each page. Paths with more fixed words come first."""
-    ordered = sorted(PAGES.values(), key=lambda each: (each.path.count("{"), -len(each.path)))
-    return [Route(each.path, _endpoint(site, each), methods=["GET"]) for each in ordered]
+    """A route for each page."""
+    return [Route(each.path, _endpoint(site, each), methods=["GET"]) for each in fixed_first(PAGES.values())]
 
 
 def _endpoint(site: Site, entry: _Entry) -> Callable[[Request], Any]:
@@ -134,6 +134,7 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
     check_pages(call.identity)
     with briefly(call.segue):
         view = view_of(call, request)
+        view.is_json = as_json
         shown = entry.function(view)
     if isinstance(shown, Redirect):
         return RedirectResponse(view.root + shown.to, 303)
@@ -148,18 +149,17 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
         return Response(None, 304, {"etag": tag})
     answer = HTMLResponse(text, shown.status, {"etag": tag, "vary": "Cookie, X-Segue-Fragment"})
     if view.said is not None:
-        answer.delete_cookie("segue_said", path="/")
+        answer.delete_cookie(SAID_COOKIE, path="/")
     return answer
 
 
 def view_of(call: Call, request: Request) -> View:
     """A view, from a request."""
-    root = str(request.scope.get("root_path", "")).rstrip("/")
     path = inner_path(request.scope)
     query = "&".join(part for part in request.url.query.split("&") if not part.startswith("format="))
     return View(
         call=call, path=request.path_params, query=query, now=call.segue.engine.store.now(),
-        zone=zone_of(request.cookies), theme=_theme(request.cookies.get("segue_theme")), root=root,
+        zone=zone_of(request.cookies), theme=_theme(request.cookies.get("segue_theme")), root=root_of(request.scope),
         here=path + (f"?{query}" if query else ""), said=taken(request.cookies),
         settings={
             "fragment": request.headers.get("x-segue-fragment", ""),
@@ -174,14 +174,14 @@ def error_page(site: Site, request: Request, error: Exception) -> Response:
     if problem is None:
         _log.exception("a page failed", exc_info=error)
         problem = ProblemError(500, "InternalError", "The server failed. Its log says why.")
-    root = str(request.scope.get("root_path", "")).rstrip("/")
+    root = root_of(request.scope)
     if problem.status == 401:
         here = inner_path(request.scope) + (f"?{request.url.query}" if request.url.query else "")
         login = site.access.login_url(root, here if request.method == "GET" else "/")
         if login is not None:
             return RedirectResponse(login, 303)
     text = rendered("problem.html", None, title=problem.to_dict()["title"], root=root, data={"problem": problem})
-    return HTMLResponse(text, problem.status, {"retry-after": "2"} if problem.status == 503 else None)
+    return HTMLResponse(text, problem.status, problem.headers)
 
 
 def _theme(word: str | None) -> str | None:

@@ -10,8 +10,12 @@ import msgspec
 
 from segue.client import Segue
 from segue.errors import ConfigError, RunNotFoundError, SegueError
+from segue.web.api.saved_views import list_views
+from segue.web.operations import Call
 from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.rendering import linked, path_part
+from segue.web.paths import path_part
+from segue.web.rendering import linked
+from segue.web.saved_links import in_words
 from segue.web.search_grammar import SearchError, parsed, written
 from segue.web.troubles import standing_of
 
@@ -40,6 +44,7 @@ def search_page(view: View) -> Page | Redirect:
         except SearchError as error:
             return Page("search.html", "Find", {"hits": []}, status=400, also={"wanted": wanted, "problem": str(error)})
     hits, problem = _hits(view.call.segue, wanted)
+    hits += _saved(view.call, wanted)
     if len(hits) == 1:
         return Redirect(hits[0].href)
     return Page("search.html", f"Find {wanted}", {"hits": hits}, also={"wanted": wanted, "problem": problem})
@@ -73,6 +78,12 @@ def _hits(segue: Segue, wanted: str) -> tuple[list[Hit], str]:
     found = [worker for worker in workers if wanted.lower() in worker.name.lower() or worker.id == wanted]
     hits += [Hit("worker", worker.name, f"/workers/{worker.id}") for worker in found[:MOST]]
     return hits, problem
+
+
+def _saved(call: Call, wanted: str) -> list[Hit]:
+    """The saved views whose names contain it."""
+    found = [view for view in list_views(call) if wanted.casefold() in view.name.casefold()]
+    return [Hit("saved view", view.name, view.link, in_words(view.link)) for view in found[:MOST]]
 
 
 def _named(kind: str, path: str, wanted: str, names: Iterable[str]) -> list[Hit]:

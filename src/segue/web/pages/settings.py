@@ -15,7 +15,7 @@ KEYS = (
     ("?", "this table"), ("/", "find"), ("g, then a letter", PAGES_BY_KEY), ("j, k", "the next row, the one before"),
     ("x", "select the row"), ("Enter", "open the row"), ("[, ]", "the page before, the next one"),
     ("p", "pause live changes, or go on"), ("e", "why it is so"), (".", "what can be done"), ("t", "light or dark"),
-    ("+ - 0", "a graph: larger, smaller, as it was"), ("Esc", "leave a field"),
+    ("+ - 0", "a graph: larger, smaller, as it was"), ("Esc", "leave a field; close the step beside the run"),
 )  # fmt: skip
 """The keys, in the order in which people learn them."""
 

@@ -8,16 +8,17 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from segue.client.views import DefinitionInfo
+from segue.client import Run
+from segue.client.views import DefinitionInfo, RunInfo
 from segue.errors import StepNotFoundError
 from segue.masking import HIDDEN
 from segue.web.api.shown import masked_run, masked_step
 from segue.web.argument_fields import argument_fields
 from segue.web.operations import Call
-from segue.web.pages.frame import Page, Redirect, View, page
-from segue.web.pages.run_head import run_of
+from segue.web.pages.frame import Page, View, page
+from segue.web.pages.run_head import page_of_run
 from segue.web.pages.step import with_names
-from segue.web.rendering import path_part
+from segue.web.requests import number_or_name
 from segue.web.roles import Role
 
 MOST_LISTED = 500
@@ -44,20 +45,16 @@ def start_page(view: View) -> Page:
     return Page("start_one.html", f"Start {wanted}", data, also=also)
 
 
-@page("/runs/{run_id}/fork", Role.OPERATOR)
-def fork_page(view: View) -> Page | Redirect:
+@page_of_run("/fork", Role.OPERATOR)
+def fork_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """A new run that takes over the work of this one, and differs from a step on."""
-    found = run_of(view, "/fork")
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
     given = dict(parse_qsl(view.query))
     wanted, problem = given.get("step", ""), ""
     fields: list[Any] = []
     name = ""
     if wanted:
         try:
-            step = run.step(int(wanted) if wanted.isascii() and wanted.isdigit() else wanted).info()
+            step = run.step(number_or_name(wanted)).info()
             name = step.name
             fields = _new_arguments(view.call, step.task or "", masked_step(view.call, step).arguments)
         except StepNotFoundError as error:
@@ -68,21 +65,13 @@ def fork_page(view: View) -> Page | Redirect:
     return Page("fork.html", f"Fork {info.workflow}", data, also=also)
 
 
-@page("/runs/{run_id}/steps/{step:name}/edit", Role.OPERATOR)
-def edit_page(view: View) -> Page | Redirect:
+@page_of_run("/steps/{step:name}/edit", Role.OPERATOR)
+def edit_page(view: View, run: Run[Any], info: RunInfo) -> Page:
     """New arguments for a step that has not begun, or is to be retried."""
-    found = run_of(view, f"/steps/{path_part(view.path['step'])}/edit")
-    if isinstance(found, Redirect):
-        return found
-    run, info = found
-    step = masked_step(view.call, run.step(_number_or_name(view.path["step"])).info())
+    step = masked_step(view.call, run.step(number_or_name(view.path["step"])).info())
     fields = _new_arguments(view.call, step.task or "", step.arguments)
     data = {"run": masked_run(view.call, info), "step": step}
     return Page("edit.html", f"Edit {step.name}", data, also={"fields": fields, "given": dict(parse_qsl(view.query))})
-
-
-def _number_or_name(text: str) -> str | int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _new_arguments(call: Call, task: str, arguments: list[Any] | None) -> list[Any]:

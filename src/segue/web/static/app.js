@@ -51,18 +51,32 @@ async function refresh() {
     }
     if (answer.status >= 500) say("The server or its database does not answer; trying again");
     else if (!paused) say(main().dataset.topic ? "Live" : "");
+    document.dispatchEvent(new Event("segue-rung"));
   } catch {
     say("The server does not answer; trying again");
   } finally {
     busy = false;
-    if (again) { again = false; refresh(); }
+    if (again) { again = false; refresh(); } else expect();
   }
+}
+
+// What takes the server a while to read is not on the page yet.
+let soon = null;
+function expect() {
+  clearTimeout(soon);
+  if (document.querySelector("[data-soon]") && !paused && !document.hidden) soon = setTimeout(refresh, 300);
 }
 
 function swap(fresh) {
   if (fresh.title) document.title = fresh.title;
-  showZoom(null); // as it came, to be compared
   const topic = fresh.getElementById("main")?.dataset.topic;
+  swapParts(fresh);
+  if (!topic && main().dataset.topic) { delete main().dataset.topic; hush(); say(""); }
+}
+
+// Other modules take back what they have changed before the parts are compared, and change it again afterwards.
+function swapParts(fresh) {
+  document.dispatchEvent(new Event("segue-compare"));
   for (const part of fresh.querySelectorAll("[data-swap]")) {
     const old = document.querySelector(`[data-swap="${CSS.escape(part.dataset.swap)}"]`);
     if (!old || old.outerHTML === part.outerHTML || isInUse(old)) continue;
@@ -78,9 +92,9 @@ function swap(fresh) {
     if (focused !== null) part.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
   }
   countPicked();
-  showZoom(zoom);
-  if (!topic && main().dataset.topic) { delete main().dataset.topic; hush(); say(""); }
+  document.dispatchEvent(new Event("segue-swapped"));
 }
+document.addEventListener("segue-parts", (event) => swapParts(event.detail));
 
 const FOCUSABLE = "a[href], button, summary, [tabindex]";
 function placeOf(part, element) {
@@ -124,6 +138,7 @@ function pauseLive() {
 for (const button of document.querySelectorAll("[data-live-pause], [data-theme-turn]")) button.hidden = false;
 for (const each of document.querySelectorAll("[data-tail]")) each.scrollTop = each.scrollHeight;
 listen();
+expect();
 
 // ---- rows, keys, copying ---------------------------------------------------------------------------------------------
 let chosen = -1;
@@ -152,41 +167,6 @@ document.addEventListener("change", (event) => {
 });
 countPicked();
 
-// ---- a graph that is larger than the window: buttons and keys choose the part that is shown ---------------------------
-let zoom = null; // left, top, width and height; null: as it came, to be scrolled
-let drawn = null;
-let whole = "";
-function showZoom(wanted) {
-  const svg = document.querySelector(".picture > svg.graph");
-  if (!svg) { drawn = null; return; }
-  if (svg !== drawn) { drawn = svg; whole = svg.getAttribute("viewBox"); }
-  svg.setAttribute("viewBox", wanted ? wanted.map((each) => each.toFixed(1)).join(" ") : whole);
-  svg.classList.toggle("is-zoomed", Boolean(wanted));
-}
-function within(value, least, most) { return Math.max(least, Math.min(most, value)); }
-function zoomBy(factor, right = 0, down = 0) {
-  showZoom(zoom);
-  if (!drawn) return;
-  const box = drawn.parentElement;
-  const [left, top, all, tall] = whole.split(" ").map(Number);
-  const spare = Math.max(0, box.clientWidth - all) / 2; // a graph that is smaller than the window begins in its middle
-  const [x, y, width, height] = zoom
-    ?? [left + box.scrollLeft - spare, top + box.scrollTop, box.clientWidth, box.clientHeight];
-  const wide = within(width * factor, 80, 2 * Math.max(all, tall, box.clientWidth));
-  const high = height * wide / width;
-  showZoom(zoom = [
-    within(x + (width - wide) / 2 + right * wide, left - wide / 2, left + all - wide / 2),
-    within(y + (height - high) / 2 + down * high, top - high / 2, top + tall - high / 2), wide, high,
-  ]);
-}
-const ZOOMS = {
-  in: () => zoomBy(0.7), out: () => zoomBy(1 / 0.7), none: () => showZoom(zoom = null),
-  all: () => { showZoom(zoom); if (drawn) showZoom(zoom = whole.split(" ").map(Number)); },
-  left: () => zoomBy(1, -0.2), right: () => zoomBy(1, 0.2), up: () => zoomBy(1, 0, -0.2), down: () => zoomBy(1, 0, 0.2),
-};
-const ARROWS = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down" };
-for (const each of document.querySelectorAll("[data-zooms]")) each.hidden = false;
-
 let gone = false;
 const KEYS = {
   "/": () => document.querySelector("[data-search]")?.focus(),
@@ -201,9 +181,6 @@ const KEYS = {
   e: () => document.getElementById("why")?.focus(),
   ".": () => document.querySelector(".verbs button, .verbs a")?.focus(),
   "?": () => { location.href = `${root}/settings#keys`; },
-  "+": ZOOMS.in,
-  "-": ZOOMS.out,
-  0: ZOOMS.none,
   g: () => { gone = true; setTimeout(() => { gone = false; }, 1500); },
 };
 document.addEventListener("keydown", (event) => {
@@ -219,8 +196,7 @@ document.addEventListener("keydown", (event) => {
     if (link) { event.preventDefault(); link.click(); }
     return;
   }
-  const pans = zoom && event.target.closest(".picture") ? ZOOMS[ARROWS[event.key]] : undefined;
-  const act = pans ?? KEYS[event.key];
+  const act = KEYS[event.key];
   if (act) { event.preventDefault(); act(); }
 });
 
@@ -230,10 +206,13 @@ document.addEventListener("click", (event) => {
     if (navigator.clipboard) navigator.clipboard.writeText(copy.dataset.copy).then(() => say("Copied"));
     else getSelection().selectAllChildren(copy);
   }
-  ZOOMS[event.target.closest("[data-zoom]")?.dataset.zoom]?.();
   if (event.target.closest("[data-theme-turn]")) turnTheme();
   if (event.target.closest("[data-live-pause]")) pauseLive();
 });
+// On a phone the menu is longer than the screen: it shows where one is.
+const menu = document.querySelector(".top nav");
+const current = menu?.querySelector("[aria-current]");
+if (current) menu.scrollLeft = current.offsetLeft + current.offsetWidth + 40 - menu.clientWidth;
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;

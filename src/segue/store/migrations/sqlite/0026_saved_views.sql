@@ -1,0 +1,11 @@
+-- Lists of the web pages that people have given a name: a page with its filters, for one person or for all.
+CREATE TABLE segue_saved_views (
+    id TEXT PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    owner TEXT NOT NULL,      -- the name of the person whose it is; empty: it is for all
+    name TEXT NOT NULL,
+    link TEXT NOT NULL,       -- as "/runs?status=failed": below the root of the pages, never another site
+    created_at TEXT NOT NULL,
+    created_by TEXT
+);
+CREATE UNIQUE INDEX segue_saved_views_name ON segue_saved_views (namespace, owner, name);
