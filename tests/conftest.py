@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 KINDS = ("unit", "property", "contract", "executors", "system", "crash", "docs")
 TESTS = Path(__file__).parent
+WITH_PROCESSES = ("executors", "system")
 DIALECTS = ("sqlite", "postgres")
 PROCESSES_PER_CORE = 1 if IS_THOROUGH else 2
 """With `-n auto`. Many tests wait for a process or a lease and need no core meanwhile; the thorough ones compute."""
@@ -106,15 +107,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def is_for_the_proof(item: pytest.Item) -> bool:
-    """Whether only `make proof` runs a test. With real executors, a test runs on one of the two databases otherwise.
+    """Whether only `make proof` runs a test. One with real processes runs on one of the two databases otherwise.
 
-    Each database gets half of these tests, always the same ones.
+    Each database gets half of these tests, always the same ones. Those that are about what differs between the two have
+    the marker `both`.
     """
     if item.get_closest_marker("proof"):
         return True
     callspec = getattr(item, "callspec", None)
     dialects = [value for value in callspec.params.values() if value in DIALECTS] if callspec else []
-    if kind_of(item.path) != "executors" or len(dialects) != 1:
+    if kind_of(item.path) not in WITH_PROCESSES or len(dialects) != 1 or item.get_closest_marker("both"):
         return False
     of_both = "|".join(item.nodeid.split(dialects[0]))
     return bool(dialects[0] != DIALECTS[crc32(of_both.encode()) % len(DIALECTS)])
