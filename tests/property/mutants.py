@@ -1,4 +1,4 @@
-"""Shows that the property tests bite: breaks a copy of the source in one place at a time, and expects them to fail.
+"""Shows that the tests bite: breaks a copy of the source in one place at a time, and expects them to fail.
 
 Not a test of its own, for it takes minutes. Run it from the root of the repository::
 
@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+
+from tests.contract.web.defences import DEFENCES
+from tests.property.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 SQLITE, POSTGRES = "store/statements/sqlite.sql", "store/statements/postgres.sql"
@@ -57,17 +59,6 @@ CHECKPOINTS, SUSPENDED, CHECKPOINT_SQL = (
     "store/statements/checkpoints.sql",
 )
 JOURNAL = "attempt/journal.py"
-
-
-class Mutant(NamedTuple):
-    """A promise that is broken, and how: `old` becomes `new` in one file."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: str = "sqlite"  # of the tests, those whose name contains this
-    folder: str = "tests/property"  # what is too rare for random plans is in a contract
 
 
 MUTANTS = (
@@ -444,6 +435,7 @@ MUTANTS = (
            "message and sqlite", SUSPENDED),
     Mutant("checkpoints survive a retry of what had succeeded", "engine/reopening/rewrite.py",
            "found.is_fresh or found.status_before", "found.is_fresh and found.status_before", "fresh_one and sqlite", SUSPENDED),
+    *DEFENCES,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ database. Where neither knows the task or workflow, only arguments that are give
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from segue.authoring.describing.describe import describe
 from segue.authoring.mapping import FLATTEN, MAP, MAP_BATCH, MAP_BATCH_ASYNC, MAP_OUTCOMES
 from segue.client.masked_views import without_secrets
 from segue.client.segue import Segue
-from segue.client.views import RunInfo, StepInfo
+from segue.client.views import DefinitionInfo, RunInfo, StepInfo
 from segue.masking import HIDDEN, is_secret_name, masked
 
 _REST = "var_positional"
@@ -39,6 +39,10 @@ class ArgumentMasker:
         self._segue = segue
         self._stored: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None
         self._parameters: dict[str, _Parameters] = {}
+
+    def learn(self, definitions: Iterable[DefinitionInfo]) -> None:
+        """Use these definitions, which have just been read, instead of reading them again."""
+        self._stored = {each.name: (each.parameters, each.result) for each in definitions}
 
     def masked(self, work: str, arguments: Sequence[Any] | None) -> list[Any] | None:
         """A copy of [args, kwargs] of a task or workflow of this name, without secrets."""
@@ -116,8 +120,8 @@ class ArgumentMasker:
             described = describe(found)
             return msgspec.json.decode(described.parameters), msgspec.json.decode(described.result)
         if self._stored is None:
-            self._stored = {each.name: (each.parameters, each.result) for each in self._segue.definitions()}
-        return self._stored.get(work, ({}, {}))
+            self.learn(self._segue.definitions())
+        return (self._stored or {}).get(work, ({}, {}))
 
 
 class _Parameters:

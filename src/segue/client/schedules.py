@@ -17,6 +17,7 @@ from segue.engine.engine import Engine
 from segue.errors import ConfigError, SerializationError
 from segue.plan.indexed import SEPARATOR, check_key
 from segue.plan.labels import checked_tags
+from segue.plan.namespaces import EVERY
 from segue.scheduler import editing, looking
 from segue.scheduler.definition import Definition, define, definition_in, when_of
 from segue.scheduler.looking import ScheduleInfo, TickInfo
@@ -74,9 +75,12 @@ class Schedules:
 
     def list(self, *, workflow: str | None = None) -> Infos:
         """All schedules in order of their names, or those that start this workflow or task."""
+        if workflow is not None and SEPARATOR in workflow:
+            return []  # no workflow can have such a name
+        one = None if workflow is None or self._engine.namespace == EVERY else self._engine.stored(workflow)
         now = self._engine.store.now()
         with self._engine.reading() as tx:
-            found = looking.list_schedules(tx, now, prefix=self._engine.prefix)
+            found = looking.list_schedules(tx, now, workflow=one, prefix=self._engine.prefix)
             return [info for info in found if workflow is None or info.workflow == workflow]
 
     def get(self, name: str) -> ScheduleInfo:

@@ -21,6 +21,15 @@ GLYPHS = {
 }
 """A character for each status of runs, steps and attempts; it stands beside the word."""
 
+HELD = {
+    "timer": "waiting for a time",
+    "paused": "paused",
+    "event": "waiting for a message",
+    "limit": "waiting for a limit",
+    "admission": "waiting to be admitted",
+}
+"""What a gate does to a ready step."""
+
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: "1 step", "2,000 steps"."""

@@ -19,7 +19,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from segue.client.wording import GLYPHS, ORDER
+from segue.client.wording import GLYPHS, HELD, ORDER
 from segue.model import short_id
 from segue.times import ago, duration
 from segue.version import __version__
@@ -41,6 +41,7 @@ SHORT = 100
 SHOWN = 8192
 """Characters of a value that is shown in a page."""
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _TAG_OR_CONTROL = re.compile(rf"<(?:textarea|option)\b[^>]*>[^<]*|<[^>]*>|\x1b\[[0-9;]{{0,30}}m|{_CONTROL.pattern}")
 
@@ -55,6 +56,8 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         short=short_id, duration=duration, glyph=lambda status: GLYPHS.get(str(status), " "),
         last_part=lambda name: name.rpartition(".")[2], rate=rate,
+        held=lambda gate: HELD.get(str(gate), f"held by {gate}"),
+        as_minute=lambda text: f"{text}T00:00" if _DAY.fullmatch(text) else text,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
     )  # fmt: skip
     made.globals.update(

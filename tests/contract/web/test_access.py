@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,8 @@ from psycopg import sql
 from starlette.testclient import TestClient
 
 from segue import Segue, task
-from segue.client.access import is_token
+from segue.client.access import hashed, is_token
+from segue.clock import ManualClock
 from segue.errors import ConfigError
 from segue.web import Identity, Role, create_app
 from segue.web.access.combined import LoginAccess
@@ -23,6 +25,8 @@ from segue.web.access.local import LOCAL_HOSTS, LocalAccess
 from segue.web.access.proxy import TrustedProxy
 from segue.web.access.roles_by_group import GroupRoles
 from segue.web.operations import OPERATIONS
+from segue.web.pages.frame import PAGES
+from segue.web.rendering import file_version
 
 pytestmark = pytest.mark.contract
 
@@ -58,7 +62,8 @@ def test_a_token_is_shown_once_and_stored_as_a_hash(segue: Segue) -> None:
     assert (info.name, info.role, info.created_by, info.used_at) == ("ann", "operator", "me", None)
     assert token[6:14] == info.id
     with segue.engine.reading() as tx:
-        assert token[14:] not in str(tx.all("list_tokens", namespace=""))
+        assert len(tx.all("find_token", hash=hashed(token), namespace="")) == 1
+        assert tx.all("find_token", hash=token, namespace="") == []
 
 
 @pytest.mark.parametrize(
@@ -139,8 +144,64 @@ def test_a_session_ends_with_its_token_and_has_its_role(segue: Segue) -> None:
     web = with_login(segue)
     logged_in(web, segue, role="viewer")
     assert web.get("/api/v1/me").json()["role"] == "viewer"
-    segue.access.revoke_token(segue.access.tokens()[0].id)
+    [token] = segue.access.tokens()
+    segue.access.revoke_token(token.id)
     assert web.get("/runs").status_code == 303
+    late = segue.access.open_session("ann", "viewer", how="token", token_id=token.id)  # the login was under way
+    assert web.get("/runs", headers={"cookie": f"segue={late}"}).status_code == 303
+
+
+def test_what_gives_access_ends_when_it_should(database_url: str) -> None:
+    clock = ManualClock()
+    with Segue(database_url, clock=clock) as segue:
+        web = with_login(segue)
+        short = bearer(segue.access.create_token("short", expires=timedelta(minutes=10)))
+        of_short = segue.access.open_session("a", "viewer", how="token", token_id=segue.access.tokens()[0].id)
+        sessions = {
+            "of a token": of_short,
+            "that is not used": segue.access.open_session("b", "viewer", how="oidc"),
+            "that is used": segue.access.open_session("c", "viewer", how="oidc"),
+            "that is short": segue.access.open_session("d", "viewer", how="oidc", lasts=timedelta(hours=1)),
+        }
+
+        def valid(*names: str) -> set[str]:
+            cookies = {name: {"cookie": f"segue={sessions[name]}"} for name in names or sessions}
+            return {name for name, cookie in cookies.items() if web.get("/api/v1/me", headers=cookie).is_success}
+
+        assert web.get("/api/v1/me", headers=short).is_success
+        assert valid() == set(sessions)
+        clock.advance(seconds=601)
+        assert web.get("/api/v1/me", headers=short).status_code == 401
+        assert valid() == {"that is not used", "that is used", "that is short"}
+        clock.advance(seconds=3600)
+        assert valid("that is used", "that is short") == {"that is used"}
+        clock.advance(seconds=11.5 * 3600)
+        assert valid("that is used", "that is not used") == {"that is used"}
+        for _ in range(14):
+            clock.advance(seconds=11.5 * 3600)
+            valid("that is used")
+        assert valid() == set()  # a week is the most
+
+
+def test_a_stolen_database_has_nothing_with_which_to_log_in(one_segue: Segue) -> None:
+    web = with_login(one_segue)
+    token = logged_in(web, one_segue)
+    with sqlite3.connect(one_segue.url.removeprefix("sqlite:///")) as connection:
+        everything = "\n".join(connection.iterdump())
+    assert one_segue.access.sessions()[0].id in everything
+    assert web.cookies["segue"] not in everything
+    assert token not in everything
+    assert token.removeprefix("segue_")[8:] not in everything  # the first eight characters are its id
+
+
+def test_pages_of_admins_are_for_nobody_else(one_segue: Segue) -> None:
+    refused = {}
+    for role in ROLES:
+        web = client(one_segue, identify=lambda request, role=role: Identity("ann", role))
+        answers = {path: web.get(re.sub(r"\{[^}]*\}", "0", path)).status_code for path in PAGES}
+        refused[role] = {path for path, status in answers.items() if status == 403}
+        assert refused[role] == {path for path, page in PAGES.items() if role < page.role}
+    assert {"/admin", "/admin/access", "/audit"} <= refused[Role.OPERATOR]
 
 
 def test_an_address_that_fails_often_has_to_wait(segue: Segue) -> None:
@@ -362,6 +423,10 @@ def test_every_answer_has_the_headers_that_protect(segue: Segue) -> None:
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert (headers.get("cache-control") == "no-store") == (not path.startswith("/static"))
+    kept = "public, max-age=31536000, immutable"
+    url = f"/static/app.js?v={file_version('app.js')}"
+    assert web.get(url).headers["cache-control"] == kept
+    assert "cache-control" not in web.get("/static/app.js?v=of-another-version").headers
     assert web.get("/runs", headers={"x-request-id": "abc"}).headers["x-request-id"] == "abc"
 
 

@@ -1,5 +1,7 @@
 """Pages in a real browser.
 
+`segue`
+    on SQLite; the proof does each test on PostgreSQL as well, and the suite those that are marked with `on_both`
 `browser`
     Chromium, one for all tests of this folder. It ends with the last of them, and not with the process that runs them:
     while Playwright is in use, nothing else in the thread can run an event loop.
@@ -39,13 +41,10 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture
-def segue(sqlite_url: str) -> Iterator[Segue]:
-    """One kind of database is enough for browsers: the pages are tested on both without them."""
-    from segue import Segue
-
-    with Segue(sqlite_url) as found:
-        yield found
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.proof)])
+def fresh_url(request: pytest.FixtureRequest) -> Callable[[], str]:
+    make: Callable[[], str] = request.getfixturevalue(f"make_{request.param}_url")
+    return make
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,13 +24,6 @@ DENSE = (
     "/queues", "/schedules",
 )  # fmt: skip
 """The pages with the most texts of users."""
-
-
-@pytest.fixture
-def segue(sqlite_url: str) -> Iterator[Segue]:
-    """What a browser shows does not depend on the kind of database."""
-    with Segue(sqlite_url) as found:
-        yield found
 
 
 def places_of(segue: Segue, texts: tuple[str, ...]) -> dict[str, list[str]]:
@@ -64,14 +56,16 @@ def looked_at(segue: Segue, page: Page, places: dict[str, list[str]], *, all_of_
 
 def test_hostile_texts_do_nothing_in_a_browser(segue: Segue, new_page: NewPage) -> None:
     places = places_of(segue, TEXTS)
-    assert looked_at(segue, new_page(), {name: places[name] for name in DENSE}, all_of_them=False) == []
+    page = new_page(viewport=PHONE)
+    assert looked_at(segue, page, {name: places[name] for name in DENSE}, all_of_them=False) == []
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(600)
-def test_hostile_texts_do_nothing_on_any_page_on_a_phone(segue: Segue, new_page: NewPage) -> None:
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_hostile_texts_do_nothing_on_any_page(segue: Segue, new_page: NewPage, viewport: dict[str, int]) -> None:
     places = places_of(segue, TEXTS)
-    assert looked_at(segue, new_page(viewport=PHONE), places, all_of_them=True) == []
+    assert looked_at(segue, new_page(viewport=viewport), places, all_of_them=True) == []
 
 
 def test_people_with_assistive_tools_can_use_dense_pages(segue: Segue, new_page: NewPage) -> None:

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from segue import Segue
+from segue.web.pages.bulk import CONFIRMED_ABOVE
 from segue.web.serve import served_locally
 from segue.worker.inline import work_run
 from tests.contract.web.asking import add_up, takings
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
 
 LIVE = "[data-live-state]"
 STOPS_WITHIN_SECONDS = 3.5
-
-
-@pytest.fixture
-def segue(sqlite_url: str) -> Iterator[Segue]:
-    """What a browser shows does not depend on the kind of database."""
-    with Segue(sqlite_url) as found:
-        yield found
 
 
 @contextmanager
@@ -126,6 +120,8 @@ def cancel_many(segue: Segue, page: Page, count: int, said: str) -> None:
     expect(page.locator("h1")).to_have_text(f"Cancel {said}?")
     late = segue.start(add_up, [1], tags=["much"])  # not in the preview
     page.get_by_label("reason").fill("too many")
+    if count > CONFIRMED_ABOVE:
+        page.get_by_label("number of runs").fill(str(count))
     page.get_by_role("button", name=f"Cancel {said}").click()
     expect(page.locator("h1")).to_have_text("segue.bulk")
     [bulk] = segue.runs(workflow="segue.bulk")

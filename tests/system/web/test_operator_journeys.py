@@ -5,25 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pytest
 from playwright.sync_api import expect
 
 from segue import Segue, task, wait_for, workflow
 from tests.system.web.accessible import violations
+from tests.system.web.databases import on_both
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.system.web.conftest import NewPage
 
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture
-def segue(sqlite_url: str) -> Iterator[Segue]:
-    """What a browser shows does not depend on the kind of database."""
-    with Segue(sqlite_url) as found:
-        yield found
 
 
 @task(name="journey.ship")
@@ -37,6 +28,7 @@ def order(number: int) -> object:
     return ship(number)
 
 
+@on_both
 def test_a_person_approves_on_a_phone_and_a_second_tap_changes_nothing(segue: Segue, new_page: NewPage) -> None:
     run = segue.start(order, 7, key="order-7")
     page = new_page(viewport=PHONE, has_touch=True, java_script_enabled=False)

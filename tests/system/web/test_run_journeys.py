@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
 from segue import Segue, group, task
+from segue.engine.views.groups import groups_of_run
 from segue.worker.inline import work_run
 from tests.contract.web.asking import takings
 from tests.system.web.accessible import violations
+from tests.system.web.databases import on_both
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,6 +41,7 @@ def failed_run(segue: Segue) -> Any:
     return run
 
 
+@on_both
 def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page) -> None:
     run = segue.start(group(step.s(number) for number in range(12)))
     page.goto(f"/runs/{run.id}")
@@ -53,6 +57,26 @@ def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page)
     expect(page.locator(".head .status")).to_contain_text("succeeded")
     expect(page.get_by_role("searchbox", name="Find a step")).to_have_value("half a na")
     assert "succeeded" in page.title()
+
+
+def test_a_large_run_shows_its_steps_when_they_are_counted(
+    segue: Segue, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = segue.start(group(step.s(number) for number in range(12)))
+    work_run(segue.engine, run.id)
+    may_read = threading.Event()
+
+    def slow(tx: Any, run_id: str) -> Any:
+        assert may_read.wait(10)
+        return groups_of_run(tx, run_id)
+
+    monkeypatch.setattr("segue.web.pages.run_head.groups_of_run", slow)
+    monkeypatch.setattr("segue.web.kept.FEW_STEPS", 5)
+    page.goto(f"/runs/{run.id}")
+    expect(page.get_by_text("counting 12 steps")).to_be_visible()
+    may_read.set()
+    expect(page.get_by_text("12 of 12 steps")).to_be_visible()
+    expect(page.get_by_role("link", name="step[*]")).to_be_visible()
 
 
 def test_a_graph_is_shown_larger_and_moved(segue: Segue, page: Page) -> None:
@@ -156,6 +180,7 @@ def test_a_run_is_retried_with_a_reason(segue: Segue, page: Page) -> None:
     assert event.detail["reason"] == "the file is there now"
 
 
+@on_both
 def test_filters_are_there_again_after_a_look_at_a_run(segue: Segue, page: Page) -> None:
     failed_run(segue)
     segue.start(step, 1)
@@ -172,6 +197,7 @@ def test_filters_are_there_again_after_a_look_at_a_run(segue: Segue, page: Page)
     expect(page.get_by_role("searchbox", name="Search runs")).to_have_value("status:failed workflow:shop.takings")
 
 
+@on_both
 def test_pages_are_read_and_work_without_javascript(segue: Segue, new_page: NewPage) -> None:
     run = failed_run(segue)
     page = new_page(java_script_enabled=False)
