@@ -56,8 +56,6 @@ DEFENCES = (
     # limited tokens, and people who want more
     taken_away("a limited token opens pages", LIMITS, "READS_PAGES not in identity.scopes:", "False:", "opens_no_page", ATTACKS),
     taken_away("a limited token makes a stronger one", LIMITS, "not (scopes and identity.scopes.issuperset(scopes))", "False", "makes_no_token", ATTACKS),
-    taken_away("a token of some workflows makes one of all", LIMITS, "not (workflows and set(identity.workflows).issuperset(workflows))", "False",
-               "makes_no_token", ATTACKS),
     taken_away("a token of some workflows does the rest", LIMITS, "if name is None or not any(", "if name is not None and not any(", "changes_nothing_else", ATTACKS),
     taken_away("a token of some workflows starts others", LIMITS, "if patterns is None or not operation.changes:", "if True:", "changes_nothing_else", ATTACKS),
     taken_away("paths of an older API have no limits", "web/foreign.py", "if identity.scopes is not None or", "if False or", "older_api", ATTACKS),

@@ -262,6 +262,13 @@ def test_a_form_takes_no_deeper_json_than_the_api(segue: Segue) -> None:
     for field, value in (("args:json:0", deep), ("kwargs:json:value", deep), ("args", f"[{deep}]"), ("metadata", deep)):
         web.post("/act/runs", data={"name": "prey.hunt", field: value})
     assert segue.runs() == []
+    for depth, status in ((50, 201), (70, 422)):
+        value = "[" * depth + "]" * depth
+        order = f'{{"name": "prey.hunt", "kwargs": {{"value": {value}}}}}'
+        answer = web.post("/api/v1/runs", content=order, headers={"content-type": "application/json"})
+        assert answer.status_code == status, (depth, answer.text)
+        web.post("/act/runs", data={"name": "prey.hunt", "kwargs:json:value": value})
+    assert len(segue.runs()) == 2
     assert web.post("/act/runs", data={f"f{number}": "x" for number in range(5000)}).status_code == 400
 
 
