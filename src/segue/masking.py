@@ -41,6 +41,10 @@ _BEARER = re.compile(r"\b(Bearer|Basic)( +)[A-Za-z0-9+/._~=-]{8,}")
 _PAIRS = ((_QUOTED, ":="), (_LINE, ":"), (_ASSIGNED, "="), (_OPTION, "-"))
 """Patterns, and the characters without which they find nothing: a text may be very long."""
 
+_EMPTY = frozenset({"None", "null", "true", "false", "True", "False", HIDDEN})
+DEEPEST_PAIR = 8
+"""Pairs in values of pairs, as in `a=b=c`, are looked at so deeply; below that, each value is hidden."""
+
 _HINT = re.compile(r"[=:]|--|earer |asic ")
 
 
@@ -70,7 +74,7 @@ def masked_text(text: str) -> str:
         text = _URL.sub(_masked_url, text)
     for pattern, needed in _PAIRS:
         if any(each in text for each in needed):
-            text = pattern.sub(_masked_pair, text)
+            text = _masked_pairs(pattern, text)
     return _BEARER.sub(rf"\1\2{HIDDEN}", text) if "earer " in text or "asic " in text else text
 
 
@@ -140,13 +144,24 @@ def _masked_url(found: re.Match[str]) -> str:
     return f"{scheme}://{user}{colon}{HIDDEN if password else ''}{rest[len(who) :]}"
 
 
-def _masked_pair(found: re.Match[str]) -> str:
-    before, name, between, value = found[1], found[2], found[3], found[4]
-    if value in ("None", "null", "true", "false", "True", "False", HIDDEN) or not is_secret_name(name):
-        return found[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    after = before if before in ("'", '"') else ""
-    return f"{before}{name}{after}{between}{quote}{HIDDEN}{quote}"
+def _masked_pairs(pattern: re.Pattern[str], text: str) -> str:
+    """The text with `***` for the values of secret names. A value of another name may itself have such pairs."""
+    parts: list[str] = []
+    inside: list[int] = []  # the ends of the values in which it looks
+    copied = at = 0
+    while found := pattern.search(text, at):
+        while inside and found.start() >= inside[-1]:
+            inside.pop()
+        name, value = found[2], found[4]
+        is_shown = value in _EMPTY or not (is_secret_name(name) or len(inside) >= DEEPEST_PAIR)
+        if is_shown:
+            inside.append(found.end())
+            at = found.start(4)
+            continue
+        quote = value[0] if value[0] in "\"'" else ""
+        parts += text[copied : found.start(4)], quote, HIDDEN, quote
+        copied = at = found.end()
+    return "".join([*parts, text[copied:]]) if parts else text
 
 
 def _gather(value: object, found: set[str], depth: int) -> None:

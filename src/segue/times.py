@@ -25,7 +25,7 @@ def full_time(moment: datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in a readable form: "8 ms", "3.2 s", "4 min 10 s", "2 h 05 min", "3 d 4 h"."""
+    """Seconds in a readable form: "8 ms", "3.2 s", "4 min 10 s", "2 h 05 min", "3 d 4 h", "900 d"."""
     if seconds < 0.00005:
         return "<0.1 ms"
     if seconds < 0.0095:
@@ -39,7 +39,8 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    days, hours = whole // 86400, whole % 86400 // 3600
+    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def since(moment: datetime | None, now: datetime) -> str:

@@ -192,6 +192,21 @@ def test_run_now_starts_one_at_once_beside_others(clockwork: Clockwork) -> None:
     assert [info.reason for info in clockwork.ticks("reports")] == ["started by hand"] * 2
 
 
+def test_a_run_by_hand_with_a_key_starts_once(clockwork: Clockwork) -> None:
+    clockwork.create("reports", nightly.s("north"), schedule="@yearly")
+    clockwork.create("others", nightly.s("south"), schedule="@yearly")
+    seen = []
+    for name in ("reports", "reports", "others"):  # a key is that of a workflow, as for other starts
+        clockwork.stage.advance(1)
+        seen.append(clockwork.schedules.run_now(name, key="today"))
+    assert len({run.id for run in seen}) == len(clockwork.runs()) == 1
+    assert [run.is_new for run in seen] == [True, False, False]
+    assert len(clockwork.ticks("reports")) == 1
+    assert clockwork.ticks("others") == []
+    with pytest.raises(ConfigError, match="key"):
+        clockwork.schedules.run_now("reports", key="")
+
+
 def test_a_run_by_hand_counts_as_running(clockwork: Clockwork) -> None:
     clockwork.create()
     clockwork.schedules.run_now(NAME)

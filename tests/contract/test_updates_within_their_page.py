@@ -6,7 +6,7 @@ import time
 
 import psycopg
 
-from tests.contract.stage import Stage, failed, node, plan
+from tests.contract.stage import Stage, node, plan
 
 RUNS = 20
 

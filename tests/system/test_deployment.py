@@ -354,8 +354,6 @@ def test_the_worker_alone_is_asked_to_stop_and_watched() -> None:
     for file in UNITS:
         service = unit(file)["Service"]
         assert service["Restart"] == "always"
-        if file.name == "segue-web.service":
-            continue
         assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
         assert int(service["WatchdogSec"]) >= 30
     assert unit(DEPLOY / "systemd" / "segue-worker@.service")["Service"]["KillMode"] == "mixed"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,21 @@ def test_it_serves_until_a_signal_and_stops_at_once_with_open_streams(tmp_path: 
             web.send_signal(signal.SIGTERM)
             web.wait(timeout=30)
         assert time.monotonic() - began < 2.5  # uvicorn looks for requests that end every 0.1 s, and waits at most 3 s
+
+
+def test_systemd_hears_that_it_is_ready_lives_and_stops(tmp_path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        told = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+        command = [*WEB, "--port", "0", "--database", f"sqlite:///{tmp_path}/segue.db"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=told) as web:
+            assert web.stdout is not None
+            address = re.search(r"http://127\.0\.0\.1:\d+/", web.stdout.readline())
+            assert address is not None
+            assert [systemd.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+            assert urllib.request.urlopen(f"{address[0]}healthz", timeout=30).status == 200
+            web.send_signal(signal.SIGTERM)
+            while (said := systemd.recv(100)) != b"STOPPING=1":
+                assert said == b"WATCHDOG=1"
+        assert web.returncode == 0

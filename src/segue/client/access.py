@@ -14,6 +14,7 @@ from segue.engine.access import AuditInfo, SessionFound, SessionInfo, TokenInfo
 from segue.engine.engine import Engine
 from segue.errors import ConfigError
 from segue.given import shown
+from segue.masking import masked_text
 from segue.plan.indexed import name_problem
 
 ROLES = ("viewer", "operator", "admin")
@@ -124,7 +125,7 @@ class AccessRecords:
         target: str | None = None, reason: str | None = None, address: str | None = None,
         request_id: str | None = None,
     ) -> None:  # fmt: skip
-        """Write an entry of the audit log."""
+        """Write an entry of the audit log. Secrets in what people have typed are hidden before."""
         self._engine.act(
             access.write_audit, self._engine.namespace, action=action, ok=ok, actor=actor, how=how, role=role,
             target=_bounded(target), reason=_bounded(reason), address=_bounded(address),
@@ -178,4 +179,4 @@ def _patterns(word: str, given: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def _bounded(text: str | None) -> str | None:
-    return None if text is None else text[:500].replace("\x00", "\ufffd")
+    return None if text is None else masked_text(text)[:500].replace("\x00", "\ufffd")

@@ -8,17 +8,18 @@ database. Where neither knows the task or workflow, only arguments that are give
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from segue.authoring import declared
+from segue.authoring.bulk import BULK
 from segue.authoring.describing.describe import describe
 from segue.authoring.mapping import FLATTEN, MAP, MAP_BATCH, MAP_BATCH_ASYNC, MAP_OUTCOMES
 from segue.client.masked_views import without_secrets
 from segue.client.segue import Segue
-from segue.client.views import RunInfo, StepInfo
+from segue.client.views import DefinitionInfo, RunInfo, StepInfo
 from segue.masking import HIDDEN, is_secret_name, masked
 
 _REST = "var_positional"
@@ -39,6 +40,10 @@ class ArgumentMasker:
         self._stored: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None
         self._parameters: dict[str, _Parameters] = {}
 
+    def learn(self, definitions: Iterable[DefinitionInfo]) -> None:
+        """Use these definitions, which have just been read, instead of reading them again."""
+        self._stored = {each.name: (each.parameters, each.result) for each in definitions}
+
     def masked(self, work: str, arguments: Sequence[Any] | None) -> list[Any] | None:
         """A copy of [args, kwargs] of a task or workflow of this name, without secrets."""
         if arguments is None:
@@ -48,6 +53,8 @@ class ArgumentMasker:
             return self._masked_map(args, kwargs)
         if work == FLATTEN and kwargs.get("is_secret"):
             return [[HIDDEN for _ in args], kwargs]
+        if work == BULK:
+            return [masked(args), masked(_without_sought_secrets(kwargs))]
         known = self._parameters.get(work)
         if known is None:
             known = self._parameters[work] = _Parameters(self._schemas_of(work)[0])
@@ -113,8 +120,8 @@ class ArgumentMasker:
             described = describe(found)
             return msgspec.json.decode(described.parameters), msgspec.json.decode(described.result)
         if self._stored is None:
-            self._stored = {each.name: (each.parameters, each.result) for each in self._segue.definitions()}
-        return self._stored.get(work, ({}, {}))
+            self.learn(self._segue.definitions())
+        return (self._stored or {}).get(work, ({}, {}))
 
 
 class _Parameters:
@@ -146,3 +153,18 @@ def _objects(properties: Any) -> list[tuple[str, dict[str, Any]]]:
     if not isinstance(properties, dict):
         return []
     return [(name, each) for name, each in properties.items() if isinstance(each, dict)]
+
+
+def _without_sought_secrets(kwargs: Any) -> Any:
+    """The arguments of a bulk action, whose filters are pairs of a name or path and the value that is sought there."""
+    try:
+        order = kwargs["order"]
+        hidden = {
+            kind: [
+                [name, HIDDEN if is_secret_name(name.strip('"')) else value] for name, value in order["chosen"][kind]
+            ]
+            for kind in ("labels", "arguments")
+        }
+        return {**kwargs, "order": {**order, "chosen": {**order["chosen"], **hidden}}}
+    except (KeyError, TypeError, ValueError, AttributeError):  # it was not written by this release
+        return {"order": HIDDEN}

@@ -15,6 +15,7 @@ from segue.engine.bulk import BulkOrder, id_after, is_named, narrowed
 from segue.engine.engine import Engine
 from segue.engine.views.select import FIRST_ID, RunFilter, ids_of, page_of_ids
 from segue.errors import ConfigError, RunNotFoundError
+from segue.masking import masked_text
 from segue.payloads.moving import moved
 from segue.plan.graph import RunTerms
 from segue.plan.indexed import check_key
@@ -79,7 +80,7 @@ class InBackground:
         return self._start("annotate", options, actor, reason)
 
     def _start(self, verb: str, options: dict[str, Any], actor: str | None, reason: str | None) -> Run[dict[str, Any]]:
-        engine = self._engine
+        engine, reason = self._engine, masked_text(reason) if reason else None
         check_key("key", self._key, tells_apart="one order from another")
         engine.in_one_namespace("start a run")
         order = BulkOrder(verb=verb, chosen=self._until_now(verb), options=options, actor=actor, reason=reason)

@@ -40,12 +40,16 @@ class Failures:
                 tx, now, since or now - A_DAY, task=task, type_=type, prefix=self._engine.prefix
             )  # fmt: skip
 
-    def get(self, fingerprint: str, *, before: datetime | None = None, limit: int = 20) -> ErrorKind:
+    def get(
+        self, fingerprint: str, *, before: datetime | None = None, cursor: str | None = None, limit: int = 20
+    ) -> ErrorKind:  # fmt: skip
         """One kind of error, with its newest failed attempts and their tracebacks; those before a time, if it is given.
 
-        Raises FingerprintNotFoundError. Example::
+        For the next page give `next` as `cursor`. Raises FingerprintNotFoundError. Example::
 
             print(segue.failures.get(group.fingerprint).failures[0].error.traceback)
         """
         with self._engine.reading() as tx:
-            return failures.error_kind(tx, fingerprint, before=before, limit=limit, prefix=self._engine.prefix)
+            return failures.error_kind(
+                tx, fingerprint, before=before, cursor=cursor, limit=limit, prefix=self._engine.prefix
+            )

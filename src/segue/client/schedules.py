@@ -15,8 +15,9 @@ from segue.client.given import guarded
 from segue.client.run import Run
 from segue.engine.engine import Engine
 from segue.errors import ConfigError, SerializationError
-from segue.plan.indexed import SEPARATOR
+from segue.plan.indexed import SEPARATOR, check_key
 from segue.plan.labels import checked_tags
+from segue.plan.namespaces import EVERY
 from segue.scheduler import editing, looking
 from segue.scheduler.definition import Definition, define, definition_in, when_of
 from segue.scheduler.looking import ScheduleInfo, TickInfo
@@ -74,9 +75,12 @@ class Schedules:
 
     def list(self, *, workflow: str | None = None) -> Infos:
         """All schedules in order of their names, or those that start this workflow or task."""
+        if workflow is not None and SEPARATOR in workflow:
+            return []  # no workflow can have such a name
+        one = None if workflow is None or self._engine.namespace == EVERY else self._engine.stored(workflow)
         now = self._engine.store.now()
         with self._engine.reading() as tx:
-            found = looking.list_schedules(tx, now, prefix=self._engine.prefix)
+            found = looking.list_schedules(tx, now, workflow=one, prefix=self._engine.prefix)
             return [info for info in found if workflow is None or info.workflow == workflow]
 
     def get(self, name: str) -> ScheduleInfo:
@@ -129,9 +133,16 @@ class Schedules:
             self._row(name)  # raises if it does not exist; if it is missing below, a first try removed it
         self._engine.act(editing.delete_schedule, self._stored(name), actor=actor, reason=reason)
 
-    def run_now(self, name: str, *, actor: str | None = None, reason: str | None = None) -> Run:
-        """Start a run now, also while others of it run; its tick is the current time. Raises ScheduleNotFoundError."""
-        return Run(self._engine, editing.run_now(self._engine, self._stored(name), actor=actor, reason=reason))
+    def run_now(
+        self, name: str, *, key: str | None = None, actor: str | None = None, reason: str | None = None
+    ) -> Run:  # fmt: skip
+        """Start a run now, also while others of it run; its tick is the current time. Raises ScheduleNotFoundError.
+
+        With a `key`, as that of a start, the same call may be made again: it finds the run of the first.
+        """
+        check_key("key", key, tells_apart="one run from another")
+        id_, is_new = editing.run_now(self._engine, self._stored(name), key=key, actor=actor, reason=reason)
+        return Run(self._engine, id_, is_new=is_new)
 
     def next(self, name: str, n: int = 5) -> Sequence[datetime]:
         """Its next `n` ticks, in UTC; none if it is inactive. For local times: `tick.astimezone(ZoneInfo(...))`."""

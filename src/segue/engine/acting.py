@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from segue.masking import masked_text
+
 _actor: ContextVar[str | None] = ContextVar("segue_actor", default=None)
 
 
@@ -26,5 +28,6 @@ def acting_as(actor: str | None) -> Iterator[None]:
 
 
 def audit_detail(actor: str | None, reason: str | None) -> dict[str, Any]:
-    """Who did it and why, as the detail of an event; without fields that were not given."""
-    return {name: text for name, text in (("actor", actor or _actor.get()), ("reason", reason)) if text}
+    """Who did it and why, as the detail of an event; without fields that were not given, and without secrets."""
+    why = masked_text(reason) if reason else None
+    return {name: text for name, text in (("actor", actor or _actor.get()), ("reason", why)) if text}

@@ -14,8 +14,9 @@ from segue.engine.act import Act
 from segue.engine.acting import present_actor
 from segue.engine.audit import record_change
 from segue.engine.engine import Engine
+from segue.engine.keys import run_of_key
 from segue.engine.start import NewRun, start_runs
-from segue.errors import ConfigError, ScheduleNotFoundError
+from segue.errors import ConfigError, ScheduleNotFoundError, StoreConflictError
 from segue.model import Overlap
 from segue.observing.harmless_log import get_logger
 from segue.plan.graph import Plan
@@ -137,26 +138,34 @@ def delete_schedule(act: Act, name: str, *, actor: str | None = None, reason: st
         record_change(act, "schedule.removed", name, actor=actor, reason=reason)
 
 
-def run_now(engine: Engine, name: str, *, actor: str | None = None, reason: str | None = None) -> str:
-    """Start a run of a schedule now, beside any other. Returns the run's id. Its tick is the current time."""
+def run_now(
+    engine: Engine, name: str, *, key: str | None = None, actor: str | None = None, reason: str | None = None
+) -> tuple[str, bool]:
+    """Start a run of a schedule now, beside any other. Returns the run's id, and whether it is new.
+
+    Its tick is the current time. If its workflow has a run with this key already, that run is returned.
+    """
     now = engine.store.now()
     tick = now if now.microsecond else now + _INSTANT  # the schedule's own ticks are at whole seconds, as a rule
     with engine.reading() as tx:
         row = existing_schedule(tx, name)
     plan = row.definition.plan_at(tick, name)
 
-    return engine.act(_start_now, name, tick, plan, actor=actor, reason=reason)
+    return engine.act(_start_now, name, tick, plan, key=key, actor=actor, reason=reason)
 
 
 def _start_now(
-    act: Act, name: str, tick: datetime, plan: Plan, *, actor: str | None, reason: str | None
-) -> str:  # fmt: skip
+    act: Act, name: str, tick: datetime, plan: Plan, *, key: str | None, actor: str | None, reason: str | None
+) -> tuple[str, bool]:  # fmt: skip
     _held(act.tx, name)
-    started = _start(act, name, [(tick, plan)], BY_HAND, by=actor or present_actor())
+    older = [] if key is None else run_of_key(act.tx, plan.name, key).rows()
+    if older:
+        return str(older[0][0]), False
+    started = _start(act, name, [(tick, plan)], BY_HAND, by=actor or present_actor(), key=key)
     [(_, _, _, run_id, *_)] = act.tx.all("tick_row", name=name, tick=tick)
     if started:
         record_change(act, "schedule.run", name, actor=actor, reason=reason, run=str(run_id))
-    return str(run_id)
+    return str(run_id), started > 0
 
 
 def ticks_to_backfill(row: ScheduleRow, since: datetime, until: datetime, now: datetime) -> list[datetime]:
@@ -229,10 +238,11 @@ def _backfill_later(act: Act, name: str, ticks: Sequence[datetime], *, actor: st
 
 
 def _start(
-    act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], reason: str, *, by: str | None
+    act: Act, name: str, plans: Sequence[tuple[datetime, Plan]], reason: str, *, by: str | None, key: str | None = None
 ) -> int:  # fmt: skip
     """Start a run for each tick that has not started one. Returns their number."""
-    runs = [(tick, NewRun(act.new_id(), plan, started_by=by or schedule_as_actor(name))) for tick, plan in plans]
+    by = by or schedule_as_actor(name)
+    runs = [(tick, NewRun(act.new_id(), plan, key=key, started_by=by)) for tick, plan in plans]
     answers = [
         act.tx.later(
             "put_tick", name=name, tick=tick, status="started", reason=reason, run_id=run.id, is_open=True,
@@ -241,8 +251,8 @@ def _start(
         for tick, run in runs
     ]  # fmt: skip
     begun = [run for (_, run), answer in zip(runs, answers, strict=True) if answer.rows()]
-    if begun:
-        start_runs(act, begun)
+    if begun and start_runs(act, begun) != [run.id for run in begun]:
+        raise StoreConflictError(f"A run with the key {key!r} was started at the same moment. Try again.")
     return len(begun)
 
 

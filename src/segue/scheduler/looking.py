@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,13 +13,13 @@ from segue.errors import ConfigError, SerializationError
 from segue.jsonable import Jsonable
 from segue.plan.codec import UNREADABLE
 from segue.plan.namespaces import bare, is_in, namespace_of
-from segue.scheduler.leader import leader_info
 from segue.scheduler.rows import ScheduleColumns, ScheduleRow, is_storable, read_schedule
-from segue.scheduler.undefined import problems_of
+from segue.scheduler.undefined import able_of, problems_of
 from segue.store.protocol import Transaction
 
 OVERDUE_SECONDS = 10.0  # a tick that is this late is reported as overdue
 MOST_TICKS = 100_000  # that are listed in one call
+_WIDTH = len(ScheduleColumns._fields)
 _END_OF_TIME = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
 
 
@@ -70,20 +70,24 @@ def list_schedules(
         return []
     sound: list[ScheduleRow] = []
     broken: list[ScheduleInfo] = []
-    for row in tx.all("list_schedules", workflow=workflow):
-        columns = ScheduleColumns(*row)
+    ticks: dict[str, TickInfo] = {}
+    for row in tx.all("schedules_shown", workflow=workflow):
+        columns, tick = ScheduleColumns(*row[:_WIDTH]), row[_WIDTH:]
         if not is_in(prefix, columns.name):
             continue
+        if tick[0] is not None:
+            ticks[columns.name] = tick_info(tx, tick)
         try:
-            sound.append(read_schedule(tx, row))
+            sound.append(read_schedule(tx, columns))
         except SerializationError as error:
             broken.append(_broken(tx, columns, str(error)))
-    return sorted([*_infos(tx, now, sound), *broken], key=lambda info: (info.name, info.namespace))
+    return sorted([*_infos(tx, now, sound, ticks), *broken], key=lambda info: (info.name, info.namespace))
 
 
 def schedule_info(tx: Transaction, now: datetime, row: ScheduleRow) -> ScheduleInfo:
     """One schedule."""
-    return _infos(tx, now, [row])[0]
+    rows = tx.all("latest_tick", name=row.name)
+    return _infos(tx, now, [row], {row.name: tick_info(tx, rows[0])} if rows else {})[0]
 
 
 def list_ticks(tx: Transaction, name: str, *, before: datetime | None = None, limit: int = 50) -> list[TickInfo]:
@@ -114,15 +118,19 @@ def tick_info(tx: Transaction, row: Sequence[Any]) -> TickInfo:
     )  # fmt: skip
 
 
-def _infos(tx: Transaction, now: datetime, rows: Sequence[ScheduleRow]) -> list[ScheduleInfo]:
-    ticks = tx.later("latest_ticks", names=[row.name for row in rows])
-    led = {space for space in {namespace_of(row.name) for row in rows} if _is_led(tx, now, space)}
-    undefined = problems_of(tx, now, rows)
-    last = {name: tick_info(tx, tick) for name, *tick in ticks.rows()}
+def _infos(
+    tx: Transaction, now: datetime, rows: Sequence[ScheduleRow], last: Mapping[str, TickInfo]
+) -> list[ScheduleInfo]:  # fmt: skip
+    spaces = sorted({namespace_of(row.name) for row in rows if row.is_active})
+    able = {space: able_of(tx, now, space) for space in spaces}
+    undefined: dict[str, str] = {}
+    for space in spaces:
+        undefined |= problems_of(able[space], [row for row in rows if namespace_of(row.name) == space])
     infos = []
     for row in rows:
         definition = row.definition
-        problem = _problem(row, now, is_led=namespace_of(row.name) in led, undefined=undefined.get(row.name))
+        is_led = row.is_active and able[namespace_of(row.name)].is_led
+        problem = _problem(row, now, is_led=is_led, undefined=undefined.get(row.name))
         try:
             description = definition.timetable().describe()
         except (ConfigError, *UNREADABLE) as error:
@@ -141,11 +149,6 @@ def _infos(tx: Transaction, now: datetime, rows: Sequence[ScheduleRow]) -> list[
             )
         )  # fmt: skip
     return infos
-
-
-def _is_led(tx: Transaction, now: datetime, namespace: str) -> bool:
-    leader = leader_info(tx, namespace)
-    return leader is not None and leader.lease_until > now
 
 
 def _broken(tx: Transaction, row: ScheduleColumns, problem: str) -> ScheduleInfo:

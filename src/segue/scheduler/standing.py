@@ -100,8 +100,7 @@ def _queues(engine: Engine, tx: Transaction, now: datetime) -> Iterator[Sample]:
         else:
             waiting += count
     yield registry.WAITING, (), waiting
-    queues = [queue for (queue,) in tx.all("ready_queues", limit=MOST_QUEUES) if is_in(engine.prefix, queue)]
-    for queue, count, moment in ready_by_queues(tx, queues, MOST):
+    for queue, count, moment in ready_by_queues(tx, prefix=engine.prefix, most=MOST, queues=MOST_QUEUES):
         shown = (_shown(engine, queue),)
         yield registry.READY, shown, count
         yield registry.OLDEST, shown, 0.0 if moment is None else max((now - moment).total_seconds(), 0.0)

@@ -9,19 +9,20 @@ tick.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from segue.engine.definitions import LIVE_FOR
 from segue.engine.stored import names_of
-from segue.engine.views.definitions import undefined_workflows
 from segue.model import ENGINE_TASKS, Overlap
 from segue.plan import codec
 from segue.plan.codec import UNREADABLE
 from segue.plan.graph import Plan
 from segue.plan.namespaces import DEFAULT, bare, namespace_of
+from segue.scheduler.leader import lead_of
 from segue.scheduler.rows import ScheduleRow
-from segue.store.protocol import Transaction
+from segue.store.protocol import Row, Transaction
 
 RESTART = timedelta(minutes=10)
 """For this long after its last sign of life, a worker may be restarting."""
@@ -46,10 +47,14 @@ class Hands(NamedTuple):
 
 def hands_of(tx: Transaction, now: datetime, namespace: str = DEFAULT) -> Hands:
     """The tasks of the workers in a namespace that are alive, or were alive a few minutes ago."""
-    rows = tx.all("tasks_of_workers", now=now, since=now - RESTART, namespace=namespace)
+    return _hands(tx.all("tasks_of_workers", now=now, seen_since=now - RESTART, namespace=namespace))
+
+
+def _hands(rows: Iterable[Row]) -> Hands:
+    known = list(rows)
     return Hands(
-        frozenset(task for tasks, _ in rows for task in names_of(tasks)), any(is_alive for _, is_alive in rows)
-    )
+        frozenset(task for tasks, _ in known for task in names_of(tasks)), any(is_alive for _, is_alive in known)
+    )  # fmt: skip
 
 
 def why_no_more(tx: Transaction, now: datetime, schedule: str, oldest: str) -> str | None:
@@ -68,23 +73,40 @@ def why_no_more(tx: Transaction, now: datetime, schedule: str, oldest: str) -> s
     return f"{MOST_WAITING} runs wait, the oldest is {oldest}, and no worker is running"
 
 
-def problems_of(tx: Transaction, now: datetime, rows: Collection[ScheduleRow]) -> dict[str, str]:
-    """By name, the schedules whose work no live process defines; none while no worker is alive."""
-    spaces = sorted({namespace_of(row.name) for row in rows})
-    return {
-        name: problem
-        for space in spaces
-        for name, problem in _problems(tx, now, [row for row in rows if namespace_of(row.name) == space], space).items()
-    }
+class Able(NamedTuple):
+    """What the processes of a namespace can do for its schedules."""
+
+    hands: Hands
+    workflows: frozenset[str]  # that live code defines
+    knows_all: bool  # the code of every live worker is known, and there is some
+    is_led: bool  # a process does the chores
+
+    def undefined(self, names: Collection[str]) -> set[str]:
+        """Those of these workflows that no live code defines; none if that is not known."""
+        return set(names) - self.workflows if self.knows_all else set()
 
 
-def _problems(tx: Transaction, now: datetime, rows: Collection[ScheduleRow], namespace: str) -> dict[str, str]:
+def able_of(tx: Transaction, now: datetime, namespace: str = DEFAULT) -> Able:
+    """What the processes of a namespace can do now."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for what, name, count in tx.all(
+        "able_processes", now=now, since=now - LIVE_FOR, seen_since=now - RESTART, namespace=namespace,
+        lead=lead_of(namespace),
+    ):  # fmt: skip
+        found.setdefault(what, []).append((name, count))
+    is_unknown = any(count for _, count in found.get("unknown code", ()))
+    return Able(
+        _hands(found.get("tasks", ())), frozenset(name for name, _ in found.get("workflow", ())),
+        "code" in found and not is_unknown, "lead" in found,
+    )  # fmt: skip
+
+
+def problems_of(able: Able, rows: Collection[ScheduleRow]) -> dict[str, str]:
+    """By name, the schedules of a namespace whose work no live process defines; none while no worker is alive."""
     active = [row for row in rows if row.is_active]
-    hands = hands_of(tx, now, namespace) if active else Hands(frozenset(), has_live_worker=False)
-    if not hands.has_live_worker:
+    if not able.hands.has_live_worker:
         return {}
-    called = {bare(row.definition.workflow) for row in active if row.definition.plan is None}
-    unknown = undefined_workflows(tx, now, called, namespace)
+    unknown = able.undefined({bare(row.definition.workflow) for row in active if row.definition.plan is None})
     problems = {}
     for row in active:
         workflow = bare(row.definition.workflow)
@@ -95,7 +117,7 @@ def _problems(tx: Transaction, now: datetime, rows: Collection[ScheduleRow], nam
                     "one with -A naming its module, or remove the schedule"
                 )
             continue
-        missing = hands.lack(_tasks_of(row.definition.plan))
+        missing = able.hands.lack(_tasks_of(row.definition.plan))
         if missing:
             what = f"the task{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
             problems[row.name] = (

@@ -66,6 +66,8 @@ PLANS = {  # each statement is planned once, with indexes only, while the tables
     "from_collapse_limit": "8",
     "join_collapse_limit": "8",
     "geqo": "on",
+    # A helper process takes longer to start than most reads take, on a busy server much longer.
+    "parallel_setup_cost": "100000",
 }
 # Never a temporary schema, even if it comes first. Every name is qualified: the search_path is not ours yet.
 FIND_SCHEMA = """

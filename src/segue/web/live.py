@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from segue.client import Segue
@@ -27,12 +26,16 @@ from segue.web.api.routes import answering, problem_answer
 from segue.web.problems import ProblemError
 from segue.web.requests import call_of
 from segue.web.site import Site
+from segue.web.streams import Places, Stream
 
 STREAMS = 3
 """Streams of one person at the same time."""
 
 PERIOD = 1.0
 """Seconds between two looks at a topic; more if a look is expensive."""
+
+UNSEEN = 5.0
+"""Seconds between two rings of a topic at which no look succeeds, because of a fault of ours."""
 
 SHARE = 20
 """A look at a topic may take this part of the time."""
@@ -67,6 +70,12 @@ class _Topic:
         self.is_known = asyncio.Event()  # the first look has been taken
         self.task: asyncio.Task[None] | None = None
 
+    def ring(self) -> None:
+        """Tell all who listen."""
+        self.version += 1
+        self.rang.set()
+        self.rang = asyncio.Event()
+
 
 class Bells:
     """The topics that have listeners, in one event loop."""
@@ -74,13 +83,13 @@ class Bells:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._topics: dict[str, _Topic] = {}
-        self._streams: Counter[str] = Counter()
         self._stopping = False
+        self.places = Places(STREAMS)
 
     @property
     def open(self) -> int:
         """The number of open streams."""
-        return self._streams.total()
+        return self.places.taken
 
     def stop(self) -> None:
         """End all streams, so that the server can stop."""
@@ -89,18 +98,13 @@ class Bells:
             topic.rang.set()
             topic.is_known.set()
 
-    def has_room(self, person: str) -> bool:
-        """Whether this person gets another stream."""
-        return self._streams[person] < STREAMS
-
-    async def rings(self, name: str, person: str) -> AsyncIterator[int | None]:
+    async def rings(self, name: str) -> AsyncIterator[int | None]:
         """The versions of a topic, from now on; None when nothing happened for a while.
 
         The first comes as soon as changes are noticed: what changed since the page was made, and before, is on it.
         """
         topic = self._topics.setdefault(name, _Topic())
         topic.listeners += 1
-        self._streams[person] += 1
         if topic.task is None:
             topic.task = asyncio.create_task(self._look(name, topic))
         ends = time.monotonic() + LONGEST
@@ -121,9 +125,6 @@ class Bells:
                     yield None
         finally:
             topic.listeners -= 1
-            self._streams[person] -= 1
-            if not self._streams[person]:
-                del self._streams[person]
             if not topic.listeners and topic.task is not None:
                 topic.task.cancel()
                 self._topics.pop(name, None)
@@ -131,20 +132,25 @@ class Bells:
     async def _look(self, name: str, topic: _Topic) -> None:
         kind, _, rest = name.partition(":")
         known: Any = None
-        is_first = True
+        is_first, is_broken = True, False
         while True:
             began = time.monotonic()
+            pause = PERIOD
             try:
                 found = await self._site.in_thread(PROBES[kind], self._site.segue, rest)
                 if not is_first and found != known:
-                    topic.version += 1
-                    topic.rang.set()
-                    topic.rang = asyncio.Event()
-                known, is_first = found, False
+                    topic.ring()
+                known, is_first, is_broken = found, False, False
                 topic.is_known.set()
             except SegueError as error:  # the database is away: the next look may succeed
                 _log.debug("a look at %s failed: %s", name, error)
-            await asyncio.sleep(max(PERIOD, SHARE * (time.monotonic() - began)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, pages must not wait for a ring that never comes
+                if not is_broken:
+                    _log.error("no look at %s succeeds; its pages ask every %g s", name, UNSEEN, exc_info=error)
+                is_broken, pause = True, UNSEEN
+                topic.ring()
+                topic.is_known.set()
+            await asyncio.sleep(max(pause, SHARE * (time.monotonic() - began)))
 
 
 def live_route(site: Site, bells: Bells) -> Route:
@@ -157,13 +163,13 @@ def live_route(site: Site, bells: Bells) -> Route:
         if topic.partition(":")[0] not in PROBES or len(topic) > 200:
             raise ProblemError(404, "NoTopic", "There is no such topic.")
         person = f"{call.identity.name} {call.address}"
-        if site.settings.live == "poll" or not bells.has_room(person):
+        if site.settings.live == "poll" or not bells.places.take(person):
             return Response(None, 204)
 
         async def stream() -> AsyncIterator[str]:
             yield "retry: 3000\n\n"
             asked = time.monotonic()
-            async for version in bells.rings(topic, person):
+            async for version in bells.rings(topic):
                 if time.monotonic() - asked >= requests.ASKED_AGAIN:
                     asked = time.monotonic()
                     if not await requests.is_still(site, request, call):
@@ -172,6 +178,6 @@ def live_route(site: Site, bells: Bells) -> Route:
                 if await request.is_disconnected():
                     return
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        return Stream(request, stream, "text/event-stream", lambda: bells.places.give_back(person))
 
     return Route("/live", answering(live, lambda request, error: problem_answer(error), route="/live"), methods=["GET"])

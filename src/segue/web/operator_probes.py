@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segue.client import Segue
-from segue.engine.views.held import held_by_worker, held_by_workers, held_on_queue, limit_holders
+from segue.engine.views.held import held_by_worker, held_by_workers, held_on_queue, limit_with_holders
 from segue.plan.namespaces import EVERY
 from segue.web.live import probe
 
@@ -75,8 +75,7 @@ def limits(segue: Segue, rest: str) -> Any:
 def limit(segue: Segue, name: str) -> Any:
     """One limit, and who holds its places."""
     with segue.engine.reading() as tx:
-        holders = limit_holders(tx, name, _namespace(segue))
-    return [each for each in segue.limits.list() if each.name == name], holders
+        return limit_with_holders(tx, name, prefix=segue.engine.prefix)
 
 
 @probe("workflows")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from starlette.requests import ClientDisconnect
 
 from segue.errors import (
     ConfigError,
@@ -40,6 +41,11 @@ class ProblemError(Exception):
         super().__init__(detail)
         self.status, self.code, self.detail, self.others = status, code, detail, others
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that its answer has: when to ask again, and that the connection is of no more use."""
+        return {408: {"connection": "close"}, 503: {"retry-after": "2"}}.get(self.status, {})
+
     def to_dict(self) -> dict[str, Any]:
         """The problem as a JSON object."""
         return {
@@ -58,6 +64,7 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "This method is not offered here",
+    408: "Too slow",
     409: "Not possible in this state",
     412: "It has changed in the meantime",
     413: "Too large",
@@ -76,7 +83,6 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (FingerprintNotFoundError, 404),
     (PushNotFoundError, 404),
     (UnknownTaskError, 404),
-    (FingerprintNotFoundError, 404),
     (PayloadMissingError, 404),
     (PayloadUnavailableError, 503),
     (RunStateError, 409),
@@ -98,6 +104,8 @@ def problem_of(error: Exception) -> ProblemError | None:
     """The problem that an error of Segue is. None: it is a fault of ours, about which a caller learns nothing."""
     if isinstance(error, ProblemError):
         return error
+    if isinstance(error, ClientDisconnect):
+        return ProblemError(408, "Incomplete", "The connection ended before the whole request was there.")
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             others: dict[str, Any] = {}

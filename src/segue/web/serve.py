@@ -15,8 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from segue.client import Segue
 from segue.errors import ConfigError
+from segue.loop.systemd import Systemd
+from segue.loop.vitals import Pulse
 from segue.web.access.local import LOCAL_HOSTS, LocalAccess
 from segue.web.app import Application
+from segue.web.patience import PatientProtocol
 from segue.web.site import Settings, Site
 
 STOPS_WITHIN = 3
@@ -49,7 +52,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=True,
                 log_level="warning", timeout_graceful_shutdown=STOPS_WITHIN, proxy_headers=False, ws="none",
-                ssl_certfile=certificate, ssl_keyfile=key,
+                ssl_certfile=certificate, ssl_keyfile=key, http=PatientProtocol,
             )
         )  # fmt: skip
         self._app = app
@@ -57,6 +60,30 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
         self._app.bells.stop()
+        await super().shutdown(sockets)
+
+
+class Service(Server):
+    """A server that is a process of its own: systemd hears that it is ready, lives and stops."""
+
+    def __init__(self, app: Served, *, certificate: str | None = None, key: str | None = None) -> None:
+        super().__init__(app, certificate=certificate, key=key)
+        self._pulse = Pulse("the web server", stale_seconds=0)
+        self._systemd = Systemd(self._pulse.live)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self._systemd.__enter__()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        self._pulse.came_round()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._systemd.__exit__()
         await super().shutdown(sockets)
 
 
@@ -80,7 +107,7 @@ def serve(app: Served, listening: socket.socket, *, certificate: str | None = No
     """Serve in the main thread until SIGINT or SIGTERM, which is a success."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn stops, and then raises the signal once more
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app, certificate=certificate, key=key).run(sockets=[listening])
+        Service(app, certificate=certificate, key=key).run(sockets=[listening])
 
 
 @contextlib.contextmanager

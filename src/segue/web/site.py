@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,12 +13,16 @@ from starlette.requests import HTTPConnection
 from segue.client import Segue
 from segue.web.outward import Outward
 from segue.web.roles import Identity
+from segue.web.streams import Places
 
 if TYPE_CHECKING:
     from segue.web.access.proxy import TrustedProxy
 
 THREADS = 8
 """Requests that work with the database at the same time; an application that mounts this one keeps its own threads."""
+
+FOLLOWED = 20
+"""Runs that one caller may follow at the same time."""
 
 T = TypeVar("T")
 
@@ -59,7 +62,7 @@ class Site:
 
     def __init__(self, segue: Segue, access: Access, settings: Settings) -> None:
         self.segue, self.access, self.settings = segue, access, settings
-        self.followers: Counter[str] = Counter()  # by caller: the runs that they follow now
+        self.followers = Places(FOLLOWED)
         self.is_stopping = False  # streams end
 
     @functools.cached_property

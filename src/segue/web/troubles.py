@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from segue.client import Segue
-from segue.client.queues import queues_with_work
-from segue.client.views import WorkerInfo, leader_info
+from segue.client.installation import Standing
+from segue.client.installation import standing_of as look
+from segue.engine.views.look import WorkerInfo
 from segue.errors import SegueError
 from segue.model import DEFAULT_QUEUE
-from segue.plan.namespaces import EVERY
 from segue.times import since
 from segue.web.operations import Call
 
@@ -45,17 +45,6 @@ class Trouble(msgspec.Struct, frozen=True):
     word: str = "look"
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """How things are with the whole installation."""
-
-    workers: list[WorkerInfo]
-    unserved: list[str]  # queues on which steps are ready, and that no worker works on
-    chores_until: datetime | None  # the end of the lease of the process that does the chores; None: there was none
-    chores_by: str | None
-    failed: int  # runs that failed within RECENT; MOST_COUNTED also means more
-    waits: int  # steps that wait for a message; likewise
-
-
 _kept: weakref.WeakKeyDictionary[Segue, tuple[float, Standing]] = weakref.WeakKeyDictionary()
 
 
@@ -64,9 +53,17 @@ def standing_of(segue: Segue) -> Standing:
     kept = _kept.get(segue)
     if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
         return kept[1]
-    found = _look(segue)
+    found = look(segue, failed_since=segue.engine.store.now() - RECENT, most=MOST_COUNTED)
     _kept[segue] = (time.monotonic(), found)
     return found
+
+
+def workers_of(call: Call, namespace: str, now: datetime) -> list[WorkerInfo]:
+    """The workers of a namespace as they were a few seconds ago; as they are, if one may have died since."""
+    found = standing_of(call.segue)
+    is_same = all((worker.lease_until > now) == (worker.lease_until > found.at) for worker in found.workers)
+    workers = found.workers if is_same else call.segue.workers()
+    return [worker for worker in workers if worker.namespace == namespace]
 
 
 def troubles_of(call: Call, now: datetime) -> list[Trouble]:
@@ -90,6 +87,13 @@ def troubles_of(call: Call, now: datetime) -> list[Trouble]:
                 f"lost steps stand still. The last was {found.chores_by}.", command="segue scheduler -A your.module",
             )
         )  # fmt: skip
+    if found.was_never_led:
+        said.append(
+            Trouble(
+                "No process has ever done the chores: schedules, retention and statistics stand still.",
+                command="segue scheduler -A your.module",
+            )
+        )  # fmt: skip
     rest = len(said) - MOST
     return said if rest <= 0 else [*said[:MOST], Trouble(f"And {rest} more.", said[MOST].tone, href="/queues")]
 
@@ -106,17 +110,3 @@ def badges_of(call: Call) -> dict[str, tuple[str, str]]:
 
 def _counted(count: int) -> str:
     return f"{MOST_COUNTED - 1}+" if count >= MOST_COUNTED else str(count)
-
-
-def _look(segue: Segue) -> Standing:
-    workers = segue.workers()
-    waiting = queues_with_work(segue)
-    now = segue.engine.store.now()
-    served = {queue for worker in workers for queue in worker.queues if worker.lease_until > now}
-    with segue.engine.reading() as tx:
-        leader = leader_info(tx, "" if segue.namespace == EVERY else segue.namespace)
-    unserved = [queue for queue in waiting if queue not in served]
-    failed = len(segue.pages(failed_since=now - RECENT, limit=MOST_COUNTED).runs)
-    waits = len(segue.approvals.page(limit=MOST_COUNTED))
-    until, host = (None, None) if leader is None else (leader.lease_until, leader.host)
-    return Standing(workers, unserved, until, host, failed, waits)

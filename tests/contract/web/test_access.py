@@ -24,6 +24,7 @@ from segue.web.access.proxy import TrustedProxy
 from segue.web.access.roles_by_group import GroupRoles
 from segue.web.operations import OPERATIONS
 from segue.web.pages.frame import PAGES
+from segue.web.rendering import file_version
 
 pytestmark = pytest.mark.contract
 
@@ -299,6 +300,34 @@ def test_another_site_cannot_make_a_browser_act(one_segue: Segue) -> None:
 
 
 @pytest.mark.parametrize(
+    "base, options, forwarded, origin, is_ours",
+    [
+        ("https://localhost", {}, None, "http://localhost", False),
+        ("https://localhost", {}, None, "https://localhost", True),
+        ("http://localhost", {}, None, "https://localhost", True),  # a proxy that ends TLS and says nothing
+        ("http://localhost", {"public_url": "https://localhost"}, None, "http://localhost", False),
+        ("http://localhost", {"public_url": "https://localhost"}, None, "https://localhost", True),
+        ("http://inside:8042", {"public_url": "https://localhost/segue"}, None, "https://localhost", True),
+        ("http://inside:8042", {"public_url": "https://localhost/segue"}, None, "http://localhost", False),
+        ("http://localhost", {}, "https", "http://localhost", False),
+        ("http://localhost", {}, "http, https", "https://localhost", True),
+        ("http://localhost", {}, None, "http://localhost", True),
+        ("http://localhost", {}, None, "null", False),
+        ("http://localhost", {}, None, "http://[", False),
+        ("http://localhost", {}, None, "ftp://localhost", False),
+    ],
+)
+def test_a_page_without_tls_changes_nothing_behind_tls(
+    one_segue: Segue, base: str, options: dict[str, Any], forwarded: str | None, origin: str, is_ours: bool
+) -> None:
+    proxy = TrustedProxy(["10.0.0.0/8"])
+    app = create_app(one_segue, access=LoginAccess(one_segue, proxy=proxy), **options)
+    web = TestClient(app, base_url=base, follow_redirects=False, client=("10.1.2.3", 1), raise_server_exceptions=False)
+    headers = {"origin": origin} | ({} if forwarded is None else {"x-forwarded-proto": forwarded})
+    assert ("another site" not in web.post("/login", data={"token": "x"}, headers=headers).text) == is_ours
+
+
+@pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "", "localhost.evil.example", "127.0.0.2", "[::2]:1"]
 )
 def test_a_strangers_name_for_this_machine_is_refused(segue: Segue, host: str) -> None:
@@ -392,6 +421,10 @@ def test_every_answer_has_the_headers_that_protect(segue: Segue) -> None:
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert (headers.get("cache-control") == "no-store") == (not path.startswith("/static"))
+    kept = "public, max-age=31536000, immutable"
+    url = f"/static/app.js?v={file_version('app.js')}"
+    assert web.get(url).headers["cache-control"] == kept
+    assert "cache-control" not in web.get("/static/app.js?v=of-another-version").headers
     assert web.get("/runs", headers={"x-request-id": "abc"}).headers["x-request-id"] == "abc"
 
 

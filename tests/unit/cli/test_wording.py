@@ -28,6 +28,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
         (3599.4, "59 min 59 s"),
         (3599.6, "1 h 00 min"),
         (2 * 86400 + 3 * 3600, "2 d 3 h"),
+        (900 * 86400, "900 d"),
     ],
 )
 def test_durations_never_jump_a_unit(seconds: float, words: str) -> None:

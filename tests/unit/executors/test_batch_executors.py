@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from segue.attempt import spool
-from segue.dispatcher.protocol import BlindError, Cause, Phase, Push, Sighting, Submission
-from segue.executors.commands import LSF, PBS
+from segue.dispatcher.protocol import BlindError, Cause, Phase, Push, RefusedError, Sighting, Submission
+from segue.executors.commands import LSF, PBS, GridEngine
 from segue.model import Job, Outcome, Verdict
 
 IDS = [f"0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2{last}" for last in "0123456"]
@@ -88,6 +88,17 @@ def test_pbs_from_submission_to_end(answers: Path) -> None:
     (answers / "qstat.code").write_text("1")
     with pytest.raises(BlindError):
         list(executor.look(PUSHES))
+
+
+def test_a_disk_is_asked_for_by_the_name_that_the_site_gave_it(answers: Path) -> None:
+    job = Job("r", 0, 1, "n", "shop.fold", "[[],{}]", None, {}, 600.0)
+    asked = Submission(PUSHES[0], job, '{"resources":{"tmp":"5GiB"}}')
+    for kind, made in (("PBS", PBS), ("Grid Engine", GridEngine)):
+        with pytest.raises(RefusedError, match=f"{kind} has no name of its own"):
+            made("batch", folder=str(answers / "jobs")).submit(asked)
+    (answers / "qsub.out").write_text("1.pbs01\n")
+    PBS("batch", folder=str(answers / "jobs"), tmp="scratch").submit(asked)
+    assert "select=1:ncpus=1:scratch=5120mb" in calls(answers)[0]
 
 
 def test_lsf_asks_the_history_only_for_what_left_nothing(answers: Path) -> None:

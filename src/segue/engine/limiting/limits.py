@@ -5,22 +5,22 @@ Kinds of names: `task:NAME`, `queue:NAME`, `workflow:NAME`, and names of the use
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 
 import msgspec
 
 from segue.engine.act import Act
 from segue.engine.audit import record_change
-from segue.engine.limiting.limit_rows import LimitRow, count_taken, uses_or_none
+from segue.engine.limiting.limit_rows import LimitRow
 from segue.engine.limiting.places import QUEUE, TASK
+from segue.engine.limiting.state import LimitsState, read_state
 from segue.errors import ConfigError
 from segue.given import shown
 from segue.jsonable import Jsonable
 from segue.plan.graph import LimitTerms
 from segue.plan.indexed import MOST_QUEUE_BYTES, name_problem, text_problem
 from segue.plan.lanes import LONGEST_LIMIT_BYTES, bounded
-from segue.plan.namespaces import DEFAULT, bare, is_in, namespace_of, stored
+from segue.plan.namespaces import DEFAULT, bare, beside, is_in, namespace_of, stored
 from segue.store.protocol import Transaction
 
 WORKFLOW = "workflow:"
@@ -118,25 +118,32 @@ def set_weight(
 
 def list_limits(tx: Transaction, *, prefix: str | None = None) -> list[LimitInfo]:
     """Every limit that has a size, or those of a namespace, by name."""
-    limits = [LimitRow(*row) for row in tx.all("list_limits")]
-    binding = {limit.name for limit in limits if limit.binds_all}
-    taken = count_taken(tx.all("taken_by_all"), binding)
-    waiting = _waiting(tx, binding)
-    runs = {name: (admitted, held, keys) for name, admitted, held, keys in tx.all("runs_by_limit")}
-    found = []
-    for limit in limits:
-        if not is_in(prefix, limit.name):
-            continue
-        name, terms = limit.name, limit.terms()
-        mine = [places for (owner, _), places in taken.items() if owner == name and places]
-        used, waits, keys = runs.get(name, (sum(mine), waiting.get(name, 0), len(mine)))
-        found.append(
-            LimitInfo(
-                bare(name), terms.concurrency, terms.rate, terms.period, terms.burst, limit.source, used, waits, keys,
-                namespace_of(name),
-            )
-        )  # fmt: skip
-    return found
+    state = read_state(tx)
+    return [limit_info(limit, state) for limit in state.limits if is_in(prefix, limit.name)]
+
+
+def limit_info(limit: LimitRow, state: LimitsState) -> LimitInfo:
+    """A limit and its state."""
+    name, terms = limit.name, limit.terms()
+    if name in state.runs:
+        used, waiting, keys = state.runs[name]
+    else:
+        mine = [places for key, places in state.taken.items() if key[0] == name and places]
+        waiting = sum(count for wanted, count in state.waiting if any(of == name for of, _ in wanted))
+        used, keys = sum(mine), len(mine)
+    return LimitInfo(
+        bare(name), terms.concurrency, terms.rate, terms.period, terms.burst, limit.source, used, waiting, keys,
+        namespace_of(name),
+    )  # fmt: skip
+
+
+def run_limit(tx: Transaction, workflow: str) -> LimitInfo | None:
+    """The limit of the runs of a workflow, by its stored name, if there is one."""
+    for *columns, admitted, waiting, keys in tx.all("run_limit", name=beside(workflow, WORKFLOW + bare(workflow))):
+        limit = LimitRow(*columns)
+        runs = {limit.name: (admitted or 0, waiting or 0, keys or 0)}
+        return limit_info(limit, LimitsState([limit], set(), {}, [], runs))
+    return None
 
 
 def list_shares(
@@ -189,11 +196,3 @@ def prune_limits(act: Act) -> int:
     for queue, key in idle:
         act.tx.later("drop_share", queue=queue, key=key, before=before)
     return len(full) + len(idle)
-
-
-def _waiting(tx: Transaction, binding: Iterable[str]) -> dict[str, int]:
-    waiting: dict[str, int] = {}
-    for queue, lane, count in tx.all("waiting_by_lanes"):
-        for limit in {use.limit for use in uses_or_none(queue, None, lane, binding)}:
-            waiting[limit] = waiting.get(limit, 0) + count
-    return waiting

@@ -67,16 +67,11 @@ def list_definitions(
     if namespace == EVERY:
         spaces = [row[0] for row in tx.all("namespaces_of_code")]
         return [each for space in spaces for each in list_definitions(tx, now, version=version, namespace=space)]
-    known = list_code_versions(tx, now, namespace)
-    if version is not None:
-        chosen = [each for each in known if version and each.version.startswith(version)]
-    else:
-        chosen = [each for each in known if each.is_live] or known[:1]
+    rows = tx.all("definitions_shown", namespace=namespace, version=version, now=now, since=now - LIVE_FOR)
     found: dict[tuple[str, str], DefinitionInfo] = {}
-    for each in chosen:
-        for row in tx.all("definitions_of", namespace=namespace, version=each.version):
-            info = _read(row, namespace, is_live=each.is_live)
-            found.setdefault((info.name, info.kind), info)
+    for is_live, *row in rows:
+        info = _read(row, namespace, is_live=bool(is_live))
+        found.setdefault((info.name, info.kind), info)
     return [found[key] for key in sorted(found)]
 
 

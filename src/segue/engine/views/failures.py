@@ -5,15 +5,18 @@ Promise: however many attempts failed, a look reads the newest 5,000, and says s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
 from segue.engine.stored import error_of, known_moment, moment_of
 from segue.engine.views.select import NEVER
-from segue.errors import FingerprintNotFoundError
+from segue.errors import ConfigError, FingerprintNotFoundError
+from segue.given import shown
 from segue.jsonable import Jsonable
 from segue.model import ErrorInfo, RunStatus
 from segue.plan.namespaces import bare, namespace_of
@@ -23,6 +26,8 @@ MOST_LOOKED_AT = 5000
 MOST_GROUPS = 200
 COUNTED_TO = 10_001
 BUCKETS = 20
+_FORMAT = "%Y%m%dT%H%M%S.%fZ"
+_CURSOR = re.compile(r"([0-9T.]+Z):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([0-9]{1,9}):([0-9]{1,9})", re.ASCII)
 
 
 class ErrorGroup(Jsonable, msgspec.Struct, frozen=True):
@@ -76,6 +81,15 @@ class ErrorKind(Jsonable, msgspec.Struct, frozen=True):
     first_seen: datetime
     last_seen: datetime
     failures: tuple[FailedAttempt, ...]
+    next: str | None = None  # give it as `cursor` for older ones; None: there are no more
+
+
+class Alike(Jsonable, msgspec.Struct, frozen=True):
+    """How often there were failures of the same kind as the last one of a step, itself included."""
+
+    fingerprint: str
+    count: int  # counted up to 10,001
+    first_seen: datetime
 
 
 class _Failure(NamedTuple):
@@ -116,27 +130,54 @@ def group_failures(
 
 
 def error_kind(
-    tx: Transaction, fingerprint: str, *, before: datetime | None = None, before_run: str | None = None,
+    tx: Transaction, fingerprint: str, *, before: datetime | None = None, cursor: str | None = None,
     limit: int = 20, prefix: str | None = None,
 ) -> ErrorKind:  # fmt: skip
-    """One kind of error, with its newest failures. Raises FingerprintNotFoundError."""
+    """One kind of error, with its newest failures. Raises FingerprintNotFoundError, and ConfigError for the cursor."""
     [(count,)] = tx.all("count_failures_alike", fingerprint=fingerprint, limit=COUNTED_TO)
-    failures = _alike(tx, fingerprint, before, before_run, limit, prefix)
-    newest = failures if before is None else _alike(tx, fingerprint, None, None, 1, prefix)
+    place = _Place(before or NEVER) if cursor is None else _place_of(cursor)
+    failures = _alike(tx, fingerprint, place, limit, prefix)
+    newest = failures if place.at == NEVER else _alike(tx, fingerprint, _Place(NEVER), 1, prefix)
     if not newest:
         raise FingerprintNotFoundError(
             f"No failed attempt has the fingerprint {fingerprint!r}. `segue errors` lists the kinds of errors."
         )
     [(first,)] = tx.all("first_failure_alike", fingerprint=fingerprint)
-    return ErrorKind(fingerprint, count, known_moment(tx, first), newest[0].at, tuple(failures))
+    last = failures[-1] if failures and len(failures) == limit else None
+    following = None if last is None else f"{last.at:{_FORMAT}}:{last.run_id}:{last.step}:{last.attempt}"
+    return ErrorKind(fingerprint, count, known_moment(tx, first), newest[0].at, tuple(failures), following)
+
+
+class _Place(NamedTuple):
+    """A place in a list of failures: what is before it is older."""
+
+    at: datetime
+    run_id: str = "00000000-0000-0000-0000-000000000000"
+    step: int = 0
+    attempt: int = 0
+
+
+def _place_of(cursor: str) -> _Place:
+    found = _CURSOR.fullmatch(cursor)
+    if found is not None:
+        with suppress(ValueError):  # of the time
+            at = datetime.strptime(found[1], _FORMAT).replace(tzinfo=UTC)
+            return _Place(at, found[2], int(found[3]), int(found[4]))
+    raise ConfigError(f"cursor={shown(cursor)} is not the `next` of a list of failures. Begin without it.")
+
+
+def alike_of_step(tx: Transaction, run_id: str, step: int) -> Alike | None:
+    """The failures that are like the last one of a step; None if it has none that could be compared."""
+    rows = tx.all("alike_of_step", run_id=run_id, step=step, limit=COUNTED_TO)
+    return next((Alike(fingerprint, count, known_moment(tx, first)) for fingerprint, count, first in rows), None)
 
 
 def _alike(
-    tx: Transaction, fingerprint: str, before: datetime | None, before_run: str | None, limit: int, prefix: str | None
-) -> list[FailedAttempt]:
+    tx: Transaction, fingerprint: str, place: _Place, limit: int, prefix: str | None
+) -> list[FailedAttempt]:  # fmt: skip
     rows = tx.all(
-        "failures_alike", fingerprint=fingerprint, before=before or NEVER,
-        before_run=before_run or "00000000-0000-0000-0000-000000000000", limit=limit, prefix=prefix,
+        "failures_alike", fingerprint=fingerprint, before=place.at, before_run=place.run_id, before_step=place.step,
+        before_attempt=place.attempt, limit=limit, prefix=prefix,
     )  # fmt: skip
     return [_failure(tx, *row) for row in rows]
 

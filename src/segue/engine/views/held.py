@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from segue.engine.limiting.limit_rows import LimitRow, count_taken, uses_or_none
-from segue.engine.limiting.limits import WORKFLOW
+from segue.engine.limiting.limit_rows import uses_or_none
+from segue.engine.limiting.limits import WORKFLOW, LimitInfo, limit_info
+from segue.engine.limiting.state import LimitsState, read_state
 from segue.engine.stored import moment_of
 from segue.engine.views.look import RunInfo, run_infos
 from segue.engine.views.queues import COUNTED_TO
 from segue.jsonable import Jsonable
-from segue.plan.namespaces import bare, namespace_of, stored
+from segue.plan.namespaces import bare, is_in, namespace_of, stored
 from segue.store.protocol import Transaction
 
 MOST_HELD = 50
@@ -79,23 +80,29 @@ def next_on_queue(tx: Transaction, queue: str, namespace: str, limit: int = MOST
     return [_held(tx, row) for row in tx.all("next_on_queue", queue=stored(namespace, queue), limit=limit)]
 
 
-def limit_holders(tx: Transaction, name: str, namespace: str) -> LimitHolders:
-    """Who holds the places of a limit, and how many wait, by key."""
-    full = stored(namespace, name)
-    if name.startswith(WORKFLOW):
-        return _run_holders(tx, full)
-    limits = [LimitRow(*row) for row in tx.all("list_limits")]
-    binding = {limit.name for limit in limits if limit.binds_all}
-    used = {key: count for (of, key), count in count_taken(tx.all("taken_by_all"), binding).items() if of == full}
+def limit_with_holders(
+    tx: Transaction, name: str, *, prefix: str | None
+) -> tuple[LimitInfo, LimitHolders] | None:  # fmt: skip
+    """A limit of a namespace, or the first one of all, with who holds its places and how many wait, by key."""
+    state = read_state(tx)
+    limit = next((each for each in state.limits if is_in(prefix, each.name) and bare(each.name) == name), None)
+    if limit is None:
+        return None
+    holders = _run_holders(tx, limit.name) if name.startswith(WORKFLOW) else _holders(tx, limit.name, state)
+    return limit_info(limit, state), holders
+
+
+def _holders(tx: Transaction, full: str, state: LimitsState) -> LimitHolders:
+    used = {key: count for (of, key), count in state.taken.items() if of == full}
     waits: dict[str, int] = {}
-    for queue, lane, count in tx.all("waiting_by_lanes"):
-        for key in {use.key for use in uses_or_none(queue, None, lane, binding) if use.limit == full}:
+    for wanted, count in state.waiting:
+        for key in (key for of, key in wanted if of == full):
             waits[key] = waits.get(key, 0) + count
     rows = tx.all("held_longest", limit=LOOKED_AT)
     steps = []
     for row in rows:
         _, _, _, _, task, queue, _, _, _, _, _, lane, *_ = row
-        if any(use.limit == full for use in uses_or_none(queue, task, lane, binding)):
+        if any(use.limit == full for use in uses_or_none(queue, task, lane, state.binding)):
             steps.append(_held(tx, row))
     keys = [LimitKeyInfo(key, used.get(key, 0), waits.get(key, 0)) for key in used.keys() | waits.keys()]
     return LimitHolders(_in_order(keys), steps[:MOST_HELD], [], len(steps) > MOST_HELD or len(rows) == LOOKED_AT)

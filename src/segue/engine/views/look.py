@@ -170,7 +170,7 @@ def run_info(tx: Transaction, run_id: str) -> RunInfo:
     rows = tx.all("run_row", run_id=run_id)
     if not rows:
         raise RunNotFoundError(f"No run has the id {run_id}. It may have been pruned; `segue runs` lists the runs.")
-    return _run(tx, rows[0])
+    return run_of_row(tx, rows[0])
 
 
 def list_runs(tx: Transaction, chosen: RunFilter, *, before: str | None = None, limit: int = 50) -> list[RunInfo]:
@@ -180,7 +180,7 @@ def list_runs(tx: Transaction, chosen: RunFilter, *, before: str | None = None, 
 
 def run_infos(tx: Transaction, ids: list[str]) -> list[RunInfo]:
     """The runs with these ids, the newest first. Large arguments are left out."""
-    return [_run(tx, row) for row in tx.all("run_rows", ids=ids)] if ids else []
+    return [run_of_row(tx, row) for row in tx.all("run_rows", ids=ids)] if ids else []
 
 
 def count_steps(tx: Transaction, run_id: str) -> dict[StepStatus, int]:
@@ -241,7 +241,8 @@ def run_result(tx: Transaction, run_id: str) -> str:
     return run_value(tx, run_id, result_expr)
 
 
-def _run(tx: Transaction, row: Any) -> RunInfo:
+def run_of_row(tx: Transaction, row: Any) -> RunInfo:
+    """A run from the columns of `listed_run`."""
     (
         id_, workflow, key, status, intent, outcome, steps, error, created_at, started_at, finished_at,
         tags, metadata, forked_from, limit_name, limit_key, admitted_at, started_by, deadline, arguments,

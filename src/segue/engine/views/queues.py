@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
-from segue.engine.limiting.limit_rows import LimitRow
 from segue.engine.limiting.places import QUEUE
-from segue.engine.stored import moment_of
-from segue.engine.views.look import RunInfo, list_workers, run_infos
+from segue.engine.stored import moment_of, names_of
+from segue.engine.views.look import RunInfo, run_infos
 from segue.jsonable import Jsonable
-from segue.plan.namespaces import bare, is_in, namespace_of, prefix_of, stored
-from segue.store.protocol import Transaction
+from segue.model import RunStatus
+from segue.plan.namespaces import bare, beside, is_in, namespace_of
+from segue.store.protocol import Row, Transaction
 
 MOST_QUEUES = 1000
 COUNTED_TO = 10_001
 """No count goes beyond this; it means "more than 10,000"."""
+
+_COUNTED = ("ready", "delayed", "limited", "running", "sent")
 
 
 class QueueInfo(Jsonable, msgspec.Struct, frozen=True, kw_only=True):
@@ -46,48 +49,64 @@ class WorkflowInfo(Jsonable, msgspec.Struct, frozen=True):
 
 def ready_queues(tx: Transaction, *, prefix: str | None = None) -> list[str]:
     """The queues of a namespace, or of all, on which workers could claim steps now, without those of executors."""
-    stored = [str(queue) for (queue,) in tx.all("ready_queues", limit=MOST_QUEUES)]
-    mine = [bare(queue) for queue in stored if prefix is None or prefix_of(namespace_of(queue)) == prefix]
-    return sorted({queue for queue in mine if not queue.startswith("@")})
+    return names_shown((queue for (queue,) in tx.all("ready_queues", limit=MOST_QUEUES)), prefix)
+
+
+def names_shown(stored_names: Iterable[str], prefix: str | None) -> list[str]:
+    """Those of these queues that are in a namespace, or all, as they are shown, without those of executors."""
+    mine = {bare(name) for name in stored_names if is_in(prefix, name)}
+    return sorted(name for name in mine if not name.startswith("@"))
 
 
 def list_queues(tx: Transaction, now: datetime, *, prefix: str | None = None) -> list[QueueInfo]:
     """The queues on which steps wait or run, or on which workers work, by name."""
-    names_of_ready = tx.later("ready_queues", limit=MOST_QUEUES)
-    held = tx.later("limited_queues", limit=MOST_QUEUES, most=COUNTED_TO)
-    busy = tx.later("busy_by_queue", limit=COUNTED_TO)
-    rows = tx.later("list_limits")
+    return _queues(tx, tx.all("queues_now", now=now, queues=MOST_QUEUES, most=COUNTED_TO, prefix=prefix), prefix)
+
+
+def queues_and_live_runs(
+    tx: Transaction, now: datetime, *, prefix: str | None = None
+) -> tuple[list[QueueInfo], dict[RunStatus, int]]:  # fmt: skip
+    """The same, and how many runs have not ended, by status; COUNTED_TO of them at most."""
+    rows = tx.all("queues_and_live_runs_now", now=now, queues=MOST_QUEUES, most=COUNTED_TO, prefix=prefix)
+    live = {RunStatus(status): count for what, status, count, _ in rows if what == "live run"}
+    return _queues(tx, rows, prefix), live
+
+
+def _queues(tx: Transaction, rows: Iterable[Row], prefix: str | None) -> list[QueueInfo]:
+    """The queues from rows of `queues_now`."""
+    counts: dict[str, dict[str, int]] = {what: {} for what in (*_COUNTED, "limit")}
+    oldest: dict[str, datetime | None] = {}
     serving: dict[str, list[int]] = {}
-    for worker in list_workers(tx, prefix=prefix):
-        if worker.lease_until >= now and worker.status == "running":
-            for queue in worker.queues:
-                serving.setdefault(stored(worker.namespace, queue), []).append(worker.concurrency)
-    limits = {row.name: row.concurrency for row in (LimitRow(*row) for row in rows.rows())}
-    limited: dict[str, int] = dict(held.rows())
-    counts = {(what, queue): count for what, queue, count in busy.rows()}
-    on_ready = [str(queue) for (queue,) in names_of_ready.rows() if is_in(prefix, queue)]
-    ready = {name: (count, since) for name, count, since in ready_by_queues(tx, on_ready, COUNTED_TO)}
-    found = []
-    known = {*on_ready, *limited, *serving, *(queue for _, queue in counts)}
-    for name in sorted(name for name in known if is_in(prefix, name)):
-        space = namespace_of(name)
-        concurrency = limits.get(stored(space, f"{QUEUE}{bare(name)}"))
-        many, since = ready.get(name, (0, None))
-        found.append(
-            QueueInfo(
-                name=bare(name), ready=many, oldest_ready_at=since, delayed=counts.get(("delayed", name), 0),
-                limited=limited.get(name, 0), running=counts.get(("running", name), 0),
-                sent=counts.get(("sent", name), 0), workers=len(serving.get(name, ())),
-                places=sum(serving.get(name, ())), concurrency=concurrency, is_closed=concurrency == 0,
-                namespace=space,
-            )
-        )  # fmt: skip
-    return found
+    for what, name, count, since in rows:
+        if what == "worker":
+            for queue in names_of(name):
+                serving.setdefault(queue, []).append(count)
+        elif what in counts:
+            counts[what][name] = count
+            oldest |= {name: moment_of(tx, since)} if what == "ready" else {}
+    known = {*serving, *(name for what in _COUNTED for name in counts[what])}
+    return [
+        _queue(name, counts, oldest.get(name), serving.get(name, []))
+        for name in sorted(known) if is_in(prefix, name)
+    ]  # fmt: skip
 
 
-def ready_by_queues(tx: Transaction, names: list[str], most: int) -> list[tuple[str, int, datetime | None]]:
-    """Of these queues: how many steps workers could claim now, at most `most`, and since when the oldest is ready."""
-    rows = tx.all("ready_by_queues", names=names, limit=most) if names else []
+def _queue(name: str, counts: dict[str, dict[str, int]], oldest: datetime | None, places: list[int]) -> QueueInfo:
+    concurrency = counts["limit"].get(beside(name, f"{QUEUE}{bare(name)}"))
+    return QueueInfo(
+        name=bare(name), **{what: counts[what].get(name, 0) for what in _COUNTED}, oldest_ready_at=oldest,
+        workers=len(places), places=sum(places), concurrency=concurrency, is_closed=concurrency == 0,
+        namespace=namespace_of(name),
+    )  # fmt: skip
+
+
+def ready_by_queues(
+    tx: Transaction, *, prefix: str | None, most: int, queues: int = MOST_QUEUES
+) -> list[tuple[str, int, datetime | None]]:  # fmt: skip
+    """Of each queue on which steps are ready: how many workers could claim now, at most `most`, and since when the
+    oldest is ready.
+    """
+    rows = tx.all("ready_by_queues", prefix=prefix, most=most, queues=queues)
     return [(str(name), int(count), moment_of(tx, since)) for name, count, since in rows]
 
 

@@ -87,8 +87,7 @@ def waits_after(
     """The steps that wait for a message, in the order of their runs and numbers, after a (run, step)."""
     run_id, step = after or (FIRST_ID, -1)
     asked: dict[str, Any] = {"after_run": run_id, "after_step": step, "workflow": workflow, "name": name}
-    pages = [tx.later(page, **asked, limit=limit, prefix=prefix) for page in ("waits_after", "suspended_waits_after")]
-    found = [_wait(tx, *row) for page in pages for row in page.rows()]
+    found = [_wait(tx, *row) for row in tx.all("waits_after", **asked, limit=limit, prefix=prefix)]
     return sorted(found, key=lambda wait: (wait.run_id, wait.step))[:limit]
 
 
@@ -101,12 +100,8 @@ def list_waits(
     prefix: str | None = None,
 ) -> list[WaitInfo]:
     """The steps that wait for a message, also inside their tasks, those of the oldest runs first."""
-    asked: dict[str, Any] = {"workflow": workflow, "name": name, "limit": limit, "prefix": prefix}
-    found = [
-        _wait(tx, *row)
-        for statement in ("list_waits", "list_suspended_waits")
-        for row in tx.all(statement, **asked)
-    ]  # fmt: skip
+    rows = tx.all("list_waits", workflow=workflow, name=name, limit=limit, prefix=prefix)
+    found = [_wait(tx, *row) for row in rows]
     return sorted(found, key=lambda wait: (wait.run_id, wait.name, wait.since, wait.step))[:limit]
 
 
@@ -125,9 +120,7 @@ def list_events(
     if actor is not None:
         return [_event(tx, row) for row in tx.all("list_events_of_actor", **asked)]
     if 0 < len(kinds) <= MOST_KINDS:  # of each kind by its index: rare ones are found among millions of others
-        pages = [tx.later("list_events_of_kind", **(asked | {"kind": kind})) for kind in kinds]
-        found = [_event(tx, row) for page in pages for row in page.rows()]
-        return sorted(found, key=lambda event: event.id, reverse=True)[:limit]
+        return [_event(tx, row) for row in tx.all("list_events_of_kinds", **asked)]
     return [_event(tx, row) for row in tx.all("list_events", **asked)]
 
 

@@ -57,17 +57,6 @@ JOIN segue_steps s ON s.run_id = c.run_id AND s.step = c.step
 WHERE c.run_id = :run_id AND c.name = :name AND c.kind = 'wait' AND c.finished_at IS NULL
 AND s.status IN ('ready', 'running', 'sent') ORDER BY c.started_at, c.step LIMIT 1;
 
--- name: list_suspended_waits
--- As `list_waits`, for the steps that wait inside their tasks.
-SELECT s.run_id, r.workflow, r.key, s.step, s.name, c.name, c.started_at, c.due_at FROM segue_checkpoints c
-JOIN segue_steps s ON s.run_id = c.run_id AND s.step = c.step
-JOIN segue_runs r ON r.id = c.run_id
-WHERE c.kind = 'wait' AND c.finished_at IS NULL AND s.status IN ('ready', 'running', 'sent')
-AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix)
-AND (CAST(:workflow AS text) IS NULL OR r.workflow = :workflow)
-AND (CAST(:name AS text) IS NULL OR c.name = :name)
-ORDER BY c.run_id, c.name, c.started_at, c.step LIMIT :limit;
-
 -- name: wait_of_task
 SELECT started_at, due_at FROM segue_checkpoints
 WHERE run_id = :run_id AND step = :step AND kind = 'wait' AND finished_at IS NULL;

@@ -26,9 +26,15 @@ SELECT DISTINCT namespace FROM segue_code_versions ORDER BY namespace;
 -- A fragment: the columns that `read_definition` expects.
 version, kind, name, module, qualname, title, description, parameters, result, options, code_hash, problem;
 
--- name: definitions_of
-SELECT {definition_columns} FROM segue_definitions
-WHERE namespace = :namespace AND version = :version ORDER BY kind, name;
+-- name: definitions_shown
+-- Of live versions, or of the newest one if none is live; or of those that begin with :version. The best version first.
+SELECT known.is_live, {definition_columns} FROM (
+    SELECT c.version AS of_version, c.is_live, row_number() OVER (ORDER BY c.is_live DESC, c.written_at DESC, c.version) AS place
+    FROM ({code_versions}) c) known
+JOIN segue_definitions d ON d.namespace = :namespace AND d.version = known.of_version
+WHERE CASE WHEN CAST(:version AS text) IS NULL THEN known.is_live = 1 OR known.place = 1
+    ELSE :version <> '' AND substr(known.of_version, 1, length(:version)) = :version END
+ORDER BY known.place, kind, name;
 
 -- name: last_defined
 SELECT d.module, v.version, v.seen_at FROM segue_definitions d
@@ -45,7 +51,7 @@ WHERE d.namespace = :namespace AND d.kind = 'workflow' AND d.version IN ({live_c
 -- name: workers_of_unknown_code
 -- Live workers that do not report which workflows they know, except those that execute a single run in the thread of
 -- its caller.
-SELECT count(*) FROM segue_workers w
+SELECT count(*) AS count FROM segue_workers w
 WHERE w.namespace = :namespace AND w.status IN ('running', 'stopping') AND w.lease_until >= :now AND w.pool <> 'inline'
 AND (w.code_version IS NULL OR NOT EXISTS (
     SELECT 1 FROM segue_code_versions v WHERE v.namespace = :namespace AND v.version = w.code_version));

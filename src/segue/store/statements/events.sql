@@ -31,9 +31,16 @@ LEFT JOIN segue_runs r ON r.id = e.run_id;
 -- name: list_events
 SELECT {event_columns} WHERE e.id < :before AND {is_of_kinds} AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;
 
--- name: list_events_of_kind
-SELECT {event_columns} WHERE e.kind = :kind AND e.id < :before AND (CAST(:actor AS text) IS NULL OR e.actor = :actor)
-AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;
+-- name: list_events_of_kinds
+SELECT {event_columns} WHERE {is_newest_of_kinds} ORDER BY e.id DESC LIMIT :limit;
+
+-- name: newest_of_kind
+-- A fragment: of the kind k. Compared and ordered as the index on kinds has them, so that no other index is an answer:
+-- by the ids, rare ones would be looked for among millions of others.
+SELECT e.id FROM segue_events e LEFT JOIN segue_runs r ON r.id = e.run_id
+WHERE (e.kind, e.id) < (k.name, :before) AND (e.kind, e.id) >= (k.name, '00000000-0000-0000-0000-000000000000')
+AND (CAST(:actor AS text) IS NULL OR e.actor = :actor) AND {is_event_of_namespace}
+ORDER BY e.kind DESC, e.id DESC LIMIT :limit;
 
 -- name: list_events_of_actor
 SELECT {event_columns} WHERE e.actor = :actor AND e.id < :before AND {is_of_kinds} AND {is_event_of_namespace} ORDER BY e.id DESC LIMIT :limit;

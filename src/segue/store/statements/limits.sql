@@ -45,11 +45,18 @@ UNION ALL SELECT run_id, name, queue, task, lane, sent_at, worker_id FROM segue_
 
 -- name: taken_by_all
 -- Includes steps without a lane: limits may apply to them, too. One half after the other, as each status has its index.
-SELECT queue, task, lane, count(*) FROM segue_steps WHERE status = 'running' GROUP BY queue, task, lane
+SELECT queue, task, lane, count(*) AS count FROM segue_steps WHERE status = 'running' GROUP BY queue, task, lane
 UNION ALL SELECT queue, task, lane, count(*) FROM segue_steps WHERE status = 'sent' GROUP BY queue, task, lane;
 
+-- name: places_of_all
+-- Who holds places of limits and who waits for them, all in one look: steps by queue, task and lane, runs by limit.
+SELECT 'taken' AS what, taken.queue AS name, taken.task AS task, taken.lane AS lane, taken.count AS count, 0 AS waiting, 0 AS keys
+FROM ({taken_by_all}) taken
+UNION ALL SELECT 'waiting', held.queue, NULL, held.lane, 0, held.count, 0 FROM ({waiting_by_lanes}) held
+UNION ALL SELECT 'runs', runs.limit_name, NULL, NULL, runs.count, runs.waiting, runs.keys FROM ({runs_by_limit}) runs;
+
 -- name: waiting_by_lanes
-SELECT queue, lane, count(*) FROM segue_steps WHERE status = 'ready' AND gate = 'limit' GROUP BY queue, lane;
+SELECT queue, lane, count(*) AS count FROM segue_steps WHERE status = 'ready' AND gate = 'limit' GROUP BY queue, lane;
 
 -- name: waiting_queues_of_run
 SELECT DISTINCT queue FROM segue_steps WHERE run_id = :run_id AND status = 'ready';
@@ -87,9 +94,14 @@ SELECT count(*) FROM segue_runs
 WHERE limit_name = :name AND limit_key = :key AND finished_at IS NULL AND limit_name IS NOT NULL AND admitted_at IS NOT NULL;
 
 -- name: runs_by_limit
-SELECT limit_name, count(admitted_at), count(*) - count(admitted_at),
-    count(DISTINCT CASE WHEN admitted_at IS NOT NULL THEN limit_key END)
+SELECT limit_name, count(admitted_at) AS count, count(*) - count(admitted_at) AS waiting,
+    count(DISTINCT CASE WHEN admitted_at IS NOT NULL THEN limit_key END) AS keys
 FROM segue_runs WHERE limit_name IS NOT NULL AND finished_at IS NULL GROUP BY limit_name;
+
+-- name: run_limit
+-- One limit of runs, with its columns as in `list_limits`.
+SELECT l.name, l.concurrency, l.rate, l.period, l.burst, l.source, l.in_code, runs.count, runs.waiting, runs.keys
+FROM segue_limits l LEFT JOIN ({runs_by_limit}) runs ON runs.limit_name = l.name WHERE l.name = :name;
 
 -- name: admitted_runs
 SELECT id, key, status, admitted_at FROM segue_runs

@@ -1,6 +1,10 @@
 -- Schedules: what differs are lists and locks. Subqueries are values where a join could compare every tick with every run,
 -- see postgres.sql.
 
+-- name: tasks_compared
+-- A fragment: by its bytes. Thousands of long lists would take long to compare as a person sorts them.
+tasks COLLATE "C"
+
 -- name: hold_schedule
 -- People wait for this lock; the leader skips a locked schedule and returns to it later.
 SELECT {schedule_columns} FROM segue_schedules WHERE name = :name FOR UPDATE;

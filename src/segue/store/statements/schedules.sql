@@ -12,6 +12,12 @@ SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;
 SELECT {schedule_columns} FROM segue_schedules
 WHERE (CAST(:workflow AS text) IS NULL OR workflow = :workflow) ORDER BY name;
 
+-- name: schedules_shown
+-- Each with its last tick.
+SELECT {schedule_columns}, {tick_fields} FROM segue_schedules s LEFT JOIN segue_ticks t ON t.schedule = s.name
+AND t.tick = (SELECT l.tick FROM segue_ticks l WHERE l.schedule = s.name ORDER BY l.tick DESC LIMIT 1)
+WHERE (CAST(:workflow AS text) IS NULL OR workflow = :workflow) ORDER BY name;
+
 -- name: insert_schedule
 INSERT INTO segue_schedules ({schedule_columns})
 VALUES (:name, :workflow, :plan, :tick_argument, :arguments, :expression, :timezone, :anchor_at, :starts_at, :ends_at,
@@ -97,10 +103,8 @@ SELECT {tick_fields} FROM segue_ticks t;
 -- name: list_ticks
 {tick_columns} WHERE t.schedule = :name AND t.tick < :before ORDER BY t.tick DESC LIMIT :limit;
 
--- name: latest_ticks
--- The last one of each of several schedules.
-SELECT n.name, {tick_fields} FROM {each_name} JOIN segue_ticks t ON t.schedule = n.name
-AND t.tick = (SELECT l.tick FROM segue_ticks l WHERE l.schedule = n.name ORDER BY l.tick DESC LIMIT 1);
+-- name: latest_tick
+{tick_columns} WHERE t.schedule = :name ORDER BY t.tick DESC LIMIT 1;
 
 -- name: ticks_between
 {tick_columns} WHERE t.schedule = :name AND t.tick >= :first AND t.tick <= :last;
@@ -132,6 +136,16 @@ WHERE run_id = :run_id AND step < 10000 AND status = 'ready' AND (gate IS NULL O
 
 -- name: tasks_of_workers
 -- Tasks of live workers, and of workers seen recently, which may be restarting. Many workers have the same tasks.
-SELECT DISTINCT tasks, CASE WHEN status IN ('running', 'stopping') AND lease_until >= :now AND pool <> 'inline' THEN 1 ELSE 0 END
+SELECT DISTINCT {tasks_compared} AS tasks,
+    CASE WHEN status IN ('running', 'stopping') AND lease_until >= :now AND pool <> 'inline' THEN 1 ELSE 0 END AS is_alive
 FROM segue_workers WHERE namespace = :namespace
-AND (heartbeat_at > :since OR (status IN ('running', 'stopping') AND lease_until >= :now));
+AND (heartbeat_at > :seen_since OR (status IN ('running', 'stopping') AND lease_until >= :now));
+
+-- name: able_processes
+-- All that decides whether the schedules of a namespace can be done: what workers and the code of live processes define,
+-- and whether a process does the chores.
+SELECT 'tasks' AS what, workers.tasks AS name, workers.is_alive AS count FROM ({tasks_of_workers}) workers
+UNION ALL SELECT 'unknown code', NULL, unknown.count FROM ({workers_of_unknown_code}) unknown
+UNION ALL SELECT 'workflow', workflows.name, 1 FROM ({live_workflows}) workflows
+UNION ALL SELECT 'code', code.version, 1 FROM ({live_code}) code
+UNION ALL SELECT 'lead', l.host, 1 FROM segue_leader l WHERE l.name = :lead AND l.lease_until > :now;

@@ -1,5 +1,9 @@
 -- Schedules: what differs are lists and locks.
 
+-- name: tasks_compared
+-- A fragment.
+tasks
+
 -- name: hold_schedule
 -- The transaction already has the write lock.
 SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;

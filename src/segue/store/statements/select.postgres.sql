@@ -29,9 +29,12 @@ AND r.id < :before AND r.id >= :since
 -- name: way_of_error
 FROM segue_runs r WHERE r.error IS NOT NULL AND r.error::json ->> 'type' = :error_type AND r.id < :before AND r.id >= :since
 
+-- name: listed_run
+-- A fragment: lists omit large arguments; their size is known without reading them.
+{run_columns}, CASE WHEN octet_length(r.arguments) <= 2000 THEN r.arguments END
+
 -- name: run_rows
--- Lists omit large arguments; their size is known without reading them.
-SELECT {run_columns}, CASE WHEN octet_length(r.arguments) <= 2000 THEN r.arguments END
+SELECT {listed_run}
 FROM segue_runs r WHERE r.id = ANY(:ids::uuid[]) ORDER BY r.id DESC;
 
 -- name: count_steps_of_runs

@@ -27,9 +27,12 @@ FROM segue_runs r WHERE r.workflow = :workflow AND r.id < :before AND r.id >= :s
 -- name: way_of_error
 FROM segue_runs r WHERE r.error IS NOT NULL AND json_extract(r.error, '$.type') = :error_type AND r.id < :before AND r.id >= :since
 
+-- name: listed_run
+-- A fragment: lists omit large arguments.
+{run_columns}, CASE WHEN length(r.arguments) <= 2000 THEN r.arguments END
+
 -- name: run_rows
--- Lists omit large arguments.
-SELECT {run_columns}, CASE WHEN length(r.arguments) <= 2000 THEN r.arguments END
+SELECT {listed_run}
 FROM segue_runs r WHERE r.id IN (SELECT value FROM json_each(:ids)) ORDER BY r.id DESC;
 
 -- name: count_steps_of_runs

@@ -26,7 +26,7 @@ UNION ALL SELECT queue, 'sent', count(*) FROM (
     SELECT queue FROM segue_steps WHERE status = 'sent' ORDER BY executor LIMIT :most) handed GROUP BY queue;
 
 -- name: live_runs_by_status
-SELECT status, count(*) FROM (
+SELECT status, count(*) AS count FROM (
     SELECT r.status FROM segue_runs r WHERE r.finished_at IS NULL
     AND (CAST(:prefix AS text) IS NULL OR {prefix_of_run} = :prefix) ORDER BY r.id LIMIT :most) live
 GROUP BY status;

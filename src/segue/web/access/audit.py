@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segue.errors import SegueError
+from segue.masking import masked_text
 from segue.observing.harmless_log import get_logger
 from segue.web.problems import ProblemError, problem_of
 
@@ -53,10 +54,15 @@ def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, rea
     try:
         call.segue.access.record(
             name, ok=ok, actor=identity.name, how=identity.how, role=identity.role.word,
-            target=target or None, reason=reason, address=call.address, request_id=call.request_id,
+            target=_storable(target) or None, reason=_storable(reason or "") or None, address=call.address, request_id=call.request_id,
         )  # fmt: skip
     except SegueError as error:
         _log.error("the audit log cannot be written: %s", error)
+
+
+def _storable(text: str) -> str:
+    """The text without NUL, which no database stores: what is refused because of it has its entry, too."""
+    return text.replace("\x00", "\ufffd")
 
 
 def _target(arguments: Mapping[str, Any]) -> str:
@@ -64,4 +70,4 @@ def _target(arguments: Mapping[str, Any]) -> str:
     told = {part: value for part, value in arguments.items() if part not in ("body", "query")}
     body = arguments.get("body")
     told |= {part: value for part in NAMING if isinstance(value := getattr(body, part, None), str) and value}
-    return "/".join(f"{part}={value}" for part, value in told.items())
+    return "/".join(f"{part}={masked_text(str(value))}" for part, value in told.items())

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +26,9 @@ from segue.web.site import Site
 
 MOST_BYTES = 1 << 20
 """The longest body of a request."""
+
+BODY_SECONDS = 30.0
+"""How long the whole body of a request may take to come."""
 
 MOST_DIGITS = 20  # of the header Content-Length
 
@@ -68,7 +72,9 @@ class Guard:
         scope["segue.seen"] = {}  # what is known of the request when it has ended; copies of the scope share it
         scope["segue.is_secure"] = (self._site.settings.public_url or str(scope.get("scheme", ""))).startswith("https")
         began = time.monotonic()
-        receive = bounded(receive)  # also for those who are refused: an endpoint may read what they send
+        receive = bounded(
+            receive, may_change=scope["method"] not in _SAFE
+        )  # also for those who are refused: an endpoint may read what they send
         scope["segue.request_id"] = request.headers.get("x-request-id", "")[:64] or uuid.uuid4().hex
         answer = _Answer(send, scope, self._site, keeps=path.startswith("/static/"))
         try:
@@ -84,9 +90,9 @@ class Guard:
                     )
                 scope["segue.identity"] = identity
                 if scope["method"] not in _SAFE and identity.is_ambient:
-                    check_origin(request.headers, self._site.settings.public_url)
+                    self._check_origin(request)
             elif scope["method"] not in _SAFE:
-                check_origin(request.headers, self._site.settings.public_url)
+                self._check_origin(request)
             check_length(request.headers)
         except Exception as error:  # noqa: BLE001 - it is logged, or said to the caller
             scope["segue.problem"] = _refusal(error)
@@ -94,6 +100,11 @@ class Guard:
             await self._app(scope, receive, answer)
         finally:
             _note(scope, answer.status, time.monotonic() - began)
+
+    def _check_origin(self, request: HTTPConnection) -> None:
+        proxy = self._site.access.proxy
+        scheme = str(request.scope.get("scheme", "")) if proxy is None else proxy.scheme_of(request)
+        check_origin(request.headers, self._site.settings.public_url, scheme)
 
 
 def check_host(headers: Headers, allowed: Iterable[str]) -> None:
@@ -111,11 +122,12 @@ def check_host(headers: Headers, allowed: Iterable[str]) -> None:
         )  # fmt: skip
 
 
-def check_origin(headers: Headers, public_url: str | None) -> None:
+def check_origin(headers: Headers, public_url: str | None, scheme: str = "") -> None:
     """Refuse a change that a page of another site makes a browser ask for.
 
     Browsers say from where a request comes: in Sec-Fetch-Site, older ones in Origin. A program that says neither is not
-    a browser.
+    a browser. `scheme` is that of the request, as far as it is known: a proxy may have ended TLS and not say so. So a
+    page of https may always change what the same host shows, but one of http nothing that is shown over https.
     """
     site = headers.get("sec-fetch-site")
     if site in ("same-origin", "none"):
@@ -123,11 +135,24 @@ def check_origin(headers: Headers, public_url: str | None) -> None:
     origin = headers.get("origin")
     if site is None and origin is None:
         return
-    if origin is not None and origin != "null":
-        own = {urlsplit(public_url).netloc if public_url else "", headers.get("host", "")} - {""}
-        if urlsplit(origin).netloc in own and site in (None, "same-origin"):
-            return
+    if origin is not None and site is None and _is_own(origin, headers.get("host", ""), public_url, scheme):
+        return
     raise ProblemError(403, "CrossOrigin", "The request comes from a page of another site, so it is refused.")
+
+
+def _is_own(text: str, host: str, public_url: str | None, scheme: str) -> bool:
+    """Whether an origin is this site's: the one of the public URL, or the host that was asked, by TLS if this is."""
+    try:
+        origin = urlsplit(text)
+    except ValueError:
+        return False
+    public = urlsplit(public_url or "")
+    if not origin.netloc or origin.scheme not in ("http", "https"):
+        return False
+    if (origin.scheme, origin.netloc) == (public.scheme, public.netloc):
+        return True
+    is_secure = scheme == "https" or (public.scheme == "https" and public.netloc == host)
+    return origin.netloc == host and (origin.scheme == "https" or not is_secure)
 
 
 def check_length(headers: Headers) -> None:
@@ -137,17 +162,34 @@ def check_length(headers: Headers) -> None:
         raise ProblemError(413, "TooLarge", f"The body is longer than {MOST_BYTES:,} bytes.")
 
 
-def bounded(receive: Receive) -> Receive:
-    """Refuse a body that is too long, whatever its header says."""
+def bounded(receive: Receive, *, may_change: bool = True) -> Receive:
+    """Refuse a body that is too long, whatever its header says, or that does not come in time.
+
+    A request that only reads ends like one whose client has left, because no endpoint reads its body.
+    """
     seen = 0
+    ends: float | None = anyio.current_time() + BODY_SECONDS  # None: the body is there
 
     async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, ends
+        if ends is None:  # what comes now is that the client leaves
+            return await receive()
+        try:
+            with anyio.fail_after(max(0.0, ends - anyio.current_time())):
+                message = await receive()
+        except TimeoutError:
+            return refused(ProblemError(408, "TooSlow", f"The body did not come within {BODY_SECONDS:g} s."))
         seen += len(message.get("body", b""))
         if seen > MOST_BYTES:
-            raise ProblemError(413, "TooLarge", f"The body is longer than {MOST_BYTES:,} bytes.")
+            return refused(ProblemError(413, "TooLarge", f"The body is longer than {MOST_BYTES:,} bytes."))
+        if not message.get("more_body", False):
+            ends = None
         return message
+
+    def refused(problem: ProblemError) -> Message:
+        if may_change:
+            raise problem
+        return {"type": "http.disconnect"}
 
     return counted
 

@@ -54,6 +54,14 @@ class TrustedProxy:
                 return each[:64]
         return peer
 
+    def scheme_of(self, request: HTTPConnection) -> str:
+        """The scheme of the request: what the proxy says in X-Forwarded-Proto, or that of the connection."""
+        own = str(request.scope.get("scheme", ""))
+        if not self.is_trusted(request.client.host if request.client else None):
+            return own
+        said = ",".join(request.headers.getlist("x-forwarded-proto")).rpartition(",")[2].strip().lower()
+        return said if said in ("http", "https") else own
+
     def identify(self, request: HTTPConnection) -> Identity | None:
         """Whom the proxy names; None if it names none. Raises ProblemError for headers of another sender."""
         if self._user is None:

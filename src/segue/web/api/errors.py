@@ -24,9 +24,10 @@ class ErrorsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
 
 class ErrorQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Which failures of a kind."""
+    """Which failures of a kind: those before a time, or those that follow a page (`next`)."""
 
     before: datetime | None = None
+    cursor: Text | None = None
     limit: Limit = 20
 
 
@@ -41,4 +42,4 @@ def list_errors(call: Call, query: ErrorsQuery) -> ErrorGroups:
 def get_error(call: Call, fingerprint: str, query: ErrorQuery) -> ErrorKind:
     """One kind of error, with its newest failed attempts and their tracebacks."""
     before = None if query.before is None else moment(query.before)
-    return without_secrets(call.segue.failures.get(fingerprint, before=before, limit=query.limit))
+    return without_secrets(call.segue.failures.get(fingerprint, before=before, cursor=query.cursor, limit=query.limit))

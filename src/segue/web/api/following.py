@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator
 import anyio
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from segue.client import Run
-from segue.errors import SegueError
+from segue.errors import RunNotFoundError, SegueError
 from segue.observing.harmless_log import get_logger
 from segue.web import requests
 from segue.web.api.shown import detail
 from segue.web.operations import Call, operation
 from segue.web.problems import ProblemError
 from segue.web.roles import Role
-from segue.web.site import Site
+from segue.web.site import FOLLOWED, Site
+from segue.web.streams import Stream
 
 PERIOD = 0.5  # seconds between two looks
 SHARE = 4  # the pause is at least so many times as long as the look took
 PING = 15.0
 LONGEST = 3600.0
-STREAMS = 20  # that one caller may have open
 
 _log = get_logger("segue.web")
 
@@ -59,30 +59,24 @@ def follow_run(call: Call, run_id: str) -> Following:
 def followed(site: Site, request: Request, following: Following) -> Response:
     """The stream of a run. Raises ProblemError if the caller has too many."""
     person = following.person
-    if site.followers[person] >= STREAMS:
-        raise ProblemError(429, "TooManyStreams", f"You follow {STREAMS} runs already. End one of these requests.")
+    if not site.followers.take(person):
+        raise ProblemError(429, "TooManyStreams", f"You follow {FOLLOWED} runs already. End one of these requests.")
     as_events = "text/event-stream" in request.headers.get("accept", "")
 
     async def stream() -> AsyncIterator[bytes]:
-        site.followers[person] += 1
-        try:
-            asked = time.monotonic()
-            async for line in _lines(site, following):
-                if time.monotonic() - asked >= requests.ASKED_AGAIN:
-                    asked = time.monotonic()
-                    if not await requests.is_still(site, request, following.call):
-                        return
-                if as_events:
-                    yield b": still here\n\n" if line is None else b"data: " + line + b"\n\n"
-                else:
-                    yield b"\n" if line is None else line + b"\n"
-        finally:
-            site.followers[person] -= 1
-            if not site.followers[person]:
-                del site.followers[person]
+        asked = time.monotonic()
+        async for line in _lines(site, following):
+            if time.monotonic() - asked >= requests.ASKED_AGAIN:
+                asked = time.monotonic()
+                if not await requests.is_still(site, request, following.call):
+                    return
+            if as_events:
+                yield b": still here\n\n" if line is None else b"data: " + line + b"\n\n"
+            else:
+                yield b"\n" if line is None else line + b"\n"
 
     kind = "text/event-stream" if as_events else "application/x-ndjson"
-    return StreamingResponse(stream(), media_type=kind, headers={"x-accel-buffering": "no"})
+    return Stream(request, stream, kind, lambda: site.followers.give_back(person))
 
 
 async def _lines(site: Site, following: Following) -> AsyncIterator[bytes | None]:
@@ -93,6 +87,8 @@ async def _lines(site: Site, following: Following) -> AsyncIterator[bytes | None
         looked = time.monotonic()
         try:
             line, is_final = await site.in_thread(following.look)
+        except RunNotFoundError:  # it was deleted
+            return
         except SegueError as error:  # the database is away: the next look may succeed
             _log.debug("a look at a run that is followed failed: %s", error)
             line, is_final = last or b"", False
@@ -105,4 +101,11 @@ async def _lines(site: Site, following: Following) -> AsyncIterator[bytes | None
             yield None
         if is_final or now - begun >= LONGEST or site.settings.live == "poll":
             return
-        await anyio.sleep(max(PERIOD, SHARE * (now - looked)))
+        await _rest(site, max(PERIOD, SHARE * (now - looked)))
+
+
+async def _rest(site: Site, seconds: float) -> None:
+    """Wait, but not if the server stops."""
+    ends = time.monotonic() + seconds
+    while not site.is_stopping and (left := ends - time.monotonic()) > 0:
+        await anyio.sleep(min(PERIOD, left))

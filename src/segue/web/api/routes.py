@@ -129,10 +129,8 @@ def problem_answer(error: Exception) -> Response:
     if problem is None:
         _log.exception("a request failed", exc_info=error)
         problem = ProblemError(500, "InternalError", "The server failed. Its log says why.")
-    headers = {"retry-after": "2"} if problem.status == 503 else {}
-    return Response(
-        msgspec.json.encode(problem.to_dict()), problem.status, headers, media_type="application/problem+json"
-    )
+    text = msgspec.json.encode(problem.to_dict())
+    return Response(text, problem.status, problem.headers, media_type="application/problem+json")
 
 
 def plain(value: Any, *, with_namespace: bool = False) -> Any:

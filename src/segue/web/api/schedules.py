@@ -189,8 +189,12 @@ def deactivate_schedule(call: Call, name: str, body: Why) -> ScheduleInfo:
 
 @operation("POST", "/schedules/{name:name}/run", Role.OPERATOR, status=201)
 def run_schedule(call: Call, name: str, body: Why) -> RunDetail:
-    """Start a run of a schedule now, also while others of it run."""
-    return detail(call, call.segue.schedules.run_now(name, reason=body.reason))
+    """Start a run of a schedule now, also while others of it run.
+
+    A second request with the same header `Idempotency-Key` finds the run of the first; `is_new` is then false.
+    """
+    key = f"run:{name}:{call.idempotency_key}" if call.idempotency_key else None
+    return detail(call, call.segue.schedules.run_now(name, key=key, reason=body.reason))
 
 
 @operation("GET", "/schedules/{name:name}/next", Role.VIEWER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -11,7 +11,6 @@ import msgspec
 from segue.client.masked_views import without_secrets
 from segue.client.views import ErrorGroups, FailedAttempt
 from segue.masking import masked_text
-from segue.web.api.given import moment
 from segue.web.pages.frame import Page, View, page
 from segue.web.pages.saved_views import saved_of
 from segue.web.rendering import linked
@@ -37,9 +36,9 @@ class ErrorsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
 
 class ErrorQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Which page of the failures of a kind: those before this time."""
+    """Which page of the failures of a kind."""
 
-    before: datetime | None = None
+    cursor: Text | None = None
 
 
 @page("/errors")
@@ -61,8 +60,7 @@ def errors(view: View) -> Page:
 def error_of_kind(view: View) -> Page:
     """One kind of error: its newest failures, and the traceback of the last one."""
     query = decoded_query(ErrorQuery, view.query)
-    before = None if query.before is None else moment(query.before)
-    found = view.call.segue.failures.get(view.path["fingerprint"], before=before)
+    found = view.call.segue.failures.get(view.path["fingerprint"], cursor=query.cursor)
     newest: FailedAttempt | None = found.failures[0] if found.failures else None
     error = None if newest is None or newest.error is None else without_secrets(newest.error)
     found = msgspec.structs.replace(found, failures=tuple(map(_without_secrets, found.failures)))
@@ -70,7 +68,7 @@ def error_of_kind(view: View) -> Page:
     also = {
         "newest": newest, "error": error,
         "trace": shown_traceback(error.traceback) if error is not None and error.traceback else None,
-        "older": found.failures[-1].at.isoformat() if len(found.failures) == 20 else None, "is_first": before is None,
+        "older": found.next, "is_first": query.cursor is None,
     }  # fmt: skip
     return Page("error.html", f"✗ {name}", {"error_kind": found}, also=also)
 

@@ -85,6 +85,7 @@ class View:
     root: str  # the path at which the application is mounted, without a slash at its end
     here: str  # the path and the query of this page, below root
     said: dict[str, Any] | None = None  # the outcome of what was done just before
+    is_json: bool = False  # a program asks, with ?format=json
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -133,6 +134,7 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
     check_pages(call.identity)
     with briefly(call.segue):
         view = view_of(call, request)
+        view.is_json = as_json
         shown = entry.function(view)
     if isinstance(shown, Redirect):
         return RedirectResponse(view.root + shown.to, 303)
@@ -179,7 +181,7 @@ def error_page(site: Site, request: Request, error: Exception) -> Response:
         if login is not None:
             return RedirectResponse(login, 303)
     text = rendered("problem.html", None, title=problem.to_dict()["title"], root=root, data={"problem": problem})
-    return HTMLResponse(text, problem.status, {"retry-after": "2"} if problem.status == 503 else None)
+    return HTMLResponse(text, problem.status, problem.headers)
 
 
 def _theme(word: str | None) -> str | None:

@@ -6,8 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from segue.client.views import LimitInfo
-from segue.engine.views.held import limit_holders
-from segue.plan.namespaces import EVERY
+from segue.engine.views.held import limit_with_holders
 from segue.web.api.limits import list_limits
 from segue.web.pages.frame import Page, Redirect, View, page
 from segue.web.paths import path_part
@@ -31,13 +30,10 @@ def limits(view: View) -> Page:
 def limit(view: View) -> Page:
     """One limit: its size, who holds its places, and who waits. Under a name that has no limit, one can be set."""
     segue, name = view.call.segue, view.path["name"]
-    info = next((each for each in segue.limits.list() if each.name == name), None)
+    with segue.engine.reading() as tx:
+        info, holders = limit_with_holders(tx, name, prefix=segue.engine.prefix) or (None, None)
     if info is None and not view.call.may("set_limit"):
         raise ProblemError(404, "LimitNotFound", f"There is no limit {name[:100]!r}.")
-    holders = None
-    if info is not None:
-        with segue.engine.reading() as tx:
-            holders = limit_holders(tx, name, "" if segue.namespace == EVERY else segue.namespace)
     also: dict[str, Any] = {"name": name, "rate": "" if info is None else rate_text(info), "link": link_of(name)}
     data = {"limit": info, "holders": holders}
     return Page("limit.html", f"{name} · limit", data, live=f"limit:{name}" if info else None, also=also)

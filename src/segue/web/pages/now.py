@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from segue.client import Segue
+from segue.client.installation import activity_of
 from segue.client.masked_views import without_secrets
 from segue.client.views import ALERTS, EventInfo, QueueInfo, RunInfo, ScheduleInfo, Series, WaitInfo, WorkerInfo
 from segue.client.wording import counted
-from segue.engine.views.attention import RetriedStep, count_live_runs, list_retried
+from segue.engine.views.attention import RetriedStep
 from segue.web.kept import shared_of
 from segue.web.pages.frame import Page, View, page
 from segue.web.paths import path_part
@@ -82,16 +83,13 @@ def look(segue: Segue, now: datetime) -> Look:
 
 
 def _look(segue: Segue, now: datetime) -> Look:
-    failed = segue.pages(failed_since=now - RECENT, limit=MOST_FAILED)
-    with segue.engine.reading() as tx:
-        live = count_live_runs(tx, prefix=segue.engine.prefix)
-        retried = list_retried(tx, prefix=segue.engine.prefix)
+    found = activity_of(segue, now, failed_since=now - RECENT, most_failed=MOST_FAILED)
     alerts = segue.events.list(kinds=ALERTS, limit=MOST_ALERTS)
     return Look(
-        list(failed.runs), retried, segue.approvals.list(limit=MOST_WAITS),
+        found.failed, found.retried, segue.approvals.list(limit=MOST_WAITS),
         [without_secrets(alert) for alert in alerts if alert.at > now - RECENT],
         [schedule for schedule in segue.schedules.list() if schedule.problem],
-        {status.value: count for status, count in live.items()}, segue.queues(), standing_of(segue).workers,
+        {status.value: count for status, count in found.live.items()}, found.queues, standing_of(segue).workers,
         {series.name: series for series in segue.statistics(by="queue").series},
     )  # fmt: skip
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import msgspec
 
 from segue.client.views import DefinitionInfo, RunInfo
+from segue.engine.limiting.limits import run_limit
 from segue.errors import ConfigError
+from segue.plan.namespaces import DEFAULT, EVERY, stored
 from segue.web.drawing.run_bars import Bar, run_bars
 from segue.web.kept import shared
 from segue.web.pages.frame import Page, View, page
@@ -31,10 +33,10 @@ class WorkflowsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
 def workflows(view: View) -> Page:
     """The workflows and tasks of which there are runs, by name; then what is defined and has none."""
     query = decoded_query(WorkflowsQuery, view.query)
+    defined = {each.name: each for each in _definitions(view)}
     found = view.call.segue.workflows(after=query.after, limit=PAGE)
     shown = [msgspec.structs.replace(each, last=None if each.last is None else view.call.masker.run(each.last))
              for each in found]  # fmt: skip
-    defined = {each.name: each for each in shared(view, "definitions", view.call.segue.definitions)}
     started = {each.name for each in found}
     others = [each for each in defined.values() if each.name not in started and not each.name.startswith("segue.")]
     is_whole = not query.after and len(found) < PAGE
@@ -47,15 +49,16 @@ def workflows(view: View) -> Page:
 def workflow(view: View) -> Page:
     """One workflow or task: its last runs, their errors, its schedules, its limit."""
     segue, name = view.call.segue, view.path["name"]
+    definition = next((each for each in _definitions(view) if each.name == name), None)
     try:
         found = [view.call.masker.run(run) for run in segue.runs(workflow=name, limit=LAST)]
     except ConfigError:  # no workflow can have such a name
         found = []
-    definition = next((each for each in shared(view, "definitions", segue.definitions) if each.name == name), None)
     schedules = segue.schedules.list(workflow=name)
     if not found and definition is None and not schedules:
         raise ProblemError(404, "NotFound", f"There is no run of {name[:100]!r}, and no live worker defines it.")
-    limit = next((each for each in shared(view, "limits", segue.limits.list) if each.name == f"workflow:{name}"), None)
+    with segue.engine.reading() as tx:
+        limit = run_limit(tx, stored(DEFAULT if segue.namespace == EVERY else segue.namespace, name))
     errors = Counter((run.error.type, run.error.step) for run in found if run.error is not None)
     data = {"name": name, "runs": found, "definition": definition, "schedules": schedules, "limit": limit}
     also = {
@@ -69,6 +72,13 @@ def workflow(view: View) -> Page:
         "parameters": parameters_of(definition),
     }  # fmt: skip
     return Page("workflow.html", f"{name} · workflow", data, live=f"workflow:{name}", also=also)
+
+
+def _definitions(view: View) -> list[DefinitionInfo]:
+    """What is defined; secrets among arguments are then hidden by what was read here."""
+    found = shared(view, "definitions", view.call.segue.definitions)
+    view.call.masker.learn(found)
+    return found
 
 
 def parameters_of(definition: DefinitionInfo | None) -> list[tuple[str, str, bool]]:
