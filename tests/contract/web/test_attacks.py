@@ -243,6 +243,8 @@ def test_a_revoked_token_ends_the_streams(segue: Segue, monkeypatch: pytest.Monk
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
+        while segue.access.tokens()[-1].used_at is None:  # it has been let in
+            follower.join(0.02)
         segue.access.revoke_token(segue.access.tokens()[-1].id)
         for number in range(20):
             segue.annotate(run, tags=[f"t{number}"])
@@ -250,7 +252,7 @@ def test_a_revoked_token_ends_the_streams(segue: Segue, monkeypatch: pytest.Monk
             follower.join(0.5)
             if not follower.is_alive():
                 break
-        assert ends, path
+        assert ends == [200], path
 
 
 # Values --------------------------------------------------------------------------------------------------------------
