@@ -48,7 +48,7 @@ DEFENCES = (
     # web pages of strangers
     taken_away("other sites may change things", GUARD, "    raise ProblemError(403, \"CrossOrigin\"", "    return\n    raise ProblemError(403, \"CrossOrigin\"",
                "another_site", ENTRY),
-    taken_away("an origin of another site is not looked at", GUARD, "if urlsplit(origin).netloc in own and", "if", "another_site", ENTRY),
+    taken_away("an origin of another site is not looked at", GUARD, "if not origin.netloc or origin.scheme not in (\"http\", \"https\"):\n        return False", "if origin.netloc:\n        return True", "another_site", ENTRY),
     taken_away("any name of this machine is answered", GUARD, "if name not in allowed:", "if False:", "strangers_name", ENTRY),
     taken_away("cookies of neighbours count", COMBINED, "SECURE_COOKIE if request.scope.get(\"segue.is_secure\") else PLAIN_COOKIE",
                "SECURE_COOKIE if SECURE_COOKIE in request.cookies else PLAIN_COOKIE", "neighbouring", ATTACKS),
@@ -56,8 +56,6 @@ DEFENCES = (
     # limited tokens, and people who want more
     taken_away("a limited token opens pages", LIMITS, "READS_PAGES not in identity.scopes:", "False:", "opens_no_page", ATTACKS),
     taken_away("a limited token makes a stronger one", LIMITS, "not (scopes and identity.scopes.issuperset(scopes))", "False", "makes_no_token", ATTACKS),
-    taken_away("a token of some workflows makes one of all", LIMITS, "not (workflows and set(identity.workflows).issuperset(workflows))", "False",
-               "makes_no_token", ATTACKS),
     taken_away("a token of some workflows does the rest", LIMITS, "if name is None or not any(", "if name is not None and not any(", "changes_nothing_else", ATTACKS),
     taken_away("a token of some workflows starts others", LIMITS, "if patterns is None or not operation.changes:", "if True:", "changes_nothing_else", ATTACKS),
     taken_away("paths of an older API have no limits", "web/foreign.py", "if identity.scopes is not None or", "if False or", "older_api", ATTACKS),
@@ -101,7 +99,7 @@ DEFENCES = (
     taken_away("a code needs no verifier", OIDC, "            \"code_verifier\": begun.verifier,\n", "", "knows_enters", PROVIDERS),
     taken_away("a provider may have any address", OIDC, "if parts.scheme != \"https\" and", "if False and", "https_address", PROVIDERS),
     # proxies, and where a login leads
-    taken_away("headers of others are believed", PROXY, "if not self.is_trusted(request.client.host if request.client else None):", "if False:",
+    taken_away("headers of others are believed", PROXY, "        if not self.is_trusted(request.client.host if request.client else None):\n            raise", "        if False:\n            raise",
                "headers_of_others", ENTRY),
     taken_away("a name may be sent twice", PROXY, "if len(names) > 1 or", "if", "headers_of_others", ENTRY),
     taken_away("groups may be sent twice", PROXY, "if len(groups) > 1:", "if False:", "caller_adds", ATTACKS),

@@ -243,6 +243,8 @@ def test_a_revoked_token_ends_the_streams(segue: Segue, monkeypatch: pytest.Monk
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
+        while segue.access.tokens()[-1].used_at is None:  # it has been let in
+            follower.join(0.02)
         segue.access.revoke_token(segue.access.tokens()[-1].id)
         for number in range(20):
             segue.annotate(run, tags=[f"t{number}"])
@@ -250,7 +252,7 @@ def test_a_revoked_token_ends_the_streams(segue: Segue, monkeypatch: pytest.Monk
             follower.join(0.5)
             if not follower.is_alive():
                 break
-        assert ends, path
+        assert ends == [200], path
 
 
 # Values --------------------------------------------------------------------------------------------------------------
@@ -262,6 +264,13 @@ def test_a_form_takes_no_deeper_json_than_the_api(segue: Segue) -> None:
     for field, value in (("args:json:0", deep), ("kwargs:json:value", deep), ("args", f"[{deep}]"), ("metadata", deep)):
         web.post("/act/runs", data={"name": "prey.hunt", field: value})
     assert segue.runs() == []
+    for depth, status in ((50, 201), (70, 422)):
+        value = "[" * depth + "]" * depth
+        order = f'{{"name": "prey.hunt", "kwargs": {{"value": {value}}}}}'
+        answer = web.post("/api/v1/runs", content=order, headers={"content-type": "application/json"})
+        assert answer.status_code == status, (depth, answer.text)
+        web.post("/act/runs", data={"name": "prey.hunt", "kwargs:json:value": value})
+    assert len(segue.runs()) == 2
     assert web.post("/act/runs", data={f"f{number}": "x" for number in range(5000)}).status_code == 400
 
 

@@ -49,6 +49,17 @@ def test_a_step_is_marked_and_the_run_goes_on(segue: Segue, page: Page) -> None:
 
 
 @pytest.mark.proof
+def test_a_step_is_skipped_with_those_below_it(segue: Segue, page: Page) -> None:
+    run = failed_run(segue)
+    page.goto(f"/runs/{run.id}/steps/1")
+    page.get_by_role("link", name="Skip…").click()
+    page.get_by_label("reason").fill("there is no such order")
+    page.get_by_role("button", name="Skip a step").click()
+    expect(page.locator(".head .status")).to_contain_text("skipped")
+    assert reasons(segue, run.id, "step.skipped") == ["there is no such order"]
+
+
+@pytest.mark.proof
 def test_a_step_is_edited_and_runs_again(segue: Segue, page: Page) -> None:
     segue.publish_definitions()
     run = failed_run(segue)
