@@ -180,6 +180,7 @@ EXCEPT = {
     "waiting_steps_asked_for": "for display: a part of `list_waits`",
     "waiting_tasks_asked_for": "for display: a part of `list_waits`",
     "waits_after": "for display: the runs and alarms of a page of waits",
+    "what_holds_run": "once",
     "worker_of_step": "once",
 }
 """Statements that may read a whole index for what they look up, and why that is good enough: most look up one row."""

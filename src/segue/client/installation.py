@@ -18,6 +18,7 @@ from segue.scheduler.leader import lead_of
 class Standing(msgspec.Struct, frozen=True):
     """How things are with the whole installation."""
 
+    at: datetime
     workers: list[WorkerInfo]
     unserved: list[str]  # queues on which steps are ready, and that no worker works on
     chores_until: datetime | None  # the end of the lease of the process that does the chores; None: there was none
@@ -46,7 +47,7 @@ def standing_of(segue: Segue, *, failed_since: datetime, most: int) -> Standing:
     lead = found.leads.get(lead_of(DEFAULT if segue.namespace == EVERY else segue.namespace))
     is_led = lead is not None or (segue.namespace == EVERY and bool(found.leads))
     return Standing(
-        workers, [queue for queue in found.ready_queues if queue not in served],
+        now, workers, [queue for queue in found.ready_queues if queue not in served],
         None if lead is None else lead.until, None if lead is None else lead.host, found.has_work and not is_led,
         found.failed, found.waits,
     )  # fmt: skip

@@ -20,11 +20,11 @@ from segue.engine.reopening.edit import NewArguments, edit_step
 from segue.engine.reopening.fork import fork_run
 from segue.engine.reopening.manual import mark_step, skip_step
 from segue.engine.reopening.retry import retry_from, retry_run
-from segue.engine.reopening.run_graph import find_step
+from segue.engine.reopening.run_graph import MOST_NUMBER, find_step
 from segue.engine.verbs import Done, Verb, say_to
 from segue.engine.views import look
 from segue.engine.views.checkpoints import CheckpointInfo, list_checkpoints
-from segue.engine.views.values import with_values
+from segue.engine.views.values import step_with_values
 from segue.errors import ConfigError, ResultTooLargeError, StoreError
 from segue.given import shown
 from segue.model import RunStatus
@@ -60,8 +60,14 @@ class StepHandle:
             run.step("fetch[77]").info().arguments  # [["https://example.org/77"], {}]
         """
         with self._engine.reading() as tx:
+            if isinstance(self.step, int) and 0 <= self.step < MOST_NUMBER:
+                found = step_with_values(tx, self.run_id, self.step)
+                if found is not None:
+                    return found
             number = find_step(tx, self.run_id, self.step)
-            return with_values(tx, self.run_id, look.list_steps(tx, self.run_id, after=number - 1, limit=1)[0])
+            found = step_with_values(tx, self.run_id, number)
+            assert found is not None  # read in the same transaction
+            return found
 
     def output(self, *, attempt: int | None = None) -> OutputInfo:
         """The end of what it has printed, in its latest attempt or in this one, also while it runs.

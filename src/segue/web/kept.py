@@ -2,7 +2,7 @@
 
 Promise: what `shared` shows is never older than KEPT_SECONDS, and a person who has just changed something looks again.
 What `shared_of_run` shows of a run that has ended is read once; of one that goes on, reading takes at most a SHAREth of
-the time, however many people look.
+the time, however many people look. What `soon_of_run` looks for in a run of many steps never keeps a page waiting.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple, TypeVar
 
 from segue.client import Segue
 from segue.client.views import RunInfo
@@ -30,6 +31,16 @@ SHARE = 20
 MOST_RUNS_KEPT = 64
 LONGEST_WAIT = 3.0
 """Seconds to wait for another thread that looks at the same."""
+
+FEW_STEPS = 2000
+"""A run with so many steps is looked at while its page waits."""
+
+MOMENT = 0.03
+"""Seconds for which a page waits for a look at a larger run; then it comes without it."""
+
+LONGEST_LOOK = 10.0
+LOOKS = 2
+"""Looks that pages do not wait for, at the same time."""
 
 T = TypeVar("T")
 
@@ -67,18 +78,64 @@ def forget(segue: Segue) -> None:
     _of_runs.pop(segue, None)
 
 
+class _Seen(NamedTuple):
+    """What was seen of a run, and in which state it was."""
+
+    state: Any
+    until: float
+    value: Any
+
+
 class _Kept:
-    """What was seen of a run."""
+    """One kind of look at a run."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.state: Any = None
-        self.until = 0.0
-        self.value: Any = None
+        self.lock = threading.Lock()  # of the thread that looks
+        self.seen: _Seen | None = None
+        self.job: Future[Any] | None = None  # a look that no page waits for
+
+    def now(self, state: Any) -> _Seen | None:
+        """What was seen, if the run is still in that state and the look is not too old."""
+        seen = self.seen
+        return seen if seen is not None and seen.state == state and time.monotonic() < seen.until else None
+
+    def begin(self, look: Callable[[], Any], *, is_fresh: bool) -> Future[Any]:
+        """Look without a page that waits, unless that goes on already. Raises what ended the look before."""
+        with _lock:
+            job, self.job = self.job, None
+            if job is not None and job.done():
+                job.result()
+                job = None
+            if job is None or is_fresh:
+                job = _pool.submit(look)
+            self.job = job
+            return job
+
+    def look(self, info: RunInfo, look: Callable[[], T], *, is_fresh: bool) -> T:
+        """Look, unless another thread has just done so. Raises StoreBusyError if that takes too long."""
+        if not self.lock.acquire(timeout=LONGEST_WAIT):
+            raise StoreBusyError(
+                f"Another request has been reading run {info.id} for {LONGEST_WAIT:g} s. Try again later."
+            )
+        try:
+            seen = None if is_fresh else self.now(_state_of(info))
+            if seen is not None:
+                found: T = seen.value
+                return found
+            began = time.monotonic()
+            fresh = look()
+            cost = time.monotonic() - began
+            if cost > DEAR_SECONDS or info.steps > FEW_STEPS:
+                until = float("inf") if info.status.is_final else began + max(SHARE * cost, KEPT_SECONDS)
+                self.seen = _Seen(_state_of(info), until, fresh)
+            return fresh
+        finally:
+            self.lock.release()
 
 
 _of_runs: weakref.WeakKeyDictionary[Segue, OrderedDict[Hashable, _Kept]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+_pool = ThreadPoolExecutor(LOOKS, thread_name_prefix="segue-web-look")
 
 
 def shared_of_run(view: View, info: RunInfo, what: Hashable, look: Callable[[], T]) -> T:
@@ -88,23 +145,43 @@ def shared_of_run(view: View, info: RunInfo, what: Hashable, look: Callable[[], 
 
         groups = shared_of_run(view, info, "groups", run.groups)
     """
+    return _kept_of_run(view.call.segue, (info.id, what)).look(info, look, is_fresh=view.said is not None)
+
+
+def soon_of_run(view: View, info: RunInfo, what: Hashable, look: Callable[[], T]) -> T | None:
+    """The same for a page that can come without it: None if the run has many steps, and the look goes on.
+
+    The next request has it, or sees why it failed. What was seen a while ago serves meanwhile.
+    """
+    if info.steps <= FEW_STEPS or view.is_json:
+        return shared_of_run(view, info, what, look)
     kept = _kept_of_run(view.call.segue, (info.id, what))
-    if not kept.lock.acquire(timeout=LONGEST_WAIT):
-        raise StoreBusyError(f"Another request has been reading run {info.id} for {LONGEST_WAIT:g} s. Try again later.")
-    try:
-        state = (info.status, info.ending, info.finished_at, info.steps)
-        if view.said is None and kept.state == state and time.monotonic() < kept.until:
-            found: T = kept.value
-            return found
-        began = time.monotonic()
-        fresh = look()
-        cost = time.monotonic() - began
-        if cost > DEAR_SECONDS:
-            kept.state, kept.value = state, fresh
-            kept.until = float("inf") if info.status.is_final else began + SHARE * cost
-        return fresh
-    finally:
-        kept.lock.release()
+    is_fresh = view.said is not None
+    seen = None if is_fresh else kept.now(_state_of(info))
+    if seen is None:
+        job = kept.begin(lambda: _aside(view.call.segue, kept, info, look, is_fresh=is_fresh), is_fresh=is_fresh)
+        wait([job], MOMENT)
+        if job.done():
+            return job.result()  # type: ignore[no-any-return]
+        seen = kept.seen
+        if is_fresh or seen is None or seen.state != _state_of(info):
+            return None
+    return seen.value  # type: ignore[no-any-return]
+
+
+def seen_of_run(view: View, info: RunInfo, what: Hashable) -> Any:
+    """What was seen of a run, if that still holds; None otherwise. It reads nothing."""
+    seen = _kept_of_run(view.call.segue, (info.id, what)).now(_state_of(info)) if view.said is None else None
+    return None if seen is None else seen.value
+
+
+def _aside(segue: Segue, kept: _Kept, info: RunInfo, look: Callable[[], T], *, is_fresh: bool) -> T:
+    with segue.engine.store.reading_within(LONGEST_LOOK):
+        return kept.look(info, look, is_fresh=is_fresh)
+
+
+def _state_of(info: RunInfo) -> Any:
+    return info.status, info.ending, info.finished_at, info.steps
 
 
 def _kept_of_run(segue: Segue, key: Hashable) -> _Kept:

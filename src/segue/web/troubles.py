@@ -15,6 +15,7 @@ import msgspec
 from segue.client import Segue
 from segue.client.installation import Standing
 from segue.client.installation import standing_of as look
+from segue.engine.views.look import WorkerInfo
 from segue.errors import SegueError
 from segue.model import DEFAULT_QUEUE
 from segue.times import since
@@ -55,6 +56,14 @@ def standing_of(segue: Segue) -> Standing:
     found = look(segue, failed_since=segue.engine.store.now() - RECENT, most=MOST_COUNTED)
     _kept[segue] = (time.monotonic(), found)
     return found
+
+
+def workers_of(call: Call, namespace: str, now: datetime) -> list[WorkerInfo]:
+    """The workers of a namespace as they were a few seconds ago; as they are, if one may have died since."""
+    found = standing_of(call.segue)
+    is_same = all((worker.lease_until > now) == (worker.lease_until > found.at) for worker in found.workers)
+    workers = found.workers if is_same else call.segue.workers()
+    return [worker for worker in workers if worker.namespace == namespace]
 
 
 def troubles_of(call: Call, now: datetime) -> list[Trouble]:

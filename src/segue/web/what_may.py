@@ -36,15 +36,16 @@ class Verb(msgspec.Struct, frozen=True):
         return not self.why_not
 
 
-def what_may_run(call: Call, run: RunInfo, *, has_failed: bool) -> list[Verb]:
-    """The verbs of a run. `has_failed` says whether one of its steps failed or was cancelled."""
+def what_may_run(call: Call, run: RunInfo, *, has_failed: bool | None) -> list[Verb]:
+    """The verbs of a run. `has_failed` says whether one of its steps failed or was cancelled; None: not known yet."""
     path = f"/runs/{run.id}"
     is_over, is_paused = run.status.is_final, run.status is RunStatus.PAUSED
     ending = f"it is being ended as {run.ending}" if run.ending else ""
     not_live = f"it has ended: {run.status}" if is_over else ending
+    not_failed = "its steps are being counted" if has_failed is None else "no step has failed"
     retry = Verb(
         "retry_run", "Retry" if is_over else "Retry failed", f"{path}/retry",
-        "" if has_failed or run.status in (RunStatus.FAILED, RunStatus.CANCELLED) else "no step has failed",
+        "" if has_failed or run.status in (RunStatus.FAILED, RunStatus.CANCELLED) else not_failed,
         kind="primary", said="The failed steps run again.",
     )  # fmt: skip
     pause = Verb(

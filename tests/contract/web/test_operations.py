@@ -100,6 +100,27 @@ def test_lists_have_pages_without_gaps(segue: Segue) -> None:
     assert "unknown field `no_such_field`. Known are: " in wrong["detail"]
 
 
+def test_a_graph_has_pages_and_is_small_when_folded(segue: Segue) -> None:
+    run = segue.start(takings, list(range(12)))
+    work_run(segue.engine, run.id)
+    api = client(segue)
+    whole = api.get(f"/runs/{run.id}/graph").json()
+    assert whole["next"] is None
+    assert len(whole["nodes"]) == run.info().steps
+    assert {target for _, target in whole["edges"]} <= {node["step"] for node in whole["nodes"]}
+    nodes: list[Any] = []
+    edges: list[Any] = []
+    after: Any = -1
+    while after is not None:
+        found = api.get(f"/runs/{run.id}/graph", params={"after": after, "limit": 5}).json()
+        nodes, edges, after = nodes + found["nodes"], edges + found["edges"], found["next"]
+    assert (nodes, edges) == (whole["nodes"], whole["edges"])
+    folded = api.get(f"/runs/{run.id}/graph/folded").json()
+    assert sum(sum(step["counts"].values()) for step in folded["steps"]) == len(nodes)
+    assert api.get(f"/runs/{run.id}/graph?limit=2001").status_code == 400
+    assert api.get(f"/runs/{run.id}/graph/folded?open=-1").status_code == 400
+
+
 def test_what_has_not_changed_is_not_sent_again(segue: Segue) -> None:
     web = client(segue)
     run = segue.start(takings, [1])

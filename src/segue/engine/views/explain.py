@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import assert_never
 
 from segue.engine.debounce import waiting_debounce
-from segue.engine.holding import holders
+from segue.engine.holding import what_holds
 from segue.engine.rows import policy_or_none
 from segue.engine.stored import moment_of, object_of
+from segue.engine.views.active import NONE, STEPS_LOOKED_AT, ActiveSteps, active_steps
 from segue.engine.views.definitions import LastDefinitions, undefined_workflows
 from segue.engine.views.look import RunInfo, StepInfo, WorkerInfo, count_steps, list_steps, list_workers, run_info
 from segue.engine.views.reason import Reason
@@ -27,7 +28,6 @@ from segue.printable import first_line
 from segue.store.protocol import Transaction
 from segue.times import clock_time, duration, since
 
-STEPS_LOOKED_AT = 200
 PARENTS_NAMED = 5
 _ALIKE_IN_WORDS = (
     "no_worker", "no_worker_on_queue", "unknown_task", "waiting_for_event", "limited", "rate_limited",
@@ -39,33 +39,49 @@ _EACH_ITS_OWN = ("running", "lost", "delayed", "sleeping", "retrying", "blocked"
 def explain(tx: Transaction, run_id: str, now: datetime, *, step: str | int | None = None) -> list[Reason]:
     """The reasons why a run, or its step of this name or number, is in its current state."""
     run = run_info(tx, run_id)
-    limits = LimitsView(tx, now)
-    if step is not None:
-        steps = _steps_called(tx, run_id, step)
-        if not steps:
-            return [Reason("unknown_step", str(step), f"run {run.id} has no such step")]
-        workers = list_workers(tx, prefix=prefix_of(run.namespace))
-        return _explain_step(tx, run, steps[0], workers, limits, LastDefinitions(tx, run.namespace), now)
+    if step is None:
+        return explain_run(tx, run, now)
+    steps = _steps_called(tx, run_id, step)
+    if not steps:
+        return [Reason("unknown_step", str(step), f"run {run.id} has no such step")]
+    return explain_step(tx, run, steps[0], now)
+
+
+def explain_step(
+    tx: Transaction, run: RunInfo, step: StepInfo, now: datetime, *, workers: Sequence[WorkerInfo] | None = None
+) -> list[Reason]:  # fmt: skip
+    """The same for a step that was read, with the `workers` of its namespace if these are known."""
+    return _Steps(tx, run, now, LimitsView(tx, now), workers).explain(step)
+
+
+def explain_run(
+    tx: Transaction, run: RunInfo, now: datetime, *, workers: Sequence[WorkerInfo] | None = None,
+    active: ActiveSteps | None = None,
+) -> list[Reason]:  # fmt: skip
+    """The same for a run that was read, with its `active` steps and the `workers` of its namespace if known."""
     if run.status.is_final:
         return [_final(run, now)]
-    workers, definitions = list_workers(tx, prefix=prefix_of(run.namespace)), LastDefinitions(tx, run.namespace)
-    reasons = [_held(who) for who in holders(tx, run_id)]
+    active = active or active_steps(tx, run.id)
+    limits = LimitsView(tx, now, {(run.id, step): lane for step, lane in active.lanes.items()})
+    steps = _Steps(tx, run, now, limits, workers)
+    sessions, is_unfinished = what_holds(tx, run.id)
+    reasons = [_held(who) for who in sessions]
     if not run.steps:
         reasons += _debounced(tx, run, now)
     if run.status is RunStatus.PAUSED:
-        reasons.append(_paused(tx, run, now))
-    unadmitted = limits.of_run(run_id) if run.steps and not run.ending else None
+        reasons.append(_paused(tx, run, active, now))
+    waits_for_limit = run.limit_name is not None and run.admitted_at is None
+    unadmitted = limits.of_run(run.id) if waits_for_limit and run.steps and not run.ending else None
     if unadmitted is not None:
         reasons.append(Reason("waiting_for_admission", None, unadmitted))
     if run.ending:
         reasons.append(Reason("ending", None, f"the run is ending as {run.ending}; it waits for running steps"))
-    for status in (StepStatus.RUNNING, StepStatus.SENT, StepStatus.READY):
-        for found in list_steps(tx, run_id, status=status, limit=STEPS_LOOKED_AT):
-            reasons += _explain_step(tx, run, found, workers, limits, definitions, now)
+    for found in (*active.running, *active.sent, *active.ready):
+        reasons += steps.explain(found)
     if not reasons:
-        for found in list_steps(tx, run_id, status=StepStatus.BLOCKED, limit=STEPS_LOOKED_AT):
-            reasons += _explain_step(tx, run, found, workers, limits, definitions, now)
-    if tx.all("is_unfinished", run_id=run_id):
+        for found in list_steps(tx, run.id, status=StepStatus.BLOCKED, limit=STEPS_LOOKED_AT):
+            reasons += steps.explain(found)
+    if is_unfinished:
         text = "its remaining changes are being written in parts; workers and the leader continue this by themselves"
         reasons.insert(0, Reason("unfinished", None, text))
     return _merged(reasons) or [
@@ -118,7 +134,7 @@ def _deferred(tx: Transaction, run: RunInfo, due_at: datetime, now: datetime) ->
     return Reason("deferred", None, f"waits for a process with the code of {run.workflow}, which makes its steps")
 
 
-def _paused(tx: Transaction, run: RunInfo, now: datetime) -> Reason:
+def _paused(tx: Transaction, run: RunInfo, active: ActiveSteps, now: datetime) -> Reason:
     """Since when, by whom, and which steps still run."""
     text = "the run is paused"
     for at, detail in tx.all("last_event", run_id=run.id, kind="run.paused"):
@@ -126,8 +142,10 @@ def _paused(tx: Transaction, run: RunInfo, now: datetime) -> Reason:
         text = f"the run was paused at {clock_time(moment_of(tx, at), now)}"
         text += f" by {said['actor']}" if "actor" in said else ""
         text += f" ({said['reason']})" if "reason" in said else ""
-    counts = count_steps(tx, run.id)
-    running, sent = counts.get(StepStatus.RUNNING, 0), counts.get(StepStatus.SENT, 0)
+    running, sent = len(active.running), len(active.sent)
+    if STEPS_LOOKED_AT in (running, sent):  # there may be more
+        counts = count_steps(tx, run.id)
+        running, sent = counts.get(StepStatus.RUNNING, 0), counts.get(StepStatus.SENT, 0)
     if running:
         text += f"; {running} step{'s' if running > 1 else ''} of it still run{'' if running > 1 else 's'}"
     if sent:
@@ -135,28 +153,52 @@ def _paused(tx: Transaction, run: RunInfo, now: datetime) -> Reason:
     return Reason("paused", None, f"{text}; resume it with: segue resume {short_id(run.id)}")
 
 
-def _explain_step(
-    tx: Transaction, run: RunInfo, step: StepInfo, workers: Sequence[WorkerInfo], limits: LimitsView,
-    definitions: LastDefinitions, now: datetime,
-) -> list[Reason]:  # fmt: skip
-    match step.status:
-        case StepStatus.RUNNING:
-            return why_pushed(tx, run, step, workers, now) or [_running(step, now)]
-        case StepStatus.SENT:
-            return why_pushed(tx, run, step, workers, now) or why_sent(run.status, step, workers, now)
-        case StepStatus.READY if step.gate == Gate.EVENT or (step.is_suspended and step.event is not None):
-            return [_waiting_for_event(tx, run, step, now)]
-        case StepStatus.READY:
-            return _ready(run, step, workers, limits, definitions, now)
-        case StepStatus.BLOCKED:
-            return [_blocked(tx, run, step)]
-        case StepStatus.SUCCEEDED | StepStatus.FAILED | StepStatus.SKIPPED | StepStatus.CANCELLED:
-            text = f"is {step.status}"
-            if step.error:
-                text += f": {step.error.type}: {step.error.message}"
-            return [Reason(step.status.value, step.name, text)]
-        case unknown:
-            assert_never(unknown)
+class _Steps:
+    """Explains steps of one run. What it reads for one of them serves the next ones as well."""
+
+    def __init__(
+        self, tx: Transaction, run: RunInfo, now: datetime, limits: LimitsView, workers: Sequence[WorkerInfo] | None
+    ) -> None:
+        self._tx, self._run, self._now, self._limits = tx, run, now, limits
+        self._workers = list_workers(tx, prefix=prefix_of(run.namespace)) if workers is None else workers
+        self._definitions = LastDefinitions(tx, run.namespace)
+        self._ends: dict[int, datetime | None] = {}  # of the waits of the steps from ... to ...
+        self._known_from, self._known_to = 0, -1
+
+    def explain(self, step: StepInfo) -> list[Reason]:
+        match step.status:
+            case StepStatus.RUNNING:
+                return why_pushed(self._tx, self._run, step, self._workers, self._now) or [_running(step, self._now)]
+            case StepStatus.SENT:
+                pushed = why_pushed(self._tx, self._run, step, self._workers, self._now)
+                return pushed or why_sent(self._run.status, step, self._workers, self._now)
+            case StepStatus.READY if step.gate == Gate.EVENT or (step.is_suspended and step.event is not None):
+                begun, until = self._times_of_wait(step)
+                return [_waiting_for_event(self._run, step, begun, until, self._now)]
+            case StepStatus.READY:
+                return _ready(self._run, step, self._workers, self._limits, self._definitions, self._now)
+            case StepStatus.BLOCKED:
+                return [_blocked(self._tx, self._run, step)]
+            case StepStatus.SUCCEEDED | StepStatus.FAILED | StepStatus.SKIPPED | StepStatus.CANCELLED:
+                text = f"is {step.status}"
+                if step.error:
+                    text += f": {step.error.type}: {step.error.message}"
+                return [Reason(step.status.value, step.name, text)]
+            case unknown:
+                assert_never(unknown)
+
+    def _times_of_wait(self, step: StepInfo) -> tuple[datetime | None, datetime | None]:
+        """When a wait began, and when it gives up."""
+        of_step = {"run_id": self._run.id, "step": step.step}
+        if step.gate == Gate.EVENT:
+            if not self._known_from <= step.step <= self._known_to:
+                rows = self._tx.all("ends_of_waits", **of_step, limit=STEPS_LOOKED_AT)
+                self._ends = {number: moment_of(self._tx, at) for number, at in rows}
+                self._known_from = step.step
+                self._known_to = max(self._ends) if len(rows) == STEPS_LOOKED_AT else NONE
+            return step.ready_at, self._ends.get(step.step)
+        times = self._tx.all("wait_of_task", **of_step)
+        return (moment_of(self._tx, times[0][0]), moment_of(self._tx, times[0][1])) if times else (None, None)
 
 
 def _running(step: StepInfo, now: datetime) -> Reason:
@@ -274,25 +316,16 @@ def _limited(step: StepInfo, why: Why) -> Reason:
             assert_never(unknown)
 
 
-def _waiting_for_event(tx: Transaction, run: RunInfo, step: StepInfo, now: datetime) -> Reason:
+def _waiting_for_event(
+    run: RunInfo, step: StepInfo, begun: datetime | None, until: datetime | None, now: datetime
+) -> Reason:  # fmt: skip
     """Since when, until when, and what would end the wait."""
-    begun, until = _times_of_wait(tx, run, step)
     text = f"has waited for {step.event!r} since {clock_time(begun, now)}"
     if until is not None:
         left = f"in {duration((until - now).total_seconds())}" if until > now else "now"
         text += f", and gives up at {clock_time(until, now)} ({left})"
     command = f"segue send {short_id(run.id)} {shlex.quote(step.event or '')} [VALUE]"
     return Reason("waiting_for_event", step.name, f"{text}; send it with: {command}")
-
-
-def _times_of_wait(tx: Transaction, run: RunInfo, step: StepInfo) -> tuple[datetime | None, datetime | None]:
-    """When a wait began, and when it gives up."""
-    of_step = {"run_id": run.id, "step": step.step}
-    if step.gate == Gate.EVENT:
-        ends = tx.all("wait_ends_at", **of_step)
-        return step.ready_at, moment_of(tx, ends[0][0]) if ends else None
-    times = tx.all("wait_of_task", **of_step)
-    return (moment_of(tx, times[0][0]), moment_of(tx, times[0][1])) if times else (None, None)
 
 
 def _blocked(tx: Transaction, run: RunInfo, step: StepInfo) -> Reason:

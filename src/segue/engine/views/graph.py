@@ -73,21 +73,27 @@ class RunGraph(Jsonable, msgspec.Struct, frozen=True):
     is_cut: bool = False  # there are more groups than are here
 
 
-def graph_of_run(tx: Transaction, run_id: str, *, opened: Collection[int] = ()) -> RunGraph:
-    """The graph of a run, with what the tasks of the steps in `opened` returned. Raises RunNotFoundError."""
-    reading = _Reading(tx, run_id, opened, everything=run_info(tx, run_id).steps <= SMALL)
+def graph_of_run(
+    tx: Transaction, run_id: str, *, opened: Collection[int] = (), steps: int | None = None
+) -> RunGraph:  # fmt: skip
+    """The graph of a run, with what the tasks of the steps in `opened` returned.
+
+    Raises RunNotFoundError, unless the number of its `steps` is known.
+    """
+    count = run_info(tx, run_id).steps if steps is None else steps
+    reading = _Reading(tx, run_id, opened, everything=count <= SMALL)
     scopes = [RUN]
     while scopes and len(reading.levels) < MOST_LEVELS and reading.count < MOST_STEPS:
         reading.levels.append(reading.level(scopes))
         scopes = [step.first for step in reading.levels[-1] if reading.is_to_be_opened(step)]
         reading.opened += scopes
-    steps = tuple(step for level in reading.levels for step in level)
-    kinds = {step.first: _kind(step) for step in steps}
+    found = tuple(step for level in reading.levels for step in level)
+    kinds = {step.first: _kind(step) for step in found}
     edges = [GraphEdge(one, other, kinds[other]) for one, other in reading.edges if other in kinds]
     edges += [GraphEdge(one, other, "passed") for one, other in reading.passed if other in kinds]
-    edges += _to_hooks(steps, reading.exits)
+    edges += _to_hooks(found, reading.exits)
     return RunGraph(
-        steps, tuple(dict.fromkeys(edges)), tuple(reading.opened), reading.is_grouped, reading.is_cut
+        found, tuple(dict.fromkeys(edges)), tuple(reading.opened), reading.is_grouped, reading.is_cut
     )  # fmt: skip
 
 

@@ -50,27 +50,49 @@ class StepGroups(Jsonable, msgspec.Struct, frozen=True):
 
     groups: tuple[StepGroup, ...]
     is_cut: bool = False  # there are more than are listed
+    first_in: dict[StepStatus, int] = {}  # the number of the first step in each status
 
 
 def groups_of_run(tx: Transaction, run_id: str, *, limit: int = MOST_ROWS) -> StepGroups:
     """The groups of the steps of a run, without joins, which no worker executes."""
     rows = tx.all("groups_of_run", run_id=run_id, limit=limit + 1)
     found: dict[tuple[int, str], list[_Part]] = {}
-    for part in [_Part(*row) for row in rows[:limit]]:
+    first_in: dict[StepStatus, int] = {}
+    for part in [_Part(*row) for row in rows[:limit]]:  # in the order of their first steps
         found.setdefault((number_of(part.scope), part.name), []).append(part)
-    return StepGroups(tuple(_group(tx, parts) for parts in found.values()), len(rows) > limit)
+        first_in.setdefault(StepStatus(part.status), part.first)
+    return StepGroups(tuple(_group(tx, parts) for parts in found.values()), len(rows) > limit, first_in)
 
 
 def members_of_group(
     tx: Transaction, run_id: str, first: int, *, status: str | None = None, after: int = -1, limit: int = 100
 ) -> list[StepInfo]:
     """The steps of the group of the step `first`, from there on, and after `after`. Raises StepNotFoundError."""
+    return named_members(tx, run_id, first, status=status, after=after, limit=limit)[1]
+
+
+def named_members(
+    tx: Transaction, run_id: str, first: int, *, status: str | None = None, after: int = -1, limit: int = 100
+) -> tuple[str, list[StepInfo]]:
+    """The same, and the name of the step `first`."""
     found = tx.all("group_of_step", run_id=run_id, step=first)
     if not found:
         raise StepNotFoundError(f"Run {run_id} has no step with the number {first}.")
-    [(scope, name)] = found
+    [(scope, group, name)] = found
+    return name, _members(tx, run_id, first, scope, group, status=status, after=after, limit=limit)
+
+
+def members_of(tx: Transaction, run_id: str, group: StepGroup, *, limit: int) -> list[StepInfo]:
+    """The first steps of a group that was read; none if they are not there any more."""
+    name = group.name.removesuffix("*]") if group.name.endswith("[*]") else group.name
+    return _members(tx, run_id, group.first, group.scope, name, status=None, after=-1, limit=limit)
+
+
+def _members(
+    tx: Transaction, run_id: str, first: int, scope: int, group: str, *, status: str | None, after: int, limit: int
+) -> list[StepInfo]:  # fmt: skip
     rows = tx.all(
-        "members_of_group", run_id=run_id, first=first, scope=scope, name=name, status=status, after=after, limit=limit
+        "members_of_group", run_id=run_id, first=first, scope=scope, name=group, status=status, after=after, limit=limit
     )
     return [step_of_row(tx, row) for row in rows]
 

@@ -32,14 +32,16 @@ class Neighbours(Jsonable, msgspec.Struct, frozen=True):
 
 def neighbours_of(tx: Transaction, run_id: str, step: StepInfo, *, steps: int) -> Neighbours:
     """The parents and children of a step, in a run with so many steps."""
-    parents = None
-    if steps <= MOST_SEARCHED:
-        parents = tx.all("parents_of_step", run_id=run_id, step=step.step, limit=MOST + 1)
+    finds_parents = steps <= MOST_SEARCHED
     below = sorted({child for child in step.children if child >= 0})
-    children = tx.all("children_named", run_id=run_id, steps=below[:MOST]) if below else []
+    rows = tx.all(
+        "neighbours_of_step", run_id=run_id, step=step.step, steps=below[:MOST], finds_parents=finds_parents,
+        limit=MOST + 1,
+    )  # fmt: skip
+    parents = [_neighbour(*row) for is_parent, *row in rows if is_parent]
+    children = tuple(_neighbour(*row) for is_parent, *row in rows if not is_parent)
     return Neighbours(
-        None if parents is None else tuple(_neighbour(*row) for row in parents[:MOST]),
-        tuple(_neighbour(*row) for row in children), len(parents or ()) > MOST or len(below) > MOST,
+        tuple(parents[:MOST]) if finds_parents else None, children, len(parents) > MOST or len(below) > MOST
     )  # fmt: skip
 
 

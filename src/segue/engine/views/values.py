@@ -12,23 +12,23 @@ import msgspec
 
 from segue.engine.resolve import Values, hook_value, load, value_of
 from segue.engine.stored import arguments_of
-from segue.engine.views.look import StepInfo
+from segue.engine.views.look import StepInfo, step_of_row
 from segue.errors import SerializationError
 from segue.model import RUN, Hole, StepStatus
 from segue.plan.codec import UNREADABLE, decode_holes, steps_in
 from segue.store.protocol import Transaction
 
 
-def with_values(tx: Transaction, run_id: str, step: StepInfo) -> StepInfo:
-    """The step with its arguments and its result; None for what cannot be read."""
-    return msgspec.structs.replace(step, arguments=_arguments(tx, run_id, step), result=_result(tx, run_id, step))
+def step_with_values(tx: Transaction, run_id: str, number: int) -> StepInfo | None:
+    """A step with its arguments and its result; None for what cannot be read, and if there is no such step."""
+    for args, filled_from, result, *row in tx.all("step_with_values", run_id=run_id, step=number):
+        step = step_of_row(tx, row)
+        arguments = None if step.task is None else _arguments(tx, run_id, step, args, filled_from)  # a join has none
+        return msgspec.structs.replace(step, arguments=arguments, result=_result(tx, run_id, step, result))
+    return None
 
 
-def _arguments(tx: Transaction, run_id: str, step: StepInfo) -> list[Any] | None:
-    rows = tx.all("step_arguments", run_id=run_id, step=step.step)
-    if not rows or step.task is None:  # a join has none
-        return None
-    [(_name, _task, _is_join, _status, args, filled_from, _lane, _planned_lane)] = rows
+def _arguments(tx: Transaction, run_id: str, step: StepInfo, args: Any, filled_from: Any) -> list[Any] | None:
     template = arguments_of(args)
     if template is None:
         return None
@@ -61,10 +61,12 @@ def _fill(template: Any, hole: Hole, values: Values) -> None:
     place[hole.where[-1]] = filling
 
 
-def _result(tx: Transaction, run_id: str, step: StepInfo) -> Any:
+def _result(tx: Transaction, run_id: str, step: StepInfo, text: Any) -> Any:
     if step.status is not StepStatus.SUCCEEDED:
         return None
     try:
-        return msgspec.json.decode(load(tx, run_id, [step.step]).of([step.step])[step.step])
+        if isinstance(text, str):
+            return msgspec.json.decode(text)
+        return msgspec.json.decode(load(tx, run_id, [step.step]).of([step.step])[step.step])  # it may be a join
     except (*UNREADABLE, SerializationError):
         return None

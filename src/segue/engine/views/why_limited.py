@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -50,13 +50,18 @@ LANES_AT_ONCE = 200
 
 
 class LimitsView:
-    """The state of all limits at one moment, read when it is first needed."""
+    """The state of all limits at one moment, read when it is first needed. `lanes` are those of ready steps that are
+    known: by run and step.
+    """
 
-    def __init__(self, tx: Transaction, now: datetime) -> None:
+    def __init__(
+        self, tx: Transaction, now: datetime, lanes: Mapping[tuple[str, int], str | None] | None = None
+    ) -> None:  # fmt: skip
         self._tx = tx
         self._now = now
         self._sent: dict[str, dict[str, int]] = {}
-        self._lanes: dict[tuple[str, int], str | None] = {}
+        self._lanes = dict(lanes or {})
+        self._read_places: dict[frozenset[LimitKey], Places] = {}
 
     def sent_of_queue(self, executor: str, queue: str) -> int:
         """How many steps of a queue, as it is stored, were sent to an executor and have not begun."""
@@ -74,11 +79,8 @@ class LimitsView:
                 f"its lane {lane[:80]!r} is of another task; the row was changed by hand or damaged"
             )
         uses = uses_of(queue, task, lane, self._binding)
-        limit_keys = {(use.limit, use.key) for use in uses}
-        rows = self._tx.all("buckets", **limit_key_columns(limit_keys)) if limit_keys else []
-        buckets = read_buckets(self._tx, rows, self._now)
-        places = Places(self._terms, self._taken, buckets, self._now)
-        whys = [self._why(places, held) for use in uses if (held := places.held([use])) is not None]
+        places = self._places(frozenset((use.limit, use.key) for use in uses)) if uses else None
+        whys = [self._why(places, held) for use in uses if places and (held := places.held([use])) is not None]
         if whys or lane is None:
             return whys
         return self._share(queue, read_lane(lane).share)
@@ -105,6 +107,14 @@ class LimitsView:
         if before:
             text += f"; {before} run{'s' if before > 1 else ''} before it wait{'' if before > 1 else 's'}"
         return text
+
+    def _places(self, limit_keys: frozenset[LimitKey]) -> Places:
+        """What is free of these; steps that need the same are looked at together."""
+        found = self._read_places.get(limit_keys)
+        if found is None:
+            buckets = read_buckets(self._tx, self._tx.all("buckets", **limit_key_columns(limit_keys)), self._now)
+            found = self._read_places[limit_keys] = Places(self._terms, self._taken, buckets, self._now)
+        return found
 
     def _lane(self, run_id: str, step: int) -> str | None:
         """The lane of a ready step. Who asks about one of a run asks about those that follow it as well."""

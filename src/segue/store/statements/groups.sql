@@ -11,7 +11,7 @@ FROM segue_steps s WHERE s.run_id = :run_id AND NOT (s.is_join AND s.task IS NUL
 GROUP BY s.scope, {group_of_name}, s.status, s.gate ORDER BY min(s.step) LIMIT :limit;
 
 -- name: group_of_step
-SELECT s.scope, {group_of_name} FROM segue_steps s WHERE s.run_id = :run_id AND s.step = :step;
+SELECT s.scope, {group_of_name}, s.name FROM segue_steps s WHERE s.run_id = :run_id AND s.step = :step;
 
 -- name: members_of_group
 SELECT {step_columns}

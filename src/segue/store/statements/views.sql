@@ -19,6 +19,24 @@ WHERE s.run_id = :run_id AND s.step > :after AND (CAST(:status AS text) IS NULL 
 AND (CAST(:name AS text) IS NULL OR s.name = :name)
 ORDER BY s.step LIMIT :limit;
 
+-- name: active_steps
+-- The first steps that run, were sent, are ready or failed, of each from a given number on. One part for each status: as
+-- one condition, all steps of the run would be read.
+SELECT * FROM (SELECT s.lane, {step_columns}
+    WHERE s.run_id = :run_id AND s.status = 'running' AND s.step >= :running ORDER BY s.step LIMIT :limit) AS running
+UNION ALL
+SELECT * FROM (SELECT s.lane, {step_columns}
+    WHERE s.run_id = :run_id AND s.status = 'sent' AND s.step >= :sent ORDER BY s.step LIMIT :limit) AS sent
+UNION ALL
+SELECT * FROM (SELECT s.lane, {step_columns}
+    WHERE s.run_id = :run_id AND s.status = 'ready' AND s.step >= :ready ORDER BY s.step LIMIT :limit) AS ready
+UNION ALL
+SELECT * FROM (SELECT s.lane, {step_columns}
+    WHERE s.run_id = :run_id AND s.status = 'failed' AND s.step >= :failed ORDER BY s.step LIMIT :most_failed) AS failed;
+
+-- name: step_with_values
+SELECT s.args, s.holes, s.result, {step_columns} WHERE s.run_id = :run_id AND s.step = :step;
+
 -- name: step_columns
 -- What is shown of a step, and the tables that have it.
 s.step, s.scope, s.name, s.task, s.is_join, s.status, s.gate, s.queue, s.priority, s.ready_at, s.attempt, s.failures,
@@ -34,9 +52,9 @@ SELECT step, attempt, status, worker, started_at, finished_at, error, output FRO
 WHERE run_id = :run_id AND (CAST(:step AS integer) IS NULL OR step = :step) ORDER BY step, attempt;
 
 -- name: parents_of
+-- Those that have not ended. Edges are stored with their source: this passes over the rows of the run until it has some.
 SELECT s.step, s.name, s.status FROM segue_steps s
-WHERE s.run_id = :run_id AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
-AND s.step IN (SELECT c.step FROM segue_children c WHERE c.run_id = :run_id AND c.child = :step)
+WHERE s.run_id = :run_id AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled') AND {is_awaited}
 ORDER BY s.step LIMIT :limit;
 
 -- name: ready_queues

@@ -66,8 +66,10 @@ UNION ALL SELECT * FROM ({waiting_tasks_asked_for} AND c.run_id >= :after_run AN
 SELECT position, name, key, value, sent_at, taken_by FROM segue_messages
 WHERE run_id = :run_id AND position > :after ORDER BY position LIMIT :limit;
 
--- name: wait_ends_at
-SELECT due_at FROM segue_alarms WHERE run_id = :run_id AND step = :step AND kind = 'wait';
+-- name: ends_of_waits
+-- From this step on.
+SELECT step, due_at FROM segue_alarms
+WHERE run_id = :run_id AND step >= :step AND kind = 'wait' ORDER BY step LIMIT :limit;
 
 -- name: check_message_not_taken
 SELECT m.run_id, 'step ' || s.step || ' waits for ' || m.name || ', which was sent' FROM segue_messages m

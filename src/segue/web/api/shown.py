@@ -9,7 +9,7 @@ import msgspec
 from segue.client import Run
 from segue.client.records import run_record
 from segue.client.views import RunInfo, StepInfo
-from segue.client.without_secrets import json_value
+from segue.client.without_secrets import shown_step
 from segue.jsonable import Jsonable
 from segue.model import StepStatus
 from segue.web.operations import Call
@@ -40,6 +40,4 @@ def masked_run(call: Call, info: RunInfo) -> RunInfo:
 
 def masked_step(call: Call, info: StepInfo) -> StepInfo:
     """A step without the secrets among its values; long ones are cut."""
-    shown = call.masker.step(info)
-    arguments = None if shown.arguments is None else json_value(shown.arguments)
-    return msgspec.structs.replace(shown, arguments=arguments, result=json_value(shown.result))
+    return shown_step(call.masker, info)

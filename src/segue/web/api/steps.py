@@ -16,6 +16,7 @@ from segue.client.verbs import mark_step as marking
 from segue.client.verbs import skip_step as skipping
 from segue.client.views import AttemptInfo, CheckpointInfo, StepGroups, StepInfo
 from segue.client.waiting import short
+from segue.engine.views.graph import RunGraph, graph_of_run
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.web.api.given import Limit, Text, Why
@@ -25,7 +26,10 @@ from segue.web.operations import Call, operation
 from segue.web.roles import Role
 
 MOST_DIGITS = 9
-MOST_DRAWN = 2000  # steps of a graph
+MOST_DRAWN = 2000
+"""Steps of a page of a graph."""
+
+MOST_OPENED = 20
 
 
 class StepsQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -102,12 +106,27 @@ class StepOutput(msgspec.Struct):
     is_over: bool  # it prints nothing more
 
 
+class GraphQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which page of the steps."""
+
+    after: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] = -1
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_DRAWN)] = MOST_DRAWN
+
+
+class FoldedQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The numbers of the steps whose returned plans are shown as well."""
+
+    open: Annotated[
+        list[Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]], msgspec.Meta(max_length=MOST_OPENED)
+    ] = []  # fmt: skip
+
+
 class Graph(msgspec.Struct):
-    """The steps of a run as a graph: an edge [a, b] says that b needs a."""
+    """Steps of a run, in order, and their edges: [a, b] says that b needs a. b may be on another page."""
 
     nodes: list[StepInfo]
     edges: list[tuple[int, int]]
-    is_cut: bool  # the run has more steps than are shown here
+    next: str | None  # give it as `after` for the next page; None: there are no more steps
 
 
 @operation("GET", "/runs/{run_id}/steps", Role.VIEWER)
@@ -136,13 +155,24 @@ def list_members(call: Call, run_id: str, first: str, query: MembersQuery) -> St
 
 
 @operation("GET", "/runs/{run_id}/graph", Role.VIEWER)
-def get_graph(call: Call, run_id: str) -> Graph:
-    """The steps of a run and the edges between them, at most 2,000 steps."""
-    found = call.segue.get(run_id).steps(limit=MOST_DRAWN + 1)
-    steps = found[:MOST_DRAWN]
-    shown = {step.step for step in steps}
-    edges = [(step.step, child) for step in steps for child in step.children if child in shown]
-    return Graph([masked_step(call, step) for step in steps], edges, len(found) > MOST_DRAWN)
+def get_graph(call: Call, run_id: str, query: GraphQuery) -> Graph:
+    """The steps of a run and the edges between them, at most 2,000 steps a page. Folded, it is always small."""
+    found = call.segue.get(run_id).steps(after=query.after, limit=query.limit + 1)
+    steps = found[: query.limit]
+    edges = [(step.step, child) for step in steps for child in step.children if child >= 0]
+    following = str(steps[-1].step) if len(found) > query.limit else None
+    return Graph([masked_step(call, step) for step in steps], edges, following)
+
+
+@operation("GET", "/runs/{run_id}/graph/folded", Role.VIEWER)
+def get_folded_graph(call: Call, run_id: str, query: FoldedQuery) -> RunGraph:
+    """The graph of a run of any size: in a large one, all steps of a name are one node, with their statuses counted.
+
+    What a task returned is there if its step is in `open`, or if the run is small.
+    """
+    run = call.segue.get(run_id)
+    with call.segue.engine.reading() as tx:
+        return graph_of_run(tx, run.id, opened=query.open)
 
 
 @operation("GET", "/runs/{run_id}/attempts", Role.VIEWER)

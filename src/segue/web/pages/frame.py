@@ -85,6 +85,7 @@ class View:
     root: str  # the path at which the application is mounted, without a slash at its end
     here: str  # the path and the query of this page, below root
     said: dict[str, Any] | None = None  # the outcome of what was done just before
+    is_json: bool = False  # a program asks, with ?format=json
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -133,6 +134,7 @@ def _answered(entry: _Entry, call: Call, request: Request, *, as_json: bool) -> 
     check_pages(call.identity)
     with briefly(call.segue):
         view = view_of(call, request)
+        view.is_json = as_json
         shown = entry.function(view)
     if isinstance(shown, Redirect):
         return RedirectResponse(view.root + shown.to, 303)

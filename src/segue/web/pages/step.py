@@ -12,18 +12,23 @@ import msgspec
 from segue.client import Run
 from segue.client.masked_views import without_secrets
 from segue.client.views import AttemptInfo, RunInfo, StepInfo
+from segue.engine.views.checkpoints import list_checkpoints
+from segue.engine.views.explain import explain_step
+from segue.engine.views.failures import alike_of_step
+from segue.engine.views.look import list_attempts
 from segue.engine.views.neighbours import neighbours_of
 from segue.errors import SegueError, StepNotFoundError
 from segue.model import short_id
 from segue.printable import printable
-from segue.web.api.shown import masked_run, masked_step
+from segue.web.api.shown import masked_step
 from segue.web.live_output import output_now
 from segue.web.operations import Call
 from segue.web.outward import Link
 from segue.web.pages.frame import Download, Page, Redirect, View, page
-from segue.web.pages.run_head import page_of_run
+from segue.web.pages.run_head import page_of_run, shown_run
 from segue.web.requests import number_of, number_or_name
 from segue.web.tracebacks import Shown, shortened, shown_traceback
+from segue.web.troubles import workers_of
 from segue.web.what_may import what_may_step
 
 MOST_ATTEMPTS = 20
@@ -71,10 +76,15 @@ def attempt_output(view: View) -> Download:
 def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
     call = view.call
     shown = masked_step(call, step)
-    attempts = sorted(run.attempts(step=step.step), key=lambda each: -each.attempt)
+    workers = [] if step.status.is_final else workers_of(call, info.namespace, view.now)
     with call.segue.engine.reading() as tx:
+        recorded = list_attempts(tx, run.id, step=step.step)
+        checkpoints = list_checkpoints(tx, run.id, step.step) if step.attempt else []
         beside = neighbours_of(tx, run.id, step, steps=info.steps)
-    reasons = [] if step.status.is_final else [without_secrets(each) for each in run.explain(step.step)]
+        has_failed = any(each.error is not None for each in recorded)
+        alike = alike_of_step(tx, run.id, step.step) if has_failed else None
+        reasons = [] if step.status.is_final else explain_step(tx, info, step, view.now, workers=workers)
+    attempts = sorted((without_secrets(each) for each in recorded), key=lambda each: -each.attempt)
     follows = "follow" in parse_qs(view.query, keep_blank_values=True) and not step.status.is_final
     output, problem = None, ""
     if follows:
@@ -82,11 +92,10 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
             output = output_now(call.segue, run, step)
         except SegueError as error:  # a platform does not answer
             problem = str(error)
-    checkpoints = run.step(step.step).checkpoints() if step.attempt else []
     data = {
-        "run": masked_run(call, info), "step": shown, "attempts": [without_secrets(each) for each in attempts],
-        "parents": beside.parents, "children": beside.children, "reasons": reasons,
-        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
+        "run": shown_run(view, info), "step": shown, "attempts": attempts,
+        "parents": beside.parents, "children": beside.children, "reasons": [without_secrets(each) for each in reasons],
+        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output, "alike": alike,
     }  # fmt: skip
     outward = call.settings.outward
     shown_attempts = [
@@ -129,10 +138,9 @@ def with_names(call: Call, work: str, arguments: list[Any]) -> list[tuple[str, A
 
 
 def _shown(attempt: AttemptInfo, links: list[Link], *, is_newest: bool) -> ShownAttempt:
-    shown = without_secrets(attempt)
     most = SHOWN_OF_NEWEST if is_newest else SHOWN_OF_OLDER
-    text = shown.error.traceback if shown.error is not None else ""
+    text = attempt.error.traceback if attempt.error is not None else ""
     return ShownAttempt(
-        shown, shown_traceback(shortened(plain_text(text), most)) if text else None,
-        shortened(plain_text(shown.output or ""), most), links,
+        attempt, shown_traceback(shortened(plain_text(text), most)) if text else None,
+        shortened(plain_text(attempt.output or ""), most), links,
     )  # fmt: skip

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
-from segue.client import Run
+from segue.client.masked_views import without_secrets
 from segue.client.views import StepGroup, StepGroups, StepInfo
-from segue.errors import StepNotFoundError
-from segue.model import StepStatus
+from segue.engine.views.groups import members_of
+from segue.store.protocol import Transaction
 from segue.web.drawing.graph_svg import status_of
 
 MOST_GROUPS = 80
@@ -40,17 +39,8 @@ class StepRow(msgspec.Struct, frozen=True):
     more_after: int | None = None  # the last member that is shown, if there are more
 
 
-def counts_of(groups: StepGroups) -> dict[StepStatus, int]:
-    """The number of steps in each status."""
-    counts: dict[StepStatus, int] = {}
-    for group in groups.groups:
-        for status, count in group.counts.items():
-            counts[status] = counts.get(status, 0) + count
-    return counts
-
-
 def rows_of(
-    run: Run[Any], groups: StepGroups, *, opened: Iterable[int], start: int
+    tx: Transaction, run_id: str, groups: StepGroups, *, opened: Iterable[int], start: int
 ) -> tuple[list[StepRow], int | None]:  # fmt: skip
     """A page of rows from the group with this position on, and the position of the next page."""
     ordered = _nested(groups.groups)
@@ -64,13 +54,12 @@ def rows_of(
         row = _row(depth, group)
         if group.first in open_groups and left >= 5:
             limit = min(share, left)
-            try:
-                members = run.members(group.first, limit=limit + 1)
-            except StepNotFoundError:  # a retry took it away just now
-                members = []
+            members = members_of(tx, run_id, group, limit=limit + 1)
             left -= len(members[:limit])
             more = members[limit - 1].step if len(members) > limit else None
-            row = msgspec.structs.replace(row, is_open=True, members=tuple(members[:limit]), more_after=more)
+            row = msgspec.structs.replace(
+                row, is_open=True, members=tuple(map(without_secrets, members[:limit])), more_after=more
+            )
         rows.append(row)
     after = start + MOST_GROUPS
     return rows, after if after < len(ordered) else None

@@ -56,8 +56,15 @@ async function refresh() {
     say("The server does not answer; trying again");
   } finally {
     busy = false;
-    if (again) { again = false; refresh(); }
+    if (again) { again = false; refresh(); } else expect();
   }
+}
+
+// What takes the server a while to read is not on the page yet.
+let soon = null;
+function expect() {
+  clearTimeout(soon);
+  if (document.querySelector("[data-soon]") && !paused && !document.hidden) soon = setTimeout(refresh, 300);
 }
 
 function swap(fresh) {
@@ -131,6 +138,7 @@ function pauseLive() {
 for (const button of document.querySelectorAll("[data-live-pause], [data-theme-turn]")) button.hidden = false;
 for (const each of document.querySelectorAll("[data-tail]")) each.scrollTop = each.scrollHeight;
 listen();
+expect();
 
 // ---- rows, keys, copying ---------------------------------------------------------------------------------------------
 let chosen = -1;
