@@ -163,6 +163,8 @@ def paths(segue: Segue, filled: Filled) -> dict[str, list[str]]:
         "/compare": [f"/compare?a={one}&b={two}" for one, two in zip(each, filled.waiting, strict=True)],
         "/errors": ["/errors"], "/errors/{fingerprint}": [f"/errors/{fingerprint}" for fingerprint in fingerprints],
         "/events": ["/events"], "/executors": ["/executors"], "/limits": ["/limits"],
+        "/filter": ["/filter", *(
+            f"/filter?{urlencode({'meta.' + name_in(t): t[:500], 'tag': name_in(t)})}" for t in filled.texts)],
         "/limits/{name:name}": [f"/limits/{part(name)}" for name in filled.limits],
         "/new/limit": ["/new/limit"],
         "/new/schedule": [

@@ -84,6 +84,14 @@ class ErrorKind(Jsonable, msgspec.Struct, frozen=True):
     next: str | None = None  # give it as `cursor` for older ones; None: there are no more
 
 
+class Alike(Jsonable, msgspec.Struct, frozen=True):
+    """How often there were failures of the same kind as the last one of a step, itself included."""
+
+    fingerprint: str
+    count: int  # counted up to 10,001
+    first_seen: datetime
+
+
 class _Failure(NamedTuple):
     """A row of `newest_failures`."""
 
@@ -156,6 +164,12 @@ def _place_of(cursor: str) -> _Place:
             at = datetime.strptime(found[1], _FORMAT).replace(tzinfo=UTC)
             return _Place(at, found[2], int(found[3]), int(found[4]))
     raise ConfigError(f"cursor={shown(cursor)} is not the `next` of a list of failures. Begin without it.")
+
+
+def alike_of_step(tx: Transaction, run_id: str, step: int) -> Alike | None:
+    """The failures that are like the last one of a step; None if it has none that could be compared."""
+    rows = tx.all("alike_of_step", run_id=run_id, step=step, limit=COUNTED_TO)
+    return next((Alike(fingerprint, count, known_moment(tx, first)) for fingerprint, count, first in rows), None)
 
 
 def _alike(

@@ -30,3 +30,11 @@ SELECT a.finished_at FROM segue_attempts a WHERE a.fingerprint = :fingerprint OR
 
 -- name: count_failures_alike
 SELECT count(*) FROM (SELECT 1 FROM segue_attempts a WHERE a.fingerprint = :fingerprint LIMIT :limit) found;
+
+-- name: alike_of_step
+-- The kind of the last failure of a step, and how often there were others: one look for the page of a step.
+SELECT a.fingerprint, (SELECT count(*) FROM (
+    SELECT 1 FROM segue_attempts b WHERE b.fingerprint = a.fingerprint LIMIT :limit) found),
+    (SELECT min(c.finished_at) FROM segue_attempts c WHERE c.fingerprint = a.fingerprint)
+FROM segue_attempts a WHERE a.run_id = :run_id AND a.step = :step AND a.fingerprint IS NOT NULL
+ORDER BY a.attempt DESC LIMIT 1;

@@ -73,6 +73,8 @@ def apply_selection(call: Call, body: Order) -> RunDetail:
         raise ProblemError(
             422, "NoSelection", "Select the runs by a filter or ids, or give the newest_id of a preview."
         )
+    if body.verb == "annotate" and not (body.tags or body.without or body.metadata):
+        raise ProblemError(422, "NothingToDo", "Give tags to add, tags to take away, or metadata.")
     selection = _selection(call, body, body.ids)
     if body.newest_id is not None:
         selection = selection.up_to(body.newest_id)

@@ -8,6 +8,7 @@ from segue.web.pages import (
     compare,
     errors,
     events,
+    filtering,
     limits,
     now,
     queues,
@@ -28,7 +29,8 @@ from segue.web.pages import (
 )
 
 MODULES = (
-    admin, api_docs, approvals, bulk, compare, errors, events, limits, now, queues, run, run_pictures, run_records,
-    runs, saved_views, schedule_forms, schedules, search, settings, starting, step, subscriptions, workers, workflows,
+    admin, api_docs, approvals, bulk, compare, errors, events, filtering, limits, now, queues, run, run_pictures,
+    run_records, runs, saved_views, schedule_forms, schedules, search, settings, starting, step, subscriptions, workers,
+    workflows,
 )  # fmt: skip
 """What defines pages."""

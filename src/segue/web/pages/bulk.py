@@ -23,7 +23,7 @@ MOST_IDS = 200
 CONFIRMED_ABOVE = 100
 """To act on more runs, a person types how many they are."""
 
-DONE = {"retry": "retried", "pause": "paused", "resume": "resumed", "cancel": "cancelled"}
+DONE = {"retry": "retried", "pause": "paused", "resume": "resumed", "cancel": "cancelled", "annotate": "tagged"}
 
 
 @page("/bulk", Role.OPERATOR)
@@ -50,18 +50,18 @@ def _preview(view: View, verb: str, chosen: dict[str, Any], pairs: Pairs, back: 
     preview = msgspec.structs.replace(found, first=tuple(masked_run(view.call, run) for run in found.first))
     many = "more than 10,000 runs" if found.count >= MOST_COUNTED else counted(found.count, "run")
     also = {
-        "back": back, "fields": _fields(chosen), "many": many, "done": DONE[verb],
+        "back": back, "fields": _fields(chosen), "many": many, "done": DONE[verb], "word": VERBS[verb],
         "filter": written(pairs) or "all runs", "by_ids": "ids" in chosen,
         "expected": min(found.count, MOST_COUNTED - 1) if found.count > CONFIRMED_ABOVE else None,
     }  # fmt: skip
     data = {"preview": preview, "verb": verb, "problem": None}
-    return Page("bulk.html", f"{verb.capitalize()} {many}", data, also=also)
+    return Page("bulk.html", f"{VERBS[verb]} {many}", data, also=also)
 
 
 def _problem(verb: str, ids: list[str], *, everything: bool) -> str:
     """Why there is nothing to preview; "" if there is."""
     if verb not in VERBS:
-        return f"Choose what to do: {', '.join(VERBS)}."
+        return f"Choose what to do: {', '.join(VERBS.values())}."
     if len(ids) > MOST_IDS:
         return f"{len(ids)} runs are selected; at most {MOST_IDS} can be. Use a filter instead."
     if not ids and not everything:

@@ -18,8 +18,8 @@ from segue.web.pages.saved_views import saved_of
 from segue.web.rendering import linked
 from segue.web.search_grammar import OTHERS, Pairs, SearchError, filters_of, parsed, written
 
-VERBS = ("retry", "pause", "resume", "cancel")
-"""What can be done to many runs at once."""
+VERBS = {"retry": "Retry", "pause": "Pause", "resume": "Resume", "cancel": "Cancel", "annotate": "Tag"}
+"""What can be done to many runs at once, and how it is called."""
 
 MOST_COUNTED = 5000
 """Steps whose statuses are counted for a list; counting more would make the list slow."""
@@ -73,8 +73,9 @@ def runs(view: View) -> Page | Redirect:
     ]
     also = {
         "typed": written(pairs) if typed is None else typed, "chips": chips, "presets": presets, "filters": pairs,
-        "verbs": VERBS if view.call.may("cancel_run") else (), "is_later": "before" in dict(given),
+        "verbs": VERBS if view.call.may("cancel_run") else {}, "is_later": "before" in dict(given),
         "all_link": lambda verb: linked("/bulk", [("verb", verb), ("all", "1"), *pairs]),
+        "filter_link": linked("/filter", pairs),
         "saved": saved_of(view, linked("/runs", pairs), may_save=bool(pairs) and not problem),
     }  # fmt: skip
     title = f"Runs · {written(pairs)}" if pairs else "Runs"

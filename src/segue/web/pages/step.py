@@ -14,6 +14,7 @@ from segue.client.masked_views import without_secrets
 from segue.client.views import AttemptInfo, RunInfo, StepInfo
 from segue.engine.views.checkpoints import list_checkpoints
 from segue.engine.views.explain import explain_step
+from segue.engine.views.failures import alike_of_step
 from segue.engine.views.look import list_attempts
 from segue.engine.views.neighbours import neighbours_of
 from segue.errors import SegueError, StepNotFoundError
@@ -80,6 +81,8 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
         recorded = list_attempts(tx, run.id, step=step.step)
         checkpoints = list_checkpoints(tx, run.id, step.step) if step.attempt else []
         beside = neighbours_of(tx, run.id, step, steps=info.steps)
+        has_failed = any(each.error is not None for each in recorded)
+        alike = alike_of_step(tx, run.id, step.step) if has_failed else None
         reasons = [] if step.status.is_final else explain_step(tx, info, step, view.now, workers=workers)
     attempts = sorted((without_secrets(each) for each in recorded), key=lambda each: -each.attempt)
     follows = "follow" in parse_qs(view.query, keep_blank_values=True) and not step.status.is_final
@@ -92,7 +95,7 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
     data = {
         "run": shown_run(view, info), "step": shown, "attempts": attempts,
         "parents": beside.parents, "children": beside.children, "reasons": [without_secrets(each) for each in reasons],
-        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
+        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output, "alike": alike,
     }  # fmt: skip
     outward = call.settings.outward
     shown_attempts = [
