@@ -234,7 +234,8 @@ async def _measure(
 ) -> list[Cost]:  # fmt: skip
     found = []
     for name, path in pages:
-        await get(app, path)
+        with _patient():
+            await get(app, path)
         status, body, statements, first, took, inside, again = 0, b"", 0, [], [], [], []
         for _ in range(repeats):
             forget(segue)

@@ -19,6 +19,7 @@ be allowed to create databases, and only databases that the tests made are touch
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 KINDS = ("unit", "property", "contract", "executors", "system", "crash", "docs")
 TESTS = Path(__file__).parent
+WITH_PROCESSES = ("executors", "system")
 DIALECTS = ("sqlite", "postgres")
 PROCESSES_PER_CORE = 1 if IS_THOROUGH else 2
 """With `-n auto`. Many tests wait for a process or a lease and need no core meanwhile; the thorough ones compute."""
@@ -82,25 +84,39 @@ def pytest_xdist_auto_num_workers() -> int | None:
     return PROCESSES_PER_CORE * cores
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Leave all tests out of the collections of garbage: they stay, and each process of the suite has all of them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         item.add_marker(kind_of(item.path))
-    left_out = [] if IS_THOROUGH else [item for item in items if is_for_the_proof(item)]
+        (left_out if not IS_THOROUGH and is_for_the_proof(item) else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = kept
 
 
 def is_for_the_proof(item: pytest.Item) -> bool:
-    """Whether only `make proof` runs a test. With real executors, a test runs on one of the two databases otherwise.
+    """Whether only `make proof` runs a test. One with real processes runs on one of the two databases otherwise.
 
-    Each database gets half of these tests, always the same ones.
+    Each database gets half of these tests, always the same ones. Those that are about what differs between the two have
+    the marker `both`.
     """
     if item.get_closest_marker("proof"):
         return True
     callspec = getattr(item, "callspec", None)
     dialects = [value for value in callspec.params.values() if value in DIALECTS] if callspec else []
-    if kind_of(item.path) != "executors" or len(dialects) != 1:
+    if kind_of(item.path) not in WITH_PROCESSES or len(dialects) != 1 or item.get_closest_marker("both"):
         return False
     of_both = "|".join(item.nodeid.split(dialects[0]))
     return bool(dialects[0] != DIALECTS[crc32(of_both.encode()) % len(DIALECTS)])

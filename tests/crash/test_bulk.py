@@ -42,7 +42,7 @@ def test_a_worker_dies_at_every_point(segue: Segue) -> None:
     assert_ended_well(segue, order)
     points = len(counting.points)
     assert points > 20, counting.points
-    for point in range(1, points, 1 if IS_THOROUGH else 11):
+    for point in range(1, points, 1 if IS_THOROUGH else 19):
         runs, order = ordered(segue)
         with suppress(Died):
             work(Engine(FaultyStore(segue.engine.store, die, point)))

@@ -63,7 +63,7 @@ def check(segue: Segue, bookings: Bookings, run: Run, *, calls: int) -> None:
 
 
 def test_a_worker_dies_at_every_point(segue: Segue, bookings: Bookings) -> None:
-    for point in range(1, points(segue, bookings), 1 if IS_THOROUGH else 7):
+    for point in range(1, points(segue, bookings), 1 if IS_THOROUGH else 12):
         run = start(segue)
         with suppress(Died):
             work(Engine(FaultyStore(segue.engine.store, die, point)))
@@ -77,7 +77,7 @@ def test_a_connection_is_lost_at_every_point(
 ) -> None:
     if strike is not lose and segue.url.startswith("sqlite"):
         pytest.skip("SQLite has no connection that can be cut")
-    for point in range(2, points(segue, bookings), 1 if IS_THOROUGH else 9):
+    for point in range(2, points(segue, bookings), 1 if IS_THOROUGH else 15):
         run = start(segue)
         work_in_spite_of(FaultyStore(segue.engine.store, strike, point))
         check(segue, bookings, run, calls=5)

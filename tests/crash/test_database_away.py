@@ -125,10 +125,11 @@ def test_a_file_is_locked_for_longer_than_anybody_waits(
         assert ledger.began(run.id) == crash_tasks.RICH_EXECUTIONS
 
 
-TROUBLES = (StoreUnavailableError, StoreBusyError, StoreConflictError, StoreReadOnlyError, StoreFullError, StoreError)
+TROUBLES = (StoreUnavailableError, StoreReadOnlyError, StoreError)
+ALIKE = (StoreBusyError, StoreConflictError, StoreFullError)
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("trouble", [*TROUBLES, *(pytest.param(each, marks=pytest.mark.proof) for each in ALIKE)])
 @pytest.mark.usefixtures("quick_retries")
 def test_the_database_refuses_for_a_while(segue: Segue, ledger: Ledger, trouble: type[StoreError]) -> None:
     """From some point on every transaction is refused, for some time; afterwards nothing is missing or done twice."""

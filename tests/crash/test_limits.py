@@ -22,7 +22,7 @@ from tests.thorough import IS_THOROUGH
 
 SIZE = 160
 KILLED = 2
-STRIDE = 1 if IS_THOROUGH else 9
+STRIDE = 1 if IS_THOROUGH else 15
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_limits_hold_under_load_while_workers_are_killed(segue: Segue, crew: Wor
 
 def test_a_limit_that_is_opened_lets_workers_that_run_go_on(segue: Segue, crew: WorkerProcesses, times: Path) -> None:
     segue.limits.set("narrow", concurrency=0)
-    crew.start(module="tests.crash.limited_tasks")
+    crew.start(module="tests.crash.limited_tasks", lease_seconds=30.0)  # or a busy machine takes it for lost
     run = segue.start(limited_tasks.busy, 4)
     assert {reason.code for reason in run.explain("visit[0]")} == {"limited"}
     assert times.read_text() == ""

@@ -77,7 +77,7 @@ def test_an_end_that_is_done_in_parts(stage: Stage, set_up: Callable[[Stage], Ou
     wanted = steps(stage)
     assert watched.transactions > LENGTH
     for strike in (lose, die):
-        for number in sampled(watched.points, stride=5):
+        for number in sampled(watched.points, stride=9):
             stage.renew()
             outcome = set_up(stage)
             faulty = FaultyStore(stage.store, strike, number)
@@ -100,7 +100,7 @@ def test_a_large_run_is_pruned_in_parts(stage: Stage) -> None:
     prune(Engine(watched))
     assert steps(stage) == []
     for strike in (lose, die):
-        for number in sampled(watched.points, stride=5):
+        for number in sampled(watched.points, stride=9):
             ended_run(stage)
             try:
                 prune(Engine(FaultyStore(stage.store, strike, number)))
@@ -206,7 +206,7 @@ def struck(
 ) -> Iterator[tuple[FaultyStore, str]]:
     """A new run for each strike at a point that was watched, and the store that strikes there."""
     for strike in (lose, die):
-        for number in sampled(watched.points, stride=5):
+        for number in sampled(watched.points, stride=9):
             again, run_id = make(stage)
             assert again == before
             yield FaultyStore(stage.store, strike, number), run_id

@@ -80,7 +80,7 @@ def assert_nearly_all(struck: list[bool]) -> None:
 
 def test_a_worker_loses_its_connection_at_every_point(segue: Segue, ledger: Ledger) -> None:
     struck = []
-    for number in sampled(points_of_work(segue, ledger), stride=4):
+    for number in sampled(points_of_work(segue, ledger), stride=7):
         run = segue.start(crash_tasks.rich)
         faulty = FaultyStore(segue.engine.store, lose, number)
         work_in_spite_of(faulty)
@@ -91,7 +91,7 @@ def test_a_worker_loses_its_connection_at_every_point(segue: Segue, ledger: Ledg
 
 @pytest.mark.proof
 def test_a_worker_loses_its_connection_twice(segue: Segue, ledger: Ledger) -> None:
-    for number in sampled(points_of_work(segue, ledger), stride=12):
+    for number in sampled(points_of_work(segue, ledger), stride=19):
         for gap in GAPS if IS_THOROUGH else (GAPS[number % len(GAPS)],):
             run = segue.start(crash_tasks.rich)
             faulty = FaultyStore(segue.engine.store, lose, number, number + gap)
@@ -101,7 +101,7 @@ def test_a_worker_loses_its_connection_twice(segue: Segue, ledger: Ledger) -> No
 
 def test_a_worker_dies_at_every_point(segue: Segue, ledger: Ledger) -> None:
     struck = []
-    for number in sampled(points_of_work(segue, ledger), stride=4):
+    for number in sampled(points_of_work(segue, ledger), stride=7):
         run = segue.start(crash_tasks.rich)
         faulty = FaultyStore(segue.engine.store, die, number)
         try:
@@ -121,7 +121,7 @@ def test_a_real_connection_breaks_at_every_point(
     struck = []
     apart = f"{postgres_url}{'&' if '?' in postgres_url else '?'}application_name=apart"  # or both would share a pool
     with Segue(postgres_url) as segue, Segue(apart) as other:
-        for number in sampled(points_of_work(segue, ledger), stride=6):
+        for number in sampled(points_of_work(segue, ledger), stride=11):
             run = segue.start(crash_tasks.rich)
             faulty = FaultyStore(other.engine.store, sever, number)  # whose connections nobody else uses
             work_in_spite_of(faulty)
@@ -272,7 +272,7 @@ def test_a_failing_run_breaks_at_every_point(segue: Segue, ledger: Ledger) -> No
     counting = FaultyStore(segue.engine.store)
     segue.start(crash_tasks.hasty)
     work(Engine(counting))
-    for number in sampled(counting.points, stride=4):
+    for number in sampled(counting.points, stride=7):
         for strike in (lose, die):
             run = segue.start(crash_tasks.hasty)
             faulty = FaultyStore(segue.engine.store, strike, number)

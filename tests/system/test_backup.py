@@ -30,6 +30,7 @@ def copy_of(url: str, folder: Path, make_empty: Callable[[], str]) -> str:
     return restored
 
 
+@pytest.mark.both
 def test_a_restored_backup_goes_on(
     database_url: str, tmp_path: Path, make_bare_postgres_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ class Releases:
         return os.environ | {"PYTHONPATH": path, "RELEASE": release}
 
 
+@pytest.mark.both
 def test_runs_pass_between_workers_of_two_releases(
     older: Path, tmp_path: Path, bare_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

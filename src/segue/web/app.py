@@ -5,7 +5,9 @@ It needs no lifespan: everything is made when it is first used, so it can be mou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from starlette.applications import Starlette
@@ -31,7 +33,7 @@ from segue.web.pages.frame import error_page, page_routes
 from segue.web.paths import inner_path
 from segue.web.preferences import preference_routes
 from segue.web.problems import ProblemError
-from segue.web.rendering import FOLDER
+from segue.web.rendering import FOLDER, file_version
 from segue.web.shown_once import shown_once_routes
 from segue.web.site import Access, Settings, Site
 from segue.web.subscription_form import subscription_form_routes
@@ -92,7 +94,7 @@ class Application:
         self.site = site
         self.bells = Bells(site)
         routes: list[BaseRoute] = [
-            Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
+            Mount("/static", _Files(directory=FOLDER / "static"), name="static"),
             *health_routes(site),
             live_route(site, self.bells), openapi_route(), *api_routes(site), *shown_once_routes(site),
             *form_routes(site), *subscription_form_routes(site), *login_routes(site),
@@ -117,6 +119,19 @@ class Application:
         if inner_path(request.scope).startswith(PREFIX):
             return problem_answer(problem)
         return error_page(self.site, request, problem)
+
+
+class _Files(StaticFiles):
+    """Our files. Under the name that pages give it, with the digest of its content, a file never changes."""
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:  # fmt: skip
+        """The file, or that it has not changed."""
+        answer = super().file_response(full_path, stat_result, scope, status_code)
+        if scope["query_string"] == f"v={file_version(Path(full_path).name)}".encode():
+            answer.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return answer
 
 
 def _below(scope: Scope, root: str) -> Scope:

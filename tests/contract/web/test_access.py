@@ -24,6 +24,7 @@ from segue.web.access.proxy import TrustedProxy
 from segue.web.access.roles_by_group import GroupRoles
 from segue.web.operations import OPERATIONS
 from segue.web.pages.frame import PAGES
+from segue.web.rendering import file_version
 
 pytestmark = pytest.mark.contract
 
@@ -420,6 +421,10 @@ def test_every_answer_has_the_headers_that_protect(segue: Segue) -> None:
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert (headers.get("cache-control") == "no-store") == (not path.startswith("/static"))
+    kept = "public, max-age=31536000, immutable"
+    url = f"/static/app.js?v={file_version('app.js')}"
+    assert web.get(url).headers["cache-control"] == kept
+    assert "cache-control" not in web.get("/static/app.js?v=of-another-version").headers
     assert web.get("/runs", headers={"x-request-id": "abc"}).headers["x-request-id"] == "abc"
 
 

@@ -282,6 +282,15 @@ def test_no_spelling_of_a_path_leads_around_the_guard(segue: Segue) -> None:
         assert named.get(f"/api/v1{path}").status_code < 500, path
 
 
+def test_what_no_database_can_store_is_in_the_audit_log_nevertheless(segue: Segue) -> None:
+    web = client(create_app(segue, identify=lambda request: Identity("ann", "admin")))
+    assert web.post("/api/v1/runs/a%00b/cancel", json={"reason": "a\x00b"}).status_code in (400, 404)
+    run = segue.start(nothing)
+    assert web.post(f"/api/v1/runs/{run.id}/cancel", json={"reason": "a\x00b"}).status_code == 400
+    assert [entry.action for entry in segue.access.audit()] == ["cancel_run"] * 2
+    assert not any(entry.ok for entry in segue.access.audit())
+
+
 def test_the_audit_log_says_what_was_made(segue: Segue) -> None:
     web = client(create_app(segue, identify=lambda request: Identity("ann", "admin")))
     made = web.post("/api/v1/tokens", json={"name": "deploy", "role": "admin"})

@@ -351,7 +351,7 @@ def test_a_large_run_comes_before_its_steps_are_counted(segue: Segue, monkeypatc
         assert may_read.wait(10)
         return read(tx, run_id)
 
-    monkeypatch.setattr("segue.web.pages.run.groups_of_run", slow)
+    monkeypatch.setattr("segue.web.pages.run_head.groups_of_run", slow)
     monkeypatch.setattr(kept, "FEW_STEPS", 20)
     html = web.get(f"/runs/{run.id}").text
     assert "counting 30 steps" in html
@@ -383,7 +383,7 @@ def test_a_look_that_failed_is_said_once_and_repeated(segue: Segue, monkeypatch:
     monkeypatch.setattr(kept, "FEW_STEPS", 20)
     monkeypatch.setattr(kept, "MOMENT", 10.0)
     with monkeypatch.context() as broken:
-        broken.setattr("segue.web.pages.run.groups_of_run", lambda tx, run_id: busy())
+        broken.setattr("segue.web.pages.run_head.groups_of_run", lambda tx, run_id: busy())
         assert web.get(f"/runs/{run.id}").status_code == 503
     seen = [web.get(f"/runs/{run.id}").status_code for _ in range(2)]
     assert seen[-1] == 200

@@ -133,7 +133,7 @@ def test_texts_are_bounded(operation: Operation) -> None:
     for each in fields(operation):
         for info in _texts(inspect.type_info(each.type)):
             assert info.max_length is not None, each.name
-            assert info.max_length <= 1000, each.name
+            assert info.max_length <= 2000, each.name
 
 
 def _texts(info: inspect.Type) -> Iterator[inspect.StrType]:

@@ -17,6 +17,7 @@ import pytest
 from segue import Run, Segue
 from tests.executors.celery.project import make_app
 from tests.servers import postgres
+from tests.servers.preloaded import CELERY, Program, preloaded
 from tests.servers.redis import running_redis
 
 START_SECONDS = 40
@@ -45,17 +46,14 @@ class CeleryWorker:
         }  # fmt: skip
         if backend is not None:
             environment["PROJECT_BACKEND"] = backend
-        command = [
-            sys.executable, "-m", "celery", "-A", "tests.executors.celery.project", "worker", "-c", "2",
+        words = [
+            "-A", "tests.executors.celery.project", "worker", "-c", "2",
             "-l", "INFO", "-n", f"node-{log.stem}@%h", "--without-gossip", "--without-mingle", "-P", pool,
             *([] if consume is None else ["-Q", consume]),
         ]  # fmt: skip
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+        self.process = _celery(words, environment, log, is_patched=pool == "gevent")
         end = time.monotonic() + START_SECONDS
-        while " ready." not in log.read_text():
+        while not log.exists() or " ready." not in log.read_text():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"The Celery worker did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.05)
@@ -73,6 +71,19 @@ class CeleryWorker:
         """End the worker and its children at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _celery(
+    words: list[str], environment: dict[str, str], log: Path, *, is_patched: bool
+) -> Program | subprocess.Popen[bytes]:  # fmt: skip
+    """Start the `celery` command. Where it patches what others import, it must be the first to import anything."""
+    if not is_patched:
+        return preloaded(CELERY).start("celery", words, environment=environment, log=log)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "celery", *words], env=environment, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
 
 
 class Project:
@@ -199,5 +210,13 @@ def staged(database_url: str, own_redis: str, tmp_path: Path) -> Iterator[Staged
 def impatient(database_url: str, own_redis: str, tmp_path: Path) -> Iterator[Staged]:
     """The same, where messages and processes are soon taken for lost."""
     stage = Staged(own_redis, database_url, tmp_path, lease_seconds=2.0)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def unhurried(database_url: str, own_redis: str, tmp_path: Path) -> Iterator[Staged]:
+    """The same, but not as soon: for tests in which nothing may be taken for lost, however busy the machine is."""
+    stage = Staged(own_redis, database_url, tmp_path, lease_seconds=5.0)
     yield stage
     stage.close()

@@ -22,7 +22,7 @@ SEEDS = range(6 if IS_THOROUGH else 1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("fence", ["suspect", "always"])
+@pytest.mark.parametrize("fence", ["suspect", pytest.param("always", marks=pytest.mark.proof)])
 def test_messages_come_never_or_up_to_three_times(
     database_url: str, own_redis: str, tmp_path: Path, fence: str, seed: int
 ) -> None:

@@ -19,6 +19,7 @@ from dramatiq import Broker, Message, Worker
 from segue import Run, Segue
 from tests.executors.dramatiq.project import make_broker
 from tests.servers import postgres
+from tests.servers.preloaded import DRAMATIQ, Program, preloaded
 from tests.servers.redis import running_redis
 
 START_SECONDS = 40
@@ -45,16 +46,13 @@ class DramatiqWorker:
             **os.environ, "PROJECT_BROKER": broker, "PROJECT_DATABASE": database_url,
             "PROJECT_LEASE_SECONDS": str(lease_seconds),
         }  # fmt: skip
-        command = [
-            sys.executable, str(Path(sys.executable).with_name(program)), "tests.executors.dramatiq.project:broker",
+        words = [
+            "tests.executors.dramatiq.project:broker",
             "--processes", "1", "--threads", str(threads), "--worker-shutdown-timeout", "5000",
         ]  # fmt: skip
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT
-            )
+        self.process = _dramatiq(program, words, environment, log)
         end = time.monotonic() + START_SECONDS
-        while "is ready for action" not in log.read_text():
+        while not log.exists() or "is ready for action" not in log.read_text():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"The Dramatiq worker did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.05)
@@ -72,6 +70,19 @@ class DramatiqWorker:
         """End all of its processes at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _dramatiq(
+    program: str, words: list[str], environment: dict[str, str], log: Path
+) -> Program | subprocess.Popen[bytes]:
+    """Start this command. One that patches what others import must be the first to import anything."""
+    if program == "dramatiq":
+        return preloaded(DRAMATIQ).start("dramatiq", words, environment=environment, log=log, folder=ROOT)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, str(Path(sys.executable).with_name(program)), *words],
+            env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT,
+        )  # fmt: skip
 
 
 class Project:

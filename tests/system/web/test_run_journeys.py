@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
 from segue import Segue, group, task
+from segue.engine.views.groups import groups_of_run
 from segue.worker.inline import work_run
 from tests.contract.web.asking import takings
 from tests.system.web.accessible import violations
@@ -55,6 +57,26 @@ def test_a_run_is_followed_and_what_is_open_stays_open(segue: Segue, page: Page)
     expect(page.locator(".head .status")).to_contain_text("succeeded")
     expect(page.get_by_role("searchbox", name="Find a step")).to_have_value("half a na")
     assert "succeeded" in page.title()
+
+
+def test_a_large_run_shows_its_steps_when_they_are_counted(
+    segue: Segue, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = segue.start(group(step.s(number) for number in range(12)))
+    work_run(segue.engine, run.id)
+    may_read = threading.Event()
+
+    def slow(tx: Any, run_id: str) -> Any:
+        assert may_read.wait(10)
+        return groups_of_run(tx, run_id)
+
+    monkeypatch.setattr("segue.web.pages.run_head.groups_of_run", slow)
+    monkeypatch.setattr("segue.web.kept.FEW_STEPS", 5)
+    page.goto(f"/runs/{run.id}")
+    expect(page.get_by_text("counting 12 steps")).to_be_visible()
+    may_read.set()
+    expect(page.get_by_text("12 of 12 steps")).to_be_visible()
+    expect(page.get_by_role("link", name="step[*]")).to_be_visible()
 
 
 def test_a_graph_is_shown_larger_and_moved(segue: Segue, page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,6 +14,7 @@ from segue.web.api.shown import masked_run
 from segue.web.kept import shared_of_run
 from segue.web.operations import Call
 from segue.web.pages.frame import Page, View, page
+from segue.web.pages.run_head import groups_of, run_named
 from segue.web.pages.step import with_names
 
 MOST_ROWS = 100
@@ -39,11 +41,10 @@ def compare_page(view: View) -> Page:
     if not all(names):
         return Page("compare.html", "Compare", {"runs": []}, also={"given": names, "problem": ""})
     try:
-        runs = [view.call.segue.get(name) for name in names]
+        infos = [run_named(view.call.segue, name)[1] for name in names]
     except SegueError as error:
         return Page("compare.html", "Compare", {"runs": []}, status=404, also={"given": names, "problem": str(error)})
-    infos = [run.info() for run in runs]
-    groups = [shared_of_run(view, info, "groups", run.groups).groups for run, info in zip(runs, infos, strict=True)]
+    groups = [shared_of_run(view, info, "groups", partial(groups_of, view, info)).groups for info in infos]
     pairs = paired(*groups)
     everything = "all" in parse_qs(view.query, keep_blank_values=True)
     shown = pairs if everything else [pair for pair in pairs if pair.differs]

@@ -10,13 +10,13 @@ from segue.client.masked_views import without_secrets
 from segue.client.views import Reason, RunInfo, StepGroups, StepInfo
 from segue.engine.views.active import ActiveSteps, active_steps
 from segue.engine.views.explain import explain_run
-from segue.engine.views.groups import groups_of_run, named_members
+from segue.engine.views.groups import named_members
 from segue.errors import StepNotFoundError
 from segue.model import RunStatus, StepStatus
 from segue.store.protocol import Transaction
 from segue.web.kept import soon_of_run
 from segue.web.pages.frame import Page, Redirect, View
-from segue.web.pages.run_head import counts_of, head_of, page_of_run, soon_counted, topic_of
+from segue.web.pages.run_head import counts_of, groups_of, head_of, page_of_run, soon_counted, topic_of
 from segue.web.pages.step_groups import rows_of
 from segue.web.requests import number_of, number_or_name
 from segue.web.troubles import workers_of
@@ -39,7 +39,7 @@ def run_page(view: View, run: Run[Any], info: RunInfo) -> Page | Redirect:
         except StepNotFoundError:
             problem = f"This run has no step {wanted[:200]!r}. Write its whole name, or its number."
     status = _status(_last(given, "status"))
-    known = soon_of_run(view, info, "groups", lambda: _groups(view, info))
+    known = soon_of_run(view, info, "groups", lambda: groups_of(view, info))
     groups = known or StepGroups(())
     head = head_of(view, info, None if known is None else counts_of(groups))
     steps = []
@@ -78,11 +78,6 @@ def group_page(view: View, run: Run[Any], info: RunInfo) -> Page:
         "after": steps[-1].step if len(steps) == MEMBERS else None, "is_later": "after" in given,
     }  # fmt: skip
     return Page("run_group.html", f"{name} · {head.title}", data, live=topic_of(info), also=also)
-
-
-def _groups(view: View, info: RunInfo) -> StepGroups:
-    with view.call.segue.engine.reading() as tx:
-        return groups_of_run(tx, info.id)
 
 
 def _how_it_goes(

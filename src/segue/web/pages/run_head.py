@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from segue.client import Run
+from segue.client import Run, Segue
 from segue.client.views import RunInfo, StepGroups, run_info
+from segue.engine.views.groups import groups_of_run
 from segue.errors import RunNotFoundError
 from segue.model import FINAL_STEP_STATUSES, RunStatus, StepStatus
 from segue.plan.namespaces import prefix_of
@@ -87,7 +88,11 @@ def page_of_run(rest: str = "", role: Role = Role.VIEWER) -> Callable[[OfRun], C
 
 def run_of(view: View) -> tuple[Run[Any], RunInfo]:
     """The run whose id, or a part of it, is in the path. Raises RunNotFoundError."""
-    segue, given = view.call.segue, view.path["run_id"]
+    return run_named(view.call.segue, view.path["run_id"])
+
+
+def run_named(segue: Segue, given: str) -> tuple[Run[Any], RunInfo]:
+    """The run of this id, or of which this is a part of the id. Raises RunNotFoundError."""
     if _WHOLE_ID.fullmatch(given):
         with suppress(RunNotFoundError), segue.engine.reading() as tx:
             info = run_info(tx, given)
@@ -111,6 +116,12 @@ def soon_counted(view: View, run: Run[Any], info: RunInfo) -> Mapping[StepStatus
     """The number of its steps in each status; None if it has so many that the page comes before they are counted."""
     groups = seen_of_run(view, info, "groups")
     return counts_of(groups) if groups is not None else soon_of_run(view, info, "counts", run.counts)
+
+
+def groups_of(view: View, info: RunInfo) -> StepGroups:
+    """The steps of a run in groups, read now."""
+    with view.call.segue.engine.reading() as tx:
+        return groups_of_run(tx, info.id)
 
 
 def counts_of(groups: StepGroups) -> dict[StepStatus, int]:
