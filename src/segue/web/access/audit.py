@@ -54,7 +54,8 @@ def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, rea
     try:
         call.segue.access.record(
             name, ok=ok, actor=identity.name, how=identity.how, role=identity.role.word,
-            target=_storable(target) or None, reason=_storable(reason or "") or None, address=call.address, request_id=call.request_id,
+            target=_storable(target) or None, reason=_storable(reason or "") or None, address=call.address,
+            request_id=call.request_id,
         )  # fmt: skip
     except SegueError as error:
         _log.error("the audit log cannot be written: %s", error)

@@ -14,7 +14,7 @@ from segue.model import RunStatus
 from segue.web.kept import shared
 from segue.web.pages.frame import Page, Redirect, View, page
 from segue.web.rendering import linked
-from segue.web.search_grammar import KEYED, NAMES, OTHERS, Pairs, SearchError, filters_of
+from segue.web.search_grammar import KEYED, MOST, NAMES, OTHERS, Pairs, SearchError, filters_of
 
 MOST_WORKFLOWS = 200
 """Names that are suggested."""
@@ -41,7 +41,7 @@ class Filled(msgspec.Struct, frozen=True):
 def filter_page(view: View) -> Page | Redirect:
     """The form; with `go`, the list that it describes."""
     given = parse_qsl(view.query, keep_blank_values=True)
-    pairs, problem = written_pairs(given), ""
+    pairs, problem = written_pairs(given)[: MOST + 1], ""  # one more than are possible, so that it is said
     try:
         filters_of(pairs, now=view.now, zone=view.zone)
         if any(name == "go" for name, _ in given):

@@ -93,9 +93,9 @@ def _page(view: View, run: Run[Any], info: RunInfo, step: StepInfo) -> Page:
         except SegueError as error:  # a platform does not answer
             problem = str(error)
     data = {
-        "run": shown_run(view, info), "step": shown, "attempts": attempts, "alike": alike,
+        "run": shown_run(view, info), "step": shown, "attempts": attempts,
         "parents": beside.parents, "children": beside.children, "reasons": [without_secrets(each) for each in reasons],
-        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output,
+        "checkpoints": [without_secrets(each) for each in checkpoints], "output": output, "alike": alike,
     }  # fmt: skip
     outward = call.settings.outward
     shown_attempts = [
