@@ -85,8 +85,8 @@ def test_a_schedule_does_not_start_a_task_of_segue_itself(segue: Segue, work: st
 
 @pytest.mark.parametrize(
     "to, status",
-    [("json://localhost/x", 403), ("mailto://user:pass@example.org", 403), ("file:///etc/passwd", 403), ("ftp://x", 403),
-     ("no url", 422)],
+    [("json://localhost/x", 403), ("mailto://user:pass@example.org", 403), ("file:///etc/passwd", 403),
+     ("ftp://x", 403), ("no url", 422)],
 )  # fmt: skip
 def test_a_subscription_over_http_sends_only_to_web_servers(segue: Segue, to: str, status: int) -> None:
     order = {"events": ["run.failed"], "to": to}
