@@ -86,7 +86,8 @@ DEFENCES = (
     taken_away("texts become elements", GUARD, "require-trusted-types-for 'script'; ", "", "headers_that_protect", ENTRY),
     taken_away("pages may be in frames", GUARD, "frame-ancestors 'none'; ", "", "headers_that_protect", ENTRY),
     # an identity provider
-    taken_away("the signature is not looked at", OIDC, "ALGORITHMS = [\"RS256\", \"ES256\", \"EdDSA\"]", "ALGORITHMS = [\"RS256\", \"HS256\", \"none\"]",
+    taken_away("the signature is not looked at", OIDC, "                token = jwt.decode(id_token, self._key_set(), algorithms=ALGORITHMS)\n",
+               "                parts = base64.urlsafe_b64decode(id_token.split('.')[1] + '==')\n                token = jwt.Token({}, __import__('json').loads(parts))\n",
                "did_not_sign", PROVIDERS),
     taken_away("the issuer is not looked at", OIDC, "iss={\"essential\": True, \"values\": [self.issuer, self.issuer + \"/\"]}", "iss={\"essential\": True}",
                "something_else", PROVIDERS),

@@ -421,6 +421,9 @@ def test_every_answer_has_the_headers_that_protect(segue: Segue) -> None:
         headers = web.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"], path
         assert "unsafe" not in headers["content-security-policy"]
+        for part in ("frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "script-src 'self'"):
+            assert part in headers["content-security-policy"]
+        assert "require-trusted-types-for 'script'; trusted-types segue" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert (headers.get("cache-control") == "no-store") == (not path.startswith("/static"))
     kept = "public, max-age=31536000, immutable"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from tests.system.web.conftest import NewPage
 
 LIVE = "[data-live-state]"
-STOPS_WITHIN_SECONDS = 3.5
 
 
 @contextmanager
@@ -69,10 +67,9 @@ def test_a_killed_worker_is_seen_and_another_goes_on(segue: Segue, browser: Brow
         expect(page.locator("main")).to_contain_text("lost")
         page.goto(f"{site}/runs")
         expect(page.locator(LIVE)).to_have_text("Live")
-        began = time.monotonic()
         web.send_signal(signal.SIGTERM)
-        web.wait(timeout=30)
-        assert time.monotonic() - began < STOPS_WITHIN_SECONDS
+        _, said = web.communicate(timeout=30)
+        assert b"timeout graceful shutdown exceeded" not in said  # it did not have to end the streams of both pages
         expect(page.locator(LIVE)).to_contain_text("does not answer", timeout=20_000)
 
 

@@ -57,7 +57,7 @@ def test_a_step_is_skipped_with_those_below_it(segue: Segue, page: Page) -> None
     page.get_by_label("reason").fill("there is no such order")
     page.get_by_role("button", name="Skip a step").click()
     expect(page.locator(".head .status")).to_contain_text("skipped")
-    assert reasons(segue, run.id, "step.skipped") == ["there is no such order"]
+    assert reasons(segue, run.id, "step.skipped_by_hand") == ["there is no such order"]
 
 
 @pytest.mark.proof
