@@ -1,4 +1,4 @@
-"""What people do to steps and to many runs in a browser, and the views that they save; also with the keyboard only."""
+"""What people do to many runs in a browser, the views that they save, and steps beside their runs by the keyboard only."""
 
 from __future__ import annotations
 
@@ -32,53 +32,6 @@ def failed_run(segue: Segue, orders: list[int] | None = None) -> Any:
 
 def reasons(segue: Segue, run_id: str, kind: str) -> list[str]:
     return [event.detail["reason"] for event in segue.events.list(run_id, kinds=[kind])]
-
-
-@pytest.mark.proof
-def test_a_step_is_marked_and_the_run_goes_on(segue: Segue, page: Page) -> None:
-    run = failed_run(segue)
-    page.goto(f"/runs/{run.id}/steps/1")
-    page.get_by_role("link", name="Mark as succeeded…").click()
-    page.get_by_label("result").fill("40")
-    page.get_by_label("reason").fill("counted by hand")
-    page.get_by_role("button", name=re.compile("^Make a step succeeded")).click()
-    expect(page.get_by_role("status").first).to_contain_text("Done")
-    expect(page.locator(".head .status")).to_contain_text("succeeded")
-    work_run(segue.engine, run.id)
-    assert run.result() == 41.5
-    assert reasons(segue, run.id, "step.marked") == ["counted by hand"]
-
-
-@pytest.mark.proof
-def test_a_step_is_edited_and_runs_again(segue: Segue, page: Page) -> None:
-    segue.publish_definitions()
-    run = failed_run(segue)
-    page.goto(f"/runs/{run.id}/steps/1")
-    page.get_by_role("link", name="Edit arguments…").click()
-    page.get_by_label("order").fill("2")
-    page.get_by_role("button", name="Change").click()
-    expect(page.get_by_role("status").first).to_be_visible()
-    retry = page.get_by_role("button", name="Retry from here", exact=True)
-    if retry.count():
-        retry.click()
-    work_run(segue.engine, run.id)
-    assert run.result() == 4.5
-
-
-@pytest.mark.proof
-def test_a_run_is_forked_from_a_step(segue: Segue, page: Page) -> None:
-    segue.publish_definitions()
-    run = failed_run(segue)
-    page.goto(f"/runs/{run.id}/steps/1")
-    page.get_by_role("link", name="Fork from here…").click()
-    page.get_by_label("order").fill("2")
-    page.get_by_role("button", name="Fork", exact=True).click()
-    expect(page.get_by_text("fork of")).to_be_visible()
-    [fork] = segue.runs(forked_from=run.id)
-    expect(page).to_have_url(re.compile(fork.id))
-    work_run(segue.engine, fork.id)
-    expect(page.locator(".head .status")).to_contain_text("succeeded", timeout=15_000)
-    assert run.status is RunStatus.FAILED
 
 
 def apply_to_selected(segue: Segue, page: Page, verb: str, count: int, fill: Callable[[], None] | None = None) -> None:
