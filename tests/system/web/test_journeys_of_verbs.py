@@ -1,4 +1,4 @@
-"""What people do to many runs in a browser, the views that they save, and steps beside their runs by the keyboard only."""
+"""What people do to many runs in a browser, the views that they save, and steps beside their runs without a mouse."""
 
 from __future__ import annotations
 
