@@ -34,7 +34,6 @@ def reasons(segue: Segue, run_id: str, kind: str) -> list[str]:
     return [event.detail["reason"] for event in segue.events.list(run_id, kinds=[kind])]
 
 
-@pytest.mark.proof
 def test_a_step_is_marked_and_the_run_goes_on(segue: Segue, page: Page) -> None:
     run = failed_run(segue)
     page.goto(f"/runs/{run.id}/steps/1")
@@ -107,7 +106,6 @@ def apply_to_selected(segue: Segue, page: Page, verb: str, count: int, fill: Cal
     expect(page.locator(".head .status")).to_contain_text("succeeded", timeout=15_000)
 
 
-@pytest.mark.proof
 def test_many_runs_are_retried_after_a_preview(segue: Segue, page: Page) -> None:
     runs = [failed_run(segue) for _ in range(2)]
     apply_to_selected(segue, page, "Retry", 2)
