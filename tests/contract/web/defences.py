@@ -48,7 +48,7 @@ DEFENCES = (
     # web pages of strangers
     taken_away("other sites may change things", GUARD, "    raise ProblemError(403, \"CrossOrigin\"", "    return\n    raise ProblemError(403, \"CrossOrigin\"",
                "another_site", ENTRY),
-    taken_away("an origin of another site is not looked at", GUARD, "if not origin.netloc or origin.scheme not in (\"http\", \"https\"):\n        return False", "if origin.netloc:\n        return True", "another_site", ENTRY),
+    taken_away("an origin of another site is not looked at", GUARD, "return origin.netloc == host and (", "return (", "another_site", ENTRY),
     taken_away("any name of this machine is answered", GUARD, "if name not in allowed:", "if False:", "strangers_name", ENTRY),
     taken_away("cookies of neighbours count", COMBINED, "SECURE_COOKIE if request.scope.get(\"segue.is_secure\") else PLAIN_COOKIE",
                "SECURE_COOKIE if SECURE_COOKIE in request.cookies else PLAIN_COOKIE", "neighbouring", ATTACKS),
@@ -70,6 +70,10 @@ DEFENCES = (
     taken_away("JSON is nested at will", "web/requests.py", "if deepest > MOST_DEPTH:", "if False:", "no_deeper_json", ATTACKS),
     taken_away("an error says where the database is", GUARD, "problem is not None and problem.status == 503:", "problem is not None:\n        return problem\n    if False:",
                "where_the_database_is", ATTACKS),
+    taken_away("a body takes any time", GUARD, "with anyio.fail_after(max(0.0, ends - anyio.current_time())):", "with anyio.fail_after(None):",
+               "body_that_drips", "tests/system/web/test_slow_clients.py"),
+    taken_away("streams have no number", "web/streams.py", "if self._taken[person] >= self._each:", "if False:", "at_once_get_no_more",
+               "tests/contract/web/test_streams.py"),
     # an operator who wants a shell
     taken_away("a command is started", OWN, "if not call.settings.allow_shell:", "if False:", "not_started", DANGEROUS),
     taken_away("an operator may use what admins may", OWN, "if call.identity.role < Role.ADMIN:", "if False:", "not_started", DANGEROUS),

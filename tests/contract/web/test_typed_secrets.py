@@ -113,7 +113,7 @@ def test_secrets_that_are_typed_are_shown_nowhere(segue: Segue, caplog: pytest.L
                     assert asked.status_code < 500, (operation.name, body, asked.text)
                     if asked.status_code < 300:
                         done.add(operation.name)
-        assert len(done) > len(CHANGING) / 2, done
+        assert len(done) > len(CHANGING) / 3, done
         places = [path for paths_of_page in paths(segue, filled).values() for path in paths_of_page[:1]]
         reading = [each for each in OPERATIONS.values() if not each.changes and "{" not in each.path]
         places += [f"/api/v1{each.path}" for each in reading]

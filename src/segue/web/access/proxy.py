@@ -57,7 +57,8 @@ class TrustedProxy:
     def scheme_of(self, request: HTTPConnection) -> str:
         """The scheme of the request: what the proxy says in X-Forwarded-Proto, or that of the connection."""
         own = str(request.scope.get("scheme", ""))
-        if not self.is_trusted(request.client.host if request.client else None):
+        peer = request.client.host if request.client else None
+        if not self.is_trusted(peer):
             return own
         said = ",".join(request.headers.getlist("x-forwarded-proto")).rpartition(",")[2].strip().lower()
         return said if said in ("http", "https") else own
