@@ -240,6 +240,20 @@ def ready_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+@contextmanager
+def a_database(dialect: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """A database with Segue's tables, for a fixture that lasts longer than a test; that of SQLite is in this folder."""
+    if dialect == "sqlite":
+        path = folder / "segue.db"
+        path.write_bytes(request.getfixturevalue("ready_sqlite_file"))
+        yield f"sqlite:///{path}"
+    else:
+        databases = request.getfixturevalue("ready_databases")
+        url = databases.take()
+        yield url
+        databases.give_back(url)
+
+
 @pytest.fixture
 def make_postgres_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     made: list[str] = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from segue.engine.transactional import TaskTransactions
 from segue.testing import Workbench
+from tests.conftest import a_database
 from tests.contract.recording import CALLS
 from tests.contract.stage import Stage, connect
 
@@ -58,24 +58,10 @@ def transactions(stage: Stage) -> Iterator[TaskTransactions]:
 
 def stage_of_a_module(request: pytest.FixtureRequest, folders: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage on a ready database, for a fixture whose parameter is the dialect."""
-    with ready_url_of_a_module(request, folders) as url:
+    with a_database(request.param, request, folders.mktemp("stage")) as url:
         stage = Stage(url)
         yield stage
         stage.close()
-
-
-@contextmanager
-def ready_url_of_a_module(request: pytest.FixtureRequest, folders: pytest.TempPathFactory) -> Iterator[str]:
-    """A ready database, for a fixture whose parameter is the dialect."""
-    if request.param == "sqlite":
-        path = folders.mktemp("stage") / "segue.db"
-        path.write_bytes(request.getfixturevalue("ready_sqlite_file"))
-        yield f"sqlite:///{path}"
-    else:
-        databases = request.getfixturevalue("ready_databases")
-        url = databases.take()
-        yield url
-        databases.give_back(url)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

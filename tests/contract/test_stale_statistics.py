@@ -175,6 +175,7 @@ EXCEPT = {
     "open_debounce": "once",
     "page_of_label": "for display: the runs of a label",
     "prune_workers": "a chore: an array of the workers that are deleted, a few at a time",
+    "run_limit": "once",
     "wait_rows": "once",
     "waiting_steps_asked_for": "for display: a part of `list_waits`",
     "waiting_tasks_asked_for": "for display: a part of `list_waits`",

@@ -21,6 +21,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,6 +97,7 @@ class Preloaded:
             [sys.executable, __file__, *modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
+        self._lock = threading.Lock()
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -113,9 +115,13 @@ class Preloaded:
         """Send one request, and return the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError("The process with the loaded modules has ended; its standard error says why.")
+        return json.loads(answer)
 
 
 @functools.cache

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from segue.client.given import guarded
 from segue.engine import access
 from segue.engine.access import AuditInfo, SessionFound, SessionInfo, TokenInfo
+from segue.engine.act import Act
 from segue.engine.engine import Engine
-from segue.errors import ConfigError
+from segue.errors import ConfigError, StoreFullError, StoreReadOnlyError
 from segue.given import shown
 from segue.masking import masked_text
 from segue.plan.indexed import name_problem
@@ -83,7 +85,7 @@ class AccessRecords:
         if found is None or not found.is_valid(now):
             return None
         if found.used_at is None or found.used_at < now - access.SEEN_EVERY:
-            self._engine.act(access.use_token, found.id)
+            self._note(access.use_token, found.id)
         return found
 
     def open_session(
@@ -104,8 +106,13 @@ class AccessRecords:
         with self._engine.reading() as tx:
             found = access.find_session(tx, self._engine.namespace, hashed(value), now)
         if found is not None and found.session.seen_at < now - access.SEEN_EVERY:
-            self._engine.act(access.see_session, hashed(value))
+            self._note(access.see_session, hashed(value))
         return found
+
+    def _note(self, seen: Callable[[Act, str], object], of: str) -> None:
+        """Write when something was used. People still look at a database that takes no more."""
+        with suppress(StoreReadOnlyError, StoreFullError):
+            self._engine.act(seen, of)
 
     def close_session(self, value: str) -> None:
         """End the session with this cookie."""

@@ -42,6 +42,9 @@ LONGEST_LOOK = 10.0
 LOOKS = 2
 """Looks that pages do not wait for, at the same time."""
 
+MOST_WAITING = 32
+"""Such looks that are taken or wait for their turn."""
+
 T = TypeVar("T")
 
 _kept: weakref.WeakKeyDictionary[Segue, dict[str, tuple[float, Any]]] = weakref.WeakKeyDictionary()
@@ -107,7 +110,10 @@ class _Kept:
                 job.result()
                 job = None
             if job is None or is_fresh:
+                if not _places.acquire(blocking=False):
+                    raise StoreBusyError("Too many large runs are being read at once. Try again later.")
                 job = _pool.submit(look)
+                job.add_done_callback(lambda _: _places.release())
             self.job = job
             return job
 
@@ -135,6 +141,7 @@ class _Kept:
 
 _of_runs: weakref.WeakKeyDictionary[Segue, OrderedDict[Hashable, _Kept]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+_places = threading.BoundedSemaphore(MOST_WAITING)
 _pool = ThreadPoolExecutor(LOOKS, thread_name_prefix="segue-web-look")
 
 
@@ -181,7 +188,8 @@ def _aside(segue: Segue, kept: _Kept, info: RunInfo, look: Callable[[], T], *, i
 
 
 def _state_of(info: RunInfo) -> Any:
-    return info.status, info.ending, info.finished_at, info.steps
+    """What was seen holds while this is the same. A run that goes on may grow all the time."""
+    return info.status, info.ending, info.finished_at, info.steps if info.status.is_final else None
 
 
 def _kept_of_run(segue: Segue, key: Hashable) -> _Kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +15,7 @@ import pytest
 from segue import Segue, group, task, wait_for, workflow
 from segue.engine.views import groups
 from segue.errors import StoreBusyError
+from segue.model import RunStatus
 from segue.web import kept
 from segue.worker.inline import work_run
 from tests.contract.web.asking import approved, takings
@@ -387,6 +389,19 @@ def test_a_look_that_failed_is_said_once_and_repeated(segue: Segue, monkeypatch:
         assert web.get(f"/runs/{run.id}").status_code == 503
     seen = [web.get(f"/runs/{run.id}").status_code for _ in range(2)]
     assert seen[-1] == 200
+
+
+def test_a_run_that_grows_is_not_read_at_each_look(segue: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MOMENT", 10.0)
+    info = segue.start(wide, 30).info()
+    view: Any = SimpleNamespace(call=SimpleNamespace(segue=segue), said=None, is_json=False)
+    looks: list[int] = []
+    for steps in (5000, 5001, 5002):
+        grown = msgspec.structs.replace(info, steps=steps)
+        assert kept.soon_of_run(view, grown, "looks", lambda: [*looks, looks.append(1)]) == [None]
+    assert len(looks) == 1
+    ended = msgspec.structs.replace(info, steps=5002, status=RunStatus.SUCCEEDED)
+    assert kept.seen_of_run(view, ended, "looks") is None
 
 
 def busy() -> Any:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from segue import Run, Segue
+from tests.conftest import a_database
 from tests.executors.celery.project import make_app
-from tests.servers import postgres
 from tests.servers.preloaded import CELERY, Program, preloaded
 from tests.servers.redis import running_redis
 
@@ -107,21 +107,6 @@ class Project:
 def redis_url() -> Iterator[str]:
     with running_redis() as url:
         yield url
-
-
-@contextmanager
-def a_database(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if dialect == "sqlite":
-        url = f"sqlite:///{tmp_path}/segue.db"
-        with Segue(url) as segue:
-            segue.upgrade()
-        yield url
-        return
-    url = postgres.create_database(request.getfixturevalue("postgres_server_url"))
-    with Segue(url) as segue:
-        segue.upgrade()
-    yield url
-    postgres.drop_database(url)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

@@ -15,7 +15,8 @@ from celery.exceptions import ChordError
 from segue import Segue
 from segue.errors import RunFailedError
 from segue.executors.celery import install
-from tests.executors.celery.conftest import Project, a_database, a_project, wait_until
+from tests.conftest import a_database
+from tests.executors.celery.conftest import Project, a_project, wait_until
 
 SECONDS = 40
 

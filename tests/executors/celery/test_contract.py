@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from segue.testing import CASES, Situation, check, check_storm
-from tests.executors.celery.conftest import a_database
+from tests.conftest import a_database
 from tests.executors.celery.driver import ENDS, CeleryDriver
 from tests.thorough import IS_THOROUGH
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 from celery import chain, chord
 
-from tests.executors.celery.conftest import CeleryWorker, Project, a_database
+from tests.conftest import a_database
+from tests.executors.celery.conftest import CeleryWorker, Project
 from tests.executors.celery.crashes import POINTS, arm
 from tests.executors.celery.project import make_app
 

@@ -15,7 +15,8 @@ from segue import Run
 from segue.engine.views.look import list_attempts
 from segue.errors import ConfigError, RunFailedError
 from segue.executors.celery import follow
-from tests.executors.celery.conftest import a_database, wait_until
+from tests.conftest import a_database
+from tests.executors.celery.conftest import wait_until
 from tests.executors.celery.polled import LEASE_SECONDS, QUEUE_NEARBY, Polled, is_sound, states_of
 from tests.thorough import IS_THOROUGH
 

@@ -11,7 +11,8 @@ import pytest
 from celery import chain, chord, group
 
 from segue.errors import RunFailedError
-from tests.executors.celery.conftest import Project, Staged, a_database, a_project, wait_until
+from tests.conftest import a_database
+from tests.executors.celery.conftest import Project, Staged, a_project, wait_until
 
 SECONDS = 60
 POOLS = ["threads-sqlite", "threads-postgres", "solo-sqlite", "gevent-sqlite", "gevent-postgres"]

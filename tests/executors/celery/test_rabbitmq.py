@@ -12,7 +12,8 @@ from kombu import Connection, Queue
 
 from segue.executors.celery.door import door_of
 from segue.executors.celery.repairing import repair
-from tests.executors.celery.conftest import Project, Staged, a_database, a_project, wait_until
+from tests.conftest import a_database
+from tests.executors.celery.conftest import Project, Staged, a_project, wait_until
 from tests.executors.celery.test_canvases import (  # noqa: F401 - they run here with the broker of this module
     test_a_lone_task_is_celerys_alone,
     test_a_retry_stays_in_its_step_and_its_delay_is_a_row,

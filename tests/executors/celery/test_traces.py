@@ -10,7 +10,8 @@ import pytest
 from celery import chain
 
 from segue.observing.tracing import ids
-from tests.executors.celery.conftest import a_database, a_project, wait_until
+from tests.conftest import a_database
+from tests.executors.celery.conftest import a_project, wait_until
 from tests.system.tracing_tasks import FOLDER
 
 Span = dict[str, Any]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.executors.celery.conftest import a_database
+from tests.conftest import a_database
 from tests.executors.compat import dyrygent_project, rhythm_project
 from tests.executors.compat.workers import running_worker
 from tests.servers.redis import running_redis

@@ -25,7 +25,8 @@ from segue.dispatcher.dispatcher import Dispatcher
 from segue.dispatcher.protocol import Mode
 from segue.errors import RunFailedError
 from segue.testing import ScriptedPlatform
-from tests.executors.celery.conftest import a_database, wait_until
+from tests.conftest import a_database
+from tests.executors.celery.conftest import wait_until
 from tests.executors.compat import taskflow_project as project
 
 # What the project defines is known here only while its tests run: other tests have schedules of their own.

@@ -17,8 +17,8 @@ import pytest
 from dramatiq import Broker, Message, Worker
 
 from segue import Run, Segue
+from tests.conftest import a_database
 from tests.executors.dramatiq.project import make_broker
-from tests.servers import postgres
 from tests.servers.preloaded import DRAMATIQ, Program, preloaded
 from tests.servers.redis import running_redis
 
@@ -108,21 +108,6 @@ class Project:
         """The run of it, when it has ended."""
         run = work if isinstance(work, Run) else self.segue.start(work)
         return run.wait(timeout=timeout)
-
-
-@contextmanager
-def a_database(dialect: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
-    if dialect == "sqlite":
-        url = f"sqlite:///{folder}/segue.db"
-        with Segue(url) as segue:
-            segue.upgrade()
-        yield url
-        return
-    url = postgres.create_database(request.getfixturevalue("postgres_server_url"))
-    with Segue(url) as segue:
-        segue.upgrade()
-    yield url
-    postgres.drop_database(url)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from segue.model import ErrorInfo, Outcome, Verdict
 from segue.plan.codec import encode
 from segue.plan.graph import Node, Plan
 from segue.testing import CASES, Event, Message, Situation, check, check_storm
-from tests.executors.dramatiq.conftest import Project, a_database, a_project
+from tests.conftest import a_database
+from tests.executors.dramatiq.conftest import Project, a_project
 
 _VERDICTS = {
     Event.SUCCEEDS: Verdict.SUCCEEDED, Event.FAILS: Verdict.FAILED, Event.IS_REVOKED: Verdict.FAILED,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from segue.executors.dramatiq import Chain
-from tests.executors.dramatiq.conftest import DramatiqWorker, Project, a_database, a_project, wait_until
+from tests.conftest import a_database
+from tests.executors.dramatiq.conftest import DramatiqWorker, Project, a_project, wait_until
 from tests.executors.dramatiq.test_compositions import (  # noqa: F401 - it runs here with the broker of this module
     test_the_same_on_redis_and_a_process_of_its_own,
 )

@@ -150,9 +150,10 @@ def test_fingers_pull_a_graph_apart(segue: Segue, new_page: NewPage) -> None:
     page.get_by_role("button", name="Larger").tap()
     graph = page.locator("svg.graph")
     before = (graph.get_attribute("viewBox") or "").split()
+    page.evaluate("document.querySelector('.picture').scrollIntoView()")
     box = page.get_by_role("region", name="Graph").bounding_box()
     assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 4
     fingers = page.context.new_cdp_session(page)
 
     def touch(kind: str, *places: float) -> None:

@@ -141,7 +141,7 @@ def run_limit(tx: Transaction, workflow: str) -> LimitInfo | None:
     """The limit of the runs of a workflow, by its stored name, if there is one."""
     for *columns, admitted, waiting, keys in tx.all("run_limit", name=beside(workflow, WORKFLOW + bare(workflow))):
         limit = LimitRow(*columns)
-        runs = {limit.name: (admitted or 0, waiting or 0, keys or 0)}
+        runs = {limit.name: (admitted, waiting, keys)}
         return limit_info(limit, LimitsState([limit], set(), {}, [], runs))
     return None
 

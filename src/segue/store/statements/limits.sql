@@ -94,14 +94,20 @@ SELECT count(*) FROM segue_runs
 WHERE limit_name = :name AND limit_key = :key AND finished_at IS NULL AND limit_name IS NOT NULL AND admitted_at IS NOT NULL;
 
 -- name: runs_by_limit
-SELECT limit_name, count(admitted_at) AS count, count(*) - count(admitted_at) AS waiting,
-    count(DISTINCT CASE WHEN admitted_at IS NOT NULL THEN limit_key END) AS keys
+SELECT limit_name, {run_places}
 FROM segue_runs WHERE limit_name IS NOT NULL AND finished_at IS NULL GROUP BY limit_name;
 
 -- name: run_limit
 -- One limit of runs, with its columns as in `list_limits`.
 SELECT l.name, l.concurrency, l.rate, l.period, l.burst, l.source, l.in_code, runs.count, runs.waiting, runs.keys
-FROM segue_limits l LEFT JOIN ({runs_by_limit}) runs ON runs.limit_name = l.name WHERE l.name = :name;
+FROM segue_limits l CROSS JOIN (
+    SELECT {run_places} FROM segue_runs WHERE limit_name = :name AND limit_name IS NOT NULL AND finished_at IS NULL) runs
+WHERE l.name = :name;
+
+-- name: run_places
+-- A fragment: how many runs are admitted, how many wait, and for how many keys runs are admitted.
+count(admitted_at) AS count, count(*) - count(admitted_at) AS waiting,
+    count(DISTINCT CASE WHEN admitted_at IS NOT NULL THEN limit_key END) AS keys
 
 -- name: admitted_runs
 SELECT id, key, status, admitted_at FROM segue_runs

@@ -5,6 +5,10 @@
 -- A fragment: by its bytes. Thousands of long lists would take long to compare as a person sorts them.
 tasks COLLATE "C"
 
+-- name: is_tick_of_schedule
+-- A fragment. Why it is not `=` stands in postgres.sql.
+t.schedule = ANY(ARRAY[s.name])
+
 -- name: hold_schedule
 -- People wait for this lock; the leader skips a locked schedule and returns to it later.
 SELECT {schedule_columns} FROM segue_schedules WHERE name = :name FOR UPDATE;

@@ -14,7 +14,7 @@ WHERE (CAST(:workflow AS text) IS NULL OR workflow = :workflow) ORDER BY name;
 
 -- name: schedules_shown
 -- Each with its last tick.
-SELECT {schedule_columns}, {tick_fields} FROM segue_schedules s LEFT JOIN segue_ticks t ON t.schedule = s.name
+SELECT {schedule_columns}, {tick_fields} FROM segue_schedules s LEFT JOIN segue_ticks t ON {is_tick_of_schedule}
 AND t.tick = (SELECT l.tick FROM segue_ticks l WHERE l.schedule = s.name ORDER BY l.tick DESC LIMIT 1)
 WHERE (CAST(:workflow AS text) IS NULL OR workflow = :workflow) ORDER BY name;
 

@@ -4,6 +4,10 @@
 -- A fragment.
 tasks
 
+-- name: is_tick_of_schedule
+-- A fragment.
+t.schedule = s.name
+
 -- name: hold_schedule
 -- The transaction already has the write lock.
 SELECT {schedule_columns} FROM segue_schedules WHERE name = :name;

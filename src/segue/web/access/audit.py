@@ -54,16 +54,15 @@ def _write(name: str, call: Call, arguments: Mapping[str, Any], *, ok: bool, rea
     try:
         call.segue.access.record(
             name, ok=ok, actor=identity.name, how=identity.how, role=identity.role.word,
-            target=_storable(target) or None, reason=_storable(reason or "") or None, address=call.address,
-            request_id=call.request_id,
+            target=_storable(target), reason=_storable(reason), address=call.address, request_id=call.request_id,
         )  # fmt: skip
     except SegueError as error:
         _log.error("the audit log cannot be written: %s", error)
 
 
-def _storable(text: str) -> str:
+def _storable(text: str | None) -> str | None:
     """The text without NUL, which no database stores: what is refused because of it has its entry, too."""
-    return text.replace("\x00", "\ufffd")
+    return text.replace("\x00", "\ufffd") if text else None
 
 
 def _target(arguments: Mapping[str, Any]) -> str:

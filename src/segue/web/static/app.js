@@ -64,7 +64,7 @@ async function refresh() {
 let soon = null;
 function expect() {
   clearTimeout(soon);
-  if (document.querySelector("[data-soon]") && !paused && !document.hidden) soon = setTimeout(refresh, 300);
+  if (document.querySelector("[data-soon]") && !paused) soon = setTimeout(refresh, 300);
 }
 
 function swap(fresh) {
