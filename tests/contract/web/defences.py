@@ -17,7 +17,8 @@ LIMITS, RECORDS, ROWS, OWN = (
 ENTRY, ATTACKS, DANGEROUS, HOSTILE, PROVIDERS = (
     f"tests/contract/web/test_{name}.py" for name in ("access", "attacks", "dangerous", "hostile_pages", "oidc")
 )
-COMMAND = "tests/system/test_web_command.py"
+COMMAND, SLOW = "tests/system/test_web_command.py", "tests/system/web/test_slow_clients.py"
+STREAMS = "tests/contract/web/test_streams.py"
 
 
 def taken_away(name: str, file: str, old: str, new: str, test: str, tests: str) -> Mutant:
@@ -66,6 +67,9 @@ DEFENCES = (
                "ends_the_streams", ATTACKS),
     # much
     taken_away("a body has any length", GUARD, "        if seen > MOST_BYTES:", "        if False:", "fill_the_memory", ATTACKS),
+    taken_away("a body has any time", GUARD, "anyio.fail_after(max(0.0, ends - anyio.current_time()))", "anyio.fail_after(3600.0)", "drips_is_answered", SLOW),
+    taken_away("a person has any number of streams", "web/streams.py", "if self._taken[person] >= self._each:", "if False:", "at_once_get_no_more", STREAMS),
+    taken_away("there is any number of streams", "web/streams.py", "if self.taken >= MOST:", "if False:", "too_many_streams", STREAMS),
     taken_away("a form has any number of fields", "web/requests.py", "MOST_FIELDS = 1000", "MOST_FIELDS = 100_000", "no_deeper_json", ATTACKS),
     taken_away("JSON is nested at will", "web/requests.py", "if deepest > MOST_DEPTH:", "if False:", "no_deeper_json", ATTACKS),
     taken_away("an error says where the database is", GUARD, "problem is not None and problem.status == 503:", "problem is not None:\n        return problem\n    if False:",
