@@ -443,17 +443,15 @@ def test_a_site_may_ask_for_reasons(one_segue: Segue) -> None:
 
 
 def test_people_look_at_a_database_that_takes_no_more(postgres_url: str) -> None:
-    end_others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-    with Segue(postgres_url) as segue, psycopg.connect(postgres_url, autocommit=True) as connection:
+    with Segue(postgres_url) as segue:
         run, token = segue.start(nothing), segue.access.create_token("ann", role="operator")
-        web, name = with_login(segue), connection.info.dbname
-        for word, status in (
-            ("SET default_transaction_read_only = on", 503),
-            ("RESET default_transaction_read_only", 200),
-        ):
+    for word, status in (("SET default_transaction_read_only = on", 503), ("RESET default_transaction_read_only", 200)):
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute("SET default_transaction_read_only = off")
-            connection.execute(sql.SQL(f"ALTER DATABASE {{}} {word}").format(sql.Identifier(name)))
-            connection.execute(end_others, [name])
+            name = sql.Identifier(connection.info.dbname)
+            connection.execute(sql.SQL(f"ALTER DATABASE {{}} {word}").format(name))
+        with Segue(postgres_url) as segue:
+            web = with_login(segue)
             assert web.get("/api/v1/runs", headers=bearer(token)).status_code == 200
             assert web.get(f"/runs/{run.id}", headers=bearer(token)).status_code == 200
             asked = web.post(f"/api/v1/runs/{run.id}/cancel", headers=bearer(token), json={})

@@ -22,7 +22,7 @@ TIMES = {
     "segue_steps": ("started_at", "finished_at"), "segue_events": ("at",), "segue_audit": ("at",),
     "segue_messages": ("sent_at",), "segue_workers": ("started_at",),
 }  # fmt: skip
-ITEMS = ("items", "nodes", "failures", "steps", "members", "runs")
+ITEMS = ("items", "failures", "nodes", "steps", "members", "runs")
 
 
 def is_list(operation: Operation) -> bool:
