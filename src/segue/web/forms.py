@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
@@ -17,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from segue.client.views import Sent
+from segue.client.views import RunInfo, Sent
 from segue.errors import SegueError
 from segue.masking import is_secret_name
 from segue.web.api.routes import answering, perform
-from segue.web.api.shown import RunDetail
+from segue.web.api.shown import RunDetail, masked_run
 from segue.web.argument_fields import gathered
 from segue.web.flash import leave
 from segue.web.operations import OPERATIONS, Call, Operation
@@ -68,6 +69,7 @@ def _asking(site: Site, operation: Operation) -> Callable[[Request], Any]:
         data = {
             "operation": operation, "fields": _asked(operation, call), "given": given,
             "next": own_path(given.get("next", "/")), "parameters": request.path_params,
+            "run": await site.in_thread(_run_of, call, request.path_params),
         }  # fmt: skip
         text = await site.in_thread(lambda: rendered("act.html", view, title=operation.summary, data=data))
         return Response(text, media_type="text/html")
@@ -110,6 +112,14 @@ def arguments_of(
     if operation.body is not None and operation.is_allowed(call.identity):  # `perform` refuses the others
         arguments["body"] = decoded_form(operation.body, urlencode(gathered(filled)))
     return arguments
+
+
+def _run_of(call: Call, parameters: Mapping[str, str]) -> RunInfo | None:
+    """The run that the operation is about, so that people see that it is the right one; None: it is about none."""
+    if "run_id" in parameters:
+        with suppress(SegueError):  # doing it will say what is wrong
+            return masked_run(call, call.segue.get(parameters["run_id"]).info())
+    return None
 
 
 def _asked(operation: Operation, call: Call) -> list[Field]:

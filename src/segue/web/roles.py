@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from enum import IntEnum
 
 import msgspec
@@ -53,8 +54,18 @@ class Identity(msgspec.Struct, frozen=True):
         role: object = self.role
         if isinstance(role, str):
             msgspec.structs.force_setattr(self, "role", role_named(role))
+        msgspec.structs.force_setattr(self, "name", _storable(self.name))
 
     @property
     def is_ambient(self) -> bool:
         """Whether browsers send what identifies them by themselves, so that another site could make them act."""
         return self.how != "token"
+
+
+def _storable(name: str) -> str:
+    """A name as databases and pages take it: control characters and halves of characters are written as in Python."""
+    if name.isprintable():
+        return name
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in ("Cc", "Cs") else each for each in name
+    )

@@ -62,10 +62,12 @@ def known(texts: Iterable[str]) -> Iterator[list[Any]]:
         for name in kept:
             if not name.startswith("segue."):
                 del each[name]  # of other tests
-    yield [_workflow(text, number) for number, text in enumerate(texts)]
-    for each, kept in before:
-        each.clear()
-        each.update(kept)
+    try:
+        yield [_workflow(text, number) for number, text in enumerate(texts)]
+    finally:
+        for each, kept in before:
+            each.clear()
+            each.update(kept)
 
 
 def _workflow(text: str, number: int) -> Any:

@@ -40,3 +40,14 @@ def test_a_reason_is_required_where_the_site_insists(segue: Segue) -> None:
     assert required.search(visitor(segue, requires_reason=True).get(path).text)
     assert not required.search(visitor(segue).get(path).text)
     assert required.search(visitor(segue, requires_reason=True).get("/bulk?verb=cancel&all=1").text)
+
+
+def test_a_form_about_a_run_says_which_run_it_is(segue: Segue) -> None:
+    run = segue.start(price, 1, key="order 7")
+    web = visitor(segue)
+    text = web.get(f"/act/runs/{run.id}/cancel").text
+    facts = text[text.index("<dl") : text.index("</dl>")]
+    assert f"<b>{run.info().workflow}</b>" in facts
+    assert "<b>order 7</b>" in facts
+    assert "pending" in facts
+    assert web.get("/act/runs/00000000-0000-0000-0000-000000000000/cancel").status_code == 200
