@@ -194,10 +194,11 @@ def remove_command(setup: Setup, name: str, as_json: bool, who: Who) -> None:
 @click.command("run", short_help="Start a run of a schedule now.")
 @with_setup
 @click.argument("name", metavar="NAME", shell_complete=complete_schedules)
+@click.option("--key", help="A second start of this schedule with the same key starts nothing and shows the first run.")
 @who_option
 @json_option
 @pass_setup
-def run_command(setup: Setup, name: str, as_json: bool, who: Who) -> None:
+def run_command(setup: Setup, name: str, key: str | None, as_json: bool, who: Who) -> None:
     """Start a run of a schedule now, also while others of it run; its tick is the current time.
 
     A workflow must be known here: name its module with -A. With --json: {run}.
@@ -208,7 +209,7 @@ def run_command(setup: Setup, name: str, as_json: bool, who: Who) -> None:
     """
     setup.import_apps()
     with setup.segue() as segue:
-        run = segue.schedules.run_now(name, **who)
+        run = segue.schedules.run_now(name, key=key, **who)
     if as_json:
         print_json({"run": run.id})
     else:

@@ -113,9 +113,11 @@ class RemoteSchedules:
         """Switch it off."""
         return from_record(ScheduleInfo, self._line.do("POST", "schedules", name, "deactivate", may_repeat=True))
 
-    def run_now(self, name: str) -> RemoteRun:
-        """Start a run now, also while others of it run."""
-        return RemoteRun(self._line, self._line.do("POST", "schedules", name, "run")["id"])
+    def run_now(self, name: str, *, key: str | None = None, reason: str | None = None) -> RemoteRun:
+        """Start a run now, also while others of it run. A second call with the same `key` finds that run."""
+        may_repeat = key is not None
+        done = self._line.do("POST", "schedules", name, "run", may_repeat=may_repeat, key=key, reason=reason)
+        return RemoteRun(self._line, done["id"], is_new=done["is_new"])
 
     def next(self, name: str, n: int = 5) -> builtins.list[datetime]:
         """Its next `n` ticks, in UTC."""

@@ -53,7 +53,7 @@ KEY: Schema = {
     "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 200},
     "description": "A request that is repeated with the same key is done once.",
 }  # fmt: skip
-TAKE_KEYS = frozenset({"start_run", "fork_run", "send_message", "apply_selection"})
+TAKE_KEYS = frozenset({"start_run", "fork_run", "send_message", "apply_selection", "run_schedule"})
 
 
 def openapi_route() -> Route:

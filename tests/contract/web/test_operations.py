@@ -143,6 +143,7 @@ def test_a_repeated_request_is_done_once(segue: Segue) -> None:
         ("/selections/apply", {"verb": "annotate", "workflow": "shop.takings", "tags": ["seen"]}),
         ("/schedules/north/run", {}),
         ("/schedules/south/run", {}),
+        ("/schedules/south/run", {"key": "today"}),
     ):
         first, second = (web.post(path, json=body, headers=key).json() for _ in range(2))
         assert (first["is_new"], second["is_new"], first["id"]) == (True, False, second["id"]), (first, second)

@@ -70,7 +70,8 @@ def test_next_ticks_are_told_in_utc_and_in_the_schedules_zone(shell: Shell) -> N
 
 def test_show_tells_everything(shell: Shell) -> None:
     shell("schedules", "create", "poll", "count", "a.txt", "--schedule", "every 30s", "--catch-up-window", "1h")
-    run_id = shell.json("schedules", "run", "poll")["run"]
+    run_id = shell.json("schedules", "run", "poll", "--key", "today")["run"]
+    assert shell.json("schedules", "run", "poll", "--key", "today")["run"] == run_id
     printed = shell("schedules", "show", "poll").stdout
     for words in ("count('a.txt')", "every 30 seconds", "latest, within 1 h 00 min", short_id(run_id), "next ticks"):
         assert words in printed

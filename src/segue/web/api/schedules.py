@@ -23,6 +23,12 @@ OverlapWord = Literal["skip", "allow", "queue_one", "queue_all", "cancel_running
 TICKS = 5
 
 
+class RunNow(Why, forbid_unknown_fields=True, omit_defaults=True):
+    """How to start a run of a schedule now."""
+
+    key: Text | None = None  # a second start with the same key finds the first run
+
+
 class SchedulesQuery(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Which schedules."""
 
@@ -188,12 +194,13 @@ def deactivate_schedule(call: Call, name: str, body: Why) -> ScheduleInfo:
 
 
 @operation("POST", "/schedules/{name:name}/run", Role.OPERATOR, status=201)
-def run_schedule(call: Call, name: str, body: Why) -> RunDetail:
+def run_schedule(call: Call, name: str, body: RunNow) -> RunDetail:
     """Start a run of a schedule now, also while others of it run.
 
-    A second request with the same header `Idempotency-Key` finds the run of the first; `is_new` is then false.
+    A second request with the same `key`, or the same header `Idempotency-Key`, finds the run of the first; `is_new` is
+    then false.
     """
-    key = f"run:{name}:{call.idempotency_key}" if call.idempotency_key else None
+    key = body.key or (f"run:{name}:{call.idempotency_key}" if call.idempotency_key else None)
     return detail(call, call.segue.schedules.run_now(name, key=key, reason=body.reason))
 
 
