@@ -256,6 +256,7 @@ def test_every_column_of_a_step_is_copied(stage: Stage) -> None:
                     "parent_step",
                     "run_at",
                     "trace",  # a fork has one of its own
+                    "is_paused",  # computed by the database
                 },
             ),
         ):

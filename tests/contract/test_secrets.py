@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 import pytest
 
 from segue import Secret, Segue, checkpoint, task, workflow
@@ -198,5 +199,6 @@ def test_details_of_events_are_shown_without_secrets(segue: Segue) -> None:
     run = segue.start(make_key, "ada")
     run.cancel(actor="ann", reason="its password=hunter2 was told")
     [event] = segue.events.list(run.id)
-    assert "hunter2" in f"{event}"
-    assert without_secrets(event).detail == {"actor": "ann", "reason": "its password=*** was told"}
+    assert event.detail == {"actor": "ann", "reason": "its password=*** was told"}
+    older = msgspec.structs.replace(event, detail=event.detail | {"reason": "its password=hunter2 was told"})
+    assert without_secrets(older) == event  # an older release stored what was typed
