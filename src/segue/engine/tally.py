@@ -27,6 +27,7 @@ MOST_SECONDS = 1e9
 MOST_BEGUN = 100_000  # attempts that are remembered
 
 Key = tuple[int, str, str]  # the minute, the queue, the task
+Origin = tuple[str, str, float, int]  # the queue, the task, how long a step was ready, and the bucket of that
 
 _NOT_COUNTED = frozenset({Verdict.RELEASED, Verdict.SUSPENDED})  # the step comes again, and this was no try
 _FAILED = frozenset({Verdict.FAILED, Verdict.LOST})
@@ -44,21 +45,21 @@ class Cell:
         self.waits: Histogram = {}
         self.is_new = True  # it has what was not written yet
 
-    def count(self, seconds: float, has_failed: bool) -> None:
-        """Count an attempt."""
+    def count(self, seconds: float, has_failed: bool, waited: float | None = None, waited_bucket: int = 0) -> None:
+        """Count an attempt, and how long its step had been ready, if that is known."""
+        self.attempts += 1
+        self.is_new = True
+        if has_failed:
+            self.failed += 1
         if not 0.0 <= seconds < MOST_SECONDS:  # a process outside may say anything
             seconds = 0.0
-        self.attempts += 1
-        self.failed += has_failed
         self.seconds += seconds
-        bucket, took = bucket_of(seconds), self.took
+        bucket, took = bucket_of(seconds) if seconds else 0, self.took
         took[bucket] = took.get(bucket, 0) + 1
-        self.is_new = True
-
-    def count_wait(self, waited: float, bucket: int) -> None:
-        """Count how long its step had been ready."""
-        self.waited += waited
-        self.waits[bucket] = self.waits.get(bucket, 0) + 1
+        if waited is not None:
+            self.waited += waited
+            waits = self.waits
+            waits[waited_bucket] = waits.get(waited_bucket, 0) + 1
 
     def add(self, other: Cell) -> None:
         """Add the attempts of another."""
@@ -83,7 +84,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._begun: dict[Attempt, tuple[str, str, float, int]] = {}  # with how long it had waited, and that bucket
+        self._begun: dict[Attempt, Origin] = {}
         self._cells: dict[Key, Cell] = {}
         self._process, self._pid = uuid4().hex, os.getpid()
         self._written_at: datetime | None = None
@@ -93,25 +94,29 @@ class Tally:
         begun = self._begun
         if len(begun) > MOST_BEGUN:
             begun.clear()
-        waited, bucket = 0.0, 0
-        for index, (run_id, step, attempt, _, task, _, _, _, _, _, _, ready_at, queue, *_) in enumerate(rows):
-            if index % MEASURED_EVERY == 0:
-                waited = _seconds_since(ready_at, now, conversions)
-                bucket = bucket_of(waited)
-            begun[run_id, step, attempt] = (queue, task, waited, bucket)
+        before = ("", "")
+        origin: Origin = ("", "", 0.0, 0)
+        for index, row in enumerate(rows):
+            task, queue = named = row[4], row[12]
+            if named != before or index % MEASURED_EVERY == 0:
+                waited = _seconds_since(row[11], now, conversions)
+                before, origin = named, (queue, task, waited, bucket_of(waited))
+            begun[row[:3]] = origin
 
     def ended(self, outcomes: Iterable[Outcome], now: datetime) -> None:
         """These attempts have ended; those that this process did not claim are not counted."""
-        minute, cells = int(now.timestamp()) // MINUTE, self._cells
+        minute, forget = int(now.timestamp()) // MINUTE, self._begun.pop
+        before: Origin | None = None
+        cell: Cell | None = None
         for outcome in outcomes:
-            begun = self._begun.pop((outcome.run_id, outcome.step, outcome.attempt), None)
-            if begun is None or outcome.verdict in _NOT_COUNTED:
+            origin = forget((outcome.run_id, outcome.step, outcome.attempt), None)
+            if origin is None or outcome.verdict in _NOT_COUNTED:
                 continue
-            if outcome.verdict != Verdict.SKIPPED or outcome.seconds:  # else its condition was false: nothing ran
-                queue, task, waited, bucket = begun
-                cell = cells.get((minute, queue, task)) or self._cell(minute, queue, task)
-                cell.count(outcome.seconds, outcome.verdict in _FAILED)
-                cell.count_wait(waited, bucket)
+            if outcome.verdict == Verdict.SKIPPED and not outcome.seconds:  # its condition was false: nothing ran
+                continue
+            if cell is None or origin is not before:  # steps of one claim share it
+                before, cell = origin, self._cell(minute, *origin[:2])
+            cell.count(outcome.seconds, outcome.verdict in _FAILED, origin[2], origin[3])
 
     def ended_outside(self, outcomes: Iterable[Outcome], now: datetime, queue: str) -> None:
         """These attempts have ended at an executor: its queues begin with `queue`, and no more is known of them."""

@@ -50,25 +50,11 @@ class Assembly:
         A step is skipped if its `when=` is false, and fails if its arguments or its condition cannot be read. `tx` may
         be None if `needs_database` is false.
         """
-        values, bad = self._values(tx), self._bad
+        rows, values, bad = self._rows, self._values(tx), self._bad
         jobs: list[Job] = []
         outcomes: list[Outcome] = []
-        for (
-            run_id,
-            step,
-            attempt,
-            name,
-            task,
-            args,
-            holes,
-            when_expr,
-            policy,
-            failures,
-            _,
-            ready_at,
-            queue,
-            *_,
-        ) in self._rows:
+        shown: dict[str, str] = {}  # the queues of these steps without their namespaces
+        for run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, _, ready_at, queue, *_ in rows:
             if bad and (run_id, step) in bad:
                 outcomes.append(_failed(run_id, step, attempt, bad[run_id, step]))
                 continue
@@ -85,10 +71,9 @@ class Assembly:
                 outcomes.append(_failed(run_id, step, attempt, error))
                 continue
             waited = 0.0 if self._waited is None else self._waited(ready_at)
+            on_queue = shown.get(queue) or shown.setdefault(queue, bare(queue))
             jobs.append(
-                Job(
-                    run_id, step, attempt, name, task, args, holes, mine, timeout, failures, unread, bare(queue), waited
-                )
+                Job(run_id, step, attempt, name, task, args, holes, mine, timeout, failures, unread, on_queue, waited)
             )
         return jobs, outcomes
 
