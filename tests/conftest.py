@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 KINDS = ("unit", "property", "contract", "executors", "system", "crash", "docs")
 TESTS = Path(__file__).parent
-WITH_PROCESSES = ("executors", "system")
+ON_ONE_DATABASE = ("executors", "system", "crash", "property", "docs")
 DIALECTS = ("sqlite", "postgres")
 PROCESSES_PER_CORE = 1 if IS_THOROUGH else 2
 """With `-n auto`. Many tests wait for a process or a lease and need no core meanwhile; the thorough ones compute."""
@@ -107,7 +107,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def is_for_the_proof(item: pytest.Item) -> bool:
-    """Whether only `make proof` runs a test. One with real processes runs on one of the two databases otherwise.
+    """Whether only `make proof` runs a test. Kinds that take long run on one of the two databases otherwise.
 
     Each database gets half of these tests, always the same ones. Those that are about what differs between the two have
     the marker `both`.
@@ -116,7 +116,7 @@ def is_for_the_proof(item: pytest.Item) -> bool:
         return True
     callspec = getattr(item, "callspec", None)
     dialects = [value for value in callspec.params.values() if value in DIALECTS] if callspec else []
-    if kind_of(item.path) not in WITH_PROCESSES or len(dialects) != 1 or item.get_closest_marker("both"):
+    if kind_of(item.path) not in ON_ONE_DATABASE or len(dialects) != 1 or item.get_closest_marker("both"):
         return False
     of_both = "|".join(item.nodeid.split(dialects[0]))
     return bool(dialects[0] != DIALECTS[crc32(of_both.encode()) % len(DIALECTS)])
@@ -151,9 +151,11 @@ def only_tasks_of(*packages: str) -> Iterator[None]:
         for name, found in list(known.items()):
             if not f"{found.fn.__module__}.".startswith(("segue.authoring.", *(f"{package}." for package in packages))):
                 del known[name]
-    yield
-    for known, all_of_them in before:
-        known |= all_of_them  # with what was imported meanwhile, because it is not imported again
+    try:
+        yield
+    finally:
+        for known, all_of_them in before:
+            known |= all_of_them  # with what was imported meanwhile, because it is not imported again
 
 
 @pytest.fixture
@@ -170,17 +172,19 @@ def no_other_executors() -> Iterator[None]:
 def registry_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
     """Forget the tasks and workflows that a test function defines; those of modules stay.
 
-    Executors that a test makes are forgotten, too, where it imports no projects that make some.
+    Where tests import no projects, they also forget executors, and what they make of functions of modules.
     """
     before = {*declared.tasks, *declared.workflows}
     known = dict(executors)
+    imports_no_projects = kind_of(request.path) in ("unit", "contract", "property")
+    modules = set(sys.modules) if imports_no_projects else set()
     yield
-    if kind_of(request.path) in ("unit", "contract", "property"):
+    if imports_no_projects:
         executors.clear()
         executors.update(known)
     for names in (declared.tasks, declared.workflows):
         for name, found in list(names.items()):
-            if name not in before and "<locals>" in found.fn.__qualname__:
+            if name not in before and ("<locals>" in found.fn.__qualname__ or found.fn.__module__ in modules):
                 del names[name]
 
 

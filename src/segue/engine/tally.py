@@ -97,9 +97,9 @@ class Tally:
         before = ("", "")
         origin: Origin = ("", "", 0.0, 0)
         for index, row in enumerate(rows):
-            task, queue = named = row[4], row[12]
+            task, queue = named = row.task, row.queue
             if named != before or index % MEASURED_EVERY == 0:
-                waited = _seconds_since(row[11], now, conversions)
+                waited = _seconds_since(row.ready_at, now, conversions)
                 before, origin = named, (queue, task, waited, bucket_of(waited))
             begun[row[:3]] = origin
 
