@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from segue.engine.act import Act
@@ -150,7 +150,7 @@ class Turn:
         That a run begins may wait for the next turn, if this is soon: when the run has ended by then, it is never said.
         """
         result, rows = self._result, exchanged.rows
-        self._count(rows)
+        self._count(rows, exchanged.act.now)
         new = sorted({row.run_id for row in rows if row.run_id not in self._memory.begun})
         is_more = exchanged.started > len(rows)
         if new and self._request.comes_back:
@@ -254,7 +254,7 @@ class Turn:
         if request.want > 0 and not claim.is_full and recorded.started > len(rows):
             self._upcoming = act.tx.later("next_timer")  # its own steps may have to wait: a retry, a delay, a sleep
         self._note_next_timer(act)
-        self._count(rows)
+        self._count(rows, act.now)
         if rows:
             self._begin(act, {row.run_id for row in rows}, recorded.locked)
             if request.apart:
@@ -270,10 +270,10 @@ class Turn:
         if self._watch.notify(act):
             result.again = True
 
-    def _count(self, rows: list[ClaimedRow]) -> None:
+    def _count(self, rows: list[ClaimedRow], now: datetime) -> None:
         """Remember what was claimed, for the statistics. Runs that a program works itself are not counted."""
         if rows and self._worker.run_id is None:
-            self._memory.tally.began(rows, self._store.now(), self._store.conversions)
+            self._memory.tally.began(rows, now, self._store.conversions)
 
     def _make_jobs_apart(self, rows: list[ClaimedRow]) -> None:
         """Look at what was claimed row by row, each in a transaction of its own: what a row breaks fails its step."""

@@ -65,12 +65,12 @@ def together(first: TurnResult, then: TurnResult) -> TurnResult:
     )  # fmt: skip
 
 
-def recorded_by(request: TurnRequest, result: TurnResult) -> list[Outcome]:
+def recorded_by(request: TurnRequest, result: TurnResult) -> Sequence[Outcome]:
     """The outcomes that a turn recorded: those of its request, without those that come back."""
     if result.lease_lost:
         return []
+    ended = [*request.outcomes, *request.recorded] if request.recorded else request.outcomes
+    if not (result.outcomes or result.left):
+        return ended
     back = {(outcome.run_id, outcome.step, outcome.attempt) for outcome in (*result.outcomes, *result.left)}
-    ended = [*request.outcomes, *request.recorded]
-    return (
-        [outcome for outcome in ended if (outcome.run_id, outcome.step, outcome.attempt) not in back] if back else ended
-    )
+    return [outcome for outcome in ended if (outcome.run_id, outcome.step, outcome.attempt) not in back]

@@ -333,7 +333,8 @@ class _Opened:
             held = self._held = self._store._taken()
             try:
                 held.connection.execute(self._begin)
-                self._bound(held.connection)
+                if self._begin == READ:
+                    self._bound(held.connection)
                 return SqliteTransaction(held.connection)
             except BaseException as error:
                 self._leave(error)
@@ -344,7 +345,7 @@ class _Opened:
     def _bound(self, connection: sqlite3.Connection) -> None:
         """Let a reading end in time, if this thread asked for that."""
         seconds = getattr(self._store._local, "reading_seconds", None)
-        if seconds is not None and self._begin == READ:
+        if seconds is not None:
             end = time.monotonic() + seconds
             connection.set_progress_handler(lambda: time.monotonic() > end, LOOKS_AFTER)
             self._is_bound = True

@@ -12,6 +12,7 @@ from segue.errors import SerializationError
 from segue.model import OUTCOMES, RUN, ErrorInfo, Job, Outcome, Verdict
 from segue.plan.codec import decode_expr, decode_holes, steps_in
 from segue.plan.frames import unknown_kind
+from segue.plan.indexed import SEPARATOR
 from segue.plan.namespaces import bare
 from segue.store.protocol import Transaction
 
@@ -53,7 +54,6 @@ class Assembly:
         rows, values, bad = self._rows, self._values(tx), self._bad
         jobs: list[Job] = []
         outcomes: list[Outcome] = []
-        shown: dict[str, str] = {}  # the queues of these steps without their namespaces
         for run_id, step, attempt, name, task, args, holes, when_expr, policy, failures, _, ready_at, queue, *_ in rows:
             if bad and (run_id, step) in bad:
                 outcomes.append(_failed(run_id, step, attempt, bad[run_id, step]))
@@ -71,7 +71,7 @@ class Assembly:
                 outcomes.append(_failed(run_id, step, attempt, error))
                 continue
             waited = 0.0 if self._waited is None else self._waited(ready_at)
-            on_queue = shown.get(queue) or shown.setdefault(queue, bare(queue))
+            on_queue = bare(queue) if SEPARATOR in queue else queue
             jobs.append(
                 Job(run_id, step, attempt, name, task, args, holes, mine, timeout, failures, unread, on_queue, waited)
             )
