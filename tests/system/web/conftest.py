@@ -37,6 +37,9 @@ WAIT_MILLISECONDS = 15_000
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=WAIT_MILLISECONDS)  # it does not know the one of the context
     with chromium.running_browser() as found:
         yield found
 
