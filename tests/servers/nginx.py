@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tests.servers.folders import temporary_folder
 from tests.servers.guard import Guarded
-from tests.servers.ports import free_port
+from tests.servers.ports import free_port, listens
 
 START_SECONDS = 20
 
@@ -66,18 +65,10 @@ def running_nginx(server: str, *, port: int | None = None) -> Iterator[str]:
     process = Guarded(command, folder=folder, log=folder / "log", stop_signal=signal.SIGTERM)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(port):
+        while not listens(port):
             if not process.is_running or time.monotonic() > deadline:
                 raise RuntimeError(f"nginx did not start. Its log ends with:\n{(folder / 'log').read_text()[-2000:]}")
             time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.stop()
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
-    except OSError:
-        return False
-    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +19,7 @@ from segue.web.app import Application
 from segue.web.serve import listen, served
 from segue.web.site import Settings, Site
 from tests.servers.guard import Guarded
-from tests.servers.ports import free_port
+from tests.servers.ports import free_port, listens
 
 pytestmark = pytest.mark.proof
 
@@ -58,20 +57,12 @@ def url(segue: Segue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         caddy = Guarded(command, folder=folder, log=tmp_path / "log", stop_signal=signal.SIGTERM)
         try:
             until = time.monotonic() + PATIENCE
-            while not _answers(port):
+            while not listens(port):
                 assert time.monotonic() < until, (tmp_path / "log").read_text()
                 time.sleep(0.05)
             yield url
         finally:
             caddy.stop()
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
-    except OSError:
-        return False
-    return True
 
 
 def ask(url: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:

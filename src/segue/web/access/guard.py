@@ -72,9 +72,8 @@ class Guard:
         scope["segue.seen"] = {}  # what is known of the request when it has ended; copies of the scope share it
         scope["segue.is_secure"] = (self._site.settings.public_url or str(scope.get("scheme", ""))).startswith("https")
         began = time.monotonic()
-        receive = bounded(
-            receive, may_change=scope["method"] not in _SAFE
-        )  # also for those who are refused: an endpoint may read what they send
+        # also for those who are refused: an endpoint may read what they send
+        receive = bounded(receive, may_change=scope["method"] not in _SAFE)
         scope["segue.request_id"] = request.headers.get("x-request-id", "")[:64] or uuid.uuid4().hex
         answer = _Answer(send, scope, self._site, keeps=path.startswith("/static/"))
         try:
